@@ -1,6 +1,6 @@
 """Ingest side of a daemon: reads Salesforce."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
+from streamer.continuity import GapRepair
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
@@ -23,7 +24,7 @@ from streamer.ingest.rereading import Rereading
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.ports import EventLog, RecordReader, Source
+from streamer.ports import EventLog, Source
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
@@ -79,8 +80,7 @@ class Ingesting:
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
-                        large_texts = self._large_texts(channel, channels[channel], records)
-                        return self._ingest(channel, source, log, channels[channel], large_texts)
+                        return self._ingest(channel, source, log, channels[channel], records)
                     recent = outbound.recent(channel)
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
                     return self._ingest(channel, source, kept, _OF_OUTBOUND)
@@ -96,11 +96,14 @@ class Ingesting:
         source: Source,
         log: EventLog,
         rules: ChannelSettings,
-        large_texts: LargeTexts | None = None,
+        records: RestRecords | None = None,
     ) -> Ingest:
         protection = ChannelProtection(protection=self.protection, channel=channel, key=rules.key)
-        if large_texts is not None:
-            large_texts.hides = protection.hides
+        tells_changes = ChannelKind.of(channel.path) is ChannelKind.CHANGES
+        rereading = None
+        if records is not None and tells_changes:
+            # What is read for one channel, for whatever reason, shares its time and its pauses.
+            rereading = Rereading(channel=channel, records=records, clock=self.clock)
         return Ingest(
             channel=channel,
             source=source,
@@ -111,8 +114,9 @@ class Ingesting:
             observer=self._observer(channel),
             start=rules.start,
             on_refused=rules.on_refused_replay_id,
-            large_texts=large_texts,
+            large_texts=self._large_texts(channel, rules, rereading, protection.hides),
             protection=protection,
+            repairs=self._repairs(channel, rules, rereading, records),
         )
 
     @asynccontextmanager
@@ -150,17 +154,32 @@ class Ingesting:
                 await self.clock.sleep(pause_s)
 
     def _large_texts(
-        self, channel: Channel, settings: ChannelSettings, records: RecordReader
+        self,
+        channel: Channel,
+        rules: ChannelSettings,
+        rereading: Rereading | None,
+        hides: Callable[[str, str], bool],
     ) -> LargeTexts | None:
-        if settings.large_text is LargeText.MARK or ChannelKind.of(channel.path) is not ChannelKind.CHANGES:
+        if rereading is None or rules.large_text is LargeText.MARK:
             return None
-        reads = settings.large_text is LargeText.REREAD
         return LargeTexts(
-            cache=TextCache(settings.large_text_cache_bytes),
+            cache=TextCache(rules.large_text_cache_bytes),
             clock=self.clock,
             observer=self.metrics.channel(channel),
-            rereading=Rereading(channel=channel, records=records, clock=self.clock) if reads else None,
+            rereading=rereading if rules.large_text is LargeText.REREAD else None,
+            hides=hides,
         )
+
+    def _repairs(
+        self,
+        channel: Channel,
+        rules: ChannelSettings,
+        rereading: Rereading | None,
+        records: RestRecords | None,
+    ) -> GapRepair | None:
+        if rereading is None or records is None or rules.on_gap_event == "record":
+            return None
+        return GapRepair(channel=channel, rereading=rereading, describer=records, clock=self.clock)
 
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)

@@ -24,6 +24,7 @@ from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
 from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.repairs import Repairs
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
 from streamer.replay_ids import replay_id_to_text
@@ -58,6 +59,7 @@ class _Pending:
     first: Event | None = None
     set_aside: list[DeadLetter] = field(default_factory=list)
     continuity: list[ContinuityRecord] = field(default_factory=list)
+    gaps: list[Event] = field(default_factory=list)
     is_quiet: bool = True
 
 
@@ -71,6 +73,7 @@ class Ingest:
     seconds. `verified_at` is that of the checkpoint, `None` while it is unknown.
     Without `large_texts`, large texts that came as diffs stay diffs. With
     `protection`, what it protects reaches neither the log nor the observer.
+    With `repairs`, what gap events do not tell is read from the org.
     """
 
     channel: Channel
@@ -84,6 +87,7 @@ class Ingest:
     on_refused: OnRefused = "earliest"
     large_texts: LargeTexts | None = None
     protection: ChannelProtection | None = None
+    repairs: Repairs | None = None
     busy_since: float | None = field(default=None, init=False)
     verified_at: float | None = field(default=None, init=False)
     _hole: ContinuityRecord | None = field(default=None, init=False)
@@ -95,6 +99,8 @@ class Ingest:
         events are set aside, and the policy decides about a refused replay id.
         """
         checkpoint = await self._checkpoint()
+        if self.repairs is not None:
+            self.repairs.resume(await self.log.open_holes(self.channel))
         self._tell_position(checkpoint)
         after: Checkpoint | Start = checkpoint or self.start
         while True:
@@ -129,6 +135,7 @@ class Ingest:
                 await self._take_in(batch, pending, checkpoint)
                 if batch.more and pending.append.size < _MOST_BYTES:
                     continue
+                await self._repair(batch, pending)
                 # Asking for the next batch tells the source that this one is
                 # safe, so no step may come between the commit and the next turn.
                 checkpoint = await self._commit(batch, pending)
@@ -156,22 +163,37 @@ class Ingest:
             read = without_appended(read, checkpoint)
         if self.large_texts is not None:
             read = await self.large_texts.completed(read)
+        if any(what.endswith(".gap") for what in {item.type for item in read if type(item) is Event}):
+            pending.gaps += [item for item in read if type(item) is Event and item.is_gap]
         if self.protection is not None and self.protection.has_rules:
             read = self._protected(read, self.protection, batch)
         pending.position = advanced(pending.position, read, batch)
+        self._add(read, pending)
+
+    def _add(self, read: Sequence[Event | DeadLetter], pending: _Pending) -> None:
         events = [item for item in read if type(item) is Event]
         if len(events) < len(read):
             pending.set_aside += [item for item in read if type(item) is DeadLetter]
         if events:
             pending.events += len(events)
             pending.first = pending.first or events[0]
-            if any(what.endswith(".gap") for what in {event.type for event in events}):
-                pending.continuity += holes_of(events, self.channel, batch.read_at)
             self.observer.taken(events)
             try:
                 pending.append.add(events)
             except EventsRefused as refused:
                 self._set_aside(refused, pending)
+
+    async def _repair(self, batch: Batch, pending: _Pending) -> None:
+        if self.repairs is None:
+            pending.continuity += holes_of(pending.gaps, self.channel, batch.read_at)
+            return
+        repaired = await self.repairs.repaired(pending.gaps, batch.read_at)
+        pending.continuity += repaired.records
+        events: Sequence[Event | DeadLetter] = repaired.events
+        if events and self.protection is not None and self.protection.has_rules:
+            events = self._protected(events, self.protection, batch)
+        # Their positions are those of their gap events, which have advanced the checkpoint.
+        self._add(events, pending)
 
     def _read(self, batch: Batch) -> Sequence[Event | DeadLetter]:
         # The position of an unreadable piece among the messages is unknown; put

@@ -99,9 +99,7 @@ class Rereading:
                 found.update(answer)
         return found
 
-    async def asked(
-        self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]
-    ) -> _Answer | None:
+    async def asked(self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer | None:
         """Return the answer to one request about `entity`; `None` without one, or when it has to wait."""
         limit_s = self._limit_s()
         if limit_s < _LEAST_S or self._must_wait(entity):

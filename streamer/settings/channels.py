@@ -56,6 +56,11 @@ class ChannelSettings(Section):
         description="where to go on when Salesforce no longer knows the checkpoint; always recorded; "
         "earliest leaves out what the log holds",
     )
+    on_gap_event: Literal["repair", "record"] = Field(
+        default="repair",
+        description="what follows a gap event, which names a changed record without its values: repair (the "
+        "record is read, and published as recovered) or record (a continuity record tells of the hole)",
+    )
     key: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z]\w*$",

@@ -1,0 +1,213 @@
+"""Gap events are followed by what they did not tell, once it can be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from streamer.clock import TurnedClock
+from streamer.continuity import GapRepair
+from streamer.continuity.gap_json import gap_from_json
+from streamer.errors import RecordsRefused, RetryLater
+from streamer.events import Batch, ContinuityRecord, Event, HoleCause, JsonObject, Repair
+from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.relay import Ingest
+from streamer.ingest.rereading import Rereading
+from streamer.log.memory import MemoryLog
+from streamer.normalise import normaliser_for
+from streamer.observe.metrics import Metrics
+from streamer.salesforce.memory import MemoryRecords, MemorySource
+from tests.messages import CHANGES, batch, change
+from tests.unit.normalise.records.describes import CONTACT
+
+ADA, EVE, IDA = (f"003AB00000TEST{number}YAA" for number in range(3))
+ROW: JsonObject = {"Id": ADA, "FirstName": "Ada", "LastName": "Berg", "Phone": None}
+TOLD: JsonObject = {"Name": {"FirstName": "Ada", "LastName": "Berg"}, "Phone": None}
+
+
+def gap(replay_id: int, *ids: str, kind: str = "UPDATE") -> dict[str, Any]:
+    """Return a gap event of contacts."""
+    return change(replay_id, *ids, kind=f"GAP_{kind}", entity="Contact")
+
+
+@dataclass
+class World:
+    """One channel, the org behind it, and the log."""
+
+    records: MemoryRecords = field(
+        default_factory=lambda: MemoryRecords({"Contact": {ADA: ROW}}, {"Contact": CONTACT})
+    )
+    log: MemoryLog = field(default_factory=MemoryLog)
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    metrics: Metrics = field(init=False)
+    script: list[Batch] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Count what happens."""
+        self.metrics = Metrics(clock=self.clock)
+
+    async def read(self, *batches: Batch) -> list[Event]:
+        """Go on reading with a new process; return the events that are new in the log."""
+        before = len(self.log.events)
+        self.script += batches
+        rereading = Rereading(channel=CHANGES, records=self.records, clock=self.clock)
+        await Ingest(
+            channel=CHANGES,
+            source=MemorySource({CHANGES.path: self.script}),
+            log=self.log,
+            normalise=normaliser_for(CHANGES),
+            quarantine=Quarantine(clock=self.clock),
+            clock=self.clock,
+            observer=self.metrics.channel(CHANGES),
+            repairs=GapRepair(channel=CHANGES, rereading=rereading, describer=self.records, clock=self.clock),
+        ).run()
+        return self.log.events[before:]
+
+    @property
+    def holes(self) -> dict[str, ContinuityRecord]:
+        """Last states of the continuity records, by the record that they are about."""
+        return {each.detail.split()[-1]: each for each in self.log.continuity}
+
+    def count(self, what: str) -> float:
+        """Return what is counted of gap events."""
+        labels = {"channel": CHANGES.path, "cause": "gap_event"}
+        return self.metrics.registry.get_sample_value(f"streamer_continuity_{what}_total", labels) or 0.0
+
+
+def kinds(events: Sequence[Event]) -> list[tuple[str, str]]:
+    """Return the kinds and the records of events, in their order."""
+    return [(event.type.rpartition(".")[2], event.key) for event in events]
+
+
+async def test_record_is_told_right_after_its_gap_event() -> None:
+    """Before any later event, with all its fields; and the hole is closed in the same append."""
+    world = World()
+    events = await world.read(batch(gap(1, ADA), change(2, ADA, entity="Contact", Phone="1")), batch())
+
+    assert kinds(events) == [("gap", ADA), ("updated", ADA), ("updated", ADA)]
+    told = events[2]
+    assert (told.id, told.data["fields"]) == (f"{events[0].id}:recovered", TOLD)
+    assert told.data["recovered"]["reason"] == "GAP_UPDATE"
+    [hole] = world.log.continuity
+    assert (hole.state, hole.cause, hole.entity) == (Repair.FULL, HoleCause.GAP_EVENT, "Contact")
+    assert (hole.found, hole.published, hole.progress, hole.updated_at) == (1, 1, {}, None)
+    assert (world.count("records"), world.count("unrepaired")) == (1, 0)
+
+
+async def test_record_that_is_gone_becomes_a_deletion() -> None:
+    """Whatever the gap event says; one that exists again is undeleted."""
+    world = World()
+    events = await world.read(batch(gap(1, EVE, kind="CREATE"), gap(2, ADA, kind="DELETE")), batch())
+
+    assert kinds(events) == [("gap", EVE), ("gap", ADA), ("deleted", EVE), ("undeleted", ADA)]
+    assert [world.holes[each].found for each in (EVE, ADA)] == [0, 1]
+
+
+async def test_records_of_many_gap_events_cost_one_call() -> None:
+    """Merged or not, and of several answers while one call has to wait; a describe is remembered."""
+    world = World()
+    await world.read(batch(gap(1, ADA, EVE), gap(2, IDA), gap(3, ADA)), batch(gap(4, EVE)), batch())
+
+    assert [ids for _, ids, _ in world.records.requests] == [[], [ADA, EVE, IDA], [EVE]]
+
+
+async def test_record_that_cannot_be_read_waits_in_the_log() -> None:
+    """Events go on meanwhile; a later answer of the channel, a quiet one too, tries again."""
+    world = World()
+    world.records.error = RetryLater("503")
+    events = await world.read(batch(gap(1, ADA)), batch(change(2, EVE, entity="Contact")))
+    assert kinds(events) == [("gap", ADA), ("updated", EVE)]
+    waiting = world.holes[ADA]
+    assert (waiting.state, gap_from_json(waiting.progress)) == (Repair.OPEN, events[0])
+    assert [each.state for each in await world.log.open_holes(CHANGES)] == [Repair.OPEN]
+
+    world.records.error = None
+    # Another process goes on, after a restart.
+    again = await world.read(batch())
+
+    assert kinds(again) == [("updated", ADA)]
+    assert again[0].data["fields"] == TOLD
+    ended = world.holes[ADA]
+    assert ended == replace(
+        waiting, state=Repair.FULL, found=1, published=1, progress={}, updated_at=world.clock.now()
+    )
+    assert await world.log.open_holes(CHANGES) == []
+    assert (world.count("records"), world.count("unrepaired")) == (1, 0)
+
+
+async def test_field_that_is_gone_costs_another_describe() -> None:
+    """The record is read with the fields that there are."""
+    world = World()
+    await world.read(batch(gap(1, ADA)), batch())
+    repairs = GapRepair(
+        channel=CHANGES,
+        rereading=Rereading(channel=CHANGES, records=world.records, clock=world.clock),
+        describer=world.records,
+        clock=world.clock,
+    )
+    [first] = [event for event in world.log.events if event.is_gap]
+    assert len((await repairs.repaired([first], 0.0)).events) == 1
+    world.records.hidden = frozenset({"Phone"})
+    assert not (await repairs.repaired([first], 0.0)).events
+    await world.clock.turn(20)
+    repaired = await repairs.repaired([], 0.0)
+
+    assert repaired.events[0].data["fields"] == {"Name": TOLD["Name"]}
+
+
+async def test_entity_that_is_refused_does_not_hold_up_another() -> None:
+    """Its gap events wait."""
+    world = World()
+    world.records.describes["Lead"] = {"name": "Lead", "fields": []}
+    lead = "00QAB00000TEST1YAA"
+    await world.read(batch(change(1, lead, kind="GAP_UPDATE", entity="Task"), gap(2, ADA)), batch())
+
+    assert {name: hole.state for name, hole in world.holes.items()} == {
+        lead: Repair.OPEN,
+        ADA: Repair.FULL,
+    }
+
+
+async def test_row_that_is_no_record_ends_the_repair() -> None:
+    """The same answer would come again; the hole says so."""
+    world = World()
+    world.records.records["Contact"][ADA] = {**ROW, "LastModifiedDate": "soon"}
+    events = await world.read(batch(gap(1, ADA)), batch())
+
+    assert kinds(events) == [("gap", ADA)]
+    [hole] = world.log.continuity
+    assert hole.state is Repair.NONE
+    assert "LastModifiedDate" in hole.detail
+    assert world.count("unrepaired") == 1
+
+
+async def test_progress_that_cannot_be_read_ends_the_repair() -> None:
+    """Somebody else can have written it."""
+    world = World()
+    world.records.error = RetryLater("503")
+    await world.read(batch(gap(1, ADA)), batch())
+    world.log.continuity.append(replace(world.holes[ADA], progress={"gap": {"id": 7}}))
+    world.records.error = None
+    assert await world.read(batch()) == []
+
+    assert world.log.continuity[-1].state is Repair.NONE
+    assert "the log holds no gap event that can be read" in world.log.continuity[-1].detail
+
+
+async def test_overflow_is_not_a_gap_of_one_record() -> None:
+    """Nothing is read for it."""
+    world = World()
+    await world.read(batch(gap(1, "000000000000000AAA", kind="OVERFLOW")), batch())
+
+    [hole] = world.log.continuity
+    assert (hole.cause, hole.state) == (HoleCause.OVERFLOW, Repair.NONE)
+    assert world.records.requests == []
+
+
+async def test_refused_describe_is_no_failure_of_the_channel() -> None:
+    """Such as that of an entity which the user can't see over REST."""
+    world = World()
+    world.records.error = RecordsRefused("no access", code="INSUFFICIENT_ACCESS")
+    await world.read(batch(gap(1, ADA)), batch(change(2, EVE, entity="Contact")), batch())
+
+    assert kinds(world.log.events) == [("gap", ADA), ("updated", EVE)]
+    assert world.holes[ADA].state is Repair.OPEN
