@@ -9,6 +9,7 @@ from streamer.sandbox.org.org import OrgSettings
 from streamer.sandbox.outbound import OutboundLimits, OutboundMessage
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
+from streamer.sandbox.usage import UsageLimits
 
 __all__ = [
     "ApexAnswer",
@@ -23,6 +24,7 @@ __all__ = [
     "PubSubLimits",
     "Sandbox",
     "SandboxSettings",
+    "UsageLimits",
     "User",
     "parse_schema",
     "read_schema",

@@ -14,6 +14,10 @@ TOPIC: Final = "topic"
 SCHEMA: Final = "schema"
 PUBLISH: Final = "publish"
 OUTBOUND: Final = "outbound"
+CREATE: Final = "create"
+UPDATE: Final = "update"
+DELETE: Final = "delete"
+UNDELETE: Final = "undelete"
 READ: Final = "read"
 WRITE: Final = "write"
 RECORD: Final = "record"
@@ -27,7 +31,8 @@ class InjectionPoint:
     API it is the start of a subscription (`subscribe`), an open one (`stream`),
     GetTopic, GetSchema, or a publish call. The org's own request with an
     outbound message is one too. Over REST it is a call that reads or writes, or
-    one record of a collection that is written.
+    one record of a collection that is written. The announcement of a change to
+    one record, such as a `create`, is one too.
 
     `path` is the channel of a subscription, the name of an outbound message or
     the type of a record,

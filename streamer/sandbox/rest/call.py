@@ -43,7 +43,8 @@ class Call:
     `path` is what follows the API version, still encoded, and `parameters` are
     its parts by name. `headers` are found in any letter case. `schema` is what
     the session's user sees of the org's. The changes of a call with a `shared`
-    transaction belong to that one.
+    transaction belong to that one. At least `requests_used` of the day's
+    requests count as used, where a fault says so.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Call:
     parameters: Mapping[str, str] = field(default_factory=dict)
     faults: ArmedFaults = field(default_factory=ArmedFaults)
     shared: Transaction | None = None
+    requests_used: int = 0
 
     def __getitem__(self, name: str) -> str:
         """Return a parameter of the path."""
