@@ -118,12 +118,7 @@ class Sandbox:
             clock,
             self.faults,
             authorised=self.tokens.valid,
-            access=ChannelAccess(
-                refusal=self._channel_refusal,
-                filter_refusal=self.streaming.filter_refusal,
-                view=self._view,
-                usage=self.org.usage,
-            ),
+            access=self._channel_access(),
             limits=self._settings.cometd,
         )
         self.outbound = OutboundSender(
@@ -230,6 +225,14 @@ class Sandbox:
     def _user_of(self, token: str) -> str | None:
         session = self.tokens.session(token)
         return None if session is None else session.user_id
+
+    def _channel_access(self) -> ChannelAccess:
+        return ChannelAccess(
+            refusal=self._channel_refusal,
+            filter_refusal=self.streaming.filter_refusal,
+            view=self._view,
+            usage=self.org.usage,
+        )
 
     def _channel_refusal(self, path: str, authorisation: str | None) -> str | None:
         session = self.tokens.session(authorisation)

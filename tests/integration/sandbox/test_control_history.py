@@ -78,6 +78,7 @@ async def test_requests_count_down_and_come_back(client: Client, clock: TurnedCl
     ]
     status, errors = await client("GET", "limits")
     assert (status, errors[0]["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
+    assert client.sandbox.org.usage.api_requests.used == 3
     clock.jump(DAY_S)
     token = client.sandbox.tokens.issue(user_id=client.sandbox.org.settings.user_id, client_id="sandbox")
     client.http.headers["Authorization"] = f"Bearer {token}"

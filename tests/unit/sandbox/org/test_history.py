@@ -73,6 +73,26 @@ async def test_a_gap_of_the_database_has_another_transaction(world: OrgWorld, fa
     assert stamped["LastModifiedDate"] == LATER
 
 
+def test_gaps_of_the_database_and_others_are_apart(world: OrgWorld, faults: Faults) -> None:
+    """A gap of its own transaction is merged with none of another."""
+    ids = [world.create("Account", Name=name) for name in "AB"]
+    faults.gap_changes(in_database=True)
+    faults.gap_changes()
+    with world.org.transaction() as transaction:
+        for record_id in ids:
+            transaction.update("Account", record_id, {"Phone": "1"})
+    assert [records for _, _, records in told(world)[2:]] == [ids[1:], ids[:1]]
+
+
+def test_a_large_change_is_a_gap_once(world: OrgWorld, faults: Faults) -> None:
+    """The fault waits for a change that is none."""
+    faults.gap_changes()
+    world.create("Account", Name="Acme", Description="x" * 1_000_001)
+    assert not faults.struck
+    world.create("Account", Name="Acme")
+    assert [kind for _, kind, _ in told(world)] == ["GAP_CREATE", "GAP_CREATE"]
+
+
 def test_the_size_of_a_gap_can_be_set(faults: Faults) -> None:
     """A change above it is a gap, one at most as large is not; losing changes loses such a gap too."""
     world = OrgWorld(OrgSettings(event_bytes=2_000))
