@@ -1,6 +1,6 @@
 """Usage of the org's daily limits: what is counted, in a window of 24 hours, and how much of it there is."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
@@ -99,13 +99,13 @@ class OrgUsage:
 
     def deliver(self, paths: Iterable[str]) -> None:
         """Count events that a client gets, given the channel of each."""
-        for path in paths:
+        for path, count in Counter(paths).items():
             if path.startswith("/topic/"):
-                self.push_topic_events.use()
+                self.push_topic_events.use(count)
             elif path.startswith("/u/"):
-                self.generic_events.use()
+                self.generic_events.use(count)
             else:
-                self.delivered_events.use()
+                self.delivered_events.use(count)
 
 
 def counts_as_delivered(path: str) -> bool:
