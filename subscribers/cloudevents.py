@@ -51,7 +51,17 @@ def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
     content = _content(delivery)
     if isinstance(content, Reject):
         return content
-    return Message(content=content, attributes=attributes(delivery.event) if mode == "binary" else {})
+    return Message(content=content, attributes=_beside(delivery, mode))
+
+
+def emptied(delivery: Delivery, mode: ContentMode, media_type: str) -> Message:
+    """Return `delivery` as a message of that `mode` without data, whatever its body is.
+
+    It tells a target to forget a record: a tombstone in Kafka, or the end of a
+    retained message in MQTT. In structured mode `media_type` is that of the documents.
+    """
+    kind = _STRUCTURED if mode == "structured" else media_type
+    return Message(content=Content(data=b"", type=kind), attributes=_beside(delivery, mode))
 
 
 def nothing_to_send() -> Skip:
@@ -67,6 +77,10 @@ def written(value: Any, *, indented: bool = False) -> bytes | Reject:
         return Reject(
             reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
         )
+
+
+def _beside(delivery: Delivery, mode: ContentMode) -> Mapping[str, str]:
+    return attributes(delivery.event) if mode == "binary" else {}
 
 
 def _content(delivery: Delivery) -> Content | Reject:

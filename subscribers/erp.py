@@ -88,27 +88,27 @@ class Erp(RequestSubscriber):
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Write or delete the document once, and return the outcome."""
-        request = self.request(delivery)
-        if not isinstance(request, Request):
-            return request
-        answer = await self._http.send(request)
+        answer = await self.exchange(delivery)
         if not isinstance(answer, Answer):
             return answer
         if self._service is not None:
             return self._service.outcome(answer)
         # A 404 without JSON does not come from the ERP, but for example from a proxy at a wrong url.
-        if request.method == "DELETE" and answer.status in _GONE and self._is_valid(answer):
+        if self._deletes(delivery) and answer.status in _GONE and self._is_valid(answer):
             return Skip(reason="nothing to delete: the ERP knows no such document")
         return self._outcome(answer)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
         """Return the request for the document or to the service, or the outcome without one."""
-        deletes = delivery.event.is_deletion and self._settings.deletions == "delete"
+        deletes = self._deletes(delivery)
         if (reason := self._skipped_because(delivery, deletes=deletes)) is not None:
             return Skip(reason=reason, sent=False)
         if self._service is not None:
             return self._service.request(delivery, deletes=deletes)
         return self._of_document(delivery, deletes=deletes)
+
+    def _deletes(self, delivery: Delivery) -> bool:
+        return delivery.event.is_deletion and self._settings.deletions == "delete"
 
     def _of_document(self, delivery: Delivery, *, deletes: bool) -> Request | Outcome:
         url = self._document(delivery)

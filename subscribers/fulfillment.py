@@ -48,10 +48,7 @@ class Fulfillment(RequestSubscriber):
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Ask once for the shipment or its cancellation, and return the outcome."""
-        request = self.request(delivery)
-        if not isinstance(request, Request):
-            return request
-        answer = await self._http.send(request)
+        answer = await self.exchange(delivery)
         if not isinstance(answer, Answer):
             return answer
         # A 404 without JSON does not come from the service, but for example

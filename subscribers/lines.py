@@ -44,8 +44,15 @@ def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
     return text + b"\n" if isinstance(text, bytes) else text
 
 
+class PartWritten(OSError):
+    """A write failed, for the same reason as any other, after a part of the content."""
+
+
 def write_whole(descriptor: int, content: bytes) -> None:
-    """Write all of `content`, waiting while a pipe is full. Raises `OSError`, when a part can be written."""
+    """Write all of `content`, waiting while a pipe is full.
+
+    Raises `OSError`, and `PartWritten` when some of it has been written.
+    """
     rest = memoryview(content)
     while rest:
         try:
@@ -53,6 +60,10 @@ def write_whole(descriptor: int, content: bytes) -> None:
         except BlockingIOError:
             # Another program can have switched the pipe that we share with it to non-blocking.
             select.select([], [descriptor], [], _WRITABLE_S)
+        except OSError as exc:
+            if len(rest) < len(content):
+                raise PartWritten(exc.errno, exc.strerror) from exc
+            raise
 
 
 def failure(error: OSError, where: str) -> Outcome:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamer.events import Delivered, Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext, Preview
 from subscribers.cloudevents import data_of, nothing_to_send, written
-from subscribers.lines import failure, line, write_whole
+from subscribers.lines import PartWritten, failure, line, write_whole
 
 _STDOUT = 1
 
@@ -36,9 +36,11 @@ class _Output:
     def write(self, content: bytes) -> None:
         """Write lines, which begin a new one after a part of one. Raises `OSError`."""
         with self._lock:
-            # Of what fails, a part can be written.
-            begun, self._is_torn = self._is_torn, True
-            write_whole(_STDOUT, b"\n" + content if begun else content)
+            try:
+                write_whole(_STDOUT, b"\n" + content if self._is_torn else content)
+            except PartWritten:
+                self._is_torn = True
+                raise
             self._is_torn = False
 
 

@@ -13,11 +13,12 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request: its method, the address that the client wants to reach, and its headers."""
+    """One request: its method, the address that the client wants to reach, its headers and its body."""
 
     method: str
     address: str
     headers: dict[str, str]
+    body: bytes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class ForwardProxy:
                         writer.write(_ESTABLISHED)
                         await _copy(reader, upstream)
                     while request.method != "CONNECT":
-                        await self._forward(request, reader, upstream)
+                        await self._forward(request, upstream)
                         request = await self._read(reader)
                 finally:
                     answers.cancel()
@@ -74,7 +75,8 @@ class ForwardProxy:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
         method, address, _ = first.split(" ")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        self.asked.append(Asked(method=method, address=address, headers=headers))
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.asked.append(Asked(method=method, address=address, headers=headers, body=body))
         return self.asked[-1]
 
     def _refused(self, request: Asked) -> int | None:
@@ -82,13 +84,10 @@ class ForwardProxy:
         wanted = self.credentials and f"Basic {b64encode(self.credentials.encode()).decode()}"
         return self.refusal or (407 if wanted is not None and given != wanted else None)
 
-    async def _forward(
-        self, request: Asked, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter
-    ) -> None:
+    async def _forward(self, request: Asked, upstream: asyncio.StreamWriter) -> None:
         path = "/" + request.address.split("/", 3)[3]
         lines = [f"{request.method} {path} HTTP/1.1", *(": ".join(each) for each in request.headers.items())]
-        body = await reader.readexactly(int(request.headers.get("content-length", 0)))
-        upstream.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        upstream.write("\r\n".join([*lines, "", ""]).encode("latin-1") + request.body)
         await upstream.drain()
 
 

@@ -1,8 +1,8 @@
-"""Consumer of messages by a library that is not ours, and a broker with TLS."""
+"""Consumer of messages by a library that is not ours, and a way to a broker that can be cut."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 _EVERYTHING = "#"
+_CONNACK = 0x20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,3 +82,65 @@ async def _read(client: aiomqtt.Client, consumer: Consumer) -> None:
                 attributes=dict(getattr(properties, "UserProperty", [])),
             )
         )
+
+
+@dataclass(slots=True)
+class Wire:
+    """Way to a broker that can lose the broker's answers, break, and be down.
+
+    `known` tells for each connection whether the broker had a session of the
+    client (session present, MQTT 5 section 3.2.2.1.1).
+    """
+
+    port: int = 0
+    is_lossy: bool = False
+    is_down: bool = False
+    lost: int = 0
+    refused: int = 0
+    known: list[bool] = field(default_factory=list)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, port: int) -> AsyncIterator["Wire"]:
+        """Lead from a port of its own to `port`."""
+        wire = cls()
+
+        async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if wire.is_down:
+                wire.refused += 1
+                writer.transport.abort()
+                return
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+            wire._writers += writer, inner_writer
+            await asyncio.gather(
+                wire._carry(reader, inner_writer), wire._carry(inner_reader, writer, answers=True)
+            )
+
+        server = await asyncio.start_server(lead, "127.0.0.1", 0)
+        wire.port = server.sockets[0].getsockname()[1]
+        try:
+            yield wire
+        finally:
+            server.close()
+            wire.cut()
+            await server.wait_closed()
+
+    def cut(self) -> None:
+        """End all connections without a word."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False
+    ) -> None:
+        with suppress(OSError):
+            while content := await reader.read(65_536):
+                if answers and content[0] == _CONNACK:
+                    self.known.append(bool(content[2] & 1))
+                if answers and self.is_lossy:
+                    self.lost += 1
+                else:
+                    writer.write(content)
+            writer.close()

@@ -50,8 +50,11 @@ class CurrentPlan(Protocol):
         """Return what a subscriber selects of the log."""
         ...
 
-    def admits(self, name: SubscriberName, event: Event) -> bool:
-        """Return whether `event` is for a subscriber, or can be with its look-ups. Raises `BrokenRoute`."""
+    def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
+        """Return a test whether an event is for a subscriber, or can be with its look-ups.
+
+        The test raises `BrokenRoute`.
+        """
         ...
 
 

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
@@ -99,7 +98,7 @@ async def _superseded(
     context: AdminContext, name: SubscriberName, compared: ComparedLetters
 ) -> frozenset[str]:
     plan = context.daemon.plan
-    subscription, admits = plan.subscription(name), partial(plan.admits, name)
+    subscription, admits = plan.subscription(name), plan.admits(name)
     # An event that is itself a dead letter never reached the target and supersedes nothing.
     return await superseded(
         compared.deliverable[name], context.log, subscription, admits, aside=compared.others[name]

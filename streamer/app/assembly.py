@@ -53,7 +53,7 @@ class Assembly:
                 receipts=subscription.receipts,
                 upstream=upstream_of(name, self.plan.settings.subscribers),
                 forwarding=forwarding_of(name, self.plan.settings.subscribers),
-                enrichment=self.lookups.enrichment(self.plan.enrichments.get(name), self.plan.settings.org),
+                enrichment=self.plan.enrichment(name, self.lookups),
                 on_read=self.lookups.changed,
             ),
             schedule=RetrySchedule(**settings.retry.model_dump()),

@@ -22,7 +22,6 @@ from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, R
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.ports import ControlledLog, Controls
-from streamer.salesforce.auth.logins import Logins
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -61,10 +60,7 @@ class Dispatching:
 
     def __post_init__(self) -> None:
         self._lookups = OrgLookups(
-            self.plan.logins or Logins(self.clock),
-            self.clock,
-            self.plan.settings.lookups,
-            self.metrics.lookups,
+            self.plan.logins, self.clock, self.plan.settings.lookups, self.metrics.lookups
         )
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
@@ -88,7 +84,7 @@ class Dispatching:
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
         """Return what looks records up for a subscriber, with the calls and the cache of all others."""
-        return self._lookups.enrichment(self.plan.enrichments.get(name), self.plan.settings.org)
+        return self.plan.enrichment(name, self._lookups)
 
     def report_configured(self) -> None:
         """Report which subscribers are to follow the log."""

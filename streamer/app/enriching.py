@@ -117,10 +117,8 @@ class OrgLookups:
         for shared in self._shared.values():
             shared.lookups.changed(event)
 
-    def enrichment(self, source: EnrichmentSource | None, org: OrgSettings) -> Enrichment | None:
-        """Return what makes the look-ups of `source` in `org`; `None` without any."""
-        if source is None:
-            return None
+    def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
+        """Return what makes the look-ups of `source` in `org`."""
         return Enrichment(
             source=source,
             open=partial(self.opened, org),

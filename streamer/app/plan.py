@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
+from streamer.app.enriching import OrgLookups
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
@@ -13,7 +14,7 @@ from streamer.configuration import Document, load_draft, protection_warnings
 from streamer.configuration.chains import upstream
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
-from streamer.dispatch.attempt.enrichment import EnrichmentSource
+from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
 from streamer.dispatch.attempt.forwarding import exclusion
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
@@ -64,11 +65,18 @@ class Plan:
         """Return what the subscriber selects of the log."""
         return subscription(name, self.settings.subscribers)
 
-    def admits(self, name: SubscriberName, event: Event) -> bool:
-        """Return whether `event` is for the subscriber, or can be with its look-ups. Raises `BrokenRoute`."""
-        enrichment, upstream = self.enrichments.get(name), upstream_of(name, self.settings.subscribers)
-        needs_lookups = enrichment is not None and enrichment.for_when
-        return not exclusion(event, self.routes[name], upstream, needs_lookups=needs_lookups)
+    def enrichment(self, name: SubscriberName, lookups: OrgLookups) -> Enrichment | None:
+        """Return what makes the subscriber's look-ups by `lookups`; `None` where it needs none."""
+        source = self.enrichments.get(name)
+        return lookups.enrichment(source, self.settings.org) if source else None
+
+    def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
+        """Return a test whether an event is for the subscriber, or can be with its look-ups.
+
+        The test raises `BrokenRoute`.
+        """
+        route, upstream = self.routes[name], upstream_of(name, self.settings.subscribers)
+        return lambda event: not exclusion(event, route, upstream)
 
 
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:

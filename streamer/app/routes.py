@@ -14,7 +14,6 @@ from streamer.configuration import Document, Draft, Keys
 from streamer.dispatch.attempt.checks import ExpressionMistake
 from streamer.dispatch.attempt.enrichment import LOOKUPS, EnrichmentSource
 from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.names import reads_any
 from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
 from streamer.dispatch.attempt.template import mistaken_calls, sentence_of, unknown_names
 from streamer.errors import ConfigurationError
@@ -65,8 +64,7 @@ class SubscriberRoute:
         if not self.settings.enrich:
             return None
         return EnrichmentSource(
-            lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake, self.functions, self.more)),
-            for_when=reads_any(self.settings.when, self._lookups),
+            lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake, self.functions, self.more))
         )
 
     def mistakes(self) -> Iterator[str]:
@@ -94,6 +92,7 @@ class SubscriberRoute:
             keep_null=settings.keep_null,
             strict=settings.strict,
             more=self.more,
+            lookups=self._lookups,
         )
 
     def _is_sound(self, keys: Keys) -> bool:

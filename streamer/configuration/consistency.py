@@ -10,7 +10,7 @@ from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import ANYTHING, Carried, channel_for, nearest
 from streamer.configuration.protection import protection_mistakes
 from streamer.events import SubscriberName
-from streamer.librdkafka import plaintext_host
+from streamer.librdkafka.options import plaintext_host
 from streamer.settings import SubscriberSettings
 from streamer.web.loopback import is_loopback
 

@@ -18,7 +18,8 @@ _ORG = {
     "auth": {"flow": "client_credentials", "client_id": "mistaken", "client_secret": "mistaken"},
 }
 _CHANNEL = "/data/ChangeEvents"
-_SUBSCRIBER = {"uses": "mistaken", "on": "*"}
+_PLUGIN = "mistaken"
+_TYPES = "*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,7 @@ def _without(whole: Any, removed: Iterable[Keys]) -> Any:
     data.setdefault("org", _ORG)
     data["channels"] = data.get("channels") or [_CHANNEL]
     for each in (data.get("subscribers") or {}).values():
-        for key, value in _SUBSCRIBER.items():
-            each.setdefault(key, value)
+        each.setdefault("uses", _PLUGIN)
+        if not each.get("after"):
+            each.setdefault("on", _TYPES)
     return data

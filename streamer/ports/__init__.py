@@ -27,10 +27,10 @@ from streamer.ports.plugins import (
     BlockingSubscriber,
     Plugin,
     PluginContext,
-    Preview,
     Previewing,
     Subscriber,
 )
+from streamer.ports.previews import Preview
 from streamer.ports.publishing import (
     EventPublisher,
     OutgoingEvent,

@@ -3,8 +3,10 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from streamer.ports.publishing import EventPublisher, PublishTransport
-from streamer.ports.writing import OrgWriter
+from streamer.events import JsonObject
+from streamer.ports.previews import Preview
+from streamer.ports.publishing import EventPublisher, OutgoingEvent, PublishTransport, Unpublished
+from streamer.ports.writing import ApexRestCall, ApexSoapCall, OrgWriter, WriteOperation, WriteRefused
 
 
 class Org(Protocol):
@@ -37,4 +39,23 @@ class Org(Protocol):
 
         `timeout_s`, the access token and the errors are those of `publisher`.
         """
+        ...
+
+    def preview_of_event(
+        self, transport: PublishTransport, topic: str, event: OutgoingEvent
+    ) -> Preview | Unpublished:
+        """Return the request by which a publisher sends `event` alone, or the result without one.
+
+        Its address names the login, which tells the host of a request. Without
+        the schema of the `topic`, what the Pub/Sub API gets is shown as JSON.
+        Makes no connection, like the other previews.
+        """
+        ...
+
+    def preview_of_record(self, operation: WriteOperation, record: JsonObject) -> Preview | WriteRefused:
+        """Return the request by which a writer changes `record` alone, or the result without one."""
+        ...
+
+    def preview_of_call(self, call: ApexRestCall | ApexSoapCall) -> Preview | WriteRefused:
+        """Return the request by which a writer calls a method, or the result without one."""
         ...

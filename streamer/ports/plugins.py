@@ -1,7 +1,7 @@
 """Contracts of the plugins, which deliver to targets."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -15,6 +15,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.ports.org import Org
+from streamer.ports.previews import Preview
 
 LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""
@@ -55,19 +56,6 @@ class Subscriber(Protocol):
         that exceeds the subscriber's `deliver_timeout_s` is cancelled.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a plugin would send for a delivery, with secrets masked.
-
-    `request` is its first line, such as `POST https://erp.acme.com/invoices`.
-    `headers` are what goes beside the `content`, whatever the protocol calls it.
-    """
-
-    request: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes = b""
 
 
 @runtime_checkable

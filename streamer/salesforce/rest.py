@@ -1,7 +1,7 @@
 """Client of Salesforce's REST API."""
 
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +15,7 @@ from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailabl
 from streamer.events import JsonObject
 from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
+from streamer.salesforce.rest_requests import RestOptions, RestRequest
 from streamer.web.proxy import ProxyFailed, send, through
 
 _TIMEOUT_S = 120.0
@@ -52,8 +53,8 @@ class Answer:
         return self.status == HTTPStatus.UNAUTHORIZED
 
 
-RequestOptions = Callable[[Token], Mapping[str, Any]]
-"""Makes the options of an aiohttp request for a token, anew for each try."""
+SignedRequest = Callable[[Token], RestRequest]
+"""Makes a request that holds the token itself, anew for each try."""
 
 
 class Rest:
@@ -63,9 +64,7 @@ class Rest:
     server error (it is uncertain whether a change was made), `RetryLater` when
     the org's requests are used up, `CredentialsRefused` when the login or a
     new token is refused, and `RequestRefused` for every other failure. Answers
-    of more than `answer_bytes` are not read, and count as missing. Salesforce
-    notes the name of the `client` in the origin of the changes that it makes
-    (REST API guide, call options header).
+    of more than `answer_bytes` are not read, and count as missing.
     """
 
     def __init__(
@@ -78,15 +77,12 @@ class Rest:
         answer_bytes: int = 64 * 1024 * 1024,
         client: str | None = None,
     ) -> None:
+        self._options = RestOptions(api_version=api_version, client=client)
         self._http = http
         self._tokens = tokens
         self._clock = clock
-        self._base = f"/services/data/v{api_version}"
         self._answer_bytes = answer_bytes
         self._requests_left: float | None = None
-        self._headers = {"Content-Type": "application/json"}
-        if client is not None:
-            self._headers["Sforce-Call-Options"] = f"client={client}"
 
     @property
     def requests_left(self) -> float | None:
@@ -95,19 +91,29 @@ class Rest:
 
     async def get(self, path: str, **parameters: str) -> Any:
         """Return the JSON at `path`, which begins with `/services/` or is relative to the API version."""
-        return await self._json("GET", path, params=parameters)
+        return await self.ask(RestRequest(method="GET", path=path, query=parameters))
 
     async def post(self, path: str, body: Mapping[str, Any] | orjson.Fragment) -> Any:
         """Send `body` to `path` and return the JSON of the answer."""
-        return await self._json("POST", path, data=orjson.dumps(body))
+        return await self.ask(RestRequest(method="POST", path=path, body=orjson.dumps(body)))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change the resource at `path` by `body`; return the JSON of the answer, or `None` without one."""
-        return await self._json("PATCH", path, data=orjson.dumps(body))
+        return await self.ask(RestRequest(method="PATCH", path=path, body=orjson.dumps(body)))
 
-    async def delete(self, path: str, **parameters: str) -> Any:
+    async def delete(self, path: str) -> Any:
         """Delete the resource at `path`; return the JSON of the answer, or `None` without one."""
-        return await self._json("DELETE", path, params=parameters)
+        return await self.ask(RestRequest(method="DELETE", path=path))
+
+    async def ask(self, request: RestRequest) -> Any:
+        """Return the JSON of the answer to `request`, or `None` without one."""
+        answer = await self.exchange(request)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise refusal(str(request), answer)
+        try:
+            return orjson.loads(answer.body) if answer.body else None
+        except orjson.JSONDecodeError as exc:
+            raise SalesforceUnavailable(f"{request} was answered, but not with JSON") from exc
 
     async def query(self, soql: str, *, resource: str = "query") -> AsyncGenerator[JsonObject, None]:
         """Yield every record that `soql` finds, page by page; a caller that leaves early closes it.
@@ -141,56 +147,43 @@ class Rest:
 
     async def exchange(
         self,
-        method: str,
-        path: str,
-        options: RequestOptions,
+        request: RestRequest | SignedRequest,
         *,
         refuses_token: Callable[[Answer], bool] = lambda answer: answer.refuses_token,
+        on_sent: Callable[[], None] | None = None,
     ) -> Answer:
         """Return the answer to one request, whatever its status, with a new token if that can help.
 
+        `on_sent` is called when the whole body has been handed to the network.
         Raises what the login raises, and `SalesforceUnavailable` without an
         answer.
         """
         token = await self._tokens.token()
-        answer = await self._ask(token, method, path, **options(token))
+        answer = await self._exchange(token, request, on_sent)
         if refuses_token(answer):
             token = await self._tokens.refreshed(token)
-            answer = await self._ask(token, method, path, **options(token))
+            answer = await self._exchange(token, request, on_sent)
         return answer
 
-    async def _json(self, method: str, path: str, **options: Any) -> Any:
-        answer = await self.exchange(method, path, lambda _: options)
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise refusal(f"{method} {path}", answer)
-        try:
-            return orjson.loads(answer.body) if answer.body else None
-        except orjson.JSONDecodeError as exc:
-            raise SalesforceUnavailable(f"{method} {path} was answered, but not with JSON") from exc
-
-    async def _ask(
-        self,
-        token: Token,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        **options: Any,
+    async def _exchange(
+        self, token: Token, request: RestRequest | SignedRequest, on_sent: Callable[[], None] | None
     ) -> Answer:
-        url = token.instance_url + (path if path.startswith("/services/") else f"{self._base}/{path}")
-        own = {"Authorization": f"Bearer {token.access_token}", **self._headers, **(headers or {})}
+        signed = request if isinstance(request, RestRequest) else request(token)
+        headers = self._options.headers(signed, token.access_token)
+        url = self._options.address(signed, token.instance_url)
+        sending = _sending(signed.body, headers, on_sent)
         try:
             async with (
                 self._clock.timeout(_TIMEOUT_S),
-                await send(self._http, method, url, proxy=token.proxy, headers=own, **options) as response,
+                await send(self._http, signed.method, url, proxy=token.proxy, **sending) as response,
             ):
                 body = await read_body(response, self._clock, limit=self._answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
             raise SalesforceUnavailable(
-                f"{method} {path} was not answered in {_TIMEOUT_S:g} s{through(token.proxy)}"
+                f"{signed} was not answered in {_TIMEOUT_S:g} s{through(token.proxy)}"
             ) from exc
         except (aiohttp.ClientError, OSError, BodyTooLarge, ProxyFailed) as exc:
-            raise SalesforceUnavailable(f"{method} {path} failed: {exc}") from exc
+            raise SalesforceUnavailable(f"{signed} failed: {exc}") from exc
         self._note_usage(response.headers.get("Sforce-Limit-Info", ""))
         return Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
 
@@ -198,6 +191,20 @@ class Rest:
         usage = _USAGE.search(info)
         if usage is not None and int(usage[2]):
             self._requests_left = max(0.0, 1.0 - int(usage[1]) / int(usage[2]))
+
+
+def _sending(
+    body: bytes | None, headers: Mapping[str, str], on_sent: Callable[[], None] | None
+) -> dict[str, Any]:
+    """Return the options of an aiohttp request."""
+    if body is None or on_sent is None:
+        return {"headers": headers, "data": body}
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield body
+        on_sent()
+
+    return {"headers": {**headers, "Content-Length": str(len(body))}, "data": whole()}
 
 
 def _records(page: Any, soql: str) -> list[JsonObject]:

@@ -4,9 +4,9 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from streamer.settings.section import Section
+from streamer.settings.section import Section, one_or_more
 
 MASK_TEXT = "***"
 """Text in the place of a masked value, unless a rule names another."""
@@ -16,9 +16,6 @@ _TYPE = re.compile(r"[\w.*]{1,255}", re.ASCII)
 # A member of a generic event can have any name.
 _FIELD = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,253}[^\s\x00-\x1f])?")
 
-_OneOrMore = BeforeValidator(
-    lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=str | tuple[str, ...]
-)
 _OtherData = Literal[
     "payload", "transaction.user", "transaction.origin", "transaction.commit_number", "action_id"
 ]
@@ -53,30 +50,24 @@ class UnreadableBytes(StrEnum):
 class ProtectRule(Section):
     """Fields of some entities, and what becomes of them; the first rule that names a field decides."""
 
-    entity: Annotated[tuple[str, ...] | None, _OneOrMore] = Field(
+    entity: Annotated[tuple[str, ...] | None, one_or_more()] = Field(
         default=None,
         examples=["Contact"],
         description="objects, platform events, PushTopics and generic channels, as data.entity names them, "
         "with * for any run of characters; one, or a list",
     )
-    on: Annotated[tuple[str, ...] | None, _OneOrMore] = Field(
+    on: Annotated[tuple[str, ...] | None, one_or_more()] = Field(
         default=None,
         examples=["salesforce.outbound.*"],
         description="event types instead of entity, with * for any run of characters; one, or a list",
     )
-    fields: Annotated[tuple[str, ...], _OneOrMore] = Field(
+    fields: Annotated[tuple[str, ...], one_or_more()] = Field(
         default=(),
         examples=[["Email", "Phone"]],
         description="names of fields, with * for any run of characters; a compound field stands for its "
         "parts, and a part is MailingAddress.City or MailingCity; one, or a list",
     )
-    data: Annotated[
-        tuple[_OtherData, ...],
-        BeforeValidator(
-            lambda v: (v,) if isinstance(v, str) else v,
-            json_schema_input_type=_OtherData | tuple[_OtherData, ...],
-        ),
-    ] = Field(
+    data: Annotated[tuple[_OtherData, ...], one_or_more(_OtherData)] = Field(
         default=(),
         description="other values in the data of an event: payload (all of a generic event), "
         "transaction.user, transaction.origin and transaction.commit_number (of a change), action_id (of "
@@ -102,12 +93,7 @@ class ProtectRule(Section):
     keep_length: bool = Field(
         default=False, description="mask: true: one * for each hidden character, which tells the length"
     )
-    normalise: Annotated[
-        tuple[_Step, ...],
-        BeforeValidator(
-            lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=_Step | tuple[_Step, ...]
-        ),
-    ] = Field(
+    normalise: Annotated[tuple[_Step, ...], one_or_more(_Step)] = Field(
         default=(),
         description="hash: what is done first, so that like values have one hash: trim (white space at both "
         "ends) and lower (small letters); one, or a list",

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -14,7 +13,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from streamer.events import Start, SubscriberName
-from streamer.settings.section import Section
+from streamer.settings.section import Section, one_or_more
 
 _HOUR_S = 3600.0
 _MAX_IN_FLIGHT = 32
@@ -118,12 +117,7 @@ class SubscriberSettings(Section):
         "or another that is installed"
     )
     # Before `on`, which can be left out where it is there.
-    after: Annotated[
-        tuple[SubscriberName, ...],
-        BeforeValidator(
-            lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=str | tuple[str, ...]
-        ),
-    ] = Field(
+    after: Annotated[tuple[SubscriberName, ...], one_or_more()] = Field(
         default=(),
         description="subscribers that must have delivered the event before; one, or a list; their answers "
         "are in receipts",
@@ -139,12 +133,7 @@ class SubscriberSettings(Section):
         description="with several after: how long an event waits for all of them, before it becomes a dead "
         "letter",
     )
-    on: Annotated[
-        tuple[str, ...],
-        BeforeValidator(
-            lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=str | tuple[str, ...]
-        ),
-    ] = Field(
+    on: Annotated[tuple[str, ...], one_or_more()] = Field(
         default=(),
         validate_default=True,
         description="event types, with * for any run of characters; one, or a list; default with after: "

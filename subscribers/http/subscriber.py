@@ -6,6 +6,7 @@ from typing import Self
 
 from streamer.events import Delivery, Outcome
 from streamer.ports import Preview
+from subscribers.http.answer import Answer
 from subscribers.http.target import HttpTarget, Request
 
 
@@ -37,6 +38,11 @@ class RequestSubscriber(HttpSubscriber, ABC):
     @abstractmethod
     def request(self, delivery: Delivery, /) -> Request | Outcome:
         """Return what is to be sent, or the outcome when nothing is."""
+
+    async def exchange(self, delivery: Delivery, /) -> Answer | Outcome:
+        """Send the request once, and return the target's answer, or the outcome without one."""
+        request = self.request(delivery)
+        return await self._http.send(request) if isinstance(request, Request) else request
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
         """Return the request as it would be sent, with secrets masked, or the outcome without one."""

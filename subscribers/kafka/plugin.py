@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, Outcome
-from streamer.librdkafka import security_options
+from streamer.librdkafka.options import security_options
 from streamer.ports import PluginContext, Preview
 from subscribers.kafka.outcomes import outcome_of
 from subscribers.kafka.producer import ReportingProducer, refusal

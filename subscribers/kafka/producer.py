@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamer.librdkafka import LibraryLogger
+from streamer.librdkafka.logger import LibraryLogger
+from streamer.librdkafka.producer import DisposableProducer, ProducerDiscarded
 from subscribers.kafka.records import Record
 
 # Longest wait within a call of librdkafka, whose queue other calls share.
@@ -87,7 +88,8 @@ class ReportingProducer:
         self._configuration = dict(configuration)
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._producer: Producer | None = None
+        self._producer: DisposableProducer | None = None
+        self._is_closed = False
         self._background: KafkaError | None = None
         self._missing: set[str] = set()
 
@@ -111,21 +113,29 @@ class ReportingProducer:
                 waiting.extend(part for part in (refused[:half], refused[half:]) if part)
         return [reports[index] for index in range(len(records))]
 
+    def close(self) -> None:
+        """End the producer; what is queued is dropped, and no call that still runs makes another one."""
+        with self._lock:
+            self._is_closed = True
+        self._discard(self._producer)
+
     def _write(self, records: Sequence[Record], give_up_at: float) -> list[Report]:
         call = _Call(len(records))
-        producer = self._live()
-        for topic in self._missing.intersection(record.topic for record in records):
-            self._look_for(producer, topic, give_up_at)
-        if time.monotonic() >= give_up_at:
-            return [self._judged(None)] * len(records)
-        for index, record in enumerate(records):
-            self._enqueue(producer, record, call, index, give_up_at)
-        while not call.complete.is_set() and time.monotonic() < give_up_at:
-            # Flushing sends what is queued without the usual wait for more.
-            if not producer.flush(_SLICE_S):
-                # Another call serves our reports at this moment.
-                call.complete.wait(_SLICE_S)
-        reports = [self._judged(report) for report in call.reports]
+        unreported = KafkaError._TIMED_OUT
+        producer = None
+        try:
+            producer = self._live()
+            for topic in self._missing.intersection(record.topic for record in records):
+                self._look_for(producer, topic, give_up_at)
+            if time.monotonic() >= give_up_at:
+                return [self._judged(None, unreported)] * len(records)
+            for index, record in enumerate(records):
+                self._enqueue(producer, record, call, index, give_up_at)
+            _wait(producer, call, give_up_at)
+        except ProducerDiscarded:
+            # Another call, or the end of the plugin, has dropped what was queued.
+            unreported = KafkaError._PURGE_INFLIGHT
+        reports = [self._judged(report, unreported) for report in call.reports]
         if len(self._missing) > _MOST_MISSING:
             self._missing.clear()
         self._missing.update(
@@ -137,65 +147,74 @@ class ReportingProducer:
             self._discard(producer)
         return reports
 
-    def close(self) -> None:
-        """End the producer; what is queued is dropped, and its calls report so."""
+    def _live(self) -> DisposableProducer:
         with self._lock:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.purge(blocking=False)
-            producer.poll(0)
-
-    def _live(self) -> Producer:
-        with self._lock:
+            if self._is_closed:
+                raise ProducerDiscarded("the plugin is closed")
             if self._producer is None:
                 errors = {"error_cb": self._note}
-                self._producer = Producer(self._configuration | errors, logger=LibraryLogger())
+                self._producer = DisposableProducer(
+                    Producer(self._configuration | errors, logger=LibraryLogger())
+                )
             return self._producer
 
-    def _look_for(self, producer: Producer, topic: str, give_up_at: float) -> None:
+    def _look_for(self, producer: DisposableProducer, topic: str, give_up_at: float) -> None:
         timeout_s = min(self._timeout_s, give_up_at - time.monotonic())
         if timeout_s <= 0:
             return
         # librdkafka itself asks again for a missing topic only after minutes.
         with suppress(KafkaException):
-            producer.list_topics(topic, timeout=timeout_s)
+            producer.live.list_topics(topic, timeout=timeout_s)
         self._missing.discard(topic)
 
     def _enqueue(
-        self, producer: Producer, record: Record, call: _Call, index: int, give_up_at: float
+        self, producer: DisposableProducer, record: Record, call: _Call, index: int, give_up_at: float
     ) -> None:
         told = partial(call.told, index)
         topic, key, value, headers = record
         while True:
             try:
-                producer.produce(topic, value, key, on_delivery=told, headers={**headers})
+                producer.live.produce(topic, value, key, on_delivery=told, headers={**headers})
             except BufferError:
-                if time.monotonic() > give_up_at:
+                if not producer.wait_for_room(give_up_at):
                     return call.note(index, Report(KafkaError(KafkaError._QUEUE_FULL), is_local=True))
-                producer.poll(_SLICE_S)
             except KafkaException as exc:
                 return call.note(index, Report(exc.args[0], is_local=True))
             else:
                 return None
 
-    def _judged(self, report: Report | None) -> Report:
+    def _judged(self, report: Report | None, unreported: int) -> Report:
+        """Return `report` with what explains it; without one, that of the error `unreported`."""
         if report is None:
-            return Report(KafkaError(KafkaError._TIMED_OUT), background=self._background)
+            return Report(KafkaError(unreported), background=self._background)
         if report.error is None:
             self._background = None
             return report
         return report._replace(background=self._background)
 
-    def _discard(self, producer: Producer) -> None:
+    def _discard(self, producer: DisposableProducer | None) -> None:
+        """Discard `producer`, unless another call has done so."""
         with self._lock:
-            if self._producer is not producer:
+            if producer is None or self._producer is not producer:
                 return
-        self.close()
+            self._producer = None
+        # Serves the reports that have come; what has none yet is uncertain.
+        producer.live.poll(0)
+        producer.discard()
 
     def _note(self, error: KafkaError) -> None:
         # That all brokers are down follows from an error that says more.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self._background is None:
             self._background = error
+
+
+def _wait(producer: DisposableProducer, call: _Call, give_up_at: float) -> None:
+    """Send what is queued, and serve reports until those of `call` are complete."""
+    while not call.complete.is_set() and time.monotonic() < give_up_at:
+        # Flushing sends what is queued without the usual wait for more.
+        if not producer.live.flush(_SLICE_S):
+            # Another call serves our reports at this moment.
+            call.complete.wait(_SLICE_S)
 
 
 def _is_joint(report: Report) -> bool:

@@ -1,17 +1,16 @@
 """Records of deliveries: topic, key, value and headers."""
 
 import re
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-from streamer.events import Content, Delivery, Reject, Skip
-from subscribers.cloudevents import Message, message, written
+from streamer.events import Delivery, Reject, Skip
+from subscribers.cloudevents import Message, emptied, message, written
 from subscribers.expression import Query
 from subscribers.kafka.settings import KafkaSettings
 from subscribers.placeholders import Template, Unfilled
 
 _NOT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
-_NOTHING = Content(data=b"", type="application/json")
+_JSON = "application/json"
 _MAX_TOPIC_LENGTH = 249
 
 
@@ -47,8 +46,8 @@ class Records:
         if deletes and self._settings.deletions == "skip":
             return Skip(reason="the record was deleted: deletions in the settings says so", sent=False)
         is_tombstone = deletes and self._settings.deletions == "tombstone"
-        whole = replace(delivery, content=_NOTHING) if is_tombstone else delivery
-        sent = message(whole, self._settings.content_mode)
+        mode = self._settings.content_mode
+        sent = emptied(delivery, mode, _JSON) if is_tombstone else message(delivery, mode)
         if not isinstance(sent, Message):
             return sent
         try:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from streamer.librdkafka import (
+from streamer.librdkafka.options import (
     BROKER_OPTIONS,
     COMPRESSION_OPTIONS,
     DURABILITY_OPTIONS,

@@ -70,7 +70,7 @@ _BUSY = frozenset({0x89, 0x96, 0x97, 0x9F})
 _REJECTED = {
     0x90: "let topic name what the broker takes",
     0x95: "send a smaller body, or raise the broker's limit",
-    0x99: "compare format with what the broker takes",
+    0x99: "let body or content make what the broker takes",
 }
 
 

@@ -251,6 +251,9 @@ class Connection:
         return packet
 
     def _check(self) -> None:
+        """Raise what ended the connection, before a message is sent, which so can't be the reason."""
+        if isinstance(self._ended_by, Refused):
+            raise Refused(str(self._ended_by), answer=self._ended_by.answer)
         if self._ended_by is not None:
             raise self._ended_by
 

@@ -145,16 +145,17 @@ class Connack:
         reader = Reader(content)
         reader.number(1)
         code = reader.number(1)
-        if version is MqttVersion.V311:
+        # A broker that does not know the version of CONNECT refuses it in the older form.
+        if version is MqttVersion.V311 or 0 < code < _UNSPECIFIED:
             return cls(answer=Answer(code=_CODES_OF_V311.get(code, _UNSPECIFIED) if code else 0))
         found = reader.properties()
         return cls(
             answer=_answer(code, found),
-            # The standard forbids 0, with which nothing could be sent.
+            # The standard forbids 0 for this and the packet's size: nothing could be sent.
             receive_maximum=max(found.get(Property.RECEIVE_MAXIMUM, 65_535), 1),
             maximum_qos=found.get(Property.MAXIMUM_QOS, 2),
             retains=bool(found.get(Property.RETAIN_AVAILABLE, 1)),
-            maximum_packet_bytes=found.get(Property.MAXIMUM_PACKET_BYTES),
+            maximum_packet_bytes=found.get(Property.MAXIMUM_PACKET_BYTES) or None,
             keep_alive_s=found.get(Property.SERVER_KEEP_ALIVE_S),
         )
 

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
 
-from streamer.events import Content, Delivery, Outcome, Reject, Retry, Skip
+from streamer.events import Delivery, Outcome, Reject, Retry, Skip
 from streamer.ports import PluginContext, Preview
-from subscribers.cloudevents import Message, message
+from subscribers.cloudevents import Message, emptied, message
 from subscribers.http.connection import ForbiddenAddress
 from subscribers.http.redaction import Redaction
 from subscribers.http.tls import TargetTls
@@ -28,7 +28,7 @@ _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _LONGEST_NAME = 40
 
-_NOTHING = Content(data=b"", type="text/plain")
+_PLAIN_TEXT = "text/plain"
 
 
 class Mqtt:
@@ -118,12 +118,12 @@ class Mqtt:
                 sent=False,
             )
         clears = delivery.event.is_deletion and settings.deletions == "clear"
-        sent = message(replace(delivery, content=_NOTHING) if clears else delivery, settings.mode)
+        sent = emptied(delivery, settings.mode, _PLAIN_TEXT) if clears else message(delivery, settings.mode)
         if not isinstance(sent, Message):
             return sent
         return Publish(
             topic=topic,
-            payload=b"" if clears else sent.content.data,
+            payload=sent.content.data,
             qos=settings.qos,
             retain=settings.retain,
             content_type=sent.content.type,

@@ -37,6 +37,7 @@ class ApexCalling:
     def __init__(self, settings: SalesforceSettings, writer: OrgWriter, name: SubscriberName) -> None:
         self._settings = settings
         self._call = chosen_call(settings)
+        self._method = name_of_call(settings)
         self._writer = writer
         self._name = name
         self._unwaited: set[asyncio.Task[CallResult]] = set()
@@ -68,11 +69,6 @@ class ApexCalling:
     def _outcome(self, delivery: Delivery, result: CallResult) -> Outcome:
         may_retry = delivery.attempt < self._settings.refusal_tries
         return outcome_of_call(result, self._method, may_retry=may_retry)
-
-    @property
-    def _method(self) -> str:
-        call = self._call
-        return f"{call.soap}.{call.method}" if call.soap is not None else f"{call.method} {call.rest}"
 
     async def _sent(self, delivery: Delivery, prepared: _Prepared) -> Outcome:
         """Return when the call has been sent, or has failed before."""
@@ -142,6 +138,12 @@ def chosen_call(settings: SalesforceSettings) -> CallSettings:
     if settings.call is None:
         raise TypeError("the settings choose no call")
     return settings.call
+
+
+def name_of_call(settings: SalesforceSettings) -> str:
+    """Return the name of the method that the settings choose, for sentences."""
+    call = chosen_call(settings)
+    return f"{call.soap}.{call.method}" if call.soap is not None else f"{call.method} {call.rest}"
 
 
 def _is_scalar(value: Any) -> bool:

@@ -125,7 +125,8 @@ def _refused(refused: WriteRefused, named: str, *, may_retry: bool) -> Outcome:
             alert=True,
             failure=FailureClass.REJECTED,
         )
-    is_doubtful = refused.code in _DOUBTFUL or _APEX_LIMIT in refused.message
+    # Behind a dot, a SOAP fault can tell more, as in Server.userException.
+    is_doubtful = refused.code.partition(".")[0] in _DOUBTFUL or _APEX_LIMIT in refused.message
     if refused.sent and may_retry and is_doubtful:
         return Retry(reason=reason, answer=refused.answer, failure=FailureClass.REJECTED)
     return Reject(

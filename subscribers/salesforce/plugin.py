@@ -78,8 +78,8 @@ class Salesforce:
         return outcome
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return what would be sent, its fields as JSON, or the outcome without it."""
-        return preview_of(self._settings, self._org.login_url, delivery)
+        """Return what would be sent, or the outcome without it; no login tells whose changes are own."""
+        return self._own_change(delivery, "") or preview_of(self._settings, self._org, delivery)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Deliver each once, many in one call, and return their outcomes."""
@@ -91,9 +91,7 @@ class Salesforce:
             return [user] * len(deliveries)
 
         def guarded(delivery: Delivery) -> Delivery | Outcome:
-            if self._is_own(delivery.event, user):
-                return Skip(reason="this deployment made the change itself", sent=False)
-            return delivery
+            return self._own_change(delivery, user) or delivery
 
         return await delivered_together(
             deliveries, guarded, lambda _, remaining: operation.deliver(remaining)
@@ -137,6 +135,11 @@ class Salesforce:
                 shape=RecordShape.of(settings),
                 refusal_tries=settings.refusal_tries,
             )
+
+    def _own_change(self, delivery: Delivery, user: str) -> Skip | None:
+        if not self._is_own(delivery.event, user):
+            return None
+        return Skip(reason="this deployment made the change itself", sent=False)
 
     def _is_own(self, event: Event, user: str) -> bool:
         match self._own_changes:

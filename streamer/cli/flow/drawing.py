@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from streamer.cli.flow.graph import Graph, Kind, Node
+from streamer.cli.flow.graph import Graph, Kind, Node, shortened
 
 _CHARACTER = 7.3
 _BOX_HEIGHT = 44
-_ROW = 64
+_LINE = 16
+_SPACE = 20
 _GAP = 70
 _MARGIN = 20
 _LEAST_WIDTH = 120.0
-_MOST_CHARACTERS = 60
 _FILLS = {Kind.CHANNEL: "#dbeafe", Kind.TYPE: "#f1f5f9", Kind.SUBSCRIBER: "#dcfce7"}
 _HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
@@ -32,17 +32,18 @@ class _Box:
     left: float
     top: float
     width: float
+    height: float
 
     @property
     def middle(self) -> float:
-        return self.top + _BOX_HEIGHT / 2
+        return self.top + self.height / 2
 
 
 def svg(graph: Graph) -> str:
     """Return the drawing: a column for each step, from the channels on the left to the last subscribers."""
     boxes = _places(graph)
     width = max((box.left + box.width for box in boxes.values()), default=0) + _MARGIN
-    height = max((box.top + _BOX_HEIGHT for box in boxes.values()), default=0) + _MARGIN
+    height = max((box.top + box.height for box in boxes.values()), default=0) + _MARGIN
     lines = [_HEAD.format(width=width, height=height), _ARROW, *_parts(graph, boxes), "</svg>", ""]
     return "\n".join(lines)
 
@@ -59,8 +60,8 @@ def _places(graph: Graph) -> Mapping[Node, _Box]:
         # Beside those that lead to them, where there is room.
         for height, node in sorted(((_wanted(node, graph, boxes), node) for node in nodes), key=_by_height):
             top = max(row, height)
-            boxes[node] = _Box(left=left, top=_MARGIN + top, width=width)
-            row = top + _ROW
+            box = boxes[node] = _Box(left=left, top=_MARGIN + top, width=width, height=_height(node))
+            row = top + box.height + _SPACE
         left += width + _GAP
     return boxes
 
@@ -75,8 +76,12 @@ def _wanted(node: Node, graph: Graph, boxes: Mapping[Node, _Box]) -> float:
 
 
 def _width(node: Node) -> float:
-    longest = max(len(_cut(node.name)), len(_cut(node.note)))
+    longest = max(len(shortened(each)) for each in (node.name, node.note, node.when))
     return longest * _CHARACTER + 2 * _MARGIN
+
+
+def _height(node: Node) -> float:
+    return _BOX_HEIGHT + (_LINE if node.when else 0)
 
 
 def _parts(graph: Graph, boxes: Mapping[Node, _Box]) -> Iterator[str]:
@@ -95,18 +100,13 @@ def _parts(graph: Graph, boxes: Mapping[Node, _Box]) -> Iterator[str]:
 
 def _box(node: Node, box: _Box) -> Iterator[str]:
     yield (
-        f'<rect x="{box.left:.0f}" y="{box.top:.0f}" width="{box.width:.0f}" height="{_BOX_HEIGHT}" '
+        f'<rect x="{box.left:.0f}" y="{box.top:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" '
         f'rx="6" fill="{_FILLS[node.kind]}" stroke="#94a3b8"/>'
     )
     first = box.top + (19 if node.note else 27)
-    yield f'<text x="{box.left + _MARGIN:.0f}" y="{first:.0f}">{escape(_cut(node.name))}</text>'
-    if node.note:
+    yield f'<text x="{box.left + _MARGIN:.0f}" y="{first:.0f}">{escape(shortened(node.name))}</text>'
+    for number, line in enumerate(filter(None, (node.note, node.when))):
         yield (
-            f'<text x="{box.left + _MARGIN:.0f}" y="{box.top + 35:.0f}" fill="#475569">'
-            f"{escape(_cut(node.note))}</text>"
+            f'<text x="{box.left + _MARGIN:.0f}" y="{box.top + 35 + number * _LINE:.0f}" fill="#475569">'
+            f"{escape(shortened(line))}</text>"
         )
-
-
-def _cut(text: str) -> str:
-    printable = "".join(each if each.isprintable() else " " for each in text)
-    return printable if len(printable) <= _MOST_CHARACTERS else printable[: _MOST_CHARACTERS - 1] + "…"

@@ -8,10 +8,12 @@ from streamer.configuration import Document, Draft
 from streamer.configuration.chains import chain_mistakes
 from streamer.configuration.event_types import Carried
 from streamer.errors import ConfigurationError
-from streamer.events import JsonObject
+from streamer.events import JsonObject, SubscriberName
+from streamer.observe.redaction import MASK
 from streamer.settings import SubscriberSettings
 
 _DRAWN = ("uses", "on", "after", "on_rejected")
+_MOST_CHARACTERS = 60
 
 
 class Kind(StrEnum):
@@ -24,11 +26,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """Channel, pattern of event types or subscriber, with a few words about it."""
+    """Channel, pattern of event types or subscriber, with a few words about it and its `when` in one line."""
 
     kind: Kind
     name: str
     note: str = ""
+    when: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +79,24 @@ def graph(draft: Draft, document: Document) -> Graph:
         raise ConfigurationError("\n".join(draft.lines))
     if mistakes := list(chain_mistakes(draft, document)):
         raise ConfigurationError("\n".join(mistakes))
-    return _graph(draft)
+    return _graph(draft, {name: _when(name, draft, document) for name in names})
 
 
-def _graph(draft: Draft) -> Graph:
+def shortened(text: str) -> str:
+    """Return the beginning of `text` that a drawing has room for, in one line."""
+    line = "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
+    return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 1] + "…"
+
+
+def _graph(draft: Draft, whens: Mapping[SubscriberName, str | None]) -> Graph:
     settings = draft.settings
     subscribers = {
-        name: Node(kind=Kind.SUBSCRIBER, name=name, note=_note(each))
+        name: Node(
+            kind=Kind.SUBSCRIBER,
+            name=name,
+            note=_note(each),
+            when=shortened(f"when {when}") if (when := whens[name]) is not None else "",
+        )
         for name, each in settings.subscribers.items()
     }
     arrows: list[tuple[Node, Node]] = []
@@ -99,13 +113,13 @@ def _graph(draft: Draft) -> Graph:
     return Graph(
         arrows=arrows,
         nodes=[*channels, *types.values(), *subscribers.values()],
-        subscribers=[_as_json(name, each) for name, each in settings.subscribers.items()],
+        subscribers=[_as_json(name, each, whens[name]) for name, each in settings.subscribers.items()],
     )
 
 
 def _note(settings: SubscriberSettings) -> str:
     told = [settings.uses]
-    if settings.after and settings.on:
+    if settings.after and settings.on and not any(map(_is_every_type, settings.on)):
         told.append(f"only {', '.join(settings.on)}")
     if len(settings.after) > 1:
         told.append(f"after {', '.join(settings.after[:-1])} and {settings.after[-1]}")
@@ -114,12 +128,24 @@ def _note(settings: SubscriberSettings) -> str:
     return ", ".join(told)
 
 
-def _as_json(name: str, settings: SubscriberSettings) -> JsonObject:
+def _is_every_type(pattern: str) -> bool:
+    return not pattern.strip("*")
+
+
+def _when(name: SubscriberName, draft: Draft, document: Document) -> str | None:
+    """Return the subscriber's `when`, hidden where it can't be read or can be a secret."""
+    keys = ("subscribers", name, "when")
+    when = draft.settings.subscribers[name].when
+    is_shown = when is None or (draft.is_sound(*keys) and not document.is_secret(keys))
+    return when if is_shown else MASK
+
+
+def _as_json(name: str, settings: SubscriberSettings, when: str | None) -> JsonObject:
     return {
         "name": name,
         "uses": settings.uses,
         "on": list(settings.on),
-        "when": settings.when,
+        "when": when,
         "after": list(settings.after),
         "on_rejected": settings.on_rejected,
     }

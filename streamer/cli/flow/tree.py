@@ -25,7 +25,8 @@ def trees(graph: Graph) -> Iterator[Tree]:
 def _grow(tree: Tree, node: Node, graph: Graph, drawn: set[Node]) -> None:
     drawn.add(node)
     for after in graph.after(node):
-        note = f" ({after.note})" if after.note else ""
+        told = ", ".join(filter(None, (after.note, after.when)))
+        note = f" ({told})" if told else ""
         if after in drawn:
             tree.add(plain(f"{after.name}, as above"))
         else:

@@ -116,14 +116,9 @@ class _Rendering:
         if absence := given_names(self._checked, self._name, given).absence:
             self._say(absence)
         try:
-            delivery = verdicts.delivery(self._name)
+            shown = self._preview(verdicts.delivery(self._name))
         except BrokenRoute as error:
-            self.has_failed = True
-            return Reject(reason=str(error), sent=False)
-        if verdict.error:
-            self.has_failed = True
-            return Reject(reason=verdict.error, sent=False)
-        shown = self._preview(delivery)
+            shown = Reject(reason=str(error), sent=False)
         self.has_failed |= isinstance(shown, Reject)
         return shown
 

@@ -44,6 +44,7 @@ class Verdicts:
         self._checked = checked
         self._given = given
         self._found: dict[SubscriberName, Verdict] = {}
+        self._deliveries: dict[SubscriberName, Delivery] = {}
 
     def of(self, name: SubscriberName) -> Verdict:
         """Return the verdict on the event at the subscriber `name`."""
@@ -54,9 +55,17 @@ class Verdicts:
 
     def delivery(self, name: SubscriberName) -> Delivery:
         """Return what the subscriber's plugin would get, whether it gets it or not. Raises `BrokenRoute`."""
-        more = given_names(self._checked, name, self._given).more
-        delivery = self._checked.routes[name].delivery(self._given.event, attempt=1, more=more)
-        return upstream_of(name, self._checked.settings.subscribers).told(delivery, more)
+        verdict = self.of(name)
+        if verdict.error:
+            raise BrokenRoute(verdict.error)
+        if name not in self._deliveries:
+            self._shape(name, given_names(self._checked, name, self._given))
+        return self._deliveries[name]
+
+    def _shape(self, name: SubscriberName, names: GivenNames) -> None:
+        delivery = self._checked.routes[name].delivery(self._given.event, attempt=1, more=names.more)
+        upstream = upstream_of(name, self._checked.settings.subscribers)
+        self._deliveries[name] = upstream.told(delivery, names.more)
 
     def _made(self, name: SubscriberName) -> Verdict:
         settings = self._checked.settings.subscribers[name]
@@ -90,7 +99,7 @@ class Verdicts:
                     fields=fields,
                     names=names if reads_any(when, route.more) else None,
                 )
-            self.delivery(name)
+            self._shape(name, names)
         except BrokenRoute as error:
             return Verdict(
                 subscriber=name,

@@ -144,10 +144,6 @@ class Attempts:
         """
         return self._skip(event) is None
 
-    @property
-    def _needs_lookups(self) -> bool:
-        return self.enrichment is not None and self.enrichment.source.for_when
-
     def skips(self, event: Event) -> bool:
         """Return true, and log it, when `event` is not for this target."""
         try:
@@ -267,7 +263,7 @@ class Attempts:
 
     def _skip(self, event: Event) -> Skip | None:
         """Return why `event` is not for this target, `None` if it is or can be. Raises `BrokenRoute`."""
-        reason = exclusion(event, self.route, self.upstream, needs_lookups=self._needs_lookups)
+        reason = exclusion(event, self.route, self.upstream)
         return Skip(reason=reason, sent=False) if reason else None
 
     async def _shaped(self, event: Event, attempt: int, ahead: Ahead) -> Delivery | Skip | Reject:
@@ -282,7 +278,7 @@ class Attempts:
             more = receipts_of(event)
             if self.enrichment is not None:
                 more = {**more, **await self.enrichment.names(event, ahead)}
-            if self._needs_lookups and not self.route.admits(event, more):
+            if self.route.when_needs_lookups and not self.route.admits(event, more):
                 return Skip(reason=EXCLUDED, sent=False)
             return self._delivery(event, attempt, more)
         except BrokenRoute as error:

@@ -56,10 +56,9 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrichmentSource:
-    """Look-ups of one subscriber; `when` reads a record of theirs if they are `for_when`."""
+    """Look-ups of one subscriber."""
 
     lookups: tuple[Lookup, ...]
-    for_when: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -54,6 +54,10 @@ class Compiler:
         """Return a function that evaluates `node`."""
         return self._makers.get(node["type"], self._interpreted)(node)
 
+    def makes(self, node: Node) -> bool:
+        """Return true for a node of a usual kind, which is evaluated without the interpreter."""
+        return node["type"] in self._makers
+
     def field(self, node: Node) -> Evaluate:
         """Return a function that returns the field of an object."""
         name = node["value"]
@@ -142,8 +146,6 @@ class Compiler:
         return found
 
     def _call(self, node: Node) -> Evaluate:
-        if any(each["type"] == "expref" for each in node["children"]):
-            return self._interpreted(node)
         call, arguments = self.called(node["value"]), [self.made(each) for each in node["children"]]
         return lambda document: call([each(document) for each in arguments])
 

@@ -166,15 +166,15 @@ def joined(halves: Sequence[Event]) -> Event:
     return replace(halves[0], receipts=receipts)
 
 
-def exclusion(event: Event, route: Route, upstream: Upstream, *, needs_lookups: bool) -> str:
+def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
     """Return the reason why `event` is not for the subscriber of `route`; empty when it is, or can be.
 
-    It can be while halves of it are missing, and when `needs_lookups` says that
-    `when` reads a record. Raises `BrokenRoute`.
+    It can be while halves of it are missing, and where `when` reads a record.
+    Raises `BrokenRoute`.
     """
     if upstream.names and (reason := upstream.exclusion(event)):
         return reason
-    if needs_lookups or (upstream.joins and upstream.missing(event)):
+    if route.when_needs_lookups or (upstream.joins and upstream.missing(event)):
         # What `when` reads is not there yet.
         return ""
     return "" if route.admits(event, receipts_of(event)) else EXCLUDED

@@ -37,8 +37,7 @@ def projected(expression: ParsedResult, functions: Functions) -> Project:
     hash, which is absent itself when nothing is left. A multi-select list with
     an absent item is absent.
     """
-    made = _Compiler(_Interpreter(functions), functions).made(expression.parsed)
-    return bounded(expression.parsed, functions, made)
+    return bounded(expression.parsed, functions, _Compiler(functions).made(expression.parsed))
 
 
 def object_of(parts: dict[str, Project]) -> Project:
@@ -61,7 +60,10 @@ def list_of(items: list[Project]) -> Project:
 
 
 class _Compiler(Compiler):
-    """Makes functions that return what `_Interpreter` does."""
+    """Makes functions that know `ABSENT` beside null."""
+
+    def __init__(self, functions: Functions) -> None:
+        super().__init__(_Interpreter(self), functions)
 
     def field(self, node: Node) -> Evaluate:
         name = node["value"]
@@ -69,6 +71,7 @@ class _Compiler(Compiler):
         def found(value: Any) -> Any:
             if isinstance(value, dict):
                 return value.get(name, ABSENT)
+            # A part of a cleared compound field is cleared too.
             return None if value is None else ABSENT
 
         return found
@@ -93,26 +96,40 @@ class _Compiler(Compiler):
         return negated
 
     def called(self, name: str) -> Callable[[list[Any]], Any]:
-        call = _called(self.functions)
-        return lambda arguments: call(name, arguments)
+        call = self.functions.call_function
+
+        def result(arguments: list[Any]) -> Any:
+            carried = [argument for argument in arguments if argument is not ABSENT]
+            if len(carried) < len(arguments) and not (carried and name in _CHOOSING):
+                return ABSENT
+            return call(name, carried)
+
+        return result
 
     def is_false(self, value: Any) -> bool:
         return value is ABSENT or super().is_false(value)
 
 
 class _Interpreter(TreeInterpreter):
-    """JMESPath's interpreter, with `ABSENT` beside null."""
+    """JMESPath's interpreter of the nodes that `compiler` does not make, with `ABSENT` beside null."""
 
-    def __init__(self, functions: Functions) -> None:
-        self._options_of_functions = Options(custom_functions=functions)
-        self._call = _called(functions)
-        super().__init__(self._options_of_functions)
+    def __init__(self, compiler: _Compiler) -> None:
+        super().__init__()
+        self._compiler = compiler
+        # With the nodes, so that no other has their identity.
+        self._made: dict[int, tuple[Node, Evaluate]] = {}
 
-    def visit_field(self, node: Node, value: Any) -> Any:
-        if isinstance(value, dict):
-            return value.get(node["value"], ABSENT)
-        # A part of a cleared compound field is cleared too.
-        return None if value is None else ABSENT
+    def visit(self, node: Node, value: Any) -> Any:
+        if (found := self._made.get(id(node))) is not None:
+            return found[1](value)
+        if node["type"] == "literal":
+            # It can be made for this visit.
+            return node["value"]
+        if not self._compiler.makes(node):
+            return super().visit(node, value)
+        made = self._compiler.made(node)
+        self._made[id(node)] = node, made
+        return made(value)
 
     def visit_index(self, node: Node, value: Any) -> Any:
         if value is None or value is ABSENT:
@@ -123,25 +140,10 @@ class _Interpreter(TreeInterpreter):
     def visit_slice(self, node: Node, value: Any) -> Any:
         return ABSENT if value is ABSENT else super().visit_slice(node, value)
 
-    def visit_comparator(self, node: Node, value: Any) -> Any:
-        sides = [self.visit(child, value) for child in node["children"]]
-        if any(side is ABSENT for side in sides):
-            return ABSENT
-        return super().visit_comparator(_with(node, [_literal(side) for side in sides]), value)
-
-    def visit_not_expression(self, node: Node, value: Any) -> Any:
-        operand = self.visit(node["children"][0], value)
-        if operand is ABSENT:
-            return ABSENT
-        return super().visit_not_expression(_with(node, [_literal(operand)]), value)
-
-    def visit_function_expression(self, node: Node, value: Any) -> Any:
-        return self._call(node["value"], [self.visit(child, value) for child in node["children"]])
-
     def visit_expref(self, node: Node, value: Any) -> Any:
         expression = super().visit_expref(node, value)
         # Functions such as sort_by know null, but not absence.
-        expression.interpreter = TreeInterpreter(self._options_of_functions)
+        expression.interpreter = TreeInterpreter(Options(custom_functions=self._compiler.functions))
         return expression
 
     def visit_multi_select_dict(self, node: Node, value: Any) -> Any:
@@ -171,19 +173,7 @@ class _Interpreter(TreeInterpreter):
         return None if projection is None else [each for each in projection if each is not ABSENT]
 
     def _is_false(self, value: Any) -> bool:
-        return value is ABSENT or super()._is_false(value)  # type: ignore[misc] # the stubs lack it
-
-
-def _called(functions: Functions) -> Callable[[str, list[Any]], Any]:
-    """Return a function that calls one of `functions` with arguments of which some can be absent."""
-
-    def call(name: str, arguments: list[Any]) -> Any:
-        carried = [argument for argument in arguments if argument is not ABSENT]
-        if len(carried) < len(arguments) and not (carried and name in _CHOOSING):
-            return ABSENT
-        return functions.call_function(name, carried)
-
-    return call
+        return self._compiler.is_false(value)
 
 
 def _with(node: Node, children: list[Node]) -> Node:

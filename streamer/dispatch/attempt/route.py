@@ -13,6 +13,7 @@ from jmespath.parser import ParsedResult
 from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
 from streamer.dispatch.attempt.evaluation import evaluation
 from streamer.dispatch.attempt.functions import FunctionFailed, Functions, LimitExceeded
+from streamer.dispatch.attempt.names import reads_any
 from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
 from streamer.dispatch.attempt.template import compile_content, compile_template, sentence_of
 from streamer.errors import BrokenRoute, ConfigurationError
@@ -35,7 +36,8 @@ class Route:
 
     Expressions see the event as a document with the names `EVENT_NAMES`, and
     beside them the members of `more`, under the names that
-    `RouteSource.more` announced.
+    `RouteSource.more` announced. With `when_needs_lookups`, `when` reads what
+    only the event's look-ups tell.
     """
 
     name: SubscriberName
@@ -44,6 +46,7 @@ class Route:
     text: Callable[[JsonObject], str] | None = None
     content: Callable[[JsonObject], Content] | None = None
     more: tuple[str, ...] = ()
+    when_needs_lookups: bool = False
 
     def admits(self, event: Event, more: JsonObject = _NOTHING) -> bool:
         """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
@@ -83,6 +86,8 @@ class RouteSource:
     """Let `text` and `content` fail on a field that the event does not carry."""
     more: tuple[str, ...] = ()
     """Names beside those of every event, such as `receipts`."""
+    lookups: tuple[str, ...] = ()
+    """Those of them that look-ups give."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +110,7 @@ def compile_route(
         text=compiling.text("text") if source.text is not None else None,
         content=compiling.content("content") if source.content is not None else None,
         more=source.more,
+        when_needs_lookups=reads_any(source.when, source.lookups),
     )
 
 

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,7 +27,11 @@ class CachedRecord:
     values: Values | None
     fields: AbstractSet[str]
     read_at: float
-    size: int = field(default=0, compare=False)
+
+
+class _Kept(NamedTuple):
+    record: CachedRecord
+    size: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,15 +43,15 @@ class RecordCache:
     most_entries: int
     most_bytes: int
     size: int = field(default=0, init=False)
-    _records: OrderedDict[str, CachedRecord] = field(default_factory=OrderedDict, init=False)
+    _records: OrderedDict[str, _Kept] = field(default_factory=OrderedDict, init=False)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def get(self, sobject: str, record_id: str, fields: AbstractSet[str]) -> CachedRecord | None:
         """Return the record, if it is young enough and was read with all of `fields`."""
-        found = self._records.get(record_id)
-        if found is None or found.sobject != sobject:
+        kept = self._records.get(record_id)
+        if kept is None or (found := kept.record).sobject != sobject:
             return None
         if self.clock.monotonic() - found.read_at >= self.lifetime_s:
             self.drop(record_id)
@@ -63,13 +67,7 @@ class RecordCache:
         size = _OVERHEAD_BYTES + (len(orjson.dumps(record.values)) if record.values else 0)
         if size > self.most_bytes or not self.lifetime_s:
             return
-        self._records[record_id] = CachedRecord(
-            sobject=record.sobject,
-            values=record.values,
-            fields=record.fields,
-            read_at=record.read_at,
-            size=size,
-        )
+        self._records[record_id] = _Kept(record, size)
         self.size += size
         while len(self._records) > self.most_entries or self.size > self.most_bytes:
             self.drop(next(iter(self._records)))
@@ -82,5 +80,5 @@ class RecordCache:
 
     def drop_object(self, sobject: str) -> None:
         """Forget all records of an object."""
-        for record_id in [each for each, record in self._records.items() if record.sobject == sobject]:
+        for record_id in [each for each, kept in self._records.items() if kept.record.sobject == sobject]:
             self.drop(record_id)

@@ -7,7 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from streamer.clock import Clock
-from streamer.ports import EventPublisher, OrgWriter, PublishTransport
+from streamer.events import JsonObject
+from streamer.ports import (
+    ApexRestCall,
+    ApexSoapCall,
+    EventPublisher,
+    OrgWriter,
+    OutgoingEvent,
+    Preview,
+    PublishTransport,
+    Unpublished,
+    WriteOperation,
+    WriteRefused,
+)
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.rest import Rest
 from streamer.settings import OrgSettings
@@ -96,3 +108,23 @@ class OrgAccess:
                 collections=Collections(rest, self.clock, timeout_s=timeout_s),
                 apex=ApexCaller(rest, self.clock, client=client, timeout_s=timeout_s),
             )
+
+    def preview_of_event(
+        self, transport: PublishTransport, topic: str, event: OutgoingEvent
+    ) -> Preview | Unpublished:
+        """Return the request of an event: see `streamer.ports.Org`."""
+        from streamer.salesforce.publish import previews  # noqa: PLC0415 - a daemon shows none
+
+        return previews.preview_of_event(self.settings, transport, topic, event)
+
+    def preview_of_record(self, operation: WriteOperation, record: JsonObject) -> Preview | WriteRefused:
+        """Return the request of a record: see `streamer.ports.Org`."""
+        from streamer.salesforce.publish import previews  # noqa: PLC0415 - as said
+
+        return previews.preview_of_record(self.settings, operation, record)
+
+    def preview_of_call(self, call: ApexRestCall | ApexSoapCall) -> Preview | WriteRefused:
+        """Return the request of a call: see `streamer.ports.Org`."""
+        from streamer.salesforce.publish import previews  # noqa: PLC0415 - as said
+
+        return previews.preview_of_call(self.settings, call)

@@ -16,6 +16,7 @@ from streamer.salesforce.publish.failures import refused_event, refused_topic
 from streamer.salesforce.publish.requests import too_large
 from streamer.salesforce.request_bodies import in_requests
 from streamer.salesforce.rest import RequestRefused, Rest
+from streamer.salesforce.rest_requests import RestRequest
 
 # Subrequests of a composite call (REST API guide, composite).
 _MOST_EVENTS = 25
@@ -47,14 +48,9 @@ class RestPublisher:
         results: dict[int, PublishResult] = {}
         bodies: list[tuple[int, _Body]] = []
         for number, event in enumerate(events):
-            try:
-                body = exact_json(dict(event.fields))
-            except (TypeError, ValueError) as error:
-                reason = f"it is no JSON that can be sent: {error}"
-                results[number] = Unpublished(code="field_refused", reason=reason, sent=False)
-                continue
-            if refusal := too_large(len(body)):
-                results[number] = refusal
+            body = json_body(event)
+            if isinstance(body, Unpublished):
+                results[number] = body
             else:
                 bodies.append((len(body), (number, body)))
         failure: StreamerError | None = None
@@ -84,17 +80,16 @@ class RestPublisher:
         return failed[0] if len(failed) == len(found) else None
 
     async def _results(self, topic: str, part: Sequence[_Body]) -> Sequence[PublishResult]:
-        path = f"sobjects/{quote(topic, safe='')}"
         if len(part) == 1:
             try:
-                answer = await self._rest.post(path, orjson.Fragment(part[0][1]))
+                answer = await self._rest.ask(request_of(topic, part[0][1]))
             except RequestRefused as refused:
                 return [_refusal(topic, refused.status, refused.code, str(refused))]
             return [_result(topic, HTTPStatus.CREATED, answer)]
         requests = [
             {
                 "method": "POST",
-                "url": f"{self._base}/{path}",
+                "url": f"{self._base}/{_path(topic)}",
                 "referenceId": f"event{number}",
                 "body": orjson.Fragment(body),
             }
@@ -110,6 +105,25 @@ class RestPublisher:
                 f"{topic}: the composite call was answered without a result for each event"
             )
         return [_subresult(topic, each) for each in answers]
+
+
+def json_body(event: OutgoingEvent) -> bytes | Unpublished:
+    """Return the fields of `event` as JSON, or the result of one that can't be sent."""
+    try:
+        body = exact_json(dict(event.fields))
+    except (TypeError, ValueError) as error:
+        reason = f"it is no JSON that can be sent: {error}"
+        return Unpublished(code="field_refused", reason=reason, sent=False)
+    return too_large(len(body)) or body
+
+
+def request_of(topic: str, body: bytes) -> RestRequest:
+    """Return the request that publishes one event."""
+    return RestRequest(method="POST", path=_path(topic), body=body)
+
+
+def _path(topic: str) -> str:
+    return f"sobjects/{quote(topic, safe='')}"
 
 
 def _without_references(request: Sequence[_Body]) -> Sequence[Sequence[_Body]]:

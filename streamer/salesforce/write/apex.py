@@ -1,6 +1,6 @@
 """Caller of an org's Apex methods, over REST and SOAP."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,13 +12,16 @@ from streamer.exact_json import exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.rest import Answer, RequestRefused, Rest, new_token_refused, refusal
-from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope
+from streamer.salesforce.rest_requests import RestRequest
+from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope, is_uncoded
 from streamer.xml.elements import UnfitForXml
 
 _OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _TEXT_LIMIT = 20_000
-# Over SOAP, a session that has ended is a fault of this code, with HTTP 500.
+# Over SOAP, a session that has ended is a fault of this code; no guide says its HTTP status.
 _SESSION_ENDED = "INVALID_SESSION_ID"
+# A fault comes with one of these (SOAP 1.1, section 6.2; SOAP 1.2, part 2, section 7.5).
+_OF_FAULTS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR})
 
 
 class ApexCaller:
@@ -39,8 +42,7 @@ class ApexCaller:
                     return await self._over_rest(call, on_sent)
                 return await self._over_soap(call, on_sent)
         except (UnfitForXml, TypeError) as error:
-            message = f"the body can't be sent: {error}"
-            return WriteRefused(code="UNWRITABLE", message=message, sent=False)
+            return unwritable(error)
         except TimeoutError as error:
             late = SalesforceUnavailable(f"{named} did not answer in {self._timeout_s:g} s")
             late.__cause__ = error
@@ -49,51 +51,67 @@ class ApexCaller:
             return Unanswered(error=error)
 
     async def _over_rest(self, call: ApexRestCall, on_sent: Callable[[], None]) -> CallResult:
-        path = f"/services/apexrest/{call.path}"
-        body = None if call.body is None else exact_json(call.body)
-
-        def options(_: Token) -> Mapping[str, Any]:
-            asked: dict[str, Any] = {"params": call.query}
-            return asked if body is None else {**asked, **_sending(body, on_sent)}
-
-        answer = await self._rest.exchange(call.method, path, options)
+        request = rest_request(call)
+        answer = await self._rest.exchange(request, on_sent=on_sent)
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            return _refused(f"{call.method} {path}", answer)
+            return _refused(str(request), answer)
         return Answered(value=_value(answer.body))
 
     async def _over_soap(self, call: ApexSoapCall, on_sent: Callable[[], None]) -> CallResult:
-        path = f"/services/Soap/class/{call.apex_class}"
         # Before anything is sent: an argument that can't be sent costs no login.
         arguments = arguments_of(call)
 
-        def options(token: Token) -> Mapping[str, Any]:
-            body = call_envelope(call, arguments, session_id=token.access_token, client=self._client)
-            return _sending(body, on_sent, {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'})
+        def signed(token: Token) -> RestRequest:
+            return soap_request(call, arguments, session_id=token.access_token, client=self._client)
 
-        answer = await self._rest.exchange("POST", path, options, refuses_token=_session_ended)
+        answer = await self._rest.exchange(signed, refuses_token=_session_ended, on_sent=on_sent)
+        request = f"POST {_soap_path(call)}"
         if _session_ended(answer):
-            raise new_token_refused(_told(f"POST {path}", answer))
+            raise new_token_refused(_told(request, answer))
         found = answer_of(answer.body)
-        if isinstance(found, WriteRefused) or (found and answer.status < HTTPStatus.BAD_REQUEST):
+        is_success = answer.status < HTTPStatus.BAD_REQUEST
+        if isinstance(found, WriteRefused):
+            if is_success or answer.status in _OF_FAULTS or not is_uncoded(found.code):
+                return found
+            return _refused(f"{request} ({found.message})", answer, sets_status=False)
+        if not is_success:
+            return _refused(request, answer, sets_status=False)
+        if found is not None:
             return found
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            return _refused(f"POST {path}", answer)
-        raise SalesforceUnavailable(
-            f"POST {path} was answered, but not with a SOAP envelope"
-        ) from ValueError()
+        raise SalesforceUnavailable(f"{request} was answered, but not with a SOAP envelope") from ValueError()
 
 
-def _sending(
-    body: bytes, on_sent: Callable[[], None], headers: Mapping[str, str] | None = None
-) -> Mapping[str, Any]:
-    async def whole() -> AsyncIterator[bytes]:
-        yield body
-        on_sent()
+def rest_request(call: ApexRestCall) -> RestRequest:
+    """Return the request of `call`; raises `TypeError` for a body that JSON can't hold."""
+    return RestRequest(
+        method=call.method,
+        path=f"/services/apexrest/{call.path}",
+        query=call.query,
+        body=None if call.body is None else exact_json(call.body),
+    )
 
-    return {"data": whole(), "headers": {**(headers or {}), "Content-Length": str(len(body))}}
+
+def soap_request(call: ApexSoapCall, arguments: str, *, session_id: str, client: str | None) -> RestRequest:
+    """Return the request of `call` with its `arguments`, which are elements; raises `UnfitForXml`."""
+    return RestRequest(
+        method="POST",
+        path=_soap_path(call),
+        headers={"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'},
+        body=call_envelope(call, arguments, session_id=session_id, client=client),
+    )
 
 
-def _refused(request: str, answer: Answer) -> CallResult:
+def unwritable(error: UnfitForXml | TypeError) -> WriteRefused:
+    """Return the result of a call whose body can't be sent because of `error`."""
+    return WriteRefused(code="UNWRITABLE", message=f"the body can't be sent: {error}", sent=False)
+
+
+def _soap_path(call: ApexSoapCall) -> str:
+    return f"/services/Soap/class/{call.apex_class}"
+
+
+def _refused(request: str, answer: Answer, *, sets_status: bool = True) -> CallResult:
+    """Return the result of an `answer` without a fault; a method over REST `sets_status` itself."""
     error = refusal(request, answer)
     if not isinstance(error, RequestRefused):
         return Unanswered(error=error)
@@ -102,12 +120,12 @@ def _refused(request: str, answer: Answer) -> CallResult:
         code=error.code or f"HTTP_{answer.status}",
         message=str(error),
         answer=_excerpt(answer.body),
-        is_general=bool(error.code) and answer.status in _OF_THE_METHOD,
+        is_general=(bool(error.code) or not sets_status) and answer.status in _OF_THE_METHOD,
     )
 
 
 def _session_ended(answer: Answer) -> bool:
-    if answer.refuses_token or answer.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+    if answer.refuses_token or _SESSION_ENDED.encode() not in answer.body:
         return answer.refuses_token
     # By the code alone: a method's exception can quote that of another call, and must not be called again.
     fault = answer_of(answer.body)

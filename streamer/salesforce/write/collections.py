@@ -20,6 +20,7 @@ from streamer.exact_json import exact_json
 from streamer.ports import Unanswered, WriteKind, WriteOperation, WriteRefused, WriteResult, Written
 from streamer.salesforce.request_bodies import in_requests
 from streamer.salesforce.rest import RequestRefused, Rest
+from streamer.salesforce.rest_requests import RestRequest
 
 MOST_RECORDS = 200
 """Most records of a call."""
@@ -91,7 +92,7 @@ class Collections:
     async def _found(self, operation: WriteOperation, part: Sequence[_Item]) -> _Found:
         try:
             async with self._clock.timeout(self._timeout_s):
-                answer = await self._asked(operation, part)
+                answer = await self._rest.ask(_request(operation, part))
             if not isinstance(answer, list) or len(answer) != len(part):
                 raise _unexpected(operation, "without a result for each record")
             return _Found([_result(operation, *each) for each in zip(part, answer, strict=True)])
@@ -107,16 +108,26 @@ class Collections:
         except StreamerError as error:
             return _Found([Unanswered(error=error)] * len(part))
 
-    async def _asked(self, operation: WriteOperation, part: Sequence[_Item]) -> Any:
-        path = "composite/sobjects"
-        if operation.kind is WriteKind.DELETE:
-            return await self._rest.delete(path, ids=",".join(item.record_id for item in part))
-        body = {"allOrNone": False, "records": [orjson.Fragment(item.body) for item in part]}
-        if operation.kind is WriteKind.CREATE:
-            return await self._rest.post(path, body)
-        if operation.kind is WriteKind.UPSERT:
-            path = f"{path}/{quote(operation.sobject, safe='')}/{quote(operation.external_id, safe='')}"
-        return await self._rest.patch(path, body)
+
+def request_of(operation: WriteOperation, record: JsonObject) -> RestRequest | WriteRefused:
+    """Return the request that changes one record, or the result of one that can't be sent."""
+    item = _item(operation, 0, record)
+    return _request(operation, [item]) if isinstance(item, _Item) else item
+
+
+def _request(operation: WriteOperation, part: Sequence[_Item]) -> RestRequest:
+    path = "composite/sobjects"
+    if operation.kind is WriteKind.DELETE:
+        ids = ",".join(item.record_id for item in part)
+        return RestRequest(method="DELETE", path=path, query={"ids": ids})
+    records = [orjson.Fragment(item.body) for item in part]
+    if operation.kind is WriteKind.UPSERT:
+        path = f"{path}/{quote(operation.sobject, safe='')}/{quote(operation.external_id, safe='')}"
+    return RestRequest(
+        method="POST" if operation.kind is WriteKind.CREATE else "PATCH",
+        path=path,
+        body=orjson.dumps({"allOrNone": False, "records": records}),
+    )
 
 
 def _turns(
@@ -152,17 +163,23 @@ def _items(
 ) -> Iterator[tuple[int, _Item]]:
     """Yield the records of a turn with their sizes; note the results of those that can't be sent."""
     for number, record in turn:
-        fields = {name: value for name, value in record.items() if name != "Id"}
-        record_id = str(record.get("Id", ""))
-        if record_id:
-            fields["id"] = record_id
-        try:
-            body = exact_json({**fields, "attributes": {"type": operation.sobject}})
-        except (TypeError, ValueError) as error:
-            message = f"it is no JSON that can be sent: {error}"
-            results[number] = WriteRefused(code="NO_JSON", message=message, sent=False)
+        item = _item(operation, number, record)
+        if isinstance(item, WriteRefused):
+            results[number] = item
         else:
-            yield len(body), _Item(number, record_id, body)
+            yield len(item.body), item
+
+
+def _item(operation: WriteOperation, number: int, record: JsonObject) -> _Item | WriteRefused:
+    fields = {name: value for name, value in record.items() if name != "Id"}
+    record_id = str(record.get("Id", ""))
+    if record_id:
+        fields["id"] = record_id
+    try:
+        body = exact_json({**fields, "attributes": {"type": operation.sobject}})
+    except (TypeError, ValueError) as error:
+        return WriteRefused(code="NO_JSON", message=f"it is no JSON that can be sent: {error}", sent=False)
+    return _Item(number, record_id, body)
 
 
 def _apart(part: Sequence[_Item], found: _Found) -> list[_Item]:

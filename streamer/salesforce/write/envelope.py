@@ -17,6 +17,9 @@ _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 _TEXT_LIMIT = 500
 _CODE_LIMIT = 80
 
+# Codes of any SOAP fault (SOAP 1.1, section 4.4.1), which can have more behind a dot.
+_OF_SOAP = frozenset({"", "Client", "Server"})
+
 # Apex has no attributes, and its names are ASCII. The envelope declares xsi.
 _ARGUMENTS = ElementWriter(
     nil='xsi:nil="true"',
@@ -67,6 +70,11 @@ def answer_of(body: bytes) -> Answered | WriteRefused | None:
     if said.name == "Fault":
         return _refused(said)
     return Answered(value=said.values().get("result"))
+
+
+def is_uncoded(code: str) -> bool:
+    """Return true for the `code` of a fault that has none of Salesforce."""
+    return code.partition(".")[0] in _OF_SOAP
 
 
 def _refused(fault: Element) -> WriteRefused:

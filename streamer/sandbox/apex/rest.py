@@ -1,18 +1,12 @@
 """Apex REST: `/services/apexrest`."""
 
-import re
-from typing import Any
-
-import orjson
 from aiohttp import web
 
 from streamer.sandbox.apex.methods import ApexAnswer, ApexCall, ApexException, ApexMethods
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import Refused
-
-_EXPIRED = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
-_CLIENT = re.compile(r"client=([\w.\-/]+)")
+from streamer.sandbox.rest_requests import client_of, json_response, method_not_allowed, parsed, session_of
 
 
 class ApexRest:
@@ -31,28 +25,25 @@ class ApexRest:
         try:
             return await self._answer(request)
         except Refused as refused:
-            return _response(refused.as_rest_errors(), refused.status)
+            return json_response(refused.as_rest_errors(), status=refused.status)
 
     async def _answer(self, request: web.Request) -> web.Response:
-        session = self._tokens.session(request.headers.get("Authorization"))
-        if session is None:
-            raise _EXPIRED
+        session = session_of(request.headers, self._tokens)
         path = request.match_info["path"]
         methods = self._methods.of_path(path)
         if not methods:
             raise Refused("NOT_FOUND", "Could not find a match for URL", status=404)
         called = methods.get(request.method)
         if called is None:
-            message = f"HTTP Method '{request.method}' not allowed. Allowed are {','.join(methods)}"
-            raise Refused("METHOD_NOT_ALLOWED", message, status=405)
-        client = _CLIENT.search(request.headers.get("Sforce-Call-Options", ""))
+            raise method_not_allowed(request.method, methods)
+        body = await request.read()
         call = ApexCall(
             method=request.method,
             path=path,
-            arguments=_json(await request.read()),
+            arguments=parsed(body) if body else None,
             session=session,
             org=self._org,
-            client=client[1] if client else None,
+            client=client_of(request.headers),
             query=dict(request.query),
         )
         self._methods.calls.append(call)
@@ -61,21 +52,5 @@ class ApexRest:
         except ApexException as exception:
             raise Refused("APEX_ERROR", str(exception), status=500) from exception
         if isinstance(answer, ApexAnswer):
-            return _response(answer.body, answer.status)
-        return _response(answer, 200)
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body) if body else None
-    except orjson.JSONDecodeError as error:
-        message = f"{error.msg} at [line:{error.lineno}, column:{error.colno}]"
-        raise Refused("JSON_PARSER_ERROR", message) from error
-
-
-def _response(body: Any, status: int) -> web.Response:
-    if body is None:
-        return web.Response(status=status)
-    return web.Response(
-        status=status, body=orjson.dumps(body), content_type="application/json", charset="UTF-8"
-    )
+            return json_response(answer.body, status=answer.status)
+        return json_response(answer, status=200)

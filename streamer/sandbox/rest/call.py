@@ -1,12 +1,9 @@
 """One call of the REST API and its answer, however they travel."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from streamer.sandbox.access.schema_view import SchemaView
 from streamer.sandbox.auth.tokens import Session
@@ -15,8 +12,7 @@ from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-
-_CLIENT = re.compile(r"client=([\w.\-/]+)")
+from streamer.sandbox.rest_requests import client_of, parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +68,7 @@ class Call:
 
     def json_object(self) -> dict[str, Any]:
         """Return the body; raises `Refused` when it is no JSON object."""
-        try:
-            body = orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
-            message = f"{error.msg} at [line:{error.lineno}, column:{error.colno}]"
-            raise Refused("JSON_PARSER_ERROR", message) from error
+        body = parsed(self.body)
         if not isinstance(body, dict):
             raise Refused("JSON_PARSER_ERROR", "The body must be a JSON object at [line:1, column:1]")
         return body
@@ -95,9 +87,9 @@ class Call:
             with self.shared.savepoint():
                 yield self.shared
             return
-        client = _CLIENT.search(self.headers.get("Sforce-Call-Options", ""))
+        client = client_of(self.headers)
         origin = f"com/salesforce/api/rest/{self.version}"
-        tagged = f"{origin};client={client[1]}" if client else origin
+        tagged = f"{origin};client={client}" if client else origin
         with self.org.transaction(user=self.session.user_id, origin=tagged, guard=self.schema) as transaction:
             yield transaction
 

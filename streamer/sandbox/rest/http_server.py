@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import orjson
 from aiohttp import web
 
 from streamer.sandbox.access.users import Users
@@ -12,12 +11,11 @@ from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.resources import Resources, refusal
+from streamer.sandbox.rest_requests import json_response, session_of
 
 _READING = frozenset({"GET", "HEAD"})
-_JSON = "application/json;charset=UTF-8"
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
 _USED_UP = Refused("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
-_EXPIRED = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
 
 
 class RestServer:
@@ -43,9 +41,10 @@ class RestServer:
         return [web.route("*", r"/services/data/v{version:\d+\.\d}{path:(/.*)?}", self._handle)]
 
     async def _handle(self, request: web.Request) -> web.Response:
-        session = self._tokens.session(request.headers.get("Authorization"))
-        if session is None:
-            return _response(request, refusal(_EXPIRED))
+        try:
+            session = session_of(request.headers, self._tokens)
+        except Refused as refused:
+            return _response(request, refusal(refused))
         call = await self._call(request, session)
         point = InjectionPoint(on=READ if call.method in _READING else WRITE)
         is_used_up = self._usage.is_used_up
@@ -53,8 +52,8 @@ class RestServer:
             self._usage.use()
         if fault := self._faults.strike("refuse_call", point):
             told = fault.settings
-            refused = Refused(told["code"], told["message"], status=told["status"])
-            return _response(request, refusal(refused))
+            injected = Refused(told["code"], told["message"], status=told["status"])
+            return _response(request, refusal(injected))
         if fault := self._faults.strike("use_up_requests", point):
             call = replace(call, requests_used=round(fault.settings["share"] * self._usage.most))
             is_used_up = is_used_up or call.requests_used >= self._usage.most
@@ -86,11 +85,9 @@ class RestServer:
 
 
 def _response(request: web.Request, answer: Answer) -> web.Response:
-    response = web.Response(status=answer.status, headers=answer.headers)
+    response = json_response(answer.body, status=answer.status, headers=answer.headers)
     if answer.body is None:
         return response
-    response.body = orjson.dumps(answer.body)
-    response.headers["Content-Type"] = _JSON
     accepted = request.headers.get("Accept-Encoding", "")
     coding = next((each for each in _CODINGS if each.value in accepted), None)
     if coding is not None:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.rest.call import Answer, Call, Handler
+from streamer.sandbox.rest_requests import method_not_allowed
 
 _METHODS = ("HEAD", "GET", "POST", "PATCH", "DELETE")
 _WITH_BODY = frozenset({"POST", "PATCH"})
@@ -53,10 +54,9 @@ def refusal(refused: Refused) -> Answer:
 def _answer(handlers: Mapping[str, Handler], call: Call) -> Answer:
     handler = handlers.get(call.method)
     if handler is None:
-        allowed = ",".join(method for method in _METHODS if method in handlers)
-        message = f"HTTP Method '{call.method}' not allowed. Allowed are {allowed}"
-        refused = refusal(Refused("METHOD_NOT_ALLOWED", message, status=405))
-        return replace(refused, headers={"Allow": allowed})
+        allowed = [method for method in _METHODS if method in handlers]
+        answer = refusal(method_not_allowed(call.method, allowed))
+        return replace(answer, headers={"Allow": ",".join(allowed)})
     try:
         _check_media_type(call)
         return handler(call)

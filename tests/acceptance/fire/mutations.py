@@ -83,6 +83,40 @@ MUTATIONS = (
 """,
         seeds=range(1, 20),
     ),
+    Mutation(
+        name="events are forwarded before the receipts and offsets that cover them",
+        file="streamer/log/kafka/progress/settler.py",
+        old="            written = self._transactions.write(\n",
+        new="""\
+            ahead = [each for each in records if self._names.is_forwarded(each.topic)]
+            self._transactions.write(ahead, [], self._member())
+            records = [each for each in records if each not in ahead]
+            written = self._transactions.write(
+""",
+        test="tests/integration/kafka/test_parking.py"
+        "::test_former_member_can_neither_park_nor_write_receipts[forwarded]",
+    ),
+    Mutation(
+        name="a settlement that is tried again forwards its events again",
+        file="streamer/log/sqlite/rows/settlements.py",
+        old="    if is_new:\n        _write(connection, settlement)\n",
+        new="""\
+    if is_new:
+        _write(connection, settlement)
+    else:
+        into = "INSERT INTO events (appended_at, type, size, body, forwarded_to)"
+        insert_rows(connection, into, settlement.forwarded)
+""",
+        test="tests/unit/log/sqlite/rows/test_settlements.py"
+        "::test_settlement_whose_commit_failed_is_recorded_once",
+    ),
+    Mutation(
+        name="a joined event leaves its other halves in the lane",
+        file="streamer/dispatch/joining.py",
+        old="self.lanes.replace_head(lane, whole, tuple(others))",
+        new="self.lanes.replace_head(lane, whole, ())",
+        test="tests/unit/dispatch/test_joining.py::test_crashes_leave_one_receipt_of_each_joined_event",
+    ),
 )
 
 

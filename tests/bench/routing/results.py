@@ -15,7 +15,8 @@ class Routed:
 
     `cpu_us_per_event` is the CPU of one event at all subscribers;
     `reading_us_per_record` that of its record, which each subscriber reads
-    whose types match. `shaped` is how many deliveries were made.
+    whose types match; `jmespath_us_per_event` that of their `when` where
+    jmespath alone evaluates them. `shaped` is how many deliveries were made.
     """
 
     subscribers: int
@@ -24,6 +25,7 @@ class Routed:
     shaped: int
     cpu_us_per_event: float
     reading_us_per_record: float
+    jmespath_us_per_event: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +53,19 @@ class Routing(Part):
         )
 
     def ratios(self) -> Sequence[Ratio]:
-        """Return what routing, enrichment and projection add to a delivery."""
+        """Return what routing takes beside jmespath, and what all of it adds to a delivery."""
+        routing = Ratio(
+            what="CPU an event: routing, shaping included ÷ its predicates by jmespath alone",
+            each=[each.cpu_us_per_event / each.jmespath_us_per_event for each in self.routed],
+        )
         if not self.plain:
-            return []
+            return [routing]
         pairs = zip(self.enriched, self.plain, strict=True)
-        return [
-            Ratio(
-                what="CPU a delivery: routed, enriched and projected ÷ as it is",
-                each=[ours.rate.cpu_us_per_delivery / plain.cpu_us_per_delivery for ours, plain in pairs],
-            )
-        ]
+        whole = Ratio(
+            what="CPU a delivery: routed, enriched and projected ÷ as it is",
+            each=[ours.rate.cpu_us_per_delivery / plain.cpu_us_per_delivery for ours, plain in pairs],
+        )
+        return [routing, whole]
 
     def figures(self) -> Sequence[Row]:
         """Return the CPU of an event in each."""
@@ -77,6 +82,10 @@ class Routing(Part):
             Row(
                 "reading its record, at each subscriber whose types match: CPU",
                 measured([each.reading_us_per_record for each in self.routed], "{:.1f} µs"),
+            ),
+            Row(
+                "its predicates by jmespath alone: CPU an event",
+                measured([each.jmespath_us_per_event for each in self.routed], "{:.1f} µs"),
             ),
             Row(
                 f"{whole}: CPU an event", measured([each.cpu_us_per_delivery for each in rates], "{:.0f} µs")

@@ -13,6 +13,7 @@ from jsonschema import Draft7Validator
 from streamer.app import App
 from streamer.configuration import Document, load_document
 from streamer.configuration.reading import Yaml12Words
+from streamer.events import JsonObject
 from streamer.sandbox import Sandbox
 from tests.in_process import serving
 
@@ -26,9 +27,13 @@ class _Loader(Yaml12Words, yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One file of the folder."""
+    """One file of the folder.
+
+    It runs with `first_delay_s` in the `retry` of each subscriber, if that is set.
+    """
 
     name: str
+    first_delay_s: float | None = None
 
     def document(self, environ: Mapping[str, str], **more: object) -> Document:
         """Return the example as it is, with other values for some keys."""
@@ -47,15 +52,23 @@ class Example:
     async def running(self, sandbox: Sandbox, folder: Path, **environ: str) -> AsyncIterator[App]:
         """Run it on the org of `sandbox`, with its log in `folder`, from the time when it is ready."""
         environ = {"SF_LOGIN_URL": sandbox.url} | environ
+        data = self.document(environ).data
         document = self.document(
             environ,
-            org=self.document(environ).data["org"] | {"transport": "cometd"},
+            org=data["org"] | {"transport": "cometd"},
+            subscribers=self._hurried(data.get("subscribers", {})),
             log={"sqlite": {"path": str(folder / "log.db")}},
             observe={"host": "localhost", "port": 0},
             admin=None,
         )
         async with serving(document) as daemon:
             yield daemon
+
+    def _hurried(self, subscribers: JsonObject) -> JsonObject:
+        if self.first_delay_s is None:
+            return subscribers
+        delay = {"first_delay_s": self.first_delay_s}
+        return {name: each | {"retry": each.get("retry", {}) | delay} for name, each in subscribers.items()}
 
 
 def bytes_in(folder: Path) -> bytes:

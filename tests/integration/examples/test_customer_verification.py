@@ -155,7 +155,7 @@ def test_answer_without_a_number_activates_nothing(answer: dict[str, str], *, ex
     receipts = {"verification": {"outcome": "delivered", "answer": answer}}
     event = replace(an_event("1", what="salesforce.cdc.Account.created"), receipts=receipts)
 
-    assert plan(EXAMPLE.document(ENVIRON), SystemClock()).admits(ACTIVATION, event) is expected
+    assert plan(EXAMPLE.document(ENVIRON), SystemClock()).admits(ACTIVATION)(event) is expected
 
 
 def test_example_is_valid_as_it_stands() -> None:

@@ -1,5 +1,6 @@
 """Nightly batch replaced: each invoice reaches the ERP once, through lost answers and refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from streamer.app import plan
@@ -12,6 +13,8 @@ from tests.integration.examples.running import Example
 EXAMPLE = Example(name="nightly-batch-erp-soap.yaml")
 ORDERS = [f"A-{number:03}" for number in range(12)]
 POSTED, CLOSED = "2025-02-03", "2025-01-31"
+# The first attempt, and the retries before a key is parked.
+FROM_MEMORY = 4
 
 
 def request(sandbox: Sandbox, order: str, *, amount: float, date: str = POSTED) -> None:
@@ -49,6 +52,34 @@ async def test_each_invoice_reaches_the_erp_once(tmp_path: Path) -> None:
     }
     assert "B-001" not in erp.invoices
     assert any(record.status == 500 for record in erp.journal)
+
+
+async def test_invoice_of_a_closed_period_is_written_once_it_is_open_again(tmp_path: Path) -> None:
+    """By a later attempt, made from the log; the next invoice of the order waits behind it."""
+    clock = SystemClock()
+    erp = SoapErpReceiver(clock).require_user("streamer", "invented")
+    async with Sandbox(clock) as sandbox, erp:
+        erp.closed_until = CLOSED
+        environ = {"ERP_URL": erp.service_url, "ERP_PASSWORD": "invented"}
+        async with replace(EXAMPLE, first_delay_s=0.02).running(sandbox, tmp_path, **environ):
+            request(sandbox, "B-001", amount=1, date=CLOSED)
+            request(sandbox, "B-001", amount=2)
+
+            async def is_parked() -> bool:
+                return len(erp.journal) > FROM_MEMORY + 1
+
+            async def are_written() -> bool:
+                return bool(erp.invoices.get("B-001", {}).get("version") == 2)
+
+            await until(is_parked)
+            refused = list(erp.journal)
+            erp.closed_until = ""
+            await until(are_written)
+
+    assert {record.status for record in refused} == {500}
+    written = [record.body for record in erp.journal if record.accepted]
+    assert ["<Amount>1<" in written[0], "<Amount>2<" in written[1]] == [True, True]
+    assert not any("<Amount>2<" in record.body for record in refused)
 
 
 def test_example_is_valid_as_it_stands() -> None:

@@ -79,6 +79,12 @@ class Cluster:
         self.create(topic, partitions)
         return topic
 
+    def create_forwarded(self, name: str = "downstream") -> SubscriberName:
+        """Create the topic of what is forwarded to the subscriber `name`; return the subscriber."""
+        subscriber = SubscriberName(name)
+        self._make(TopicSpecs(settings=self.settings).forwarded(subscriber))
+        return subscriber
+
     def write(self, *events: Event, partition: int = 0, at_ms: int = 0) -> None:
         """Write events in one transaction, stamped with `at_ms` or the present."""
         records = [self._encoder.encode(event, _NOW_MS) for event in events]
@@ -173,6 +179,11 @@ class Cluster:
     def parked_records(self) -> list[Message]:
         """Return the committed records of the parked topic."""
         return read_committed(self.settings.bootstrap_servers, self.parked, self.settings.parked_partitions)
+
+    def forwarded_records(self, subscriber: SubscriberName) -> list[Message]:
+        """Return the committed records of what was forwarded to `subscriber`."""
+        topic = self.names.forwarded(subscriber)
+        return read_committed(self.settings.bootstrap_servers, topic, self.settings.partitions)
 
     def nobody(self) -> bytes:
         """Return the group metadata of a process that is no member."""

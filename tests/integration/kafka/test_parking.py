@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Entry, ParkedLane, Partition, Progress
+from streamer.events import Entry, Forwarded, ParkedLane, Partition, Progress
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower
@@ -51,14 +51,20 @@ async def test_lanes_outlive_the_process_that_parked_them(cluster: Cluster) -> N
         assert not follower.entries
 
 
-@pytest.mark.parametrize("what", ["lanes", "receipts"])
+@pytest.mark.parametrize("what", ["lanes", "receipts", "forwarded"])
 async def test_former_member_can_neither_park_nor_write_receipts(cluster: Cluster, what: str) -> None:
     """The broker refuses a process that has left the group, and nothing of its write is visible."""
     topic = cluster.create_for()
+    downstream = cluster.create_forwarded()
     cluster.write(an_event(1))
     entry = Entry(partition=Partition(topic=topic, number=0), offset=0, event=an_event(1))
     said = Settlement(assignment=1, progress={entry.partition: Progress(next_offset=1)})
-    said = replace(said, lanes=[parked(entry)] if what == "lanes" else (), receipts=[a_receipt("1")])
+    said = replace(
+        said,
+        lanes=[parked(entry)] if what == "lanes" else (),
+        receipts=[a_receipt("1")],
+        forwarded=[Forwarded(to=downstream, event=an_event(1), at=0.0)] if what == "forwarded" else (),
+    )
     former = await asyncio.to_thread(cluster.former_member)
     async with cluster.following() as follower:
         await follower.read_until("1")
@@ -67,6 +73,7 @@ async def test_former_member_can_neither_park_nor_write_receipts(cluster: Cluste
         assert await follower.read_until("1") == ["1"]
 
     assert (follower.lanes, cluster.receipts(), cluster.parked_records()) == ([], [], [])
+    assert cluster.forwarded_records(downstream) == []
 
 
 async def test_lanes_move_with_their_partitions(cluster: Cluster) -> None:

@@ -3,8 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from streamer.clock import SystemClock
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
 from subscribers.mqtt import Mqtt
 from tests.deliveries import ORDER, context, delivery, event
-from tests.mqtt import Consumer, consuming
+from tests.mqtt import Consumer, Wire, consuming
 from tools.kafka.certificate import write_certificate
 from tools.mosquitto import Mosquitto
 
@@ -121,55 +120,6 @@ def is_connected(plugin: Mqtt) -> bool:
     assert plugin._session is not None
     connection = plugin._session._connection
     return connection is not None and connection.is_open
-
-
-@dataclass(slots=True)
-class Wire:
-    """Way to a broker that can lose the broker's answers, and break."""
-
-    port: int = 0
-    is_lossy: bool = False
-    lost: int = 0
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    @classmethod
-    @asynccontextmanager
-    async def to(cls, port: int) -> AsyncIterator["Wire"]:
-        """Lead from a port of its own to `port`."""
-        wire = cls()
-
-        async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-            wire._writers += writer, inner_writer
-            await asyncio.gather(
-                wire._carry(reader, inner_writer), wire._carry(inner_reader, writer, answers=True)
-            )
-
-        server = await asyncio.start_server(lead, "127.0.0.1", 0)
-        wire.port = server.sockets[0].getsockname()[1]
-        try:
-            yield wire
-        finally:
-            server.close()
-            wire.cut()
-            await server.wait_closed()
-
-    def cut(self) -> None:
-        """End all connections without a word."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False
-    ) -> None:
-        with suppress(OSError):
-            while content := await reader.read(65_536):
-                if answers and self.is_lossy:
-                    self.lost += 1
-                else:
-                    writer.write(content)
-            writer.close()
 
 
 @pytest.mark.parametrize(("qos", "version"), [(1, "5"), (2, "5"), (1, "3.1.1")])

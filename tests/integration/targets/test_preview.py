@@ -11,7 +11,6 @@ from streamer.testing import ScriptedTarget
 from subscribers.erp import Erp
 from subscribers.fulfillment import Fulfillment
 from subscribers.http import RequestSubscriber
-from subscribers.salesforce import Salesforce
 from subscribers.slack import Slack
 from tests.deliveries import context, delivery, event
 
@@ -97,23 +96,6 @@ def test_preview_of_a_delivery_that_sends_nothing_is_its_outcome() -> None:
 
     assert isinstance(erp.preview(delivery(body={})), Skip)
     assert isinstance(erp.preview(delivery(body={"a": object()})), Reject)
-
-
-def test_preview_of_a_platform_event_shows_its_fields() -> None:
-    """With the id that its consumers see."""
-    settings = {
-        "event": "Won__e",
-        "org": {
-            "login_url": "https://acme.my.salesforce.com",
-            "auth": {"flow": "client_credentials", "client_id": "app", "client_secret": SECRET},
-        },
-    }
-    plugin = Salesforce(Salesforce.Settings.model_validate(settings), context(TurnedClock()))
-    preview = plugin.preview(delivery(body={"Amount__c": 12.5}))
-
-    assert isinstance(preview, Preview)
-    assert "/event/Won__e over the Pub/Sub API" in preview.request
-    assert (preview.content, list(preview.headers)) == (b'{"Amount__c":12.5}', ["EventUuid"])
 
 
 async def test_content_is_sent_as_it_is_and_signed() -> None:

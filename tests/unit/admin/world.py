@@ -52,9 +52,9 @@ class Plan:
         """Return what a subscriber selects."""
         return subscription(name, self.settings.subscribers)
 
-    def admits(self, name: SubscriberName, event: Event) -> bool:
-        """Return whether `when` selects an event."""
-        return self.routes[name].admits(event)
+    def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
+        """Return a test whether `when` selects an event."""
+        return self.routes[name].admits
 
 
 @dataclass(kw_only=True)

@@ -36,12 +36,12 @@ def test_sound_lookups_are_compiled_with_what_they_need(tmp_path: Path) -> None:
     path.write_text(subscriber(f"enrich: {{{RECORD}, {OF_RECORD}}}\n    when: account.Name"))
     checked = plan(load_document([path]), TurnedClock())
 
-    source = checked.enrichments[next(iter(checked.routes))]
+    [(name, source)] = checked.enrichments.items()
     assert [(each.name, each.sobject, each.needs) for each in source.lookups] == [
         ("record", None, frozenset()),
         ("account", "Account", {"record"}),
     ]
-    assert source.for_when
+    assert checked.routes[name].when_needs_lookups
     assert checked.org_users == {"sales"}
 
 
@@ -68,7 +68,7 @@ def test_event_can_be_for_a_subscriber_whose_when_reads_a_record(tmp_path: Path)
         path = tmp_path / "streamer.yaml"
         path.write_text(subscriber(f"enrich: {{account: {SOUND}}}\n    when: {when}"))
         checked = plan(load_document([path]), TurnedClock())
-        admitted[when] = checked.admits(SubscriberName("sales"), an_event("1"))
+        admitted[when] = checked.admits(SubscriberName("sales"))(an_event("1"))
     assert admitted == {"account.Name == 'x'": True, "id == 'x'": False}
 
 

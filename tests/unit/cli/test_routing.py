@@ -2,13 +2,21 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from streamer.app import plan
 from streamer.cli import app
+from streamer.cli.routing.events import GivenEvent
+from streamer.cli.routing.verdicts import Verdicts
+from streamer.clock import TurnedClock
+from streamer.configuration import load_document
+from streamer.events import SubscriberName
+from tests.contracts.values import an_event
 
 CONFIGURATION = """\
 org:
@@ -244,6 +252,33 @@ def test_render_says_when_the_subscriber_does_not_get_the_event(invoke: Invoke) 
         "data.fields.Amount is 12.5\n"
     )
     assert '"amount":12.5' in answer.stdout
+
+
+@pytest.mark.parametrize(("stage", "is_for_it"), [("Closed Won", True), ("Open", False)])
+def test_delivery_is_shaped_once(tmp_path: Path, stage: str, *, is_for_it: bool) -> None:
+    """The verdict and the request are of one evaluation, whether the subscriber gets the event or not."""
+    invoice = SubscriberName("invoice")
+    evaluated: list[str] = []
+    path = tmp_path / "streamer.yaml"
+    path.write_text(CONFIGURATION)
+    checked = plan(load_document([path]), TurnedClock())
+    route = replace(checked.routes[invoice], body=lambda document: evaluated.append(document["id"]))
+    data = change(StageName=stage)
+    event = an_event("one", what="salesforce.cdc.Opportunity.updated", key="006A", data=data)
+    checked = replace(checked, routes={**checked.routes, invoice: route})
+    verdicts = Verdicts(checked, GivenEvent(event=event))
+
+    assert verdicts.of(invoice).matches is is_for_it
+    assert verdicts.delivery(invoice).key == "one:invoice"
+    assert evaluated == ["one"]
+
+
+def test_render_of_an_event_on_which_when_fails_shows_that(invoke: Invoke) -> None:
+    """The daemon evaluates `when` first, and the body not at all."""
+    answer = invoke("render", "invoice", "-", events=change(Amount="much", CloseDate="soon"))
+
+    assert "nothing is sent: when fails on this event" in answer.stderr
+    assert answer.exit_code == 1
 
 
 @pytest.mark.parametrize(

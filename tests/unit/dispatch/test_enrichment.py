@@ -51,9 +51,8 @@ class Desk:
 
     def enrich(self, enrich: dict[str, Any], **written: Any) -> "Desk":
         """Look these records up; the rest is the route."""
-        for_when = "account" in str(written.get("when"))
         self.world.route = route(**written)
-        self.world.enrichment = an_enrichment(self.org.lookups, enrich, self.world.clock, for_when=for_when)
+        self.world.enrichment = an_enrichment(self.org.lookups, enrich, self.world.clock)
         self.world.on_read = self.org.lookups.changed
         return self
 

@@ -282,8 +282,9 @@ class World:
 
 def route(**written: Any) -> Route:
     """Return the compiled route of `TARGET`, whose expressions see receipts and some look-ups."""
-    more = ("receipts", "lookups", "record", "account", "owner")
-    return compile_route(TARGET, RouteSource(**{"more": more, **written}), mistake=mistaken)
+    lookups = ("lookups", "record", "account", "owner")
+    source = RouteSource(**{"more": ("receipts", *lookups), "lookups": lookups, **written})
+    return compile_route(TARGET, source, mistake=mistaken)
 
 
 def mistaken(keys: Keys, sentence: str, detail: str) -> ConfigurationError:

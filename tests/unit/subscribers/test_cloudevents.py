@@ -8,7 +8,7 @@ import pytest
 from cloudevents.v1.http import from_http
 
 from streamer.events import Content, Reject, Skip
-from subscribers.cloudevents import ContentMode, Message, message
+from subscribers.cloudevents import ContentMode, Message, emptied, message
 from tests.deliveries import ORDER, delivery, event
 
 
@@ -88,3 +88,20 @@ def test_what_can_not_be_sent_has_an_outcome(mode: ContentMode, more: dict[str, 
     assert type(outcome) is kind
     assert isinstance(outcome, Skip | Reject)
     assert not outcome.sent
+
+
+@pytest.mark.parametrize("body", [None, {}, 2**70])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("binary", "text/plain"),
+        ("structured", "application/cloudevents+json"),
+        ("plain", "text/plain"),
+    ],
+)
+def test_emptied_message_needs_no_body(mode: ContentMode, kind: str, body: Any) -> None:
+    """It keeps what the mode tells of the event beside the data."""
+    made = emptied(delivery(body=body), mode, "text/plain")
+
+    assert made.content == Content(data=b"", type=kind)
+    assert made.attributes.get("id") == (f"tx:1:{ORDER}" if mode == "binary" else None)

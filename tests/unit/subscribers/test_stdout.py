@@ -26,6 +26,16 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     os.close(writing)
 
 
+@pytest.fixture
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield the path of a file that stands for the standard output."""
+    path = tmp_path / "out"
+    with path.open("wb") as file:
+        monkeypatch.setattr(stdouts, "_STDOUT", file.fileno())
+        monkeypatch.setattr(Stdout, "_output", stdouts._Output())
+        yield path
+
+
 def plugin(form: str = "structured") -> Stdout:
     """Return a plugin that writes in that form."""
     return Stdout(Stdout.Settings.model_validate({"format": form}), context(TurnedClock()))
@@ -91,22 +101,25 @@ def test_reader_that_has_gone_holds_the_target(pipe: tuple[int, int]) -> None:
     assert outcome.reason == "the standard output: broken pipe: start the daemon with a reader"
 
 
-def test_line_begins_anew_after_a_part_of_another_subscribers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_line_begins_anew_after_a_part_of_another_subscribers(out: Path) -> None:
     """Both write to the one standard output of the process, which had no room for a while."""
-    with (tmp_path / "out").open("w+b") as out:
-        monkeypatch.setattr(stdouts, "_STDOUT", out.fileno())
-        monkeypatch.setattr(Stdout, "_output", stdouts._Output())
-        first, second = plugin("body"), plugin("body")
-        with room_for(5):
-            torn = first.deliver(delivery(body={"total": 1}))
-        whole = second.deliver(delivery(body={"total": 2}))
-        out.seek(0)
-        lines = out.read().splitlines()
+    first, second = plugin("body"), plugin("body")
+    with room_for(5):
+        torn = first.deliver(delivery(body={"total": 1}))
+    whole = second.deliver(delivery(body={"total": 2}))
 
     assert (type(torn), type(whole)) == (Retry, Delivered)
-    assert lines == [b'{"tot', b'{"total":2}']
+    assert out.read_bytes().splitlines() == [b'{"tot', b'{"total":2}']
+
+
+def test_line_of_which_nothing_was_written_leaves_no_empty_one(out: Path) -> None:
+    """Programs that read lines of JSON stop at an empty line."""
+    with room_for(0):
+        failed = plugin("body").deliver(delivery(body={"total": 1}))
+    again = plugin("body").deliver(delivery(body={"total": 1}))
+
+    assert (type(failed), type(again)) == (Retry, Delivered)
+    assert out.read_bytes().splitlines() == [b'{"total":1}']
 
 
 def test_slow_reader_is_waited_for(pipe: tuple[int, int]) -> None:

@@ -12,8 +12,6 @@ from streamer.dispatch.attempt.template.nodes import counted
 
 _GLOBALS = frozenset(jinja2.Environment(autoescape=True).globals).difference(RANDOM)
 
-_PLAIN = (nodes.Const, nodes.TemplateData, nodes.Name)
-
 
 def unknown_names(source: str, known: frozenset[str], functions: Functions) -> Iterator[tuple[str, int]]:
     """Yield each name in `source` that is neither `known` nor of Jinja2 or a function, with its line."""

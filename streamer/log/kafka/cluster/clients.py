@@ -10,7 +10,8 @@ from confluent_kafka.admin import AdminClient
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
-from streamer.librdkafka import LibraryLogger, security_options
+from streamer.librdkafka.logger import LibraryLogger
+from streamer.librdkafka.options import security_options
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.options import reserved_options

@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 
-from streamer.librdkafka import BROKER_OPTIONS, COMPRESSION_OPTIONS, DURABILITY_OPTIONS, SECURITY_PREFIXES
+from streamer.librdkafka.options import (
+    BROKER_OPTIONS,
+    COMPRESSION_OPTIONS,
+    DURABILITY_OPTIONS,
+    SECURITY_PREFIXES,
+)
 
 _EXACTLY_ONCE = "exactly-once delivery depends on it"
 _SECURITY = "set log.kafka.security instead"

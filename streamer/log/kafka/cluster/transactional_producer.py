@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_retriable
-from streamer.log.kafka.cluster.producer import DisposableProducer
+from streamer.log.kafka.cluster.producer import RecordProducer
 from streamer.log.kafka.cluster.retry import RetryPolicy
 
 _LOOK_S = 0.5
@@ -23,7 +23,7 @@ Failed = Callable[[], KafkaError | None]
 """Returns the reason why a record of the open transaction was refused, once one was."""
 
 
-class TransactionalProducer(DisposableProducer):
+class TransactionalProducer(RecordProducer):
     """Writes under one transactional id, and fences off its former holder. Blocking, for one thread.
 
     Its calls follow Kafka's own: `init` once, then for each transaction

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.producer import DisposableProducer
+from streamer.log.kafka.cluster.producer import RecordProducer
 from streamer.log.kafka.cluster.record import Record, Tombstone
 
 _DEADLINE_S = 10.0
@@ -32,7 +32,7 @@ class ControlWriter:
         self._clients = clients
         self._deadline_s = deadline_s
         self._errors = KafkaErrors(clients.settings)
-        self._producer: DisposableProducer | None = None
+        self._producer: RecordProducer | None = None
         self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
 
     async def write(self, *steps: Step) -> None:
@@ -70,9 +70,9 @@ class ControlWriter:
         if waiting:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
-    def _new_producer(self) -> DisposableProducer:
+    def _new_producer(self) -> RecordProducer:
         configuration = {"enable.idempotence": True, "message.timeout.ms": round(self._deadline_s * 1000)}
-        return DisposableProducer(self._clients.producer(self._errors, configuration))
+        return RecordProducer(self._clients.producer(self._errors, configuration))
 
     def _discard(self) -> None:
         if self._producer is not None:

@@ -30,15 +30,11 @@ def a_change(number: int, record_id: str = account_id(1), entity: str = "Account
     return an_event(f"change {number}", key=record_id, data=data)
 
 
-def an_enrichment(
-    lookups: RecordLookups, enrich: Mapping[str, Any], clock: Clock, *, for_when: bool = False
-) -> Enrichment:
+def an_enrichment(lookups: RecordLookups, enrich: Mapping[str, Any], clock: Clock) -> Enrichment:
     """Return the enrichment that a subscriber's `enrich` asks for."""
     settings = {name: LookupSettings.model_validate(each) for name, each in enrich.items()}
     compiled = tuple(compiled_lookups(settings, mistaken, Functions(), ("receipts", "lookups", *enrich)))
-    return Enrichment(
-        source=EnrichmentSource(lookups=compiled, for_when=for_when), open=lookups.running, clock=clock
-    )
+    return Enrichment(source=EnrichmentSource(lookups=compiled), open=lookups.running, clock=clock)
 
 
 class HeldRecords(MemoryRecords):

@@ -101,6 +101,7 @@ def test_code_of_a_fault_is_read(fault: str, code: str) -> None:
         answer(""),
         b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
         b"<a>" * 1_000,
+        answer("<r><result>" + "<x>" * 30 + "</x>" * 30 + "</result></r>"),
         answer("<r>" + "<x/>" * 60_000 + "</r>"),
     ],
 )

@@ -29,19 +29,21 @@ class Position:
 class Cluster:
     """Topic whose broker refuses a batch with a value over `most_bytes`, and answers `answers` batches.
 
-    `batches` holds the values of each batch that was sent, and `asked` the
-    time-outs with which a topic was looked for.
+    `batches` holds the values of each batch that was sent, `asked` the time-outs
+    with which a topic was looked for, and `producers` is the number of those made.
     """
 
     most_bytes: int = 100
     answers: int | None = None
     has_topic: bool = True
+    producers: int = 0
     batches: list[list[bytes]] = field(default_factory=list)
     written: list[bytes] = field(default_factory=list)
     asked: list[float] = field(default_factory=list)
 
     def producer(self, _configuration: Mapping[str, Any], **_more: Any) -> "MemoryProducer":
         """Return a producer of records for this cluster."""
+        self.producers += 1
         return MemoryProducer(self)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from confluent_kafka import KafkaError
@@ -11,18 +12,18 @@ from subscribers.kafka.producer import Report, ReportingProducer
 from subscribers.kafka.records import Record
 from tests.unit.subscribers.kafka.cluster import Cluster
 
-Producing = Callable[[Cluster], ReportingProducer]
+Producing = Callable[..., ReportingProducer]
 
 
 @pytest.fixture
 def producing(monkeypatch: pytest.MonkeyPatch) -> Producing:
-    """A function that returns a producer at a cluster, whose calls end after 0.3 seconds."""
+    """A function that returns a producer at a cluster, whose calls end 0.1 seconds after their time-out."""
 
-    def at(cluster: Cluster) -> ReportingProducer:
+    def at(cluster: Cluster, timeout_s: float = 0.2) -> ReportingProducer:
         monkeypatch.setattr(producers, "Producer", cluster.producer)
         monkeypatch.setattr(producers, "_GRACE_S", 0.1)
         monkeypatch.setattr(producers, "_SLICE_S", 0.02)
-        return ReportingProducer({}, timeout_s=0.2)
+        return ReportingProducer({}, timeout_s)
 
     return at
 
@@ -92,3 +93,30 @@ def test_look_ups_of_missing_topics_share_the_deadline(producing: Producing) -> 
     assert set(codes(first)) == {KafkaError._UNKNOWN_TOPIC}
     assert set(codes(second)) == {KafkaError._TIMED_OUT}
     assert sum(cluster.asked) < 0.5
+
+
+def test_end_of_the_plugin_ends_the_calls_that_still_run(producing: Producing) -> None:
+    """They report what was dropped, and the parts that they have not written yet make no other producer."""
+    cluster = Cluster(answers=1)
+    producer = producing(cluster, timeout_s=60)
+    with ThreadPoolExecutor() as threads:
+        call = threads.submit(producer.produce, [record(1_000), *[record()] * 3])
+        while len(cluster.batches) < 2:
+            time.sleep(0.005)
+        producer.close()
+        reports = call.result(30)
+
+    assert set(codes(reports)) == {KafkaError._PURGE_INFLIGHT}
+    assert codes(producer.produce([record()])) == [KafkaError._PURGE_INFLIGHT]
+    assert (cluster.producers, len(cluster.batches)) == (1, 2)
+
+
+def test_call_after_one_that_was_given_up_has_a_producer_of_its_own(producing: Producing) -> None:
+    """No record is written long after its call."""
+    cluster = Cluster(answers=0)
+    producer = producing(cluster)
+    assert codes(producer.produce([record()])) == [KafkaError._TIMED_OUT]
+    cluster.answers = None
+
+    assert codes(producer.produce([record()])) == [None]
+    assert cluster.producers == 2

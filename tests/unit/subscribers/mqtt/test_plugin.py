@@ -175,6 +175,19 @@ async def test_refused_connection_is_its_outcome(
     assert getattr(outcome, "alert", False) == (kind is Hold and failure is not FailureClass.RATE_LIMITED)
 
 
+@pytest.mark.parametrize(("code", "words"), [("01", "set version"), ("05", "not authorized")])
+async def test_broker_of_the_older_version_refuses_in_its_own_form(code: str, words: str) -> None:
+    """It does not know MQTT 5, and its codes would say in MQTT 5 that all is well."""
+    refused = bytes.fromhex(f"200200{code}")
+    async with ScriptedBroker.running(lambda k, c: refused if k == CONNECT else usual(k, c)) as broker:
+        outcome = await outcome_at(broker)
+
+    assert isinstance(outcome, Hold)
+    assert outcome.alert
+    assert words in outcome.reason
+    assert not broker.of_kind(PUBLISH)
+
+
 @pytest.mark.parametrize(("code", "words"), [("04", "bad user name"), ("05", "not authorized")])
 async def test_credentials_are_refused_in_the_older_version_too(code: str, words: str) -> None:
     """With codes of its own."""
@@ -382,6 +395,26 @@ async def test_time_of_a_message_begins_when_it_is_sent() -> None:
 
     assert {type(each) for each in outcomes} == {Delivered}
     assert (len(broker.of_kind(CONNECT)), len(broker.of_kind(PUBLISH))) == (1, 3)
+
+
+async def test_message_that_was_not_sent_is_not_the_reason() -> None:
+    """Only the one under way can be too large; those that wait for it are tried again."""
+
+    def answer(kind: int, content: bytes) -> bytes:
+        return bytes.fromhex("e0029500") if kind == PUBLISH else one_at_a_time(kind, content)
+
+    async with ScriptedBroker.running(answer) as broker, opened(broker) as plugin:
+        outcomes = await plugin.deliver_many([delivery()] * 3)
+
+    assert [type(each) for each in outcomes] == [Reject, Retry, Retry]
+    assert len(broker.of_kind(PUBLISH)) == 1
+
+
+async def test_limit_of_no_bytes_is_none() -> None:
+    """The standard forbids it, and each event would be a dead letter."""
+    connack = bytes.fromhex("2008 00 00 05 27 00000000")
+    async with ScriptedBroker.running(lambda k, c: connack if k == CONNECT else usual(k, c)) as broker:
+        assert isinstance(await outcome_at(broker), Delivered)
 
 
 async def test_message_that_waits_for_cancelled_ones_times_out() -> None:

@@ -14,9 +14,13 @@ from streamer.ports import (
     CallResult,
     EventPublisher,
     OrgWriter,
+    OutgoingEvent,
     PluginContext,
+    Preview,
     PublishTransport,
+    Unpublished,
     WriteOperation,
+    WriteRefused,
     WriteResult,
     Written,
 )
@@ -31,8 +35,26 @@ def _nobody() -> None:
     pass
 
 
+class WithoutPreviews:
+    """Org that shows nothing."""
+
+    def preview_of_event(
+        self, transport: PublishTransport, topic: str, event: OutgoingEvent
+    ) -> Preview | Unpublished:
+        """Give none."""
+        raise NotImplementedError
+
+    def preview_of_record(self, operation: WriteOperation, record: JsonObject) -> Preview | WriteRefused:
+        """Give none."""
+        raise NotImplementedError
+
+    def preview_of_call(self, call: ApexRestCall | ApexSoapCall) -> Preview | WriteRefused:
+        """Give none."""
+        raise NotImplementedError
+
+
 @dataclass
-class ScriptedOrg:
+class ScriptedOrg(WithoutPreviews):
     """Org that answers each record with `result` and each call with `answer`, and keeps what it was sent."""
 
     result: WriteResult | None = None

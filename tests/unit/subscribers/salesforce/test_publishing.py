@@ -30,6 +30,7 @@ from streamer.ports import (
 )
 from subscribers.salesforce import Salesforce
 from tests.deliveries import context, delivery, event
+from tests.unit.subscribers.salesforce.orgs import WithoutPreviews
 
 EVENT = "Order_Placed__e"
 LOGIN = "https://acme.my.salesforce.com"
@@ -40,7 +41,7 @@ OWN = {
 
 
 @dataclass
-class ScriptedOrg:
+class ScriptedOrg(WithoutPreviews):
     """Org that answers each event with `result`, and keeps what it was sent."""
 
     result: PublishResult = field(

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.errors import LogUnavailable
-from streamer.events import Receipt
+from streamer.events import Forwarded, Receipt, SubscriberName
 from streamer.log.records import decode_receipt
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, TWICE, joining, lane_of, letters, park
@@ -33,6 +33,13 @@ def receipts(log_file: LogFile) -> list[Receipt]:
         return [decode_receipt(body) for (body,) in connection.execute("SELECT body FROM receipts")]
 
 
+def forwarded(log_file: LogFile) -> list[str]:
+    """Return the subscriber of each forwarded event in the file."""
+    with closing(sqlite3.connect(log_file.settings.path)) as connection:
+        rows = connection.execute("SELECT forwarded_to FROM events WHERE forwarded_to IS NOT NULL")
+        return [name for (name,) in rows]
+
+
 async def turned_until_done(log_file: LogFile, *tasks: "asyncio.Task[Any]") -> None:
     """Turn seconds until all of `tasks` are done."""
     async with asyncio.timeout(10):
@@ -45,16 +52,21 @@ async def turned_until_done(log_file: LogFile, *tasks: "asyncio.Task[Any]") -> N
 async def test_settlement_whose_commit_failed_is_recorded_once(
     log_file: LogFile, kind: type[sqlite3.Connection]
 ) -> None:
-    """The settler finds out whether it took effect; a receipt is never there twice, nor missing."""
+    """The settler finds out whether it took effect.
+
+    A receipt or a forwarded event is never there twice, nor missing.
+    """
+    onward = Forwarded(to=SubscriberName("shipment"), event=an_event(1, key=KEY), at=0.0)
     async with log_file.open() as log, following(log) as follower:
         await append_to(log, an_append(an_event(1, key=KEY), an_event(2, key=KEY)))
         await follower.read_until("2")
         second = follower.entries[1]
         await break_once(log, kind)
-        settling = follower.settle(lanes=[joining(second)], receipts=[a_receipt("1")])
+        settling = follower.settle(lanes=[joining(second)], receipts=[a_receipt("1")], forwarded=[onward])
         await turned_until_done(log_file, asyncio.create_task(settling))
 
         assert receipts(log_file) == [a_receipt("1")]
+        assert forwarded(log_file) == ["shipment"]
     async with log_file.open() as log, following(log) as follower:
         await follower.step()
         assert follower.lanes == lane_of(second)

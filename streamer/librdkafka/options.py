@@ -1,13 +1,9 @@
-"""Settings and log lines of librdkafka, the Kafka client of the log and of plugins."""
+"""Options of librdkafka: those for security, and the groups that belong to Streamer."""
 
 from typing import Any
 
-import structlog
-
 from streamer.settings import KafkaSecurity
 from streamer.web.loopback import is_loopback
-
-_log = structlog.get_logger()
 
 BROKER_OPTIONS = ("bootstrap.servers", "metadata.broker.list")
 """Options that name the brokers."""
@@ -59,19 +55,3 @@ def _host(broker: str) -> str:
     address = broker.strip().rpartition("://")[2]
     host, colon, _ = address.rpartition(":")
     return (host if colon else address).strip("[]")
-
-
-class LibraryLogger:
-    """Receives librdkafka's log lines, which otherwise go to standard error.
-
-    The important ones reach the client's `error_cb` as well, once.
-    """
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
-        """Log a line, unless it repeats the last one; librdkafka calls this as `logging.Logger.log`."""
-        if line != self._last:
-            _log.debug("kafka.client_said", facility=facility, client=client, line=line)
-        self._last = line

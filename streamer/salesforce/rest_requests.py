@@ -1,0 +1,64 @@
+"""Requests to Salesforce's REST API, as they are sent and as a preview shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from streamer.ports import Preview
+
+MASK = "***"
+"""Stands for the access token in a preview."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestRequest:
+    """Request that no token has signed yet.
+
+    `path` is encoded. It begins with `/services/`, or is relative to the API
+    version. Without a `body`, none is sent.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestOptions:
+    """What all requests to one org share.
+
+    Salesforce notes the name of the `client` in the origin of the changes that
+    it makes (REST API guide, call options header).
+    """
+
+    api_version: str = "64.0"
+    client: str | None = None
+
+    def address(self, request: RestRequest, org_url: str) -> URL:
+        """Return the address of `request` in the org at `org_url`."""
+        path = request.path
+        if not path.startswith("/services/"):
+            path = f"/services/data/v{self.api_version}/{path}"
+        return URL(org_url + path).extend_query(request.query)
+
+    def headers(self, request: RestRequest, access_token: str) -> dict[str, str]:
+        """Return the headers of `request`, save for those that the HTTP client adds."""
+        own = {"Authorization": f"Bearer {access_token}", "Content-Type": "application/json"}
+        if self.client is not None:
+            own["Sforce-Call-Options"] = f"client={self.client}"
+        return {**own, **request.headers}
+
+    def preview(self, request: RestRequest, login_url: str) -> Preview:
+        """Return `request` as it is sent after a login at `login_url`, which names the host to send it to."""
+        path = self.address(request, login_url).raw_path_qs
+        return Preview(
+            request=f"{request.method} {path}, in {login_url}",
+            headers=self.headers(request, MASK),
+            content=request.body or b"",
+        )

@@ -1,0 +1,51 @@
+"""Requests of the REST APIs, the org's and Apex's: session, body and client, and the form of the answers."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.org.refusals import Refused
+
+_JSON = "application/json;charset=UTF-8"
+_CLIENT = re.compile(r"client=([\w.\-/]+)")
+
+
+def session_of(headers: Mapping[str, str], tokens: Tokens) -> Session:
+    """Return the session that the Authorization header opens; raises `Refused` without a valid one."""
+    session = tokens.session(headers.get("Authorization"))
+    if session is None:
+        raise Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
+    return session
+
+
+def client_of(headers: Mapping[str, str]) -> str | None:
+    """Return the client that `Sforce-Call-Options` names, `None` without one."""
+    client = _CLIENT.search(headers.get("Sforce-Call-Options", ""))
+    return client[1] if client else None
+
+
+def parsed(body: bytes) -> Any:
+    """Return a body of JSON; raises `Refused`, with the place of the mistake."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"{error.msg} at [line:{error.lineno}, column:{error.colno}]"
+        raise Refused("JSON_PARSER_ERROR", message) from error
+
+
+def method_not_allowed(method: str, allowed: Iterable[str]) -> Refused:
+    """Return the refusal of an HTTP method that a resource does not have."""
+    message = f"HTTP Method '{method}' not allowed. Allowed are {','.join(allowed)}"
+    return Refused("METHOD_NOT_ALLOWED", message, status=405)
+
+
+def json_response(body: Any, *, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a response with `body` as JSON, or without a body for `None`."""
+    if body is None:
+        return web.Response(status=status, headers=headers)
+    whole = {**(headers or {}), "Content-Type": _JSON}
+    return web.Response(status=status, headers=whole, body=orjson.dumps(body))
