@@ -11,6 +11,7 @@ from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.rest.bulk import BulkLimits
 from streamer.sandbox.rest.replication import ReplicationLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
+from streamer.sandbox.usage import UsageLimits
 
 __all__ = [
     "ApexAnswer",
@@ -27,6 +28,7 @@ __all__ = [
     "ReplicationLimits",
     "Sandbox",
     "SandboxSettings",
+    "UsageLimits",
     "User",
     "parse_schema",
     "read_schema",

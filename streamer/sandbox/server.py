@@ -35,7 +35,6 @@ from streamer.sandbox.outbound import OutboundLimits
 from streamer.sandbox.outbound.sender import Instance, OutboundSender
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.rest.bulk import BulkLimits
-from streamer.sandbox.rest.http_server import ApiUsage
 from streamer.sandbox.rest.replication import ReplicationLimits
 from streamer.sandbox.rest.server import RestParts, rest_routes
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
@@ -56,9 +55,10 @@ class SandboxSettings:
 
     `users` are those beside the org's own, who may do everything; one with the
     own user's name takes that one's place. Events are kept for `retention_s`
-    seconds. With `tls` everything is served over TLS; the Pub/Sub API needs the
-    certificates, and takes no context. `names` are further host names by which
-    clients reach the sandbox; its control API answers to no others.
+    seconds, and `purge_late_s` longer where the purge runs late. With `tls`
+    everything is served over TLS; the Pub/Sub API needs the certificates, and
+    takes no context. `names` are further host names by which clients reach the
+    sandbox; its control API answers to no others.
     """
 
     org: OrgSettings = field(default_factory=OrgSettings)
@@ -70,6 +70,7 @@ class SandboxSettings:
     bulk: BulkLimits = field(default_factory=BulkLimits)
     replication: ReplicationLimits = field(default_factory=ReplicationLimits)
     retention_s: float = 72 * 3600.0
+    purge_late_s: float = 0.0
     tls: Certificates | ssl.SSLContext | None = None
     names: tuple[str, ...] = ()
 
@@ -106,12 +107,14 @@ class Sandbox:
         self._settings = settings or SandboxSettings()
         if pubsub_port is not None and isinstance(self._settings.tls, ssl.SSLContext):
             raise TypeError("The Pub/Sub API can't use an SSLContext: set `tls` to Certificates.")
-        self.bus = EventBus(clock, retention_s=self._settings.retention_s)
+        self.bus = EventBus(
+            clock, retention_s=self._settings.retention_s, purge_late_s=self._settings.purge_late_s
+        )
         self.faults = Faults(self.bus)
         self.org = Org(clock, self.bus, self._settings.org)
+        self.org.intercept(self.faults.altered)
         self.users = Users(self.org, self._settings.users)
         self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
-        self.api_usage = ApiUsage()
         self.apex = ApexMethods()
         self.streaming = StreamingChannels(self.org, self.bus, clock)
         self.cometd = CometdServer(
@@ -119,11 +122,7 @@ class Sandbox:
             clock,
             self.faults,
             authorised=self.tokens.valid,
-            access=ChannelAccess(
-                refusal=self._channel_refusal,
-                filter_refusal=self.streaming.filter_refusal,
-                view=self._view,
-            ),
+            access=self._channel_access(),
             limits=self._settings.cometd,
         )
         self.outbound = OutboundSender(
@@ -155,6 +154,16 @@ class Sandbox:
         if self.pubsub is None:
             raise RuntimeError("The Pub/Sub API is not served: give the sandbox a `pubsub_port`.")
         return f"{self._host}:{self._pubsub_port}"
+
+    def refresh_org(self, org_id: str | None = None, *, repeat_ids: bool = False) -> str:
+        """Refresh the org as `Org.refresh` does, end all sessions, and return the org's new id.
+
+        Users, apps and refresh tokens stay, so that a client can log in again.
+        """
+        new_id = self.org.refresh(org_id, repeat_ids=repeat_ids)
+        self.tokens.org_id = new_id
+        self.tokens.revoke_all()
+        return new_id
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as starting:
@@ -221,6 +230,14 @@ class Sandbox:
         session = self.tokens.session(token)
         return None if session is None else session.user_id
 
+    def _channel_access(self) -> ChannelAccess:
+        return ChannelAccess(
+            refusal=self._channel_refusal,
+            filter_refusal=self.streaming.filter_refusal,
+            view=self._view,
+            usage=self.org.usage,
+        )
+
     def _channel_refusal(self, path: str, authorisation: str | None) -> str | None:
         session = self.tokens.session(authorisation)
         user = self.users[session.user_id] if session else None
@@ -251,7 +268,7 @@ class Sandbox:
             self.tokens.issue_refresh_token(user_id=user_id, client_id=app.client_id, token=app.refresh_token)
 
     def _web(self) -> web.Application:
-        directory = Directory(self.users, self._settings.app, self.org.settings.org_id)
+        directory = Directory(self.users, self._settings.app, self.org)
         controlled = Controlled(
             org=self.org,
             users=self.users,
@@ -260,6 +277,8 @@ class Sandbox:
             cometd=self.cometd,
             outbound=self.outbound,
             clock=self._clock,
+            bus=self.bus,
+            refresh=self.refresh_org,
             pubsub_streams=lambda: self.pubsub.streams if self.pubsub else 0,
         )
         control = ControlApi(controlled)
@@ -279,7 +298,6 @@ class Sandbox:
                     clock=self._clock,
                     streaming=RestStreamingChannels(self.streaming.generic, self._online),
                     faults=self.faults.armed,
-                    usage=self.api_usage,
                     spawn=self._background.spawn,
                     bulk=self._settings.bulk,
                     replication=self._settings.replication,

@@ -7,6 +7,7 @@ from aiohttp import web
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.connected_app import ConnectedApp, TokenDenied, credentials, same
+from streamer.sandbox.org.org import Org
 
 
 class Directory:
@@ -16,10 +17,15 @@ class Directory:
     that user.
     """
 
-    def __init__(self, users: Users, app: ConnectedApp, org_id: str) -> None:
+    def __init__(self, users: Users, app: ConnectedApp, org: Org) -> None:
         self._users = users
         self._app = app
-        self.org_id = org_id
+        self._org = org
+
+    @property
+    def org_id(self) -> str:
+        """Id of the org now."""
+        return self._org.settings.org_id
 
     def check_client(self, request: web.Request, form: Mapping[str, str]) -> ConnectedApp:
         """Return the app whose id and secret form or Basic header hold; raises `TokenDenied` otherwise."""

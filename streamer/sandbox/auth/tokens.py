@@ -53,9 +53,9 @@ class Tokens:
     """
 
     def __init__(self, clock: Clock, *, org_id: str) -> None:
-        """Start with no sessions; tokens begin with the org's id, as Salesforce's do."""
+        """Start with no sessions; new tokens begin with `org_id`, as Salesforce's do."""
         self._clock = clock
-        self._org_id = org_id
+        self.org_id = org_id
         self._refresh_tokens: dict[str, RefreshToken] = {}
         self._sessions: dict[str, Session] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -88,7 +88,7 @@ class Tokens:
     ) -> str:
         """Return a new access token, which lives no longer than the `refresh_token` that opens it."""
         self._drop_idle()
-        token = f"{self._org_id[:15]}!AQ{secrets.token_urlsafe(60)}"
+        token = f"{self.org_id[:15]}!AQ{secrets.token_urlsafe(60)}"
         session = Session(
             user_id=user_id,
             client_id=client_id,

@@ -17,7 +17,7 @@ from streamer.sandbox.cometd.long_poll import LongPoll
 from streamer.sandbox.cometd.request_checks import RequestChecks, injection_point
 from streamer.sandbox.cometd.session import Session, SessionState
 from streamer.sandbox.cometd.sessions import ServerContext
-from streamer.sandbox.cometd.subscription import is_due, next_batch
+from streamer.sandbox.cometd.subscription import Delivery, is_due, next_batch
 from streamer.sandbox.cometd.subscription_planner import ChannelAccess, SubscriptionPlanner
 from streamer.sandbox.faults.armed import Fault, InjectionPoint
 
@@ -126,13 +126,7 @@ class MetaChannels:
     def _deliver(
         self, exchange: HttpExchange, session: Session, message: JsonObject, advice: JsonObject | None
     ) -> None:
-        limits = self._context.limits
-        batch = next_batch(
-            session.subscriptions,
-            self._context.bus,
-            limit=min(limits.response_events, self._armed.events_until_due() or limits.response_events),
-            max_bytes=limits.response_bytes,
-        )
+        batch = self._batch(session)
         point = InjectionPoint(on="connect", version=exchange.version, events=len(batch))
         if fault := self._armed.strike("events_beside_failure", point):
             self._context.sessions.end(session)
@@ -140,7 +134,7 @@ class MetaChannels:
         else:
             more = {} if advice is None else {"advice": advice}
             exchange.replies.append(success(message, **more))
-        exchange.deliver(batch, self._armed, on="connect")
+        self._send(exchange, batch, on="connect")
 
     def _advice(self, session: Session, *, first: bool) -> JsonObject | None:
         if self._context.sessions.shares_browser(session):
@@ -174,13 +168,23 @@ class MetaChannels:
             session.woken.set()
             await session.answered.wait()
             return
-        batch = next_batch(
+        batch = self._batch(session)
+        self._send(exchange, batch, on="subscribe")
+
+    def _batch(self, session: Session) -> list[Delivery]:
+        limits, usage = self._context.limits, self._context.usage
+        until_fault = self._armed.events_until_due() or limits.response_events
+        remaining = usage.delivered_events.remaining or limits.response_events
+        return next_batch(
             session.subscriptions,
             self._context.bus,
-            limit=self._context.limits.response_events,
-            max_bytes=self._context.limits.response_bytes,
+            limit=min(limits.response_events, until_fault, remaining),
+            max_bytes=limits.response_bytes,
         )
-        exchange.deliver(batch, self._armed, on="subscribe")
+
+    def _send(self, exchange: HttpExchange, batch: list[Delivery], *, on: str) -> None:
+        exchange.deliver(batch, self._armed, on=on)
+        self._context.usage.deliver(subscription.path for subscription, _ in batch)
 
     def _unsubscribe(self, exchange: HttpExchange, session: Session, message: JsonObject) -> None:
         asked = message.get("subscription")

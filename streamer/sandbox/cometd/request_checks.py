@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+from streamer.sandbox import bayeux
 from streamer.sandbox.bayeux import (
     CONCURRENT_LIMIT,
+    DAILY_LIMIT,
     LONG_POLLING,
     NO_HANDSHAKE,
+    STOP,
     UNKNOWN_CLIENT,
     Failure,
     JsonObject,
@@ -17,9 +20,10 @@ from streamer.sandbox.bayeux import (
 from streamer.sandbox.cometd.cookies import LoadBalancer
 from streamer.sandbox.cometd.http_exchange import HttpExchange
 from streamer.sandbox.cometd.session import Session
-from streamer.sandbox.cometd.sessions import Sessions
+from streamer.sandbox.cometd.sessions import ServerContext
 from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
+from streamer.sandbox.usage import counts_as_delivered
 
 _REFUSING_FAULTS = ("busy", "handshake_denied", "daily_limit")
 
@@ -29,13 +33,14 @@ class RequestChecks:
 
     def __init__(
         self,
-        sessions: Sessions,
+        context: ServerContext,
         balancer: LoadBalancer,
         faults: Faults,
         authorised: Callable[[str | None], bool],
     ) -> None:
         """Build the checks; `authorised` takes the value of the `Authorization` header."""
-        self._sessions = sessions
+        self._sessions = context.sessions
+        self._usage = context.usage
         self._balancer = balancer
         self._faults = faults
         self._authorised = authorised
@@ -64,7 +69,22 @@ class RequestChecks:
             if fault := armed.strike(name, point):
                 failure: Failure = fault.settings["failure"]
                 return failure
-        return None
+        return Failure(error=DAILY_LIMIT, advice=STOP) if self._exceeds_daily_limit(message) else None
+
+    def _exceeds_daily_limit(self, message: JsonObject) -> bool:
+        """Return whether a message asks for platform or change events when none remain today."""
+        if not self._usage.delivered_events.is_used_up:
+            return False
+        match message["channel"]:
+            case bayeux.SUBSCRIBE:
+                asked = message.get("subscription")
+                names = asked if isinstance(asked, list) else [asked]
+            case bayeux.CONNECT:
+                session = self._sessions.find(message.get("clientId"))
+                names = list(session.subscriptions) if session else []
+            case _:
+                return False
+        return not names or any(counts_as_delivered(str(name)) for name in names)
 
     def handshake_refusal(self, message: JsonObject) -> Failure | None:
         """Return the refusal of a handshake whose client is admitted, or `None`."""

@@ -20,6 +20,7 @@ from streamer.sandbox.cometd.subscription_planner import ChannelAccess
 from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
+from streamer.sandbox.usage import OrgUsage
 
 _VERSION = re.compile(r"\d{1,3}\.0")
 _OLDEST_VERSION = 37.0
@@ -46,9 +47,14 @@ class CometdServer:
         self._sessions = Sessions(clock, self._limits)
         self._balancer = LoadBalancer(clock, self._limits.cookie_s)
         context = ServerContext(
-            bus=bus, clock=clock, armed=self._armed, limits=self._limits, sessions=self._sessions
+            bus=bus,
+            clock=clock,
+            armed=self._armed,
+            limits=self._limits,
+            sessions=self._sessions,
+            usage=access.usage or OrgUsage(clock),
         )
-        checks = RequestChecks(self._sessions, self._balancer, faults, authorised)
+        checks = RequestChecks(context, self._balancer, faults, authorised)
         self._meta = MetaChannels(context, checks, access)
         self._sender = ResponseSender(context)
         bus.listen(self._on_publish)

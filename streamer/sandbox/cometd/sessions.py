@@ -10,6 +10,7 @@ from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.session import Session, SessionState
 from streamer.sandbox.faults.armed import ArmedFaults
 from streamer.sandbox.org.bus import EventBus
+from streamer.sandbox.usage import OrgUsage
 
 
 class Sessions:
@@ -88,3 +89,4 @@ class ServerContext:
     armed: ArmedFaults
     limits: CometdLimits
     sessions: Sessions
+    usage: OrgUsage

@@ -7,6 +7,7 @@ from streamer.sandbox.bayeux import Failure, JsonObject, invalid_replay_id, repl
 from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, MessageView, Subscription
 from streamer.sandbox.faults.armed import SUBSCRIBE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.bus import EventBus
+from streamer.sandbox.usage import OrgUsage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +18,14 @@ class ChannelAccess:
     the reason why the client can't subscribe to it, or `None` if it can.
     `filter_refusal` takes the channel with its filter. `view` returns what shows
     the client's user the messages of a channel, or `None` where the user can see
-    everything.
+    everything. No client is admitted while the delivered events of `usage` are
+    used up.
     """
 
     refusal: Callable[[str, str | None], str | None]
     filter_refusal: Callable[[str], str | None] = lambda _name: None
     view: Callable[[str, str | None], MessageView | None] = lambda _path, _authorisation: None
+    usage: OrgUsage | None = None
 
 
 class SubscriptionPlanner:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from streamer.clock import Clock, TurnedClock
 from streamer.sandbox.access.user import User
@@ -15,10 +15,12 @@ from streamer.sandbox.admission import Admission
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
-from streamer.sandbox.control.bodies import answer, json_object
-from streamer.sandbox.control.outbound_messages import Handler, OutboundMessageResource
+from streamer.sandbox.control.bodies import Body, Handler, answer, json_object
+from streamer.sandbox.control.history import HistoryResource, Refresh
+from streamer.sandbox.control.limits import LimitsResource
+from streamer.sandbox.control.outbound_messages import OutboundMessageResource
 from streamer.sandbox.faults.catalogue import Faults
-from streamer.sandbox.org.changes import ChangeType
+from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.definitions import parse_schema
 from streamer.sandbox.org.field_values import timestamp
 from streamer.sandbox.org.lead_conversion import CONVERTED, Conversion, convert
@@ -35,15 +37,11 @@ Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
 """Runs a coroutine in the background under a name."""
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Turn(_Body):
+class _Turn(Body):
     turn_s: Annotated[float, Field(ge=0)]
 
 
-class _Changes(_Body):
+class _Changes(Body):
     entity: str = "Account"
     count: Annotated[int, Field(ge=1, le=_MAX_CHANGES)] = 1
     records: Annotated[int, Field(ge=1)] | None = None
@@ -51,35 +49,25 @@ class _Changes(_Body):
     per_second: Annotated[float, Field(gt=0)] | None = None
 
 
-class _Operation(_Body):
+class _Operation(Body):
     op: Literal["create", "update", "delete", "undelete"]
     type: str
     id: str = ""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = Field(default_factory=dict)
 
 
-class _Transaction(_Body):
+class _Transaction(Body):
     operations: Annotated[list[_Operation], Field(min_length=1)]
     origin: str = DEFAULT_ORIGIN
     user: str | None = None
 
 
-class _Gap(_Body):
-    type: str
-    record_ids: Annotated[list[str], Field(min_length=1)]
-    kind: Literal["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"] = "GAP_UPDATE"
-
-
-class _Overflow(_Body):
-    type: str
-
-
-class _Event(_Body):
+class _Event(Body):
     name: str
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = Field(default_factory=dict)
 
 
-class _Conversion(_Body):
+class _Conversion(Body):
     status: str = CONVERTED
     account_id: str | None = None
     contact_id: str | None = None
@@ -90,7 +78,8 @@ class _Conversion(_Body):
 class Controlled:
     """The parts of a sandbox that its control API reads and changes.
 
-    `pubsub_streams` returns the number of open streams of the Pub/Sub API.
+    `pubsub_streams` returns the number of open streams of the Pub/Sub API, and
+    `refresh` makes the org another one.
     """
 
     org: Org
@@ -100,11 +89,13 @@ class Controlled:
     cometd: CometdServer
     outbound: OutboundSender
     clock: Clock
+    bus: EventBus
+    refresh: Refresh
     pubsub_streams: Callable[[], int]
 
 
 class ControlApi:
-    """Serves `/sandbox/*`: the clock, faults, changes, conversions, gaps, users, the schema, the state."""
+    """Serves `/sandbox/*`: the clock, faults, changes, history, limits, users, the schema, the state."""
 
     def __init__(self, controlled: Controlled) -> None:
         self._org = controlled.org
@@ -114,7 +105,11 @@ class ControlApi:
         self._cometd = controlled.cometd
         self._clock = controlled.clock
         self._pubsub_streams = controlled.pubsub_streams
-        self._outbound = OutboundMessageResource(controlled.outbound)
+        self._resources = (
+            OutboundMessageResource(controlled.outbound),
+            HistoryResource(controlled.org, controlled.refresh),
+            LimitsResource(controlled.org, controlled.bus),
+        )
 
     def routes(self, spawn: Spawn, admission: Admission) -> list[web.RouteDef]:
         """Return the routes behind `admission`; changes that are spread in time run through `spawn`."""
@@ -136,10 +131,8 @@ class ControlApi:
             ("GET", "/sandbox/schema", self._schema),
             ("PUT", "/sandbox/schema", self._put_schema),
             ("POST", "/sandbox/leads/{id}/convert", self._convert),
-            ("POST", "/sandbox/gaps", self._gap),
-            ("POST", "/sandbox/overflows", self._overflow),
             ("POST", "/sandbox/events", self._event),
-            *self._outbound.handlers(),
+            *(each for resource in self._resources for each in resource.handlers()),
         ]
         return [web.route(method, path, _guarded(handle, admission)) for method, path, handle in handlers]
 
@@ -221,15 +214,6 @@ class ControlApi:
     async def _put_schema(self, request: web.Request) -> web.Response:
         self._org.declare(parse_schema(await json_object(request)))
         return await self._schema(request)
-
-    async def _gap(self, request: web.Request) -> web.Response:
-        gap = _Gap.model_validate(await json_object(request))
-        self._org.publish_gap(gap.type, gap.record_ids, ChangeType(gap.kind))
-        return web.Response(status=204)
-
-    async def _overflow(self, request: web.Request) -> web.Response:
-        self._org.publish_overflow(_Overflow.model_validate(await json_object(request)).type)
-        return web.Response(status=204)
 
     async def _event(self, request: web.Request) -> web.Response:
         event = _Event.model_validate(await json_object(request))

@@ -1,9 +1,19 @@
 """JSON bodies of the control API."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Body(BaseModel):
+    """Base of the bodies that requests have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def answer(value: object, *, status: int = 200) -> web.Response:

@@ -1,16 +1,13 @@
 """Outbound messages in the control API."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from streamer.sandbox.control.bodies import answer, json_object
+from streamer.sandbox.control.bodies import Handler, answer, json_object
 from streamer.sandbox.outbound.message import OutboundMessage
 from streamer.sandbox.outbound.sender import OutboundQueue, OutboundSender
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)

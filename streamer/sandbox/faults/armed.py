@@ -14,6 +14,10 @@ TOPIC: Final = "topic"
 SCHEMA: Final = "schema"
 PUBLISH: Final = "publish"
 OUTBOUND: Final = "outbound"
+CREATE: Final = "create"
+UPDATE: Final = "update"
+DELETE: Final = "delete"
+UNDELETE: Final = "undelete"
 READ: Final = "read"
 WRITE: Final = "write"
 RECORD: Final = "record"
@@ -30,7 +34,8 @@ class InjectionPoint:
     GetTopic, GetSchema, or a publish call. The org's own request with an
     outbound message is one too. Over REST it is a call that reads or writes, or
     one record of a collection that is written, or a query job that begins to
-    run, or whose results are read.
+    run, or whose results are read. The announcement of a change to one record,
+    such as a `create`, is one too.
 
     `path` is the channel of a subscription, the name of an outbound message or
     the type of a record or of a job's records,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from streamer.sandbox.faults.armed import ArmedFaults, Fault
+from streamer.sandbox.org.bus import EventBus
 
 Count = Annotated[int, Field(ge=0)]
 Times = Annotated[int, Field(ge=1)] | None
@@ -15,8 +16,10 @@ Times = Annotated[int, Field(ge=1)] | None
 class FaultCatalogue:
     """Catalogue without faults."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: EventBus) -> None:
+        """Build the catalogue with no fault armed; some faults change what is on `bus`."""
         self.armed = ArmedFaults()
+        self._bus = bus
 
     @property
     def struck(self) -> Counter[str]:

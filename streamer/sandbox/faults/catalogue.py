@@ -18,6 +18,7 @@ from streamer.sandbox.bayeux import (
 )
 from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, STREAM, SUBSCRIBE
 from streamer.sandbox.faults.arming import Count, Times
+from streamer.sandbox.faults.history import HistoryFaults
 from streamer.sandbox.faults.outbound import OutboundFaults
 from streamer.sandbox.faults.rest import RestFaults
 from streamer.sandbox.faults.streams import CALLS, CallKind, StreamFaults
@@ -29,7 +30,7 @@ ANY: Final[tuple[Kind, ...]] = (HANDSHAKE, CONNECT, SUBSCRIBE)
 EVERYWHERE: Final[tuple[Kind | CallKind, ...]] = (HANDSHAKE, CONNECT, *CALLS)
 
 
-class Faults(StreamFaults, OutboundFaults, RestFaults):
+class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
     """Arms faults for the servers; each strikes at the next matching request.
 
     Everywhere, `times` is the number of requests that are struck (`None`: all,
@@ -52,15 +53,18 @@ class Faults(StreamFaults, OutboundFaults, RestFaults):
             "end_stream",
             "events_before_reply",
             "events_beside_failure",
+            "expire_events",
             "expire_session",
             "fail_query_job",
             "forget_client",
+            "gap_changes",
             "garble_outbound",
             "half_open",
             "handshake_denied",
             "http_error",
             "lapse_cookie",
             "lose_answer",
+            "lose_changes",
             "lose_outbound_answer",
             "lose_response",
             "refuse_call",
@@ -81,9 +85,8 @@ class Faults(StreamFaults, OutboundFaults, RestFaults):
     )
 
     def __init__(self, bus: EventBus) -> None:
-        """Build the catalogue with no fault armed; `unreadable` and `repeat_last` publish on `bus`."""
-        super().__init__()
-        self._bus = bus
+        """Build the catalogue with no fault armed; some of its faults change what is on `bus`."""
+        super().__init__(bus)
         self._expired: set[str | None] = set()
 
     def arm(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -266,11 +269,6 @@ class Faults(StreamFaults, OutboundFaults, RestFaults):
         newest = self._bus.after(path, tip - 1)[-1]
         self._bus.publish([path], orjson.loads(newest.data))
         self.struck["repeat_last"] += 1
-
-    def reset_stream(self) -> None:
-        """Forget all retained messages and replay ids, as a refresh of the org does."""
-        self._bus.reset()
-        self.struck["reset_stream"] += 1
 
     def expire(self, authorisation: str | None) -> None:
         """Refuse this `Authorization` header from now on."""

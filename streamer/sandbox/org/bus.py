@@ -14,6 +14,7 @@ from streamer.clock import Clock
 HOUR_S = 3600
 _DAY_CHANNELS = ("/topic/", "/u/")
 _PURGE_EVERY = 1024
+_FIRST_ID = 1000
 
 Listener = Callable[[Sequence[str]], None]
 """Called with the channels of each message, after it is stored."""
@@ -44,8 +45,9 @@ class EventBus:
     Replay ids are not contiguous, as Salesforce's are not. Messages are kept
     for `retention_s`, on `/topic/` and `/u/` channels for at most a day
     (Streaming API guide, message durability), and never more than `capacity` on
-    one channel. A purge can free memory late; an expired message is never
-    served.
+    one channel. Salesforce's purge can run late, and then older messages still
+    replay: with `purge_late_s` they are kept that much longer. Both can be
+    changed at any time. An expired message is never served.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class EventBus:
         clock: Clock,
         *,
         retention_s: float = 72 * HOUR_S,
+        purge_late_s: float = 0.0,
         capacity: int = 2_000_000,
     ) -> None:
+        self.retention_s = retention_s
+        self.purge_late_s = purge_late_s
         self._clock = clock
-        self._retention_s = retention_s
         self._capacity = capacity
         self._streams: dict[str, list[Message]] = {}
         # All issued ids with their times, on any channel: positions are valid bus-wide.
@@ -64,8 +68,9 @@ class EventBus:
         self._times = array("d")
         self._dropped_through: dict[str, int] = {}
         self._listeners: list[Listener] = []
-        self._last_id = 1000
+        self._last_id = _FIRST_ID
         self._last_sequence = 0
+        self._ids_began_at = 0
         self._recorded = 0
 
     @property
@@ -141,12 +146,27 @@ class EventBus:
         fresh = self._times[at] >= self._cutoff(path)
         return fresh and replay_id >= self._dropped_through.get(path, 0)
 
-    def reset(self) -> None:
-        """Forget all messages and ids, as an org migration or a sandbox refresh does."""
+    def reset(self, *, repeat_ids: bool = False) -> None:
+        """Forget all messages and ids, as an org migration or a sandbox refresh does.
+
+        Replay ids are not unique across that (Streaming API guide, message
+        durability): with `repeat_ids` the next ones are the first ones again.
+        """
         self._streams.clear()
         del self._ids[:]
         del self._times[:]
         self._dropped_through.clear()
+        if repeat_ids:
+            self._last_id = _FIRST_ID
+            self._ids_began_at = self._last_sequence
+
+    def expire(self, older_than_s: float = 0.0) -> None:
+        """Purge what was published `older_than_s` ago or earlier, before its retention is over."""
+        latest = self._clock.now() - older_than_s
+        for path, stream in self._streams.items():
+            self._drop(path, bisect_right(stream, latest, key=_published_at))
+        expired = bisect_right(self._times, latest)
+        del self._ids[:expired], self._times[:expired]
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` for each message from now on."""
@@ -154,7 +174,7 @@ class EventBus:
 
     def _issue(self, wanted: int | None) -> int:
         if wanted is None:
-            return self._last_id + 1 + self._last_sequence % 4
+            return self._last_id + 1 + (self._last_sequence - self._ids_began_at) % 4
         if wanted < self._last_id:
             raise ValueError(f"Replay id {wanted} is below {self._last_id}, the latest one.")
         return wanted
@@ -192,21 +212,25 @@ class EventBus:
 
     def _cutoff(self, path: str) -> float:
         day = path.startswith(_DAY_CHANNELS)
-        return self._clock.now() - (min(self._retention_s, 24 * HOUR_S) if day else self._retention_s)
+        kept_s = min(self.retention_s, 24 * HOUR_S) if day else self.retention_s
+        return self._clock.now() - kept_s - self.purge_late_s
 
     def _retained(self, path: str) -> list[Message]:
         stream = self._streams.get(path)
         if stream is None:
             return []
         expired = bisect_left(stream, self._cutoff(path), key=_published_at)
-        surplus = max(expired, len(stream) - self._capacity)
-        if surplus:
-            self._dropped_through[path] = stream[surplus - 1].replay_id
-            del stream[:surplus]
+        self._drop(path, max(expired, len(stream) - self._capacity))
         return stream
+
+    def _drop(self, path: str, count: int) -> None:
+        stream = self._streams[path]
+        if count > 0:
+            self._dropped_through[path] = stream[count - 1].replay_id
+            del stream[:count]
 
     def _purge(self) -> None:
         for path in self._streams:
             self._retained(path)
-        expired = bisect_left(self._times, self._clock.now() - self._retention_s)
+        expired = bisect_left(self._times, self._clock.now() - self.retention_s - self.purge_late_s)
         del self._ids[:expired], self._times[:expired]

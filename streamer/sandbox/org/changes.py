@@ -15,7 +15,10 @@ OVERFLOW_ID = "000000000000000AAA"
 TRANSACTION_LIMIT = 100_000
 """Number of changes of one transaction that are announced one by one (CDC guide, overflow events)."""
 
-_EVENT_LIMIT_BYTES = 1_000_000
+EVENT_LIMIT_BYTES = 1_000_000
+"""Size of a change above which a gap event takes its place (CDC guide, gap events)."""
+
+_ALL_RECORDS = "*"
 _NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
 _STAMPS = frozenset({"CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById"})
 
@@ -36,27 +39,46 @@ class ChangeType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change event before its header: its type, its records of one entity, and its fields."""
+    """One change event before its header: its type, its records of one entity, and its fields.
+
+    A change that happened `in_database`, below the application, has a
+    transaction of its own. It can leave the record's LastModifiedDate as it was:
+    then it `keeps_dates`.
+    """
 
     entity: Entity
     type: ChangeType
     record_ids: tuple[str, ...]
     body: Mapping[str, Any] = field(default_factory=dict)
     changed_fields: tuple[str, ...] = ()
+    in_database: bool = False
+    keeps_dates: bool = False
 
     @property
     def weight(self) -> int:
         """Its share of the transaction's limit: an update counts each of its fields."""
         return max(1, len(self.changed_fields))
 
+    @property
+    def is_gap(self) -> bool:
+        """True where the event says that something changed, but not what."""
+        return self.type.startswith("GAP_")
 
-def change_between(entity: Entity, before: Record | None, after: Record) -> Change | None:
+    @property
+    def is_entity_wide(self) -> bool:
+        """True where the event stands for all records of its entity."""
+        return any(record_id.endswith(_ALL_RECORDS) for record_id in self.record_ids)
+
+
+def change_between(
+    entity: Entity, before: Record | None, after: Record, *, event_bytes: int = EVENT_LIMIT_BYTES
+) -> Change | None:
     """Return the one change that a transaction made to a record, with the final values.
 
     Several operations make one event: created and updated is a CREATE (CDC
     guide, general considerations). A record that was created and deleted gives
     none, and one that was updated and deleted a DELETE: the guide leaves these
-    open.
+    open. A change whose fields take more than `event_bytes` is a gap.
     """
     existed = before is not None and not before["IsDeleted"]
     if after["IsDeleted"]:
@@ -68,17 +90,17 @@ def change_between(entity: Entity, before: Record | None, after: Record) -> Chan
         change = _update(entity, before, after)
     else:
         change = _full_change(entity, ChangeType.UNDELETE, after)
-    return _gap_for(change) if _size(change.body) > _EVENT_LIMIT_BYTES else change
+    return gap_of(change) if len(orjson.dumps(change.body)) > event_bytes else change
 
 
 def merged(changes: Sequence[Change]) -> list[Change]:
     """Join equal changes to several records of one entity, in the order of the first."""
     if len(changes) < 2:  # noqa: PLR2004 - nothing to merge
         return list(changes)
-    groups: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
+    groups: dict[tuple[object, ...], list[Change]] = {}
     for change in changes:
         body = orjson.dumps(change.body)
-        key = (change.entity.name, change.type.value, body, change.changed_fields)
+        key = (change.entity.name, change.type, body, change.changed_fields, change.in_database)
         groups.setdefault(key, []).append(change)
     return [
         replace(same[0], record_ids=tuple(each.record_ids[0] for each in same)) if same[1:] else same[0]
@@ -87,7 +109,10 @@ def merged(changes: Sequence[Change]) -> list[Change]:
 
 
 def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[Change]:
-    """Replace the changes beyond the transaction's `limit` by one overflow change per entity."""
+    """Replace the changes beyond the transaction's `limit` by one overflow change per entity.
+
+    Each record counts, so `changes` are those before `merged` joins them.
+    """
     announced: list[Change] = []
     overflowed: dict[str, Entity] = {}
     total = 0
@@ -103,6 +128,22 @@ def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[C
 def overflow(entity: Entity) -> Change:
     """Return the change that stands for all further changes of an entity in a transaction."""
     return Change(entity=entity, type=ChangeType.GAP_OVERFLOW, record_ids=(OVERFLOW_ID,))
+
+
+def entity_wide(entity: Entity) -> Change:
+    """Return the change that says that a field of all records of an entity lost its values."""
+    return Change(entity=entity, type=ChangeType.UPDATE, record_ids=(entity.prefix + _ALL_RECORDS,))
+
+
+def gap_of(change: Change, *, in_database: bool = False, keeps_dates: bool = False) -> Change:
+    """Return the gap that takes the place of a change."""
+    return Change(
+        entity=change.entity,
+        type=ChangeType(f"GAP_{change.type}"),
+        record_ids=change.record_ids,
+        in_database=in_database,
+        keeps_dates=keeps_dates,
+    )
 
 
 def _full_change(entity: Entity, kind: ChangeType, record: Record) -> Change:
@@ -144,12 +185,3 @@ def _nested(entity: Entity, values: Iterable[tuple[str, Any]]) -> dict[str, Any]
         elif name not in _NEVER_IN_BODY:
             body[name] = value
     return body
-
-
-def _size(body: Mapping[str, Any]) -> int:
-    # Only long text can reach the limit, so its length is enough.
-    return sum(len(value) for value in body.values() if isinstance(value, str))
-
-
-def _gap_for(change: Change) -> Change:
-    return Change(entity=change.entity, type=ChangeType(f"GAP_{change.type}"), record_ids=change.record_ids)

@@ -1,24 +1,34 @@
 """The org: records, transactions, and the events that Salesforce would publish."""
 
 import itertools
+import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamer.clock import Clock
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.changes import (
+    EVENT_LIMIT_BYTES,
     TRANSACTION_LIMIT,
     Change,
     ChangeType,
+    entity_wide,
     limited,
     merged,
     overflow,
 )
 from streamer.sandbox.org.channels import Channels, ChannelSettings
 from streamer.sandbox.org.definitions.applied import apply, channel_settings, check_uniqueness, selection
+from streamer.sandbox.org.definitions.conversion import (
+    ConvertedType,
+    convert,
+    converted,
+    custom_field,
+    empty,
+)
 from streamer.sandbox.org.definitions.declaration import DeclaredSchema
 from streamer.sandbox.org.definitions.event_bodies import declared_body, open_body
 from streamer.sandbox.org.definitions.event_schemas import EventSchemas
@@ -29,9 +39,13 @@ from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Schema
 from streamer.sandbox.org.transaction import Guard, Operation, Stamp, Transaction
+from streamer.sandbox.usage import OrgUsage, UsageLimits
 
 DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
+
+Interceptor = Callable[[Sequence[Change]], Sequence[Change]]
+"""Returns the changes of a transaction, each of one record, as they are to be announced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +58,9 @@ class OrgSettings:
     announced, `None` for all. A declared `schema` comes on top of them: it is
     strict about what it declares, and its selection takes the place of
     `selected`.
+
+    A transaction announces its first `transaction_limit` changes one by one, and
+    a change of more than `event_bytes` is announced as a gap.
     """
 
     org_id: str = with_checksum("00DSb0000000001")
@@ -55,6 +72,8 @@ class OrgSettings:
     selected: frozenset[str] | None = None
     channels: tuple[ChannelSettings, ...] = ()
     transaction_limit: int = TRANSACTION_LIMIT
+    event_bytes: int = EVENT_LIMIT_BYTES
+    usage: UsageLimits = field(default_factory=UsageLimits)
     schema: DeclaredSchema = field(default_factory=DeclaredSchema)
 
 
@@ -99,7 +118,8 @@ class Org:
         self.event_schemas = EventSchemas(self.schema)
         self.declared = self.settings.schema
         self.records = Records()
-        self.published_platform_events = 0
+        self.usage = OrgUsage(clock, self.settings.usage)
+        self._interceptors: list[Interceptor] = []
         self._listeners: list[Callable[[Sequence[Operation]], None]] = []
         self._clock = clock
         self._bus = bus
@@ -149,11 +169,67 @@ class Org:
         except BaseException:
             transaction.roll_back()
             raise
-        changes = limited(merged(transaction.changes()), self.settings.transaction_limit)
-        self._announce(changes, user=by, origin=origin)
+        self._announce(self._changes(transaction), user=by, origin=origin)
         operations = transaction.operations() if self._listeners else ()
         for listener in self._listeners:
             listener(operations)
+
+    def intercept(self, interceptor: Interceptor) -> None:
+        """Let `interceptor` alter what each transaction announces from now on.
+
+        The changes to records take effect as they are.
+        """
+        self._interceptors.append(interceptor)
+
+    def _changes(self, transaction: Transaction) -> list[Change]:
+        changes: Sequence[Change] = transaction.changes(event_bytes=self.settings.event_bytes)
+        changes = limited(changes, self.settings.transaction_limit)
+        for interceptor in self._interceptors:
+            changes = interceptor(changes)
+        for change in changes:
+            if change.keeps_dates:
+                transaction.keep_dates(change.record_ids[0])
+        return merged(changes)
+
+    def refresh(self, org_id: str | None = None, *, repeat_ids: bool = False) -> str:
+        """Become another org, as a refreshed sandbox does, and return its id.
+
+        The records stay. No event is retained and no replay id is valid;
+        `repeat_ids` is that of `EventBus.reset`. Without an `org_id` a new one is
+        issued; raises `ValueError` for one that can't be.
+        """
+        new_id = self._ids.issue("00D") if org_id is None else normal_id(org_id)
+        if new_id is None or not new_id.startswith("00D"):
+            raise ValueError(
+                f"{org_id!r} is no id of an org: it has 15 or 18 characters and begins with 00D."
+            )
+        organization = self.schema.entity("Organization")
+        record = self.records.get(organization, self.settings.org_id) or {}
+        self.records.remove(organization, self.settings.org_id)
+        self.records.put(organization, {**record, "Id": new_id})
+        self.settings = replace(self.settings, org_id=new_id)
+        self._bus.reset(repeat_ids=repeat_ids)
+        return new_id
+
+    def convert_field(self, type_name: str, field_name: str, to: ConvertedType) -> int:
+        """Give a custom field another type, and return the number of records that lose its value.
+
+        No record tells of it. One change event, an UPDATE of all records without
+        fields, announces it (CDC guide, conversions that generate a change event).
+        Raises `Refused` where there is no such field, `ValueError` for a standard
+        one.
+        """
+        entity = self.schema.entity(type_name)
+        former = custom_field(entity, field_name)
+        declared = self.declared.objects.get(entity.name)
+        if declared is not None and former.name in declared.fields:
+            self.declare(converted(self.declared, entity, former, to))
+        else:
+            convert(self.schema, entity, former, to)
+        lost = empty(self.records, entity, former, to)
+        change = entity_wide(self.schema.entity(entity.name))
+        self._announce([change], user=self.settings.user_id, origin="")
+        return lost
 
     def listen(self, listener: Callable[[Sequence[Operation]], None]) -> None:
         """Call `listener` with the operations of each transaction, after its changes are announced."""
@@ -207,7 +283,7 @@ class Org:
             "event": {"EventUuid": event_uuid, "EventApiName": name},
         }
         self._bus.publish(self.channels.carrying_platform_event(name, payload), data)
-        self.published_platform_events += 1
+        self.usage.published_events.use()
         return event_uuid
 
     def publish_gap(self, type_name: str, record_ids: Sequence[str], kind: ChangeType) -> None:
@@ -230,7 +306,13 @@ class Org:
             key=str(uuid.uuid4()),
             number=next(self._commit_numbers),
         )
-        for sequence, change in enumerate(changes, 1):
+        for sequence, change in enumerate((each for each in changes if not each.in_database), 1):
+            self._publish(change, commit.header(change, sequence))
+        beneath = [change for change in changes if change.in_database]
+        if beneath:
+            # The id of a transaction of the database is no UUID (CDC guide, ChangeEventHeader fields).
+            commit = replace(commit, origin="", key=secrets.token_hex(8), number=next(self._commit_numbers))
+        for sequence, change in enumerate(beneath, 1):
             self._publish(change, commit.header(change, sequence))
 
     def _publish(self, change: Change, header: dict[str, Any]) -> None:
@@ -260,8 +342,9 @@ class Org:
 
     def _seed(self) -> None:
         settings = self.settings
-        # The first number of a user is taken, whatever id the settings give.
+        # The first number of a user and of an org is taken, whatever ids the settings give.
         self._ids.issue("005")
+        self._ids.issue("00D")
         own = {"Id": settings.user_id, "Username": settings.username, "Name": settings.name}
         self._put("User", **own, IsActive=True)
         self._put("Organization", Id=settings.org_id, Name="Sandbox", IsSandbox=True, InstanceName="SANDBOX")
@@ -280,10 +363,10 @@ class Org:
 
 
 def _enriches(channel: ChannelSettings, change: Change) -> bool:
-    enriched = bool(channel.extra_fields(change.entity.name))
+    enriched = bool(channel.extra_fields(change.entity.name)) and not change.is_entity_wide
     return enriched and change.type in {ChangeType.UPDATE, ChangeType.DELETE}
 
 
 def _passes(channel: ChannelSettings, change: Change, data: Mapping[str, Any]) -> bool:
-    # Gap and overflow events have no fields to filter by, and must not be missed.
-    return change.type in _GAPS or channel.passes(change.entity.name, data["payload"])
+    # Gap, overflow and entity-wide events have no fields to filter by, and must not be missed.
+    return change.is_gap or change.is_entity_wide or channel.passes(change.entity.name, data["payload"])

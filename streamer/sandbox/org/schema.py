@@ -292,6 +292,10 @@ class Schema:
         self._add_field(entity, Field(name=name, type="reference", targets=(pointed_to.name,)))
         return pointed_to
 
+    def replace_field(self, entity: Entity, field: Field) -> None:
+        """Put a field in the place of the type's one with its name."""
+        self._add_field(entity, field)
+
     def _can_get_field(self, entity: Entity, name: str) -> bool:
         is_open = not self._closed and not entity.declared
         return is_open and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name) is not None

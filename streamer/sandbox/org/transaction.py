@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from streamer.sandbox.org import automatic_fields
-from streamer.sandbox.org.changes import Change, change_between
+from streamer.sandbox.org.changes import EVENT_LIMIT_BYTES, Change, change_between
 from streamer.sandbox.org.definitions.constraints import check_against_records, check_required, check_value
 from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
@@ -14,6 +14,8 @@ from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
 from streamer.sandbox.org.relationships import children, with_parents_found
 from streamer.sandbox.org.schema import Entity, Schema
+
+_MODIFIED = ("LastModifiedDate", "LastModifiedById")
 
 
 class Guard(Protocol):
@@ -162,8 +164,11 @@ class Transaction:
             if child is not None and child["IsDeleted"]:
                 self.undelete(child_type, child_id)
 
-    def changes(self) -> list[Change]:
-        """Return the transaction's change to each record, in the order of its first operations."""
+    def changes(self, *, event_bytes: int = EVENT_LIMIT_BYTES) -> list[Change]:
+        """Return the transaction's change to each record, in the order of its first operations.
+
+        A change of more than `event_bytes` is a gap.
+        """
         first_saves: dict[str, _Save] = {}
         for save in self._saves:
             first_saves.setdefault(save.record_id, save)
@@ -172,7 +177,7 @@ class Transaction:
             entity = self._schema.entity(save.entity.name)
             after = self._records.get(entity, record_id)
             if after is not None:
-                found.append(change_between(entity, save.before, after))
+                found.append(change_between(entity, save.before, after, event_bytes=event_bytes))
         return [change for change in found if change is not None]
 
     def operations(self) -> list[Operation]:
@@ -190,6 +195,15 @@ class Transaction:
                 later[save.record_id] = save.before
         found.reverse()
         return found
+
+    def keep_dates(self, record_id: str) -> None:
+        """Let a record have its former LastModifiedDate and LastModifiedById; its SystemModstamp is new."""
+        save = next((each for each in self._saves if each.record_id == record_id), None)
+        if save is None or save.before is None:
+            return
+        entity = self._schema.entity(save.entity.name)
+        after = self._records.get(entity, record_id) or {}
+        self._records.put(entity, {**after, **{name: save.before[name] for name in _MODIFIED}})
 
     def roll_back(self) -> None:
         """Restore every record to its state before the transaction."""

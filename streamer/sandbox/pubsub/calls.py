@@ -8,7 +8,7 @@ import grpc.aio
 from grpc import StatusCode
 
 from streamer.sandbox.access.user import User
-from streamer.sandbox.faults.armed import InjectionPoint
+from streamer.sandbox.faults.armed import SUBSCRIBE, InjectionPoint
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import (
     AUTH_ERROR,
@@ -43,8 +43,7 @@ class Admission:
     """Admits calls."""
 
     def __init__(self, context: PubSubContext) -> None:
-        org_id = context.org.settings.org_id
-        self._org_ids = (org_id, org_id[:_SHORT_ID])
+        self._org = context.org
         self._users = context.users
         self._user_of = context.user_of
         self._faults = context.faults
@@ -60,7 +59,8 @@ class Admission:
         token, url, org_id = (given.get(name, "").strip() for name in _HEADERS)
         if not (token and org_id and url.startswith(("https://", "http://"))):
             raise unauthenticated(HEADERS_INVALID, f"The metadata needs {', '.join(_HEADERS)}.")
-        if org_id not in self._org_ids:
+        own_id = self._org.settings.org_id
+        if org_id not in {own_id, own_id[:_SHORT_ID]}:
             raise unauthenticated(AUTH_ERROR, "The tenantid is not that of the access token.")
         await self.strike(token, InjectionPoint(on=on))
         user_id = self._user_of(token)
@@ -80,8 +80,15 @@ class Admission:
         for name, limit in _LIMITS.items():
             if armed.strike(name, point):
                 raise exhausted(*limit)
+        if point.on == SUBSCRIBE:
+            self.check_delivery_limit()
         if fault := armed.strike("slow", point):
             await self._clock.sleep(fault.settings["seconds"])
+
+    def check_delivery_limit(self) -> None:
+        """Raise `CallAborted` when the org's delivered events are used up."""
+        if self._org.usage.delivered_events.is_used_up:
+            raise exhausted(*_LIMITS["daily_limit"])
 
     def check(self, token: str) -> None:
         """Raise `CallAborted` unless the access token is valid."""

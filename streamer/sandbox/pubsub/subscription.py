@@ -171,10 +171,17 @@ class Subscription:
         return False
 
     def _due(self) -> list[ConsumerEvent]:
-        """Return the next events, and move behind them and those that the user can't see."""
+        """Return the next events, and move behind them and those that the user can't see.
+
+        Raises `CallAborted` where there are some and the org can get none.
+        """
         limits, bus = self._context.limits, self._context.bus
         until_fault = self._armed.events_until_due()
         wanted = self._pending if until_fault is None else min(self._pending, until_fault)
+        if wanted and bus.since(self.path, self._position, 1):
+            # An open stream is checked when an event arrives (CDC guide, allocations).
+            self._parts.admission.check_delivery_limit()
+            wanted = min(wanted, self._context.org.usage.delivered_events.remaining)
         found: list[ConsumerEvent] = []
         size = scanned = 0
         while len(found) < wanted and scanned < _SCANNED_AT_ONCE:
@@ -202,6 +209,7 @@ class Subscription:
     async def _send(self, events: list[ConsumerEvent]) -> None:
         self._pending -= len(events)
         self._armed.delivered += len(events)
+        self._context.org.usage.delivered_events.use(len(events))
         await self._respond(events, events[-1].replay_id)
 
     async def _respond(self, events: list[ConsumerEvent], latest_replay_id: bytes) -> None:

@@ -46,7 +46,9 @@ class Call:
     `path` is what follows the API version, still encoded, and `parameters` are
     its parts by name. `headers` are found in any letter case. `schema` is what
     the session's user sees of the org's. The changes of a call with a `shared`
-    transaction belong to that one. A part of a composite call `is_part`.
+    transaction belong to that one. A part of a composite call `is_part`. At
+    least `requests_used` of the day's requests count as used, where a fault says
+    so.
     """
 
     method: str
@@ -62,6 +64,7 @@ class Call:
     faults: ArmedFaults = field(default_factory=ArmedFaults)
     shared: Transaction | None = None
     is_part: bool = False
+    requests_used: int = 0
 
     def __getitem__(self, name: str) -> str:
         """Return a parameter of the path."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -15,17 +15,9 @@ from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.resources import Resources, refusal
 from streamer.sandbox.rest_requests import json_response, session_of
 
-DAILY_CALLS = 100_000
 _READING = frozenset({"GET", "HEAD"})
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
 _USED_UP = Refused("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
-
-
-@dataclass(slots=True)
-class ApiUsage:
-    """Number of calls since the start."""
-
-    calls: int = 0
 
 
 class RestServer:
@@ -37,7 +29,6 @@ class RestServer:
         users: Users,
         tokens: Tokens,
         resources: Resources,
-        usage: ApiUsage,
         faults: ArmedFaults,
     ) -> None:
         self._org = org
@@ -45,7 +36,7 @@ class RestServer:
         self._users = users
         self._tokens = tokens
         self._resources = resources
-        self._usage = usage
+        self._usage = org.usage.api_requests
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route of all versioned resources."""
@@ -56,25 +47,25 @@ class RestServer:
             session = session_of(request.headers, self._tokens)
         except Refused as refused:
             return _response(request, refusal(refused))
-        self._usage.calls += 1
         call = await self._call(request, session)
         point = InjectionPoint(on=READ if call.method in _READING else WRITE)
+        is_used_up = self._usage.is_used_up
+        if not is_used_up:
+            self._usage.use()
         if fault := self._faults.strike("refuse_call", point):
             told = fault.settings
             injected = Refused(told["code"], told["message"], status=told["status"])
             return _response(request, refusal(injected))
-        used = self._used(point)
-        answer = refusal(_USED_UP) if used >= DAILY_CALLS else self._resources.answer(call)
+        if fault := self._faults.strike("use_up_requests", point):
+            call = replace(call, requests_used=round(fault.settings["share"] * self._usage.most))
+            is_used_up = is_used_up or call.requests_used >= self._usage.most
+        answer = refusal(_USED_UP) if is_used_up else self._resources.answer(call)
         response = _response(request, answer)
         if self._faults.strike("lose_answer", point) and request.transport is not None:
             request.transport.abort()
-        response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{DAILY_CALLS}"
+        used = max(self._usage.used, call.requests_used)
+        response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self._usage.most}"
         return response
-
-    def _used(self, point: InjectionPoint) -> int:
-        """Return the number of calls that count as made today."""
-        fault = self._faults.strike("use_up_requests", point)
-        return max(self._usage.calls, round(fault.settings["share"] * DAILY_CALLS) if fault else 0)
 
     async def _call(self, request: web.Request, session: Session) -> Call:
         method = request.method

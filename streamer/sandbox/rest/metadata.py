@@ -4,19 +4,24 @@ from aiohttp import web
 
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
-from streamer.sandbox.rest.bulk.jobs import QueryJobs
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
-from streamer.sandbox.rest.http_server import DAILY_CALLS, ApiUsage
 from streamer.sandbox.rest.records import create
 from streamer.sandbox.rest.resources import Resources
 
 _VERSIONS = range(58, 67)
+_COUNTED = {
+    "DailyApiRequests": "api_requests",
+    "DailyBulkV2QueryJobs": "bulk_query_jobs",
+    "DailyDeliveredPlatformEvents": "delivered_events",
+    "DailyDurableGenericStreamingApiEvents": "generic_events",
+    "DailyDurableStreamingApiEvents": "push_topic_events",
+    "HourlyPublishedPlatformEvents": "published_events",
+}
+_CLIENTS = 2_000
 _UNUSED_LIMITS = {
     "DailyBulkApiBatches": 15_000,
     "DailyBulkV2QueryFileStorageMB": 976_562,
-    "DailyDurableGenericStreamingApiEvents": 10_000,
-    "DailyDurableStreamingApiEvents": 10_000,
     "DailyStandardVolumePlatformEvents": 25_000,
     "HourlyPublishedStandardVolumePlatformEvents": 1_000,
 }
@@ -25,11 +30,9 @@ _UNUSED_LIMITS = {
 class RestMetadata:
     """Serves versions, resources, limits and describes."""
 
-    def __init__(self, org: Org, cometd: CometdServer, usage: ApiUsage, jobs: QueryJobs) -> None:
+    def __init__(self, org: Org, cometd: CometdServer) -> None:
         self._org = org
         self._cometd = cometd
-        self._usage = usage
-        self._jobs = jobs
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route of the versions, which needs no session."""
@@ -51,15 +54,16 @@ class RestMetadata:
             ]
         )
 
-    def _limits(self, _call: Call) -> Answer:
+    def _limits(self, call: Call) -> Answer:
+        allowances = self._org.usage.allowances
+        counted = {key: allowances[name] for key, name in _COUNTED.items()}
         used = {
-            "DailyApiRequests": (DAILY_CALLS, self._usage.calls),
-            "DailyBulkV2QueryJobs": (self._jobs.limits.jobs_a_day, self._jobs.made_today),
-            "DailyDeliveredPlatformEvents": (50_000, self._cometd.delivered),
-            "HourlyPublishedPlatformEvents": (250_000, self._org.published_platform_events),
-            "DurableStreamingApiConcurrentClients": (2_000, self._cometd.clients),
+            **{key: (allowance.most, allowance.used) for key, allowance in counted.items()},
+            "DurableStreamingApiConcurrentClients": (_CLIENTS, self._cometd.clients),
             **{name: (most, 0) for name, most in _UNUSED_LIMITS.items()},
         }
+        requests = self._org.usage.api_requests
+        used["DailyApiRequests"] = (requests.most, max(requests.used, call.requests_used))
         limits = {name: {"Max": most, "Remaining": max(0, most - now)} for name, (most, now) in used.items()}
         return Answer(body=limits)
 

@@ -17,7 +17,7 @@ from streamer.sandbox.rest.composite.calls import RestComposite
 from streamer.sandbox.rest.composite.collections import add_collections
 from streamer.sandbox.rest.composite.tree import add_tree
 from streamer.sandbox.rest.event_schemas import add_event_schemas
-from streamer.sandbox.rest.http_server import ApiUsage, RestServer
+from streamer.sandbox.rest.http_server import RestServer
 from streamer.sandbox.rest.metadata import RestMetadata
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import add_records
@@ -38,7 +38,6 @@ class RestParts:
     clock: Clock
     streaming: RestStreamingChannels
     faults: ArmedFaults
-    usage: ApiUsage
     spawn: Spawn
     bulk: BulkLimits
     replication: ReplicationLimits
@@ -47,19 +46,18 @@ class RestParts:
 def rest_routes(parts: RestParts) -> list[web.RouteDef]:
     """Return the routes of the whole REST API."""
     org = parts.org
-    usage, resources = parts.usage, Resources()
-    jobs = QueryJobs(parts.clock, org, parts.faults, parts.bulk, parts.spawn)
-    metadata = RestMetadata(org, parts.cometd, usage, jobs)
+    resources = Resources()
+    metadata = RestMetadata(org, parts.cometd)
     metadata.add_to(resources)
     add_event_schemas(resources)
     RestReplication(parts.clock, parts.replication).add_to(resources)
-    RestComposite(resources, usage).add()
+    RestComposite(resources).add()
     add_tree(resources)
     add_collections(resources)
     parts.streaming.add_to(resources)
     add_records(resources)
     RestQueries(parts.clock).add_to(resources)
     RestTooling(org, parts.clock).add_to(resources)
-    RestQueryJobs(jobs).add_to(resources)
-    server = RestServer(org, parts.users, parts.tokens, resources, usage, parts.faults)
+    RestQueryJobs(QueryJobs(parts.clock, org, parts.faults, parts.bulk, parts.spawn)).add_to(resources)
+    server = RestServer(org, parts.users, parts.tokens, resources, parts.faults)
     return [*metadata.routes(), *server.routes()]

@@ -99,7 +99,7 @@ async def serving() -> AsyncIterator[World]:
 
 def calls(world: World) -> int:
     """Return how many REST calls there were."""
-    return world.sandbox.api_usage.calls
+    return world.sandbox.org.usage.api_requests.total
 
 
 async def test_records_are_written_under_the_name_of_the_client(world: World) -> None:

@@ -1,6 +1,5 @@
 """Query jobs: they wait, run over a snapshot of the org, and keep their rows for as long as they exist."""
 
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -114,26 +113,19 @@ class QueryJobs:
     spawn: Spawn
     _jobs: dict[str, QueryJob] = field(default_factory=dict)
     _made: int = 0
-    _made_at: deque[float] = field(default_factory=deque)
-
-    @property
-    def made_today(self) -> int:
-        """Number of jobs made within 24 hours."""
-        while self._made_at and self._made_at[0] <= self.clock.monotonic() - _DAY_S:
-            self._made_at.popleft()
-        return len(self._made_at)
 
     def create(self, request: JobRequest) -> QueryJob:
         """Return a job that waits; raises `Refused` for a query without an answer, and beyond the limit."""
         query = parse(request.query)
         check_clauses(query)
         entity = self._run_of(request, query).entity
-        if self.made_today >= self.limits.jobs_a_day:
-            message = f"Max bulk v2 query jobs ({self.limits.jobs_a_day}) per 24 hrs has been reached"
+        allowed = self.org.usage.bulk_query_jobs
+        if allowed.is_used_up:
+            message = f"Max bulk v2 query jobs ({allowed.most}) per 24 hrs has been reached"
             raise Refused("LIMIT_EXCEEDED", message)
+        allowed.use()
         now = self.clock.now()
         self._made += 1
-        self._made_at.append(self.clock.monotonic())
         job = QueryJob(
             id=self.org.new_id(_PREFIX),
             number=self._made,

@@ -8,14 +8,12 @@ class BulkLimits:
     """The limits; times in seconds.
 
     A query job waits `queued_s` until it runs, and runs for `running_s` at
-    least. It sees the org as it is when it begins to run. A user can make
-    `jobs_a_day` jobs in 24 hours, and a job is kept for `kept_s` (limits of the
-    Bulk API 2.0). One answer has up to `page_rows` rows; Salesforce names no
-    number, only a size of 1 GB.
+    least. It sees the org as it is when it begins to run. It is kept for
+    `kept_s` (limits of the Bulk API 2.0). One answer has up to `page_rows` rows;
+    Salesforce names no number, only a size of 1 GB.
     """
 
     queued_s: float = 0.0
     running_s: float = 0.0
-    jobs_a_day: int = 10_000
     kept_s: float = 7 * 24 * 3600.0
     page_rows: int = 50_000

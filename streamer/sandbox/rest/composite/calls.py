@@ -15,7 +15,6 @@ from streamer.sandbox.rest.composite.subrequests import (
     rolled_back,
     run,
 )
-from streamer.sandbox.rest.http_server import ApiUsage
 from streamer.sandbox.rest.resources import Resources, refusal
 
 _MAX_PARTS, _MAX_QUERIES = 25, 5
@@ -33,9 +32,8 @@ class _RolledBack(Exception):
 class RestComposite:
     """Serves the resources of the composite family that call other resources."""
 
-    def __init__(self, resources: Resources, usage: ApiUsage) -> None:
+    def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._usage = usage
 
     def add(self) -> None:
         """Add these resources to those that they call."""
@@ -67,7 +65,7 @@ class RestComposite:
         body = call.json_object()
         parts = _batch_parts(body.get("batchRequests"))
         # The call itself is counted already; in a batch, each part counts instead.
-        self._usage.calls += len(parts) - 1
+        call.org.usage.api_requests.use(len(parts) - 1)
         answers: list[Answer] = []
         for part in parts:
             halted = body.get("haltOnError") is True and any(answer.is_error for answer in answers)

@@ -14,6 +14,7 @@ from streamer.clock import TurnedClock
 from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
+from streamer.sandbox.usage import OrgUsage
 
 Messages = list[dict[str, Any]]
 
@@ -96,6 +97,7 @@ class Streaming:
         """Make the parts."""
         self.clock = TurnedClock()
         self.bus = EventBus(self.clock)
+        self.usage = OrgUsage(self.clock)
         self.faults = Faults(self.bus)
         self.cometd = CometdServer(
             self.bus,
@@ -103,7 +105,8 @@ class Streaming:
             self.faults,
             authorised=lambda header: header is not None and header not in self.revoked,
             access=ChannelAccess(
-                refusal=lambda path, _: None if path in PATHS else f"403::Cannot create channel {{{path}}}"
+                refusal=lambda path, _: None if path in PATHS else f"403::Cannot create channel {{{path}}}",
+                usage=self.usage,
             ),
             limits=self.limits,
         )

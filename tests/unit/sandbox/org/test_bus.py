@@ -160,6 +160,40 @@ def test_reset_makes_every_position_invalid(bus: EventBus) -> None:
     assert publish(bus, 1)[0] > ids[-1]
 
 
+def test_ids_can_repeat_after_a_reset(bus: EventBus) -> None:
+    """A stored id is then valid and stands for another message; what is read by sequence goes on."""
+    ids, sequence = publish(bus, 3), bus.sequence
+    bus.reset(repeat_ids=True)
+    assert not any(bus.is_valid(CHANGES, replay_id) for replay_id in ids)
+    assert publish(bus, 3) == ids
+    assert bus.is_valid(CHANGES, ids[0])
+    assert [message.replay_id for message in bus.since(CHANGES, sequence)] == ids
+
+
+@pytest.mark.parametrize(("path", "hours"), [(CHANGES, 72), (TOPIC, 24)])
+def test_purge_can_run_late(clock: TurnedClock, path: str, hours: int) -> None:
+    """Messages past their retention then still replay, and are valid positions."""
+    bus = EventBus(clock, purge_late_s=HOUR_S)
+    [replay_id] = publish(bus, 1, path)
+    clock.jump((hours + 1) * HOUR_S - 1)
+    assert (bus.is_valid(path, replay_id), len(bus.after(path, 0))) == (True, 1)
+    clock.jump(2)
+    assert (bus.is_valid(path, replay_id), len(bus.after(path, 0))) == (False, 0)
+
+
+def test_messages_expire_by_age_on_demand(bus: EventBus, clock: TurnedClock) -> None:
+    """Those of that age and above are gone with their ids; later ones follow as before."""
+    old = [*publish(bus, 2), bus.advance()]
+    clock.jump(HOUR_S)
+    [new] = publish(bus, 1)
+    bus.expire(HOUR_S)
+    assert [message.replay_id for message in bus.after(CHANGES, 0)] == [new]
+    assert [bus.is_valid(CHANGES, each) for each in (*old, new)] == [False, False, False, True]
+    bus.expire()
+    [newest] = publish(bus, 1)
+    assert (bus.is_valid(CHANGES, new), bus.is_valid(CHANGES, newest)) == (False, True)
+
+
 def test_listener_hears_of_each_message(bus: EventBus) -> None:
     """Listeners are told the channels once the message can be read."""
     heard: list[tuple[str, int | None]] = []

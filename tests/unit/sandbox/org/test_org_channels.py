@@ -64,6 +64,19 @@ def test_what_exceeds_a_transaction_is_one_overflow_per_type() -> None:
     assert [header["entityName"] for header in headers[3:]] == ["Account", "Contact"]
 
 
+@pytest.mark.parametrize(("limit", "kinds"), [(4, ["UPDATE"]), (3, ["UPDATE", "GAP_OVERFLOW"])])
+def test_each_record_of_a_merged_change_counts_its_fields(limit: int, kinds: list[str]) -> None:
+    """Two records in one event, of two fields each, are four changes."""
+    world = OrgWorld(OrgSettings(transaction_limit=limit))
+    ids = [world.create("Account", Name=name) for name in "AB"]
+    with world.org.transaction() as transaction:
+        for record_id in ids:
+            transaction.update("Account", record_id, {"Phone": "1"})
+    headers = world.headers()[2:]
+    assert [header["changeType"] for header in headers] == kinds
+    assert headers[0]["recordIds"] == (ids if limit == 4 else ids[:1])
+
+
 def test_a_gap_has_a_header_alone(world: OrgWorld) -> None:
     """Gap events can be announced on demand."""
     account = world.create("Account", Name="A")
