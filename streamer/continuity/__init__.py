@@ -1,5 +1,6 @@
 """Repair of holes: what Salesforce has not told is read from the org."""
 
+from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.gaps import GapRepair
 
-__all__ = ["GapRepair"]
+__all__ = ["ChannelRepairs", "GapRepair"]

@@ -64,7 +64,7 @@ class World:
     source: MemorySource
     log: MemoryLog = field(default_factory=MemoryLog)
     clock: TurnedClock = field(default_factory=TurnedClock)
-    on_refused: OnRefused = "earliest"
+    on_refused: OnRefused = "repair"
 
     async def run(self) -> None:
         """Relay the script to its end."""
