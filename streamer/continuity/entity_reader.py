@@ -9,7 +9,7 @@ import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.continuity.progress import Part, Progress
-from streamer.errors import UnreadableEvent
+from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId, short_id
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_deletion, snapshot_event
 from streamer.normalise.times import as_event_time
@@ -29,6 +29,7 @@ _TRANSACTION_S = 1_200.0
 # So many rows take some milliseconds.
 _ROWS_AT_ONCE = 50
 _MOST_CHANGED = 200_000
+_MOST_JOBS = 3
 _STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
 
 
@@ -72,10 +73,10 @@ class _Changed:
 class EntityReader:
     """Reads what a `Progress` says is left, one request or two at a time.
 
-    What is read by REST is read anew at each step. A job of the Bulk API has
-    the records as they were when it ran: those that have changed since are read
-    again before their events are made. After a restart, the org says which they
-    are. Raises what the ports raise, and `UnreadableEvent`.
+    A job can have the records as they were when it began. Those that have
+    changed since are read again before their events are made: the stream tells
+    which they are and, after a restart, the org does. Raises what the ports
+    raise, and `UnreadableEvent`.
     """
 
     channel: Channel
@@ -97,6 +98,8 @@ class EntityReader:
         """Return the next step of the reading that is named `snapshot`."""
         if progress.parts is None:
             entities = await self.entities()
+            if not entities:
+                raise RecordsRefused(f"the org names no entity of {self.channel.path}", code="")
             parts = tuple(Part(entity=each, since=progress.since) for each in entities)
             return Step(progress=replace(progress, parts=parts))
         part = progress.part
@@ -107,33 +110,44 @@ class EntityReader:
         if progress.has_rows:
             return await self._deletions(part, progress, read)
         shape = await self._shape_of(part)
-        query = RecordQuery(entity=part.entity, fields=shape.select, where=_condition(part, shape))
+        query = _query(part, shape)
         if progress.job is None:
-            return await self._begun(query, progress)
+            return await self._begun(query, progress, snapshot)
+        try:
+            return await self._rows(query, shape, progress, read)
+        except RecordsRefused:
+            if progress.jobs >= _MOST_JOBS:
+                raise
+            # A job can fail for reasons of Salesforce's own, and be forgotten.
+            return Step(progress=replace(progress, job=None, after=None))
+
+    async def _rows(
+        self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
+    ) -> Step:
+        assert progress.job is not None  # noqa: S101 - it was begun
         if not await self.queries.is_ready(progress.job):
             # A job that has taken long can take as long again.
             waited_s = self.clock.now() - (progress.anchor or self.clock.now())
             return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, _COVERED_S))
-        if progress.anchor is not None and not (
-            self._changed.job == progress.job and self._changed.is_complete
-        ):
-            return await self._caught_up(part.entity, progress, progress.job, progress.anchor)
+        name = _name(read.snapshot, progress.job)
+        if not (self._changed.job == name and self._changed.is_complete):
+            return await self._caught_up(query.entity, progress, name)
         return await self._page(query, shape, progress, read)
 
-    async def _begun(self, query: RecordQuery, progress: Progress) -> Step:
+    async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
         found = await self.queries.count(query)
-        in_bulk = found >= _BULK_FROM
         anchor = self.clock.now() - CLOCKS_DIFFER_S
-        job = await self.queries.begin(query, in_bulk=in_bulk)
+        job = await self.queries.begin(query, in_bulk=found >= _BULK_FROM)
         # Nothing enters the log between the job's beginning and the end of this step.
-        self._changed = _Changed(job=job if in_bulk else None)
+        self._changed = _Changed(job=_name(snapshot, job))
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
-        begun = replace(progress, job=job, anchor=anchor if in_bulk else None)
-        return Step(progress=begun, found=found)
+        begun = replace(progress, job=job, anchor=anchor, jobs=progress.jobs + 1)
+        return Step(progress=begun, found=0 if progress.jobs else found)
 
-    async def _caught_up(self, entity: str, progress: Progress, job: str, anchor: float) -> Step:
+    async def _caught_up(self, entity: str, progress: Progress, job: str) -> Step:
         """Learn from the org what the log can hold that is newer than the job: another process began it."""
         now = self.clock.now()
+        anchor = progress.anchor or 0.0
         if self._changed.job != job:
             self._changed = _Changed(job=job, since={"changed": anchor, "deleted": anchor}, until=now)
         known = self._changed
@@ -216,6 +230,18 @@ class EntityReader:
                     raise UnreadableEvent(str(error)) from None
             self._shape = part, shape
         return self._shape[1]
+
+
+def _name(snapshot: str, job: str) -> str:
+    # All jobs over REST have one name.
+    return f"{snapshot} {job}"
+
+
+def _query(part: Part, shape: RecordShape) -> RecordQuery:
+    try:
+        return RecordQuery(entity=part.entity, fields=shape.select, where=_condition(part, shape))
+    except ValueError as error:
+        raise RecordsRefused(f"{part.entity}: {error}", code="") from None
 
 
 def _condition(part: Part, shape: RecordShape) -> str:

@@ -44,7 +44,8 @@ class Progress:
     While `parts` is `None`, the entities are not known yet, and each is to be
     read `since` a time. The rows behind `after` are not read yet; once
     `has_rows`, only the deletions of the part are left. `anchor` (epoch seconds)
-    is a time before that of the job. `lacks` says what nobody can tell any more.
+    is a time before that of the job, of which there were `jobs` for this part.
+    `lacks` says what nobody can tell any more.
     """
 
     parts: tuple[Part, ...] | None
@@ -53,6 +54,7 @@ class Progress:
     anchor: float | None = None
     after: str | None = None
     has_rows: bool = False
+    jobs: int = 0
     lacks: str = ""
 
     @classmethod
@@ -68,9 +70,11 @@ class Progress:
             anchor=found.get("anchor"),
             after=found.get("after"),
             has_rows=found.get("has_rows") is True,
+            jobs=found.get("jobs", 0),
             lacks=str(found.get("lacks", "")),
         )
-        if not all(isinstance(each, float | int | None) for each in (progress.since, progress.anchor)):
+        numbers = (progress.since, progress.anchor, progress.jobs)
+        if not all(isinstance(each, float | int | None) for each in numbers):
             raise ValueError("its times are no numbers")
         if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
             raise ValueError("its position is no text")
