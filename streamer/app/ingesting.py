@@ -103,7 +103,7 @@ class Ingesting:
         if repairing is not None and ChannelKind.of(channel.path) is ChannelKind.CHANGES:
             # What is read for one channel, for whatever reason, shares its time and its pauses.
             rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
-            repairs = repairing.of(channel, rereading) if rules.on_gap_event == "repair" else None
+            repairs = repairing.of(channel, rereading, repairs_gaps=rules.on_gap_event == "repair")
         return Ingest(
             channel=channel,
             source=source,

@@ -23,19 +23,21 @@ class Repairing:
     api_version: str
     clock: Clock
 
-    def of(self, channel: Channel, rereading: Rereading) -> ChannelRepairs:
+    def of(self, channel: Channel, rereading: Rereading, *, repairs_gaps: bool) -> ChannelRepairs:
         """Return the repairs of `channel`; those of its gap events share the time of `rereading`."""
         reader = EntityReader(
             channel=channel,
             queries=RestQueries(self.rest, self.clock),
-            replication=RestReplication(self.rest),
+            replication=RestReplication(self.rest, self.clock),
             records=self.records,
             describer=self.records,
             entities=lambda: self._entities(channel),
             clock=self.clock,
         )
+        gaps = GapRepair(channel=channel, rereading=rereading, describer=self.records, clock=self.clock)
         return ChannelRepairs(
-            gaps=GapRepair(channel=channel, rereading=rereading, describer=self.records, clock=self.clock),
+            channel=channel,
+            gaps=gaps if repairs_gaps else None,
             readings=Readings(reader=reader, clock=self.clock),
         )
 

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 
 from streamer.continuity.gaps import GapRepair
 from streamer.continuity.readings import Readings
-from streamer.events import ContinuityRecord, Event, Repair, ReplayId
+from streamer.events import Channel, ContinuityRecord, Event, Repair, ReplayId
+from streamer.ingest.holes import holes_of
 from streamer.ingest.repairs import Repaired
 
 
 @dataclass(slots=True, kw_only=True)
 class ChannelRepairs:
-    """The repairs of one channel: see `streamer.ingest.repairs.Repairs`."""
+    """The repairs of one channel: see `streamer.ingest.repairs.Repairs`.
 
-    gaps: GapRepair
+    Without `gaps`, gap events, overflows and changes of all records are recorded
+    alone.
+    """
+
+    channel: Channel
+    gaps: GapRepair | None
     readings: Readings
 
     @property
@@ -23,7 +29,8 @@ class ChannelRepairs:
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
         """Go on with the open `holes`: see `Repairs`."""
-        self.gaps.resume(holes)
+        if self.gaps is not None:
+            self.gaps.resume(holes)
         self.readings.resume(holes, wake)
 
     def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:
@@ -32,6 +39,8 @@ class ChannelRepairs:
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Return what can be repaired with an answer: see `Repairs`."""
+        if self.gaps is None:
+            return Repaired(records=holes_of(gaps, self.channel, read_at))
         repaired = await self.gaps.repaired(gaps, read_at)
         records = [self._state(record) for record in repaired.records]
         return Repaired(events=repaired.events, records=records)

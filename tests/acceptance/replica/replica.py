@@ -10,7 +10,10 @@ TRACKED = {
     "Account": ("Name", "Phone", "Note__c", "BillingCity"),
     "Contact": ("LastName", "Email", "Phone"),
 }
-_PLACES = {("Account", "BillingCity"): ("BillingAddress", "City"), ("Contact", "LastName"): ("Name", "LastName")}
+_PLACES = {
+    ("Account", "BillingCity"): ("BillingAddress", "City"),
+    ("Contact", "LastName"): ("Name", "LastName"),
+}
 
 State = dict[tuple[str, str], dict[str, Any]]
 """Tracked fields that are not empty, by entity and record id."""
@@ -63,8 +66,8 @@ def state_of(sandbox: Sandbox) -> State:
 
 def difference(replica: State, org: State) -> str:
     """Return what differs, a line for each record."""
-    lines = []
-    for place in sorted(replica.keys() | org.keys()):
-        if replica.get(place) != org.get(place):
-            lines.append(f"{place}: the replica has {replica.get(place)}, the org {org.get(place)}")
-    return "\n".join(lines)
+    return "\n".join(
+        f"{place}: the replica has {replica.get(place)}, the org {org.get(place)}"
+        for place in sorted(replica.keys() | org.keys())
+        if replica.get(place) != org.get(place)
+    )

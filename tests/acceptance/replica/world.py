@@ -1,0 +1,135 @@
+"""An org on a turned clock, its ingest, and the log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from streamer.app.repairing import Repairing
+from streamer.clock import TurnedClock
+from streamer.errors import Fenced, RetryLater
+from streamer.events import Channel, ContinuityRecord, Event, OrgId, Repair, Start
+from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.relay import Ingest
+from streamer.ingest.rereading import Rereading
+from streamer.log.continuity import last_states
+from streamer.log.memory import MemoryLog
+from streamer.normalise import normaliser_for
+from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.records import RestRecords
+from streamer.salesforce.rest import Rest
+from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.settings import Transport
+from tests.acceptance.replica.replica import difference, replica_of, state_of
+from tests.streaming import CHANGES, Losses, org_at, source_over
+
+SCHEMA = {
+    "objects": {"Account": {"fields": {"Note__c": {"type": "string", "length": 200}}}},
+    "channels": {"ChangeEvents": {"Account": [], "Contact": []}},
+}
+TRANSACTION_CHANGES = 8
+_TURN_S = 5.0
+_MOST_TURNS = 600
+_VERSION = "64.0"
+
+
+@dataclass(kw_only=True)
+class World:
+    """The org, the daemon that reads it while `task` runs, and the log, which outlives the daemon."""
+
+    clock: TurnedClock
+    sandbox: Sandbox
+    transport: Transport
+    log: MemoryLog = field(default_factory=MemoryLog)
+    task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the daemon."""
+        self.task = asyncio.create_task(self._run(), name="daemon")
+
+    async def kill(self) -> None:
+        """End the daemon wherever it is."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+            self.task = None
+
+    @property
+    def holes(self) -> list[ContinuityRecord]:
+        """Last states of the continuity records."""
+        return list(last_states(self.log.continuity, lambda _: True))
+
+    @property
+    def difference(self) -> str:
+        """What the replica and the org differ in now."""
+        return difference(replica_of(self.log.events), state_of(self.sandbox))
+
+    async def settle(self) -> None:
+        """Turn the clock until the replica equals the org and no hole is open; fail when it never does."""
+        for _ in range(_MOST_TURNS):
+            if not self.difference and not any(each.state is Repair.OPEN for each in self.holes):
+                return
+            assert self.task is not None
+            assert not self.task.done(), self.task
+            await self.turn(_TURN_S)
+        holes = "\n".join(map(str, self.holes))
+        raise AssertionError(f"the replica does not become the org:\n{self.difference}\n{holes}")
+
+    async def turn(self, seconds: float) -> None:
+        """Let time pass, and the network do its work."""
+        await self.clock.turn(seconds)
+        await asyncio.sleep(0.001)
+
+    async def _run(self) -> None:
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            tokens = Tokens(http, org_at(self.sandbox.url), self.clock)
+            rest = Rest(http, tokens, self.clock, api_version=_VERSION)
+            source = source_over(self.transport, self.sandbox, tokens, self.clock, Losses())
+            source = await stack.enter_async_context(source)
+            channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
+            repairing = Repairing(
+                rest=rest, records=RestRecords(rest), api_version=_VERSION, clock=self.clock
+            )
+            while True:
+                rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
+                ingest = Ingest(
+                    channel=channel,
+                    source=source,
+                    log=self.log,
+                    normalise=normaliser_for(channel),
+                    quarantine=Quarantine(clock=self.clock),
+                    clock=self.clock,
+                    observer=Metrics(clock=self.clock).channel(channel),
+                    start=Start.EARLIEST,
+                    on_refused="repair",
+                    repairs=repairing.of(channel, rereading, repairs_gaps=True),
+                )
+                try:
+                    await ingest.run()
+                except (RetryLater, Fenced):
+                    await self.clock.sleep(1)
+
+
+@asynccontextmanager
+async def org_world(transport: Transport) -> AsyncIterator[World]:
+    """Serve an empty org, and run its daemon."""
+    clock = TurnedClock()
+    settings = SandboxSettings(
+        org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES)
+    )
+    async with Sandbox(clock, pubsub_port=0, settings=settings) as sandbox:
+        world = World(clock=clock, sandbox=sandbox, transport=transport)
+        world.start()
+        try:
+            yield world
+        finally:
+            await world.kill()
+
+
+def told(events: list[Event]) -> str:
+    """Return what the log holds, a line for each event."""
+    return "\n".join(f"{each.type} {each.key} {each.data['fields']}" for each in events)
