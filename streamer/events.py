@@ -139,7 +139,9 @@ class Batch:
     normaliser turns each into events. `read_at` is in epoch seconds. A large
     answer comes in several batches; in all but the last, `more` is true. The
     `position` of an empty batch is where Salesforce says that reading has come
-    to; without one, it is where the last message was.
+    to; without one, it is where the last message was. `place_lost` says that the
+    last event in the log is not among those that Salesforce retains: others
+    between it and this batch can be missing.
     """
 
     channel: Channel
@@ -148,6 +150,7 @@ class Batch:
     unreadable: Sequence[Unreadable] = ()
     more: bool = False
     position: ReplayId | None = None
+    place_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,8 @@ class HoleCause(StrEnum):
     """Reason for which events are, or can be, missing."""
 
     REPLAY_ID_REFUSED = "replay_id_refused"
+    PLACE_LOST = "place_lost"
+    """The last event in the log is not among those that are retained, and had no complete replay id."""
     GAP_EVENT = "gap_event"
     """An event names records that have changed, without their values."""
     OVERFLOW = "overflow"

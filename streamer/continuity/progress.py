@@ -82,7 +82,12 @@ class Progress:
 
     def to_json(self) -> JsonObject:
         """Return it as an object of JSON."""
-        return asdict(self)
+        parts = (
+            None
+            if self.parts is None
+            else [{**asdict(part), "fields": list(part.fields)} for part in self.parts]
+        )
+        return {**asdict(self), "parts": parts}
 
     def next_part(self) -> "Progress":
         """Return the progress once the first part is done."""

@@ -21,7 +21,13 @@ _LEAST_LEFT = 0.2
 _LOW_PAUSE_S = 900.0
 _LONGEST_STEP_S = 20.0
 _OURS = frozenset(
-    {HoleCause.OVERFLOW, HoleCause.ENTITY_CHANGE, HoleCause.REPLAY_ID_REFUSED, HoleCause.SNAPSHOT}
+    {
+        HoleCause.OVERFLOW,
+        HoleCause.ENTITY_CHANGE,
+        HoleCause.REPLAY_ID_REFUSED,
+        HoleCause.PLACE_LOST,
+        HoleCause.SNAPSHOT,
+    }
 )
 
 
@@ -39,7 +45,7 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
             return Progress(parts=(Part(entity=hole.entity, since=hole.until),))
         case HoleCause.ENTITY_CHANGE if hole.entity is not None:
             return Progress(parts=(Part(entity=hole.entity),))
-        case HoleCause.REPLAY_ID_REFUSED if hole.verified_at is not None:
+        case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST if hole.verified_at is not None:
             return Progress(parts=None, since=hole.verified_at)
         case _:
             return None

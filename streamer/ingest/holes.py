@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Channel, Checkpoint, ContinuityRecord, Event, HoleCause, Repair, Start
-from streamer.replay_ids import replay_id_to_text
+from streamer.replay_ids import optional_text, replay_id_to_text
 
 # Salesforce's own ids are short; others must not make a record too large for the log.
 _LONGEST_ID = 200
@@ -46,6 +46,27 @@ def refused_hole(
         after=checkpoint.replay_id if checkpoint else None,
         verified_at=verified_at,
         until=retained_from if is_earliest and not is_whole else now,
+    )
+
+
+def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> ContinuityRecord:
+    """Return the record of a last event that Salesforce does not retain, found at `now`, in epoch seconds.
+
+    Salesforce keeps events in their order, so nothing is missing if it forgot
+    that one by its age. If not, its stream was reset.
+    """
+    verified_at = checkpoint.verified_at or None
+    last = optional_text(checkpoint.open_replay_id)
+    return ContinuityRecord(
+        id=_bounded(f"place:{channel}:{last}:{checkpoint.verified_at:.3f}"),
+        channel=channel,
+        cause=HoleCause.PLACE_LOST,
+        detail="The last event in the log is not among the retained ones; reading goes on at the earliest",
+        recorded_at=now,
+        state=Repair.NONE,
+        after=checkpoint.open_replay_id,
+        verified_at=verified_at,
+        until=now,
     )
 
 

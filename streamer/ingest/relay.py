@@ -16,11 +16,12 @@ from streamer.events import (
     ContinuityRecord,
     DeadLetter,
     Event,
+    ReplayId,
     Start,
     Unreadable,
 )
 from streamer.ingest.batch_reader import BatchReader
-from streamer.ingest.holes import holes_of, refused_hole
+from streamer.ingest.holes import holes_of, lost_place, refused_hole
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
@@ -135,6 +136,8 @@ class Ingest:
         async with BatchReader(self.source.batches(self.channel, after=after)) as self._reader:
             pending, is_between = self._begin(checkpoint), True
             while (batch := await self._next(self._reader, checkpoint if is_between else None)) is not None:
+                if batch.place_lost and checkpoint is not None:
+                    self._lose_place(checkpoint)
                 await self._take_in(batch, pending, checkpoint)
                 is_between = not batch.more
                 if batch.more and pending.append.size < _MOST_BYTES:
@@ -152,10 +155,11 @@ class Ingest:
         """Return the next batch; with a `checkpoint`, repair until it comes."""
         reader.ask()
         while self.repairs is not None and checkpoint is not None and not reader.has_come:
-            position = checkpoint.open_replay_id or checkpoint.replay_id
-            if position is None or not self.repairs.has_work:
+            if not self.repairs.has_work:
                 await reader.turn()
                 continue
+            # A channel that was reset has no position before its next event.
+            position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")
             repaired = await self.repairs.step(position)
             if repaired.events or repaired.records:
                 await self._append(repaired, checkpoint)
@@ -298,11 +302,10 @@ class Ingest:
             raise refused
         # Written with the first batch that follows, so that the record and the
         # position it explains are in the log together.
-        is_repaired = self.on_refused == "repair"
-        resumes_at = Start.EARLIEST if is_repaired else Start(self.on_refused)
+        resumes_at = Start.EARLIEST if self.on_refused == "repair" else Start(self.on_refused)
         self._hole = refused_hole(self.channel, checkpoint, resumes_at, self.clock.now())
-        if is_repaired and self.repairs is not None and self._hole.is_unrepaired:
-            self._hole = self.repairs.found(self._hole)
+        # An id that was refused too early means that the stream was reset, and nothing is retained.
+        self._hole = self._found(self._hole)
         log = _log.error if self._hole.is_unrepaired else _log.warning
         log(
             "replay_id.refused",
@@ -316,6 +319,21 @@ class Ingest:
             # Without the id, the source leaves out what the log holds by the last event.
             return replace(checkpoint, replay_id=None)
         return resumes_at
+
+    def _lose_place(self, checkpoint: Checkpoint) -> None:
+        self._hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))
+        _log.warning(
+            "place.lost",
+            channel=str(self.channel),
+            verified_at=self._hole.verified_at,
+            state=self._hole.state,
+        )
+
+    def _found(self, hole: ContinuityRecord) -> ContinuityRecord:
+        """Return the state of a hole that the policy is about."""
+        if self.repairs is None or self.on_refused != "repair":
+            return hole
+        return self.repairs.found(hole)
 
 
 def _verified_at(checkpoint: Checkpoint | None) -> float | None:

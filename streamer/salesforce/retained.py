@@ -34,7 +34,8 @@ class RetainedMessages:
 
     Without such an event, time decides: messages that were committed before
     `since` (epoch seconds) are dropped until one is not. An event that is
-    committed after `until` shows that the last event is no longer retained.
+    committed after `until` shows that the last event is no longer retained:
+    `is_lost` says so, once.
 
     A selection is for one way through the messages: `afresh` returns another
     for the next.
@@ -45,6 +46,7 @@ class RetainedMessages:
     appended: frozenset[EventId] = frozenset()
     last: ReplayId | None = None
     normalise: Normaliser | None = None
+    is_lost: bool = False
     _state: _State = field(default=_State.BY_TIME, init=False)
     _uncertain: int = field(default=0, init=False)
     _found_at: ReplayId | None = field(default=None, init=False)
@@ -77,7 +79,7 @@ class RetainedMessages:
 
     def by_time(self) -> "RetainedMessages":
         """Return the selection by time alone, for messages that are read from the beginning again."""
-        return replace(self, appended=frozenset(), last=None)
+        return replace(self, appended=frozenset(), last=None, is_lost=True)
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
@@ -94,6 +96,11 @@ class RetainedMessages:
         if self._state is _State.SEEKING:
             self._give_up()
         self._state = _State.PASSED
+
+    def told_lost(self) -> bool:
+        """Return `is_lost`, and false from then on."""
+        told, self.is_lost = self.is_lost, False
+        return told
 
     def _is_new(self, message: Any) -> bool:
         if self._state is _State.SEEKING:
@@ -128,6 +135,7 @@ class RetainedMessages:
         """Go on without the last event, if time would have dropped the same messages; raises otherwise."""
         if self._uncertain:
             raise LastEventMissing
+        self.is_lost = True
         self._state = _State.PASSED
 
     def _is_appended(self, message: Any) -> bool:

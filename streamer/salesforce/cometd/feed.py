@@ -102,7 +102,14 @@ class ChannelFeed:
             return
         self.read_at, self.begins, self.is_open = now, False, more
         self._offered = [
-            Batch(channel=self.channel, read_at=now, messages=new, unreadable=unreadable, more=more)
+            Batch(
+                channel=self.channel,
+                read_at=now,
+                messages=new,
+                unreadable=unreadable,
+                more=more,
+                place_lost=self._retained is not None and self._retained.told_lost(),
+            )
         ]
         self._settled.clear()
         self._ready.set()

@@ -90,6 +90,10 @@ class Position:
         if self.selection is not None:
             self.selection.read_to_end()
 
+    def told_lost(self) -> bool:
+        """Return once whether the last event in the log is not among those that Salesforce retains."""
+        return self.selection is not None and self.selection.told_lost()
+
     def begin_again(self, *, by_time: bool) -> None:
         """Read all retained messages again, because the dropped ones, or their replay ids, prove nothing."""
         self.passed = self.dropped = None

@@ -187,6 +187,7 @@ class ChannelReader:
             unreadable=unreadable,
             more=more,
             position=ReplayId(position) if 0 < len(position) <= LONGEST_BYTES else None,
+            place_lost=self.position.told_lost(),
         )
 
     def _can_grow(self) -> bool:

@@ -83,10 +83,8 @@ class MemoryQueries:
     async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
         """Return the next records by their ids."""
         self._asked("page")
-        if job == _REST:
-            held = _Job(rows=self._found(query), asked_at=self._clock.now())
-        else:
-            held = self._job(job)
+        fresh = _Job(rows=self._found(query), asked_at=self._clock.now())
+        held = fresh if job == _REST else self._job(job)
         rest = [row for row in held.rows if after is None or row["Id"] > after]
         rows = rest[: min(most, self.page_rows)]
         following = rows[-1]["Id"] if len(rows) < len(rest) else None

@@ -125,6 +125,10 @@ async def org_world(transport: Transport) -> AsyncIterator[World]:
         world = World(clock=clock, sandbox=sandbox, transport=transport)
         world.start()
         try:
+            # Before its first checkpoint, nothing can be known to be missing.
+            with sandbox.org.transaction() as transaction:
+                transaction.create("Account", {"Name": "Acme"})
+            await world.settle()
             yield world
         finally:
             await world.kill()
