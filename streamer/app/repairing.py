@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from streamer.channel_paths import changed_entity
 from streamer.clock import Clock
-from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings
+from streamer.continuity import BULK_FROM, PAGE_ROWS, ChannelRepairs, EntityReader, GapRepair, Readings
 from streamer.events import Channel
 from streamer.ingest.rereading import Rereading
 from streamer.salesforce.queries import RestQueries, RestReplication
@@ -16,12 +16,14 @@ from streamer.salesforce.tooling.client import Tooling
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Makes the repairs of an org's channels."""
+    """Makes the repairs of an org's channels: see `EntityReader` for the two numbers."""
 
     rest: Rest
     records: RestRecords
     api_version: str
     clock: Clock
+    bulk_from: int = BULK_FROM
+    page_rows: int = PAGE_ROWS
 
     def of(self, channel: Channel, rereading: Rereading, *, repairs_gaps: bool) -> ChannelRepairs:
         """Return the repairs of `channel`; those of its gap events share the time of `rereading`."""
@@ -33,6 +35,8 @@ class Repairing:
             describer=self.records,
             entities=lambda: self._entities(channel),
             clock=self.clock,
+            bulk_from=self.bulk_from,
+            page_rows=self.page_rows,
         )
         gaps = GapRepair(channel=channel, rereading=rereading, describer=self.records, clock=self.clock)
         return ChannelRepairs(

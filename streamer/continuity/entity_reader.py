@@ -17,8 +17,10 @@ from streamer.ports import Describer, RecordPage, RecordQueries, RecordQuery, Re
 
 _log = structlog.get_logger()
 
-_PAGE_ROWS = 2_000
-_BULK_FROM = 10_000
+PAGE_ROWS = 2_000
+"""Most records of one step, which one call reads by their ids (REST API guide, sObject Collections)."""
+BULK_FROM = 10_000
+"""Number of records from which a query job is cheaper than queries over REST."""
 _READY_S = 2.0
 _COVERED_S = 60.0
 _LATE_S = 120.0
@@ -76,7 +78,8 @@ class EntityReader:
     A job can have the records as they were when it began. Those that have
     changed since are read again before their events are made: the stream tells
     which they are and, after a restart, the org does. Raises what the ports
-    raise, and `UnreadableEvent`.
+    raise, and `UnreadableEvent`. From `bulk_from` records on, a job is one of the
+    Bulk API; a step reads at most `page_rows` records.
     """
 
     channel: Channel
@@ -86,6 +89,8 @@ class EntityReader:
     describer: Describer
     entities: Callable[[], Awaitable[Sequence[str]]]
     clock: Clock
+    bulk_from: int = BULK_FROM
+    page_rows: int = PAGE_ROWS
     _changed: _Changed = field(default_factory=_Changed, init=False)
     _shape: tuple[Part, RecordShape] | None = field(default=None, init=False)
 
@@ -137,7 +142,7 @@ class EntityReader:
     async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
         found = await self.queries.count(query)
         anchor = self.clock.now() - CLOCKS_DIFFER_S
-        job = await self.queries.begin(query, in_bulk=found >= _BULK_FROM)
+        job = await self.queries.begin(query, in_bulk=found >= self.bulk_from)
         # Nothing enters the log between the job's beginning and the end of this step.
         self._changed = _Changed(job=_name(snapshot, job))
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
@@ -167,7 +172,7 @@ class EntityReader:
         self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - a page has a job
-        page = await self.queries.page(query, progress.job, progress.after, most=_PAGE_ROWS)
+        page = await self.queries.page(query, progress.job, progress.after, most=self.page_rows)
         events = await self._events(query, shape, page, read)
         if page.following is not None:
             return Step(progress=replace(progress, after=page.following), events=events)
@@ -206,7 +211,7 @@ class EntityReader:
         # The next answer begins at the same time, and can tell of more.
         told = sorted((f"{each.deleted_at:.3f} {each.record_id}", each.record_id) for each in answer.deleted)
         left = [each for each in told if each[0] > (progress.after or "")]
-        page = left[:_PAGE_ROWS]
+        page = left[: self.page_rows]
         ids = [record_id for _, record_id in page]
         present = await self.records.read(part.entity, ids, ("Id",)) if ids else {}
         events = [snapshot_deletion(part.entity, each, read) for each in ids if each not in present]

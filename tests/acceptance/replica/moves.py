@@ -75,14 +75,10 @@ class History:
 
     async def _gap(self) -> str:
         times = self.draw.randint(1, 3)
-        options = {
-            "in_database": self.draw.random() < 0.3,
-            "keeps_dates": self.draw.random() < 0.3,
-            "times": times,
-        }
-        self.world.sandbox.faults.gap_changes(**options)
+        in_database, keeps_dates = self.draw.random() < 0.3, self.draw.random() < 0.3
+        self.world.sandbox.faults.gap_changes(in_database=in_database, keeps_dates=keeps_dates, times=times)
         told = [await self._change() for _ in range(times)]
-        return f"with gaps {options}: {told}"
+        return f"with {times} gaps, in the database: {in_database}, dates kept: {keeps_dates}: {told}"
 
     async def _overflow(self) -> str:
         entity = self._entity()

@@ -21,7 +21,7 @@ from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import BulkLimits, OrgSettings, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import Transport
 from tests.acceptance.replica.replica import difference, replica_of, state_of
 from tests.streaming import CHANGES, Losses, org_at, source_over
@@ -92,7 +92,13 @@ class World:
             source = await stack.enter_async_context(source)
             channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
             repairing = Repairing(
-                rest=rest, records=RestRecords(rest), api_version=_VERSION, clock=self.clock
+                rest=rest,
+                records=RestRecords(rest),
+                api_version=_VERSION,
+                clock=self.clock,
+                # Both ways of reading, and several pages, whatever the few records of a history.
+                bulk_from=6,
+                page_rows=3,
             )
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
@@ -119,7 +125,8 @@ async def org_world(transport: Transport) -> AsyncIterator[World]:
     """Serve an empty org, and run its daemon."""
     clock = TurnedClock()
     settings = SandboxSettings(
-        org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES)
+        org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
+        bulk=BulkLimits(queued_s=2, running_s=5),
     )
     async with Sandbox(clock, pubsub_port=0, settings=settings) as sandbox:
         world = World(clock=clock, sandbox=sandbox, transport=transport)

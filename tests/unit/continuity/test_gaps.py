@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamer.clock import TurnedClock
-from streamer.continuity import GapRepair
+from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings
 from streamer.continuity.gap_json import gap_from_json
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Batch, ContinuityRecord, Event, HoleCause, JsonObject, Repair
@@ -16,6 +16,7 @@ from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemoryRecords, MemorySource
+from streamer.salesforce.queries import MemoryQueries
 from tests.messages import CHANGES, batch, change
 from tests.unit.normalise.records.describes import CONTACT
 
@@ -27,6 +28,11 @@ TOLD: JsonObject = {"Name": {"FirstName": "Ada", "LastName": "Berg"}, "Phone": N
 def gap(replay_id: int, *ids: str, kind: str = "UPDATE") -> dict[str, Any]:
     """Return a gap event of contacts."""
     return change(replay_id, *ids, kind=f"GAP_{kind}", entity="Contact")
+
+
+async def nothing() -> Sequence[str]:
+    """Return the entities of the channel, which no gap event of a record asks for."""
+    return ()
 
 
 @dataclass
@@ -49,7 +55,6 @@ class World:
         """Go on reading with a new process; return the events that are new in the log."""
         before = len(self.log.events)
         self.script += batches
-        rereading = Rereading(channel=CHANGES, records=self.records, clock=self.clock)
         await Ingest(
             channel=CHANGES,
             source=MemorySource({CHANGES.path: self.script}),
@@ -58,9 +63,28 @@ class World:
             quarantine=Quarantine(clock=self.clock),
             clock=self.clock,
             observer=self.metrics.channel(CHANGES),
-            repairs=GapRepair(channel=CHANGES, rereading=rereading, describer=self.records, clock=self.clock),
+            repairs=self._repairs(),
         ).run()
         return self.log.events[before:]
+
+    def gap_repair(self) -> GapRepair:
+        """Return the repair of gap events that a new process begins with."""
+        rereading = Rereading(channel=CHANGES, records=self.records, clock=self.clock)
+        return GapRepair(channel=CHANGES, rereading=rereading, describer=self.records, clock=self.clock)
+
+    def _repairs(self) -> ChannelRepairs:
+        queries = MemoryQueries(self.clock, self.records.records)
+        reader = EntityReader(
+            channel=CHANGES,
+            queries=queries,
+            replication=queries,
+            records=self.records,
+            describer=self.records,
+            entities=nothing,
+            clock=self.clock,
+        )
+        readings = Readings(reader=reader, clock=self.clock)
+        return ChannelRepairs(channel=CHANGES, gaps=self.gap_repair(), readings=readings)
 
     @property
     def holes(self) -> dict[str, ContinuityRecord]:
@@ -138,12 +162,7 @@ async def test_field_that_is_gone_costs_another_describe() -> None:
     """The record is read with the fields that there are."""
     world = World()
     await world.read(batch(gap(1, ADA)), batch())
-    repairs = GapRepair(
-        channel=CHANGES,
-        rereading=Rereading(channel=CHANGES, records=world.records, clock=world.clock),
-        describer=world.records,
-        clock=world.clock,
-    )
+    repairs = world.gap_repair()
     [first] = [event for event in world.log.events if event.is_gap]
     assert len((await repairs.repaired([first], 0.0)).events) == 1
     world.records.hidden = frozenset({"Phone"})
@@ -191,16 +210,6 @@ async def test_progress_that_cannot_be_read_ends_the_repair() -> None:
 
     assert world.log.continuity[-1].state is Repair.NONE
     assert "the log holds no gap event that can be read" in world.log.continuity[-1].detail
-
-
-async def test_overflow_is_not_a_gap_of_one_record() -> None:
-    """Nothing is read for it."""
-    world = World()
-    await world.read(batch(gap(1, "000000000000000AAA", kind="OVERFLOW")), batch())
-
-    [hole] = world.log.continuity
-    assert (hole.cause, hole.state) == (HoleCause.OVERFLOW, Repair.NONE)
-    assert world.records.requests == []
 
 
 async def test_refused_describe_is_no_failure_of_the_channel() -> None:
