@@ -83,7 +83,7 @@ class MemoryQueries:
     async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
         """Return the next records by their ids."""
         self._asked("page")
-        held = self._job(job) if job != _REST else self._current(query)
+        held = self._fresh(query) if job == _REST else self._job(job)
         rest = [row for row in held.rows if after is None or row["Id"] > after]
         rows = rest[: min(most, self.page_rows)]
         following = rows[-1]["Id"] if len(rows) < len(rest) else None
@@ -114,7 +114,7 @@ class MemoryQueries:
         if self.error is not None:
             raise self.error
 
-    def _current(self, query: RecordQuery) -> _Job:
+    def _fresh(self, query: RecordQuery) -> _Job:
         return _Job(rows=self._found(query), asked_at=self._clock.now())
 
     def _job(self, job: str) -> _Job:

@@ -302,14 +302,25 @@ async def test_span_is_extended_to_minutes_and_ends_before_the_present() -> None
     async with answering(answer) as rest:
         replication = RestReplication(rest, clock)
         now = clock.now()
-        found = await replication.changed("Account", now - 30, now + 1)
+        found = await replication.changed("Account", now - 270, now + 1)
         await replication.changed("Account", now - 3600, now - 3599)
 
     assert spans == [
-        ("2024-12-31T23:59:00+00:00", "2025-01-01T00:01:00+00:00"),
+        ("2024-12-31T23:55:00+00:00", "2025-01-01T00:01:00+00:00"),
         ("2024-12-31T23:00:00+00:00", "2024-12-31T23:02:00+00:00"),
     ]
     assert found.until == now - 60
+
+
+async def test_answer_is_complete_for_its_span_alone() -> None:
+    """Whatever it says."""
+    covered = {"ids": ["001A"], "latestDateCovered": "2024-12-31T23:30:00.000Z"}
+    async with answering(fixed(covered)) as rest:
+        clock = TurnedClock()
+        now = clock.now()
+        found = await RestReplication(rest, clock).changed("Account", now - 3600, now - 2400)
+
+    assert (found.ids, found.until) == (["001A"], now - 2400)
 
 
 async def test_span_that_can_not_be_halved_is_refused() -> None:
