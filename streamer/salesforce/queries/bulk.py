@@ -75,7 +75,7 @@ class BulkQueries:
             raise refusal(str(request), answer)
         try:
             following = _following(answer, locator)
-            found = await self._rows(answer, query)
+            found = await self._rows(answer, query, rows)
         except ValueError as error:
             raise SalesforceUnavailable(
                 f"{request} was answered, but not with a whole page: {error}"
@@ -92,16 +92,19 @@ class BulkQueries:
             await self._rest.patch(job.path, {"state": "Aborted"})
             await self._rest.delete(job.path)
 
-    async def _rows(self, answer: Answer, query: RecordQuery) -> list[Row]:
-        promised = answer.headers.get("Sforce-NumberOfRecords", "")
-        if not _is_number(promised):
+    async def _rows(self, answer: Answer, query: RecordQuery, most: int) -> list[Row]:
+        told = answer.headers.get("Sforce-NumberOfRecords", "")
+        if not _is_number(told):
             raise ValueError("it does not say how many records it has (Sforce-NumberOfRecords)")
+        promised = int(told)
         found: list[Row] = []
         for row in rows_of(answer.body, query.fields):
             found.append(row)
+            if len(found) > min(most, promised):
+                raise ValueError(f"it has more than {promised} records, or than the {most} asked for")
             if len(found) % _ROWS_AT_ONCE == 0:
                 await self._clock.sleep(0)
-        if len(found) != int(promised):
+        if len(found) != promised:
             raise ValueError(f"it has {len(found)} of {promised} records")
         return found
 

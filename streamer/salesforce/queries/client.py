@@ -100,6 +100,10 @@ class RestQueries:
         limit = min(rows, _REST_ROWS)
         answer = await self._asked(query, page_of(query, after, limit))
         found = _rows(answer, query, after)
+        if len(found) > limit:
+            raise SalesforceUnavailable(
+                f"a page of {query.entity} has more than the {limit} records asked for"
+            )
         # An answer can end before the limit that was asked for.
         is_last = answer.get("done") is True and len(found) < limit
         if not found and not is_last:

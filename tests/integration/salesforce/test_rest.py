@@ -1,7 +1,7 @@
 """The REST client against the sandbox."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
@@ -17,6 +16,7 @@ from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.sandbox.server import Sandbox
+from tests import rest_server
 from tests.streaming import org_at
 
 
@@ -37,26 +37,14 @@ async def desk() -> AsyncIterator[Desk]:
         yield Desk(sandbox=sandbox, rest=Rest(http, tokens, clock))
 
 
-@asynccontextmanager
-async def answering(status: int, body: Any, headers: dict[str, str]) -> AsyncIterator[Rest]:
-    """Yield a client of a server that gives every request but the login the same answer."""
-
-    async def login(request: web.Request) -> web.StreamResponse:
-        url = f"http://localhost:{request.url.port}"
-        identity = f"{url}/id/00D000000000001EAA/005000000000001AAA"
-        return web.json_response({"access_token": "T", "instance_url": url, "id": identity})
+def answering(status: int, body: Any, headers: dict[str, str]) -> AbstractAsyncContextManager[Rest]:
+    """Return a client of a server that gives every request but the login the same answer."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         text = body if isinstance(body, str) else orjson.dumps(body).decode()
         return web.Response(status=status, text=text, headers=headers)
 
-    app = web.Application()
-    app.router.add_post("/services/oauth2/token", login)
-    app.router.add_get("/services/data/v64.0/{resource:.*}", answer)
-    async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        clock = TurnedClock()
-        tokens = Tokens(http, org_at(f"http://localhost:{server.port}"), clock)
-        yield Rest(http, tokens, clock)
+    return rest_server.answering(answer)
 
 
 async def test_record_is_created_changed_read_and_deleted(desk: Desk) -> None:
