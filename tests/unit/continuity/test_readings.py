@@ -1,0 +1,292 @@
+"""Entities are read step by step, and what the log has told meanwhile is never told older."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.continuity import EntityReader, Readings
+from streamer.errors import RecordsRefused, RetryLater
+from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair, ReplayId
+from streamer.salesforce.memory import MemoryRecords
+from streamer.salesforce.queries import MemoryQueries
+from tests.contracts.values import an_event
+from tests.messages import CHANGES
+from tests.unit.normalise.records.describes import CONTACT
+
+IDS = [f"003AB0000{number:07d}AA" for number in range(7)]
+NOW = 1_735_689_600.0
+STAMP = "2025-01-01T00:00:00.000Z"
+POSITION = ReplayId(b"7")
+
+
+def contact(record_id: str, phone: str) -> JsonObject:
+    """Return a contact."""
+    return {"Id": record_id, "LastName": "Berg", "Phone": phone, "SystemModstamp": STAMP, "IsDeleted": False}
+
+
+def hole(cause: HoleCause = HoleCause.ENTITY_CHANGE, **more: object) -> ContinuityRecord:
+    """Return a new hole."""
+    known = ContinuityRecord(
+        id="gap:7",
+        channel=CHANGES,
+        cause=cause,
+        detail="all of Contact",
+        recorded_at=NOW,
+        state=Repair.NONE,
+        entity="Contact",
+        verified_at=NOW - 60,
+        until=NOW,
+    )
+    return replace(known, **more)  # type: ignore[arg-type] # fields of a record
+
+
+@dataclass
+class World:
+    """An org of contacts, and the readings of one channel; `log` is what they have brought."""
+
+    clock: TurnedClock = field(default_factory=lambda: TurnedClock(NOW))
+    entities: tuple[str, ...] = ("Contact",)
+    bulk_from: int = 3
+    records: MemoryRecords = field(init=False)
+    queries: MemoryQueries = field(init=False)
+    readings: Readings = field(init=False)
+    log: list[Event] = field(default_factory=list)
+    states: list[ContinuityRecord] = field(default_factory=list)
+    woken: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with all contacts."""
+        contacts = {each: contact(each, "1") for each in IDS}
+        self.records = MemoryRecords({"Contact": contacts}, {"Contact": CONTACT})
+        self.queries = MemoryQueries(self.clock, self.records.records)
+        self.queries.conditions = _Any()
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on in another process, with what is open in the log."""
+
+        async def entities() -> Sequence[str]:
+            return self.entities
+
+        reader = EntityReader(
+            channel=CHANGES,
+            queries=self.queries,
+            replication=self.queries,
+            records=self.records,
+            describer=self.records,
+            entities=entities,
+            clock=self.clock,
+            bulk_from=self.bulk_from,
+            page_rows=2,
+        )
+        self.readings = Readings(reader=reader, clock=self.clock)
+        last = {each.id: each for each in self.states}
+        self.readings.resume([each for each in last.values() if each.state is Repair.OPEN], self._wake)
+
+    def open(self, found: ContinuityRecord) -> ContinuityRecord:
+        """Let the readings have a new hole, which enters the log."""
+        self.states.append(self.readings.adopted(found))
+        return self.states[-1]
+
+    async def step(self) -> float:
+        """Make one step; return in how many seconds the next is due."""
+        repaired = await self.readings.step(POSITION)
+        self.log += repaired.events
+        self.states += repaired.records
+        return repaired.again_in_s
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Make steps until `condition` holds."""
+        for _ in range(50):
+            if condition():
+                return
+            await self.clock.turn(await self.step())
+        raise AssertionError(self.states[-1])
+
+    async def finish(self) -> ContinuityRecord:
+        """Make all steps, and return the last state."""
+        await self.until(lambda: not self.readings.has_work)
+        return self.states[-1]
+
+    def phones(self) -> dict[str, str]:
+        """Return what a consumer of the log knows."""
+        known: dict[str, str] = {}
+        for event in self.log:
+            known.pop(event.key, None)
+            if not event.is_deletion:
+                known[event.key] = event.data["fields"]["Phone"]
+        return known
+
+    def tell(self, record_id: str, phone: str | None) -> None:
+        """Change or delete a contact, and have the log told of it."""
+        kind = "updated" if phone is not None else "deleted"
+        if phone is None:
+            self.records.records["Contact"].pop(record_id)
+        else:
+            self.records.records["Contact"][record_id] = contact(record_id, phone)
+        event = replace(
+            an_event(record_id, what=f"salesforce.cdc.Contact.{kind}"),
+            id=EventId(f"{record_id}:{phone}"),
+            key=record_id,
+            data={"entity": "Contact", "record_id": record_id, "fields": {"Phone": phone}},
+        )
+        self.readings.taken([event])
+        self.log.append(event)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+
+class _Any(dict[str, Callable[[JsonObject], bool]]):
+    """Conditions that all records meet, and which are remembered."""
+
+    def get(self, key: str, default: object = None) -> Callable[[JsonObject], bool]:  # type: ignore[override] # noqa: ARG002 - a dictionary's shape
+        """Note the condition."""
+        self.setdefault(key, lambda _: True)
+        return self[key]
+
+
+@pytest.mark.parametrize("bulk_from", [3, 100])
+async def test_whole_entity_is_read_page_by_page(bulk_from: int) -> None:
+    """In bulk or over REST, each record once; what was found and published is counted."""
+    world = World(bulk_from=bulk_from)
+    opened = world.open(hole())
+    assert (opened.state, opened.is_new, world.woken) == (Repair.OPEN, True, 1)
+    ended = await world.finish()
+
+    assert [event.key for event in world.log] == IDS
+    assert {event.type for event in world.log} == {"salesforce.cdc.Contact.snapshot"}
+    assert {event.replay_id for event in world.log} == {POSITION}
+    assert (ended.state, ended.found, ended.published, ended.progress) == (Repair.FULL, 7, 7, {})
+    assert not ended.is_new
+    assert world.queries.jobs == {}
+
+
+async def test_change_that_the_log_has_told_is_not_told_older() -> None:
+    """The job has the records as they were; a changed one is read again, and a deleted one is left out."""
+    world = World()
+    world.open(hole())
+    await world.until(lambda: world.queries.jobs)
+    world.tell(IDS[0], "2")
+    world.tell(IDS[1], None)
+    await world.until(lambda: world.log[2:])
+    world.tell(IDS[5], "3")
+    world.tell(IDS[6], None)
+    await world.finish()
+
+    org = {each: record["Phone"] for each, record in world.records.records["Contact"].items()}
+    assert world.phones() == org
+    assert len(org) == 5
+
+
+async def test_process_that_goes_on_learns_from_the_org_what_has_changed() -> None:
+    """Another one has told of it; nothing is read twice."""
+    world = World()
+    world.open(hole())
+    await world.until(lambda: world.log)
+    before = len(world.log)
+    await world.clock.turn(90)
+    changed = contact(IDS[4], "2") | {"SystemModstamp": "2025-01-01T00:01:00.000Z"}
+    world.records.records["Contact"][IDS[4]] = changed
+    world.queries.recycle("Contact", IDS[5], SystemModstamp="2025-01-01T00:01:00.000Z")
+    world.restart()
+    await world.finish()
+
+    assert {event.key: event.data["fields"]["Phone"] for event in world.log} == {
+        **dict.fromkeys((*IDS[:4], IDS[6]), "1"),
+        IDS[4]: "2",
+    }
+    assert len(world.log) == 6
+    assert before == 2
+
+
+async def test_job_that_is_gone_is_begun_again() -> None:
+    """A job that Salesforce has lost three times is not."""
+    world = World()
+    world.open(hole())
+    await world.until(lambda: world.log)
+    world.queries.jobs.clear()
+    await world.until(lambda: world.queries.jobs)
+    world.queries.jobs.clear()
+    await world.until(lambda: world.queries.jobs)
+    world.queries.jobs.clear()
+    ended = await world.finish()
+
+    assert (ended.state, ended.published) == (Repair.PARTIAL, 2)
+    assert "does not exist" in ended.detail
+
+
+async def test_what_can_pass_is_waited_for() -> None:
+    """With back-off; a reading that is refused ends, and says why."""
+    world = World()
+    world.open(hole())
+    world.queries.error = RetryLater("503", after_s=40.0)
+    assert await world.step() == 40.0
+    world.queries.error = RetryLater("503")
+    assert await world.step() > 5.0
+    world.queries.error = RecordsRefused("no right to see it", code="INSUFFICIENT_ACCESS")
+    ended = await world.finish()
+
+    assert (ended.state, ended.detail) == (Repair.NONE, "all of Contact; no right to see it")
+
+
+async def test_requests_are_left_to_others() -> None:
+    """A reading can wait for a quarter of an hour."""
+    world = World()
+    world.open(hole())
+    world.queries.requests_left = 0.19
+
+    assert await world.step() == 900.0
+    assert world.queries.requests == []
+
+
+async def test_overflow_is_read_since_its_transaction_began() -> None:
+    """And the deletions since its commit are told, unless the record exists again."""
+    world = World()
+    world.open(hole(HoleCause.OVERFLOW))
+    await world.until(lambda: world.log)
+    await world.clock.turn(60)
+    world.queries.recycle("Contact", IDS[3], SystemModstamp="2025-01-01T00:00:30.000Z")
+    ended = await world.finish()
+
+    [where] = world.queries.conditions
+    assert where == "SystemModstamp >= 2024-12-31T23:40:00.000Z"
+    assert [event.key for event in world.log if event.is_deletion] == [IDS[3]]
+    assert ended.state is Repair.FULL
+
+
+async def test_refused_replay_id_reads_all_entities_of_the_channel() -> None:
+    """Those that the org names at the time; with none, the hole stays."""
+    world = World()
+    world.open(hole(HoleCause.REPLAY_ID_REFUSED, entity=None))
+    assert (await world.finish()).state is Repair.FULL
+    assert [event.key for event in world.log] == IDS
+    world.entities = ()
+    world.open(hole(HoleCause.PLACE_LOST, entity=None, id="place:7"))
+
+    ended = await world.finish()
+    assert (ended.state, ended.detail.partition("; ")[2]) == (
+        Repair.NONE,
+        f"the org names no entity of {CHANGES.path}",
+    )
+
+
+async def test_hole_that_no_reading_repairs_stays_as_it_is() -> None:
+    """A gap event of records is another's, and a position without a time says nothing."""
+    world = World()
+    for each in (hole(HoleCause.GAP_EVENT), hole(HoleCause.REPLAY_ID_REFUSED, verified_at=None)):
+        assert world.readings.adopted(each) == each
+    assert not world.readings.has_work
+
+
+async def test_progress_that_cannot_be_read_ends_the_reading() -> None:
+    """Somebody else can have written it."""
+    world = World()
+    world.states.append(hole(state=Repair.OPEN, progress={"parts": [{"entity": 7}]}))
+    world.restart()
+    ended = await world.finish()
+
+    assert ended.state is Repair.NONE
+    assert "its progress can't be read" in ended.detail
