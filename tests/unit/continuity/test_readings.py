@@ -248,7 +248,10 @@ async def test_overflow_is_read_since_its_transaction_began() -> None:
     world.open(hole(HoleCause.OVERFLOW))
     await world.until(lambda: world.log)
     await world.clock.turn(60)
-    world.queries.recycle("Contact", IDS[3], SystemModstamp="2025-01-01T00:00:30.000Z")
+    for each in IDS[3:5]:
+        world.queries.recycle("Contact", each, SystemModstamp="2025-01-01T00:00:30.000Z")
+    # The org can tell of a deletion although the record was restored.
+    world.records.records["Contact"][IDS[4]] = contact(IDS[4], "1")
     ended = await world.finish()
 
     [where] = world.queries.conditions
