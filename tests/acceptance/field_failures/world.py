@@ -27,12 +27,11 @@ from tests.configuration import ORDER_KEY, over_pubsub, sandbox_configuration, w
 
 HOUR_S = 3600.0
 _ALL = 10_000
-_CHANNELS = 2
 _STEP_S = 29.0
 _CONSUMER = Subscription(subscriber=SubscriberName("consumer"), patterns=("*",), start=Start.EARLIEST)
 
 
-class ConsumerDied(Exception):  # noqa: N818 - no error of the daemon
+class ConsumerDied(Exception):
     """The consumer has read as many events as the test allows it."""
 
 
@@ -122,7 +121,7 @@ class World:
         if self.transport is Transport.COMETD:
             return self.sandbox.cometd.held > 0
         assert self.sandbox.pubsub is not None
-        return self.sandbox.pubsub.streams == _CHANNELS
+        return self.sandbox.pubsub.streams > 0
 
     async def records(self) -> Sequence[ContinuityRecord]:
         """Return the last states of the continuity records, oldest first."""
