@@ -74,6 +74,10 @@ async def test_loss_without_an_error(
 ) -> None:
     """The log fails while events arrive, and some are garbage: each event is in it, or is a dead letter."""
     failing = fail_commits(monkeypatch, took_effect=took_effect)
+
+    async def has_failed() -> None:
+        await world.until(lambda: not failing, turning=1)
+
     async with world.running():
         for number in range(30):
             world.save(Name=f"No {number}")
@@ -82,7 +86,7 @@ async def test_loss_without_an_error(
                 world.sandbox.faults.unreadable(CHANGES)
             if number % 10 == 6:
                 failing += [CHANGES, ORDERS]
-                await world.until(lambda: not failing, turning=1)
+                await has_failed()
         await world.read()
         await world.settled()
         letters = await world.letters()
@@ -93,7 +97,7 @@ async def test_loss_without_an_error(
 
 
 async def test_positions_lost_across_restarts(world: World) -> None:
-    """Started nine times, with events before, in and between the runs: each comes once, also when none came."""
+    """Started ten times, with events in and between the runs, or none: each comes once."""
     number = 0
     for run in range(9):
         async with world.running():
@@ -120,7 +124,7 @@ async def test_positions_lost_across_restarts(world: World) -> None:
 async def test_kill_amid_a_merged_event(
     world: World, monkeypatch: pytest.MonkeyPatch, *, took_effect: bool
 ) -> None:
-    """One event of seven records: ingest dies around its commit, and the consumer after each of the records."""
+    """One event of seven records: ingest dies at its commit, and the consumer after each record."""
     monkeypatch.setattr(relay, "_MOST_BYTES", 1)
     with world.sandbox.org.transaction() as transaction:
         accounts = [transaction.create("Account", {"Name": f"No {number}"}) for number in range(7)]

@@ -14,7 +14,7 @@ _AWAY_S = 1800
 
 
 def check_whole(world: World) -> None:
-    """Hold what the consumer has read against what the org has sent: each once, and each channel in its order."""
+    """Check that the consumer has read what the org has sent: each event once, and in its channel's order."""
     sent = [each.id for each in sent_by(world.sandbox)]
     assert world.ids(CHANGES) + world.ids(ORDERS) == sent
 
@@ -27,7 +27,7 @@ def publish(world: World, numbers: "count[int]") -> None:
 
 
 async def test_silent_death(world: World) -> None:
-    """Connections are up and bring nothing: they are made anew, and when that does not help, the probe says so."""
+    """Connections are up and bring nothing: each is made anew, and when that does not help, the probe tells."""
     numbers = count()
     async with world.running():
         publish(world, numbers)
@@ -87,7 +87,7 @@ async def test_expiry_of_the_token_in_mid_stream(world: World) -> None:
 
 
 async def test_many_reconnections_leave_one_subscription(world: World) -> None:
-    """After every way in which a server ends a session, it has one client of ours, and nothing comes twice."""
+    """However a server ends our session, it has one client of ours afterwards, and nothing comes twice."""
     faults, numbers = world.sandbox.faults, count()
     ends = {
         Transport.COMETD: (

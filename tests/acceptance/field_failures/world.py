@@ -110,7 +110,7 @@ class World:
             await asyncio.sleep(0.005)
 
     async def pass_quietly(self, seconds: float) -> None:
-        """Let so much time pass at which nothing happens, while Salesforce has open requests of the daemon."""
+        """Let so much time pass while nothing happens but the requests of the daemon."""
         end = self.clock.now() + seconds
         while self.clock.now() < end:
             # A session ends 40 s after an answer, and what comes after an answer takes real time.
