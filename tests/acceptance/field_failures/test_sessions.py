@@ -27,7 +27,7 @@ def publish(world: World, numbers: "count[int]") -> None:
 
 
 async def test_silent_death(world: World) -> None:
-    """Connections are up and bring nothing: each is made anew, and when that does not help, the probe tells."""
+    """Connections are up and bring nothing: each is made anew, and at last the probe tells."""
     numbers = count()
     async with world.running():
         publish(world, numbers)

@@ -92,7 +92,7 @@ class World:
 
     async def until(self, condition: Callable[[], object], *, turning: float = 0.2) -> None:
         """Turn the clock a little at a time until `condition` holds."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 await self.clock.turn(turning)
                 await asyncio.sleep(0.001)
