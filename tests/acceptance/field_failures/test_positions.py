@@ -46,6 +46,28 @@ async def test_expired_replay_id_wedges_the_stream(world: World) -> None:
     assert letters == []
 
 
+async def test_replay_id_that_expires_in_mid_stream(world: World) -> None:
+    """A session ends after the position has expired, and events come before the next one begins."""
+    async with world.running():
+        for number in range(3):
+            world.save(Name=f"No {number}")
+        before = [each.id for each in sent_by(world.sandbox)]
+        await world.read()
+        world.sandbox.faults.expire_events()
+        world.sandbox.faults.forget_client()
+        world.sandbox.faults.end_stream(times=2)
+        for number in range(3, 6):
+            world.save(Name=f"No {number}")
+        await world.read(6)
+        await world.settled()
+        records = await world.records()
+
+    assert world.ids(CHANGES) == before + [each.id for each in sent_by(world.sandbox)]
+    assert [(record.cause, record.state) for record in records] == [
+        (HoleCause.REPLAY_ID_REFUSED, Repair.FULL)
+    ]
+
+
 async def test_refused_replay_id_repeats_what_the_log_holds(world: World) -> None:
     """All of it is retained, and reading begins at the earliest event: what is in the log stays out."""
     async with world.running():
