@@ -56,6 +56,12 @@ class ChannelSettings(Section):
         description="where to go on when Salesforce no longer knows the checkpoint; always recorded; "
         "earliest leaves out what the log holds",
     )
+    replay_retained: Literal["with_allowance", "always"] = Field(
+        default="with_allowance",
+        description="when all events that Salesforce retains are read, which the start earliest, a refused "
+        "replay id and another transport need: with_allowance (not while less than a fifth of the day's "
+        "events is left: the channel waits) or always",
+    )
     on_gap_event: Literal["repair", "record"] = Field(
         default="repair",
         description="what follows a gap event, which names a changed record without its values: repair (the "
