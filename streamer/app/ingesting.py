@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.app.log import Log
+from streamer.app.repairing import Repairing
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
-from streamer.continuity import GapRepair
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
@@ -75,7 +75,7 @@ class Ingesting:
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
-            records = RestRecords(rest)
+            repairing = Repairing(rest=rest, records=RestRecords(rest), api_version=version, clock=self.clock)
             limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=self.metrics.org_limits)
             async with (
                 opened(settings, tokens, self.clock, self.metrics.session, outbound=outbound) as source,
@@ -84,7 +84,7 @@ class Ingesting:
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
-                        made = self._ingest(channel, source, log, channels[channel], records)
+                        made = self._ingest(channel, source, log, channels[channel], repairing)
                         made.admission = self._admission(channel, channels[channel], limits)
                         return made
                     recent = outbound.recent(channel)
@@ -102,14 +102,14 @@ class Ingesting:
         source: Source,
         log: EventLog,
         rules: ChannelSettings,
-        records: RestRecords | None = None,
+        repairing: Repairing | None = None,
     ) -> Ingest:
         protection = ChannelProtection(protection=self.protection, channel=channel, key=rules.key)
-        tells_changes = ChannelKind.of(channel.path) is ChannelKind.CHANGES
-        rereading = None
-        if records is not None and tells_changes:
+        rereading = repairs = None
+        if repairing is not None and ChannelKind.of(channel.path) is ChannelKind.CHANGES:
             # What is read for one channel, for whatever reason, shares its time and its pauses.
-            rereading = Rereading(channel=channel, records=records, clock=self.clock)
+            rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
+            repairs = repairing.of(channel, rereading) if rules.on_gap_event == "repair" else None
         return Ingest(
             channel=channel,
             source=source,
@@ -122,7 +122,7 @@ class Ingesting:
             on_refused=rules.on_refused_replay_id,
             large_texts=self._large_texts(channel, rules, rereading, protection.hides),
             protection=protection,
-            repairs=self._repairs(channel, rules, rereading, records),
+            repairs=repairs,
         )
 
     @asynccontextmanager
@@ -175,17 +175,6 @@ class Ingesting:
             rereading=rereading if rules.large_text is LargeText.REREAD else None,
             hides=hides,
         )
-
-    def _repairs(
-        self,
-        channel: Channel,
-        rules: ChannelSettings,
-        rereading: Rereading | None,
-        records: RestRecords | None,
-    ) -> GapRepair | None:
-        if rereading is None or records is None or rules.on_gap_event == "record":
-            return None
-        return GapRepair(channel=channel, rereading=rereading, describer=records, clock=self.clock)
 
     def _admission(
         self, channel: Channel, rules: ChannelSettings, limits: LimitsMonitor

@@ -1,5 +1,8 @@
 """Repair of holes: what Salesforce has not told is read from the org."""
 
+from streamer.continuity.channel_repairs import ChannelRepairs
+from streamer.continuity.entity_reader import EntityReader
 from streamer.continuity.gaps import GapRepair
+from streamer.continuity.readings import Readings
 
-__all__ = ["GapRepair"]
+__all__ = ["ChannelRepairs", "EntityReader", "GapRepair", "Readings"]

@@ -7,7 +7,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import EventsRefused, MostlyUnreadable
-from streamer.events import Batch, DeadLetter, Event, Stage, Unreadable
+from streamer.events import Channel, DeadLetter, Event, Stage, Unreadable
 from streamer.raw_json import raw_json
 from streamer.replay_ids import replay_id_to_text
 
@@ -34,13 +34,13 @@ class SecretBytes:
         what = "are encrypted" if self.kept else "are withheld"
         return f"{summary}; its {size} bytes can hold protected fields and {what}"
 
-    def hint(self, batch: Batch) -> str:
-        """Return what an operator can do about a message of `batch`."""
+    def hint(self, channel: Channel) -> str:
+        """Return what an operator can do about a message of `channel`."""
         if self.kept:
             return (
                 "The raw bytes are encrypted with protection.key: docs/protection.md says how to read them."
             )
-        hours = batch.channel.retention_s / 3600
+        hours = channel.retention_s / 3600
         return (
             "Nothing of the message is in the log, because of protect. Salesforce retains it for "
             f"{hours:.0f} hours. With protection.unreadable: encrypt, the next one is kept, and is secret."
@@ -59,7 +59,9 @@ class Quarantine:
     _read: int = field(default=0, init=False)
     _unreadable: int = field(default=0, init=False)
 
-    def unreadable(self, piece: Unreadable, batch: Batch, secret: SecretBytes | None = None) -> DeadLetter:
+    def unreadable(
+        self, piece: Unreadable, channel: Channel, secret: SecretBytes | None = None
+    ) -> DeadLetter:
         """Return the dead letter of a piece that is no JSON, or of a message that is no event.
 
         With `secret`, it holds nothing of the piece but that, and neither do
@@ -69,22 +71,22 @@ class Quarantine:
             digest = hashlib.sha256(piece.raw).hexdigest()
             hint = "Look at the raw bytes; if the shape is a new one, update Streamer and redrive."
         else:
-            digest, hint = secret.digest, secret.hint(batch)
+            digest, hint = secret.digest, secret.hint(channel)
             piece = replace(piece, raw=secret.kept, error=secret.error(piece))
         digest = digest[:16]
         position = replay_id_to_text(piece.replay_id) if piece.replay_id else "unknown"
         _log.warning(
             "event.set_aside",
-            channel=str(batch.channel),
+            channel=str(channel),
             replay_id=position,
             reason="unreadable",
             error=piece.error,
         )
         now = self.clock.now()
         return DeadLetter(
-            id=f"{batch.channel}:{position}:{digest}",
+            id=f"{channel}:{position}:{digest}",
             stage=Stage.INGEST,
-            channel=str(batch.channel),
+            channel=str(channel),
             reason="unreadable",
             error=piece.error,
             hint=hint,

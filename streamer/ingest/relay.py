@@ -1,7 +1,7 @@
 """Core loop of ingest: carries one channel's events from Salesforce into the log."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -19,18 +19,19 @@ from streamer.events import (
     Start,
     Unreadable,
 )
+from streamer.ingest.batch_reader import BatchReader
 from streamer.ingest.holes import holes_of, refused_hole
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
 from streamer.ingest.quarantine import Quarantine
-from streamer.ingest.repairs import Repairs
+from streamer.ingest.repairs import Repaired, Repairs
 from streamer.ingest.replays import ReplayAdmission
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
 from streamer.replay_ids import replay_id_to_text
 
-OnRefused = Literal["earliest", "latest", "fail"]
+OnRefused = Literal["repair", "earliest", "latest", "fail"]
 
 _log = structlog.get_logger()
 
@@ -74,8 +75,9 @@ class Ingest:
     seconds. `verified_at` is that of the checkpoint, `None` while it is unknown.
     Without `large_texts`, large texts that came as diffs stay diffs. With
     `protection`, what it protects reaches neither the log nor the observer.
-    With `repairs`, what gap events do not tell is read from the org. With
-    `admission`, a replay can be stopped before it begins.
+    With `repairs`, what Salesforce does not tell is read from the org, with the
+    answers and between them. With `admission`, a replay can be stopped before it
+    begins.
     """
 
     channel: Channel
@@ -94,6 +96,7 @@ class Ingest:
     busy_since: float | None = field(default=None, init=False)
     verified_at: float | None = field(default=None, init=False)
     _hole: ContinuityRecord | None = field(default=None, init=False)
+    _reader: BatchReader | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Relay batches until the source ends.
@@ -103,7 +106,7 @@ class Ingest:
         """
         checkpoint = await self._checkpoint()
         if self.repairs is not None:
-            self.repairs.resume(await self.log.open_holes(self.channel))
+            self.repairs.resume(await self.log.open_holes(self.channel), self._wake)
         self._tell_position(checkpoint)
         after: Checkpoint | Start = checkpoint or self.start
         while True:
@@ -134,10 +137,11 @@ class Ingest:
         _log.info("channel.positioned", channel=channel, after=after, age_s=age_s, retained_s=retained_s)
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
-        async with aclosing(self.source.batches(self.channel, after=after)) as batches:
-            pending = self._begin(checkpoint)
-            async for batch in batches:
+        async with BatchReader(self.source.batches(self.channel, after=after)) as self._reader:
+            pending, is_between = self._begin(checkpoint), True
+            while (batch := await self._next(self._reader, checkpoint if is_between else None)) is not None:
                 await self._take_in(batch, pending, checkpoint)
+                is_between = not batch.more
                 if batch.more and pending.append.size < _MOST_BYTES:
                     continue
                 await self._repair(batch, pending)
@@ -148,6 +152,37 @@ class Ingest:
                 pending = self._begin(checkpoint)
                 # An empty last piece of a large answer is not a quiet answer.
                 pending.is_quiet = not batch.more
+
+    async def _next(self, reader: BatchReader, checkpoint: Checkpoint | None) -> Batch | None:
+        """Return the next batch; with a `checkpoint`, repair until it comes."""
+        reader.ask()
+        while self.repairs is not None and checkpoint is not None and not reader.has_come:
+            position = checkpoint.open_replay_id or checkpoint.replay_id
+            if position is None or not self.repairs.has_work:
+                await reader.turn()
+                continue
+            repaired = await self.repairs.step(position)
+            if repaired.events or repaired.records:
+                await self._append(repaired, checkpoint)
+            if repaired.again_in_s:
+                await self._pause(reader, repaired.again_in_s)
+        return await reader.batch()
+
+    async def _pause(self, reader: BatchReader, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with self.clock.timeout(seconds):
+                await reader.turn()
+
+    def _wake(self) -> None:
+        if self._reader is not None:
+            self._reader.interrupt()
+
+    async def _append(self, repaired: Repaired, checkpoint: Checkpoint) -> None:
+        """Append what was repaired between two answers, at the position of the former."""
+        pending = self._begin(checkpoint)
+        pending.continuity += repaired.records
+        self._add(self._as_stored(repaired.events), pending)
+        await self._write(pending, checkpoint)
 
     async def _checkpoint(self) -> Checkpoint | None:
         self.busy_since = self.clock.monotonic()
@@ -170,8 +205,9 @@ class Ingest:
             read = await self.large_texts.completed(read)
         if any(what.endswith(".gap") for what in {item.type for item in read if type(item) is Event}):
             pending.gaps += [item for item in read if type(item) is Event and item.is_gap]
-        if self.protection is not None and self.protection.has_rules:
-            read = self._protected(read, self.protection, batch)
+        if self.repairs is not None and self.repairs.has_work:
+            self.repairs.taken([item for item in read if type(item) is Event])
+        read = self._as_stored(read)
         pending.position = advanced(pending.position, read, batch)
         self._add(read, pending)
 
@@ -194,11 +230,8 @@ class Ingest:
             return
         repaired = await self.repairs.repaired(pending.gaps, batch.read_at)
         pending.continuity += repaired.records
-        events: Sequence[Event | DeadLetter] = repaired.events
-        if events and self.protection is not None and self.protection.has_rules:
-            events = self._protected(events, self.protection, batch)
         # Their positions are those of their gap events, which have advanced the checkpoint.
-        self._add(events, pending)
+        self._add(self._as_stored(repaired.events), pending)
 
     def _read(self, batch: Batch) -> Sequence[Event | DeadLetter]:
         # The position of an unreadable piece among the messages is unknown; put
@@ -211,32 +244,34 @@ class Ingest:
             return events
         torn = len(batch.unreadable)
         return [
-            self._quarantined(item, batch, torn=place < torn) if isinstance(item, Unreadable) else item
+            self._quarantined(item, torn=place < torn) if isinstance(item, Unreadable) else item
             for place, item in enumerate(read)
         ]
 
-    def _protected(
-        self, read: Sequence[Event | DeadLetter], protection: ChannelProtection, batch: Batch
-    ) -> Sequence[Event | DeadLetter]:
-        """Return `read` as it can be stored; what can't be protected is set aside."""
-        protected = protection.protected(read)
+    def _as_stored(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter]:
+        """Return `read` as protection lets it be stored; what can't be protected is set aside."""
+        if not read or self.protection is None or not self.protection.has_rules:
+            return read
+        protected = self.protection.protected(read)
         if protected is read:
             return read
         # The quarantine counts messages, and a message can be several events.
         unreadable = {item.replay_id for item in protected if isinstance(item, Unreadable)}
         self.quarantine.judge(read=0, unreadable=len(unreadable))
-        return [
-            self._quarantined(each, batch) if isinstance(each, Unreadable) else each for each in protected
-        ]
+        return [self._quarantined(each) if isinstance(each, Unreadable) else each for each in protected]
 
-    def _quarantined(self, piece: Unreadable, batch: Batch, *, torn: bool = False) -> DeadLetter:
+    def _quarantined(self, piece: Unreadable, *, torn: bool = False) -> DeadLetter:
         secret = self.protection.secret(piece, torn=torn) if self.protection is not None else None
-        return self.quarantine.unreadable(piece, batch, secret)
+        return self.quarantine.unreadable(piece, self.channel, secret)
 
     async def _commit(self, batch: Batch, pending: _Pending) -> Checkpoint:
         checkpoint = pending.position
         if checkpoint is None or pending.is_quiet:
             checkpoint = confirmed(checkpoint, batch)
+        await self._write(pending, checkpoint)
+        return checkpoint
+
+    async def _write(self, pending: _Pending, checkpoint: Checkpoint) -> None:
         continuity = [self._hole, *pending.continuity] if self._hole else pending.continuity
         began = self.busy_since = self.clock.monotonic()
         while True:
@@ -256,7 +291,6 @@ class Ingest:
             continuity=continuity,
         )
         self.observer.appended(appended, self.clock.monotonic() - began)
-        return checkpoint
 
     def _set_aside(self, refused: EventsRefused, pending: _Pending) -> None:
         if not refused.events:
@@ -269,13 +303,16 @@ class Ingest:
             raise refused
         # Written with the first batch that follows, so that the record and the
         # position it explains are in the log together.
-        resumes_at = Start(self.on_refused)
+        is_repaired = self.on_refused == "repair"
+        resumes_at = Start.EARLIEST if is_repaired else Start(self.on_refused)
         self._hole = refused_hole(self.channel, checkpoint, resumes_at, self.clock.now())
+        if is_repaired and self.repairs is not None and self._hole.is_unrepaired:
+            self._hole = self.repairs.found(self._hole)
         log = _log.error if self._hole.is_unrepaired else _log.warning
         log(
             "replay_id.refused",
             channel=str(self.channel),
-            resumes_at=self.on_refused,
+            resumes_at=resumes_at,
             verified_at=self._hole.verified_at,
             state=self._hole.state,
             answer=str(refused),

@@ -1,37 +1,58 @@
 """Contract of the repairs that ingest makes between its batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamer.events import ContinuityRecord, Event
+from streamer.events import ContinuityRecord, Event, ReplayId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What one turn of the repairs has brought: events, and states of continuity records."""
+    """What one turn of the repairs has brought: events, and states of continuity records.
+
+    The next turn is due in `again_in_s` seconds.
+    """
 
     events: Sequence[Event] = ()
     records: Sequence[ContinuityRecord] = ()
+    again_in_s: float = 0.0
 
 
 class Repairs(Protocol):
     """Repairs of one channel's holes.
 
     Its calls are those of one `Ingest`, which commits what a call returns before
-    it makes the next. A failed commit ends both.
+    it makes the next. A failed commit ends both. Its events must enter the log
+    behind those that were read before, and before those that are read later:
+    what a record tells was read after the former, and can be older than the
+    latter. No call raises anything, and each takes at most some seconds.
     """
 
-    def resume(self, holes: Sequence[ContinuityRecord], /) -> None:
-        """Go on with the `holes` that are open in the log."""
+    @property
+    def has_work(self) -> bool:
+        """True while `step` has something to do."""
+        ...
+
+    def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
+        """Go on with the `holes` that are open in the log; `wake` is called when there is new work."""
+        ...
+
+    def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:
+        """Return the state of a new hole, which is open if it will be repaired."""
+        ...
+
+    def taken(self, events: Sequence[Event], /) -> None:
+        """Take note of `events` of an answer, which enter the log; called while there is work."""
+        ...
+
+    async def step(self, position: ReplayId, /) -> Repaired:
+        """Return the next part of the work between two answers; `position` is that of the log."""
         ...
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
-        """Return what can be repaired now, of the new `gaps` of an answer and of the holes before them.
+        """Return what can be repaired with an answer, of its `gaps` and of those before them.
 
-        `read_at` is the time of the answer in epoch seconds. The events must
-        enter the log behind those of the answer, and before any later ones: what
-        they tell was read after the former, and can be older than the latter. It
-        is brief, and raises nothing.
+        `read_at` is the time of the answer in epoch seconds.
         """
         ...

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -39,13 +39,18 @@ class RequestRefused(StreamerError):
         self.code = code
 
 
+class AnswerTooLarge(SalesforceUnavailable):
+    """The answer has more bytes than the caller takes: ask for less at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Answer as it came, whatever its status."""
+    """Answer as it came, whatever its status; the names of `headers` are found in any case."""
 
     status: int
     body: bytes
     retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def refuses_token(self) -> bool:
@@ -64,7 +69,8 @@ class Rest:
     server error (it is uncertain whether a change was made), `RetryLater` when
     the org's requests are used up, `CredentialsRefused` when the login or a
     new token is refused, and `RequestRefused` for every other failure. Answers
-    of more than `answer_bytes` are not read, and count as missing.
+    of more than `answer_bytes` are not read, and count as missing
+    (`AnswerTooLarge`).
     """
 
     def __init__(
@@ -83,6 +89,11 @@ class Rest:
         self._clock = clock
         self._answer_bytes = answer_bytes
         self._requests_left: float | None = None
+
+    @property
+    def api_version(self) -> str:
+        """Version of the API, such as `64.0`."""
+        return self._options.api_version
 
     @property
     def requests_left(self) -> float | None:
@@ -105,9 +116,9 @@ class Rest:
         """Delete the resource at `path`; return the JSON of the answer, or `None` without one."""
         return await self.ask(RestRequest(method="DELETE", path=path))
 
-    async def ask(self, request: RestRequest) -> Any:
-        """Return the JSON of the answer to `request`, or `None` without one."""
-        answer = await self.exchange(request)
+    async def ask(self, request: RestRequest, *, answer_bytes: int | None = None) -> Any:
+        """Return the JSON of the answer to `request`, of `answer_bytes` at most, or `None` without one."""
+        answer = await self.exchange(request, answer_bytes=answer_bytes)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal(str(request), answer)
         try:
@@ -151,22 +162,28 @@ class Rest:
         *,
         refuses_token: Callable[[Answer], bool] = lambda answer: answer.refuses_token,
         on_sent: Callable[[], None] | None = None,
+        answer_bytes: int | None = None,
     ) -> Answer:
         """Return the answer to one request, whatever its status, with a new token if that can help.
 
         `on_sent` is called when the whole body has been handed to the network.
-        Raises what the login raises, and `SalesforceUnavailable` without an
-        answer.
+        `answer_bytes` replaces the client's own limit. Raises what the login
+        raises, and `SalesforceUnavailable` without an answer.
         """
+        most = self._answer_bytes if answer_bytes is None else answer_bytes
         token = await self._tokens.token()
-        answer = await self._exchange(token, request, on_sent)
+        answer = await self._exchange(token, request, on_sent, most)
         if refuses_token(answer):
             token = await self._tokens.refreshed(token)
-            answer = await self._exchange(token, request, on_sent)
+            answer = await self._exchange(token, request, on_sent, most)
         return answer
 
     async def _exchange(
-        self, token: Token, request: RestRequest | SignedRequest, on_sent: Callable[[], None] | None
+        self,
+        token: Token,
+        request: RestRequest | SignedRequest,
+        on_sent: Callable[[], None] | None,
+        answer_bytes: int,
     ) -> Answer:
         signed = request if isinstance(request, RestRequest) else request(token)
         headers = self._options.headers(signed, token.access_token)
@@ -177,15 +194,18 @@ class Rest:
                 self._clock.timeout(_TIMEOUT_S),
                 await send(self._http, signed.method, url, proxy=token.proxy, **sending) as response,
             ):
-                body = await read_body(response, self._clock, limit=self._answer_bytes, idle_s=_TIMEOUT_S)
+                body = await read_body(response, self._clock, limit=answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
             raise SalesforceUnavailable(
                 f"{signed} was not answered in {_TIMEOUT_S:g} s{through(token.proxy)}"
             ) from exc
-        except (aiohttp.ClientError, OSError, BodyTooLarge, ProxyFailed) as exc:
+        except BodyTooLarge as exc:
+            raise AnswerTooLarge(f"{signed} failed: {exc}") from exc
+        except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
             raise SalesforceUnavailable(f"{signed} failed: {exc}") from exc
-        self._note_usage(response.headers.get("Sforce-Limit-Info", ""))
-        return Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
+        told = response.headers
+        self._note_usage(told.get("Sforce-Limit-Info", ""))
+        return Answer(status=response.status, body=body, retry_after=told.get("Retry-After"), headers=told)
 
     def _note_usage(self, info: str) -> None:
         usage = _USAGE.search(info)

@@ -51,10 +51,11 @@ class ChannelSettings(Section):
         description="cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport, and cometd for "
         "/topic and /u channels, which have no other",
     )
-    on_refused_replay_id: Literal["earliest", "latest", "fail"] = Field(
-        default="earliest",
-        description="where to go on when Salesforce no longer knows the checkpoint; always recorded; "
-        "earliest leaves out what the log holds",
+    on_refused_replay_id: Literal["repair", "earliest", "latest", "fail"] = Field(
+        default="repair",
+        description="where to go on when Salesforce no longer knows the checkpoint; always recorded. "
+        "earliest: at the first event that is retained, without what the log holds; repair: so too, and "
+        "records that were changed before it are read from the org (changes only)",
     )
     replay_retained: Literal["with_allowance", "always"] = Field(
         default="with_allowance",

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 FieldValue = Callable[[Any], Any]
@@ -18,6 +19,9 @@ FieldValue = Callable[[Any], Any]
 _MOST_EXACT = 2**53
 _LONGEST_NUMBER = 64
 _INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?", re.ASCII)
+# Bulk API 2.0 writes a number with decimals as Java does, from ten million on: 1.6147805824397E13.
+_SCIENTIFIC = re.compile(r"[+-]?\d{1,19}(?:\.\d{0,40})?[Ee]\+?\d{1,2}", re.ASCII)
+_MOST_DIGITS = 19
 
 
 def value_of(data_type: str) -> FieldValue:
@@ -79,6 +83,8 @@ def _number_of_text(text: str) -> float | int:
         raise ValueError("no number")
     if _INTEGER.fullmatch(text):
         return int(text.partition(".")[0])
+    if _SCIENTIFIC.fullmatch(text) and (whole := _whole(Decimal(text))) is not None:
+        return whole
     try:
         number = float(text)
     except ValueError:
@@ -86,6 +92,12 @@ def _number_of_text(text: str) -> float | int:
     if not math.isfinite(number):
         raise ValueError("no number")
     return number
+
+
+def _whole(number: Decimal) -> int | None:
+    """Return an integer of up to 19 digits, which a float could round."""
+    is_whole = number.adjusted() < _MOST_DIGITS and number == number.to_integral_value()
+    return int(number) if is_whole else None
 
 
 def date_time(value: Any) -> str | None:

@@ -98,7 +98,7 @@ def test_first_message_without_a_time_is_resumed_from_well_before_it() -> None:
     """Only our clock tells when it came, and that can be ahead."""
     at = 1_735_690_000.0
     letter = Quarantine(clock=TurnedClock()).unreadable(
-        Unreadable(raw=b"?", error="not JSON", replay_id=ReplayId(b"5")), batch(at=at)
+        Unreadable(raw=b"?", error="not JSON", replay_id=ReplayId(b"5")), CHANGES
     )
     first = advanced(confirmed(None, batch(at=at)), [letter], batch(at=at))
 
@@ -163,4 +163,4 @@ def items(replay_id: int | str) -> Sequence[Event | DeadLetter]:
     if isinstance(replay_id, int):
         return events_of(READ, change(replay_id))
     piece = Unreadable(raw=b"", error="", replay_id=ReplayId(replay_id.encode()))
-    return [Quarantine(clock=TurnedClock()).unreadable(piece, batch())]
+    return [Quarantine(clock=TurnedClock()).unreadable(piece, CHANGES)]

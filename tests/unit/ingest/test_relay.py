@@ -78,7 +78,7 @@ class World:
     source: MemorySource
     log: MemoryLog = field(default_factory=MemoryLog)
     clock: TurnedClock = field(default_factory=TurnedClock)
-    on_refused: OnRefused = "earliest"
+    on_refused: OnRefused = "repair"
     admission: "Admission | None" = None
 
     async def run(self) -> None:

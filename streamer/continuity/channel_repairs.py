@@ -1,0 +1,48 @@
+"""All repairs of one channel: those of its gap events, and the readings of whole entities."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from streamer.continuity.gaps import GapRepair
+from streamer.continuity.readings import Readings
+from streamer.events import ContinuityRecord, Event, Repair, ReplayId
+from streamer.ingest.repairs import Repaired
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelRepairs:
+    """The repairs of one channel: see `streamer.ingest.repairs.Repairs`."""
+
+    gaps: GapRepair
+    readings: Readings
+
+    @property
+    def has_work(self) -> bool:
+        """True while an entity is to be read; gap events are repaired with the answers."""
+        return self.readings.has_work
+
+    def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
+        """Go on with the open `holes`: see `Repairs`."""
+        self.gaps.resume(holes)
+        self.readings.resume(holes, wake)
+
+    def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:
+        """Return the state of a new hole: see `Repairs`."""
+        return self.readings.adopted(hole)
+
+    async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
+        """Return what can be repaired with an answer: see `Repairs`."""
+        repaired = await self.gaps.repaired(gaps, read_at)
+        records = [self._state(record) for record in repaired.records]
+        return Repaired(events=repaired.events, records=records)
+
+    def taken(self, events: Sequence[Event], /) -> None:
+        """Take note of what enters the log: see `Repairs`."""
+        self.readings.taken(events)
+
+    async def step(self, position: ReplayId, /) -> Repaired:
+        """Return the next part of a reading: see `Repairs`."""
+        return await self.readings.step(position)
+
+    def _state(self, record: ContinuityRecord) -> ContinuityRecord:
+        return self.readings.adopted(record) if record.is_new and record.state is Repair.NONE else record

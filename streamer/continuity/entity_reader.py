@@ -1,0 +1,256 @@
+"""Reader of the records of entities, a page at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from streamer.clock import CLOCKS_DIFFER_S, Clock
+from streamer.continuity.progress import Part, Progress
+from streamer.errors import RecordsRefused, UnreadableEvent
+from streamer.events import Channel, Event, ReplayId, short_id
+from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_deletion, snapshot_event
+from streamer.normalise.times import as_event_time
+from streamer.ports import Describer, RecordPage, RecordQueries, RecordQuery, RecordReader, Replication
+
+_log = structlog.get_logger()
+
+_PAGE_ROWS = 2_000
+_BULK_FROM = 10_000
+_READY_S = 2.0
+_COVERED_S = 60.0
+_LATE_S = 120.0
+# The org tells of the deletions of 15 days.
+_TOLD_S = 15 * 24 * 3600.0 - 3600.0
+# A record's stamp is that of its save, and its transaction can be committed ten minutes later.
+_TRANSACTION_S = 1_200.0
+# So many rows take some milliseconds.
+_ROWS_AT_ONCE = 50
+_MOST_CHANGED = 200_000
+_MOST_JOBS = 3
+_STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a reading: its progress, the events of what was read, and when the next step is due."""
+
+    progress: Progress
+    events: Sequence[Event] = ()
+    found: int = 0
+    again_in_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Changed:
+    """Records that the stream has told of since a job began, by their short ids.
+
+    Those of `until` a restart are those that the org names; it has done so up to
+    the times of `since`. Once there are too many, every record counts as changed.
+    """
+
+    job: str | None = None
+    ids: set[str] = field(default_factory=set)
+    since: dict[str, float] = field(default_factory=dict)
+    until: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """True once all are known."""
+        return all(each >= self.until for each in self.since.values())
+
+    def add(self, ids: Iterable[str]) -> None:
+        if len(self.ids) < _MOST_CHANGED:
+            self.ids.update(map(short_id, ids))
+
+    def __contains__(self, record_id: str) -> bool:
+        return len(self.ids) >= _MOST_CHANGED or short_id(record_id) in self.ids
+
+
+@dataclass(slots=True, kw_only=True)
+class EntityReader:
+    """Reads what a `Progress` says is left, one request or two at a time.
+
+    A job can have the records as they were when it began. Those that have
+    changed since are read again before their events are made: the stream tells
+    which they are and, after a restart, the org does. Raises what the ports
+    raise, and `UnreadableEvent`.
+    """
+
+    channel: Channel
+    queries: RecordQueries
+    replication: Replication
+    records: RecordReader
+    describer: Describer
+    entities: Callable[[], Awaitable[Sequence[str]]]
+    clock: Clock
+    _changed: _Changed = field(default_factory=_Changed, init=False)
+    _shape: tuple[Part, RecordShape] | None = field(default=None, init=False)
+
+    def taken(self, events: Sequence[Event]) -> None:
+        """Take note of changes that the log holds before anything that is read later."""
+        if self._changed.job is not None:
+            self._changed.add(event.data["record_id"] for event in events if "record_id" in event.data)
+
+    async def step(self, snapshot: str, progress: Progress, position: ReplayId) -> Step:
+        """Return the next step of the reading that is named `snapshot`."""
+        if progress.parts is None:
+            entities = await self.entities()
+            if not entities:
+                raise RecordsRefused(f"the org names no entity of {self.channel.path}", code="")
+            parts = tuple(Part(entity=each, since=progress.since) for each in entities)
+            return Step(progress=replace(progress, parts=parts))
+        part = progress.part
+        assert part is not None  # noqa: S101 - the reading would have ended
+        read = SnapshotRead(
+            snapshot=snapshot, channel=self.channel, position=position, read_at=self.clock.now()
+        )
+        if progress.has_rows:
+            return await self._deletions(part, progress, read)
+        shape = await self._shape_of(part)
+        query = _query(part, shape)
+        if progress.job is None:
+            return await self._begun(query, progress, snapshot)
+        try:
+            return await self._rows(query, shape, progress, read)
+        except RecordsRefused:
+            if progress.jobs >= _MOST_JOBS:
+                raise
+            # A job can fail for reasons of Salesforce's own, and be forgotten.
+            return Step(progress=replace(progress, job=None, after=None))
+
+    async def _rows(
+        self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
+    ) -> Step:
+        assert progress.job is not None  # noqa: S101 - it was begun
+        if not await self.queries.is_ready(progress.job):
+            # A job that has taken long can take as long again.
+            waited_s = self.clock.now() - (progress.anchor or self.clock.now())
+            return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, _COVERED_S))
+        name = _name(read.snapshot, progress.job)
+        if not (self._changed.job == name and self._changed.is_complete):
+            return await self._caught_up(query.entity, progress, name)
+        return await self._page(query, shape, progress, read)
+
+    async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
+        found = await self.queries.count(query)
+        anchor = self.clock.now() - CLOCKS_DIFFER_S
+        job = await self.queries.begin(query, in_bulk=found >= _BULK_FROM)
+        # Nothing enters the log between the job's beginning and the end of this step.
+        self._changed = _Changed(job=_name(snapshot, job))
+        _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
+        begun = replace(progress, job=job, anchor=anchor, jobs=progress.jobs + 1)
+        return Step(progress=begun, found=0 if progress.jobs else found)
+
+    async def _caught_up(self, entity: str, progress: Progress, job: str) -> Step:
+        """Learn from the org what the log can hold that is newer than the job: another process began it."""
+        now = self.clock.now()
+        anchor = progress.anchor or 0.0
+        if self._changed.job != job:
+            self._changed = _Changed(job=job, since={"changed": anchor, "deleted": anchor}, until=now)
+        known = self._changed
+        lagging = min(known.since, key=known.since.__getitem__)
+        start = known.since[lagging]
+        if lagging == "changed":
+            changed = await self.replication.changed(entity, start, now)
+            known.add(changed.ids)
+            known.since[lagging] = max(start, changed.until)
+        else:
+            deletions = await self.replication.deleted(entity, start, now)
+            known.add(each.record_id for each in deletions.deleted)
+            known.since[lagging] = max(start, deletions.until)
+        return Step(progress=progress, again_in_s=0.0 if known.since[lagging] > start else _COVERED_S)
+
+    async def _page(
+        self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
+    ) -> Step:
+        assert progress.job is not None  # noqa: S101 - a page has a job
+        page = await self.queries.page(query, progress.job, progress.after, most=_PAGE_ROWS)
+        events = await self._events(query, shape, page, read)
+        if page.following is not None:
+            return Step(progress=replace(progress, after=page.following), events=events)
+        await self.queries.end(progress.job)
+        self._changed = _Changed()
+        done = replace(progress, job=None, anchor=None, after=None, has_rows=True)
+        part = progress.part
+        return Step(progress=done if part and part.since is not None else done.next_part(), events=events)
+
+    async def _events(
+        self, query: RecordQuery, shape: RecordShape, page: RecordPage, read: SnapshotRead
+    ) -> list[Event]:
+        records: dict[str, OrgRecord] = {}
+        for number, row in enumerate(page.rows):
+            if number % _ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            record = shape.record(row)
+            records[record.id] = record
+        stale = [each for each in records if each in self._changed] if self._changed.job else []
+        if stale:
+            fresh = await self.records.read(query.entity, stale, query.fields)
+            for each in stale:
+                del records[each]
+                if each in fresh:
+                    records[each] = shape.record(fresh[each])
+        made = replace(read, read_at=page.read_at)
+        return [snapshot_event(each, made) for each in records.values() if not each.is_deleted]
+
+    async def _deletions(self, part: Part, progress: Progress, read: SnapshotRead) -> Step:
+        """Tell the deletions since the part's time, unless the record exists again, oldest first."""
+        assert part.since is not None  # noqa: S101 - the part would have ended
+        start, lacks = progress.anchor or part.since, progress.lacks
+        answer = await self.replication.deleted(part.entity, max(start, read.read_at - _TOLD_S), read.read_at)
+        if answer.since > start and not lacks:
+            lacks = f"{part.entity}: the org tells no deletions before {_text(answer.since)}"
+        # The next answer begins at the same time, and can tell of more.
+        told = sorted((f"{each.deleted_at:.3f} {each.record_id}", each.record_id) for each in answer.deleted)
+        left = [each for each in told if each[0] > (progress.after or "")]
+        page = left[:_PAGE_ROWS]
+        ids = [record_id for _, record_id in page]
+        present = await self.records.read(part.entity, ids, ("Id",)) if ids else {}
+        events = [snapshot_deletion(part.entity, each, read) for each in ids if each not in present]
+        done = replace(progress, lacks=lacks)
+        if len(left) > len(page):
+            return Step(progress=replace(done, after=page[-1][0]), events=events)
+        if answer.until >= read.read_at - _LATE_S:
+            # The stream tells of later ones.
+            return Step(progress=done.next_part(), events=events)
+        again_in_s = 0.0 if answer.until > start else _COVERED_S
+        following = replace(done, anchor=max(start, answer.until), after=None)
+        return Step(progress=following, events=events, again_in_s=again_in_s)
+
+    async def _shape_of(self, part: Part) -> RecordShape:
+        if self._shape is None or self._shape[0] != part:
+            shape = RecordShape.of(await self.describer.describe(part.entity))
+            if part.fields:
+                try:
+                    shape = shape.limited_to(part.fields)
+                except ValueError as error:
+                    raise UnreadableEvent(str(error)) from None
+            self._shape = part, shape
+        return self._shape[1]
+
+
+def _name(snapshot: str, job: str) -> str:
+    # All jobs over REST have one name.
+    return f"{snapshot} {job}"
+
+
+def _query(part: Part, shape: RecordShape) -> RecordQuery:
+    try:
+        return RecordQuery(entity=part.entity, fields=shape.select, where=_condition(part, shape))
+    except ValueError as error:
+        raise RecordsRefused(f"{part.entity}: {error}", code="") from None
+
+
+def _condition(part: Part, shape: RecordShape) -> str:
+    stamp = next((each for each in (_STAMP, _MODIFIED) if each in shape.select), None)
+    if part.since is None or stamp is None:
+        return part.where
+    since = f"{stamp} >= {_text(part.since - _TRANSACTION_S)}"
+    return f"({part.where}) AND {since}" if part.where else since
+
+
+def _text(epoch_s: float) -> str:
+    return as_event_time(datetime.fromtimestamp(epoch_s, UTC))

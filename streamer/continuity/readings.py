@@ -1,0 +1,174 @@
+"""Readings of whole entities: after an overflow, after a replay id that was refused, and on demand."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from streamer.backoff import Backoff, Delays
+from streamer.clock import Clock
+from streamer.continuity.entity_reader import EntityReader, Step
+from streamer.continuity.progress import Part, Progress
+from streamer.errors import RetryLater, Stop, StreamerError
+from streamer.events import ContinuityRecord, Event, HoleCause, Repair, ReplayId
+from streamer.ingest.repairs import Repaired
+
+_log = structlog.get_logger()
+
+_BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
+_LEAST_LEFT = 0.2
+_LOW_PAUSE_S = 900.0
+_LONGEST_STEP_S = 20.0
+_OURS = frozenset(
+    {HoleCause.OVERFLOW, HoleCause.ENTITY_CHANGE, HoleCause.REPLAY_ID_REFUSED, HoleCause.SNAPSHOT}
+)
+
+
+def progress_of(hole: ContinuityRecord) -> Progress | None:
+    """Return what must be read to repair a new hole, or `None` for one that no reading repairs.
+
+    An overflow hides changes of one transaction, and so what has been changed
+    since shortly before its commit is read. A change of all records leaves the
+    whole entity to be read. A replay id that was refused hides what has been
+    changed in the channel's entities since the last moment at which nothing was
+    missing.
+    """
+    match hole.cause:
+        case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
+            return Progress(parts=(Part(entity=hole.entity, since=hole.until),))
+        case HoleCause.ENTITY_CHANGE if hole.entity is not None:
+            return Progress(parts=(Part(entity=hole.entity),))
+        case HoleCause.REPLAY_ID_REFUSED if hole.verified_at is not None:
+            return Progress(parts=None, since=hole.verified_at)
+        case _:
+            return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Readings:
+    """Readings of one channel's entities, one after the other, oldest first.
+
+    They leave a fifth of the org's daily requests to others. What the org
+    refuses ends a reading, and its hole stays; what can pass is tried again
+    with back-off, without end.
+    """
+
+    reader: EntityReader
+    clock: Clock
+    _open: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
+    _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
+    _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
+    _late: "asyncio.Task[Step] | None" = field(default=None, init=False)
+    _wake: Callable[[], None] = field(default=lambda: None, init=False)
+
+    @property
+    def has_work(self) -> bool:
+        """True while a reading is open."""
+        return bool(self._open or self._broken)
+
+    def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None]) -> None:
+        """Go on with the readings that are open in the log."""
+        self._wake = wake
+        for hole in holes:
+            if hole.cause not in _OURS:
+                continue
+            try:
+                Progress.of(hole.progress)
+            except ValueError as error:
+                detail = f"{hole.detail}; its progress can't be read ({error})"
+                self._broken.append(self._ended(hole, Repair.NONE, detail))
+            else:
+                self._open[hole.id] = hole
+
+    def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
+        """Return a new hole, open if a reading repairs it."""
+        progress = progress_of(hole)
+        if progress is None:
+            return hole
+        opened = replace(hole, state=Repair.OPEN, progress=progress.to_json())
+        self._open[hole.id] = opened
+        self._wake()
+        return opened
+
+    def taken(self, events: Sequence[Event]) -> None:
+        """Take note of changes that enter the log."""
+        self.reader.taken(events)
+
+    async def step(self, position: ReplayId) -> Repaired:
+        """Return the next part of the oldest reading: see `streamer.ingest.repairs.Repairs`."""
+        if self._broken:
+            records, self._broken = self._broken, []
+            return Repaired(records=records)
+        hole = next(iter(self._open.values()))
+        left = self.reader.queries.requests_left
+        if left is not None and left < _LEAST_LEFT:
+            return self._waiting(hole, f"{left:.0%} of the org's daily requests are left", _LOW_PAUSE_S)
+        step = await self._tried(hole, position)
+        if isinstance(step, Repaired):
+            return step
+        self._delays.reset()
+        return self._advanced(hole, step)
+
+    async def _tried(self, hole: ContinuityRecord, position: ReplayId) -> Step | Repaired:
+        if self._late is not None and not self._late.done():
+            return self._waiting(hole, "the last request has no answer yet")
+        self._late = asyncio.create_task(self._stepped(hole, position), name=f"reading {self.reader.channel}")
+        self._late.add_done_callback(_ended)
+        try:
+            async with self.clock.timeout(_LONGEST_STEP_S):
+                # A request can renew the token, and a renewal that is broken off can lose it.
+                return await asyncio.shield(self._late)
+        except TimeoutError:
+            return self._waiting(hole, f"there was no answer in {_LONGEST_STEP_S:.0f} s")
+        except RetryLater as error:
+            return self._waiting(hole, str(error), error.after_s or 0.0)
+        except Stop as error:
+            return self._waiting(hole, str(error))
+        except StreamerError as error:
+            return self._given_up(hole, str(error))
+
+    async def _stepped(self, hole: ContinuityRecord, position: ReplayId) -> Step:
+        return await self.reader.step(hole.id, Progress.of(hole.progress), position)
+
+    def _advanced(self, hole: ContinuityRecord, step: Step) -> Repaired:
+        if step.progress.to_json() == hole.progress and not step.events:
+            return Repaired(again_in_s=step.again_in_s)
+        counted = replace(
+            hole,
+            progress=step.progress.to_json(),
+            found=hole.found + step.found,
+            published=hole.published + len(step.events),
+            updated_at=self.clock.now(),
+        )
+        if step.progress.parts is not None and step.progress.part is None:
+            lacks = step.progress.lacks
+            state = Repair.PARTIAL if lacks else Repair.FULL
+            detail = f"{hole.detail}; {lacks}" if lacks else hole.detail
+            counted = self._ended(counted, state, detail)
+            del self._open[hole.id]
+            _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
+        else:
+            self._open[hole.id] = counted
+        return Repaired(events=step.events, records=[counted], again_in_s=step.again_in_s)
+
+    def _waiting(self, hole: ContinuityRecord, reason: str, at_least_s: float = 0.0) -> Repaired:
+        pause_s = max(at_least_s, self._delays.next_s())
+        _log.warning("reading.waits", hole=hole.id, reason=reason, tried_again_in_s=round(pause_s, 1))
+        return Repaired(again_in_s=pause_s)
+
+    def _given_up(self, hole: ContinuityRecord, reason: str) -> Repaired:
+        state = Repair.PARTIAL if hole.published else Repair.NONE
+        ended = self._ended(hole, state, f"{hole.detail}; {reason}")
+        del self._open[hole.id]
+        _log.error("reading.given_up", hole=hole.id, reason=reason)
+        return Repaired(records=[ended])
+
+    def _ended(self, hole: ContinuityRecord, state: Repair, detail: str) -> ContinuityRecord:
+        return replace(hole, state=state, detail=detail, progress={}, updated_at=self.clock.now())
+
+
+def _ended(late: "asyncio.Task[Step]") -> None:
+    # asyncio reports an error that nothing has looked at.
+    if not late.cancelled():
+        late.exception()

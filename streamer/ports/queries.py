@@ -1,0 +1,180 @@
+"""Contracts of reading an org's records in volume, and of finding those that have changed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
+_LONGEST_WHERE = 100_000
+# A text with its escapes, one that nothing ends, or a parenthesis.
+_PARTS = re.compile(r"'(?:[^'\\]|\\.)*(?:'|(?P<open>\Z|\\\Z))|(?P<bracket>[()])", re.DOTALL)
+_KEYWORD = re.compile(r"\s*where\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordQuery:
+    """Query for the records of one entity.
+
+    `fields` are columns of `RecordShape.select`, `Id` among them. `where` is a
+    condition of SOQL, without the word WHERE, and empty for all records. With
+    `with_deleted`, those in the Recycle Bin are found too.
+
+    Raises `ValueError` for names that are none, and for a `where` that ends
+    before its end: one with an open text, or with brackets that don't match.
+    What else is wrong with it, Salesforce says.
+    """
+
+    entity: str
+    fields: tuple[str, ...]
+    where: str = ""
+    with_deleted: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what becomes part of a query's text."""
+        for name in (self.entity, *self.fields):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} is no name of an object or a field")
+        if len({each.lower() for each in self.fields}) != len(self.fields):
+            raise ValueError("a field is named twice: name each one once")
+        if "Id" not in self.fields:
+            raise ValueError("Id is not among the fields: add it")
+        if mistake := _mistake(self.where):
+            raise ValueError(f"the condition {mistake}")
+
+
+def _mistake(where: str) -> str:
+    """Return what is wrong with a condition that is put between brackets, or an empty text."""
+    if len(where) > _LONGEST_WHERE:
+        return f"has more than {_LONGEST_WHERE} characters: shorten it"
+    if _KEYWORD.match(where):
+        return "begins with WHERE: leave that word out"
+    if where and not where.strip():
+        return "is blank: leave it out for all records"
+    depth = 0
+    for part in _PARTS.finditer(where):
+        if part["open"] is not None:
+            return f"has a text that begins at character {part.start() + 1} and has no end: add a quote"
+        depth += {"(": 1, ")": -1, None: 0}[part["bracket"]]
+        if depth < 0:
+            return f"has a closing bracket too many, at character {part.start() + 1}"
+    return f"lacks {depth} closing bracket{'s' if depth > 1 else ''}" if depth else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPage:
+    """Page of a query's records.
+
+    Each of the `rows` has the query's fields by their names: as JSON, or as the
+    texts of a CSV, with `None` for an empty one. `following` is where the next
+    page begins, and `None` after the last. `read_at`, in epoch seconds of this
+    process's clock, is the earliest time at which a row can have been so.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    following: str | None
+    read_at: float
+
+
+class RecordQueries(Protocol):
+    """Reader of all the records that a query finds.
+
+    Every method raises `RetryLater` when there is no answer, a `Stop` when an
+    operator must act, and `RecordsRefused`, with Salesforce's code, when
+    Salesforce refuses the request. It is then asked for again, without loss:
+    what it reads is the same. A page that is not complete is no answer.
+    """
+
+    @property
+    def requests_left(self) -> float | None:
+        """Share of the org's daily requests that is left, from 0 to 1; `None` while it is unknown."""
+        ...
+
+    async def count(self, query: RecordQuery, /) -> int:
+        """Return how many records the query finds now, at the price of one request."""
+        ...
+
+    async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
+        """Return a job that reads the records; its text is good after a restart too.
+
+        `in_bulk`, Salesforce prepares the whole answer, which `page` gives as it
+        was at about that time. Otherwise every page is read from the org when
+        it is asked for, and nothing has to be ended. A query that is too long
+        for that is read in bulk too. A `RetryLater` can leave a job behind,
+        which Salesforce forgets after 7 days.
+        """
+        ...
+
+    async def is_ready(self, job: str, /) -> bool:
+        """Return whether the pages of `job` can be read.
+
+        Raises `RecordsRefused` when it has failed, was aborted, or is gone:
+        begin another.
+        """
+        ...
+
+    async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
+        """Return the next page of a job that is ready, of at most `most` rows, and fewer when they are large.
+
+        `after` is the `following` of the page before, `None` for the first. It
+        stays good as long as the job exists, so that a page can be read again.
+        The order of the records is not told. The last page can be empty.
+        """
+        ...
+
+    async def end(self, job: str, /) -> None:
+        """Delete what the org holds for `job`; one that is gone already is no failure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """Records that were created, changed or restored within a span, and still exist.
+
+    `ids` are complete up to `until` (epoch seconds), and can go on beyond it.
+    """
+
+    ids: Sequence[str]
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """Record that was deleted, at a time in epoch seconds."""
+
+    record_id: str
+    deleted_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletions:
+    """Records that were deleted within a span, and not restored.
+
+    They are complete from `since` (the earliest time of which the org still
+    tells) to `until`, both in epoch seconds.
+    """
+
+    deleted: Sequence[Deletion]
+    since: float
+    until: float
+
+
+class Replication(Protocol):
+    """Finder of the records that changed within a span of time, in epoch seconds.
+
+    Spans are extended to whole minutes, and to two of them at least. An answer
+    can end before the span does: because the span holds too many records, or
+    because the org's open transactions hide what comes later. The caller goes
+    on from `until`, later if that has not moved.
+
+    Both methods raise as those of `RecordQueries` do. A span that begins more
+    than 30 days ago is refused, as INVALID_REPLICATION_DATE.
+    """
+
+    async def changed(self, entity: str, start: float, end: float, /) -> Changed:
+        """Return the records of `entity` that changed from `start` to `end`."""
+        ...
+
+    async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
+        """Return the records of `entity` that were deleted from `start` to `end`; 15 days are told of."""
+        ...

@@ -1,0 +1,148 @@
+"""Reader of all records that a query finds: see `streamer.ports.RecordQueries`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import RecordsRefused, SalesforceUnavailable
+from streamer.events import JsonObject
+from streamer.ports import RecordPage, RecordQuery
+from streamer.salesforce.queries.bulk import BulkQueries
+from streamer.salesforce.queries.bulk_job import BulkJob
+from streamer.salesforce.queries.page_sizes import PAGE_BYTES, PageSizes
+from streamer.salesforce.queries.soql import count_of, fits_address, is_id, page_of, pages_fit
+from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
+from streamer.salesforce.rest_requests import RestRequest
+
+_log = structlog.get_logger()
+
+_REST = "rest"
+# Salesforce gives no more in one answer (REST API guide, query options header).
+_REST_ROWS = 2_000
+
+
+class RestQueries:
+    """Reader of records over REST, or by query jobs of the Bulk API 2.0.
+
+    Over REST, a page is the query for the records beyond the last id of the
+    page before. So it depends on no cursor of Salesforce, of which a user has
+    few, and which lives two days. One page takes a few tens of megabytes of
+    memory at most.
+    """
+
+    def __init__(self, rest: Rest, clock: Clock) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._bulk = BulkQueries(rest, clock)
+        self._sizes = PageSizes()
+
+    @property
+    def requests_left(self) -> float | None:
+        """Share of the org's daily requests that is left: see `RecordQueries`."""
+        return self._rest.requests_left
+
+    async def count(self, query: RecordQuery, /) -> int:
+        """Return how many records the query finds: see `RecordQueries`."""
+        answer = await self._asked(query, count_of(query))
+        found = answer.get("totalSize")
+        if type(found) is not int or found < 0:
+            raise SalesforceUnavailable(f"a count of {query.entity} was answered, but not with a number")
+        return found
+
+    async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
+        """Return a job that reads the records: see `RecordQueries`."""
+        if not in_bulk and pages_fit(query):
+            return _REST
+        with _refused():
+            return str(await self._bulk.create(query))
+
+    async def is_ready(self, job: str, /) -> bool:
+        """Return whether the pages of `job` can be read: see `RecordQueries`."""
+        if job == _REST:
+            return True
+        with _refused():
+            return await self._bulk.is_complete(BulkJob.of(job))
+
+    async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
+        """Return the next page of `job`: see `RecordQueries`."""
+        while True:
+            rows = self._sizes.rows(query, most)
+            try:
+                with _refused():
+                    page = await self._page(query, job, after, rows)
+            except AnswerTooLarge:
+                if rows == 1:
+                    raise
+                self._sizes.was_too_large(query, rows)
+            else:
+                self._sizes.was_read(query)
+                return page
+
+    async def end(self, job: str, /) -> None:
+        """Delete what the org holds for `job`: see `RecordQueries`."""
+        if job == _REST:
+            return
+        try:
+            await self._bulk.delete(BulkJob.of(job))
+        except (RequestRefused, RecordsRefused) as error:
+            # Salesforce deletes it after 7 days by itself.
+            _log.info("query_job.not_deleted", job=job[:80], reason=str(error))
+
+    async def _page(self, query: RecordQuery, job: str, after: str | None, rows: int) -> RecordPage:
+        if job != _REST:
+            return await self._bulk.results(query, BulkJob.of(job), after, rows)
+        if after is not None and not is_id(after):
+            raise RecordsRefused(f"{after[:80]!r} is no record id", code="INVALID_QUERY_LOCATOR")
+        read_at = self._clock.now()
+        limit = min(rows, _REST_ROWS)
+        answer = await self._asked(query, page_of(query, after, limit))
+        found = _rows(answer, query, after)
+        # An answer can end before the limit that was asked for.
+        is_last = answer.get("done") is True and len(found) < limit
+        if not found and not is_last:
+            raise SalesforceUnavailable(f"a page of {query.entity} is not the last, but has no record")
+        return RecordPage(rows=found, following=None if is_last else found[-1]["Id"], read_at=read_at)
+
+    async def _asked(self, query: RecordQuery, soql: str) -> JsonObject:
+        if not fits_address(soql):
+            raise RecordsRefused(
+                f"a query of {query.entity} is longer than what a request over REST can carry: read it "
+                "in bulk, or shorten its condition or its fields",
+                code="URI_TOO_LONG",
+            )
+        resource = "queryAll" if query.with_deleted else "query"
+        request = RestRequest(method="GET", path=resource, query={"q": soql})
+        with _refused():
+            answer = await self._rest.ask(request, answer_bytes=PAGE_BYTES)
+        if not isinstance(answer, dict):
+            raise SalesforceUnavailable(f"a query of {query.entity} was answered, but not with records")
+        return answer
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except RequestRefused as error:
+        raise RecordsRefused(str(error), code=error.code) from error
+
+
+def _rows(answer: JsonObject, query: RecordQuery, after: str | None) -> list[dict[str, Any]]:
+    """Return the records by the names of the query's fields, in the order of their ids."""
+    records = answer.get("records")
+    if not isinstance(records, list) or not all(_is_record(each) for each in records):
+        raise SalesforceUnavailable(f"a query of {query.entity} was answered, but not with records")
+    if any(each["Id"] == after for each in records):
+        raise SalesforceUnavailable(f"a page of {query.entity} repeats the record before it")
+    asked = {each.lower(): each for each in query.fields}
+    return [
+        {asked[name.lower()]: value for name, value in record.items() if name.lower() in asked}
+        for record in records
+    ]
+
+
+def _is_record(record: Any) -> bool:
+    return isinstance(record, dict) and is_id(record.get("Id"))

@@ -1,0 +1,46 @@
+"""Rows of a query job's results (Bulk API 2.0 guide, get results for a query job)."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from streamer.salesforce.queries.page_sizes import PAGE_BYTES
+
+Row = dict[str, str | None]
+
+
+def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
+    """Iterate over the rows of a CSV with a header, by the names of `columns`; an empty cell is `None`.
+
+    Raises `ValueError` where the body is not that: another header, a row with a
+    cell too few or too many, an open quote, invalid UTF-8. Its text quotes no
+    value.
+    """
+    # Python's own limit is that of a long text, in which Salesforce counts a line break once. The
+    # limit is the process's, so that it is only raised.
+    csv.field_size_limit(max(csv.field_size_limit(), PAGE_BYTES))
+    text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
+    reader = csv.reader(text, strict=True)
+    try:
+        names = _named(next(reader, []), columns)
+        for number, cells in enumerate(reader, start=1):
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                raise ValueError(f"row {number} has {len(cells)} cells, where the header has {len(names)}")
+            yield {name: cell or None for name, cell in zip(names, cells, strict=True)}
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num} is not CSV ({error})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a text is not UTF-8 ({error.reason})") from None
+
+
+def _named(header: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the names of the columns in the order of the header, which can differ from that of the query."""
+    asked = {each.lower(): each for each in columns}
+    found = [asked.get(each.lower()) for each in header]
+    if len(found) != len(columns) or set(found) != set(columns):
+        missing = [each for each in columns if each not in found]
+        lacking = f": it lacks {', '.join(missing[:3])}" if missing else ""
+        raise ValueError(f"the header is not that of the query's {len(columns)} fields{lacking}")
+    return [each for each in found if each is not None]

@@ -1,0 +1,164 @@
+"""In-memory twin of the readers of records in volume, and of changed ones."""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from streamer.clock import Clock
+from streamer.errors import RecordsRefused, StreamerError
+from streamer.events import JsonObject
+from streamer.ports import Changed, Deletion, Deletions, RecordPage, RecordQuery
+
+_REST = "rest"
+_STAMP = "SystemModstamp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    rows: Sequence[Mapping[str, Any]]
+    asked_at: float
+
+
+class MemoryQueries:
+    """`RecordQueries` and `Replication` over the `records`, by entity and id, and those in the `recycled`.
+
+    Records have `Id`, and `SystemModstamp` for replication. A job holds them as
+    they are when it begins. `conditions` tell what a `where` means; others are
+    refused. While `is_busy`, no job is ready; while `error` is set, it is
+    raised. `page_rows` and `most_ids` are the most of one answer. `requests`
+    lists the methods that were called.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        records: MutableMapping[str, dict[str, JsonObject]] | None = None,
+        *,
+        page_rows: int = 50_000,
+        most_ids: int = 600_000,
+    ) -> None:
+        self.records = records if records is not None else {}
+        self.recycled: dict[str, dict[str, JsonObject]] = {}
+        self.conditions: dict[str, Callable[[JsonObject], bool]] = {}
+        self.jobs: dict[str, _Job] = {}
+        self.requests_left: float | None = None
+        self.error: StreamerError | None = None
+        self.is_busy = False
+        self.page_rows = page_rows
+        self.most_ids = most_ids
+        self.requests: list[str] = []
+        self._clock = clock
+        self._numbers = count(1)
+
+    def recycle(self, entity: str, record_id: str, **changed: Any) -> None:
+        """Move a record into the Recycle Bin, with what changes of it, such as its `SystemModstamp`."""
+        record = self.records[entity].pop(record_id)
+        self.recycled.setdefault(entity, {})[record_id] = {**record, "IsDeleted": True, **changed}
+
+    async def count(self, query: RecordQuery, /) -> int:
+        """Return how many records the query finds."""
+        self._asked("count")
+        return len(self._found(query))
+
+    async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
+        """Return `rest`, or a job that holds the records."""
+        if not in_bulk:
+            return _REST
+        self._asked("begin")
+        job = f"bulk:{next(self._numbers)}"
+        rows = [{name: _in_csv(value) for name, value in row.items()} for row in self._found(query)]
+        self.jobs[job] = _Job(rows=rows, asked_at=self._clock.now())
+        return job
+
+    async def is_ready(self, job: str, /) -> bool:
+        """Return whether the job is ready."""
+        if job == _REST:
+            return True
+        self._asked("is_ready")
+        self._job(job)
+        return not self.is_busy
+
+    async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
+        """Return the next records by their ids."""
+        self._asked("page")
+        if job == _REST:
+            held = _Job(rows=self._found(query), asked_at=self._clock.now())
+        else:
+            held = self._job(job)
+        rest = [row for row in held.rows if after is None or row["Id"] > after]
+        rows = rest[: min(most, self.page_rows)]
+        following = rows[-1]["Id"] if len(rows) < len(rest) else None
+        return RecordPage(rows=rows, following=following, read_at=held.asked_at)
+
+    async def end(self, job: str, /) -> None:
+        """Forget a job."""
+        if job != _REST:
+            self._asked("end")
+            self.jobs.pop(job, None)
+
+    async def changed(self, entity: str, start: float, end: float, /) -> Changed:
+        """Return the records whose `SystemModstamp` lies in the span, or in a first part of it."""
+        self._asked("changed")
+        found, until = self._first(self._of(entity), start, end)
+        return Changed(ids=[record_id for _, record_id in found], until=until)
+
+    async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
+        """Return those in the Recycle Bin as `changed` does the others."""
+        self._asked("deleted")
+        self._of(entity)
+        found, until = self._first(self.recycled.get(entity, {}), start, end)
+        deleted = [Deletion(record_id=record_id, deleted_at=at) for at, record_id in found]
+        return Deletions(deleted=deleted, since=0.0, until=until)
+
+    def _asked(self, request: str) -> None:
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+
+    def _job(self, job: str) -> _Job:
+        if job not in self.jobs:
+            raise RecordsRefused("The requested resource does not exist", code="NOT_FOUND")
+        return self.jobs[job]
+
+    def _of(self, entity: str) -> Mapping[str, JsonObject]:
+        if entity not in self.records:
+            raise RecordsRefused(f"sObject type '{entity}' is not supported.", code="INVALID_TYPE")
+        return self.records[entity]
+
+    def _found(self, query: RecordQuery) -> list[JsonObject]:
+        condition = self.conditions.get(query.where)
+        if query.where and condition is None:
+            raise RecordsRefused(f"unexpected token: {query.where}", code="MALFORMED_QUERY")
+        records = {**self._of(query.entity)}
+        if query.with_deleted:
+            records |= self.recycled.get(query.entity, {})
+        return [
+            {name: record.get(name) for name in query.fields}
+            for _, record in sorted(records.items())
+            if condition is None or condition(record)
+        ]
+
+    def _first(
+        self, records: Mapping[str, JsonObject], start: float, end: float
+    ) -> tuple[list[tuple[float, str]], float]:
+        found = sorted(_stamped(records, start, end))
+        until = min(end, self._clock.now())
+        if len(found) > self.most_ids:
+            until = found[self.most_ids][0]
+            found = [each for each in found if each[0] < until]
+        return found, until
+
+
+def _stamped(records: Mapping[str, JsonObject], start: float, end: float) -> Iterator[tuple[float, str]]:
+    for record_id, record in records.items():
+        at = datetime.fromisoformat(record[_STAMP]).timestamp()
+        if start <= at < end:
+            yield at, record_id
+
+
+def _in_csv(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,100 @@
+"""Finder of changed records over REST (REST API guide, Get Updated and Get Deleted)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from streamer.clock import CLOCKS_DIFFER_S, Clock
+from streamer.errors import RecordsRefused, SalesforceUnavailable
+from streamer.events import JsonObject
+from streamer.ports import Changed, Deletion, Deletions
+from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
+
+_MINUTE_S = 60
+# The start of a span must lie more than a minute before its end, and the seconds of both are ignored.
+_SHORTEST_S = 2 * _MINUTE_S
+_TOO_MANY = "EXCEEDED_ID_LIMIT"
+
+
+class RestReplication:
+    """Finder of the records that were changed or deleted within a span: see `Replication`.
+
+    Salesforce names at most 600,000 records in an answer. Of a longer one, this
+    asks for the first half of the span. An answer tells nothing of the last
+    minute with certainty, whatever it says: Salesforce's clock can be slow.
+    """
+
+    def __init__(self, rest: Rest, clock: Clock) -> None:
+        self._rest = rest
+        self._clock = clock
+
+    async def changed(self, entity: str, start: float, end: float, /) -> Changed:
+        """Return the changed records: see `Replication`."""
+        answer, until = await self._within("updated", entity, start, end)
+        ids = answer.get("ids")
+        if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+            raise _unclear("updated", entity)
+        return Changed(ids=ids, until=until)
+
+    async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
+        """Return the deleted records: see `Replication`."""
+        answer, until = await self._within("deleted", entity, start, end)
+        try:
+            deleted = [
+                Deletion(record_id=_text(each, "id"), deleted_at=_time(each, "deletedDate"))
+                for each in answer["deletedRecords"]
+            ]
+            since = _time(answer, "earliestDateAvailable")
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unclear("deleted", entity) from error
+        return Deletions(deleted=deleted, since=since, until=until)
+
+    async def _within(self, resource: str, entity: str, start: float, end: float) -> tuple[JsonObject, float]:
+        """Return the answer for the span, or for a first part of it, and until when it is complete."""
+        first = int(start // _MINUTE_S) * _MINUTE_S
+        last = max(int(-(-end // _MINUTE_S)) * _MINUTE_S, first + _SHORTEST_S)
+        while True:
+            now = self._clock.now()
+            try:
+                answer = await self._asked(resource, entity, first, last)
+                until = _time(answer, "latestDateCovered")
+            except (KeyError, TypeError, ValueError) as error:
+                raise _unclear(resource, entity) from error
+            except (RequestRefused, AnswerTooLarge) as error:
+                is_too_much = isinstance(error, AnswerTooLarge) or error.code == _TOO_MANY
+                if is_too_much and last - first > _SHORTEST_S:
+                    half = (last - first) // 2 // _MINUTE_S * _MINUTE_S
+                    last = first + max(_SHORTEST_S, half)
+                    continue
+                if isinstance(error, RequestRefused):
+                    raise RecordsRefused(str(error), code=error.code) from error
+                raise
+            return answer, min(until, float(last), now - CLOCKS_DIFFER_S)
+
+    async def _asked(self, resource: str, entity: str, first: int, last: int) -> JsonObject:
+        path = f"sobjects/{quote(entity, safe='')}/{resource}/"
+        answer = await self._rest.get(path, start=_text_of(first), end=_text_of(last))
+        if not isinstance(answer, dict):
+            raise _unclear(resource, entity)
+        return answer
+
+
+def _unclear(resource: str, entity: str) -> SalesforceUnavailable:
+    return SalesforceUnavailable(f"GET sobjects/{entity}/{resource} was answered, but not with records")
+
+
+def _text_of(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="seconds")
+
+
+def _text(found: Mapping[str, Any], key: str) -> str:
+    value = found[key]
+    if not isinstance(value, str):
+        raise TypeError(key)
+    return value
+
+
+def _time(found: Mapping[str, Any], key: str) -> float:
+    moment = datetime.fromisoformat(_text(found, key))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
