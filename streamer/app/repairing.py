@@ -28,7 +28,7 @@ class Repairing:
         reader = EntityReader(
             channel=channel,
             queries=RestQueries(self.rest, self.clock),
-            replication=RestReplication(self.rest),
+            replication=RestReplication(self.rest, self.clock),
             records=self.records,
             describer=self.records,
             entities=lambda: self._entities(channel),
