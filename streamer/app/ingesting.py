@@ -1,5 +1,6 @@
 """Ingest side of a daemon: reads Salesforce."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.ports import EventLog, Source
+from streamer.quota import LimitsMonitor, ReplayAllowance
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
@@ -33,7 +35,7 @@ from streamer.salesforce.outbound.source import OutboundSource
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.transports import opened
-from streamer.settings import OUTBOUND_ROOT, ChannelSettings, LargeText, Settings
+from streamer.settings import OUTBOUND_ROOT, ChannelSettings, LargeText, Settings, Transport
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -74,13 +76,17 @@ class Ingesting:
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
             repairing = Repairing(rest=rest, records=RestRecords(rest), api_version=version, clock=self.clock)
-            async with opened(
-                settings, tokens, self.clock, self.metrics.session, outbound=outbound
-            ) as source:
+            limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=self.metrics.org_limits)
+            async with (
+                opened(settings, tokens, self.clock, self.metrics.session, outbound=outbound) as source,
+                _running(limits),
+            ):
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
-                        return self._ingest(channel, source, log, channels[channel], repairing)
+                        made = self._ingest(channel, source, log, channels[channel], repairing)
+                        made.admission = self._admission(channel, channels[channel], limits)
+                        return made
                     recent = outbound.recent(channel)
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
                     return self._ingest(channel, source, kept, _OF_OUTBOUND)
@@ -170,6 +176,25 @@ class Ingesting:
             hides=hides,
         )
 
+    def _admission(
+        self, channel: Channel, rules: ChannelSettings, limits: LimitsMonitor
+    ) -> ReplayAllowance | None:
+        if rules.replay_retained == "always":
+            return None
+        is_on_cometd = self.settings.transport_of(rules) is Transport.COMETD
+        return ReplayAllowance(channel=channel, limits=limits, is_on_cometd=is_on_cometd)
+
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)
         return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+
+
+@asynccontextmanager
+async def _running(limits: LimitsMonitor) -> AsyncIterator[None]:
+    """Read the org's limits inside the context."""
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(limits.run(), name="limits")
+        try:
+            yield
+        finally:
+            reading.cancel()

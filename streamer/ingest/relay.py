@@ -27,6 +27,7 @@ from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.repairs import Repaired, Repairs
+from streamer.ingest.replays import ReplayAdmission
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
 from streamer.replay_ids import replay_id_to_text
@@ -76,7 +77,8 @@ class Ingest:
     Without `large_texts`, large texts that came as diffs stay diffs. With
     `protection`, what it protects reaches neither the log nor the observer.
     With `repairs`, what Salesforce does not tell is read from the org, with the
-    answers and between them.
+    answers and between them. With `admission`, a replay can be stopped before it
+    begins.
     """
 
     channel: Channel
@@ -91,6 +93,7 @@ class Ingest:
     large_texts: LargeTexts | None = None
     protection: ChannelProtection | None = None
     repairs: Repairs | None = None
+    admission: ReplayAdmission | None = None
     busy_since: float | None = field(default=None, init=False)
     verified_at: float | None = field(default=None, init=False)
     _hole: ContinuityRecord | None = field(default=None, init=False)
@@ -108,6 +111,8 @@ class Ingest:
         self._tell_position(checkpoint)
         after: Checkpoint | Start = checkpoint or self.start
         while True:
+            if self.admission is not None:
+                await self.admission.admit(after)
             try:
                 await self._relay(checkpoint, after)
             except ReplayIdRefused as refused:
