@@ -24,6 +24,7 @@ from streamer.ports.ingest import (
     EventLog,
     KnownOrgs,
     Ownership,
+    RecordedHoles,
     RecordReader,
     Source,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "RecordQueries",
     "RecordQuery",
     "RecordReader",
+    "RecordedHoles",
     "Recorded",
     "Replication",
     "Revoked",
