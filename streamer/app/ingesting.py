@@ -1,5 +1,6 @@
 """Ingest side of a daemon: reads Salesforce."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.app.log import Log
+from streamer.app.snapshots import SnapshotOrders
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
@@ -74,6 +76,7 @@ class Ingesting:
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
             records = RestRecords(rest)
+            snapshots = SnapshotOrders(controls=log.controls, clock=self.clock)
             async with opened(
                 settings, tokens, self.clock, self.metrics.session, outbound=outbound
             ) as source:
@@ -88,7 +91,10 @@ class Ingesting:
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 self.status.channels_opened(keeper, source)
-                await keeper.run()
+                async with asyncio.TaskGroup() as group:
+                    following = group.create_task(snapshots.run(), name="snapshots")
+                    await keeper.run()
+                    following.cancel()
 
     def _ingest(
         self,

@@ -1,6 +1,9 @@
 """Repair of holes: what Salesforce has not told is read from the org."""
 
 from streamer.continuity.channel_repairs import ChannelRepairs
+from streamer.continuity.entity_reader import EntityReader
 from streamer.continuity.gaps import GapRepair
+from streamer.continuity.readings import Readings
+from streamer.continuity.snapshots import Snapshots, snapshot_mistake
 
-__all__ = ["ChannelRepairs", "GapRepair"]
+__all__ = ["ChannelRepairs", "EntityReader", "GapRepair", "Readings", "Snapshots", "snapshot_mistake"]

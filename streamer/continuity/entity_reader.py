@@ -93,6 +93,10 @@ class EntityReader:
         if self._changed.job is not None:
             self._changed.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
+    def forget_changes(self) -> None:
+        """Forget the changes that `taken` has noted: it was not called for a while."""
+        self._changed = _Changed()
+
     async def step(self, snapshot: str, progress: Progress, position: ReplayId) -> Step:
         """Return the next step of the reading that is named `snapshot`."""
         if progress.parts is None:
