@@ -159,7 +159,10 @@ async def test_snapshot_is_ordered_until_it_ends(world: World) -> None:
 
         board = await until(lambda board: SNAPSHOT.id not in board.snapshots)
         assert list(board.snapshots) == ["snapshot:2"]
-        assert [each.what for each in await log.controls.audit(last=2)] == ["snapshot.paused", "snapshot.ended"]
+        assert [each.what for each in await log.controls.audit(last=2)] == [
+            "snapshot.paused",
+            "snapshot.ended",
+        ]
 
 
 async def test_change_of_a_snapshot_that_has_ended_is_an_order_again(world: World) -> None:
