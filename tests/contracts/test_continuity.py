@@ -75,7 +75,7 @@ async def test_hole_that_is_met_again_keeps_the_time_of_its_first_record(world: 
 
 
 async def test_holes_are_found_by_their_ids(world: World) -> None:
-    """In their last state, whatever it is; those of other ids, and those that were never recorded, are not."""
+    """In their last state, whatever it is; an id that was never recorded is left out."""
     ended = replace(an_open_hole("a:Ü"), state=Repair.PARTIAL, updated_at=9.0)
     async with world.open() as log:
         await record(log, an_open_hole("a:Ü"), an_open_hole("b"), an_open_hole("c"))

@@ -1,6 +1,7 @@
 """Resource of the snapshots: orders, lists, pauses, continues and cancels them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -14,6 +15,7 @@ from streamer.admin.schemas import MOST_LETTERS, Change, Last, Snapshotting, bod
 from streamer.channel_paths import ChannelKind, changed_entity
 from streamer.continuity import snapshot_mistake
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Wanted, is_ordered_snapshot
+from streamer.errors import LogUnavailable
 from streamer.events import ContinuityRecord, HoleCause, Repair
 
 _log = structlog.get_logger()
@@ -56,6 +58,9 @@ class SnapshotResource:
                 )
         if not asked.dry_run:
             await self._write(order, _ORDERED)
+            # The log can need a moment to show it. A small snapshot can have ended by then.
+            with suppress(LogUnavailable):
+                await self.context.switchboard(lambda board: order.id in board.snapshots)
         return json_response(snapshot_json(order, None), status=200 if asked.dry_run else 202)
 
     def _order(self, asked: Snapshotting) -> SnapshotOrder:

@@ -125,6 +125,6 @@ def _duration(seconds: float) -> str:
 
 def _goes_on(snapshot: str) -> str:
     return (
-        f"Snapshot {snapshot} goes on in the daemon; `streamer snapshot watch {snapshot}` shows it again, and "
-        f"`streamer snapshot cancel {snapshot}` cancels it."
+        f"Snapshot {snapshot} goes on in the daemon: `streamer snapshot watch` shows it again, and `streamer "
+        "snapshot cancel` cancels it."
     )

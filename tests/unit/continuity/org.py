@@ -10,7 +10,7 @@ from streamer.ports import Changed, Deletions, RecordPage, RecordQuery
 
 @dataclass(kw_only=True)
 class Queries:
-    """The rows of each entity, two a page; `jobs` are those that have begun, and `ended` those that were ended.
+    """The rows of each entity, two a page, the `jobs` that have begun, and those that were `ended`.
 
     A `counted` other than `None` stands for the number of rows. `where` lists the
     conditions in the order in which their jobs began.

@@ -1,4 +1,4 @@
-"""Snapshots on demand: what an operator orders is read once, and paused, continued and cancelled as wanted."""
+"""Snapshots on demand: each order is carried out once, and paused and cancelled as wanted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
