@@ -188,6 +188,20 @@ async def test_change_of_an_ended_snapshot_orders_nothing(world: World) -> None:
     assert world.holes[ORDER.id].state is Repair.FULL
 
 
+async def test_end_is_told_once_for_each_order(world: World) -> None:
+    """Its removal can take its time; what was ordered meanwhile has to be removed as well."""
+    told: list[ContinuityRecord] = []
+    world.readings.snapshots.ended = told.append
+    await world.order()
+    await world.work()
+    assert (len(told), world.readings.has_work) == (1, False)
+    await world.order(replace(ORDER, wanted=Wanted.PAUSED))
+    await world.work()
+
+    assert [each.state for each in told] == [Repair.FULL, Repair.FULL]
+    assert (world.told, world.readings.has_work) == (IDS, False)
+
+
 async def test_paused_snapshot_lets_the_next_one_go_on(world: World) -> None:
     """And goes on where it was, also in another process."""
     await world.order()
