@@ -191,8 +191,10 @@ async def test_change_of_an_ended_snapshot_orders_nothing(world: World) -> None:
 async def test_end_is_told_once_for_each_order(world: World) -> None:
     """Its removal can take its time; what was ordered meanwhile has to be removed as well."""
     told: list[ContinuityRecord] = []
-    world.readings.snapshots.ended = told.append
     await world.order()
+    await world.work(4)
+    await world.start()
+    world.readings.snapshots.ended = told.append
     await world.work()
     assert (len(told), world.readings.has_work) == (1, False)
     await world.order(replace(ORDER, wanted=Wanted.PAUSED))
