@@ -67,6 +67,7 @@ class Readings:
     _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _late: "asyncio.Task[Any] | None" = field(default=None, init=False)
+    _has_missed_changes: bool = field(default=False, init=False)
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
 
     @property
@@ -95,9 +96,8 @@ class Readings:
         """
         paused = self._paused()
         self.snapshots.follow(orders)
-        if paused - self._paused():
-            # While there was nothing to do, nobody noted what the stream told.
-            self.reader.forget_changes()
+        # While there was nothing to do, nobody noted what the stream told.
+        self._has_missed_changes |= bool(paused - self._paused())
         self._wake()
 
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
@@ -129,6 +129,10 @@ class Readings:
         return Repaired() if hole is None else await self._read(hole, position)
 
     async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
+        if self._has_missed_changes:
+            # Not before: a page that is being read is compared with them.
+            self._has_missed_changes = False
+            self.reader.forget_changes()
         left = self.reader.queries.requests_left
         if left is not None and left < _LEAST_LEFT:
             return self._waiting(hole, f"{left:.0%} of the org's daily requests are left", _LOW_PAUSE_S)

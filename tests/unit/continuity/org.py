@@ -1,6 +1,6 @@
 """An org's records for readings: a twin of its queries, whose answers a test writes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from streamer.clock import TurnedClock
@@ -13,7 +13,8 @@ class Queries:
     """The rows of each entity, two a page, the `jobs` that have begun, and those that were `ended`.
 
     A `counted` other than `None` stands for the number of rows. `where` lists the
-    conditions in the order in which their jobs began.
+    conditions in the order in which their jobs began. `on_page` is called while a
+    page is read.
     """
 
     clock: TurnedClock
@@ -23,6 +24,7 @@ class Queries:
     jobs: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     where: list[str] = field(default_factory=list)
+    on_page: Callable[[], None] = lambda: None
 
     async def count(self, query: RecordQuery, /) -> int:
         """Return how many rows there are."""
@@ -40,6 +42,7 @@ class Queries:
 
     async def page(self, query: RecordQuery, _job: str, /, after: str | None, *, most: int) -> RecordPage:
         """Return the next two rows."""
+        self.on_page()
         begin = int(after or 0)
         end = begin + min(2, most)
         rows = self.rows[query.entity]

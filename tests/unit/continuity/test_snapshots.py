@@ -13,6 +13,7 @@ from streamer.controls import AuditRecord, SnapshotOrder, Wanted
 from streamer.events import Checkpoint, ContinuityRecord, HoleCause, JsonObject, Repair, ReplayId
 from streamer.log.memory import MemoryLog
 from streamer.salesforce.memory import MemoryRecords
+from tests.contracts.values import an_event
 from tests.messages import CHANGES
 from tests.unit.continuity.org import History, Queries
 from tests.unit.normalise.records.describes import CONTACT, described
@@ -272,6 +273,23 @@ async def test_records_that_change_during_a_pause_are_read_again(world: World) -
     assert (world.told[: len(before)], world.history.asked) == (before, 1)
     fields = {event.key: event.data["fields"]["Name"]["FirstName"] for event in world.log.events}
     assert (fields[IDS[3]], fields[IDS[4]]) == ("Ada", "Eve")
+
+
+async def test_changes_that_are_known_are_not_forgotten_while_a_page_is_read(world: World) -> None:
+    """A pause that is over before the page has come must not let its old rows pass."""
+
+    def hesitate() -> None:
+        world.readings.follow({ORDER.id: replace(ORDER, wanted=Wanted.PAUSED)})
+        world.readings.follow({ORDER.id: ORDER})
+
+    world.queries.counted = 10_000
+    await world.order()
+    await world.work(2)
+    world.readings.taken([replace(an_event(1), data={"record_id": IDS[0]})])
+    world.queries.on_page = hesitate
+    await world.work(1)
+
+    assert [event.data["fields"]["Name"]["FirstName"] for event in world.log.events] == ["Ada", "Eve"]
 
 
 @pytest.mark.parametrize(
