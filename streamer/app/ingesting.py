@@ -9,6 +9,7 @@ import structlog
 
 from streamer.app.log import Log
 from streamer.app.repairing import Repairing
+from streamer.app.snapshots import SnapshotOrders
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
@@ -75,7 +76,15 @@ class Ingesting:
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
-            repairing = Repairing(rest=rest, records=RestRecords(rest), api_version=version, clock=self.clock)
+            snapshots = SnapshotOrders(controls=log.controls, clock=self.clock)
+            repairing = Repairing(
+                rest=rest,
+                records=RestRecords(rest),
+                api_version=version,
+                clock=self.clock,
+                log=log,
+                snapshots=snapshots,
+            )
             limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=self.metrics.org_limits)
             async with (
                 opened(settings, tokens, self.clock, self.metrics.session, outbound=outbound) as source,
@@ -94,7 +103,10 @@ class Ingesting:
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 self.status.channels_opened(keeper, source)
-                await keeper.run()
+                async with asyncio.TaskGroup() as group:
+                    following = group.create_task(snapshots.run(), name="snapshots")
+                    await keeper.run()
+                    following.cancel()
 
     def _ingest(
         self,

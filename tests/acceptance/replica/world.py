@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from streamer.app.repairing import Repairing
+from streamer.app.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, Event, OrgId, Repair, Start
@@ -91,7 +92,10 @@ class World:
             source = source_over(self.transport, self.sandbox, tokens, self.clock, Losses())
             source = await stack.enter_async_context(source)
             channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
+            snapshots = SnapshotOrders(controls=self.log.controls, clock=self.clock)
             repairing = Repairing(
+                log=self.log,
+                snapshots=snapshots,
                 rest=rest,
                 records=RestRecords(rest),
                 api_version=_VERSION,
@@ -100,6 +104,8 @@ class World:
                 bulk_from=6,
                 page_rows=3,
             )
+            following = asyncio.create_task(snapshots.run(), name="snapshots")
+            stack.callback(following.cancel)
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
                 ingest = Ingest(
