@@ -129,9 +129,10 @@ class EntityReader:
             return await self._begun(query, progress, snapshot)
         try:
             return await self._rows(query, shape, progress, read)
-        except RecordsRefused:
+        except RecordsRefused as error:
             if progress.jobs >= _MOST_JOBS:
                 raise
+            _log.warning("reading.job_lost", channel=str(self.channel), job=progress.job, reason=str(error))
             # A job can fail for reasons of Salesforce's own, and be forgotten.
             return Step(progress=replace(progress, job=None, after=None))
 

@@ -126,11 +126,15 @@ class History:
         return f"away for {seconds:.0f} s: {told}"
 
     async def _reset(self) -> str:
+        # A channel without any event has no position by which a reset shows.
+        self._create()
+        await self.world.settle()
+        told = [await self._change() for _ in range(self.draw.randint(0, 2))]
         # It ends all sessions: the org has moved.
         await self.world.kill()
         self.world.sandbox.faults.reset_stream()
         self.world.start()
-        return "the stream was reset"
+        return f"the stream was reset, after {told}"
 
     def _entity(self) -> str:
         return self.draw.choice(sorted(TRACKED))

@@ -22,7 +22,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory, Progress(console=console) as progress:
         bar = progress.add_task("rows", total=records)
         found = asyncio.run(
-            trial(records, Path(directory), progress=lambda rows: progress.update(bar, completed=rows))
+            trial(
+                records,
+                Path(directory),
+                kills=True,
+                progress=lambda rows: progress.update(bar, completed=rows),
+            )
         )
     console.print(told(found))
     for difference in found.differences[:_SHOWN]:

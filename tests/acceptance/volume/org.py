@@ -22,8 +22,19 @@ _PAUSE_S = 0.02
 _LIFE = 20
 
 
+class _LateClock(SystemClock):
+    """The clock, but `behind_s` late: what is created meanwhile is old."""
+
+    behind_s = 2 * 24 * 3600.0
+
+    def now(self) -> float:
+        """Return the time in epoch seconds."""
+        return super().now() - self.behind_s
+
+
 async def _main(records: int) -> None:
-    async with Sandbox(SystemClock()) as sandbox:
+    clock = _LateClock()
+    async with Sandbox(clock) as sandbox:
         ids: list[str] = []
         while len(ids) < records:
             with sandbox.org.transaction() as transaction:
@@ -34,6 +45,7 @@ async def _main(records: int) -> None:
             # Nobody is to read their creations.
             sandbox.faults.expire_events()
             await asyncio.sleep(0)
+        clock.behind_s = 0.0
         _say({"url": sandbox.url, "records": len(ids)})
         changing: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()

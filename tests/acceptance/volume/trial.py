@@ -90,8 +90,13 @@ class Org:
         return answer
 
 
-async def trial(records: int, directory: Path, *, progress: Callable[[int], None] = lambda _: None) -> Found:
-    """Publish all records of an org that changes; `progress` is called with the rows that were published."""
+async def trial(
+    records: int, directory: Path, *, kills: bool, progress: Callable[[int], None] = lambda _: None
+) -> Found:
+    """Publish all records of an org that changes, through a kill if it `kills`.
+
+    `progress` is called with the number of rows that were published.
+    """
     log = directory / "log.db"
     async with Org.running(records) as org:
         config = written(
@@ -102,19 +107,16 @@ async def trial(records: int, directory: Path, *, progress: Callable[[int], None
             },
         )
         memory: list[float] = []
+        began = 0.0
+        if kills:
+            async with Daemon.running(config) as daemon:
+                began = await _ordered(daemon, org)
+                await _followed(daemon, memory, progress, lambda rows: rows >= records // 2)
+                await daemon.kill()
         async with Daemon.running(config) as daemon:
+            began = began or await _ordered(daemon, org)
             await daemon.ready()
-            operator = await Operator.of(daemon)
-            began = time.monotonic()
-            ordered = await operator.call("snapshot", "start", "Account", "--yes")
-            assert ordered.status == 0, ordered.error
-            await org.change()
-            await _followed(operator, daemon, memory, progress, lambda rows: rows >= records // 2)
-            await daemon.kill()
-        async with Daemon.running(config) as daemon:
-            await daemon.ready()
-            operator = await Operator.of(daemon)
-            snapshot = await _followed(operator, daemon, memory, progress, lambda _: False)
+            snapshot = await _followed(daemon, memory, progress, lambda _: False)
             seconds = time.monotonic() - began
             last = await org.rest()
             await until(lambda: _holds(log, last))
@@ -130,14 +132,24 @@ async def trial(records: int, directory: Path, *, progress: Callable[[int], None
     )
 
 
+async def _ordered(daemon: Daemon, org: Org) -> float:
+    """Order the snapshot, and let the org change; return when, in monotonic seconds."""
+    await daemon.ready()
+    operator = await Operator.of(daemon)
+    ordered = await operator.call("snapshot", "start", "Account", "--yes")
+    assert ordered.status == 0, ordered.error
+    await org.change()
+    return time.monotonic()
+
+
 async def _followed(
-    operator: Operator,
     daemon: Daemon,
     memory: list[float],
     progress: Callable[[int], None],
     is_enough: Callable[[int], bool],
 ) -> dict[str, Any]:
     """Return the snapshot once `is_enough` of its rows are published, or it has ended."""
+    operator = await Operator.of(daemon)
     while True:
         await asyncio.sleep(_LOOK_S)
         memory.append(await daemon.metric("process_resident_memory_bytes") / 2**20)
