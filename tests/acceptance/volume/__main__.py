@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
