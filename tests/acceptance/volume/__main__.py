@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
