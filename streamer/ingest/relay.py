@@ -119,7 +119,7 @@ class Ingest:
                 return
 
     def _first_position(self) -> Checkpoint | Start:
-        """Return where a new channel begins; the record of a first snapshot enters the log with its position."""
+        """Return where a new channel begins; its first commit holds the record of a first snapshot."""
         if isinstance(self.start, Since):
             self._unread_since = self.start
         elif self.start == "snapshot":
