@@ -27,6 +27,7 @@ from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.repairs import Repaired, Repairs
+from streamer.ingest.replays import ReplayAdmission
 from streamer.ingest.start import ChannelStart, Since, source_position
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
@@ -77,7 +78,8 @@ class Ingest:
     Without `large_texts`, large texts that came as diffs stay diffs. With
     `protection`, what it protects reaches neither the log nor the observer.
     With `repairs`, what Salesforce does not tell is read from the org, with the
-    answers and between them. `start` counts while the log has no checkpoint.
+    answers and between them. With `admission`, a replay can be stopped before it
+    begins. `start` counts while the log has no checkpoint.
     """
 
     channel: Channel
@@ -92,6 +94,7 @@ class Ingest:
     large_texts: LargeTexts | None = None
     protection: ChannelProtection | None = None
     repairs: Repairs | None = None
+    admission: ReplayAdmission | None = None
     busy_since: float | None = field(default=None, init=False)
     verified_at: float | None = field(default=None, init=False)
     _holes: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
@@ -110,6 +113,8 @@ class Ingest:
         self._tell_position(checkpoint)
         after = checkpoint or self._first_position()
         while True:
+            if self.admission is not None:
+                await self.admission.admit(after)
             try:
                 await self._relay(checkpoint, after)
             except ReplayIdRefused as refused:

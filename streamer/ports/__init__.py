@@ -24,6 +24,7 @@ from streamer.ports.ingest import (
     EventLog,
     KnownOrgs,
     Ownership,
+    RecordedHoles,
     RecordReader,
     Source,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "RecordQuery",
     "RecordReader",
     "Recorded",
+    "RecordedHoles",
     "Replication",
     "Revoked",
     "Settlement",

@@ -1,6 +1,6 @@
 """Contracts of ingest: the source of a channel, the records behind it, and the log that its events enter."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -164,6 +164,19 @@ class EventLog(Protocol):
 
     def begin(self, channel: Channel) -> Append:
         """Return a new, empty append to `channel`; no I/O happens yet."""
+        ...
+
+
+class RecordedHoles(Protocol):
+    """Continuity records of a log, by their ids."""
+
+    async def holes(self, ids: Collection[str], /) -> Mapping[str, ContinuityRecord]:
+        """Return the last states of the continuity records `ids`, without those that were never recorded.
+
+        Those of a channel are certain for its owner, once `EventLog.checkpoint`
+        has answered. Records that can't be read are logged and left out. Raises
+        `LogUnavailable`; the caller tries again.
+        """
         ...
 
 

@@ -113,6 +113,12 @@ class ChannelSettings(Section):
         "earliest: at the first event that is retained, without what the log holds; repair: so too, and "
         "records that were changed before it are read from the org (changes only)",
     )
+    replay_retained: Literal["with_allowance", "always"] = Field(
+        default="with_allowance",
+        description="when all events that Salesforce retains are read, which the start earliest, a refused "
+        "replay id and another transport need: with_allowance (not while less than a fifth of the day's "
+        "events is left: the channel waits) or always",
+    )
     on_gap_event: Literal["repair", "record"] = Field(
         default="repair",
         description="what follows a gap event, which names a changed record without its values: repair (the "

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from streamer.app.repairing import Repairing
+from streamer.app.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
+from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, Event, OrgId, Repair, Start
 from streamer.ingest.quarantine import Quarantine
@@ -64,6 +66,20 @@ class World:
         """Last states of the continuity records."""
         return list(last_states(self.log.continuity, lambda _: True))
 
+    async def order(self, entity: str) -> None:
+        """Order a snapshot."""
+        now = self.clock.now()
+        order = SnapshotOrder(id=SnapshotOrder.new_id(), channel=CHANGES, entity=entity, by="history", at=now)
+        audit = AuditRecord(at=now, what="snapshot.ordered", by="history")
+        await self.log.controls.order_snapshot(order, audit)
+
+    @property
+    def is_done(self) -> bool:
+        """True while no hole is open, and every snapshot that was ordered has ended."""
+        return not self.log.controls._board.snapshots and not any(
+            each.state is Repair.OPEN for each in self.holes
+        )
+
     @property
     def difference(self) -> str:
         """What the replica and the org differ in now."""
@@ -72,7 +88,7 @@ class World:
     async def settle(self) -> None:
         """Turn the clock until the replica equals the org and no hole is open; fail when it never does."""
         for _ in range(_MOST_TURNS):
-            if not self.difference and not any(each.state is Repair.OPEN for each in self.holes):
+            if not self.difference and self.is_done:
                 return
             assert self.task is not None
             assert not self.task.done(), self.task
@@ -93,7 +109,10 @@ class World:
             source = source_over(self.transport, self.sandbox, tokens, self.clock, Losses())
             source = await stack.enter_async_context(source)
             channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
+            snapshots = SnapshotOrders(controls=self.log.controls, clock=self.clock)
             repairing = Repairing(
+                log=self.log,
+                snapshots=snapshots,
                 rest=rest,
                 records=RestRecords(rest),
                 api_version=_VERSION,
@@ -102,6 +121,8 @@ class World:
                 bulk_from=6,
                 page_rows=3,
             )
+            following = asyncio.create_task(snapshots.run(), name="snapshots")
+            stack.callback(following.cancel)
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
                 ingest = Ingest(
