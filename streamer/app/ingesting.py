@@ -15,7 +15,7 @@ from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable, SalesforceUnavailable
-from streamer.events import Channel, OrgId
+from streamer.events import Channel, OrgId, Start
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.org_identity import check_org
@@ -23,6 +23,7 @@ from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.ingest.rereading import Rereading
+from streamer.ingest.start import ChannelStart, Since
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -36,7 +37,15 @@ from streamer.salesforce.outbound.source import OutboundSource
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.transports import opened
-from streamer.settings import OUTBOUND_ROOT, ChannelSettings, LargeText, Settings, Transport
+from streamer.settings import (
+    OUTBOUND_ROOT,
+    ChannelSettings,
+    LargeText,
+    Settings,
+    StartTime,
+    StartWord,
+    Transport,
+)
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -130,7 +139,7 @@ class Ingesting:
             quarantine=Quarantine(clock=self.clock),
             clock=self.clock,
             observer=self._observer(channel),
-            start=rules.start,
+            start=_start(rules.start),
             on_refused=rules.on_refused_replay_id,
             large_texts=self._large_texts(channel, rules, rereading, protection.hides),
             protection=protection,
@@ -199,6 +208,12 @@ class Ingesting:
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)
         return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+
+
+def _start(configured: StartWord | StartTime) -> ChannelStart:
+    if isinstance(configured, StartTime):
+        return Since(at=configured.since.timestamp())
+    return "snapshot" if configured is StartWord.SNAPSHOT else Start(configured)
 
 
 @asynccontextmanager

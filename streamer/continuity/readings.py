@@ -32,6 +32,7 @@ _OURS = frozenset(
         HoleCause.ENTITY_CHANGE,
         HoleCause.REPLAY_ID_REFUSED,
         HoleCause.PLACE_LOST,
+        HoleCause.BEFORE_RETENTION,
         HoleCause.SNAPSHOT,
     }
 )
@@ -44,15 +45,20 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
     since shortly before its commit is read. A change of all records leaves the
     whole entity to be read. A replay id that was refused hides what has been
     changed in the channel's entities since the last moment at which nothing was
-    missing.
+    missing, and so does a start before the retention. A channel that starts with
+    a snapshot has all its entities read.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
             return Progress(parts=(Part(entity=hole.entity, since=hole.until),))
         case HoleCause.ENTITY_CHANGE if hole.entity is not None:
             return Progress(parts=(Part(entity=hole.entity),))
-        case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST if hole.verified_at is not None:
+        case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST | HoleCause.BEFORE_RETENTION if (
+            hole.verified_at is not None
+        ):
             return Progress(parts=None, since=hole.verified_at)
+        case HoleCause.SNAPSHOT if hole.entity is None:
+            return Progress(parts=None)
         case _:
             return None
 

@@ -16,6 +16,7 @@ from streamer.events import Channel, ContinuityRecord, Event, OrgId, Repair, Sta
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.ingest.rereading import Rereading
+from streamer.ingest.start import ChannelStart
 from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
@@ -45,6 +46,7 @@ class World:
     clock: TurnedClock
     sandbox: Sandbox
     transport: Transport
+    start_at: ChannelStart = Start.EARLIEST
     log: MemoryLog = field(default_factory=MemoryLog)
     task: asyncio.Task[None] | None = None
 
@@ -131,7 +133,7 @@ class World:
                     quarantine=Quarantine(clock=self.clock),
                     clock=self.clock,
                     observer=Metrics(clock=self.clock).channel(channel),
-                    start=Start.EARLIEST,
+                    start=self.start_at,
                     on_refused="repair",
                     repairs=repairing.of(channel, rereading, repairs_gaps=True),
                 )
@@ -144,19 +146,26 @@ class World:
 @asynccontextmanager
 async def org_world(transport: Transport) -> AsyncIterator[World]:
     """Serve an empty org, and run its daemon."""
+    async with unread_org(transport) as world:
+        world.start()
+        # Before its first checkpoint, nothing can be known to be missing.
+        with world.sandbox.org.transaction() as transaction:
+            transaction.create("Account", {"Name": "Acme"})
+        await world.settle()
+        yield world
+
+
+@asynccontextmanager
+async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST) -> AsyncIterator[World]:
+    """Serve an empty org, whose daemon is not started yet."""
     clock = TurnedClock()
     settings = SandboxSettings(
         org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
         bulk=BulkLimits(queued_s=2, running_s=5),
     )
     async with Sandbox(clock, pubsub_port=0, settings=settings) as sandbox:
-        world = World(clock=clock, sandbox=sandbox, transport=transport)
-        world.start()
+        world = World(clock=clock, sandbox=sandbox, transport=transport, start_at=start)
         try:
-            # Before its first checkpoint, nothing can be known to be missing.
-            with sandbox.org.transaction() as transaction:
-                transaction.create("Account", {"Name": "Acme"})
-            await world.settle()
             yield world
         finally:
             await world.kill()
