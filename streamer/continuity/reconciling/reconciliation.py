@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -93,26 +94,29 @@ class Reconciliation:
         start = await self.history.start(entity.name, window.since)
         window = window.cut(start.begins_at)
         known, total, begun = KnownRecords(), 0, False
-        async for page in self.history.changes(entity.name, start):
-            for event in page.events:
-                if channel is None or event.channel == channel:
-                    known.add(event)
-            # The first page tells how long the log is.
-            total = total if begun else page.left
-            begun = True
-            self.observe(Phase.LOG, max(0, total - page.left), total)
+        async with aclosing(self.history.changes(entity.name, start)) as pages:
+            async for page in pages:
+                for event in page.events:
+                    if channel is None or event.channel == channel:
+                        known.add(event)
+                # The first page tells how long the log is.
+                total = total if begun else page.left
+                begun = True
+                self.observe(Phase.LOG, max(0, total - page.left), total)
+                await asyncio.sleep(0)
         return known, window
 
     async def _compared(self, entity: Entity, window: Window, known: KnownRecords, findings: Findings) -> int:
         total = await self.records.count(entity, window)
         done = 0
-        async for page in self.records.changed(entity, window, total):
-            for record in page:
-                if drift := _missing(record, known.take(record.id), window):
-                    findings.add(drift)
-            done += len(page)
-            self.observe(Phase.ORG, done, max(total, done))
-            await asyncio.sleep(0)
+        async with aclosing(self.records.changed(entity, window, total)) as pages:
+            async for page in pages:
+                for record in page:
+                    if drift := _missing(record, known.take(record.id), window):
+                        findings.add(drift)
+                done += len(page)
+                self.observe(Phase.ORG, done, max(total, done))
+                await asyncio.sleep(0)
         return done
 
     async def _contradicted(
