@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from streamer.app.history import open_history
+from streamer.app.log import open_history
 from streamer.cli.operating.api import DEFAULT_URL, api_of
 from streamer.cli.operating.api_command import AsJson, OperatorOptions, api_command
 from streamer.cli.operating.reconcile_report import Observe, bar, printed, reconciled_json

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from streamer.cli.output import counted
 from streamer.continuity.reconciling import DriftKind, Reconciled
 from streamer.events import JsonObject
 from streamer.normalise.times import as_event_time
@@ -29,10 +28,10 @@ class RepairOrder:
     @property
     def sentence(self) -> str:
         """What an operator is to know of it."""
-        left = f" {counted(self.left, 'deletion')} or absent records are beyond it." if self.left else ""
         if self.id is None:
-            return f"No order was given:{left}"
+            return f"No order was given: {_beyond(self.left)}"
         watch = f"`streamer snapshot watch {self.id}` shows its progress"
+        left = f" {_beyond(self.left)}" if self.left else ""
         return f"Ordered: {self.id} publishes the changed records again in {self.channel}; {watch}.{left}"
 
 
@@ -56,3 +55,10 @@ async def ordered_repair(orders: Orders, found: Reconciled, *, by: str) -> Repai
 
 def _literal(epoch_s: float) -> str:
     return as_event_time(datetime.fromtimestamp(epoch_s, UTC))
+
+
+def _beyond(left: int) -> str:
+    one = left == 1
+    return (
+        f"{left:,} {'deletion or absent record is' if one else 'deletions or absent records are'} beyond it."
+    )

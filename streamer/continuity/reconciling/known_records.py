@@ -24,7 +24,7 @@ class KnownRecord:
 class KnownRecords:
     """Last states of the records that events tell of, by their ids.
 
-    A record takes about 200 bytes: its id and a time, which is negative for one
+    A record takes about 120 bytes: its id and a time, which is negative for one
     that was deleted.
     """
 

@@ -53,7 +53,9 @@ class World:
 
     clock: TurnedClock = field(default_factory=lambda: TurnedClock(BEGAN + 24 * HOUR_S))
     log: MemoryLog = field(default_factory=MemoryLog)
-    records: MemoryRecords = field(default_factory=lambda: MemoryRecords({"Contact": {}}, {"Contact": CONTACT}))
+    records: MemoryRecords = field(
+        default_factory=lambda: MemoryRecords({"Contact": {}}, {"Contact": CONTACT})
+    )
     queries: MemoryQueries = field(init=False)
     observed: list[tuple[Phase, int, int]] = field(default_factory=list)
     bulk_from: int = 10_000
