@@ -4,6 +4,8 @@ VENV   ?= .venv
 SEEDS  ?= 20
 CASES  ?= 200000
 KILLS  ?= 20
+HISTORIES ?= 2000
+RECORDS ?= 1000000
 WORKERS ?= 4
 DIST   ?= dist
 BIN    := $(VENV)/bin
@@ -11,7 +13,7 @@ READY  := $(VENV)/.ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire fuzz chain mutants dist requirements sbom stubs reference format clean
+.PHONY: help check lint test demo bench fire fuzz chain replica snapshot mutants dist requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -88,6 +90,12 @@ fuzz: $(READY) ## CASES=200000 drawn inputs against a daemon and everything that
 chain: $(READY) ## KILLS=20 kills along a chain of subscribers on each log, SQLite and a real Kafka
 	@$(BIN)/python -m tools.system_packages
 	CHAIN_KILLS=$(KILLS) $(BIN)/pytest tests/acceptance/test_chain.py --numprocesses 2
+
+replica: $(READY) ## HISTORIES=2000 random histories of an org, and a replica from the log that equals it
+	REPLICA_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/acceptance/test_replica.py --numprocesses 2
+
+snapshot: $(READY) ## a snapshot of RECORDS=1000000 that change meanwhile: time, rate, memory, and what differs
+	@$(BIN)/python -m tests.acceptance.volume --records $(RECORDS)
 
 mutants: $(READY) ## breaks copies of Streamer on purpose and expects that to be noticed
 	@$(BIN)/python -m tools.system_packages

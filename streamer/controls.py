@@ -1,13 +1,16 @@
-"""Switches, redrives and audit records: the changes that operators and Streamer make at run time."""
+"""Switches, redrives, snapshots and audit records: what operators and Streamer order at run time."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from uuid import uuid4
 
 from streamer.events import ContinuityRecord, DeadLetter, HoleCause, JsonObject, Repair, SubscriberName
 
 MAX_SKIPPED_CHARACTERS = 400_000
 """An order fits into one record of the log while the ids that it skips are no longer than this altogether."""
+
+_SNAPSHOT = "snapshot:"
 
 
 class Switch(StrEnum):
@@ -117,6 +120,47 @@ class Redrive:
         return replace(self, skipped=self.skipped.union(letters))
 
 
+class Wanted(StrEnum):
+    """Activity that an operator wants of a snapshot."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotOrder:
+    """Order to publish the records of one entity, as they are, in the channel at a path.
+
+    It covers the records that match `where` (SOQL), or all, with `fields`, or
+    all fields. The process that owns the channel carries it out, and keeps its
+    progress in the continuity record of the same `id`. `by` is the operator who
+    changed last what is `wanted`, at the epoch seconds `at`. The order stands
+    until its continuity record has a final state, and `ended_at` is `None`
+    until then.
+    """
+
+    id: str
+    channel: str
+    entity: str
+    where: str = ""
+    fields: tuple[str, ...] = ()
+    wanted: Wanted = Wanted.RUNNING
+    by: str
+    at: float
+    ended_at: float | None = None
+
+    @staticmethod
+    def new_id() -> str:
+        """Return an id for a new order."""
+        return f"{_SNAPSHOT}{uuid4()}"
+
+
+def is_ordered_snapshot(record: ContinuityRecord) -> bool:
+    """Return true for the continuity record of a `SnapshotOrder`."""
+    return record.cause is HoleCause.SNAPSHOT and record.id.startswith(_SNAPSHOT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
     """Record of one change: `what` is in the past tense with dots, such as `subscriber.paused`.
@@ -133,10 +177,11 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchboard:
-    """Switches at one moment: the last control of each subscriber, and the open redrives."""
+    """Switches at one moment: the last control of each subscriber, and the open redrives and snapshots."""
 
     controls: Mapping[SubscriberName, Control] = field(default_factory=dict)
     redrives: Mapping[str, Redrive] = field(default_factory=dict)
+    snapshots: Mapping[str, SnapshotOrder] = field(default_factory=dict)
 
     def pauses(self, subscriber: SubscriberName) -> bool:
         """Return true while `subscriber` is paused."""

@@ -15,6 +15,7 @@
         ├── OrgChanged
         ├── SubscriptionRefused
         ├── ReplayIdRefused
+        ├── AllowanceLow
         ├── PublishingRefused
         ├── MostlyUnreadable
         ├── LogMisconfigured
@@ -128,6 +129,10 @@ class ReplayIdRefused(Stop):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class AllowanceLow(Stop):
+    """A replay would use up the day's events: wait until more of them are left, or allow it."""
 
 
 class PublishingRefused(Stop):

@@ -178,6 +178,8 @@ class HoleCause(StrEnum):
     REPLAY_ID_REFUSED = "replay_id_refused"
     PLACE_LOST = "place_lost"
     """The last event in the log is not among those that are retained, and had no complete replay id."""
+    BEFORE_RETENTION = "before_retention"
+    """A new channel starts at a time of which Salesforce retains no events any more."""
     GAP_EVENT = "gap_event"
     """An event names records that have changed, without their values."""
     OVERFLOW = "overflow"
@@ -185,7 +187,7 @@ class HoleCause(StrEnum):
     ENTITY_CHANGE = "entity_change"
     """All records of an entity have changed: the event names `001*`."""
     SNAPSHOT = "snapshot"
-    """An operator asks for the records of an entity."""
+    """An operator asks for the records of an entity, or a new channel starts with those of its entities."""
 
 
 class Repair(StrEnum):

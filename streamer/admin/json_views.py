@@ -4,9 +4,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from streamer.controls import AuditRecord, LetterFilter, Redrive
+from streamer.controls import AuditRecord, LetterFilter, Redrive, SnapshotOrder, Wanted
 from streamer.dispatch.attempt.route import event_document
-from streamer.events import ContinuityRecord, DeadLetter, Event, JsonObject, SubscriberName
+from streamer.events import ContinuityRecord, DeadLetter, Event, JsonObject, Repair, SubscriberName
 from streamer.observe.subscriber_status import ParkedKey
 from streamer.replay_ids import replay_id_to_text
 
@@ -141,6 +141,33 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
         "recorded_at": rfc3339(record.recorded_at),
         "updated_at": _optional_time(record.updated_at),
     }
+
+
+def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) -> JsonObject:
+    """Return a snapshot: its `order` while it stands, and the `record` of its progress once it has begun."""
+    return {
+        "id": record.id if record else order.id if order else None,
+        "channel": record.channel.path if record else order.channel if order else None,
+        "entity": record.entity if record else order.entity if order else None,
+        "where": order.where if order else None,
+        "fields": order.fields if order else None,
+        "state": _snapshot_state(order, record),
+        "by": order.by if order else None,
+        "at": rfc3339(order.at) if order else None,
+        "found": record.found if record else 0,
+        "published": record.published if record else 0,
+        "begun_at": rfc3339(record.recorded_at) if record else None,
+        "updated_at": _optional_time(record.updated_at) if record else None,
+        "detail": record.detail if record else "",
+    }
+
+
+def _snapshot_state(order: SnapshotOrder | None, record: ContinuityRecord | None) -> str:
+    if record is not None and record.state is not Repair.OPEN:
+        return record.state
+    if order is not None and order.wanted is not Wanted.RUNNING:
+        return "paused" if order.wanted is Wanted.PAUSED else "cancelling"
+    return "waiting" if record is None else "running"
 
 
 def audit_json(record: AuditRecord) -> JsonObject:

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from streamer.admin.audit import AuditResource
 from streamer.admin.context import AdminContext
-from streamer.admin.continuity import ContinuityResource
+from streamer.admin.continuity.holes import ContinuityResource
+from streamer.admin.continuity.snapshots import SnapshotResource
 from streamer.admin.letters import LetterResource
 from streamer.admin.middleware import authentication, errors_as_json
 from streamer.admin.redrives import RedriveResource
@@ -47,6 +48,7 @@ def application(context: AdminContext, token: SecretStr | None) -> web.Applicati
         LetterResource(context=context),
         AuditResource(context=context),
         ContinuityResource(context=context),
+        SnapshotResource(context=context),
     ):
         app.add_routes(resource.routes())
     return app

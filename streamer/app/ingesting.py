@@ -1,5 +1,6 @@
 """Ingest side of a daemon: reads Salesforce."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,12 +9,13 @@ import structlog
 
 from streamer.app.log import Log
 from streamer.app.repairing import Repairing
+from streamer.app.snapshots import SnapshotOrders
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable, SalesforceUnavailable
-from streamer.events import Channel, OrgId
+from streamer.events import Channel, OrgId, Start
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.org_identity import check_org
@@ -21,10 +23,12 @@ from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.ingest.rereading import Rereading
+from streamer.ingest.start import ChannelStart, Since
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.ports import EventLog, Source
+from streamer.quota import LimitsMonitor, ReplayAllowance
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
@@ -33,7 +37,15 @@ from streamer.salesforce.outbound.source import OutboundSource
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.transports import opened
-from streamer.settings import OUTBOUND_ROOT, ChannelSettings, LargeText, Settings
+from streamer.settings import (
+    OUTBOUND_ROOT,
+    ChannelSettings,
+    LargeText,
+    Settings,
+    StartTime,
+    StartWord,
+    Transport,
+)
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -73,14 +85,26 @@ class Ingesting:
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
-            repairing = Repairing(rest=rest, records=RestRecords(rest), api_version=version, clock=self.clock)
-            async with opened(
-                settings, tokens, self.clock, self.metrics.session, outbound=outbound
-            ) as source:
+            snapshots = SnapshotOrders(controls=log.controls, clock=self.clock)
+            repairing = Repairing(
+                rest=rest,
+                records=RestRecords(rest),
+                api_version=version,
+                clock=self.clock,
+                log=log,
+                snapshots=snapshots,
+            )
+            limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=self.metrics.org_limits)
+            async with (
+                opened(settings, tokens, self.clock, self.metrics.session, outbound=outbound) as source,
+                _running(limits),
+            ):
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
-                        return self._ingest(channel, source, log, channels[channel], repairing)
+                        made = self._ingest(channel, source, log, channels[channel], repairing)
+                        made.admission = self._admission(channel, channels[channel], limits)
+                        return made
                     recent = outbound.recent(channel)
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
                     return self._ingest(channel, source, kept, _OF_OUTBOUND)
@@ -88,7 +112,10 @@ class Ingesting:
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 self.status.channels_opened(keeper, source)
-                await keeper.run()
+                async with asyncio.TaskGroup() as group:
+                    following = group.create_task(snapshots.run(), name="snapshots")
+                    await keeper.run()
+                    following.cancel()
 
     def _ingest(
         self,
@@ -112,7 +139,7 @@ class Ingesting:
             quarantine=Quarantine(clock=self.clock),
             clock=self.clock,
             observer=self._observer(channel),
-            start=rules.start,
+            start=_start(rules.start),
             on_refused=rules.on_refused_replay_id,
             large_texts=self._large_texts(channel, rules, rereading, protection.hides),
             protection=protection,
@@ -170,6 +197,31 @@ class Ingesting:
             hides=hides,
         )
 
+    def _admission(
+        self, channel: Channel, rules: ChannelSettings, limits: LimitsMonitor
+    ) -> ReplayAllowance | None:
+        if rules.replay_retained == "always":
+            return None
+        is_on_cometd = self.settings.transport_of(rules) is Transport.COMETD
+        return ReplayAllowance(channel=channel, limits=limits, is_on_cometd=is_on_cometd)
+
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)
         return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+
+
+def _start(configured: StartWord | StartTime) -> ChannelStart:
+    if isinstance(configured, StartTime):
+        return Since(at=configured.since.timestamp())
+    return "snapshot" if configured is StartWord.SNAPSHOT else Start(configured)
+
+
+@asynccontextmanager
+async def _running(limits: LimitsMonitor) -> AsyncIterator[None]:
+    """Read the org's limits inside the context."""
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(limits.run(), name="limits")
+        try:
+            yield
+        finally:
+            reading.cancel()

@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamer.app.snapshots import SnapshotOrders
 from streamer.channel_paths import changed_entity
 from streamer.clock import Clock
-from streamer.continuity import BULK_FROM, PAGE_ROWS, ChannelRepairs, EntityReader, GapRepair, Readings
+from streamer.continuity import (
+    BULK_FROM,
+    PAGE_ROWS,
+    ChannelRepairs,
+    EntityReader,
+    GapRepair,
+    Readings,
+    Snapshots,
+)
 from streamer.events import Channel
 from streamer.ingest.rereading import Rereading
+from streamer.ports import RecordedHoles
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -22,6 +32,8 @@ class Repairing:
     records: RestRecords
     api_version: str
     clock: Clock
+    log: RecordedHoles
+    snapshots: SnapshotOrders
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
 
@@ -39,11 +51,14 @@ class Repairing:
             page_rows=self.page_rows,
         )
         gaps = GapRepair(channel=channel, rereading=rereading, describer=self.records, clock=self.clock)
-        return ChannelRepairs(
+        ordered = Snapshots(channel=channel, log=self.log, ended=self.snapshots.end)
+        repairs = ChannelRepairs(
             channel=channel,
             gaps=gaps if repairs_gaps else None,
-            readings=Readings(reader=reader, clock=self.clock),
+            readings=Readings(reader=reader, snapshots=ordered, clock=self.clock),
         )
+        self.snapshots.subscribe(channel, repairs.follow)
+        return repairs
 
     async def _entities(self, channel: Channel) -> Sequence[str]:
         if entity := changed_entity(channel.path):

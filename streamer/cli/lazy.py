@@ -25,6 +25,7 @@ COMMANDS = {
     "parked": "streamer.cli.operating.parked:parked",
     "continuity": "streamer.cli.operating.continuity:continuity",
     "reconcile": "streamer.cli.operating.reconcile:reconcile",
+    "snapshot": "streamer.cli.operating.snapshots:snapshot",
     "audit": "streamer.cli.operating.audit:audit",
     "org": "streamer.cli.org.commands:org",
 }

@@ -4,5 +4,15 @@ from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader
 from streamer.continuity.gaps import GapRepair
 from streamer.continuity.readings import Readings
+from streamer.continuity.snapshots import Snapshots, snapshot_mistake
 
-__all__ = ["BULK_FROM", "PAGE_ROWS", "ChannelRepairs", "EntityReader", "GapRepair", "Readings"]
+__all__ = [
+    "BULK_FROM",
+    "PAGE_ROWS",
+    "ChannelRepairs",
+    "EntityReader",
+    "GapRepair",
+    "Readings",
+    "Snapshots",
+    "snapshot_mistake",
+]

@@ -1,10 +1,11 @@
 """All repairs of one channel: those of its gap events, and the readings of whole entities."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from streamer.continuity.gaps import GapRepair
 from streamer.continuity.readings import Readings
+from streamer.controls import SnapshotOrder
 from streamer.events import Channel, ContinuityRecord, Event, Repair, ReplayId
 from streamer.ingest.holes import holes_of
 from streamer.ingest.repairs import Repaired
@@ -32,6 +33,10 @@ class ChannelRepairs:
         if self.gaps is not None:
             self.gaps.resume(holes)
         self.readings.resume(holes, wake)
+
+    def follow(self, orders: Mapping[str, SnapshotOrder], /) -> None:
+        """Carry out the orders of snapshots in this channel: see `Readings.follow`."""
+        self.readings.follow(orders)
 
     def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:
         """Return the state of a new hole: see `Repairs`."""

@@ -99,6 +99,10 @@ class EntityReader:
         if self._changed.job is not None:
             self._changed.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
+    def forget_changes(self) -> None:
+        """Forget the changes that `taken` has noted: it was not called for a while."""
+        self._changed = _Changed()
+
     async def step(self, snapshot: str, progress: Progress, position: ReplayId) -> Step:
         """Return the next step of the reading that is named `snapshot`."""
         if progress.parts is None:
@@ -112,6 +116,11 @@ class EntityReader:
         read = SnapshotRead(
             snapshot=snapshot, channel=self.channel, position=position, read_at=self.clock.now()
         )
+        if progress.has_rows and progress.job is not None:
+            await self.queries.end(progress.job)
+            self._changed = _Changed()
+            done = replace(progress, job=None)
+            return Step(progress=done.next_part() if part.since is None else done)
         if progress.has_rows:
             return await self._deletions(part, progress, read)
         shape = await self._shape_of(part)
@@ -120,9 +129,10 @@ class EntityReader:
             return await self._begun(query, progress, snapshot)
         try:
             return await self._rows(query, shape, progress, read)
-        except RecordsRefused:
+        except RecordsRefused as error:
             if progress.jobs >= _MOST_JOBS:
                 raise
+            _log.warning("reading.job_lost", channel=str(self.channel), job=progress.job, reason=str(error))
             # A job can fail for reasons of Salesforce's own, and be forgotten.
             return Step(progress=replace(progress, job=None, after=None))
 
@@ -176,11 +186,8 @@ class EntityReader:
         events = await self._events(query, shape, page, read)
         if page.following is not None:
             return Step(progress=replace(progress, after=page.following), events=events)
-        await self.queries.end(progress.job)
-        self._changed = _Changed()
-        done = replace(progress, job=None, anchor=None, after=None, has_rows=True)
-        part = progress.part
-        return Step(progress=done if part and part.since is not None else done.next_part(), events=events)
+        # The job ends with the next step, when these rows are in the log.
+        return Step(progress=replace(progress, anchor=None, after=None, has_rows=True), events=events)
 
     async def _events(
         self, query: RecordQuery, shape: RecordShape, page: RecordPage, read: SnapshotRead

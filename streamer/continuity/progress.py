@@ -81,13 +81,9 @@ class Progress:
         return progress
 
     def to_json(self) -> JsonObject:
-        """Return it as an object of JSON."""
-        parts = (
-            None
-            if self.parts is None
-            else [{**asdict(part), "fields": list(part.fields)} for part in self.parts]
-        )
-        return {**asdict(self), "parts": parts}
+        """Return it as an object of JSON, equal to the one that the log gives back."""
+        parts = [{**asdict(part), "fields": list(part.fields)} for part in self._parts]
+        return {**asdict(self), "parts": None if self.parts is None else parts}
 
     def next_part(self) -> "Progress":
         """Return the progress once the first part is done."""

@@ -1,8 +1,10 @@
 """Readings of whole entities: after an overflow, after a replay id that was refused, and on demand."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import structlog
 
@@ -10,11 +12,15 @@ from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.continuity.entity_reader import EntityReader, Step
 from streamer.continuity.progress import Part, Progress
+from streamer.continuity.snapshots import Snapshots, cancellation
+from streamer.controls import SnapshotOrder
 from streamer.errors import RetryLater, Stop, StreamerError
 from streamer.events import ContinuityRecord, Event, HoleCause, Repair, ReplayId
 from streamer.ingest.repairs import Repaired
 
 _log = structlog.get_logger()
+
+_Answer = TypeVar("_Answer")
 
 _BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
 _LEAST_LEFT = 0.2
@@ -26,6 +32,7 @@ _OURS = frozenset(
         HoleCause.ENTITY_CHANGE,
         HoleCause.REPLAY_ID_REFUSED,
         HoleCause.PLACE_LOST,
+        HoleCause.BEFORE_RETENTION,
         HoleCause.SNAPSHOT,
     }
 )
@@ -38,15 +45,20 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
     since shortly before its commit is read. A change of all records leaves the
     whole entity to be read. A replay id that was refused hides what has been
     changed in the channel's entities since the last moment at which nothing was
-    missing.
+    missing, and so does a start before the retention. A channel that starts with
+    a snapshot has all its entities read.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
             return Progress(parts=(Part(entity=hole.entity, since=hole.until),))
         case HoleCause.ENTITY_CHANGE if hole.entity is not None:
             return Progress(parts=(Part(entity=hole.entity),))
-        case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST if hole.verified_at is not None:
+        case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST | HoleCause.BEFORE_RETENTION if (
+            hole.verified_at is not None
+        ):
             return Progress(parts=None, since=hole.verified_at)
+        case HoleCause.SNAPSHOT if hole.entity is None:
+            return Progress(parts=None)
         case _:
             return None
 
@@ -57,35 +69,48 @@ class Readings:
 
     They leave a fifth of the org's daily requests to others. What the org
     refuses ends a reading, and its hole stays; what can pass is tried again
-    with back-off, without end.
+    with back-off, without end. While one is paused, the next one is worked on.
     """
 
     reader: EntityReader
+    snapshots: Snapshots
     clock: Clock
     _open: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
     _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
-    _late: "asyncio.Task[Step] | None" = field(default=None, init=False)
+    _late: "asyncio.Task[Any] | None" = field(default=None, init=False)
+    _has_missed_changes: bool = field(default=False, init=False)
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
 
     @property
     def has_work(self) -> bool:
-        """True while a reading is open."""
-        return bool(self._open or self._broken)
+        """True while a reading is open that is not paused, or an order is to be answered."""
+        return bool(
+            self._broken
+            or self.snapshots.has_untold
+            or self.snapshots.unknown(self._open)
+            or self.snapshots.cancelled(self._open.values())
+            or self._next() is not None
+        )
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None]) -> None:
         """Go on with the readings that are open in the log."""
         self._wake = wake
         for hole in holes:
-            if hole.cause not in _OURS:
-                continue
-            try:
-                Progress.of(hole.progress)
-            except ValueError as error:
-                detail = f"{hole.detail}; its progress can't be read ({error})"
-                self._broken.append(self._ended(hole, Repair.NONE, detail))
-            else:
-                self._open[hole.id] = hole
+            if hole.cause in _OURS:
+                self._resume(hole)
+
+    def follow(self, orders: Mapping[str, SnapshotOrder]) -> None:
+        """Begin, pause, continue and cancel snapshots as `orders` of this channel, by their ids, want it.
+
+        It replaces the orders of the last call. Until the first one, every
+        ordered snapshot waits.
+        """
+        paused = self._paused()
+        self.snapshots.follow(orders)
+        # While there was nothing to do, nobody noted what the stream told.
+        self._has_missed_changes |= bool(paused - self._paused())
+        self._wake()
 
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
         """Return a new hole, open if a reading repairs it."""
@@ -106,7 +131,20 @@ class Readings:
         if self._broken:
             records, self._broken = self._broken, []
             return Repaired(records=records)
-        hole = next(iter(self._open.values()))
+        # What the last call returned is durable now.
+        self.snapshots.tell_ended()
+        if orders := self.snapshots.unknown(self._open):
+            return await self._answer(orders)
+        if cancelled := self.snapshots.cancelled(self._open.values()):
+            return await self._cancel(*cancelled)
+        hole = self._next()
+        return Repaired() if hole is None else await self._read(hole, position)
+
+    async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
+        if self._has_missed_changes:
+            # Not before: a page that is being read is compared with them.
+            self._has_missed_changes = False
+            self.reader.forget_changes()
         left = self.reader.queries.requests_left
         if left is not None and left < _LEAST_LEFT:
             return self._waiting(hole, f"{left:.0%} of the org's daily requests are left", _LOW_PAUSE_S)
@@ -116,15 +154,62 @@ class Readings:
         self._delays.reset()
         return self._advanced(hole, step)
 
+    def _next(self) -> ContinuityRecord | None:
+        return next((hole for hole in self._open.values() if not self.snapshots.pauses(hole)), None)
+
+    def _paused(self) -> set[str]:
+        return {hole.id for hole in self._open.values() if self.snapshots.pauses(hole)}
+
+    def _resume(self, hole: ContinuityRecord) -> None:
+        try:
+            Progress.of(hole.progress)
+        except ValueError as error:
+            detail = f"{hole.detail}; its progress can't be read ({error})"
+            self._broken.append(self._ended(hole, Repair.NONE, detail))
+        else:
+            self._open[hole.id] = hole
+
+    async def _answer(self, orders: Sequence[SnapshotOrder]) -> Repaired:
+        """Begin the snapshots of new orders."""
+        try:
+            async with self.clock.timeout(_LONGEST_STEP_S):
+                records = await self.snapshots.begun(orders)
+        except TimeoutError:
+            return self._unanswered(orders, f"the log has not answered in {_LONGEST_STEP_S:.0f} s")
+        except StreamerError as error:
+            return self._unanswered(orders, str(error))
+        self._delays.reset()
+        for record in records:
+            if record.state is Repair.OPEN:
+                self._open[record.id] = record
+            else:
+                self.snapshots.end(record)
+        return Repaired(records=records)
+
+    async def _cancel(self, hole: ContinuityRecord, order: SnapshotOrder) -> Repaired:
+        job = Progress.of(hole.progress).job
+        if job is not None and (self._late is None or self._late.done()):
+            # A job that is left behind costs the org some space for 7 days.
+            with suppress(StreamerError, TimeoutError):
+                await self._awaited(self.reader.queries.end(job))
+        state = Repair.PARTIAL if hole.published else Repair.NONE
+        ended = self._ended(hole, state, f"{hole.detail}; {cancellation(order)}")
+        _log.info("reading.cancelled", hole=hole.id, by=order.by, published=hole.published)
+        return Repaired(records=[ended])
+
+    async def _awaited(self, request: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """Return what `request` returns; it goes on behind a `TimeoutError`."""
+        self._late = late = asyncio.create_task(request, name=f"reading {self.reader.channel}")
+        late.add_done_callback(_retrieved)
+        async with self.clock.timeout(_LONGEST_STEP_S):
+            # A request can renew the token, and a renewal that is broken off can lose it.
+            return await asyncio.shield(late)
+
     async def _tried(self, hole: ContinuityRecord, position: ReplayId) -> Step | Repaired:
         if self._late is not None and not self._late.done():
             return self._waiting(hole, "the last request has no answer yet")
-        self._late = asyncio.create_task(self._stepped(hole, position), name=f"reading {self.reader.channel}")
-        self._late.add_done_callback(_ended)
         try:
-            async with self.clock.timeout(_LONGEST_STEP_S):
-                # A request can renew the token, and a renewal that is broken off can lose it.
-                return await asyncio.shield(self._late)
+            return await self._awaited(self._stepped(hole, position))
         except TimeoutError:
             return self._waiting(hole, f"there was no answer in {_LONGEST_STEP_S:.0f} s")
         except RetryLater as error:
@@ -152,7 +237,6 @@ class Readings:
             state = Repair.PARTIAL if lacks else Repair.FULL
             detail = f"{hole.detail}; {lacks}" if lacks else hole.detail
             counted = self._ended(counted, state, detail)
-            del self._open[hole.id]
             _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
         else:
             self._open[hole.id] = counted
@@ -163,18 +247,26 @@ class Readings:
         _log.warning("reading.waits", hole=hole.id, reason=reason, tried_again_in_s=round(pause_s, 1))
         return Repaired(again_in_s=pause_s)
 
+    def _unanswered(self, orders: Sequence[SnapshotOrder], reason: str) -> Repaired:
+        pause_s = self._delays.next_s()
+        waiting = [each.id for each in orders]
+        _log.warning("reading.unanswered", orders=waiting, reason=reason, tried_again_in_s=round(pause_s, 1))
+        return Repaired(again_in_s=pause_s)
+
     def _given_up(self, hole: ContinuityRecord, reason: str) -> Repaired:
         state = Repair.PARTIAL if hole.published else Repair.NONE
         ended = self._ended(hole, state, f"{hole.detail}; {reason}")
-        del self._open[hole.id]
         _log.error("reading.given_up", hole=hole.id, reason=reason)
         return Repaired(records=[ended])
 
     def _ended(self, hole: ContinuityRecord, state: Repair, detail: str) -> ContinuityRecord:
-        return replace(hole, state=state, detail=detail, progress={}, updated_at=self.clock.now())
+        ended = replace(hole, state=state, detail=detail, progress={}, updated_at=self.clock.now())
+        self._open.pop(hole.id, None)
+        self.snapshots.end(ended)
+        return ended
 
 
-def _ended(late: "asyncio.Task[Step]") -> None:
+def _retrieved(late: "asyncio.Task[Any]") -> None:
     # asyncio reports an error that nothing has looked at.
     if not late.cancelled():
         late.exception()

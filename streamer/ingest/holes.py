@@ -70,6 +70,39 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
     )
 
 
+def hole_before(channel: Channel, since: float, now: float) -> ContinuityRecord | None:
+    """Return the record of what is no longer retained of a channel that starts at `since`.
+
+    Both times are in epoch seconds. There is none if all of it is retained.
+    """
+    retained_from = now - channel.retention_s
+    if since - CLOCKS_DIFFER_S >= retained_from:
+        return None
+    return ContinuityRecord(
+        # A channel starts once: its checkpoint enters the log with this record.
+        id=_bounded(f"start:{channel}:{now:.3f}"),
+        channel=channel,
+        cause=HoleCause.BEFORE_RETENTION,
+        detail="The channel starts before the retention; reading begins at the earliest event",
+        recorded_at=now,
+        state=Repair.NONE,
+        verified_at=since,
+        until=retained_from,
+    )
+
+
+def first_snapshot(channel: Channel, now: float) -> ContinuityRecord:
+    """Return the record of the snapshot with which a channel starts at `now`, in epoch seconds."""
+    return ContinuityRecord(
+        id=_bounded(f"start:{channel}:{now:.3f}"),
+        channel=channel,
+        cause=HoleCause.SNAPSHOT,
+        detail="The channel starts with the records of its entities",
+        recorded_at=now,
+        state=Repair.NONE,
+    )
+
+
 def _hole_of(event: Event, channel: Channel, read_at: float) -> ContinuityRecord:
     change, entity = event.data["change"], event.data["entity"]
     return ContinuityRecord(

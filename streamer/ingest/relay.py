@@ -21,12 +21,14 @@ from streamer.events import (
     Unreadable,
 )
 from streamer.ingest.batch_reader import BatchReader
-from streamer.ingest.holes import holes_of, lost_place, refused_hole
+from streamer.ingest.holes import first_snapshot, hole_before, holes_of, lost_place, refused_hole
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.repairs import Repaired, Repairs
+from streamer.ingest.replays import ReplayAdmission
+from streamer.ingest.start import ChannelStart, Since, source_position
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
 from streamer.replay_ids import replay_id_to_text
@@ -76,7 +78,8 @@ class Ingest:
     Without `large_texts`, large texts that came as diffs stay diffs. With
     `protection`, what it protects reaches neither the log nor the observer.
     With `repairs`, what Salesforce does not tell is read from the org, with the
-    answers and between them.
+    answers and between them. With `admission`, a replay can be stopped before it
+    begins. `start` counts while the log has no checkpoint.
     """
 
     channel: Channel
@@ -86,14 +89,16 @@ class Ingest:
     quarantine: Quarantine
     clock: Clock
     observer: IngestObserver
-    start: Start = Start.LATEST
+    start: ChannelStart = Start.LATEST
     on_refused: OnRefused = "earliest"
     large_texts: LargeTexts | None = None
     protection: ChannelProtection | None = None
     repairs: Repairs | None = None
+    admission: ReplayAdmission | None = None
     busy_since: float | None = field(default=None, init=False)
     verified_at: float | None = field(default=None, init=False)
-    _hole: ContinuityRecord | None = field(default=None, init=False)
+    _holes: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
+    _unread_since: Since | None = field(default=None, init=False)
     _reader: BatchReader | None = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -106,8 +111,10 @@ class Ingest:
         if self.repairs is not None:
             self.repairs.resume(await self.log.open_holes(self.channel), self._wake)
         self._tell_position(checkpoint)
-        after: Checkpoint | Start = checkpoint or self.start
+        after = checkpoint or self._first_position()
         while True:
+            if self.admission is not None:
+                await self.admission.admit(after)
             try:
                 await self._relay(checkpoint, after)
             except ReplayIdRefused as refused:
@@ -116,11 +123,23 @@ class Ingest:
             else:
                 return
 
+    def _first_position(self) -> Checkpoint | Start:
+        """Return where a new channel begins; its first commit holds the record of a first snapshot."""
+        if isinstance(self.start, Since):
+            self._unread_since = self.start
+        elif self.start == "snapshot":
+            snapshot = first_snapshot(self.channel, self.clock.now())
+            snapshot = snapshot if self.repairs is None else self.repairs.found(snapshot)
+            self._holes[snapshot.id] = snapshot
+        return source_position(self.channel, self.start)
+
     def _tell_position(self, checkpoint: Checkpoint | None) -> None:
         """Log where reading resumes, and the age of that position where it has one."""
         channel = str(self.channel)
         if checkpoint is None:
-            _log.info("channel.positioned", channel=channel, at=self.start, reason="there is no checkpoint")
+            _log.info(
+                "channel.positioned", channel=channel, at=str(self.start), reason="there is no checkpoint"
+            )
             return
         verified_at = _verified_at(checkpoint)
         age_s = round(self.clock.now() - verified_at, 1) if verified_at else None
@@ -138,6 +157,8 @@ class Ingest:
             while (batch := await self._next(self._reader, checkpoint if is_between else None)) is not None:
                 if batch.place_lost and checkpoint is not None:
                     self._lose_place(checkpoint)
+                if self._unread_since is not None:
+                    self._begin_since(self._unread_since, batch.read_at)
                 await self._take_in(batch, pending, checkpoint)
                 is_between = not batch.more
                 if batch.more and pending.append.size < _MOST_BYTES:
@@ -271,7 +292,7 @@ class Ingest:
         return checkpoint
 
     async def _write(self, pending: _Pending, checkpoint: Checkpoint) -> None:
-        continuity = [self._hole, *pending.continuity] if self._hole else pending.continuity
+        continuity = [*self._holes.values(), *pending.continuity]
         began = self.busy_since = self.clock.monotonic()
         while True:
             try:
@@ -280,7 +301,7 @@ class Ingest:
                 self._set_aside(refused, pending)
             else:
                 break
-        self._hole = self.busy_since = None
+        self._holes, self.busy_since = {}, None
         self.verified_at = _verified_at(checkpoint)
         appended = Appended(
             checkpoint=checkpoint,
@@ -303,16 +324,16 @@ class Ingest:
         # Written with the first batch that follows, so that the record and the
         # position it explains are in the log together.
         resumes_at = Start.EARLIEST if self.on_refused == "repair" else Start(self.on_refused)
-        self._hole = refused_hole(self.channel, checkpoint, resumes_at, self.clock.now())
         # An id that was refused too early means that the stream was reset, and nothing is retained.
-        self._hole = self._found(self._hole)
-        log = _log.error if self._hole.is_unrepaired else _log.warning
+        hole = self._found(refused_hole(self.channel, checkpoint, resumes_at, self.clock.now()))
+        self._holes[hole.id] = hole
+        log = _log.error if hole.is_unrepaired else _log.warning
         log(
             "replay_id.refused",
             channel=str(self.channel),
             resumes_at=resumes_at,
-            verified_at=self._hole.verified_at,
-            state=self._hole.state,
+            verified_at=hole.verified_at,
+            state=hole.state,
             answer=str(refused),
         )
         if checkpoint is not None and resumes_at is Start.EARLIEST:
@@ -320,14 +341,18 @@ class Ingest:
             return replace(checkpoint, replay_id=None)
         return resumes_at
 
+    def _begin_since(self, since: Since, read_at: float) -> None:
+        """Note the hole of a channel whose first batch shows what Salesforce retains."""
+        self._unread_since = None
+        if hole := hole_before(self.channel, since.at, read_at):
+            hole = self._found(hole)
+            self._holes[hole.id] = hole
+            _log.warning("start.not_retained", channel=str(self.channel), start=str(since), state=hole.state)
+
     def _lose_place(self, checkpoint: Checkpoint) -> None:
-        self._hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))
-        _log.warning(
-            "place.lost",
-            channel=str(self.channel),
-            verified_at=self._hole.verified_at,
-            state=self._hole.state,
-        )
+        hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))
+        self._holes[hole.id] = hole
+        _log.warning("place.lost", channel=str(self.channel), verified_at=hole.verified_at, state=hole.state)
 
     def _found(self, hole: ContinuityRecord) -> ContinuityRecord:
         """Return the state of a hole that the policy is about."""

@@ -1,6 +1,6 @@
 """Last states of continuity records."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -57,6 +57,17 @@ def last_states(
 def is_open_in(channel: Channel) -> Callable[[ContinuityRecord], bool]:
     """Return the predicate for the open records of `channel`."""
     return lambda record: record.state is Repair.OPEN and record.channel == channel
+
+
+def has_id_in(ids: Collection[str]) -> Callable[[ContinuityRecord], bool]:
+    """Return the predicate for the records of `ids`."""
+    wanted = frozenset(ids)
+    return lambda record: record.id in wanted
+
+
+def by_id(records: Iterable[ContinuityRecord]) -> Mapping[str, ContinuityRecord]:
+    """Return `records` by their ids."""
+    return {record.id: record for record in records}
 
 
 def log_unreadable(error: Exception, place: str) -> None:

@@ -25,6 +25,7 @@ from streamer.events import (
     Skip,
     SubscriberName,
 )
+from streamer.observe.org_limits import OrgLimitMetrics
 from streamer.observe.process import ProcessMetrics
 from streamer.observe.series import (
     CALL_RESULTS,
@@ -71,6 +72,7 @@ class Metrics:
         self._of_subscribers = self._series_of_subscribers()
         self.session = self._session()
         self.process = ProcessMetrics(clock, self.registry)
+        self.org_limits = OrgLimitMetrics(self.registry)
 
     def channel(self, channel: Channel) -> ChannelMetrics:
         """Return the metrics of `channel`, the same object each time."""

@@ -25,6 +25,7 @@ from streamer.ports.ingest import (
     EventLog,
     KnownOrgs,
     Ownership,
+    RecordedHoles,
     RecordReader,
     Source,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "RecordQuery",
     "RecordReader",
     "Recorded",
+    "RecordedHoles",
     "Replication",
     "Revoked",
     "Settlement",

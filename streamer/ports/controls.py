@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.ports.dispatch import LogReader
 
 
 class Controls(Protocol):
-    """Switches, redrives, dead letters, continuity records and the audit, kept in the log for every process.
+    """Switches, orders, dead letters, continuity records and the audit, kept in the log for every process.
 
     A call that writes returns when its change and its audit record are
     durable; no change takes effect before its record. It raises
@@ -37,6 +37,14 @@ class Controls(Protocol):
 
         A redrive that has ended stays so, whichever of the two is written
         first. Raises `LogUnavailable`.
+        """
+        ...
+
+    async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord, /) -> None:
+        """Open a snapshot, change what is wanted of it, or end it by its id; an ended one is forgotten.
+
+        The last order of an id counts, and so it opens an ended one again.
+        Raises `LogUnavailable`.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Contracts of ingest: the source of a channel, the records behind it, and the log that its events enter."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Source(Protocol):
         repeat messages of the checkpoint's open replay id, but never skips
         any. After a checkpoint of another transport, or one without a complete
         replay id, it yields what follows the checkpoint's last event, or else
-        what was committed since shortly before its `verified_at`. It yields an
+        what was committed since `CLOCKS_DIFFER_S` before its `verified_at`. It yields an
         empty batch when Salesforce has confirmed that nothing new came.
 
         Raises `SubscriptionRefused` or `CredentialsRefused` when an operator
@@ -164,6 +164,19 @@ class EventLog(Protocol):
 
     def begin(self, channel: Channel) -> Append:
         """Return a new, empty append to `channel`; no I/O happens yet."""
+        ...
+
+
+class RecordedHoles(Protocol):
+    """Continuity records of a log, by their ids."""
+
+    async def holes(self, ids: Collection[str], /) -> Mapping[str, ContinuityRecord]:
+        """Return the last states of the continuity records `ids`, without those that were never recorded.
+
+        Those of a channel are certain for its owner, once `EventLog.checkpoint`
+        has answered. Records that can't be read are logged and left out. Raises
+        `LogUnavailable`; the caller tries again.
+        """
         ...
 
 

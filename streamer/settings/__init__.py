@@ -4,7 +4,7 @@ The models are frozen and refuse unknown keys. `streamer.configuration` reads
 them from files and resolves `${ENV}` and `{file: …}`.
 """
 
-from streamer.settings.channels import ChannelSettings, LargeText
+from streamer.settings.channels import ChannelSettings, LargeText, StartTime, StartWord
 from streamer.settings.daemon import Settings
 from streamer.settings.log import (
     BootstrapServers,
@@ -77,6 +77,8 @@ __all__ = [
     "Section",
     "Settings",
     "SqliteLogSettings",
+    "StartTime",
+    "StartWord",
     "SubscriberSettings",
     "Transport",
     "UnreadableBytes",

@@ -1,13 +1,22 @@
 """Channels: what is read from the org."""
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from streamer.channel_paths import ChannelKind, change_channel, changed_entity
-from streamer.events import Start
+from streamer.clock import CLOCKS_DIFFER_S, SystemClock
 from streamer.settings.org import Transport
 from streamer.settings.section import Section
 
@@ -20,6 +29,8 @@ _PATHS = re.compile(
     re.ASCII,
 )
 _OBJECT = re.compile(r"(?:/?data/)?([A-Za-z]\w*?)(__c)?(?:_*ChangeEvents?)?", re.ASCII)
+# No org is older, and the times of queries have four digits of a year.
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _EXAMPLES = (
     "must look like /data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
     "/topic/OpenInvoices or /u/notifications/Orders"
@@ -37,6 +48,43 @@ class LargeText(StrEnum):
     """As `apply`; where the former value is unknown, the record is read."""
 
 
+class StartWord(StrEnum):
+    """Start of a channel that is no time."""
+
+    LATEST = "latest"
+    EARLIEST = "earliest"
+    SNAPSHOT = "snapshot"
+    """As `latest`; the records that there are become events of snapshots."""
+
+
+class StartTime(Section):
+    """Start of a channel at a time."""
+
+    since: AwareDatetime = Field(
+        description="everything that was committed since then, such as 2026-01-31T09:30:00Z; what Salesforce "
+        "no longer retains of it is a hole, which is repaired as on_refused_replay_id says"
+    )
+
+    @field_validator("since")
+    @classmethod
+    def _is_past(cls, since: datetime) -> datetime:
+        if since < _FIRST:
+            raise ValueError("must be a time since 2000")
+        if since.timestamp() > SystemClock().now() + CLOCKS_DIFFER_S:
+            raise ValueError("must not lie in the future; leave start out to begin with new events")
+        return since
+
+
+def _known_word(start: Any) -> Any:
+    if start not in [*StartWord]:
+        raise ValueError("must be latest, earliest, snapshot or a time as in {since: 2026-01-31T09:30:00Z}")
+    return start
+
+
+def _kind_of_start(start: Any) -> str:
+    return "time" if isinstance(start, dict | StartTime) else "word"
+
+
 class ChannelSettings(Section):
     """One subscription path, and the rules for beginning and recovering on it."""
 
@@ -45,7 +93,15 @@ class ChannelSettings(Section):
         "/topic/OpenInvoices, /u/notifications/Orders and their like; a PushTopic can have a filter, "
         "/topic/OpenInvoices?Region__c='North'&Region__c='West', in which & means or"
     )
-    start: Start = Field(default=Start.LATEST, description="where to begin when the log has no checkpoint")
+    start: Annotated[
+        Annotated[StartWord, BeforeValidator(_known_word), Tag("word")] | Annotated[StartTime, Tag("time")],
+        Discriminator(_kind_of_start),
+    ] = Field(
+        default=StartWord.LATEST,
+        description="where to begin when the log has no checkpoint: latest (with new events), earliest (with "
+        "all that Salesforce retains), a time ({since: 2026-01-31T09:30:00Z}), or snapshot (changes only: "
+        "with new events, and an event for each record that there is)",
+    )
     transport: Transport | None = Field(
         default=None,
         description="cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport, and cometd for "
@@ -56,6 +112,12 @@ class ChannelSettings(Section):
         description="where to go on when Salesforce no longer knows the checkpoint; always recorded. "
         "earliest: at the first event that is retained, without what the log holds; repair: so too, and "
         "records that were changed before it are read from the org (changes only)",
+    )
+    replay_retained: Literal["with_allowance", "always"] = Field(
+        default="with_allowance",
+        description="when all events that Salesforce retains are read, which the start earliest, a refused "
+        "replay id and another transport need: with_allowance (not while less than a fifth of the day's "
+        "events is left: the channel waits) or always",
     )
     on_gap_event: Literal["repair", "record"] = Field(
         default="repair",
@@ -90,6 +152,16 @@ class ChannelSettings(Section):
             return path
         meant = _channel_meant(path)
         raise ValueError(f"must be {meant}" if meant else _EXAMPLES)
+
+    @field_validator("start")
+    @classmethod
+    def _has_records(cls, start: StartWord | StartTime, info: ValidationInfo) -> StartWord | StartTime:
+        path = info.data.get("path")
+        if start is StartWord.SNAPSHOT and path and ChannelKind.of(path) is not ChannelKind.CHANGES:
+            raise ValueError(
+                "must be latest, earliest or a time: only channels of changes, /data/…, have records to read"
+            )
+        return start
 
     @field_validator("transport")
     @classmethod

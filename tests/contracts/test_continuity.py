@@ -74,6 +74,18 @@ async def test_hole_that_is_met_again_keeps_the_time_of_its_first_record(world: 
         assert list(await log.open_holes(CHANGES)) == [an_open_hole("a", at=1.0), an_open_hole("b", at=2.0)]
 
 
+async def test_holes_are_found_by_their_ids(world: World) -> None:
+    """In their last state, whatever it is; an id that was never recorded is left out."""
+    ended = replace(an_open_hole("a:Ü"), state=Repair.PARTIAL, updated_at=9.0)
+    async with world.open() as log:
+        await record(log, an_open_hole("a:Ü"), an_open_hole("b"), an_open_hole("c"))
+        await record(log, ended)
+        assert await log.holes(["a:Ü", "c", "never"]) == {"a:Ü": ended, "c": an_open_hole("c")}
+    async with world.open() as log:
+        assert await log.holes(["a:Ü"]) == {"a:Ü": ended}
+        assert await log.holes([]) == {}
+
+
 async def test_hole_can_be_opened_again(world: World) -> None:
     """A gap event that is read once more is a hole once more."""
     hole = an_open_hole("a")

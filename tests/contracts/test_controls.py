@@ -1,11 +1,20 @@
-"""Contract of `Controls`: switches, redrives and audit records persist, and every process sees them."""
+"""Contract of `Controls`: switches, orders and audit records persist, and every process sees them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
-from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, Switch, Switchboard
+from streamer.controls import (
+    AuditRecord,
+    Control,
+    LetterFilter,
+    Redrive,
+    SnapshotOrder,
+    Switch,
+    Switchboard,
+    Wanted,
+)
 from streamer.events import DeadLetter, Stage, SubscriberName
 from streamer.ports import Controls, LaneChange
 from tests.contracts import parking
@@ -31,6 +40,16 @@ REDRIVE = Redrive(
     by="operator",
     at=9.5,
     skipped=frozenset({"a:target"}),
+)
+
+SNAPSHOT = SnapshotOrder(
+    id="snapshot:1",
+    channel="/data/ChangeEvents",
+    entity="Invoice__c",
+    where="Name = 'Ü\\' ('",
+    fields=("Name", "Total__c"),
+    by="operator",
+    at=9.5,
 )
 
 Until = Callable[[Callable[[Switchboard], bool]], Awaitable[Switchboard]]
@@ -124,6 +143,37 @@ async def test_redrive_that_has_ended_is_not_opened_by_what_it_leaves_out(world:
         board = await until(lambda board: "r2" in board.redrives)
 
         assert board.redrives == {"r2": replace(REDRIVE, id="r2")}
+
+
+async def test_snapshot_is_ordered_until_it_ends(world: World) -> None:
+    """A crash loses neither the order nor a change of it."""
+    paused = replace(SNAPSHOT, wanted=Wanted.PAUSED, by="another", at=10.5)
+    async with world.open() as log:
+        await log.controls.order_snapshot(SNAPSHOT, done("snapshot.ordered"))
+        await log.controls.order_snapshot(replace(SNAPSHOT, id="snapshot:2"), done("snapshot.ordered"))
+        await log.controls.order_snapshot(paused, done("snapshot.paused"))
+    async with world.open() as log, watching(log.controls) as until:
+        board = await until(lambda board: len(board.snapshots) == 2)
+        assert board.snapshots == {SNAPSHOT.id: paused, "snapshot:2": replace(SNAPSHOT, id="snapshot:2")}
+        await log.controls.order_snapshot(replace(paused, ended_at=20.0), done("snapshot.ended"))
+
+        board = await until(lambda board: SNAPSHOT.id not in board.snapshots)
+        assert list(board.snapshots) == ["snapshot:2"]
+        assert [each.what for each in await log.controls.audit(last=2)] == [
+            "snapshot.paused",
+            "snapshot.ended",
+        ]
+
+
+async def test_change_of_a_snapshot_that_has_ended_is_an_order_again(world: World) -> None:
+    """Its owner finds out that it has ended; nobody's order vanishes."""
+    async with world.open() as log, watching(log.controls) as until:
+        await log.controls.order_snapshot(SNAPSHOT, done("snapshot.ordered"))
+        await log.controls.order_snapshot(replace(SNAPSHOT, ended_at=20.0), done("snapshot.ended"))
+        late = replace(SNAPSHOT, wanted=Wanted.CANCELLED)
+        await log.controls.order_snapshot(late, done("snapshot.cancelled"))
+
+        assert (await until(lambda board: bool(board.snapshots))).snapshots == {SNAPSHOT.id: late}
 
 
 async def test_what_was_done_is_written_down_in_order(world: World) -> None:

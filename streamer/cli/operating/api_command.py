@@ -120,6 +120,13 @@ def redrive_ids(context: typer.Context, incomplete: str) -> list[str]:
     return [each["id"] for each in listed if each["id"].startswith(incomplete)]
 
 
+def snapshot_ids(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the snapshots that have not ended and begin with `incomplete`, as `subscriber_names` does."""
+    ended = {"full", "partial", "none"}
+    listed = [each["id"] for each in _listed(context, "snapshots") if each["state"] not in ended]
+    return [each for each in listed if each.startswith(incomplete)]
+
+
 def channels_with_holes(context: typer.Context, incomplete: str) -> list[str]:
     """Return the channels of the latest continuity records that begin with `incomplete`, as above."""
     paths = {each["channel"] for each in _listed(context, "continuity", "records")}

@@ -9,7 +9,7 @@ from typing import Self
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
 from streamer.events import Channel, Checkpoint, ContinuityRecord, Entry, OrgId, Partition, SubscriberName
-from streamer.log.continuity import is_open_in
+from streamer.log.continuity import by_id, has_id_in, is_open_in
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder, KafkaAppend
 from streamer.log.kafka.append.membership import Membership
@@ -100,6 +100,12 @@ class KafkaLog:
         """Return the open continuity records of `channel`."""
         return await asyncio.to_thread(
             read_continuity, self._clients, self._topics.admin, is_open_in(channel)
+        )
+
+    async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
+        """Return the last states of the continuity records `ids`."""
+        return by_id(
+            await asyncio.to_thread(read_continuity, self._clients, self._topics.admin, has_id_in(ids))
         )
 
     def begin(self, channel: Channel) -> KafkaAppend:

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.continuity import last_states
 
 
 class MemoryControls:
-    """Controls, redrives, audit records, dead letters and continuity records of one log in memory."""
+    """Controls, orders, audit records, dead letters and continuity records of one log in memory."""
 
     def __init__(
         self,
@@ -56,6 +56,14 @@ class MemoryControls:
         if redrive := self._board.redrives.get(redrive_id):
             redrives = {**self._board.redrives, redrive_id: redrive.without(letters)}
             await self._change(replace(self._board, redrives=redrives))
+
+    async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord, /) -> None:
+        """Open, change or end a snapshot."""
+        await self.note(audit)
+        snapshots = {**self._board.snapshots, order.id: order}
+        if order.ended_at is not None:
+            del snapshots[order.id]
+        await self._change(replace(self._board, snapshots=snapshots))
 
     async def note(self, audit: AuditRecord, /) -> None:
         """Add an audit record."""

@@ -21,7 +21,7 @@ from streamer.events import (
     Receipt,
     SubscriberName,
 )
-from streamer.log.continuity import is_open_in, last_states
+from streamer.log.continuity import by_id, has_id_in, is_open_in, last_states
 from streamer.log.memory.controls import MemoryControls
 from streamer.log.memory.feed import (
     MemoryFeed,
@@ -91,6 +91,11 @@ class MemoryLog:
         """Return the open continuity records of `channel`."""
         self.check_up()
         return last_states(self.continuity, is_open_in(channel))
+
+    async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
+        """Return the last states of the continuity records `ids`."""
+        self.check_up()
+        return by_id(last_states(self.continuity, has_id_in(ids)))
 
     def begin(self, channel: Channel) -> "MemoryAppend":  # noqa: ARG002 - the port's shape
         """Return a new append, which keeps its events until it is committed."""

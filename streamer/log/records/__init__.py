@@ -14,9 +14,11 @@ from streamer.log.records.controls import (
     decode_control,
     decode_left_out,
     decode_redrive,
+    decode_snapshot_order,
     encode_control,
     encode_left_out,
     encode_redrive,
+    encode_snapshot_order,
 )
 from streamer.log.records.dead_letters import decode_dead_letter, encode_dead_letter
 from streamer.log.records.events import decode_event, encode_event, event_from_json
@@ -36,6 +38,7 @@ __all__ = [
     "decode_receipt",
     "decode_redrive",
     "decode_setback",
+    "decode_snapshot_order",
     "encode_audit",
     "encode_checkpoint",
     "encode_continuity",
@@ -46,5 +49,6 @@ __all__ = [
     "encode_receipt",
     "encode_redrive",
     "encode_setback",
+    "encode_snapshot_order",
     "event_from_json",
 ]

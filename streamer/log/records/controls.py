@@ -1,8 +1,8 @@
-"""Controls of subscribers and redrives as JSON."""
+"""Controls of subscribers, redrives and snapshots as JSON."""
 
 from collections.abc import Collection
 
-from streamer.controls import Control, LetterFilter, Redrive, Switch
+from streamer.controls import Control, LetterFilter, Redrive, SnapshotOrder, Switch, Wanted
 from streamer.events import JsonObject, SubscriberName
 from streamer.log.records.record import VERSION, decode, encode, optional_float, optional_printable, printable
 
@@ -60,6 +60,28 @@ def decode_left_out(raw: bytes | str) -> frozenset[str]:
     return decode(raw, "what a redrive leaves out", lambda fields: frozenset(fields["letters"]))
 
 
+def encode_snapshot_order(order: SnapshotOrder) -> bytes:
+    """Return `order` as JSON, with characters that UTF-8 can't hold escaped."""
+    return encode(
+        {
+            "id": printable(order.id),
+            "channel": printable(order.channel),
+            "entity": printable(order.entity),
+            "where": printable(order.where),
+            "fields": [printable(name) for name in order.fields],
+            "wanted": order.wanted,
+            "by": printable(order.by),
+            "at": order.at,
+            "ended_at": order.ended_at,
+        }
+    )
+
+
+def decode_snapshot_order(raw: bytes | str) -> SnapshotOrder:
+    """Return the order that `encode_snapshot_order` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "an order of a snapshot", _snapshot_order)
+
+
 def _filter_fields(letters: LetterFilter) -> JsonObject:
     return {
         "ids": None if letters.ids is None else sorted(printable(id_) for id_ in letters.ids),
@@ -109,3 +131,23 @@ def _filter(fields: JsonObject) -> LetterFilter:
         failed_from=optional_float(fields.get("failed_from")),
         failed_before=optional_float(fields.get("failed_before")),
     )
+
+
+# As with redrives, a reader that ignores a condition reads more records than were
+# ordered. So a change that adds one must raise the version.
+def _snapshot_order(fields: JsonObject) -> SnapshotOrder:
+    order = SnapshotOrder(
+        id=fields["id"],
+        channel=fields["channel"],
+        entity=fields["entity"],
+        where=fields["where"],
+        fields=tuple(fields["fields"]),
+        wanted=Wanted(fields["wanted"]),
+        by=fields["by"],
+        at=float(fields["at"]),
+        ended_at=optional_float(fields.get("ended_at")),
+    )
+    texts = (order.id, order.channel, order.entity, order.where, order.by, *order.fields)
+    if not all(type(each) is str for each in texts):
+        raise ValueError("a text is of another type")
+    return order

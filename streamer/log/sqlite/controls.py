@@ -6,7 +6,7 @@ from functools import partial
 from sqlite3 import Connection
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
 from streamer.errors import LogUnavailable
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.records import encode_audit
@@ -17,6 +17,7 @@ from streamer.log.sqlite.rows.controls import (
     control_row,
     forget_redrive,
     leave_out,
+    order_snapshot,
     read_audit,
     read_board,
     redrive_row,
@@ -30,7 +31,7 @@ _LETTERS_AT_ONCE = 1_000
 
 
 class SqliteControls:
-    """Controls, redrives and audit records, written by the log's writer and read by its reader."""
+    """Controls, orders and audit records, written by the log's writer and read by its reader."""
 
     def __init__(
         self, writer: Worker, reader: Worker, clock: Clock, *, freed: Callable[[None], None]
@@ -64,6 +65,10 @@ class SqliteControls:
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
         """Add to the letters that an open redrive skips."""
         await self._change(partial(leave_out, id_=redrive_id, letters=letters), audit)
+
+    async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
+        """Open, change or forget a snapshot."""
+        await self._change(partial(order_snapshot, order=order), audit)
 
     async def note(self, audit: AuditRecord) -> None:
         """Add an audit record."""

@@ -21,7 +21,7 @@ from streamer.events import (
     Partition,
     SubscriberName,
 )
-from streamer.log.continuity import is_open_in
+from streamer.log.continuity import by_id, is_open_in
 from streamer.log.sqlite.append import SqliteAppend
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.filesystem import check_local
@@ -31,7 +31,7 @@ from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, read_orgs, write
-from streamer.log.sqlite.rows.continuity import read_open
+from streamer.log.sqlite.rows.continuity import read_by_ids, read_open
 from streamer.log.sqlite.rows.pages import Window, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
@@ -97,6 +97,10 @@ class SqliteLog:
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
         """Return the open continuity records of `channel`, including appends requested before this call."""
         return list(filter(is_open_in(channel), await self._writer.submit(read_open)))
+
+    async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
+        """Return the last states of the continuity records `ids`, as `open_holes` does."""
+        return by_id(await self._writer.submit(partial(read_by_ids, ids=ids)))
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
         """Return a new append, which is committed together with other waiting appends."""

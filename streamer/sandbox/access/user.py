@@ -24,7 +24,7 @@ class Right(StrEnum):
 
 
 class SetupRight(StrEnum):
-    """A user's permissions on the org's setup, as the Tooling API serves it."""
+    """A user's permissions on the org's setup, as the Tooling API and `/limits` serve it."""
 
     CUSTOMIZE = "customize"
     """View Setup and Configuration, and Customize Application."""
@@ -39,7 +39,8 @@ class User(BaseModel):
     `objects` are the rights on types and platform events, `*` stands for all
     others; `None` gives every right. Fields are written as `Account.Phone`.
     `channels` are patterns of the channels that can be subscribed to, and
-    `setup` is what can be seen and done over the Tooling API. With a
+    `setup` is what can be seen and done over the Tooling API; without it, the
+    org's limits can't be seen either. With a
     `client_id` and a `client_secret` the user also logs in with client
     credentials. Without a `password` the user has the sandbox's.
     """

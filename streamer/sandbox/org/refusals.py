@@ -35,6 +35,12 @@ def not_found() -> Refused:
     return Refused("NOT_FOUND", "The requested resource does not exist", status=404)
 
 
+def no_setup_access(needed: str) -> Refused:
+    """Return the refusal of a user without the permission `needed`."""
+    message = f"You do not have the level of access necessary to perform the operation: {needed}"
+    return Refused("INSUFFICIENT_ACCESS", message, status=403)
+
+
 def no_such_column(name: str, type_name: str) -> Refused:
     """Return the refusal of a field that a type or an event does not have."""
     return Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {type_name}")

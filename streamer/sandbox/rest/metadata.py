@@ -2,8 +2,10 @@
 
 from aiohttp import web
 
+from streamer.sandbox.access.user import SetupRight
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.refusals import no_setup_access
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
 from streamer.sandbox.rest.records import create
@@ -55,6 +57,8 @@ class RestMetadata:
         )
 
     def _limits(self, call: Call) -> Answer:
+        if call.schema.user.setup is SetupRight.NONE:
+            raise no_setup_access("View Setup and Configuration")
         allowances = self._org.usage.allowances
         counted = {key: allowances[name] for key, name in _COUNTED.items()}
         used = {

@@ -29,12 +29,13 @@ class History:
                 self._gap,
                 self._overflow,
                 self._convert,
+                self._snapshot,
                 self._pass,
                 self._kill,
                 self._away,
                 self._reset,
             ),
-            weights=(10, 4, 1, 1, 2, 2, 2, 1),
+            weights=(10, 4, 1, 1, 2, 2, 3, 2, 1),
         )[0]
         self.moves.append(await choice())
 
@@ -91,7 +92,14 @@ class History:
 
     async def _convert(self) -> str:
         self.world.sandbox.org.convert_field("Account", "Note__c", "string")
+        # Its records keep their stamps, so no query would find them if the stream lost this event.
+        await self.world.settle()
         return "Account.Note__c converted"
+
+    async def _snapshot(self) -> str:
+        entity = self._entity()
+        await self.world.order(entity)
+        return f"a snapshot of {entity} was ordered"
 
     async def _pass(self) -> str:
         seconds = self.draw.uniform(1, 300)
@@ -118,11 +126,15 @@ class History:
         return f"away for {seconds:.0f} s: {told}"
 
     async def _reset(self) -> str:
+        # A channel without any event has no position by which a reset shows.
+        self._create()
+        await self.world.settle()
+        told = [await self._change() for _ in range(self.draw.randint(0, 2))]
         # It ends all sessions: the org has moved.
         await self.world.kill()
         self.world.sandbox.faults.reset_stream()
         self.world.start()
-        return "the stream was reset"
+        return f"the stream was reset, after {told}"
 
     def _entity(self) -> str:
         return self.draw.choice(sorted(TRACKED))

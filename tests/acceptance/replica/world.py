@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from streamer.app.repairing import Repairing
+from streamer.app.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
+from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, Event, OrgId, Repair, Start
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.ingest.rereading import Rereading
+from streamer.ingest.start import ChannelStart
 from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
@@ -43,6 +46,7 @@ class World:
     clock: TurnedClock
     sandbox: Sandbox
     transport: Transport
+    start_at: ChannelStart = Start.EARLIEST
     log: MemoryLog = field(default_factory=MemoryLog)
     task: asyncio.Task[None] | None = None
 
@@ -62,6 +66,20 @@ class World:
         """Last states of the continuity records."""
         return list(last_states(self.log.continuity, lambda _: True))
 
+    async def order(self, entity: str) -> None:
+        """Order a snapshot."""
+        now = self.clock.now()
+        order = SnapshotOrder(id=SnapshotOrder.new_id(), channel=CHANGES, entity=entity, by="history", at=now)
+        audit = AuditRecord(at=now, what="snapshot.ordered", by="history")
+        await self.log.controls.order_snapshot(order, audit)
+
+    @property
+    def is_done(self) -> bool:
+        """True while no hole is open, and every snapshot that was ordered has ended."""
+        return not self.log.controls._board.snapshots and not any(
+            each.state is Repair.OPEN for each in self.holes
+        )
+
     @property
     def difference(self) -> str:
         """What the replica and the org differ in now."""
@@ -70,7 +88,7 @@ class World:
     async def settle(self) -> None:
         """Turn the clock until the replica equals the org and no hole is open; fail when it never does."""
         for _ in range(_MOST_TURNS):
-            if not self.difference and not any(each.state is Repair.OPEN for each in self.holes):
+            if not self.difference and self.is_done:
                 return
             assert self.task is not None
             assert not self.task.done(), self.task
@@ -91,7 +109,10 @@ class World:
             source = source_over(self.transport, self.sandbox, tokens, self.clock, Losses())
             source = await stack.enter_async_context(source)
             channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
+            snapshots = SnapshotOrders(controls=self.log.controls, clock=self.clock)
             repairing = Repairing(
+                log=self.log,
+                snapshots=snapshots,
                 rest=rest,
                 records=RestRecords(rest),
                 api_version=_VERSION,
@@ -100,6 +121,8 @@ class World:
                 bulk_from=6,
                 page_rows=3,
             )
+            following = asyncio.create_task(snapshots.run(), name="snapshots")
+            stack.callback(following.cancel)
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
                 ingest = Ingest(
@@ -110,7 +133,7 @@ class World:
                     quarantine=Quarantine(clock=self.clock),
                     clock=self.clock,
                     observer=Metrics(clock=self.clock).channel(channel),
-                    start=Start.EARLIEST,
+                    start=self.start_at,
                     on_refused="repair",
                     repairs=repairing.of(channel, rereading, repairs_gaps=True),
                 )
@@ -123,19 +146,26 @@ class World:
 @asynccontextmanager
 async def org_world(transport: Transport) -> AsyncIterator[World]:
     """Serve an empty org, and run its daemon."""
+    async with unread_org(transport) as world:
+        world.start()
+        # Before its first checkpoint, nothing can be known to be missing.
+        with world.sandbox.org.transaction() as transaction:
+            transaction.create("Account", {"Name": "Acme"})
+        await world.settle()
+        yield world
+
+
+@asynccontextmanager
+async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST) -> AsyncIterator[World]:
+    """Serve an empty org, whose daemon is not started yet."""
     clock = TurnedClock()
     settings = SandboxSettings(
         org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
         bulk=BulkLimits(queued_s=2, running_s=5),
     )
     async with Sandbox(clock, pubsub_port=0, settings=settings) as sandbox:
-        world = World(clock=clock, sandbox=sandbox, transport=transport)
-        world.start()
+        world = World(clock=clock, sandbox=sandbox, transport=transport, start_at=start)
         try:
-            # Before its first checkpoint, nothing can be known to be missing.
-            with sandbox.org.transaction() as transaction:
-                transaction.create("Account", {"Name": "Acme"})
-            await world.settle()
             yield world
         finally:
             await world.kill()

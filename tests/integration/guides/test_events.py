@@ -7,7 +7,7 @@ import sys
 from uuid import uuid4
 
 from streamer.clock import SystemClock
-from streamer.events import Checkpoint, Event
+from streamer.events import Checkpoint, Event, ReplayId
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.rereading import Rereading
 from streamer.ingest.text_cache import TextCache
@@ -15,6 +15,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.records.events import EventEncoder
 from streamer.normalise import normaliser_for
+from streamer.normalise.records import OrgRecord, SnapshotRead, recovered_event, snapshot_event
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.outbound.envelope import parse_envelope
@@ -61,14 +62,23 @@ def test_reader_is_told_what_to_install_before_the_code() -> None:
 
 async def test_headers_and_data_are_those_of_the_guide() -> None:
     """The two tables name every header and every key of a change event, and no other."""
-    event = await _event_with_every_key()
+    event, read = await _event_with_every_key(), _events_that_were_read()
     settings = KafkaLogSettings(bootstrap_servers="nowhere:9092")
     record = EventEncoder(Names.of(settings), "binary").encode(event, 2**42)
     headers, data = GUIDE.split("## The headers")[1].split("## The data of a change event")
     data = data.partition("## The data of other events")[0]
 
     assert _first_column(headers) == set(record.headers)
-    assert _first_column(data) == set(event.data)
+    assert _first_column(data) == set(event.data).union(*(each.data for each in read))
+
+
+def _events_that_were_read() -> list[Event]:
+    """Return the event of a snapshot, and that of a record behind a gap event."""
+    record_id = "001AB00000TEST1YAA"
+    record = OrgRecord(entity="Account", id=record_id, fields={"Phone": "1"})
+    read = SnapshotRead(snapshot="snapshot:7", channel=CHANGES, position=ReplayId(b"7"), read_at=0.0)
+    [gap] = events_of(normaliser_for(CHANGES), change(1, record_id, kind="GAP_UPDATE"))
+    return [snapshot_event(record, read), recovered_event(gap, record, read_at=0.0)]
 
 
 async def _event_with_every_key() -> Event:

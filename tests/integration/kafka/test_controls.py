@@ -22,7 +22,7 @@ from streamer.log.kafka.records.controls import control_record
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
 from tests.contracts.kafka_world import read_committed
-from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET, done
+from tests.contracts.test_controls import PAUSED, REDRIVE, SNAPSHOT, TARGET, done
 from tests.contracts.values import a_dead_letter, an_append, append_to
 from tests.integration.kafka.topics import own_settings
 
@@ -56,18 +56,21 @@ def latest(settings: KafkaLogSettings, topic: str) -> dict[bytes | None, bytes |
 
 
 async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings, log: KafkaLog) -> None:
-    """Ended redrives are removed, so that the topic does not grow with the years."""
+    """Ended orders are removed, so that the topic does not grow with the years."""
     for control in (PAUSED, _RUNNING, PAUSED):
         await log.controls.switch(control, done("subscriber.switched"))
     await log.controls.order(REDRIVE, done("redrive.ordered"))
     await log.controls.leave_out(REDRIVE.id, {"b:target"}, done("redrive.superseded"))
     await log.controls.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
+    await log.controls.order_snapshot(SNAPSHOT, done("snapshot.ordered"))
+    await log.controls.order_snapshot(replace(SNAPSHOT, ended_at=20.0), done("snapshot.ended"))
 
     left = latest(settings, Names.of(settings).control)
     assert {key: value is not None for key, value in left.items()} == {
         b"subscriber/target": True,
         b"redrive/r1": False,
         b"left-out/r1": False,
+        b"snapshot/snapshot:1": False,
     }
 
 

@@ -56,7 +56,8 @@ SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "pr
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
 CHANNELS = [("org", "channels", name) for name in ("list", "create", "add", "remove", "delete")]
-EVERY_COMMAND = [*COMMANDS, *SERVERS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED, *CDC, *CHANNELS]
+SNAPSHOTS = [("snapshot", name) for name in ("start", "list", "pause", "resume", "cancel", "watch")]
+EVERY_COMMAND = [*COMMANDS, *SERVERS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED, *SNAPSHOTS, *CDC, *CHANNELS]
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)

@@ -118,3 +118,47 @@ def test_default_of_the_org_is_for_channels_that_have_it(
     settings = load(load_document([path], {}))
 
     assert [settings.transport_of(each) for each in settings.channels] == [transport]
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["earliest", "snapshot", "{since: 2025-01-31T09:30:00Z}", "{since: 2025-01-31 09:30:00+02:00}"],
+)
+def test_start_of_a_channel(write: Write, start: str) -> None:
+    """A word or a time."""
+    assert mistakes(write, f"{{path: /data/ChangeEvents, start: {start}}}") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "start", "told"),
+    [
+        ("/event/X__e", "snapshot", "found 'snapshot'; must be latest, earliest or a time: only channels of"),
+        ("/topic/X", "snapshot", "found 'snapshot'; must be latest, earliest or a time: only channels of"),
+        (
+            "/data/ChangeEvents",
+            "2025-01-31T09:30:00Z",
+            "; must be latest, earliest, snapshot or a time as in",
+        ),
+        ("/data/ChangeEvents", "[since]", "must be latest, earliest, snapshot or a time as in {since: 2026-"),
+        ("/data/ChangeEvents", "{}", "start.since: is missing"),
+        ("/data/ChangeEvents", "{sins: 5}", "start.sins: no such key; did you mean since? allowed: since"),
+        (
+            "/data/ChangeEvents",
+            "{since: soon}",
+            "start.since: found 'soon'; must be a time such as 2026-01-3",
+        ),
+        (
+            "/data/ChangeEvents",
+            "{since: 2025-01-31T09:30:00}",
+            "; must be a time with a zone, such as 2026-0",
+        ),
+        ("/data/ChangeEvents", "{since: 1999-12-31T09:30:00Z}", "; must be a time since 2000"),
+        ("/data/ChangeEvents", "{since: 9999-01-31T09:30:00Z}", "; must not lie in the future; leave start "),
+    ],
+)
+def test_start_that_can_not_be_is_refused(write: Write, path: str, start: str, told: str) -> None:
+    """With what can be in its place."""
+    message = mistakes(write, f"{{path: {path}, start: {start}}}")
+
+    assert message.startswith("4: channels.0.start")
+    assert told in message

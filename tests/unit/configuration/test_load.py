@@ -51,7 +51,7 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
         (
             "[/data/ChangeEvents]",
             "[{path: /data/XChangeEvent, start: 5}]",
-            "4: channels.0.start: found 5; must be 'latest' or 'earliest'",
+            "4: channels.0.start: found 5; must be latest, earliest, snapshot or a time as in {since: 2",
         ),
         (
             "[/data/ChangeEvents]",

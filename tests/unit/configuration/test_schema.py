@@ -13,8 +13,8 @@ from streamer.events import JsonObject
 
 SCHEMA = configuration_schema(settings_models())
 WORDS = {
-    *("Start", "Transport", "LargeText", "PublishTransport", "OutcomeKind", "How", "UnreadableBytes"),
-    *("OwnChanges", VARIABLE, FILE),
+    *("Start", "StartWord", "Transport", "LargeText", "PublishTransport", "OutcomeKind", "How"),
+    *("UnreadableBytes", "OwnChanges", VARIABLE, FILE),
 }
 """Definitions that have no keys."""
 

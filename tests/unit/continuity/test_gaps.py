@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamer.clock import TurnedClock
-from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings
+from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings, Snapshots
 from streamer.continuity.gap_json import gap_from_json
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Batch, ContinuityRecord, Event, HoleCause, JsonObject, Repair
@@ -83,7 +83,8 @@ class World:
             entities=nothing,
             clock=self.clock,
         )
-        readings = Readings(reader=reader, clock=self.clock)
+        snapshots = Snapshots(channel=CHANGES, log=self.log, ended=lambda _: None)
+        readings = Readings(reader=reader, snapshots=snapshots, clock=self.clock)
         return ChannelRepairs(channel=CHANGES, gaps=self.gap_repair(), readings=readings)
 
     @property

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.continuity import EntityReader, Readings
+from streamer.continuity import EntityReader, Readings, Snapshots
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair, ReplayId
+from streamer.log.memory import MemoryLog
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import an_event
@@ -81,7 +82,8 @@ class World:
             bulk_from=self.bulk_from,
             page_rows=2,
         )
-        self.readings = Readings(reader=reader, clock=self.clock)
+        snapshots = Snapshots(channel=CHANGES, log=MemoryLog(), ended=lambda _: None)
+        self.readings = Readings(reader=reader, snapshots=snapshots, clock=self.clock)
         last = {each.id: each for each in self.states}
         self.readings.resume([each for each in last.values() if each.state is Repair.OPEN], self._wake)
 
@@ -142,7 +144,7 @@ class World:
 class _Any(dict[str, Callable[[JsonObject], bool]]):
     """Conditions that all records meet, and which are remembered."""
 
-    def get(self, key: str, default: object = None) -> Callable[[JsonObject], bool]:  # type: ignore[override] # noqa: ARG002 - a dictionary's shape
+    def get(self, key: str, default: object = None) -> Callable[[JsonObject], bool]:  # noqa: ARG002 - a dictionary's shape
         """Note the condition."""
         self.setdefault(key, lambda _: True)
         return self[key]

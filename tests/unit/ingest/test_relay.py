@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
-from streamer.errors import LogUnavailable, MostlyUnreadable, ReplayIdRefused
+from streamer.errors import AllowanceLow, LogUnavailable, MostlyUnreadable, ReplayIdRefused
 from streamer.events import (
     Batch,
     Checkpoint,
@@ -58,6 +58,20 @@ class CountingLog(MemoryLog):
 
 
 @dataclass
+class Admission:
+    """Admits nothing while it is closed, and notes what it is asked."""
+
+    is_closed: bool = False
+    asked: list[Checkpoint | Start] = field(default_factory=list)
+
+    async def admit(self, after: Checkpoint | Start, /) -> None:
+        """Admit, or not."""
+        self.asked.append(after)
+        if self.is_closed and (after is Start.EARLIEST or getattr(after, "replay_id", None) is None):
+            raise AllowanceLow("little is left")
+
+
+@dataclass
 class World:
     """One channel between a scripted source and a log in memory."""
 
@@ -65,6 +79,7 @@ class World:
     log: MemoryLog = field(default_factory=MemoryLog)
     clock: TurnedClock = field(default_factory=TurnedClock)
     on_refused: OnRefused = "repair"
+    admission: "Admission | None" = None
 
     async def run(self) -> None:
         """Relay the script to its end."""
@@ -78,6 +93,7 @@ class World:
             observer=Metrics(clock=self.clock).channel(CHANGES),
             start=Start.EARLIEST,
             on_refused=self.on_refused,
+            admission=self.admission,
         ).run()
 
     @property
@@ -345,6 +361,34 @@ async def test_refused_replay_id_repeats_nothing_that_the_log_holds() -> None:
     assert one.records == ["001C", "001D"]
     checkpoint = one.log.checkpoints[CHANGES]
     assert (checkpoint.replay_id, checkpoint.open_replay_id) == (b"2", b"3")
+
+
+async def test_nothing_is_read_that_is_not_admitted() -> None:
+    """The source is not asked, so that no event counts."""
+    one = world(batch(change(1, "001A")))
+    one.admission = Admission(is_closed=True)
+    with pytest.raises(AllowanceLow):
+        await one.run()
+    assert (one.source.opened, one.log.checkpoints) == ([], {})
+
+    one.admission.is_closed = False
+    await one.run()
+    assert one.records == ["001A"]
+
+
+async def test_replay_after_a_refused_replay_id_waits_to_be_admitted() -> None:
+    """The hole is recorded when reading goes on, with the first batch."""
+    one = world(batch(change(9, "001Z")), source=RefusingSource)
+    one.log.checkpoints[CHANGES] = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"5"), verified_at=77.0)
+    one.admission = Admission(is_closed=True)
+    with pytest.raises(AllowanceLow):
+        await one.run()
+    assert one.log.continuity == []
+
+    one.admission.is_closed = False
+    await one.run()
+    assert [getattr(each, "replay_id", each) for each in one.admission.asked] == [b"5", None, b"5", None]
+    assert [record.cause for record in one.log.continuity] == [HoleCause.REPLAY_ID_REFUSED]
 
 
 async def test_refused_replay_id_stops_the_channel_where_that_is_wanted() -> None:

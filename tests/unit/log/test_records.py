@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, Switch
+from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, SnapshotOrder, Switch, Wanted
 from streamer.errors import LogMisconfigured
 from streamer.events import (
     Channel,
@@ -140,6 +140,18 @@ redrives = st.builds(
     skipped=st.frozensets(texts),
     ended_at=st.none() | times,
 )
+snapshot_orders = st.builds(
+    SnapshotOrder,
+    id=texts,
+    channel=texts,
+    entity=texts,
+    where=texts,
+    fields=st.lists(texts).map(tuple),
+    wanted=st.sampled_from(Wanted),
+    by=texts,
+    at=times,
+    ended_at=st.none() | times,
+)
 audit_records = st.builds(
     AuditRecord,
     at=times,
@@ -157,6 +169,7 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[
     "setback": (setbacks, records.encode_setback, records.decode_setback),
     "control": (controls, records.encode_control, records.decode_control),
     "redrive": (redrives, records.encode_redrive, records.decode_redrive),
+    "snapshot order": (snapshot_orders, records.encode_snapshot_order, records.decode_snapshot_order),
     "audit record": (audit_records, records.encode_audit, records.decode_audit),
 }
 

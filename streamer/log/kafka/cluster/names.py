@@ -43,7 +43,7 @@ class Names:
 
     @property
     def control(self) -> str:
-        """Topic of controls and redrives."""
+        """Topic of controls, redrives and snapshots."""
         return f"{self.prefix}.control"
 
     @property

@@ -8,7 +8,7 @@ from itertools import islice
 from confluent_kafka import Message
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.continuity import MOST_RECORDS
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
@@ -21,7 +21,12 @@ from streamer.log.kafka.control.continuity import read_continuity
 from streamer.log.kafka.control.letters import LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
 from streamer.log.kafka.control.writer import ControlWriter
-from streamer.log.kafka.records.controls import control_record, left_out_record, redrive_records
+from streamer.log.kafka.records.controls import (
+    control_record,
+    left_out_record,
+    redrive_records,
+    snapshot_record,
+)
 from streamer.log.kafka.records.dead_letters import encoded_id, letter_tombstones
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_audit, encode_audit
@@ -61,6 +66,11 @@ class KafkaControls:
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
         """Add to the letters that an open redrive skips."""
         record = left_out_record(redrive_id, letters, self._names.control)
+        await self._writer.write([self._audit_record(audit)], [record])
+
+    async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
+        """Open, change or forget a snapshot."""
+        record = snapshot_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def note(self, audit: AuditRecord) -> None:

@@ -1,23 +1,26 @@
-"""Records of the control topic: of each subscriber, of each open redrive and of what that leaves out."""
+"""Records of the control topic: of each subscriber, each open order, and what a redrive leaves out."""
 
 from collections.abc import Collection
 
-from streamer.controls import Control, Redrive, Switch, Switchboard
+from streamer.controls import Control, Redrive, SnapshotOrder, Switch, Switchboard
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.records import (
     decode_control,
     decode_left_out,
     decode_redrive,
+    decode_snapshot_order,
     encode_control,
     encode_left_out,
     encode_redrive,
+    encode_snapshot_order,
 )
 
 _SUBSCRIBER = "subscriber"
 _REDRIVE = "redrive"
 # Not in the record of the order: to write that again would open an order that was ended meanwhile.
 _LEFT_OUT = "left-out"
+_SNAPSHOT = "snapshot"
 _PARTITION = 0
 
 
@@ -39,12 +42,21 @@ def left_out_record(redrive_id: str, letters: Collection[str], topic: str) -> Re
     return _record(topic, encode_left_out(letters), _key(_LEFT_OUT, redrive_id))
 
 
+def snapshot_record(order: SnapshotOrder, topic: str) -> Record | Tombstone:
+    """Return the record that replaces an order of a snapshot, or the tombstone of an ended one."""
+    key = _key(_SNAPSHOT, order.id)
+    if order.ended_at is None:
+        return _record(topic, encode_snapshot_order(order), key)
+    return Tombstone(topic, key, _PARTITION)
+
+
 class ControlTable:
     """The switchboard that the records so far add up to."""
 
     def __init__(self) -> None:
         self._controls: dict[SubscriberName, Control] = {}
         self._redrives: dict[str, Redrive] = {}
+        self._snapshots: dict[str, SnapshotOrder] = {}
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Apply a record; unknown kinds of a newer Streamer are ignored.
@@ -64,10 +76,16 @@ class ControlTable:
             self._redrives[name] = decode_redrive(value or b"")
         elif kind == _LEFT_OUT and value is not None and name in self._redrives:
             self._redrives[name] = self._redrives[name].without(decode_left_out(value))
+        elif kind == _SNAPSHOT and value is None:
+            self._snapshots.pop(name, None)
+        elif kind == _SNAPSHOT:
+            self._snapshots[name] = decode_snapshot_order(value or b"")
 
     def board(self) -> Switchboard:
         """Return the present switchboard."""
-        return Switchboard(controls=dict(self._controls), redrives=dict(self._redrives))
+        return Switchboard(
+            controls=dict(self._controls), redrives=dict(self._redrives), snapshots=dict(self._snapshots)
+        )
 
 
 def _unread(subscriber: SubscriberName) -> Control:

@@ -97,7 +97,14 @@ PRAGMA user_version = 4;
 COMMIT;
 """
 
-UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY)
+_SNAPSHOTS = """
+BEGIN IMMEDIATE;
+CREATE TABLE snapshots (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 5;
+COMMIT;
+"""
+
+UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY, _SNAPSHOTS)
 """Scripts that upgrade a file from version n to n + 1, each in a transaction of its own."""
 
 VERSION = len(UPGRADES)

@@ -1,7 +1,7 @@
 """Rows of continuity records."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,12 @@ def write_continuity(connection: sqlite3.Connection, rows: Sequence[ContinuityRo
 def read_open(connection: sqlite3.Connection) -> list[ContinuityRecord]:
     """Return the open records, oldest first."""
     return list(_read(connection.execute(f"{_SELECT} WHERE is_open ORDER BY seq")))
+
+
+def read_by_ids(connection: sqlite3.Connection, ids: Collection[str]) -> list[ContinuityRecord]:
+    """Return the records of `ids`."""
+    rows = (connection.execute(f"{_SELECT} WHERE id = ?", (printable(each),)).fetchone() for each in ids)
+    return list(_read(row for row in rows if row is not None))
 
 
 def read_before(connection: sqlite3.Connection, before: int) -> ContinuityPage:

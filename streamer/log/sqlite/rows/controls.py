@@ -1,11 +1,20 @@
-"""Rows of controls, redrives and audit records, and the switchboard in memory."""
+"""Rows of controls, orders and audit records, and the switchboard in memory."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Collection
 
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
-from streamer.log.records import decode_audit, decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.controls import AuditRecord, Control, Redrive, SnapshotOrder, Switchboard
+from streamer.log.records import (
+    decode_audit,
+    decode_control,
+    decode_redrive,
+    decode_snapshot_order,
+    encode_control,
+    encode_redrive,
+    encode_snapshot_order,
+)
+from streamer.log.records.record import printable
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 
 _NEWEST = 2**63 - 1
@@ -67,13 +76,24 @@ def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]
         write_redrive(connection, redrive_row(decode_redrive(row[0]).without(letters)))
 
 
+def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None:
+    """Write an order of a snapshot in the place of the row with its id, or remove that of an ended one."""
+    row = printable(order.id), encode_snapshot_order(order)
+    if order.ended_at is None:
+        connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", row)
+    else:
+        connection.execute("DELETE FROM snapshots WHERE id = ?", row[:1])
+
+
 def read_board(connection: sqlite3.Connection) -> Switchboard:
     """Return the switchboard; raises `LogMisconfigured` for a row that can't be read."""
     controls = [decode_control(row[0]) for row in connection.execute("SELECT body FROM controls")]
     redrives = [decode_redrive(row[0]) for row in connection.execute("SELECT body FROM redrives")]
+    snapshots = [decode_snapshot_order(row[0]) for row in connection.execute("SELECT body FROM snapshots")]
     return Switchboard(
         controls={control.subscriber: control for control in controls},
         redrives={redrive.id: redrive for redrive in redrives},
+        snapshots={order.id: order for order in snapshots},
     )
 
 

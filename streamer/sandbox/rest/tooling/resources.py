@@ -10,7 +10,7 @@ from streamer.clock import Clock
 from streamer.sandbox.access.user import SetupRight
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.records import Record
-from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.org.refusals import no_setup_access, not_found
 from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.representations import saved
@@ -111,5 +111,4 @@ def _check(call: Call, right: SetupRight) -> None:
         raise not_found()
     if call.schema.user.setup not in {right, SetupRight.CUSTOMIZE}:
         needed = "Customize Application" if right is SetupRight.CUSTOMIZE else "View Setup and Configuration"
-        message = f"You do not have the level of access necessary to perform the operation: {needed}"
-        raise Refused("INSUFFICIENT_ACCESS", message, status=403)
+        raise no_setup_access(needed)

@@ -7,8 +7,14 @@ import pytest
 from streamer.controls import Switchboard
 from streamer.errors import LogMisconfigured
 from streamer.log.kafka.cluster.record import Record
-from streamer.log.kafka.records.controls import ControlTable, control_record, left_out_record, redrive_records
-from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET
+from streamer.log.kafka.records.controls import (
+    ControlTable,
+    control_record,
+    left_out_record,
+    redrive_records,
+    snapshot_record,
+)
+from tests.contracts.test_controls import PAUSED, REDRIVE, SNAPSHOT, TARGET
 
 
 def board(*records: object) -> Switchboard:
@@ -28,6 +34,14 @@ def test_last_record_counts() -> None:
         controls={TARGET: PAUSED}, redrives={"r1": REDRIVE}
     )
     assert board(*ordered, *ended) == Switchboard()
+
+
+def test_last_order_of_a_snapshot_counts() -> None:
+    """Until its tombstone, which has its key."""
+    ordered, ended = (snapshot_record(replace(SNAPSHOT, ended_at=at), "c") for at in (None, 20.0))
+
+    assert board(ordered) == board(ordered, ended, ordered) == Switchboard(snapshots={SNAPSHOT.id: SNAPSHOT})
+    assert board(ordered, ended) == board(ended) == Switchboard()
 
 
 def test_what_a_redrive_leaves_out_counts_while_it_is_open() -> None:

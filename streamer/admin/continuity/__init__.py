@@ -1,0 +1,1 @@
+"""Resources of holes and snapshots: what their continuity records tell."""

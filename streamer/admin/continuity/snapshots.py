@@ -1,0 +1,193 @@
+"""Resource of the snapshots: orders, lists, pauses, continues and cancels them."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+from aiohttp import web
+
+from streamer.admin.context import AdminContext
+from streamer.admin.errors import ApiError
+from streamer.admin.json_views import snapshot_json
+from streamer.admin.middleware import json_response
+from streamer.admin.schemas import MOST_LETTERS, Change, Last, Snapshotting, body_of, query_of
+from streamer.channel_paths import ChannelKind, changed_entity
+from streamer.continuity import snapshot_mistake
+from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Wanted, is_ordered_snapshot
+from streamer.errors import LogUnavailable
+from streamer.events import ContinuityRecord, HoleCause, Repair
+
+_log = structlog.get_logger()
+
+_ALL_CHANGES = "/data/ChangeEvents"
+_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
+_DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
+_CANCELLED = "snapshot.cancelled"
+_ORDERED = "snapshot.ordered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotResource:
+    """`/snapshots`.
+
+    An order is written into the log. The process that owns the channel carries
+    it out, and its progress is that of its continuity record.
+    """
+
+    context: AdminContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this resource."""
+        return [
+            web.post("/snapshots", self._start),
+            web.get("/snapshots", self._list),
+            web.get("/snapshots/{id}", self._show),
+            *(web.post(f"/snapshots/{{id}}/{change}", self._change) for change in _CHANGES),
+        ]
+
+    async def _start(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Snapshotting)
+        order = self._order(asked)
+        for other in (await self.context.switchboard()).snapshots.values():
+            if _means_the_same(order, other) and await self._is_under_way(other):
+                raise ApiError(
+                    409,
+                    f"Snapshot {other.id} of the same records is under way: wait for its end, or cancel it "
+                    f"with `streamer snapshot cancel {other.id}`.",
+                )
+        if not asked.dry_run:
+            await self._write(order, _ORDERED)
+            # The log can need a moment to show it. A small snapshot can have ended by then.
+            with suppress(LogUnavailable):
+                await self.context.switchboard(lambda board: order.id in board.snapshots)
+        return json_response(snapshot_json(order, None), status=200 if asked.dry_run else 202)
+
+    def _order(self, asked: Snapshotting) -> SnapshotOrder:
+        paths = [channel.path for channel in self.context.daemon.plan.settings.channels]
+        channel = snapshot_channel(asked.entity, asked.channel, paths)
+        # Salesforce's names have no case, and those of types do.
+        entity = changed_entity(channel) or asked.entity
+        if mistake := snapshot_mistake(channel, entity, asked.where, asked.fields):
+            raise ApiError(400, f"There can be no such snapshot: {mistake}.")
+        return SnapshotOrder(
+            id=SnapshotOrder.new_id(),
+            channel=channel,
+            entity=entity,
+            where=asked.where,
+            fields=asked.fields,
+            by=asked.by,
+            at=self.context.clock.now(),
+        )
+
+    async def _change(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Change)
+        id_ = request.match_info["id"]
+        wanted = _CHANGES[request.path.rpartition("/")[2]]
+        order = (await self.context.switchboard()).snapshots.get(id_)
+        record = (await self._records()).get(id_)
+        if order is None and record is None:
+            raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
+        if order is None or _is_final(record):
+            raise ApiError(409, f"Snapshot {id_} has ended: see `streamer snapshot list`.")
+        if order.wanted is Wanted.CANCELLED:
+            raise ApiError(409, f"Snapshot {id_} was cancelled by {order.by}: start another.")
+        changed = replace(order, wanted=wanted, by=asked.by, at=self.context.clock.now())
+        await self._write(changed, _DONE.get(wanted, _CANCELLED))
+        # The log can need a moment to show it, and the next request must find it.
+        await self.context.switchboard(lambda board: board.snapshots.get(id_) != order)
+        return json_response(snapshot_json(changed, record), status=202)
+
+    async def _write(self, order: SnapshotOrder, what: str) -> None:
+        detail = {"id": order.id, "channel": order.channel, "entity": order.entity}
+        if what == _ORDERED:
+            detail |= {"where": order.where, "fields": ", ".join(order.fields)}
+        audit = AuditRecord(at=order.at, what=what, by=order.by, detail=detail)
+        await self.context.log.controls.order_snapshot(order, audit)
+        _log.info(what, snapshot=order.id, channel=order.channel, entity=order.entity, by=order.by)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        asked = query_of(request, Last)
+        orders = dict((await self.context.switchboard()).snapshots)
+        shown = [
+            snapshot_json(orders.pop(id_, None), record) for id_, record in (await self._records()).items()
+        ]
+        shown += [snapshot_json(order, None) for order in sorted(orders.values(), key=lambda each: each.at)]
+        return json_response({"snapshots": shown[-asked.last :]})
+
+    async def _show(self, request: web.Request) -> web.Response:
+        id_ = request.match_info["id"]
+        order = (await self.context.switchboard()).snapshots.get(id_)
+        record = (await self._records()).get(id_)
+        if order is None and record is None:
+            raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
+        return json_response(snapshot_json(order, record))
+
+    async def _is_under_way(self, order: SnapshotOrder) -> bool:
+        return order.wanted is not Wanted.CANCELLED and not _is_final((await self._records()).get(order.id))
+
+    async def _records(self) -> dict[str, ContinuityRecord]:
+        chosen = ContinuityFilter(cause=HoleCause.SNAPSHOT)
+        records = await self.context.log.controls.continuity(chosen, last=MOST_LETTERS)
+        return {record.id: record for record in records if is_ordered_snapshot(record)}
+
+
+def snapshot_channel(entity: str, asked: str | None, paths: Sequence[str]) -> str:
+    """Return the path of the channel for a snapshot: the one that is `asked` for, or that of the entity.
+
+    `paths` are those of the configured channels. Raises `ApiError` when there is none.
+    """
+    if asked is not None:
+        return _checked(entity, asked, paths)
+    of_changes = [path for path in paths if ChannelKind.of(path) is ChannelKind.CHANGES]
+    for path in of_changes:
+        if _is_named(entity, changed_entity(path)):
+            return path
+    if _ALL_CHANGES in of_changes:
+        return _ALL_CHANGES
+    custom = [path for path in of_changes if changed_entity(path) is None]
+    if custom:
+        raise ApiError(
+            400,
+            f"No configured channel is that of this object alone, and {_ALL_CHANGES} is not configured: name "
+            f"the channel in which its records are to be published: {', '.join(custom)}.",
+        )
+    carried = ", ".join(of_changes) or "none"
+    raise ApiError(
+        400,
+        "No configured channel carries the changes of this object, so its snapshot would grow old at once: "
+        f"configure its channel; those with changes: {carried}.",
+    )
+
+
+def _checked(entity: str, path: str, paths: Sequence[str]) -> str:
+    if path not in paths:
+        known = ", ".join(paths) or "none"
+        raise ApiError(404, f"There is no channel of that path; configured: {known}.")
+    if ChannelKind.of(path) is not ChannelKind.CHANGES:
+        raise ApiError(
+            400,
+            f"{path} carries no changes of records: snapshots exist for channels of Change Data Capture "
+            "(/data/…) alone, not for platform events, PushTopics, generic channels or outbound messages.",
+        )
+    carried = changed_entity(path)
+    if carried is not None and not _is_named(entity, carried):
+        raise ApiError(400, f"{path} carries {carried} alone: name another channel, or none.")
+    return path
+
+
+def _is_named(entity: str, carried: str | None) -> bool:
+    return carried is not None and carried.casefold() == entity.casefold()
+
+
+def _means_the_same(order: SnapshotOrder, other: SnapshotOrder) -> bool:
+    return (order.channel, order.entity, order.where, order.fields) == (
+        other.channel,
+        other.entity,
+        other.where,
+        other.fields,
+    )
+
+
+def _is_final(record: ContinuityRecord | None) -> bool:
+    return record is not None and record.state is not Repair.OPEN

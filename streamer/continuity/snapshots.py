@@ -1,0 +1,124 @@
+"""Orders of snapshots in one channel, and what the log holds of them."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from streamer.channel_paths import changed_entity
+from streamer.continuity.progress import Part, Progress
+from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
+from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
+from streamer.ports import RecordedHoles, RecordQuery
+
+_LONGEST_DETAIL = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshots:
+    """Orders of snapshots in one channel.
+
+    Each becomes an open continuity record of its id, once: an order whose record
+    has a final state in the log is not carried out again. `ended` is called with
+    such a record, once it is durable; the order is to be removed then.
+    """
+
+    channel: Channel
+    log: RecordedHoles
+    ended: Callable[[ContinuityRecord], None]
+    _orders: Mapping[str, SnapshotOrder] | None = field(default=None, init=False)
+    _known: dict[str, SnapshotOrder] = field(default_factory=dict, init=False)
+    _untold: list[ContinuityRecord] = field(default_factory=list, init=False)
+
+    @property
+    def has_untold(self) -> bool:
+        """True while `tell_ended` has something to tell."""
+        return bool(self._untold)
+
+    def follow(self, orders: Mapping[str, SnapshotOrder]) -> None:
+        """Take `orders` of this channel, by their ids, in the place of the former ones."""
+        self._orders = orders
+        self._known = {name: known for name, known in self._known.items() if name in orders}
+
+    def pauses(self, hole: ContinuityRecord) -> bool:
+        """Return true for a snapshot that is paused, or of which no order is known yet."""
+        if not is_ordered_snapshot(hole):
+            return False
+        order = (self._orders or {}).get(hole.id)
+        return self._orders is None if order is None else order.wanted is Wanted.PAUSED
+
+    def cancelled(self, holes: Collection[ContinuityRecord]) -> tuple[ContinuityRecord, SnapshotOrder] | None:
+        """Return the first of `holes` that an operator has cancelled, and the order to do so."""
+        for hole in holes:
+            order = (self._orders or {}).get(hole.id)
+            if order is not None and order.wanted is Wanted.CANCELLED:
+                return hole, order
+        return None
+
+    def unknown(self, holes: Mapping[str, ContinuityRecord]) -> Sequence[SnapshotOrder]:
+        """Return the orders that are not among `holes`, and not known to have ended."""
+        orders = (self._orders or {}).values()
+        return [each for each in orders if each.id not in holes and self._known.get(each.id) != each]
+
+    async def begun(self, orders: Sequence[SnapshotOrder]) -> Sequence[ContinuityRecord]:
+        """Return the first records of those of `orders` of which the log has none, open or refused.
+
+        Raises what the log raises.
+        """
+        found = await self.log.holes([each.id for each in orders])
+        # They can have changed meanwhile.
+        self._known.update((each.id, each) for each in orders)
+        self._untold += [record for record in found.values() if record.state is not Repair.OPEN]
+        return [self._begun(each) for each in orders if each.id not in found]
+
+    def end(self, record: ContinuityRecord) -> None:
+        """Note a final state, which is durable before the next `tell_ended`."""
+        if not is_ordered_snapshot(record):
+            return
+        if order := (self._orders or {}).get(record.id):
+            self._known[order.id] = order
+        self._untold.append(record)
+
+    def tell_ended(self) -> None:
+        """Tell which snapshots have ended; their records are durable."""
+        untold, self._untold = self._untold, []
+        for record in untold:
+            self.ended(record)
+
+    def _begun(self, order: SnapshotOrder) -> ContinuityRecord:
+        progress = Progress(parts=(Part(entity=order.entity, where=order.where, fields=order.fields),))
+        chosen = f" where {order.where}" if order.where else ""
+        record = ContinuityRecord(
+            id=order.id,
+            channel=self.channel,
+            cause=HoleCause.SNAPSHOT,
+            detail=f"{order.by} asked for {order.entity}{chosen}"[:_LONGEST_DETAIL],
+            recorded_at=order.at,
+            state=Repair.OPEN,
+            entity=order.entity,
+            progress=progress.to_json(),
+        )
+        reason = self._refusal(order)
+        if not reason:
+            return record
+        return replace(record, state=Repair.NONE, detail=f"{record.detail}; {reason}", progress={})
+
+    def _refusal(self, order: SnapshotOrder) -> str:
+        if order.wanted is Wanted.CANCELLED:
+            return cancellation(order)
+        return snapshot_mistake(self.channel.path, order.entity, order.where, order.fields)
+
+
+def cancellation(order: SnapshotOrder) -> str:
+    """Return the words about a snapshot that was cancelled."""
+    return f"cancelled by {order.by}"
+
+
+def snapshot_mistake(channel: str, entity: str, where: str, fields: Sequence[str]) -> str:
+    """Return what is wrong with a snapshot in the channel at a path, or an empty text."""
+    carried = changed_entity(channel)
+    if carried is not None and carried != entity:
+        return f"{channel} carries {carried} alone"
+    try:
+        RecordQuery(entity=entity, fields=("Id", *(each for each in fields if each != "Id")), where=where)
+    except ValueError as error:
+        return str(error)
+    return ""

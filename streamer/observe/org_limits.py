@@ -1,0 +1,52 @@
+"""Metrics of the org's limits."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Gauge
+
+
+class OrgLimitMetrics:
+    """Series of the org's limits, by Salesforce's names of those that are known; absent while unread."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, says: str) -> Gauge:
+            return Gauge(f"streamer_org_limit_{name}", says, ["limit"], registry=registry)
+
+        self._most = gauge("max", "Most that the org can use, by Salesforce's name of the limit.")
+        self._remaining = gauge("remaining", "What is left of the limit, accurate within five minutes.")
+        self._read_at = gauge(
+            "read_timestamp_seconds", "Time at which the limit was read, in seconds since the epoch."
+        )
+        self._used_up_at = gauge(
+            "used_up_timestamp_seconds",
+            "Time at which nothing is left at the rate of the last hour, in seconds since the epoch; absent "
+            "without a forecast.",
+        )
+        self._read: frozenset[str] = frozenset()
+
+    def limits_read(self, limits: Mapping[str, tuple[int, int]], at: float) -> None:
+        """Record the maximum and the remainder of all limits, read at `at` in epoch seconds."""
+        self._remove(self._read - limits.keys())
+        self._read = frozenset(limits)
+        for name, (most, remaining) in limits.items():
+            self._most.labels(name).set(most)
+            self._remaining.labels(name).set(remaining)
+            self._read_at.labels(name).set(at)
+
+    def used_up(self, limit: str, at: float | None) -> None:
+        """Record the forecast of one limit, in epoch seconds, or that there is none."""
+        if at is None:
+            self._used_up_at.remove_by_labels({"limit": limit})
+        else:
+            self._used_up_at.labels(limit).set(at)
+
+    def forgotten(self) -> None:
+        """Remove all series: this process reads the limits no longer."""
+        self._remove(self._read)
+        self._read = frozenset()
+        self._used_up_at.clear()
+
+    def _remove(self, names: frozenset[str]) -> None:
+        for name in names:
+            for gauge in (self._most, self._remaining, self._read_at):
+                gauge.remove(name)

@@ -1,0 +1,23 @@
+"""Quota: the org's limits, what is left of them, and who can use it."""
+
+from streamer.quota.costs import JobCost, bulk_job, collections, cost_sentence, query
+from streamer.quota.governor import Governor
+from streamer.quota.limits import Limit, OrgLimit, Reading, limits_of
+from streamer.quota.monitor import LimitsMonitor, LimitsObserver
+from streamer.quota.replays import ReplayAllowance
+
+__all__ = [
+    "Governor",
+    "JobCost",
+    "Limit",
+    "LimitsMonitor",
+    "LimitsObserver",
+    "OrgLimit",
+    "Reading",
+    "ReplayAllowance",
+    "bulk_job",
+    "collections",
+    "cost_sentence",
+    "limits_of",
+    "query",
+]

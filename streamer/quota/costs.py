@@ -1,0 +1,78 @@
+"""Costs of reading records: requests, jobs and pages, of which an org has so many a day."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from streamer.quota.limits import Limit, OrgLimit, Reading
+
+QUERY_PAGE = 2_000
+"""Records in a page of a REST query (REST API guide, query options header); pages can be smaller."""
+BULK_PAGE = 50_000
+"""Rows in a page of a Bulk query job that is asked for so many (Bulk API 2.0 guide, get results)."""
+COLLECTION = 200
+"""Whole records that one request of sObject Collections reads here; Salesforce takes up to 2,000 ids."""
+
+# To create a job and to delete it.
+_AROUND_JOB = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCost:
+    """Cost of a job: all its REST `requests`, and the Bulk query jobs and result pages among what they do."""
+
+    requests: int = 0
+    bulk_jobs: int = 0
+    bulk_pages: int = 0
+
+    def __add__(self, other: "JobCost") -> "JobCost":
+        """Return the cost of both."""
+        return JobCost(
+            requests=self.requests + other.requests,
+            bulk_jobs=self.bulk_jobs + other.bulk_jobs,
+            bulk_pages=self.bulk_pages + other.bulk_pages,
+        )
+
+
+ONE_REQUEST = JobCost(requests=1)
+
+
+def query(records: int, *, page: int = QUERY_PAGE) -> JobCost:
+    """Return the cost of reading `records` by REST queries; one that finds nothing is a request too."""
+    return JobCost(requests=max(1, ceil(records / page)))
+
+
+def bulk_job(records: int, *, page: int = BULK_PAGE, polls: int = 20) -> JobCost:
+    """Return the cost of reading `records` by one query job of the Bulk API 2.0.
+
+    `polls` are the requests that ask whether the job is done; how many there are
+    depends on the time that Salesforce takes. A page is smaller where its file
+    would exceed 1 GB.
+    """
+    pages = max(1, ceil(records / page))
+    return JobCost(requests=_AROUND_JOB + polls + pages, bulk_jobs=1, bulk_pages=pages)
+
+
+def collections(records: int, *, at_once: int = COLLECTION) -> JobCost:
+    """Return the cost of reading `records` by their ids."""
+    return JobCost(requests=ceil(records / at_once))
+
+
+def cost_sentence(cost: JobCost, reading: Reading | None) -> str:
+    """Return a sentence that tells `cost`, and what is left of it today where `reading` knows."""
+    parts = [
+        f"about {cost.requests:,} {_plural('request', cost.requests)}{_left(reading, OrgLimit.API_REQUESTS)}"
+    ]
+    if cost.bulk_jobs:
+        jobs = f"{cost.bulk_jobs:,} Bulk query {_plural('job', cost.bulk_jobs)}"
+        pages = f"{cost.bulk_pages:,} {_plural('page', cost.bulk_pages)} of results"
+        parts.append(f"{jobs}{_left(reading, OrgLimit.BULK_QUERY_JOBS)} with {pages}")
+    return f"{' and '.join(parts)}; none of the day's delivered events"
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _left(reading: Reading | None, key: OrgLimit) -> str:
+    limit: Limit | None = reading.limits.get(key) if reading else None
+    return f" (of {limit.remaining:,} that are left of the day's {limit.most:,})" if limit else ""

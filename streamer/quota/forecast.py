@@ -1,0 +1,55 @@
+"""Forecast of the time at which an allowance is used up."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from streamer.quota.limits import Limit
+
+WINDOW_S = 3600.0
+"""The rate is that of the readings of so long."""
+
+# Salesforce's numbers are accurate within five minutes: over less time they tell no rate.
+_LEAST_S = 900.0
+_HORIZON_S = 24 * 3600.0
+_MOST_READINGS = 64
+
+
+@dataclass(slots=True)
+class Forecast:
+    """Extrapolates what remains of an allowance of a rolling 24 hours.
+
+    What remains falls by what is used, and rises by what was used 24 hours
+    before; only the sum of both can be seen. The forecast is that the sum of the
+    last hour goes on. It has none while less than 15 minutes are known, while
+    the remainder does not fall, or where it would last for more than 24 hours,
+    after which the use of now returns.
+    """
+
+    _readings: deque[tuple[float, Limit]] = field(default_factory=lambda: deque(maxlen=_MOST_READINGS))
+
+    def add(self, limit: Limit | None, read_at: float) -> None:
+        """Take the next reading, at `read_at` in monotonic seconds; `None` for an org without the limit."""
+        if limit is None or (self._readings and self._readings[-1][1].most != limit.most):
+            # With another maximum, the difference of two remainders is no use of events.
+            self._readings.clear()
+        if limit is not None:
+            self._readings.append((read_at, limit))
+        self.forget_before(read_at - WINDOW_S)
+
+    def forget_before(self, read_at: float) -> None:
+        """Drop the readings that are older."""
+        while self._readings and self._readings[0][0] < read_at:
+            self._readings.popleft()
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds from the last reading until nothing remains, or `None` without a forecast."""
+        if not self._readings or not self._readings[-1][1].most:
+            return None
+        (began, first), (ended, last) = self._readings[0], self._readings[-1]
+        if not last.remaining:
+            return 0.0
+        used, seconds = first.remaining - last.remaining, ended - began
+        if seconds < _LEAST_S or used <= 0:
+            return None
+        left_s = last.remaining * seconds / used
+        return left_s if left_s <= _HORIZON_S else None

@@ -1,0 +1,57 @@
+"""Governor of repairs: keeps a share of the org's requests and jobs for others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamer.quota.costs import ONE_REQUEST, JobCost
+from streamer.quota.limits import KEPT_SHARE, Limit, OrgLimit, Reading
+
+_NO_REQUESTS = "of the org's daily requests"
+_NO_JOBS = "of the org's daily Bulk query jobs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governor:
+    """Says whether a repair can make its next calls now.
+
+    A fifth of the daily requests and of the Bulk query jobs stays for others.
+    `reading` returns the latest limits, and `requests_left` the share of the
+    requests that the last answer of the REST API told, which is the fresher.
+    What neither knows holds nothing up: the calls themselves are refused then.
+    Both are renewed by whatever else asks the org, at the latest by the next
+    reading of the limits, so a repair that waits needs no calls to find out.
+    """
+
+    reading: Callable[[], Reading | None]
+    requests_left: Callable[[], float | None]
+
+    def reason_to_wait(self, cost: JobCost = ONE_REQUEST) -> str:
+        """Return why the calls of `cost` have to wait, as a part of a sentence, or an empty text."""
+        reading = self.reading()
+        limits = reading.limits if reading else {}
+        requests = limits.get(OrgLimit.API_REQUESTS)
+        left = self.requests_left()
+        if left is None:
+            left = requests.share_left if requests else None
+        if left is not None and _is_low(left, cost.requests, requests):
+            return _low(left, cost.requests, _NO_REQUESTS)
+        jobs = limits.get(OrgLimit.BULK_QUERY_JOBS)
+        if not cost.bulk_jobs or jobs is None:
+            return ""
+        left = jobs.share_left
+        if left is None:
+            return "the org has no Bulk query jobs"
+        return _low(left, cost.bulk_jobs, _NO_JOBS) if _is_low(left, cost.bulk_jobs, jobs) else ""
+
+
+def _is_low(left: float, needed: int, limit: Limit | None) -> bool:
+    """Return whether less than the kept share is left, or would be after `needed` more."""
+    # Without the maximum, the share alone decides.
+    most = limit.most if limit and limit.most else 0
+    return left < KEPT_SHARE or left * most - needed < KEPT_SHARE * most
+
+
+def _low(left: float, needed: int, of_what: str) -> str:
+    return (
+        f"{left:.1%} {of_what} are left, {needed:,} more would be used, and {KEPT_SHARE:.0%} stay for others"
+    )

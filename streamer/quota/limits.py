@@ -1,0 +1,77 @@
+"""Limits of an org, as the REST API tells them (REST API guide, list org limits)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+KEPT_SHARE = 0.2
+"""Share of a limit that replays and repairs leave to others."""
+
+# Larger numbers are no limit of an org, and floats could not hold them exactly.
+_MOST = 10**15
+
+
+class OrgLimit(StrEnum):
+    """Limits that matter here, by Salesforce's keys; an org has those of its version and licences."""
+
+    DELIVERED_EVENTS = "DailyDeliveredPlatformEvents"
+    """Platform and change events, counted once for each client, in a rolling 24 hours."""
+    PUSH_TOPIC_EVENTS = "DailyDurableStreamingApiEvents"
+    GENERIC_EVENTS = "DailyDurableGenericStreamingApiEvents"
+    PUBLISHED_EVENTS = "HourlyPublishedPlatformEvents"
+    PUBLISHED_STANDARD_VOLUME_EVENTS = "HourlyPublishedStandardVolumePlatformEvents"
+    STANDARD_VOLUME_EVENTS = "DailyStandardVolumePlatformEvents"
+    MONTHLY_EVENTS = "MonthlyPlatformEvents"
+    """Up to version 47."""
+    MONTHLY_EVENT_ENTITLEMENT = "MonthlyPlatformEventsUsageEntitlement"
+    """From version 48 on."""
+    STREAMING_CLIENTS = "DurableStreamingApiConcurrentClients"
+    API_REQUESTS = "DailyApiRequests"
+    BULK_JOBS = "DailyBulkApiBatches"
+    BULK_QUERY_JOBS = "DailyBulkV2QueryJobs"
+    BULK_QUERY_STORAGE_MB = "DailyBulkV2QueryFileStorageMB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One limit: the `most` that can be used, and what is `remaining` of it."""
+
+    most: int
+    remaining: int
+
+    @property
+    def share_left(self) -> float | None:
+        """Share that is left; `None` for a limit of nothing, which the org does not have."""
+        return self.remaining / self.most if self.most else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The limits of an answer, and when it came: `at` in epoch seconds, `read_at` in monotonic ones."""
+
+    limits: Mapping[OrgLimit, Limit]
+    at: float
+    read_at: float
+
+
+def limits_of(answer: Any) -> dict[OrgLimit, Limit]:
+    """Return the known limits of an answer to `GET …/limits`; what can't be read of it is left out."""
+    if not isinstance(answer, dict):
+        return {}
+    read = {each: _limit(answer.get(each.value)) for each in OrgLimit}
+    return {each: limit for each, limit in read.items() if limit is not None}
+
+
+def _limit(value: Any) -> Limit | None:
+    if not isinstance(value, dict):
+        return None
+    most, remaining = _count(value.get("Max")), _count(value.get("Remaining"))
+    return None if most is None or remaining is None else Limit(most=most, remaining=remaining)
+
+
+def _count(value: Any) -> int | None:
+    """Return `value` as a count; one below zero, of a limit that was overdrawn, is zero."""
+    if type(value) is not int or value > _MOST:
+        return None
+    return max(0, value)

@@ -1,0 +1,166 @@
+"""Monitor of the org's limits: reads them every five minutes, and tells when events run out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import structlog
+
+from streamer.backoff import Backoff, Delays
+from streamer.clock import Clock
+from streamer.errors import RetryLater, SalesforceUnavailable, StreamerError
+from streamer.quota.forecast import WINDOW_S, Forecast
+from streamer.quota.limits import Limit, OrgLimit, Reading, limits_of
+from streamer.salesforce.rest import RequestRefused
+
+_log = structlog.get_logger()
+
+_EVERY_S = 300.0
+_HOUR_S = 3600.0
+_BACKOFF = Backoff(first_s=60.0, limit_s=_HOUR_S)
+# After a day, nothing of what had been used is left in a rolling 24 hours.
+_OLDEST_S = 24 * _HOUR_S
+_SOON_S = 6 * _HOUR_S
+_LATE_S = 9 * _HOUR_S
+
+
+class LimitsObserver(Protocol):
+    """Records what the org's limits are; must not block or raise."""
+
+    def limits_read(self, limits: Mapping[str, tuple[int, int]], at: float) -> None:
+        """All limits of the org, `(maximum, remaining)` by name, as they are at `at` in epoch seconds."""
+        ...
+
+    def used_up(self, limit: str, at: float | None) -> None:
+        """A limit is used up at `at` in epoch seconds by the forecast; `None` without one."""
+        ...
+
+    def forgotten(self) -> None:
+        """The limits are read no longer."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class LimitsMonitor:
+    """Reads the limits of one org while `run` does, and keeps the latest reading.
+
+    `read` returns the answer to `GET …/limits`, which is accurate within five
+    minutes and costs a request. No failure of it reaches anything else. It needs
+    the permission View Setup and Configuration: a refusal is told once, and the
+    limits are asked for every hour.
+    """
+
+    read: Callable[[], Awaitable[Any]]
+    clock: Clock
+    observer: LimitsObserver
+    _reading: Reading | None = field(default=None, init=False)
+    _tried: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _forecast: Forecast = field(default_factory=Forecast, init=False)
+    _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
+    _told: type[StreamerError] | None = field(default=None, init=False)
+    _runs_out: bool = field(default=False, init=False)
+
+    @property
+    def latest(self) -> Reading | None:
+        """Latest reading; `None` before the first, and when it is a day old."""
+        reading = self._reading
+        if reading is None or self.clock.monotonic() - reading.read_at > _OLDEST_S:
+            return None
+        return reading
+
+    async def tried(self, within_s: float) -> None:
+        """Wait until the limits have been asked for once, with or without success, for so long at most."""
+        if self._tried.is_set():
+            return
+        try:
+            async with self.clock.timeout(within_s):
+                await self._tried.wait()
+        except TimeoutError:
+            return
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        try:
+            while True:
+                pause_s = await self._next()
+                self._tried.set()
+                await self.clock.sleep(pause_s)
+        finally:
+            self.observer.forgotten()
+
+    async def _next(self) -> float:
+        """Read the limits once, and return the seconds until the next time."""
+        try:
+            limits = limits_of(await self.read())
+            if not limits:
+                raise SalesforceUnavailable(
+                    "GET limits was answered, but not with limits that are known here"
+                )
+        except RequestRefused as error:
+            self._not_read(error, _refusal(error), _HOUR_S)
+            return _HOUR_S
+        except StreamerError as error:
+            asked_s = (error.after_s if isinstance(error, RetryLater) else None) or 0.0
+            pause_s = max(asked_s, self._delays.next_s())
+            self._not_read(error, str(error), pause_s)
+            return pause_s
+        self._take(limits)
+        return _EVERY_S
+
+    def _not_read(self, error: StreamerError, reason: str, pause_s: float) -> None:
+        # A refusal calls an operator, also after a failure that passes by itself.
+        if type(error) is not self._told:
+            self._told = type(error)
+            _log.warning("limits.not_read", reason=reason, tried_again_in_s=round(pause_s))
+        self._forecast.forget_before(self.clock.monotonic() - WINDOW_S)
+        if self._forecast.seconds_left() is None:
+            self.observer.used_up(OrgLimit.DELIVERED_EVENTS.value, None)
+
+    def _take(self, limits: Mapping[OrgLimit, Limit]) -> None:
+        if self._told is not None:
+            self._told = None
+            _log.info("limits.read_again")
+        self._delays.reset()
+        now = self.clock.now()
+        reading = self._reading = Reading(limits=limits, at=now, read_at=self.clock.monotonic())
+        told = {each.value: (limit.most, limit.remaining) for each, limit in limits.items()}
+        self.observer.limits_read(told, now)
+        delivered = limits.get(OrgLimit.DELIVERED_EVENTS)
+        self._forecast.add(delivered, reading.read_at)
+        left_s = self._forecast.seconds_left()
+        used_up_at = None if left_s is None else now + left_s
+        self.observer.used_up(OrgLimit.DELIVERED_EVENTS.value, used_up_at)
+        self._tell(delivered, left_s, used_up_at)
+
+    def _tell(self, delivered: Limit | None, left_s: float | None, used_up_at: float | None) -> None:
+        """Log once that the delivered events run out within hours, and once that they do not."""
+        remaining = delivered.remaining if delivered else None
+        if used_up_at is not None and left_s is not None and left_s <= _SOON_S and not self._runs_out:
+            self._runs_out = True
+            _log.warning(
+                "delivered_events.run_out",
+                used_up_at=_iso(used_up_at),
+                remaining=remaining,
+                most=delivered.most if delivered else None,
+                reason="at the rate of the last hour; Salesforce then delivers no event to any client until "
+                "the use of 24 hours before returns",
+            )
+        elif self._runs_out and (left_s is None or left_s > _LATE_S):
+            self._runs_out = False
+            _log.info("delivered_events.suffice", remaining=remaining)
+
+
+def _refusal(error: RequestRefused) -> str:
+    if error.status != HTTPStatus.FORBIDDEN:
+        return str(error)
+    return (
+        f"{error}: give the user of org.auth the permission View Setup and Configuration; until then there "
+        "are no metrics of the org's limits, and no replay is held back for want of events"
+    )
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,66 @@
+"""Replays of retained events, which count as delivered anew, against what is left of the day's."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from streamer.channel_paths import ChannelKind
+from streamer.errors import AllowanceLow
+from streamer.events import Channel, Checkpoint, Start
+from streamer.quota.limits import KEPT_SHARE, OrgLimit
+from streamer.quota.monitor import LimitsMonitor
+from streamer.replay_ids import is_of_cometd
+
+_log = structlog.get_logger()
+
+# A channel must not wait for long where the limits can't be read.
+_FIRST_READING_S = 10.0
+_LIMITS = {
+    ChannelKind.CHANGES: (OrgLimit.DELIVERED_EVENTS, "platform and change events"),
+    ChannelKind.EVENTS: (OrgLimit.DELIVERED_EVENTS, "platform and change events"),
+    ChannelKind.PUSH_TOPIC: (OrgLimit.PUSH_TOPIC_EVENTS, "PushTopic events"),
+    ChannelKind.GENERIC: (OrgLimit.GENERIC_EVENTS, "generic events"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayAllowance:
+    """Lets a channel read all that Salesforce retains while enough of the day's events is left.
+
+    The channel is one that Salesforce retains events of: outbound messages are not.
+
+    An event counts again each time it is delivered, also where the log leaves it
+    out (Platform Events guide, allocations). Where the limits are unknown, the
+    replay goes on, and the log says so.
+    """
+
+    channel: Channel
+    limits: LimitsMonitor
+    is_on_cometd: bool
+
+    async def admit(self, after: Checkpoint | Start, /) -> None:
+        """Return if reading can begin after `after`; raises `AllowanceLow`: see `ReplayAdmission`."""
+        if not self._reads_all(after):
+            return
+        await self.limits.tried(_FIRST_READING_S)
+        key, events = _LIMITS[ChannelKind.of(self.channel.path)]
+        reading = self.limits.latest
+        limit = reading.limits.get(key) if reading else None
+        share = limit.share_left if limit else None
+        if limit is None or share is None:
+            reason = f"Salesforce does not tell how many {events} are left today"
+            _log.warning("replay.not_checked", channel=str(self.channel), reason=reason)
+        elif share < KEPT_SHARE:
+            raise AllowanceLow(
+                f"{self.channel.path} would be read from the earliest event that Salesforce retains, and of "
+                f"{limit.most:,} {events} that the org delivers in 24 hours, {limit.remaining:,} are left "
+                f"({share:.1%}, {key.value}): each event that is read again counts anew and can use them up "
+                f"for all clients; the channel goes on by itself when {KEPT_SHARE:.0%} are left, or now "
+                "with replay_retained: always"
+            )
+
+    def _reads_all(self, after: Checkpoint | Start) -> bool:
+        """Return whether the source reads all that is retained, to find the place of `after` in it."""
+        if isinstance(after, Start):
+            return after is Start.EARLIEST
+        return after.replay_id is None or is_of_cometd(after.replay_id) is not self.is_on_cometd

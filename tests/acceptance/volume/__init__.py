@@ -1,0 +1,1 @@
+"""A snapshot of very many records, which change meanwhile."""

@@ -1,0 +1,257 @@
+"""Snapshots are ordered, listed, watched and ended over the API, and by the commands that ask it."""
+
+import asyncio
+from dataclasses import replace
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from streamer.admin.continuity.snapshots import snapshot_channel
+from streamer.admin.errors import ApiError
+from streamer.cli import app
+from streamer.cli.operating.api import Api, ApiRefused
+from streamer.cli.operating.snapshot_watch import watched
+from streamer.clock import TurnedClock
+from streamer.controls import AuditRecord, SnapshotOrder, Wanted
+from streamer.events import ContinuityRecord, HoleCause, Repair
+from tests.contracts.values import CHANGES
+from tests.unit.admin.world import Asking, World
+
+WAITING = SnapshotOrder(id="snapshot:b", channel=CHANGES.path, entity="Lead", by="otto", at=2.0)
+ORDER = replace(WAITING, id="snapshot:a", entity="Contact", where="Name != ''", fields=("Name",), at=1.0)
+RECORD = ContinuityRecord(
+    id=ORDER.id,
+    channel=CHANGES,
+    cause=HoleCause.SNAPSHOT,
+    detail="otto asked for Contact",
+    recorded_at=1.0,
+    state=Repair.OPEN,
+    entity="Contact",
+    found=2_000,
+    published=500,
+    updated_at=3.0,
+)
+
+
+async def put(world: World, *orders: SnapshotOrder) -> None:
+    """Write orders into the log."""
+    for order in orders:
+        await world.log.controls.order_snapshot(order, AuditRecord(at=1.0, what="snapshot.ordered", by="x"))
+
+
+async def run(ask: Asking, *arguments: str) -> Result:
+    """Call the command in another thread, while this one serves the API."""
+    given = ["snapshot", *arguments, "--url", str(ask.client.make_url("/"))]
+    return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, given)
+
+
+@pytest.mark.parametrize(
+    ("entity", "asked", "paths", "found"),
+    [
+        ("Account", None, ["/data/ChangeEvents", "/data/AccountChangeEvent"], "/data/AccountChangeEvent"),
+        ("account", None, ["/data/AccountChangeEvent"], "/data/AccountChangeEvent"),
+        ("Invoice__c", None, ["/data/Invoice__ChangeEvent"], "/data/Invoice__ChangeEvent"),
+        ("Lead", None, ["/data/AccountChangeEvent", "/data/ChangeEvents"], "/data/ChangeEvents"),
+        ("Lead", "/data/Sales__chn", ["/data/ChangeEvents", "/data/Sales__chn"], "/data/Sales__chn"),
+    ],
+)
+def test_channel_is_that_of_the_entity(entity: str, asked: str | None, paths: list[str], found: str) -> None:
+    """Or the one that an operator names."""
+    assert snapshot_channel(entity, asked, paths) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "paths", "sentence"),
+    [
+        (None, ["/data/AccountChangeEvent", "/event/Order__e"], "its channel; those with changes: /data/Acc"),
+        (None, ["/event/Order__e"], "those with changes: none"),
+        (None, ["/data/Sales__chn"], "in which its records are to be published: /data/Sales__chn"),
+        ("/data/X__chn", ["/data/ChangeEvents"], "no channel of that path; configured: /data/ChangeEvents"),
+        ("/event/Order__e", ["/event/Order__e"], "/event/Order__e carries no changes of records"),
+        ("/topic/Leads", ["/topic/Leads"], "not for platform events, PushTopics, generic channels"),
+        ("/data/AccountChangeEvent", ["/data/AccountChangeEvent"], "carries Account alone"),
+    ],
+)  # fmt: skip
+def test_entity_without_a_channel_is_refused(asked: str | None, paths: list[str], sentence: str) -> None:
+    """With what to do."""
+    with pytest.raises(ApiError) as refused:
+        snapshot_channel("Lead", asked, paths)
+
+    assert sentence in str(refused.value)
+
+
+async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> None:
+    """A dry run only finds the channel."""
+    asked = {"entity": "Lead", "where": "Name != ''", "fields": ["Name"], "by": "anna"}
+    dry, _ = await ask.post("/snapshots", **asked, dry_run=True)
+    assert not (await world.context.switchboard()).snapshots
+    status, body = await ask.post("/snapshots", **asked)
+
+    [order] = (await world.context.switchboard()).snapshots.values()
+    assert (dry, status, body["id"], body["state"]) == (200, 202, order.id, "waiting")
+    assert order == SnapshotOrder(
+        id=order.id,
+        channel=CHANGES.path,
+        entity="Lead",
+        where="Name != ''",
+        fields=("Name",),
+        by="anna",
+        at=world.clock.now(),
+    )
+    [audit] = await world.log.controls.audit(last=9)
+    assert (audit.what, audit.by, audit.detail["id"]) == ("snapshot.ordered", "anna", order.id)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"entity": "Lead", "where": "Name = 'x"}, "There can be no such snapshot: the condition has a text"),
+        ({"entity": "Lead; x"}, "is no name of an object or a field"),
+        ({"entity": "Lead", "fields": ["Name", "name"]}, "a field is named twice"),
+        ({}, "entity: "),
+    ],
+)
+async def test_mistake_in_an_order_is_refused(ask: Asking, body: dict[str, object], sentence: str) -> None:
+    """Before anything is written."""
+    status, answer = await ask.post("/snapshots", **body)
+
+    assert (status, sentence in answer["error"]) == (400, True), answer
+
+
+async def test_snapshot_of_the_same_records_is_refused_while_one_is_under_way(
+    world: World, ask: Asking
+) -> None:
+    """It would only cost the org's requests; one that is cancelled or has ended is no reason."""
+    await put(world, ORDER)
+    same = {"entity": "Contact", "where": "Name != ''", "fields": ["Name"]}
+    status, answer = await ask.post("/snapshots", **same)
+    assert (status, "snapshot:a" in answer["error"]) == (409, True)
+    assert (await ask.post("/snapshots", entity="Contact"))[0] == 202
+    world.log.continuity.append(replace(RECORD, state=Repair.FULL))
+
+    assert (await ask.post("/snapshots", **same))[0] == 202
+
+
+async def test_list_joins_orders_and_their_progress(world: World, ask: Asking) -> None:
+    """Ended ones have no order any more, and those that wait no record yet."""
+    world.log.continuity += [replace(RECORD, id="snapshot:0", state=Repair.FULL, recorded_at=0.0), RECORD]
+    await put(world, ORDER, WAITING)
+    _, body = await ask.get("/snapshots")
+
+    shown = [(each["id"], each["state"], each["published"], each["by"]) for each in body["snapshots"]]
+    assert shown == [
+        ("snapshot:0", "full", 500, None),
+        ("snapshot:a", "running", 500, "otto"),
+        ("snapshot:b", "waiting", 0, "otto"),
+    ]
+    assert [each["id"] for each in (await ask.get("/snapshots?last=1"))[1]["snapshots"]] == ["snapshot:b"]
+    assert (await ask.get("/snapshots/snapshot:a"))[1]["where"] == "Name != ''"
+    assert (await ask.get("/snapshots/snapshot:x"))[0] == 404
+
+
+async def test_changes_are_written_with_their_audit(world: World, ask: Asking) -> None:
+    """Who wants it so is known to all; what is cancelled or has ended can't be changed."""
+    await put(world, ORDER)
+    world.log.continuity.append(RECORD)
+    changes = [("pause", "paused"), ("resume", "running"), ("cancel", "cancelling")]
+    for change, state in changes:
+        status, body = await ask.post(f"/snapshots/{ORDER.id}/{change}", by="anna")
+        assert (status, body["state"]) == (202, state)
+
+    order = (await world.context.switchboard()).snapshots[ORDER.id]
+    assert (order.wanted, order.by, order.where) == (Wanted.CANCELLED, "anna", ORDER.where)
+    audit = [each.what for each in await world.log.controls.audit(last=3)]
+    assert audit == ["snapshot.paused", "snapshot.resumed", "snapshot.cancelled"]
+    assert (await ask.post(f"/snapshots/{ORDER.id}/resume"))[0] == 409
+    assert (await ask.post("/snapshots/snapshot:x/pause"))[0] == 404
+    world.log.continuity.append(replace(RECORD, state=Repair.PARTIAL))
+    status, body = await ask.post(f"/snapshots/{ORDER.id}/pause")
+    assert (status, "has ended" in body["error"]) == (409, True)
+
+
+async def test_commands_order_list_and_end(world: World, ask: Asking) -> None:
+    """With the questions and the answers of an operator."""
+    refused = await run(ask, "start", "Lead", "--channel", "/event/x")
+    assert (refused.exit_code, "no channel of that path" in refused.output) == (1, True)
+    asked = await run(ask, "start", "Lead")
+    assert (asked.exit_code, "Publish the records of Lead in /data/ChangeEvents?" in asked.output) == (
+        1,
+        True,
+    )
+    done = await run(ask, "start", "Lead", "--where", "Name != ''", "--fields", "Name, Company", "--yes")
+    assert done.exit_code == 0, done.output
+    [order] = (await world.context.switchboard()).snapshots.values()
+    assert (order.where, order.fields) == ("Name != ''", ("Name", "Company"))
+
+    for change in ("pause", "resume", "cancel"):
+        changed = await run(ask, change, order.id, "--by", "anna")
+        assert (changed.exit_code, order.id in changed.output) == (0, True), changed.output
+    listed = await run(ask, "list")
+    assert "cancelling" in listed.stdout
+    as_json = await run(ask, "list", "--json")
+    assert orjson.loads(as_json.stdout)["snapshots"][0]["by"] == "anna"
+
+
+async def watching(ask: Asking, clock: TurnedClock, looks: int) -> "asyncio.Task[bool]":
+    """Watch a snapshot, for so many looks that come 5 s apart."""
+    task = asyncio.create_task(watched(Api(url=str(ask.client.make_url("/"))), ORDER.id, clock))
+    async with asyncio.timeout(60):
+        for look in range(looks):
+            if look:
+                await clock.turn(5)
+            while not clock.waiting and not task.done():  # noqa: ASYNC110 - it is a client's
+                await asyncio.sleep(0)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "is_full"),
+    [(Repair.FULL, "", True), (Repair.PARTIAL, "; cancelled by [b]anna", False)],
+)
+async def test_watch_tells_rows_rate_and_time_left(
+    world: World,
+    ask: Asking,
+    capsys: pytest.CaptureFixture[str],
+    state: Repair,
+    detail: str,
+    is_full: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """In plain lines where there is no terminal, until the end."""
+    await put(world, ORDER)
+    clock = TurnedClock()
+    task = await watching(ask, clock, 1)
+    world.log.continuity.append(RECORD)
+    await clock.turn(5)
+    async with asyncio.timeout(60):
+        while not clock.waiting:  # noqa: ASYNC110 - it is a client's
+            await asyncio.sleep(0)
+    world.log.continuity.append(replace(RECORD, state=state, published=2_000, detail=RECORD.detail + detail))
+    await clock.turn(5)
+
+    assert await task is is_full
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "waiting: the rows are not counted yet",
+        "running: 500 of 2,000 rows, 100 rows/s, 0:00:15 left",
+    ]
+    ends = {
+        True: "is complete: 2,000 rows published.",
+        False: "has ended with 2,000 rows published: otto asked for Contact; cancelled by [b]anna",
+    }
+    assert lines[2:] == [f"Snapshot {ORDER.id} {ends[is_full]}"]
+
+
+async def test_watch_of_an_unknown_snapshot_is_refused(ask: Asking) -> None:
+    """With the place where the known ones are."""
+    with pytest.raises(ApiRefused, match="streamer snapshot list"):
+        await watched(Api(url=str(ask.client.make_url("/"))), "snapshot:x", TurnedClock())
+
+
+async def test_watch_command_tells_the_end_by_its_status(world: World, ask: Asking) -> None:
+    """For scripts."""
+    world.log.continuity.append(replace(RECORD, state=Repair.FULL))
+    assert (await run(ask, "watch", ORDER.id)).exit_code == 0
+    world.log.continuity.append(replace(RECORD, state=Repair.NONE))
+
+    assert (await run(ask, "watch", ORDER.id)).exit_code == 1

@@ -1,0 +1,349 @@
+"""Snapshots on demand: each order is carried out once, and paused and cancelled as wanted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from streamer.app.snapshots import SnapshotOrders
+from streamer.clock import TurnedClock
+from streamer.continuity import EntityReader, Readings, Snapshots
+from streamer.controls import AuditRecord, SnapshotOrder, Wanted
+from streamer.events import Checkpoint, ContinuityRecord, HoleCause, JsonObject, Repair, ReplayId
+from streamer.log.memory import MemoryLog
+from streamer.salesforce.memory import MemoryRecords
+from tests.contracts.values import an_event
+from tests.messages import CHANGES
+from tests.unit.continuity.org import History, Queries
+from tests.unit.normalise.records.describes import CONTACT, described
+from tests.unit.normalise.records.describes import field as a_field
+
+IDS = [f"003AB00000TEST{number}YAA" for number in range(5)]
+LEADS = ["00QAB00000TEST0YAA", "00QAB00000TEST1YAA"]
+POSITION = ReplayId(b"7")
+ORDER = SnapshotOrder(
+    id="snapshot:1", channel=CHANGES.path, entity="Contact", where="Phone != ''", by="anna", at=5.0
+)
+
+
+def row(record_id: str, name: str = "Ada") -> JsonObject:
+    """Return a record."""
+    return {"Id": record_id, "FirstName": name, "LastName": "Berg"}
+
+
+@dataclass
+class World:
+    """A log, an org, and the process that owns the channel."""
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    history: History = field(default_factory=History)
+    queries: Queries = field(init=False)
+    records: MemoryRecords = field(init=False)
+    orders: SnapshotOrders = field(init=False)
+    readings: Readings = field(init=False)
+    woken: int = 0
+
+    def __post_init__(self) -> None:
+        """Fill the org, and start the process."""
+        rows = {"Contact": [row(each) for each in IDS], "Lead": [row(each) for each in LEADS]}
+        self.queries = Queries(clock=self.clock, rows=rows)
+        lead = described("Lead", a_field("Id", "id"), a_field("Company"))
+        self.records = MemoryRecords(
+            {"Contact": {each: row(each, "Eve") for each in IDS}}, {"Contact": CONTACT, "Lead": lead}
+        )
+        self.orders = SnapshotOrders(controls=self.log.controls, clock=self.clock)
+
+    async def start(self) -> None:
+        """Own the channel, anew."""
+        reader = EntityReader(
+            channel=CHANGES,
+            queries=self.queries,
+            replication=self.history,
+            records=self.records,
+            describer=self.records,
+            entities=self._entities,
+            clock=self.clock,
+        )
+        snapshots = Snapshots(channel=CHANGES, log=self.log, ended=self.orders.end)
+        self.readings = Readings(reader=reader, snapshots=snapshots, clock=self.clock)
+        self.orders.subscribe(CHANGES, self.readings.follow)
+        self.readings.resume(await self.log.open_holes(CHANGES), self._wake)
+
+    async def order(self, order: SnapshotOrder = ORDER) -> None:
+        """Order it, and let the process know."""
+        await self.log.controls.order_snapshot(order, AuditRecord(at=1.0, what="snapshot.ordered", by="x"))
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let the other tasks go on."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def work(self, steps: int = 50) -> int:
+        """Take so many steps, or as many as there are; return their number."""
+        for done in range(steps):
+            if not self.readings.has_work:
+                return done
+            repaired = await self.readings.step(POSITION)
+            growing = self.log.begin(CHANGES)
+            growing.add(repaired.events)
+            checkpoint = Checkpoint(channel=CHANGES, replay_id=POSITION, verified_at=1.0)
+            await growing.commit(checkpoint, continuity=repaired.records)
+            await self.settle()
+            if repaired.again_in_s:
+                return done + 1
+        return steps
+
+    @property
+    def holes(self) -> dict[str, ContinuityRecord]:
+        """Last state of each record."""
+        return {each.id: each for each in self.log.continuity}
+
+    @property
+    def told(self) -> Sequence[str]:
+        """Records that the log tells of, in their order."""
+        return [event.key for event in self.log.events]
+
+    async def ordered(self) -> set[str]:
+        """Return the orders that stand."""
+        async for board in self.log.controls.switched():
+            return set(board.snapshots)
+        return set()
+
+    async def _entities(self) -> Sequence[str]:
+        return []
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A process that owns the channel and follows the orders."""
+    world = World()
+    await world.start()
+    following = asyncio.create_task(world.orders.run())
+    await world.settle()
+    yield world
+    following.cancel()
+    await asyncio.wait([following])
+
+
+async def test_order_is_read_once_and_removed(world: World) -> None:
+    """Its continuity record tells what was found and published, and by whom it was wanted."""
+    assert not world.readings.has_work
+    await world.order()
+    assert world.woken
+    await world.work()
+
+    assert world.told == IDS
+    assert {event.type for event in world.log.events} == {"salesforce.cdc.Contact.snapshot"}
+    first = world.log.continuity[0]
+    assert (first.cause, first.state, first.entity) == (HoleCause.SNAPSHOT, Repair.OPEN, "Contact")
+    [hole] = world.holes.values()
+    assert (hole.state, hole.found, hole.published) == (Repair.FULL, 5, 5)
+    assert hole.detail == "anna asked for Contact where Phone != ''"
+    assert world.queries.where == ["Phone != ''"]
+    assert await world.ordered() == set()
+    audit = (await world.log.controls.audit(last=1))[0]
+    assert (audit.what, audit.detail["state"], audit.detail["published"]) == ("snapshot.ended", "full", 5)
+    assert not world.readings.has_work
+
+
+async def test_snapshot_goes_on_after_a_crash(world: World) -> None:
+    """What is in the log is not read again."""
+    await world.order()
+    await world.work(4)
+    before = world.told
+    await world.start()
+    await world.work()
+
+    assert 0 < len(before) < 5
+    assert world.told == IDS
+    assert len(world.queries.jobs) == 1
+
+
+async def test_ended_snapshot_is_not_run_again_after_a_crash(world: World) -> None:
+    """Its last rows are durable, and the order stands, because the process died before it was removed."""
+    await world.order()
+    while Repair.FULL not in {each.state for each in world.log.continuity}:
+        await world.work(1)
+    assert await world.ordered() == {ORDER.id}
+    await world.start()
+    await world.work()
+
+    assert world.told == IDS
+    assert await world.ordered() == set()
+
+
+async def test_change_of_an_ended_snapshot_orders_nothing(world: World) -> None:
+    """It was on its way when the snapshot ended; the order does not stay either."""
+    await world.order()
+    await world.work()
+    await world.order(replace(ORDER, wanted=Wanted.PAUSED))
+    await world.work()
+
+    assert (world.told, await world.ordered()) == (IDS, set())
+    assert world.holes[ORDER.id].state is Repair.FULL
+
+
+async def test_end_is_told_once_for_each_order(world: World) -> None:
+    """Its removal can take its time; what was ordered meanwhile has to be removed as well."""
+    told: list[ContinuityRecord] = []
+    await world.order()
+    await world.work(4)
+    await world.start()
+    world.readings.snapshots.ended = told.append
+    await world.work()
+    assert (len(told), world.readings.has_work) == (1, False)
+    await world.order(replace(ORDER, wanted=Wanted.PAUSED))
+    await world.work()
+
+    assert [each.state for each in told] == [Repair.FULL, Repair.FULL]
+    assert (world.told, world.readings.has_work) == (IDS, False)
+
+
+async def test_paused_snapshot_lets_the_next_one_go_on(world: World) -> None:
+    """And goes on where it was, also in another process."""
+    await world.order()
+    await world.work(4)
+    before = world.told
+    await world.order(replace(ORDER, wanted=Wanted.PAUSED, by="otto"))
+    assert not world.readings.has_work
+    await world.order(replace(ORDER, id="snapshot:2", entity="Lead", where=""))
+    await world.work()
+    assert world.told == [*before, *LEADS]
+    await world.start()
+    assert await world.work() == 0
+
+    await world.order()
+    await world.work()
+    assert world.told == [*before, *LEADS, *IDS[len(before) :]]
+
+
+async def test_snapshot_waits_until_its_order_is_known() -> None:
+    """A new process must not go on with what is paused."""
+    world = World()
+    await world.start()
+    hole = ContinuityRecord(
+        id=ORDER.id,
+        channel=CHANGES,
+        cause=HoleCause.SNAPSHOT,
+        detail="",
+        recorded_at=1.0,
+        state=Repair.OPEN,
+        progress={"parts": [{"entity": "Contact"}]},
+    )
+    world.readings.resume([hole], lambda: None)
+    assert not world.readings.has_work
+    # Nobody wants it otherwise.
+    world.readings.follow({})
+
+    assert world.readings.has_work
+
+
+@pytest.mark.parametrize(("steps", "state"), [(0, Repair.NONE), (2, Repair.NONE), (4, Repair.PARTIAL)])
+async def test_cancelled_snapshot_ends(world: World, steps: int, state: Repair) -> None:
+    """Before it begins, before its first rows and after them; the record says who cancelled it."""
+    await world.order()
+    await world.work(steps)
+    before = world.told
+    await world.order(replace(ORDER, wanted=Wanted.CANCELLED, by="otto"))
+    await world.work()
+
+    hole = world.holes[ORDER.id]
+    assert (hole.state, hole.detail.rpartition("; ")[2]) == (state, "cancelled by otto")
+    assert (world.told, await world.ordered()) == (before, set())
+    assert world.queries.ended == world.queries.jobs
+
+
+async def test_records_that_change_during_a_pause_are_read_again(world: World) -> None:
+    """A job of the Bulk API is older than what the log holds by then, and nobody notes the changes."""
+    world.queries.counted = 10_000
+    await world.order()
+    await world.work(3)
+    before = world.told
+    await world.order(replace(ORDER, wanted=Wanted.PAUSED))
+    world.history.changed_ids = [IDS[4]]
+    await world.order()
+    await world.work()
+
+    assert (world.told[: len(before)], world.history.asked) == (before, 1)
+    fields = {event.key: event.data["fields"]["Name"]["FirstName"] for event in world.log.events}
+    assert (fields[IDS[3]], fields[IDS[4]]) == ("Ada", "Eve")
+
+
+async def test_changes_that_are_known_are_not_forgotten_while_a_page_is_read(world: World) -> None:
+    """A pause that is over before the page has come must not let its old rows pass."""
+
+    def hesitate() -> None:
+        world.readings.follow({ORDER.id: replace(ORDER, wanted=Wanted.PAUSED)})
+        world.readings.follow({ORDER.id: ORDER})
+
+    world.queries.counted = 10_000
+    await world.order()
+    await world.work(2)
+    world.readings.taken([replace(an_event(1), data={"record_id": IDS[0]})])
+    world.queries.on_page = hesitate
+    await world.work(1)
+
+    assert [event.data["fields"]["Name"]["FirstName"] for event in world.log.events] == ["Ada", "Eve"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"where": "Name = 'x"}, "the condition has a text that begins at character 8 and has no end"),
+        ({"entity": "Contact; x"}, "'Contact; x' is no name of an object or a field"),
+        ({"fields": ("Name", "name")}, "a field is named twice"),
+        ({"fields": ("Nonsense",)}, "Contact has no field Nonsense"),
+    ],
+)
+async def test_order_that_cannot_be_carried_out_ends(
+    world: World, change: dict[str, str | tuple[str, ...]], reason: str
+) -> None:
+    """With the reason in its record; it holds up nothing."""
+    await world.order(replace(ORDER, **change))  # type: ignore[arg-type] # fields of an order
+    await world.work()
+
+    hole = world.holes[ORDER.id]
+    assert hole.state is Repair.NONE
+    assert reason in hole.detail
+    assert await world.ordered() == set()
+
+
+async def test_order_for_another_channel_is_not_ours(world: World) -> None:
+    """It waits for its owner."""
+    await world.order(replace(ORDER, channel="/data/ContactChangeEvent"))
+
+    assert not world.readings.has_work
+    assert await world.ordered() == {ORDER.id}
+
+
+async def test_log_that_is_down_delays_the_beginning(world: World) -> None:
+    """Nothing is begun of which the log can't say whether it has ended."""
+    await world.order()
+    world.log.down = True
+    assert (await world.readings.step(POSITION)).again_in_s > 0
+    world.log.down = False
+    await world.work()
+
+    assert world.told == IDS
+
+
+async def test_removal_is_repeated_until_the_log_takes_it(world: World) -> None:
+    """Another removal follows then."""
+    await world.order()
+    while Repair.FULL not in {each.state for each in world.log.continuity}:
+        await world.work(1)
+    world.log.down = True
+    await world.readings.step(POSITION)
+    await world.settle()
+    assert await world.ordered() == {ORDER.id}
+    world.log.down = False
+    await world.clock.turn(60)
+    await world.settle()
+
+    assert await world.ordered() == set()
