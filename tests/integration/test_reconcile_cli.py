@@ -13,15 +13,21 @@ from typing import Any
 import aiohttp
 import pytest
 
+from streamer.app.repairing import Repairing
+from streamer.app.snapshots import SnapshotOrders
 from streamer.clock import SystemClock, TurnedClock
+from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.events import Channel, OrgId, Start
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
+from streamer.ingest.rereading import Rereading
 from streamer.log.sqlite import SqliteLog
 from streamer.normalise import normaliser_for
 from streamer.normalise.times import as_event_time
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.records import RestRecords
+from streamer.salesforce.rest import Rest
 from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import SqliteLogSettings, Transport
 from tests import commands
@@ -89,6 +95,24 @@ class Desk:
                 await self.turn(0.1)
                 await asyncio.sleep(0.01)
 
+    async def repair(self) -> None:
+        """Order what `--repair` orders, and let the daemon carry it out."""
+        order = SnapshotOrder(
+            id=SnapshotOrder.new_id(),
+            channel=CHANGES,
+            entity="Account",
+            since=self.began_at - 60,
+            by="anna",
+            at=self.clock.now(),
+        )
+        audit = AuditRecord(at=order.at, what="snapshot.ordered", by=order.by)
+        await self.log.controls.order_snapshot(order, audit)
+        async with asyncio.timeout(30):
+            while (await self.log.controls.audit(last=1))[0].what != "snapshot.ended":
+                await self.turn(0.1)
+                await asyncio.sleep(0.01)
+        assert (await self.log.controls.audit(last=1))[0].detail["state"] == "full"
+
     async def __call__(self, *arguments: str, status: int = 0) -> str:
         """Run `streamer reconcile` in a process of its own, and return what it prints."""
         since = as_event_time(datetime.fromtimestamp(self.began_at - 60, UTC))
@@ -119,6 +143,13 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         source = source_over(Transport.COMETD, sandbox, tokens, clock, Losses())
         await stack.enter_async_context(source)
         channel = Channel(org=OrgId(sandbox.org.settings.org_id), path=CHANGES)
+        orders = SnapshotOrders(controls=log.controls, clock=clock)
+        rest = Rest(http, tokens, clock, api_version="64.0")
+        records = RestRecords(rest)
+        repairing = Repairing(
+            log=log, snapshots=orders, rest=rest, records=records, api_version="64.0", clock=clock
+        )
+        rereading = Rereading(channel=channel, records=records, clock=clock)
         ingest = Ingest(
             channel=channel,
             source=source,
@@ -128,13 +159,16 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             clock=clock,
             observer=Metrics(clock=clock).channel(channel),
             start=Start.EARLIEST,
+            repairs=repairing.of(channel, rereading, repairs_gaps=True),
         )
         daemon = asyncio.create_task(ingest.run(), name="daemon")
+        following = asyncio.create_task(orders.run(), name="orders")
         configuration = sandbox_configuration(sandbox.url, log={"sqlite": {"path": str(file.path)}})
         yield Desk(clock=clock, sandbox=sandbox, log=log, config=written(tmp_path, configuration))
         assert not daemon.done(), daemon
         daemon.cancel()
-        await asyncio.wait([daemon])
+        following.cancel()
+        await asyncio.wait([daemon, following])
 
 
 async def test_drift_is_what_was_lost_silently(desk: Desk) -> None:
@@ -165,6 +199,9 @@ async def test_drift_is_what_was_lost_silently(desk: Desk) -> None:
     shown = await desk(status=1)
     assert "4 shown: missing 3, deletion_missing 1" in shown
     assert "\x1b" not in shown
+
+    await desk.repair()
+    assert await desk.drift(0) == []
 
 
 async def test_repaired_org_has_no_drift(desk: Desk) -> None:

@@ -28,37 +28,25 @@ class RepairOrder:
     @property
     def sentence(self) -> str:
         """What an operator is to know of it."""
+        absent = f"{self.left:,} absent {'record is' if self.left == 1 else 'records are'} beyond it."
         if self.id is None:
-            return f"No order was given: {_beyond(self.left)}"
-        watch = f"`streamer snapshot watch {self.id}` shows its progress"
-        left = f" {_beyond(self.left)}" if self.left else ""
-        return f"Ordered: {self.id} publishes the changed records again in {self.channel}; {watch}.{left}"
+            return f"No order was given: {absent}"
+        watch = f"`streamer snapshot watch {self.id}` shows its progress."
+        told = f"Ordered: {self.id} publishes what was changed and deleted again in {self.channel}. {watch}"
+        return f"{told} {absent}" if self.left else told
 
 
 async def ordered_repair(orders: Orders, found: Reconciled, *, by: str) -> RepairOrder:
-    """Order a snapshot of the records that were changed in the window, from the owner of their channel.
+    """Order a snapshot of what was changed and deleted since the window began, from the channel's owner.
 
-    It reads them as they are now, in the one loop that writes the channel, so
-    that nothing older can follow a newer event. Deletions, and records that the
-    org does not have, are no part of a snapshot. Raises `ApiRefused`.
+    It reads the records as they are now, in the one loop that writes the
+    channel, so that nothing older can follow a newer event. It has no end:
+    events of a later change hold the later change alone. Records that the org
+    does not have are no part of it. Raises `ApiRefused`.
     """
-    missing = found.counts.get(DriftKind.MISSING, 0)
-    left = sum(found.counts.values()) - missing
-    if not missing:
+    left = found.counts.get(DriftKind.ABSENT, 0)
+    if left == sum(found.counts.values()):
         return RepairOrder(id=None, channel=found.channel, left=left)
-    where = f"{found.stamp} >= {_literal(found.since)} AND {found.stamp} <= {_literal(found.until)}"
-    answer = await orders.post(
-        "/snapshots", entity=found.entity, where=where, fields=[], channel=found.channel, by=by
-    )
+    since = as_event_time(datetime.fromtimestamp(found.since, UTC))
+    answer = await orders.post("/snapshots", entity=found.entity, since=since, channel=found.channel, by=by)
     return RepairOrder(id=str(answer["id"]), channel=str(answer["channel"]), left=left)
-
-
-def _literal(epoch_s: float) -> str:
-    return as_event_time(datetime.fromtimestamp(epoch_s, UTC))
-
-
-def _beyond(left: int) -> str:
-    one = left == 1
-    return (
-        f"{left:,} {'deletion or absent record is' if one else 'deletions or absent records are'} beyond it."
-    )

@@ -23,7 +23,9 @@ async def test_topic_whose_beginning_was_deleted_says_where_it_begins(kafka: str
     )
     topic = f"{name}.cdc.Account"
     times = [now - hours * 3_600 for hours in (5, 4, 3, 2)]
-    events = [an_event(str(at), key="one", time=as_event_time(datetime.fromtimestamp(at, UTC))) for at in times]
+    events = [
+        an_event(str(at), key="one", time=as_event_time(datetime.fromtimestamp(at, UTC))) for at in times
+    ]
     async with KafkaLog.open(settings, SystemClock()) as log:
         await log.checkpoint(CHANGES)
         for number, event in enumerate(events):

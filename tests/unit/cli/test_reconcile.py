@@ -88,34 +88,29 @@ def test_differences_are_json() -> None:
     assert shown["repair"] is None
 
 
-async def test_repair_is_a_snapshot_of_the_window() -> None:
-    """What it can't repair is told."""
+async def test_repair_is_a_snapshot_of_what_was_changed_since() -> None:
+    """It has no end, because later events hold later changes alone; what it can't repair is told."""
     orders = Orders()
-    order = await ordered_repair(orders, SOME, by="anna")
-    where = "SystemModstamp >= 2025-01-01T00:00:00.000Z AND SystemModstamp <= 2025-01-01T01:00:00.000Z"
-    assert orders.asked == [
-        (
-            "/snapshots",
-            {
-                "entity": "Account",
-                "where": where,
-                "fields": [],
-                "channel": "/data/ChangeEvents",
-                "by": "anna",
-            },
-        )
-    ]
+    counts = {**SOME.counts, DriftKind.ABSENT: 1}
+    order = await ordered_repair(orders, replace(SOME, counts=counts), by="anna")
+    asked = {
+        "entity": "Account",
+        "since": "2025-01-01T00:00:00.000Z",
+        "channel": "/data/ChangeEvents",
+        "by": "anna",
+    }
+    assert orders.asked == [("/snapshots", asked)]
     assert (order.id, order.left) == ("snapshot:7", 1)
     assert "snapshot watch snapshot:7" in order.sentence
-    assert order.sentence.endswith("1 deletion or absent record is beyond it.")
+    assert order.sentence.endswith("1 absent record is beyond it.")
 
 
-async def test_deletions_alone_are_no_order() -> None:
+async def test_absent_records_alone_are_no_order() -> None:
     """A snapshot holds none."""
     orders = Orders()
     order = await ordered_repair(orders, replace(SOME, counts={DriftKind.ABSENT: 2}), by="anna")
     assert not orders.asked
-    assert order.sentence == "No order was given: 2 deletions or absent records are beyond it."
+    assert order.sentence == "No order was given: 2 absent records are beyond it."
 
 
 def test_bar_takes_any_progress(capsys: pytest.CaptureFixture[str]) -> None:
