@@ -133,7 +133,8 @@ class SnapshotOrder:
     """Order to publish the records of one entity, as they are, in the channel at a path.
 
     It covers the records that match `where` (SOQL), or all, with `fields`, or
-    all fields. The process that owns the channel carries it out, and keeps its
+    all fields. With `since` (epoch seconds), it covers those that were changed
+    since then, and the deletions since then. The process that owns the channel carries it out, and keeps its
     progress in the continuity record of the same `id`. `by` is the operator who
     changed last what is `wanted`, at the epoch seconds `at`. The order stands
     until its continuity record has a final state, and `ended_at` is `None`
@@ -145,6 +146,7 @@ class SnapshotOrder:
     entity: str
     where: str = ""
     fields: tuple[str, ...] = ()
+    since: float | None = None
     wanted: Wanted = Wanted.RUNNING
     by: str
     at: float

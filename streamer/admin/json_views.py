@@ -151,6 +151,7 @@ def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) 
         "entity": record.entity if record else order.entity if order else None,
         "where": order.where if order else None,
         "fields": order.fields if order else None,
+        "since": _optional_time(order.since) if order else None,
         "state": _snapshot_state(order, record),
         "by": order.by if order else None,
         "at": rfc3339(order.at) if order else None,

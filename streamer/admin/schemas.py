@@ -77,12 +77,14 @@ class Snapshotting(Change):
     """Request for a snapshot of the records of `entity`; `dry_run` only finds its channel.
 
     `where` is a condition of SOQL, and empty for all records. Without `fields`
-    all are read, and without `channel`, a path, it is that of the entity.
+    all are read, and without `channel`, a path, it is that of the entity. With
+    `since`, it is of what was changed and deleted since then.
     """
 
     entity: str = Field(min_length=1, max_length=255)
     where: str = ""
     fields: tuple[str, ...] = Field(default=(), max_length=1_000)
+    since: AwareDatetime | None = None
     channel: str | None = None
     dry_run: bool = False
 

@@ -1,4 +1,4 @@
-"""Opening of the configured log."""
+"""Opening of the configured log, for its owner or beside it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +8,8 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.observe.pulse import Pulses
-from streamer.ports import ControlledLog, EventLog, KnownOrgs, Ownership, RecordedHoles
-from streamer.settings import Settings, SqliteLogSettings
+from streamer.ports import ControlledLog, EventHistory, EventLog, KnownOrgs, Ownership, RecordedHoles
+from streamer.settings import LogSettings, Settings, SqliteLogSettings
 from streamer.supervision.status import LogCondition
 
 _log = structlog.get_logger()
@@ -38,4 +38,19 @@ async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIte
         file = settings.log.sqlite or SqliteLogSettings()
         async with SqliteLog.open(file, clock, pulses) as sqlite:
             _log.info("log.opened", sqlite=str(file.path.absolute()))
+            yield sqlite
+
+
+@asynccontextmanager
+async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[EventHistory]:
+    """Open the configured log inside the context, for reading beside the processes that own it."""
+    if settings.kafka:
+        from streamer.log.kafka import KafkaHistory  # noqa: PLC0415 - costs a fifth of a second
+
+        async with KafkaHistory.open(settings.kafka) as kafka:
+            yield kafka
+    else:
+        from streamer.log.sqlite import SqliteHistory  # noqa: PLC0415 - not needed beside Kafka
+
+        async with SqliteHistory.open(settings.sqlite or SqliteLogSettings(), clock) as sqlite:
             yield sqlite

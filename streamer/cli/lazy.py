@@ -24,6 +24,7 @@ COMMANDS = {
     "deadletters": "streamer.cli.operating.deadletters:deadletters",
     "parked": "streamer.cli.operating.parked:parked",
     "continuity": "streamer.cli.operating.continuity:continuity",
+    "reconcile": "streamer.cli.operating.reconcile:reconcile",
     "snapshot": "streamer.cli.operating.snapshots:snapshot",
     "audit": "streamer.cli.operating.audit:audit",
     "org": "streamer.cli.org.commands:org",

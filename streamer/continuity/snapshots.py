@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from streamer.channel_paths import changed_entity
 from streamer.continuity.progress import Part, Progress
 from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
+from streamer.normalise.times import as_event_time
 from streamer.ports import RecordedHoles, RecordQuery
 
 _LONGEST_DETAIL = 500
@@ -84,8 +86,10 @@ class Snapshots:
             self.ended(record)
 
     def _begun(self, order: SnapshotOrder) -> ContinuityRecord:
-        progress = Progress(parts=(Part(entity=order.entity, where=order.where, fields=order.fields),))
+        part = Part(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
+        progress = Progress(parts=(part,))
         chosen = f" where {order.where}" if order.where else ""
+        chosen += f" since {as_event_time(datetime.fromtimestamp(order.since, UTC))}" if order.since else ""
         record = ContinuityRecord(
             id=order.id,
             channel=self.channel,

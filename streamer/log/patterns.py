@@ -32,5 +32,10 @@ def glob(pattern: str) -> str:
     return re.sub(r"[?\[]", r"[\g<0>]", pattern)
 
 
+def change_type_stem(entity: str) -> str:
+    """Return the beginning of the types of all change events of `entity`."""
+    return f"salesforce.cdc.{entity}."
+
+
 def _regular_expression(pattern: str) -> str:
     return ".*".join(map(re.escape, pattern.split(_ANY_RUN)))

@@ -17,6 +17,7 @@ from streamer.ports.dispatch import (
     Subscription,
     Wants,
 )
+from streamer.ports.history import EventHistory, HistoryPage, HistoryStart
 from streamer.ports.ingest import (
     Append,
     Appended,
@@ -91,9 +92,12 @@ __all__ = [
     "Deletion",
     "Deletions",
     "Describer",
+    "EventHistory",
     "EventLog",
     "EventPublisher",
     "Feed",
+    "HistoryPage",
+    "HistoryStart",
     "KnownOrgs",
     "LaneChange",
     "LogReader",

@@ -10,10 +10,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from streamer.clock import SystemClock
 from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
-from streamer.log.kafka import KafkaLog
+from streamer.log.kafka import KafkaHistory, KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Headers
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
+from streamer.ports import EventHistory
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
 
@@ -39,6 +40,10 @@ class KafkaWorld:
     def open(self) -> AbstractAsyncContextManager[KafkaLog]:
         """Connect."""
         return KafkaLog.open(self._settings, SystemClock())
+
+    def history(self) -> AbstractAsyncContextManager[EventHistory]:
+        """Read the topics without a group."""
+        return KafkaHistory.open(self._settings)
 
     def refused_event(self) -> Event:
         """Return an event that is larger than a topic takes."""

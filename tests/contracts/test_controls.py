@@ -48,6 +48,7 @@ SNAPSHOT = SnapshotOrder(
     entity="Invoice__c",
     where="Name = 'Ü\\' ('",
     fields=("Name", "Total__c"),
+    since=7.25,
     by="operator",
     at=9.5,
 )

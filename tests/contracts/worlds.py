@@ -1,6 +1,6 @@
 """Kinds of log that the contract suite runs on.
 
-To add a kind, add a class with these five methods and a line in `WORLDS`. Each
+To add a kind, add a class with these six methods and a line in `WORLDS`. Each
 test gets a world of its own, without any events.
 """
 
@@ -14,10 +14,10 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
-from streamer.log.memory import MemoryLog
+from streamer.log.memory import MemoryHistory, MemoryLog
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
-from streamer.log.sqlite import SqliteLog
-from streamer.ports import ControlledLog, EventLog, KnownOrgs, Ownership, RecordedHoles
+from streamer.log.sqlite import SqliteHistory, SqliteLog
+from streamer.ports import ControlledLog, EventHistory, EventLog, KnownOrgs, Ownership, RecordedHoles
 from streamer.settings import SqliteLogSettings
 from tests.contracts.kafka_world import KafkaWorld
 from tests.contracts.values import an_event
@@ -32,6 +32,10 @@ class World(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[Log]:
         """Open the log; opening it again after leaving is a restart."""
+        ...
+
+    def history(self) -> AbstractAsyncContextManager[EventHistory]:
+        """Return the log as a process reads it that does not own it; there must be a log."""
         ...
 
     def refused_event(self) -> Event:
@@ -63,6 +67,11 @@ class MemoryWorld:
         """Return the same log each time."""
         yield self._log
 
+    @asynccontextmanager
+    async def history(self) -> AsyncIterator[EventHistory]:
+        """Return the twin's own."""
+        yield MemoryHistory(self._log)
+
     def refused_event(self) -> Event:
         """Return the event that the log is set to refuse."""
         return an_event("refused")
@@ -90,6 +99,10 @@ class SqliteWorld:
     def open(self) -> AbstractAsyncContextManager[Log]:
         """Open the file."""
         return SqliteLog.open(SqliteLogSettings(path=self._path), SystemClock())
+
+    def history(self) -> AbstractAsyncContextManager[EventHistory]:
+        """Open the file for reading alone."""
+        return SqliteHistory.open(SqliteLogSettings(path=self._path), SystemClock())
 
     def refused_event(self) -> Event:
         """Return an event with half a surrogate pair, which no JSON holds."""

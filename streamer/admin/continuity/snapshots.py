@@ -9,7 +9,7 @@ from aiohttp import web
 
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
-from streamer.admin.json_views import snapshot_json
+from streamer.admin.json_views import rfc3339, snapshot_json
 from streamer.admin.middleware import json_response
 from streamer.admin.schemas import MOST_LETTERS, Change, Last, Snapshotting, body_of, query_of
 from streamer.channel_paths import ChannelKind, changed_entity
@@ -76,6 +76,7 @@ class SnapshotResource:
             entity=entity,
             where=asked.where,
             fields=asked.fields,
+            since=asked.since.timestamp() if asked.since else None,
             by=asked.by,
             at=self.context.clock.now(),
         )
@@ -102,6 +103,7 @@ class SnapshotResource:
         detail = {"id": order.id, "channel": order.channel, "entity": order.entity}
         if what == _ORDERED:
             detail |= {"where": order.where, "fields": ", ".join(order.fields)}
+            detail |= {"since": rfc3339(order.since)} if order.since is not None else {}
         audit = AuditRecord(at=order.at, what=what, by=order.by, detail=detail)
         await self.context.log.controls.order_snapshot(order, audit)
         _log.info(what, snapshot=order.id, channel=order.channel, entity=order.entity, by=order.by)
@@ -181,11 +183,12 @@ def _is_named(entity: str, carried: str | None) -> bool:
 
 
 def _means_the_same(order: SnapshotOrder, other: SnapshotOrder) -> bool:
-    return (order.channel, order.entity, order.where, order.fields) == (
+    return (order.channel, order.entity, order.where, order.fields, order.since) == (
         other.channel,
         other.entity,
         other.where,
         other.fields,
+        other.since,
     )
 
 

@@ -84,6 +84,7 @@ def test_entity_without_a_channel_is_refused(asked: str | None, paths: list[str]
 async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> None:
     """A dry run only finds the channel."""
     asked = {"entity": "Lead", "where": "Name != ''", "fields": ["Name"], "by": "anna"}
+    asked["since"] = "2025-01-01T01:00:00+01:00"
     dry, _ = await ask.post("/snapshots", **asked, dry_run=True)
     assert not (await world.context.switchboard()).snapshots
     status, body = await ask.post("/snapshots", **asked)
@@ -96,11 +97,13 @@ async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> Non
         entity="Lead",
         where="Name != ''",
         fields=("Name",),
+        since=1_735_689_600.0,
         by="anna",
         at=world.clock.now(),
     )
     [audit] = await world.log.controls.audit(last=9)
     assert (audit.what, audit.by, audit.detail["id"]) == ("snapshot.ordered", "anna", order.id)
+    assert audit.detail["since"] == body["since"] == "2025-01-01T00:00:00.000000Z"
 
 
 @pytest.mark.parametrize(

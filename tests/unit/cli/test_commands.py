@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Path:
 
 
 COMMANDS = [(), *((name,) for name in ("run", "check", "explain", "render", "schema", "publish"))]
-SERVERS = [("sandbox",), ("demo",), ("audit",)]
+SERVERS = [("sandbox",), ("demo",), ("audit",), ("reconcile",)]
 PARKED = [("parked", "list"), ("continuity", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]

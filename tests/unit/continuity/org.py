@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from streamer.clock import TurnedClock
 from streamer.events import JsonObject
-from streamer.ports import Changed, Deletions, RecordPage, RecordQuery
+from streamer.ports import Changed, Deletion, Deletions, RecordPage, RecordQuery
 
 
 @dataclass(kw_only=True)
@@ -57,9 +57,10 @@ class Queries:
 
 @dataclass(kw_only=True)
 class History:
-    """Names `changed_ids` as changed in every span, and no deletion."""
+    """Names `changed_ids` as changed in every span, and `deletions`."""
 
     changed_ids: Sequence[str] = ()
+    deletions: Sequence[Deletion] = ()
     asked: int = 0
 
     async def changed(self, _entity: str, _start: float, end: float, /) -> Changed:
@@ -68,5 +69,5 @@ class History:
         return Changed(ids=self.changed_ids, until=end)
 
     async def deleted(self, _entity: str, start: float, end: float, /) -> Deletions:
-        """Return none."""
-        return Deletions(deleted=(), since=start, until=end)
+        """Return those that are set."""
+        return Deletions(deleted=self.deletions, since=start, until=end)

@@ -12,6 +12,7 @@ from streamer.continuity import EntityReader, Readings, Snapshots
 from streamer.controls import AuditRecord, SnapshotOrder, Wanted
 from streamer.events import Checkpoint, ContinuityRecord, HoleCause, JsonObject, Repair, ReplayId
 from streamer.log.memory import MemoryLog
+from streamer.ports import Deletion
 from streamer.salesforce.memory import MemoryRecords
 from tests.contracts.values import an_event
 from tests.messages import CHANGES
@@ -150,6 +151,21 @@ async def test_order_is_read_once_and_removed(world: World) -> None:
     audit = (await world.log.controls.audit(last=1))[0]
     assert (audit.what, audit.detail["state"], audit.detail["published"]) == ("snapshot.ended", "full", 5)
     assert not world.readings.has_work
+
+
+async def test_snapshot_since_a_time_tells_deletions_too(world: World) -> None:
+    """Of the records that were changed since then, by their stamps."""
+    gone = "003AB00000TEST9YAA"
+    world.history.deletions = [Deletion(record_id=gone, deleted_at=world.clock.now() - 60)]
+    await world.order(replace(ORDER, since=world.clock.now() - 3_600))
+    await world.work()
+
+    assert world.queries.where == ["(Phone != '') AND SystemModstamp >= 2024-12-31T22:40:00.000Z"]
+    assert world.told == [*IDS, gone]
+    assert world.log.events[-1].is_deletion
+    [hole] = world.holes.values()
+    assert hole.state is Repair.FULL
+    assert hole.detail == "anna asked for Contact where Phone != '' since 2024-12-31T23:00:00.000Z"
 
 
 async def test_snapshot_goes_on_after_a_crash(world: World) -> None:

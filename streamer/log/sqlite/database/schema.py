@@ -8,6 +8,7 @@ import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import structlog
 
@@ -57,6 +58,24 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_shared(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads, for a process that does not own the file.
+
+    SQLite opens the file itself for reading alone, so that this connection can
+    neither checkpoint the write-ahead log nor remove it when it is the last one
+    to close. Raises `LogMisconfigured` for a file of another schema.
+    """
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", timeout=_BUSY_S, isolation_level=None, uri=True
+    )
+    try:
+        _check_current(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Return the bytes of the file in use; SQLite uses freed pages again before the file grows."""
     pages, free, size = (
@@ -88,7 +107,8 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
         _log.info("log.upgraded", path=str(path), found=found, version=VERSION)
 
 
-def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the schema, 0 for an empty file."""
     application, version, tables = (
         connection.execute(query).fetchone()[0]
         for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
@@ -99,4 +119,14 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
         raise LogMisconfigured(
             f"{path} was written by a newer Streamer (schema {version}, this one knows {VERSION}): "
             "run that one, or name another path"
+        )
+    return int(version)
+
+
+def _check_current(connection: sqlite3.Connection, path: Path) -> None:
+    version = _check_ours(connection, path)
+    if version < VERSION:
+        raise LogMisconfigured(
+            f"{path} was written by an older Streamer (schema {version}, this one knows {VERSION}): start "
+            "the daemon of this one first, which upgrades it"
         )

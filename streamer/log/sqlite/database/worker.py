@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from streamer.errors import LogUnavailable
 from streamer.log.sqlite.database.errors import translated
-from streamer.log.sqlite.database.schema import open_reader, open_writer
+from streamer.log.sqlite.database.schema import open_reader, open_shared, open_writer
 from streamer.observe.pulse import Pulse, Pulses
 
 _Result = TypeVar("_Result")
@@ -54,6 +54,11 @@ class Worker:
     def reading(cls, path: Path, *, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
         """Return a worker that only reads, one job at a time."""
         return cls(path, open_reader, group_weight=1, atomic=False).running("log.reader", pulses)
+
+    @classmethod
+    def sharing(cls, path: Path, *, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
+        """Return a worker that only reads, in a process that does not own the file."""
+        return cls(path, open_shared, group_weight=1, atomic=False).running("log.reader", pulses)
 
     @asynccontextmanager
     async def running(self, name: str, pulses: Pulses) -> AsyncIterator[Self]:

@@ -77,8 +77,13 @@ def end(connection: sqlite3.Connection) -> int:
 
 def read_orgs(connection: sqlite3.Connection) -> frozenset[OrgId]:
     """Return the orgs that have checkpoints."""
+    return frozenset(checkpoint.channel.org for checkpoint in read_checkpoints(connection))
+
+
+def read_checkpoints(connection: sqlite3.Connection) -> list[Checkpoint]:
+    """Return the checkpoints of all channels."""
     rows = connection.execute("SELECT body FROM checkpoints").fetchall()
-    return frozenset(decode_checkpoint(body).channel.org for (body,) in rows)
+    return [decode_checkpoint(body) for (body,) in rows]
 
 
 def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpoint | None:

@@ -69,6 +69,43 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
     return entries, stop if whole else entries[-1].offset + 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstAppended:
+    """Offset of the first event that was appended since a time.
+
+    `is_cut_at` is the time of that event where earlier ones that belong to it
+    can have been deleted, `None` otherwise.
+    """
+
+    offset: int
+    is_cut_at: float | None = None
+
+
+def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
+    """Return the first event that was appended since `at`, by halving: rows have rising times."""
+    low, high = connection.execute(
+        "SELECT ifnull(min(seq), 0), ifnull(max(seq) + 1, 0) FROM events"
+    ).fetchone()
+    first = low
+    while low < high:
+        middle = (low + high) // 2
+        # Rows are missing between others where a transaction was given up.
+        row = connection.execute(
+            "SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
+        ).fetchone()
+        if row is not None and row[1] < at:
+            low = row[0] + 1
+        else:
+            high = middle
+    is_cut = low == first > 1
+    return FirstAppended(offset=low, is_cut_at=_appended_at(connection, low) if is_cut else None)
+
+
+def _appended_at(connection: sqlite3.Connection, offset: int) -> float:
+    row = connection.execute("SELECT appended_at FROM events WHERE seq = ?", (offset,)).fetchone()
+    return float(row[0])
+
+
 def _entries(page: bytes) -> list[Entry]:
     try:
         entries = [

@@ -1,0 +1,150 @@
+"""The command `streamer reconcile`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamer.app.log import open_history
+from streamer.cli.operating.api import DEFAULT_URL, api_of
+from streamer.cli.operating.api_command import AsJson, OperatorOptions, api_command
+from streamer.cli.operating.reconcile_report import Observe, bar, printed, reconciled_json
+from streamer.cli.operating.repair_order import ordered_repair
+from streamer.cli.operating.times import moment
+from streamer.cli.org.connection import OrgOptions
+from streamer.cli.output import console, print_json
+from streamer.clock import SystemClock
+from streamer.configuration import load_document, load_section
+from streamer.continuity.reconciling import Asked, Reconciliation
+from streamer.continuity.reconciling.org_records import OrgRecords
+from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.queries import RestQueries, RestReplication
+from streamer.salesforce.records import RestRecords
+from streamer.salesforce.rest import Rest
+from streamer.settings import LogSettings, OrgSettings
+
+_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowOptions:
+    """Options that say what is compared."""
+
+    since: Annotated[
+        str,
+        typer.Option(
+            parser=moment, metavar="TIME", help="What the org changed since 2h ago, or an ISO time."
+        ),
+    ]
+    until: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="Up to this time.  [default: 25m ago, the last whose events must be there]",
+        ),
+    ] = None
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="By the events of this channel alone.  [default: those of every channel]"
+        ),
+    ] = None
+
+    def asked(self, entity: str) -> Asked:
+        """Return what to compare of `entity`."""
+        until = None if self.until is None else datetime.fromisoformat(self.until).timestamp()
+        since = datetime.fromisoformat(self.since).timestamp()
+        return Asked(entity=entity, since=since, until=until, channel=self.channel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOptions:
+    """Options of the order to repair."""
+
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Order the daemon to publish the records that differ again.")
+    ] = False
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STREAMER_ADMIN_URL",
+            metavar="URL",
+            help=f"The admin API for that.  [default: the configuration's, or {DEFAULT_URL}]",
+        ),
+    ] = None
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="STREAMER_ADMIN_TOKEN", metavar="TOKEN", help="Its token.  [default: none]"),
+    ] = None
+
+
+@api_command
+async def reconcile(
+    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="The object's API name, such as Account.")],
+    where: OrgOptions,
+    window: WindowOptions,
+    repairs: RepairOptions,
+    operator: OperatorOptions,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what the org has changed with the events in the log, and show the differences.
+
+    Reads the log beside the daemon: Kafka's topics, or the SQLite file on the
+    same machine. Of the org's records it reads ids and times alone.
+
+    KIND is missing (the record was changed later than its last event),
+    deletion_missing (it was deleted, and no event says so) or absent (events
+    tell of a record that the org does not have).
+
+    Exits 0 without differences; 1 with any, or when the org or the log refuses
+    or can't be reached; 2 for a mistake in the arguments or in the
+    configuration.
+    """
+    with bar() as observe:
+        async with _opened(where.config, observe) as reconciliation:
+            found = await reconciliation.compare(window.asked(entity))
+    order = None
+    if not as_json:
+        printed(found)
+    try:
+        if repairs.repair and found.has_drift:
+            api = api_of(where.config, repairs.url, repairs.token)
+            order = await ordered_repair(api, found, by=operator.name)
+    finally:
+        # What was found is told also when the daemon refuses the order.
+        if as_json:
+            print_json(reconciled_json(found, order))
+    if order is not None and not as_json:
+        console().print(f"\n{order.sentence}", markup=False)
+    if found.has_drift:
+        raise typer.Exit(1)
+
+
+@asynccontextmanager
+async def _opened(files: list[Path], observe: Observe) -> AsyncIterator[Reconciliation]:
+    """Return a comparison of the org and the log in the configuration `files`."""
+    document = load_document(files)
+    org = load_section(document, "org", OrgSettings)
+    log = load_section(document, "log", LogSettings) if "log" in document.data else LogSettings()
+    clock = SystemClock()
+    async with open_history(log, clock) as history, Logins(clock).opened(org) as (tokens, http):
+        rest = Rest(http, tokens, clock, api_version=org.api_version, answer_bytes=_ANSWER_BYTES)
+        records = RestRecords(rest)
+        yield Reconciliation(
+            history=history,
+            records=OrgRecords(
+                queries=RestQueries(rest, clock),
+                replication=RestReplication(rest, clock),
+                records=records,
+                describer=records,
+                clock=clock,
+            ),
+            org=(await tokens.token()).org,
+            observe=observe,
+        )

@@ -1,0 +1,6 @@
+"""Comparison of the org's records with what the log tells of them."""
+
+from streamer.continuity.reconciling.drift import Drift, DriftKind, Reconciled
+from streamer.continuity.reconciling.reconciliation import Asked, Phase, Reconciliation
+
+__all__ = ["Asked", "Drift", "DriftKind", "Phase", "Reconciled", "Reconciliation"]

@@ -1,0 +1,162 @@
+"""Reader of what an org has changed and deleted in a span of time."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from streamer.backoff import Backoff, Delays
+from streamer.clock import Clock
+from streamer.continuity.entity_reader import BULK_FROM
+from streamer.continuity.reconciling.known_records import seconds_of
+from streamer.continuity.reconciling.window import Window, shown
+from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
+from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
+
+_STAMPS = "SystemModstamp", "LastModifiedDate"
+_PAGE_ROWS = 10_000
+_IDS_AT_ONCE = 2_000
+_READY_S = 2.0
+_TRIES = 5
+_COVERED_S = 30.0
+# Open transactions of the org hide what comes later, and Salesforce ends them.
+_LOOKS = 20
+# The org tells of the deletions of 15 days.
+_TOLD_S = 15 * 24 * 3600.0 - 3600.0
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """An object by its API name, and the field that holds when a record was changed last."""
+
+    name: str
+    stamp: str
+    has_modified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgRecord:
+    """A record that the org has: when it was changed last, by anyone and by a user."""
+
+    id: str
+    at: float
+    modified_at: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Deleted:
+    """Times of deletions by the ids of their records, complete from `since` to `until`."""
+
+    since: float
+    until: float
+    times: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgRecords:
+    """Reads ids and times over the org's API; asks a few times more when there is no answer.
+
+    Raises what the ports raise.
+    """
+
+    queries: RecordQueries
+    replication: Replication
+    records: RecordReader
+    describer: Describer
+    clock: Clock
+    bulk_from: int = BULK_FROM
+
+    async def entity(self, name: str) -> Entity:
+        """Return the object of that name, in any case."""
+        describe = await self._asked(lambda: self.describer.describe(name))
+        fields = {each["name"] for each in describe["fields"] if isinstance(each.get("name"), str)}
+        stamp = next((each for each in _STAMPS if each in fields), None)
+        if stamp is None:
+            reason = f"{name} has neither a SystemModstamp nor a LastModifiedDate to compare"
+            raise RecordsRefused(reason, code="")
+        found = str(describe.get("name") or name)
+        return Entity(name=found, stamp=stamp, has_modified=_STAMPS[1] in fields)
+
+    async def count(self, entity: Entity, window: Window) -> int:
+        """Return the number of records that were changed in the window, and not again since."""
+        return await self._asked(lambda: self.queries.count(_query(entity, window)))
+
+    async def changed(
+        self, entity: Entity, window: Window, count: int
+    ) -> AsyncGenerator[list[OrgRecord], None]:
+        """Yield these records, a page at a time."""
+        query = _query(entity, window)
+        job = await self._asked(lambda: self.queries.begin(query, in_bulk=count >= self.bulk_from))
+        try:
+            while not await self._asked(lambda: self.queries.is_ready(job)):
+                await self.clock.sleep(_READY_S)
+            after: str | None = None
+            while True:
+                page = await self._page(query, job, after)
+                yield [_record(entity, row) for row in page.rows]
+                if page.following is None:
+                    return
+                after = page.following
+        finally:
+            await self.queries.end(job)
+
+    async def present(self, entity: Entity, ids: Sequence[str]) -> dict[str, OrgRecord]:
+        """Return those of `ids` that the org has, by their ids."""
+        found: dict[str, OrgRecord] = {}
+        for place in range(0, len(ids), _IDS_AT_ONCE):
+            some = ids[place : place + _IDS_AT_ONCE]
+            rows = await self._present(entity, some)
+            found |= {each: _record(entity, {**row, "Id": each}) for each, row in rows.items()}
+        return found
+
+    async def deleted(self, entity: Entity, since: float, until: float) -> Deleted:
+        """Return the deletions from `since` to `until`, waiting until the org tells of the last."""
+        begin = max(since, self.clock.now() - _TOLD_S)
+        found = Deleted(since=begin, until=begin)
+        stuck = 0
+        while found.until < until and stuck < _LOOKS:
+            answer = await self._deletions(entity, found.until, until)
+            found.since = max(found.since, answer.since)
+            found.times |= {each.record_id: each.deleted_at for each in answer.deleted}
+            if answer.until > found.until:
+                found.until, stuck = answer.until, 0
+            else:
+                stuck += 1
+                await self.clock.sleep(_COVERED_S)
+        return found
+
+    async def _page(self, query: RecordQuery, job: str, after: str | None) -> Any:
+        return await self._asked(lambda: self.queries.page(query, job, after, most=_PAGE_ROWS))
+
+    async def _present(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        return await self._asked(lambda: self.records.read(entity.name, ids, ("Id", entity.stamp)))
+
+    async def _deletions(self, entity: Entity, since: float, until: float) -> Any:
+        return await self._asked(lambda: self.replication.deleted(entity.name, since, until))
+
+    async def _asked(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        delays = Delays(Backoff(first_s=1.0, limit_s=10.0))
+        for _ in range(_TRIES - 1):
+            try:
+                return await ask()
+            except RetryLater as error:
+                await self.clock.sleep(error.after_s or delays.next_s())
+        return await ask()
+
+
+def _query(entity: Entity, window: Window) -> RecordQuery:
+    fields = ["Id", entity.stamp]
+    if entity.has_modified and entity.stamp != _STAMPS[1]:
+        fields.append(_STAMPS[1])
+    where = f"{entity.stamp} >= {shown(window.since)} AND {entity.stamp} <= {shown(window.until)}"
+    return RecordQuery(entity=entity.name, fields=tuple(fields), where=where)
+
+
+def _record(entity: Entity, row: Mapping[str, Any]) -> OrgRecord:
+    record_id, at = row.get("Id"), seconds_of(row.get(entity.stamp))
+    if not isinstance(record_id, str) or at is None:
+        raise SalesforceUnavailable(
+            f"a record of {entity.name} was answered without an Id or with a {entity.stamp} that is no time"
+        )
+    return OrgRecord(id=record_id, at=at, modified_at=seconds_of(row.get(_STAMPS[1])))

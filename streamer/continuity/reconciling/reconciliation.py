@@ -1,0 +1,203 @@
+"""Comparison of one entity's records in an org with what a log tells of them."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamer.continuity.reconciling.drift import Drift, DriftKind, Findings, Reconciled
+from streamer.continuity.reconciling.known_records import KnownRecord, KnownRecords
+from streamer.continuity.reconciling.org_records import Deleted, Entity, OrgRecord, OrgRecords
+from streamer.continuity.reconciling.window import Window, checkpoint_for, shown, window_of
+from streamer.events import OrgId
+from streamer.ports import EventHistory
+
+# Salesforce writes the stamps of records in whole seconds, and those of events in milliseconds.
+_STAMPS_DIFFER_S = 1.0
+_INVISIBLE = "the org has no such record for this user, and tells of no deletion"
+_SYSTEM_ONLY = "no user's change: its LastModifiedDate is not newer"
+_SAYS_DELETED = "the log says that it was deleted"
+
+
+class Phase(StrEnum):
+    """What a comparison reads."""
+
+    LOG = "log"
+    ORG = "org"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be compared: the changes of `entity` from `since` to `until`, in epoch seconds.
+
+    Without `until`, up to the last that can be compared. With `channel`, a
+    path, the events of that channel alone count.
+    """
+
+    entity: str
+    since: float
+    until: float | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """Compares what `org` has changed with the `history` of its events.
+
+    The log is read first, into the times of its records. What the org has
+    changed goes by page after page, and only differences are kept. So the
+    memory grows with the records that have events in the window, and not with
+    the log or its events.
+
+    `observe` is called with how much of a phase is done, and of how much.
+    """
+
+    history: EventHistory
+    records: OrgRecords
+    org: OrgId
+    observe: Callable[[Phase, int, int], None] = lambda _phase, _done, _total: None
+
+    async def compare(self, asked: Asked) -> Reconciled:
+        """Return the differences.
+
+        Raises `RecordsRefused`, `ConfigurationError` where there is nothing to
+        compare, and what the ports raise.
+        """
+        entity = await self.records.entity(asked.entity)
+        checkpoints = await self.history.checkpoints()
+        checkpoint = checkpoint_for(entity.name, asked.channel, self.org, checkpoints)
+        window = window_of(asked.since, asked.until, checkpoint, self.records.clock.now())
+        known, window = await self._known(entity, window, asked.channel)
+        findings = Findings()
+        records = await self._compared(entity, window, known, findings)
+        deleted = await self.records.deleted(entity, window.since, window.until)
+        for found in _deletions(deleted, known, window):
+            findings.add(found)
+        lacks = await self._contradicted(entity, window, known, findings, deleted)
+        return Reconciled(
+            entity=entity.name,
+            channel=checkpoint.channel.path,
+            stamp=entity.stamp,
+            since=window.since,
+            until=window.until,
+            records=records,
+            deletions=sum(window.since <= at <= window.until for at in deleted.times.values()),
+            counts=dict(findings.counts),
+            drift=tuple(findings.drift),
+            notes=(*window.notes, *_lacks(deleted, window), *lacks),
+        )
+
+    async def _known(
+        self, entity: Entity, window: Window, channel: str | None
+    ) -> tuple[KnownRecords, Window]:
+        start = await self.history.start(entity.name, window.since)
+        window = window.cut(start.begins_at)
+        known, total, begun = KnownRecords(), 0, False
+        async with aclosing(self.history.changes(entity.name, start)) as pages:
+            async for page in pages:
+                for event in page.events:
+                    if channel is None or event.channel == channel:
+                        known.add(event)
+                # The first page tells how long the log is.
+                total = total if begun else page.left
+                begun = True
+                self.observe(Phase.LOG, max(0, total - page.left), total)
+                await asyncio.sleep(0)
+        return known, window
+
+    async def _compared(self, entity: Entity, window: Window, known: KnownRecords, findings: Findings) -> int:
+        total = await self.records.count(entity, window)
+        done = 0
+        async with aclosing(self.records.changed(entity, window, total)) as pages:
+            async for page in pages:
+                for record in page:
+                    if drift := _missing(record, known.take(record.id), window):
+                        findings.add(drift)
+                done += len(page)
+                self.observe(Phase.ORG, done, max(total, done))
+                await asyncio.sleep(0)
+        return done
+
+    async def _contradicted(
+        self, entity: Entity, window: Window, known: KnownRecords, findings: Findings, deleted: Deleted
+    ) -> Sequence[str]:
+        """Look up the records of which the log alone tells; return what could not be learned."""
+        # Those of the org's changes are taken already.
+        alone = [each for each in known.between(window.since, window.until) if each not in deleted.times]
+        present = await self.records.present(entity, alone)
+        for found in _restored(alone, present, known, window):
+            findings.add(found)
+        absent = [each for each in alone if each not in present and not _is_deleted(known, each)]
+        if not absent:
+            return ()
+        # One that has gone this minute is told of in the next.
+        now = self.records.clock.now()
+        later = await self.records.deleted(entity, window.until, now)
+        if later.until < now:
+            return (
+                f"the org tells no deletions after {shown(later.until)} yet: absent records are not told",
+            )
+        for each in absent:
+            if each not in later.times:
+                findings.add(_absent(each, known))
+        return ()
+
+
+def _missing(record: OrgRecord, known: KnownRecord | None, window: Window) -> Drift | None:
+    """Return the difference between a record of the org and what the log knows, if there is one."""
+    if known is not None and not known.is_deleted and known.at >= record.at - _STAMPS_DIFFER_S:
+        return None
+    detail = ""
+    if known is not None and known.is_deleted:
+        detail = _SAYS_DELETED
+    elif record.modified_at is not None and record.modified_at < record.at:
+        known_at = known.at if known is not None else window.since
+        detail = _SYSTEM_ONLY if record.modified_at <= known_at else ""
+    return Drift(
+        kind=DriftKind.MISSING,
+        record_id=record.id,
+        changed_at=record.at,
+        known_at=known.at if known else None,
+        detail=detail,
+    )
+
+
+def _restored(
+    ids: Sequence[str], present: dict[str, OrgRecord], known: KnownRecords, window: Window
+) -> Iterator[Drift]:
+    """Yield the records that the log says were deleted in the window, and the org still has."""
+    for each in ids:
+        record = present.get(each)
+        # One that was restored later can have its event under way.
+        if record is not None and _is_deleted(known, each) and record.at <= window.until:
+            found = _missing(record, known.get(each), window)
+            if found is not None:
+                yield found
+
+
+def _deletions(deleted: Deleted, known: KnownRecords, window: Window) -> Iterator[Drift]:
+    """Yield the records that the org has deleted in the window, and whose last event is no deletion."""
+    for record_id, at in deleted.times.items():
+        if window.since <= at <= window.until and not _is_deleted(known, record_id):
+            found = known.get(record_id)
+            known_at = found.at if found else None
+            yield Drift(kind=DriftKind.DELETION, record_id=record_id, changed_at=at, known_at=known_at)
+
+
+def _absent(record_id: str, known: KnownRecords) -> Drift:
+    found = known.get(record_id)
+    known_at = found.at if found else None
+    return Drift(kind=DriftKind.ABSENT, record_id=record_id, known_at=known_at, detail=_INVISIBLE)
+
+
+def _is_deleted(known: KnownRecords, record_id: str) -> bool:
+    found = known.get(record_id)
+    return found is not None and found.is_deleted
+
+
+def _lacks(deleted: Deleted, window: Window) -> Iterator[str]:
+    if deleted.since > window.since:
+        yield f"the org tells no deletions before {shown(deleted.since)}: earlier ones are not compared"
+    if deleted.until < window.until:
+        yield f"the org tells no deletions after {shown(deleted.until)} yet: later ones are not compared"

@@ -1,0 +1,142 @@
+"""Events of one entity, read from its topic without a group."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, closing
+from typing import Self
+
+from confluent_kafka import Message, TopicPartition
+
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.errors import UnreadableEvent
+from streamer.events import Channel, Checkpoint, Event, Partition
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
+from streamer.log.kafka.cluster.threads import iterate_in_thread
+from streamer.log.kafka.feed.initial_offsets import look_up
+from streamer.log.kafka.records.events import decode, event_type
+from streamer.log.kafka.topics.admin import KafkaAdmin
+from streamer.log.patterns import change_type_stem
+from streamer.log.records import decode_checkpoint
+from streamer.ports import HistoryPage, HistoryStart
+from streamer.settings import KafkaLogSettings
+
+_AT_ONCE = 500
+_POLL_S = 0.5
+
+
+class KafkaHistory:
+    """`EventHistory` of the topics in one cluster. It creates, checks and commits nothing."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._admin = KafkaAdmin(clients)
+        self._errors = KafkaErrors(clients.settings)
+        self._names = Names.of(clients.settings)
+        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: KafkaLogSettings) -> AsyncIterator[Self]:
+        """Return the history; clients connect when something is read."""
+        yield cls(Clients(settings=settings))
+
+    async def checkpoints(self) -> Sequence[Checkpoint]:
+        """Return the committed checkpoints of all channels."""
+        return await asyncio.to_thread(self._checkpoints)
+
+    async def start(self, entity: str, at: float, /) -> HistoryStart:
+        """Return the offsets of the first records since `at`, by the records' own times."""
+        return await asyncio.to_thread(self._start, self._topic(entity), at - CLOCKS_DIFFER_S)
+
+    async def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
+        """Yield the committed events from `start` on, a page at a time."""
+        pages = iterate_in_thread(self._pages(entity, start), thread="kafka-history")
+        async with aclosing(pages) as entries:
+            async for page in entries:
+                yield page
+
+    def _topic(self, entity: str) -> str:
+        return self._names.event_topic(f"{change_type_stem(entity)}updated")
+
+    def _checkpoints(self) -> list[Checkpoint]:
+        topic, newest = self._names.checkpoints, dict[Channel, Checkpoint]()
+        with self._errors.explained(doing="reading", subject=f"topic {topic}"):
+            bounds = self._bounds(topic)
+            with BoundedReader(self._clients, self._errors, topic, bounds, over_holes=True) as reader:
+                while not reader.is_over:
+                    values = (message.value() for message in reader.read(_AT_ONCE, _POLL_S))
+                    found = (decode_checkpoint(value) for value in values if value is not None)
+                    newest |= {each.channel: each for each in found}
+        return list(newest.values())
+
+    def _bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        """Return the first offset and the end of each partition; none of a topic that does not exist."""
+        known = self._admin.cluster().topics.get(topic)
+        if known is None or not known.partitions:
+            return {}
+        return self._retry.call(self._admin.bounds, topic, known.partitions.keys())
+
+    def _start(self, topic: str, at: float) -> HistoryStart:
+        with self._errors.explained(doing="reading", subject=f"topic {topic}"):
+            bounds = self._bounds(topic)
+            offsets = self._offsets_at(topic, bounds, at)
+            # Earlier records were there, and are deleted.
+            cut = {number: bounds[number] for number in offsets if offsets[number] == bounds[number][0] > 0}
+            begins_at = max(self._first_times(topic, cut).values(), default=None)
+        found = {Partition(topic=topic, number=number): offset for number, offset in offsets.items()}
+        return HistoryStart(offsets=found, begins_at=begins_at)
+
+    def _offsets_at(self, topic: str, bounds: Mapping[int, tuple[int, int]], at: float) -> dict[int, int]:
+        configuration = {"group.id": self._names.ingest_group, "enable.auto.commit": False}
+        places = [TopicPartition(topic, number) for number in bounds]
+        with closing(self._clients.consumer(self._errors, configuration)) as consumer:
+            found = self._retry.call(look_up, consumer, places, round(at * 1000))
+        # Without a record that is so late, there is nothing to read.
+        return {
+            each.partition: each.offset if each.offset >= 0 else bounds[each.partition][1] for each in found
+        }
+
+    def _first_times(self, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, float]:
+        """Return the time of the first record of each partition that has one."""
+        found: dict[int, float] = {}
+        with BoundedReader(self._clients, self._errors, topic, bounds, over_holes=True) as reader:
+            while not (reader.is_over or found.keys() >= bounds.keys()):
+                for message in reader.read(_AT_ONCE, _POLL_S):
+                    found.setdefault(message.partition() or 0, message.timestamp()[1] / 1000)
+        return found
+
+    def _pages(self, entity: str, start: HistoryStart) -> Generator[list[HistoryPage], None, None]:
+        topic, stem = self._topic(entity), change_type_stem(entity)
+        with self._errors.explained(doing="reading", subject=f"topic {topic}"):
+            bounds = self._bounds(topic)
+            begins = {each.number: offset for each, offset in start.offsets.items()}
+            ranges = {number: (begins.get(number, first), last) for number, (first, last) in bounds.items()}
+            left = {number: last - first for number, (first, last) in ranges.items()}
+            with BoundedReader(self._clients, self._errors, topic, ranges, over_holes=True) as reader:
+                while not reader.is_over:
+                    messages = reader.read(_AT_ONCE, _POLL_S)
+                    for message in messages:
+                        number = message.partition() or 0
+                        left[number] = ranges[number][1] - (message.offset() or 0) - 1
+                    events = [event for each in messages if (event := _event(each, stem)) is not None]
+                    yield [HistoryPage(events=events, left=sum(left.values()))]
+        yield [HistoryPage(events=[])]
+
+
+def _event(message: Message, stem: str) -> Event | None:
+    """Return the event of a record, `None` for one of another type, and one that can't be read."""
+    value = message.value()
+    headers = message.headers()
+    type_ = event_type(headers)  # type: ignore[arg-type] # a header's value is bytes in a consumed message
+    if value is None or (type_ and not type_.startswith(stem)):
+        return None
+    try:
+        event = decode(message.key(), value, headers)  # type: ignore[arg-type] # as above
+    except UnreadableEvent:
+        return None
+    return event if event.type.startswith(stem) else None
