@@ -11,7 +11,7 @@ import structlog
 
 from streamer.admin import AdminContext, serving_admin
 from streamer.app.dispatching import Dispatching
-from streamer.app.ingesting import Ingesting
+from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
 from streamer.app.reloading.changes import ConfigurationChanges, reloadable

@@ -47,7 +47,7 @@ async def test_configuration_errors_exit_2_before_anything_connects(
 
     start, key = daemon.output.splitlines()
     assert f"{path}:6: channels.0.start: found 'erliest'" in start
-    assert "'latest' or 'earliest'" in start
+    assert "must be latest, earliest, snapshot or a time" in start
     assert f"{path}:8: observe.prot: no such key; did you mean port? allowed: host," in key
     with pytest.raises(BlockingIOError):
         listener.accept()

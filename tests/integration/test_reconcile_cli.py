@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from streamer.app.repairing import Repairing
-from streamer.app.snapshots import SnapshotOrders
+from streamer.app.ingest.repairing import Repairing
+from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import SystemClock, TurnedClock
 from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.events import Channel, OrgId, Start

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.app import Plan, plan
-from streamer.app.ingesting import Ingesting
+from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log import Log, open_log
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document

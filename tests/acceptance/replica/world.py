@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from streamer.app.repairing import Repairing
-from streamer.app.snapshots import SnapshotOrders
+from streamer.app.ingest.repairing import Repairing
+from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.errors import Fenced, RetryLater

@@ -9,7 +9,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from streamer.app.ingesting import Ingesting
+from streamer.app.ingest.ingesting import Ingesting
 from streamer.clock import TurnedClock
 from streamer.events import Channel, Event, OrgId, ReplayId, Start
 from streamer.ingest.large_texts import LargeTexts

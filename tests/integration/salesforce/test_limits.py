@@ -10,7 +10,7 @@ import aiohttp
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from streamer.app.ingesting import Ingesting
+from streamer.app.ingest.ingesting import Ingesting
 from streamer.clock import SystemClock, TurnedClock
 from streamer.ingest.keeper import ChannelState
 from streamer.log.memory import MemoryLog

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from streamer.app.ingesting import Ingesting
+from streamer.app.ingest.ingesting import Ingesting
 from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError, CredentialsRefused, OrgChanged, SalesforceUnavailable
 from streamer.log.memory import MemoryLog

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from streamer.app.ingesting import Ingesting
+from streamer.app.ingest.ingesting import Ingesting
 from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.log.memory import MemoryLog

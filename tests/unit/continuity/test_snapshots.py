@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from streamer.app.snapshots import SnapshotOrders
+from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
 from streamer.continuity import EntityReader, Readings, Snapshots
 from streamer.controls import AuditRecord, SnapshotOrder, Wanted

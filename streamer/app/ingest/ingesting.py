@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from streamer.app.ingest.repairing import Repairing
+from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.app.log import Log
-from streamer.app.repairing import Repairing
-from streamer.app.snapshots import SnapshotOrders
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind

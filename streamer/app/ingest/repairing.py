@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.app.snapshots import SnapshotOrders
+from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.channel_paths import changed_entity
 from streamer.clock import Clock
 from streamer.continuity import (
