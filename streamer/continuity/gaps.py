@@ -65,9 +65,10 @@ class GapRepair:
         records, self._unreadable = self._unreadable, []
         new: dict[str, ContinuityRecord] = {}
         for event, hole in zip(gaps, holes_of(gaps, self.channel, read_at), strict=True):
-            if hole.cause is HoleCause.GAP_EVENT and len(self._open) < _MOST_OPEN:
-                new[hole.id] = replace(hole, state=Repair.OPEN, progress=gap_to_json(event))
-                self._open[hole.id] = _Gap(event=event, hole=new[hole.id])
+            kept = gap_to_json(event) if hole.cause is HoleCause.GAP_EVENT else None
+            if kept is not None and len(self._open) < _MOST_OPEN:
+                new[hole.id] = replace(hole, state=Repair.OPEN, progress=kept)
+                self._open[hole.id] = _Gap(event=gap_from_json(kept), hole=new[hole.id])
             else:
                 records.append(hole)
         events: list[Event] = []
@@ -107,8 +108,9 @@ class GapRepair:
                 try:
                     record = None if row is None else shape.record(row)
                     events.append(recovered_event(gap.event, record, read_at=self.clock.now()))
-                except (UnreadableEvent, ValueError) as error:
-                    ended[gap.hole.id] = self._ended(gap.hole, Repair.NONE, f"{gap.hole.detail}: {error}")
+                except Exception as error:  # noqa: BLE001 - whatever a row does, it costs only itself
+                    reason = str(error) if isinstance(error, UnreadableEvent) else type(error).__name__
+                    ended[gap.hole.id] = self._ended(gap.hole, Repair.NONE, f"{gap.hole.detail}: {reason}")
                 else:
                     whole = self._ended(gap.hole, Repair.FULL, gap.hole.detail)
                     ended[gap.hole.id] = replace(whole, found=int(record is not None), published=1)

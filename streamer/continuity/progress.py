@@ -6,6 +6,9 @@ from typing import Any, Self
 from streamer.events import JsonObject
 
 
+_YEAR_10000 = 253_402_300_800
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """Records of one entity that are to be read: those that match `where` (SOQL), or all.
@@ -27,13 +30,13 @@ class Part:
         part = cls(
             entity=found.get("entity", ""),
             where=found.get("where", ""),
-            fields=tuple(found.get("fields") or ()),
-            since=found.get("since"),
+            fields=tuple(_list_of(found.get("fields") or [])),
+            since=_time_of(found.get("since")),
         )
         if not all(isinstance(each, str) for each in (part.entity, part.where, *part.fields)):
             raise ValueError("a part names its entity, its condition or its fields by no text")
-        if not part.entity or not isinstance(part.since, float | int | None):
-            raise ValueError("a part has no entity, or no time")
+        if not part.entity:
+            raise ValueError("a part has no entity")
         return part
 
 
@@ -61,23 +64,24 @@ class Progress:
     def of(cls, found: JsonObject) -> Self:
         """Return the progress that `to_json` wrote; raises `ValueError`."""
         parts = found.get("parts")
-        if parts is not None and not isinstance(parts, list):
-            raise ValueError("its parts are no list")
         progress = cls(
-            parts=None if parts is None else tuple(map(Part.of, parts)),
-            since=found.get("since"),
+            parts=None if parts is None else tuple(map(Part.of, _list_of(parts))),
+            since=_time_of(found.get("since")),
             job=found.get("job"),
-            anchor=found.get("anchor"),
+            anchor=_time_of(found.get("anchor")),
             after=found.get("after"),
             has_rows=found.get("has_rows") is True,
             jobs=found.get("jobs", 0),
             lacks=str(found.get("lacks", "")),
         )
-        numbers = (progress.since, progress.anchor, progress.jobs)
-        if not all(isinstance(each, float | int | None) for each in numbers):
-            raise ValueError("its times are no numbers")
+        if type(progress.jobs) is not int:
+            raise ValueError("its jobs are no number")
         if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
             raise ValueError("its position is no text")
+        if progress.part is None and (parts is not None or progress.since is None):
+            raise ValueError("it has nothing to read")
+        if progress.has_rows and (progress.part is None or progress.part.since is None):
+            raise ValueError("it tells deletions since no time")
         return progress
 
     def to_json(self) -> JsonObject:
@@ -101,3 +105,17 @@ class Progress:
     @property
     def _parts(self) -> tuple[Part, ...]:
         return self.parts or ()
+
+
+def _list_of(found: Any) -> list[Any]:
+    if not isinstance(found, list):
+        raise ValueError("its parts, or their fields, are no list")
+    return found
+
+
+def _time_of(found: Any) -> float | None:
+    if found is None:
+        return None
+    if type(found) not in {int, float} or not 0 <= found < _YEAR_10000:
+        raise ValueError("a time is none of 1970 to 9999")
+    return float(found)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from traceback import extract_tb
 
 import structlog
 
@@ -20,6 +21,8 @@ _BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
 _LEAST_LEFT = 0.2
 _LOW_PAUSE_S = 900.0
 _LONGEST_STEP_S = 20.0
+# The org's answer is a part of it.
+_LONGEST_DETAIL = 1_000
 _OURS = frozenset(
     {
         HoleCause.OVERFLOW,
@@ -133,6 +136,10 @@ class Readings:
             return self._waiting(hole, str(error))
         except StreamerError as error:
             return self._given_up(hole, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever an org answers, it ends its reading alone
+            # The error's own text can quote a value.
+            place = extract_tb(error.__traceback__)[-1]
+            return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
     async def _stepped(self, hole: ContinuityRecord, position: ReplayId) -> Step:
         return await self.reader.step(hole.id, Progress.of(hole.progress), position)
@@ -171,7 +178,9 @@ class Readings:
         return Repaired(records=[ended])
 
     def _ended(self, hole: ContinuityRecord, state: Repair, detail: str) -> ContinuityRecord:
-        return replace(hole, state=state, detail=detail, progress={}, updated_at=self.clock.now())
+        return replace(
+            hole, state=state, detail=detail[:_LONGEST_DETAIL], progress={}, updated_at=self.clock.now()
+        )
 
 
 def _ended(late: "asyncio.Task[Step]") -> None:
