@@ -6,6 +6,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
+from streamer.errors import SalesforceUnavailable
 from streamer.events import Batch
 
 
@@ -20,6 +21,7 @@ class BatchReader:
         self._batches = batches
         self._asked = asyncio.Event()
         self._turn = asyncio.Event()
+        self._is_left = False
         self._came: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Self:
@@ -31,6 +33,7 @@ class BatchReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the iterator, in the task that has read from it."""
+        self._is_left = True
         self._task.cancel()
         await asyncio.wait([self._task])
         if self.has_come:
@@ -68,6 +71,13 @@ class BatchReader:
                 self._asked.clear()
                 try:
                     self._came.set_result(await anext(batches, None))
+                except asyncio.CancelledError:
+                    if not self._is_left:
+                        # A part of the source was cancelled, and nobody is to wait for it.
+                        error = SalesforceUnavailable("reading was broken off within: it begins again")
+                        self._came.set_exception(error)
+                        self._turn.set()
+                    raise
                 except Exception as error:  # noqa: BLE001 - it is raised by `batch`
                     self._came.set_exception(error)
                 self._turn.set()
