@@ -5,7 +5,6 @@ from typing import Any, Self
 
 from streamer.events import JsonObject
 
-
 _YEAR_10000 = 253_402_300_800
 
 
@@ -108,9 +107,9 @@ class Progress:
 
 
 def _list_of(found: Any) -> list[Any]:
-    if not isinstance(found, list):
-        raise ValueError("its parts, or their fields, are no list")
-    return found
+    if isinstance(found, list):
+        return found
+    raise ValueError("its parts, or their fields, are no list")
 
 
 def _time_of(found: Any) -> float | None:

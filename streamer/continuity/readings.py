@@ -128,18 +128,23 @@ class Readings:
             async with self.clock.timeout(_LONGEST_STEP_S):
                 # A request can renew the token, and a renewal that is broken off can lose it.
                 return await asyncio.shield(self._late)
-        except TimeoutError:
-            return self._waiting(hole, f"there was no answer in {_LONGEST_STEP_S:.0f} s")
-        except RetryLater as error:
-            return self._waiting(hole, str(error), error.after_s or 0.0)
-        except Stop as error:
-            return self._waiting(hole, str(error))
-        except StreamerError as error:
-            return self._given_up(hole, str(error))
-        except Exception as error:  # noqa: BLE001 - whatever an org answers, it ends its reading alone
-            # The error's own text can quote a value.
-            place = extract_tb(error.__traceback__)[-1]
-            return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
+        except Exception as error:  # noqa: BLE001 - whatever an org answers, it ends its reading at most
+            return self._failed(hole, error)
+
+    def _failed(self, hole: ContinuityRecord, error: Exception) -> Repaired:
+        match error:
+            case TimeoutError():
+                return self._waiting(hole, f"there was no answer in {_LONGEST_STEP_S:.0f} s")
+            case RetryLater():
+                return self._waiting(hole, str(error), error.after_s or 0.0)
+            case Stop():
+                return self._waiting(hole, str(error))
+            case StreamerError():
+                return self._given_up(hole, str(error))
+            case _:
+                # The error's own text can quote a value.
+                place = extract_tb(error.__traceback__)[-1]
+                return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
     async def _stepped(self, hole: ContinuityRecord, position: ReplayId) -> Step:
         return await self.reader.step(hole.id, Progress.of(hole.progress), position)

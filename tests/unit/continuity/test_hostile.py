@@ -7,6 +7,7 @@ import pytest
 
 from streamer.continuity import gap_json
 from streamer.continuity.progress import Progress
+from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Event, Repair
 from streamer.log.records import encode_continuity, encode_event
 from streamer.normalise import normaliser_for
@@ -38,7 +39,7 @@ def _is_no_json(event: Event) -> bool:
 async def test_gap_that_waits_keeps_no_values() -> None:
     """They would pass protection by: what waits is not an event that is stored."""
     world = gaps.World()
-    world.records.error = gaps.RetryLater("503")
+    world.records.error = RetryLater("503")
     await world.read(batch(of_gap()), batch())
 
     [hole] = world.log.continuity
@@ -64,7 +65,7 @@ async def test_gap_of_any_header_makes_a_small_record(header: dict[str, Any]) ->
     """It waits, or its hole stays; another's is repaired."""
     world = gaps.World()
     world.log.refuse = _is_no_json
-    world.records.error = gaps.RetryLater("503")
+    world.records.error = RetryLater("503")
     await world.read(batch(of_gap(**header), gaps.gap(2, EVE)))
 
     assert all(len(encode_continuity(hole)) < 8_000 for hole in world.log.continuity)
@@ -130,7 +131,7 @@ async def test_details_are_bounded() -> None:
     """Whatever an org answers."""
     world = readings.World()
     world.open(readings.hole())
-    world.queries.error = readings.RecordsRefused("x" * MANY, code="")
+    world.queries.error = RecordsRefused("x" * MANY, code="")
     ended = await world.finish()
 
     assert len(ended.detail) <= 1_000
