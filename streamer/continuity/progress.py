@@ -45,13 +45,15 @@ class Progress:
 
     While `parts` is `None`, the entities are not known yet, and each is to be
     read `since` a time. The rows behind `after` are not read yet; once
-    `has_rows`, only the deletions of the part are left. `anchor` (epoch seconds)
-    is a time before that of the job, of which there were `jobs` for this part.
-    `lacks` says what nobody can tell any more.
+    `has_rows`, only the job is to be ended, and the deletions of the part are
+    left, up to `until` at least. `anchor` (epoch seconds) is a time before that
+    of the job, of which there were `jobs` for this part. `lacks` says what
+    nobody can tell any more.
     """
 
     parts: tuple[Part, ...] | None
     since: float | None = None
+    until: float | None = None
     job: str | None = None
     anchor: float | None = None
     after: str | None = None
@@ -66,6 +68,7 @@ class Progress:
         progress = cls(
             parts=None if parts is None else tuple(map(Part.of, _list_of(parts))),
             since=_time_of(found.get("since")),
+            until=_time_of(found.get("until")),
             job=found.get("job"),
             anchor=_time_of(found.get("anchor")),
             after=found.get("after"),
@@ -79,7 +82,11 @@ class Progress:
             raise ValueError("its position is no text")
         if progress.part is None and (parts is not None or progress.since is None):
             raise ValueError("it has nothing to read")
-        if progress.has_rows and (progress.part is None or progress.part.since is None):
+        if (
+            progress.has_rows
+            and progress.job is None
+            and (progress.part is None or progress.part.since is None)
+        ):
             raise ValueError("it tells deletions since no time")
         return progress
 
@@ -94,7 +101,12 @@ class Progress:
 
     def next_part(self) -> "Progress":
         """Return the progress once the first part is done."""
-        return Progress(parts=self._parts[1:], since=self.since, lacks=self.lacks)
+        return Progress(parts=self._parts[1:], since=self.since, until=self.until, lacks=self.lacks)
+
+    @property
+    def is_untouched(self) -> bool:
+        """True before the first job of the first part."""
+        return self.job is None and not self.jobs
 
     @property
     def part(self) -> Part | None:

@@ -1,7 +1,7 @@
 """Readings of whole entities: after an overflow, after a replay id that was refused, and on demand."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from traceback import extract_tb
 
@@ -21,6 +21,7 @@ _BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
 _LEAST_LEFT = 0.2
 _LOW_PAUSE_S = 900.0
 _LONGEST_STEP_S = 20.0
+_MOST_OPEN = 10_000
 # The org's answer is a part of it.
 _LONGEST_DETAIL = 1_000
 _OURS = frozenset(
@@ -39,17 +40,19 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
 
     An overflow hides changes of one transaction, and so what has been changed
     since shortly before its commit is read. A change of all records leaves the
-    whole entity to be read. A replay id that was refused hides what has been
+    whole entity to be read, and the deletions of that time. A replay id that was refused hides what has been
     changed in the channel's entities since the last moment at which nothing was
     missing.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
-            return Progress(parts=(Part(entity=hole.entity, since=hole.until),))
-        case HoleCause.ENTITY_CHANGE if hole.entity is not None:
-            return Progress(parts=(Part(entity=hole.entity),))
+            return Progress(parts=(Part(entity=hole.entity, since=hole.until),), until=hole.recorded_at)
+        case HoleCause.ENTITY_CHANGE if hole.entity is not None and hole.until is not None:
+            deletions = Part(entity=hole.entity, since=hole.until)
+            whole = Part(entity=hole.entity)
+            return Progress(parts=(deletions, whole), until=hole.recorded_at, has_rows=True)
         case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST if hole.verified_at is not None:
-            return Progress(parts=None, since=hole.verified_at)
+            return Progress(parts=None, since=hole.verified_at, until=hole.recorded_at)
         case _:
             return None
 
@@ -60,13 +63,15 @@ class Readings:
 
     They leave a fifth of the org's daily requests to others. What the org
     refuses ends a reading, and its hole stays; what can pass is tried again
-    with back-off, without end.
+    with back-off, without end. An overflow that another reading of its entity
+    holds ends with that. At most 10,000 wait; more are not repaired.
     """
 
     reader: EntityReader
     clock: Clock
     _open: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
     _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
+    _held: set[str] = field(default_factory=set, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _late: "asyncio.Task[Step] | None" = field(default=None, init=False)
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
@@ -93,7 +98,7 @@ class Readings:
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
         """Return a new hole, open if a reading repairs it."""
         progress = progress_of(hole)
-        if progress is None:
+        if progress is None or len(self._open) >= _MOST_OPEN:
             return hole
         opened = replace(hole, state=Repair.OPEN, progress=progress.to_json())
         self._open[hole.id] = opened
@@ -152,6 +157,8 @@ class Readings:
     def _advanced(self, hole: ContinuityRecord, step: Step) -> Repaired:
         if step.progress.to_json() == hole.progress and not step.events:
             return Repaired(again_in_s=step.again_in_s)
+        if step.progress.jobs and Progress.of(hole.progress).is_untouched:
+            self._held = set(self._held_by(step.progress)) - {hole.id}
         counted = replace(
             hole,
             progress=step.progress.to_json(),
@@ -159,16 +166,32 @@ class Readings:
             published=hole.published + len(step.events),
             updated_at=self.clock.now(),
         )
-        if step.progress.parts is not None and step.progress.part is None:
-            lacks = step.progress.lacks
-            state = Repair.PARTIAL if lacks else Repair.FULL
-            detail = f"{hole.detail}; {lacks}" if lacks else hole.detail
-            counted = self._ended(counted, state, detail)
-            del self._open[hole.id]
-            _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
-        else:
+        if step.progress.parts is None or step.progress.part is not None:
             self._open[hole.id] = counted
-        return Repaired(events=step.events, records=[counted], again_in_s=step.again_in_s)
+            return Repaired(events=step.events, records=[counted], again_in_s=step.again_in_s)
+        state = Repair.PARTIAL if step.progress.lacks else Repair.FULL
+        ended = [self._closed(counted, state, step.progress.lacks)]
+        ended += [self._closed(self._open[each], state, f"repaired with {hole.id}") for each in self._held]
+        self._held = set()
+        _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
+        return Repaired(events=step.events, records=ended, again_in_s=step.again_in_s)
+
+    def _held_by(self, begun: Progress) -> Iterator[str]:
+        """Yield the overflows that a reading holds, the job of which has begun."""
+        reads = begun.part
+        if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
+            return
+        for hole in self._open.values():
+            if hole.cause is not HoleCause.OVERFLOW or hole.entity != reads.entity:
+                continue
+            waiting = Progress.of(hole.progress)
+            since = waiting.part.since if waiting.part is not None else None
+            if waiting.is_untouched and not waiting.has_rows and since is not None and since >= reads.since:
+                yield hole.id
+
+    def _closed(self, hole: ContinuityRecord, state: Repair, more: str) -> ContinuityRecord:
+        del self._open[hole.id]
+        return self._ended(hole, state, f"{hole.detail}; {more}" if more else hole.detail)
 
     def _waiting(self, hole: ContinuityRecord, reason: str, at_least_s: float = 0.0) -> Repaired:
         pause_s = max(at_least_s, self._delays.next_s())
@@ -179,6 +202,7 @@ class Readings:
         state = Repair.PARTIAL if hole.published else Repair.NONE
         ended = self._ended(hole, state, f"{hole.detail}; {reason}")
         del self._open[hole.id]
+        self._held = set()
         _log.error("reading.given_up", hole=hole.id, reason=reason)
         return Repaired(records=[ended])
 
