@@ -1,11 +1,12 @@
 """Ways in which a reading could lose a change, or never end."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from streamer.events import HoleCause, Repair
 from streamer.normalise.times import as_event_time
-from streamer.ports import Deletions
+from streamer.ports import Deletions, RecordQuery
 from tests.unit.continuity.test_readings import IDS, NOW, World, hole
 
 
@@ -137,6 +138,45 @@ async def test_many_deletions_are_asked_for_from_where_they_were_told() -> None:
 
     assert [event.key for event in world.log if event.is_deletion] == IDS
     assert starts == [NOW - 1_200, NOW + 60, NOW + 180, NOW + 300]
+
+
+async def test_late_answer_is_waited_for_and_not_broken_off() -> None:
+    """A request can renew the token; no other is made meanwhile, and what it brings is not used."""
+    world = World()
+    world.open(hole(HoleCause.OVERFLOW))
+    ended: list[str] = []
+    begin = world.queries.begin
+
+    async def late(query: RecordQuery, /, *, in_bulk: bool) -> str:
+        await world.clock.sleep(30)
+        ended.append(await begin(query, in_bulk=in_bulk))
+        return ended[-1]
+
+    world.queries.begin = late  # type: ignore[method-assign] # it is the same, and late
+    stepping = asyncio.create_task(world.step())
+    await world.clock.turn(19)
+    assert not stepping.done()
+    await world.clock.turn(2)
+    assert await stepping >= 5.0
+    asked = len(world.queries.requests)
+    assert await world.step() >= 5.0
+    assert len(world.queries.requests) == asked
+    await world.clock.turn(10)
+
+    assert ended == ["bulk:1"]
+    assert world.states[-1].progress["job"] is None
+
+
+async def test_job_that_is_begun_again_asks_for_the_fields_of_now() -> None:
+    """It can have been refused for one that is gone."""
+    world = World()
+    world.open(hole(HoleCause.OVERFLOW))
+    await world.until(lambda: world.queries.jobs)
+    world.queries.jobs.clear()
+    before = world.records.requests.count(("Contact", [], []))
+    await world.until(lambda: world.queries.jobs)
+
+    assert world.records.requests.count(("Contact", [], [])) == before + 1
 
 
 def _told_late(world: World, late_s: float) -> list[float]:
