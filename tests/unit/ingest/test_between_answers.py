@@ -19,6 +19,7 @@ from streamer.events import (
     Start,
 )
 from streamer.ingest.holes import holes_of
+from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.ingest.repairs import Repaired
@@ -28,8 +29,12 @@ from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemorySource
 from tests.contracts.values import an_event
 from tests.messages import CHANGES, batch, change
+from tests.unit.ingest.test_protection import WITH_KEY
+from tests.unit.protection.rules import rule
 
 KNOWN = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"5"), verified_at=1_735_689_600.0)
+SECRET = {"Email": "ada@example.com"}
+UPDATED = "salesforce.cdc.Account.updated"
 
 
 @dataclass
@@ -63,11 +68,16 @@ class Steps:
         await self.clock.sleep(self.step_s)
         number = len(self.made_at)
         event = replace(an_event("001S"), id=EventId(f"step:{number}"), replay_id=position, key="step")
+        body = {"changed_fields": [], "nulled_fields": [], "fields": {**SECRET}}
+        event.data = {"entity": "Account", "record_id": "001S", "change": "SNAPSHOT", **body}
         return Repaired(events=[event], again_in_s=self.again_in_s)
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
-        """Record the gaps alone."""
-        return Repaired(records=holes_of(gaps, CHANGES, read_at))
+        """Tell the records of gaps."""
+        told = [replace(each, id=EventId(f"{each.id}:recovered"), type=UPDATED) for each in gaps]
+        for each in told:
+            each.data = {**each.data, "fields": {**SECRET}}
+        return Repaired(events=told, records=holes_of(gaps, CHANGES, read_at))
 
 
 class LiveSource(MemorySource):
@@ -253,3 +263,19 @@ class _Slow:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.log, name)
+
+
+async def test_what_is_read_from_the_org_is_protected() -> None:
+    """Between the answers, and with them."""
+    world = World()
+    rules = Protection([rule("drop", "Email")], WITH_KEY)
+    world.ingest.protection = ChannelProtection(protection=rules, channel=CHANGES)
+    await world.run(
+        lambda: len(world.log.events) > 20,
+        lambda number: batch(change(number + 10, "001A", kind="GAP_UPDATE")),
+        each_s=1.0,
+    )
+
+    assert any(event.id.startswith("step:") for event in world.log.events)
+    assert any(event.id.endswith(":recovered") for event in world.log.events)
+    assert not [event for event in world.log.events if "Email" in event.data["fields"]]
