@@ -67,16 +67,23 @@ class Steps:
         self.noted_at.append(self.noted)
         await self.clock.sleep(self.step_s)
         number = len(self.made_at)
-        event = replace(an_event("001S"), id=EventId(f"step:{number}"), replay_id=position, key="step")
         body = {"changed_fields": [], "nulled_fields": [], "fields": {**SECRET}}
-        event.data = {"entity": "Account", "record_id": "001S", "change": "SNAPSHOT", **body}
+        data = {"entity": "Account", "record_id": "001S", "change": "SNAPSHOT", **body}
+        event_id = EventId(f"step:{number}")
+        event = replace(an_event("001S"), id=event_id, replay_id=position, key="step", data=data)
         return Repaired(events=[event], again_in_s=self.again_in_s)
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Tell the records of gaps."""
-        told = [replace(each, id=EventId(f"{each.id}:recovered"), type=UPDATED) for each in gaps]
-        for each in told:
-            each.data = {**each.data, "fields": {**SECRET}}
+        told = [
+            replace(
+                each,
+                id=EventId(f"{each.id}:recovered"),
+                type=UPDATED,
+                data={**each.data, "fields": {**SECRET}},
+            )
+            for each in gaps
+        ]
         return Repaired(events=told, records=holes_of(gaps, CHANGES, read_at))
 
 
