@@ -142,7 +142,7 @@ class World:
 class _Any(dict[str, Callable[[JsonObject], bool]]):
     """Conditions that all records meet, and which are remembered."""
 
-    def get(self, key: str, default: object = None) -> Callable[[JsonObject], bool]:  # type: ignore[override] # noqa: ARG002 - a dictionary's shape
+    def get(self, key: str, default: object = None) -> Callable[[JsonObject], bool]:  # noqa: ARG002 - a dictionary's shape
         """Note the condition."""
         self.setdefault(key, lambda _: True)
         return self[key]
