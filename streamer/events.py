@@ -162,7 +162,9 @@ class Checkpoint:
     holds: the events of a split message share one replay id, and reading
     resumes before all of them. `open_replay_id` is the replay id of those
     events. `verified_at` (epoch seconds) is the last moment at which no event
-    was known to be missing.
+    was known to be missing. `positioned_at` is the time of the event, or of the
+    answer, that the ids are of, and `None` where it is unknown: once it is older
+    than the retention, Salesforce can forget them although nothing is missing.
     """
 
     channel: Channel
@@ -170,6 +172,7 @@ class Checkpoint:
     verified_at: float
     appended: tuple[EventId, ...] = ()
     open_replay_id: ReplayId | None = None
+    positioned_at: float | None = None
 
 
 class HoleCause(StrEnum):

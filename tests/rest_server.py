@@ -17,9 +17,12 @@ VERSION = "64.0"
 
 @asynccontextmanager
 async def answering(
-    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], clock: TurnedClock | None = None
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    clock: TurnedClock | None = None,
+    *,
+    answer_bytes: int = 64 * 1024 * 1024,
 ) -> AsyncIterator[Rest]:
-    """Yield a client of a server that gives `answer` to every call."""
+    """Yield a client of a server that gives `answer` to every call, and of which it takes `answer_bytes`."""
 
     async def login(request: web.Request) -> web.StreamResponse:
         url = f"http://localhost:{request.url.port}"
@@ -32,4 +35,4 @@ async def answering(
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
         clock = clock or TurnedClock()
         tokens = Tokens(http, org_at(f"http://localhost:{server.port}"), clock)
-        yield Rest(http, tokens, clock, api_version=VERSION)
+        yield Rest(http, tokens, clock, api_version=VERSION, answer_bytes=answer_bytes)

@@ -47,6 +47,8 @@ class ChannelRepairs:
         if self.gaps is None:
             return Repaired(records=holes_of(gaps, self.channel, read_at))
         repaired = await self.gaps.repaired(gaps, read_at)
+        if not repaired.records:
+            return repaired
         records = [self._state(record) for record in repaired.records]
         return Repaired(events=repaired.events, records=records)
 

@@ -1,9 +1,10 @@
 """Reader of the records of entities, a page at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -13,7 +14,7 @@ from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId, short_id
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_deletion, snapshot_event
 from streamer.normalise.times import as_event_time
-from streamer.ports import Describer, RecordPage, RecordQueries, RecordQuery, RecordReader, Replication
+from streamer.ports import Deletion, Describer, RecordQueries, RecordQuery, RecordReader, Replication
 
 _log = structlog.get_logger()
 
@@ -23,13 +24,13 @@ BULK_FROM = 10_000
 """Number of records from which a query job is cheaper than queries over REST."""
 _READY_S = 2.0
 _COVERED_S = 60.0
-_LATE_S = 120.0
 # The org tells of the deletions of 15 days.
 _TOLD_S = 15 * 24 * 3600.0 - 3600.0
 # A record's stamp is that of its save, and its transaction can be committed ten minutes later.
 _TRANSACTION_S = 1_200.0
 # So many rows take some milliseconds.
 _ROWS_AT_ONCE = 50
+_DELETIONS_AT_ONCE = 5_000
 _MOST_CHANGED = 200_000
 _MOST_JOBS = 3
 _STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
@@ -117,10 +118,7 @@ class EntityReader:
             snapshot=snapshot, channel=self.channel, position=position, read_at=self.clock.now()
         )
         if progress.has_rows and progress.job is not None:
-            await self.queries.end(progress.job)
-            self._changed = _Changed()
-            done = replace(progress, job=None)
-            return Step(progress=done.next_part() if part.since is None else done)
+            return await self._ended(part, progress, progress.job)
         if progress.has_rows:
             return await self._deletions(part, progress, read)
         shape = await self._shape_of(part)
@@ -133,7 +131,8 @@ class EntityReader:
             if progress.jobs >= _MOST_JOBS:
                 raise
             _log.warning("reading.job_lost", channel=str(self.channel), job=progress.job, reason=str(error))
-            # A job can fail for reasons of Salesforce's own, and be forgotten.
+            # A job can fail for reasons of Salesforce's own, and be forgotten; fields come and go.
+            self._shape = None
             return Step(progress=replace(progress, job=None, after=None))
 
     async def _rows(
@@ -156,7 +155,8 @@ class EntityReader:
         # Nothing enters the log between the job's beginning and the end of this step.
         self._changed = _Changed(job=_name(snapshot, job))
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
-        begun = replace(progress, job=job, anchor=anchor, jobs=progress.jobs + 1)
+        until = max(progress.until or 0.0, anchor + CLOCKS_DIFFER_S)
+        begun = replace(progress, job=job, anchor=anchor, until=until, jobs=progress.jobs + 1)
         return Step(progress=begun, found=0 if progress.jobs else found)
 
     async def _caught_up(self, entity: str, progress: Progress, job: str) -> Step:
@@ -183,40 +183,38 @@ class EntityReader:
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - a page has a job
         page = await self.queries.page(query, progress.job, progress.after, most=self.page_rows)
-        events = await self._events(query, shape, page, read)
-        if page.following is not None:
-            return Step(progress=replace(progress, after=page.following), events=events)
-        # The job ends with the next step, when these rows are in the log.
-        return Step(progress=replace(progress, anchor=None, after=None, has_rows=True), events=events)
-
-    async def _events(
-        self, query: RecordQuery, shape: RecordShape, page: RecordPage, read: SnapshotRead
-    ) -> list[Event]:
-        records: dict[str, OrgRecord] = {}
-        for number, row in enumerate(page.rows):
-            if number % _ROWS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            record = shape.record(row)
-            records[record.id] = record
-        stale = [each for each in records if each in self._changed] if self._changed.job else []
-        if stale:
+        rows = _Rows()
+        await rows.add(shape, page.rows)
+        if stale := [each for each in rows.records if each in self._changed]:
             fresh = await self.records.read(query.entity, stale, query.fields)
             for each in stale:
-                del records[each]
-                if each in fresh:
-                    records[each] = shape.record(fresh[each])
+                del rows.records[each]
+            await rows.add(shape, [fresh[each] for each in stale if each in fresh])
         made = replace(read, read_at=page.read_at)
-        return [snapshot_event(each, made) for each in records.values() if not each.is_deleted]
+        events = [snapshot_event(each, made) for each in rows.records.values() if not each.is_deleted]
+        done = replace(progress, after=page.following, lacks=progress.lacks or rows.lacks)
+        return Step(progress=done if page.following else replace(done, has_rows=True), events=events)
+
+    async def _ended(self, part: Part, progress: Progress, job: str) -> Step:
+        """End the job, whose last page is in the log."""
+        await self.queries.end(job)
+        self._changed = _Changed()
+        done = replace(progress, job=None, anchor=None)
+        return Step(progress=done if part.since is not None else done.next_part())
 
     async def _deletions(self, part: Part, progress: Progress, read: SnapshotRead) -> Step:
         """Tell the deletions since the part's time, unless the record exists again, oldest first."""
         assert part.since is not None  # noqa: S101 - the part would have ended
-        start, lacks = progress.anchor or part.since, progress.lacks
-        answer = await self.replication.deleted(part.entity, max(start, read.read_at - _TOLD_S), read.read_at)
-        if answer.since > start and not lacks:
+        # The time of a deletion is that of its save, too.
+        start, lacks = progress.anchor or part.since - _TRANSACTION_S, progress.lacks
+        told_to = _told_to(progress.after)
+        answer = await self.replication.deleted(
+            part.entity, max(start, told_to, read.read_at - _TOLD_S), read.read_at
+        )
+        if answer.since > max(start, told_to) and not lacks:
             lacks = f"{part.entity}: the org tells no deletions before {_text(answer.since)}"
-        # The next answer begins at the same time, and can tell of more.
-        told = sorted((f"{each.deleted_at:.3f} {each.record_id}", each.record_id) for each in answer.deleted)
+        # The next answer begins with the same minute, and can tell of more.
+        told = sorted([each async for each in _keys(answer.deleted)])
         left = [each for each in told if each[0] > (progress.after or "")]
         page = left[: self.page_rows]
         ids = [record_id for _, record_id in page]
@@ -225,7 +223,7 @@ class EntityReader:
         done = replace(progress, lacks=lacks)
         if len(left) > len(page):
             return Step(progress=replace(done, after=page[-1][0]), events=events)
-        if answer.until >= read.read_at - _LATE_S:
+        if answer.until >= (read.read_at if progress.until is None else progress.until):
             # The stream tells of later ones.
             return Step(progress=done.next_part(), events=events)
         again_in_s = 0.0 if answer.until > start else _COVERED_S
@@ -242,6 +240,38 @@ class EntityReader:
                     raise UnreadableEvent(str(error)) from None
             self._shape = part, shape
         return self._shape[1]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Records of the rows of a page, by their ids; `lacks` says which can't be read."""
+
+    records: dict[str, OrgRecord] = field(default_factory=dict)
+    lacks: str = ""
+
+    async def add(self, shape: RecordShape, rows: Sequence[Mapping[str, Any]]) -> None:
+        for number, row in enumerate(rows):
+            if number % _ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            try:
+                record = shape.record(row)
+            except UnreadableEvent as error:
+                _log.warning("record.unreadable", entity=shape.entity, reason=str(error))
+                self.lacks = self.lacks or f"not every record can be read: {error}"
+            else:
+                self.records[record.id] = record
+
+
+async def _keys(deleted: Sequence[Deletion]) -> AsyncIterator[tuple[str, str]]:
+    """Yield the place of each deletion in their order, and its record."""
+    for number, each in enumerate(deleted):
+        if number % _DELETIONS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        yield f"{each.deleted_at:.3f} {each.record_id}", each.record_id
+
+
+def _told_to(after: str | None) -> float:
+    return float(after.partition(" ")[0]) if after else 0.0
 
 
 def _name(snapshot: str, job: str) -> str:

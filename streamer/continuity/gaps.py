@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 
 import structlog
 
@@ -20,9 +21,14 @@ _log = structlog.get_logger()
 
 # So many whole records are some megabytes.
 _AT_ONCE = 200
+# They are in memory together, and in one append.
+_MOST_AT_ONCE = 1_000
 _MOST_OPEN = 10_000
 # A new field is then read too.
 _SHAPE_S = 3600.0
+
+
+_NOTHING = Repaired()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +44,15 @@ class GapRepair:
     A gap event names a record that has changed, and holds none of its values
     (CDC guide, gap events). A record that can't be read now is read later, also
     after a restart: its continuity record is open until then, and has the gap
-    event in `progress`. At most 10,000 wait; more are not repaired.
+    event in `progress`. At most 10,000 wait; more are not repaired. At most
+    1,000 are repaired with one answer.
     """
 
     channel: Channel
     rereading: Rereading
     describer: Describer
     clock: Clock
-    _open: dict[str, _Gap] = field(default_factory=dict, init=False)
+    _open: dict[str, dict[str, _Gap]] = field(default_factory=dict, init=False)
     _unreadable: list[ContinuityRecord] = field(default_factory=list, init=False)
     _shapes: dict[str, tuple[float, RecordShape]] = field(default_factory=dict, init=False)
 
@@ -55,37 +62,39 @@ class GapRepair:
             if hole.cause is not HoleCause.GAP_EVENT:
                 continue
             try:
-                self._open[hole.id] = _Gap(event=gap_from_json(hole.progress), hole=hole)
+                self._wait(_Gap(event=gap_from_json(hole.progress), hole=hole))
             except ValueError as error:
                 detail = f"{hole.detail}; the log holds no gap event that can be read ({error})"
                 self._unreadable.append(self._ended(hole, Repair.NONE, detail))
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Return the recovered events of the records that can be read now: see `Repairs`."""
+        if not (gaps or self._open or self._unreadable):
+            return _NOTHING
         records, self._unreadable = self._unreadable, []
         new: dict[str, ContinuityRecord] = {}
         for event, hole in zip(gaps, holes_of(gaps, self.channel, read_at), strict=True):
-            if hole.cause is HoleCause.GAP_EVENT and len(self._open) < _MOST_OPEN:
-                new[hole.id] = replace(hole, state=Repair.OPEN, progress=gap_to_json(event))
-                self._open[hole.id] = _Gap(event=event, hole=new[hole.id])
+            kept = gap_to_json(event) if hole.cause is HoleCause.GAP_EVENT else None
+            if kept is not None and sum(map(len, self._open.values())) < _MOST_OPEN:
+                new[hole.id] = replace(hole, state=Repair.OPEN, progress=kept)
+                self._wait(_Gap(event=gap_from_json(kept), hole=new[hole.id]))
             else:
                 records.append(hole)
         events: list[Event] = []
         ended: dict[str, ContinuityRecord] = {}
-        for entity, waiting in self._by_entity().items():
-            await self._read(entity, waiting, events, ended)
-        for hole_id, hole in ended.items():
-            del self._open[hole_id]
-            if hole_id in new:
-                # The log has no former state of it.
-                ended[hole_id] = replace(hole, updated_at=None)
+        for entity, waiting in self._open.items():
+            left = _MOST_AT_ONCE - len(ended)
+            await self._read(entity, list(islice(waiting.values(), left)), events, ended)
+            for hole_id in ended.keys() & waiting.keys():
+                del waiting[hole_id]
+        self._open = {entity: waiting for entity, waiting in self._open.items() if waiting}
+        for hole_id in ended.keys() & new.keys():
+            # The log has no former state of it.
+            ended[hole_id] = replace(ended[hole_id], updated_at=None)
         return Repaired(events=events, records=[*records, *({**new, **ended}.values())])
 
-    def _by_entity(self) -> dict[str, list[_Gap]]:
-        found: dict[str, list[_Gap]] = {}
-        for gap in self._open.values():
-            found.setdefault(gap.event.data["entity"], []).append(gap)
-        return found
+    def _wait(self, gap: _Gap) -> None:
+        self._open.setdefault(gap.event.data["entity"], {})[gap.hole.id] = gap
 
     async def _read(
         self, entity: str, gaps: Sequence[_Gap], events: list[Event], ended: dict[str, ContinuityRecord]
@@ -107,8 +116,9 @@ class GapRepair:
                 try:
                     record = None if row is None else shape.record(row)
                     events.append(recovered_event(gap.event, record, read_at=self.clock.now()))
-                except (UnreadableEvent, ValueError) as error:
-                    ended[gap.hole.id] = self._ended(gap.hole, Repair.NONE, f"{gap.hole.detail}: {error}")
+                except Exception as error:  # noqa: BLE001 - whatever a row does, it costs only itself
+                    reason = str(error) if isinstance(error, UnreadableEvent) else type(error).__name__
+                    ended[gap.hole.id] = self._ended(gap.hole, Repair.NONE, f"{gap.hole.detail}: {reason}")
                 else:
                     whole = self._ended(gap.hole, Repair.FULL, gap.hole.detail)
                     ended[gap.hole.id] = replace(whole, found=int(record is not None), published=1)

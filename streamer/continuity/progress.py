@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from streamer.events import JsonObject
 
+_YEAR_10000 = 253_402_300_800
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -27,13 +29,13 @@ class Part:
         part = cls(
             entity=found.get("entity", ""),
             where=found.get("where", ""),
-            fields=tuple(found.get("fields") or ()),
-            since=found.get("since"),
+            fields=tuple(_list_of(found.get("fields") or [])),
+            since=_time_of(found.get("since")),
         )
         if not all(isinstance(each, str) for each in (part.entity, part.where, *part.fields)):
             raise ValueError("a part names its entity, its condition or its fields by no text")
-        if not part.entity or not isinstance(part.since, float | int | None):
-            raise ValueError("a part has no entity, or no time")
+        if not part.entity:
+            raise ValueError("a part has no entity")
         return part
 
 
@@ -43,13 +45,15 @@ class Progress:
 
     While `parts` is `None`, the entities are not known yet, and each is to be
     read `since` a time. The rows behind `after` are not read yet; once
-    `has_rows`, only the deletions of the part are left. `anchor` (epoch seconds)
-    is a time before that of the job, of which there were `jobs` for this part.
-    `lacks` says what nobody can tell any more.
+    `has_rows`, only the job is to be ended, and the deletions of the part are
+    left, up to `until` at least. `anchor` (epoch seconds) is a time before that
+    of the job, of which there were `jobs` for this part. `lacks` says what
+    nobody can tell any more.
     """
 
     parts: tuple[Part, ...] | None
     since: float | None = None
+    until: float | None = None
     job: str | None = None
     anchor: float | None = None
     after: str | None = None
@@ -61,23 +65,29 @@ class Progress:
     def of(cls, found: JsonObject) -> Self:
         """Return the progress that `to_json` wrote; raises `ValueError`."""
         parts = found.get("parts")
-        if parts is not None and not isinstance(parts, list):
-            raise ValueError("its parts are no list")
         progress = cls(
-            parts=None if parts is None else tuple(map(Part.of, parts)),
-            since=found.get("since"),
+            parts=None if parts is None else tuple(map(Part.of, _list_of(parts))),
+            since=_time_of(found.get("since")),
+            until=_time_of(found.get("until")),
             job=found.get("job"),
-            anchor=found.get("anchor"),
+            anchor=_time_of(found.get("anchor")),
             after=found.get("after"),
             has_rows=found.get("has_rows") is True,
             jobs=found.get("jobs", 0),
             lacks=str(found.get("lacks", "")),
         )
-        numbers = (progress.since, progress.anchor, progress.jobs)
-        if not all(isinstance(each, float | int | None) for each in numbers):
-            raise ValueError("its times are no numbers")
+        if type(progress.jobs) is not int:
+            raise ValueError("its jobs are no number")
         if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
             raise ValueError("its position is no text")
+        if progress.part is None and (parts is not None or progress.since is None):
+            raise ValueError("it has nothing to read")
+        if (
+            progress.has_rows
+            and progress.job is None
+            and (progress.part is None or progress.part.since is None)
+        ):
+            raise ValueError("it tells deletions since no time")
         return progress
 
     def to_json(self) -> JsonObject:
@@ -87,7 +97,12 @@ class Progress:
 
     def next_part(self) -> "Progress":
         """Return the progress once the first part is done."""
-        return Progress(parts=self._parts[1:], since=self.since, lacks=self.lacks)
+        return Progress(parts=self._parts[1:], since=self.since, until=self.until, lacks=self.lacks)
+
+    @property
+    def is_untouched(self) -> bool:
+        """True before the first job of the first part."""
+        return self.job is None and not self.jobs
 
     @property
     def part(self) -> Part | None:
@@ -97,3 +112,17 @@ class Progress:
     @property
     def _parts(self) -> tuple[Part, ...]:
         return self.parts or ()
+
+
+def _list_of(found: Any) -> list[Any]:
+    if isinstance(found, list):
+        return found
+    raise ValueError("its parts, or their fields, are no list")
+
+
+def _time_of(found: Any) -> float | None:
+    if found is None:
+        return None
+    if type(found) not in {int, float} or not 0 <= found < _YEAR_10000:
+        raise ValueError("a time is none of 1970 to 9999")
+    return float(found)

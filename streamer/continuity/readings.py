@@ -1,9 +1,10 @@
 """Readings of whole entities: after an overflow, after a replay id that was refused, and on demand."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from traceback import extract_tb
 from typing import Any, TypeVar
 
 import structlog
@@ -26,6 +27,9 @@ _BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
 _LEAST_LEFT = 0.2
 _LOW_PAUSE_S = 900.0
 _LONGEST_STEP_S = 20.0
+_MOST_OPEN = 10_000
+# The org's answer is a part of it.
+_LONGEST_DETAIL = 1_000
 _OURS = frozenset(
     {
         HoleCause.OVERFLOW,
@@ -43,20 +47,22 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
 
     An overflow hides changes of one transaction, and so what has been changed
     since shortly before its commit is read. A change of all records leaves the
-    whole entity to be read. A replay id that was refused hides what has been
-    changed in the channel's entities since the last moment at which nothing was
-    missing, and so does a start before the retention. A channel that starts with
+    whole entity to be read, and the deletions of that time. A replay id that was
+    refused hides what has been changed in the channel's entities since the last
+    moment at which nothing was missing, and so does a start before the retention. A channel that starts with
     a snapshot has all its entities read.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
-            return Progress(parts=(Part(entity=hole.entity, since=hole.until),))
-        case HoleCause.ENTITY_CHANGE if hole.entity is not None:
-            return Progress(parts=(Part(entity=hole.entity),))
+            return Progress(parts=(Part(entity=hole.entity, since=hole.until),), until=hole.recorded_at)
+        case HoleCause.ENTITY_CHANGE if hole.entity is not None and hole.until is not None:
+            deletions = Part(entity=hole.entity, since=hole.until)
+            whole = Part(entity=hole.entity)
+            return Progress(parts=(deletions, whole), until=hole.recorded_at, has_rows=True)
         case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST | HoleCause.BEFORE_RETENTION if (
             hole.verified_at is not None
         ):
-            return Progress(parts=None, since=hole.verified_at)
+            return Progress(parts=None, since=hole.verified_at, until=hole.recorded_at)
         case HoleCause.SNAPSHOT if hole.entity is None:
             return Progress(parts=None)
         case _:
@@ -69,7 +75,9 @@ class Readings:
 
     They leave a fifth of the org's daily requests to others. What the org
     refuses ends a reading, and its hole stays; what can pass is tried again
-    with back-off, without end. While one is paused, the next one is worked on.
+    with back-off, without end. While one is paused, the next one is worked on. An
+    overflow that another reading of its entity holds ends with that. At most
+    10,000 wait; more are not repaired.
     """
 
     reader: EntityReader
@@ -77,6 +85,7 @@ class Readings:
     clock: Clock
     _open: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
     _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
+    _held: set[str] = field(default_factory=set, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _late: "asyncio.Task[Any] | None" = field(default=None, init=False)
     _has_missed_changes: bool = field(default=False, init=False)
@@ -115,7 +124,7 @@ class Readings:
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
         """Return a new hole, open if a reading repairs it."""
         progress = progress_of(hole)
-        if progress is None:
+        if progress is None or len(self._open) >= _MOST_OPEN:
             return hole
         opened = replace(hole, state=Repair.OPEN, progress=progress.to_json())
         self._open[hole.id] = opened
@@ -210,14 +219,23 @@ class Readings:
             return self._waiting(hole, "the last request has no answer yet")
         try:
             return await self._awaited(self._stepped(hole, position))
-        except TimeoutError:
-            return self._waiting(hole, f"there was no answer in {_LONGEST_STEP_S:.0f} s")
-        except RetryLater as error:
-            return self._waiting(hole, str(error), error.after_s or 0.0)
-        except Stop as error:
-            return self._waiting(hole, str(error))
-        except StreamerError as error:
-            return self._given_up(hole, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever an org answers, it ends its reading at most
+            return self._failed(hole, error)
+
+    def _failed(self, hole: ContinuityRecord, error: Exception) -> Repaired:
+        match error:
+            case TimeoutError():
+                return self._waiting(hole, f"there was no answer in {_LONGEST_STEP_S:.0f} s")
+            case RetryLater():
+                return self._waiting(hole, str(error), error.after_s or 0.0)
+            case Stop():
+                return self._waiting(hole, str(error))
+            case StreamerError():
+                return self._given_up(hole, str(error))
+            case _:
+                # The error's own text can quote a value.
+                place = extract_tb(error.__traceback__)[-1]
+                return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
     async def _stepped(self, hole: ContinuityRecord, position: ReplayId) -> Step:
         return await self.reader.step(hole.id, Progress.of(hole.progress), position)
@@ -225,6 +243,8 @@ class Readings:
     def _advanced(self, hole: ContinuityRecord, step: Step) -> Repaired:
         if step.progress.to_json() == hole.progress and not step.events:
             return Repaired(again_in_s=step.again_in_s)
+        if step.progress.jobs and Progress.of(hole.progress).is_untouched:
+            self._held = set(self._held_by(step.progress)) - {hole.id}
         counted = replace(
             hole,
             progress=step.progress.to_json(),
@@ -232,15 +252,35 @@ class Readings:
             published=hole.published + len(step.events),
             updated_at=self.clock.now(),
         )
-        if step.progress.parts is not None and step.progress.part is None:
-            lacks = step.progress.lacks
-            state = Repair.PARTIAL if lacks else Repair.FULL
-            detail = f"{hole.detail}; {lacks}" if lacks else hole.detail
-            counted = self._ended(counted, state, detail)
-            _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
-        else:
+        if step.progress.parts is None or step.progress.part is not None:
             self._open[hole.id] = counted
-        return Repaired(events=step.events, records=[counted], again_in_s=step.again_in_s)
+            return Repaired(events=step.events, records=[counted], again_in_s=step.again_in_s)
+        state = Repair.PARTIAL if step.progress.lacks else Repair.FULL
+        ended = [self._closed(counted, state, step.progress.lacks)]
+        ended += [
+            self._closed(self._open[each], state, f"repaired with {hole.id}")
+            for each in self._held
+            if each in self._open
+        ]
+        self._held = set()
+        _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
+        return Repaired(events=step.events, records=ended, again_in_s=step.again_in_s)
+
+    def _held_by(self, begun: Progress) -> Iterator[str]:
+        """Yield the overflows that a reading holds, the job of which has begun."""
+        reads = begun.part
+        if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
+            return
+        for hole in self._open.values():
+            if hole.cause is not HoleCause.OVERFLOW or hole.entity != reads.entity:
+                continue
+            waiting = Progress.of(hole.progress)
+            since = waiting.part.since if waiting.part is not None else None
+            if waiting.is_untouched and not waiting.has_rows and since is not None and since >= reads.since:
+                yield hole.id
+
+    def _closed(self, hole: ContinuityRecord, state: Repair, more: str) -> ContinuityRecord:
+        return self._ended(hole, state, f"{hole.detail}; {more}" if more else hole.detail)
 
     def _waiting(self, hole: ContinuityRecord, reason: str, at_least_s: float = 0.0) -> Repaired:
         pause_s = max(at_least_s, self._delays.next_s())
@@ -256,11 +296,14 @@ class Readings:
     def _given_up(self, hole: ContinuityRecord, reason: str) -> Repaired:
         state = Repair.PARTIAL if hole.published else Repair.NONE
         ended = self._ended(hole, state, f"{hole.detail}; {reason}")
+        self._held = set()
         _log.error("reading.given_up", hole=hole.id, reason=reason)
         return Repaired(records=[ended])
 
     def _ended(self, hole: ContinuityRecord, state: Repair, detail: str) -> ContinuityRecord:
-        ended = replace(hole, state=state, detail=detail, progress={}, updated_at=self.clock.now())
+        ended = replace(
+            hole, state=state, detail=detail[:_LONGEST_DETAIL], progress={}, updated_at=self.clock.now()
+        )
         self._open.pop(hole.id, None)
         self.snapshots.end(ended)
         return ended

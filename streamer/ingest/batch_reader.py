@@ -6,6 +6,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
+from streamer.errors import SalesforceUnavailable
 from streamer.events import Batch
 
 
@@ -17,10 +18,13 @@ class BatchReader:
     """
 
     def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
+        # Every batch passes here, and a future for each would cost more than all the rest.
         self._batches = batches
         self._asked = asyncio.Event()
         self._turn = asyncio.Event()
-        self._came: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+        self._batch: Batch | None = None
+        self._error: Exception | None = None
+        self._has_come = self._is_left = False
 
     async def __aenter__(self) -> Self:
         """Start the task, which reads nothing before it is asked."""
@@ -31,20 +35,19 @@ class BatchReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the iterator, in the task that has read from it."""
+        self._is_left = True
         self._task.cancel()
         await asyncio.wait([self._task])
-        if self.has_come:
-            # asyncio reports an error that nothing has looked at.
-            self._came.exception()
 
     @property
     def has_come(self) -> bool:
         """True once the answer to the last `ask` can be taken without waiting."""
-        return self._came.done()
+        return self._has_come
 
     def ask(self) -> None:
         """Ask for the next batch, which confirms the former one: see `streamer.ports.Source`."""
-        self._came = asyncio.get_running_loop().create_future()
+        self._has_come = False
+        self._turn.clear()
         self._asked.set()
 
     def interrupt(self) -> None:
@@ -58,8 +61,11 @@ class BatchReader:
 
     async def batch(self) -> Batch | None:
         """Return the batch that was asked for, `None` after the last one; raises what the source raises."""
-        await asyncio.wait([self._came])
-        return self._came.result()
+        while not self._has_come:
+            await self.turn()
+        if self._error is not None:
+            raise self._error
+        return self._batch
 
     async def _run(self) -> None:
         async with aclosing(self._batches) as batches:
@@ -67,7 +73,17 @@ class BatchReader:
                 await self._asked.wait()
                 self._asked.clear()
                 try:
-                    self._came.set_result(await anext(batches, None))
+                    self._batch = await anext(batches, None)
+                except asyncio.CancelledError:
+                    if not self._is_left:
+                        # A part of the source was cancelled, and nobody is to wait for it.
+                        self._error = SalesforceUnavailable("reading was broken off within: it begins again")
+                        self._come()
+                    raise
                 except Exception as error:  # noqa: BLE001 - it is raised by `batch`
-                    self._came.set_exception(error)
-                self._turn.set()
+                    self._error = error
+                self._come()
+
+    def _come(self) -> None:
+        self._has_come = True
+        self._turn.set()

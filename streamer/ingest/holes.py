@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -27,25 +28,38 @@ def refused_hole(
 ) -> ContinuityRecord:
     """Return the record of a replay id that Salesforce refused at `now`, in epoch seconds.
 
-    Nothing is missing where reading resumes at the earliest retained event, and
-    the last moment at which nothing was missing lies within the retention.
+    Nothing is missing where reading resumes at the earliest retained event, the
+    last moment at which nothing was missing lies within the retention, and the
+    id is older than that: it was forgotten by its age. One that is refused
+    earlier tells of a stream that was reset, which retains nothing of before.
     Otherwise events are missing up to the first one that is retained, or up to
-    `now` where reading resumes at the latest.
+    `now` where reading resumes at the latest, or where the stream was reset.
     """
     verified_at = (checkpoint.verified_at if checkpoint else 0.0) or None
     retained_from = now - channel.retention_s
     is_earliest = resumes_at is Start.EARLIEST
-    is_whole = is_earliest and verified_at is not None and verified_at - CLOCKS_DIFFER_S >= retained_from
+    is_retained = verified_at is not None and verified_at - CLOCKS_DIFFER_S >= retained_from
+    positioned_at = checkpoint.positioned_at if checkpoint else None
+    is_aged = positioned_at is not None and positioned_at <= retained_from + CLOCKS_DIFFER_S
     return ContinuityRecord(
         id=_refused_id(channel, checkpoint),
         channel=channel,
         cause=HoleCause.REPLAY_ID_REFUSED,
         detail=f"Salesforce refused the replay id; reading goes on at {resumes_at}",
         recorded_at=now,
-        state=Repair.FULL if is_whole else Repair.NONE,
+        state=Repair.FULL if is_earliest and is_retained and is_aged else Repair.NONE,
         after=checkpoint.replay_id if checkpoint else None,
         verified_at=verified_at,
-        until=retained_from if is_earliest and not is_whole else now,
+        until=retained_from if is_earliest and not is_retained else now,
+    )
+
+
+def without_place(hole: ContinuityRecord) -> ContinuityRecord:
+    """Return the record of a refused replay id once the last event is not among the retained ones."""
+    if hole.state is not Repair.FULL:
+        return hole
+    return replace(
+        hole, state=Repair.NONE, detail=f"{hole.detail}; the last event in the log is not among the retained"
     )
 
 

@@ -37,12 +37,14 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
     elif before is None and _is_of_other_transport(last, former.open_replay_id):
         # It can be the open position under another name: its events stay known by their ids.
         ids = [*former.appended, *ids]
+    committed_at = _committed_at(read)
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,
-        verified_at=_verified_at(former.verified_at, _committed_at(read), by_time=replay_id is None),
+        verified_at=_verified_at(former.verified_at, committed_at, by_time=replay_id is None),
         appended=tuple(ids),
         open_replay_id=last,
+        positioned_at=committed_at or former.positioned_at,
     )
 
 
@@ -54,9 +56,16 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     position that came with the answer lies at or beyond the last event.
     """
     replay_id = batch.position
-    if replay_id is None and checkpoint is not None:
-        replay_id = checkpoint.open_replay_id or checkpoint.replay_id
-    return Checkpoint(channel=batch.channel, replay_id=replay_id, verified_at=batch.read_at)
+    positioned_at: float | None = batch.read_at
+    if replay_id is None:
+        known = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
+        replay_id, positioned_at = known.open_replay_id or known.replay_id, known.positioned_at
+    return Checkpoint(
+        channel=batch.channel,
+        replay_id=replay_id,
+        verified_at=batch.read_at,
+        positioned_at=positioned_at,
+    )
 
 
 def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:

@@ -21,7 +21,14 @@ from streamer.events import (
     Unreadable,
 )
 from streamer.ingest.batch_reader import BatchReader
-from streamer.ingest.holes import first_snapshot, hole_before, holes_of, lost_place, refused_hole
+from streamer.ingest.holes import (
+    first_snapshot,
+    hole_before,
+    holes_of,
+    lost_place,
+    refused_hole,
+    without_place,
+)
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
@@ -39,6 +46,9 @@ _log = structlog.get_logger()
 
 # An answer of tens of megabytes is committed in several transactions, to bound the memory of its records.
 _MOST_BYTES = 8 * 1024 * 1024
+
+# A channel that is busy gives a quarter of its time to repairs.
+_TIMES_WITHOUT = 3.0
 
 
 class IngestObserver(Protocol):
@@ -100,6 +110,7 @@ class Ingest:
     _holes: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
     _unread_since: Since | None = field(default=None, init=False)
     _reader: BatchReader | None = field(default=None, init=False)
+    _repair_at: float = field(default=0.0, init=False)
 
     async def run(self) -> None:
         """Relay batches until the source ends.
@@ -109,7 +120,7 @@ class Ingest:
         """
         checkpoint = await self._checkpoint()
         if self.repairs is not None:
-            self.repairs.resume(await self.log.open_holes(self.channel), self._wake)
+            self.repairs.resume(await self._open_holes(), self._wake)
         self._tell_position(checkpoint)
         after = checkpoint or self._first_position()
         while True:
@@ -155,7 +166,7 @@ class Ingest:
         async with BatchReader(self.source.batches(self.channel, after=after)) as self._reader:
             pending, is_between = self._begin(checkpoint), True
             while (batch := await self._next(self._reader, checkpoint if is_between else None)) is not None:
-                if batch.place_lost and checkpoint is not None:
+                if batch.place_lost:
                     self._lose_place(checkpoint)
                 if self._unread_since is not None:
                     self._begin_since(self._unread_since, batch.read_at)
@@ -176,17 +187,27 @@ class Ingest:
         """Return the next batch; with a `checkpoint`, repair until it comes."""
         reader.ask()
         while self.repairs is not None and checkpoint is not None and not reader.has_come:
+            wait_s = self._repair_at - self.clock.monotonic()
             if not self.repairs.has_work:
                 await reader.turn()
-                continue
-            # A channel that was reset has no position before its next event.
-            position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")
-            repaired = await self.repairs.step(position)
-            if repaired.events or repaired.records:
-                await self._append(repaired, checkpoint)
-            if repaired.again_in_s:
-                await self._pause(reader, repaired.again_in_s)
+            elif wait_s > 0:
+                await self._pause(reader, wait_s)
+            else:
+                await self._make_step(self.repairs, reader, checkpoint)
         return await reader.batch()
+
+    async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
+        """Append the next part of the repairs; the pause that it asks for outlasts the batches meanwhile."""
+        began = self.clock.monotonic()
+        # A channel that was reset has no position before its next event.
+        position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")
+        repaired = await repairs.step(position)
+        if repaired.events or repaired.records:
+            await self._append(repaired, checkpoint)
+        now = self.clock.monotonic()
+        # A batch that had to wait is followed by others that have not.
+        pause_s = (now - began) * _TIMES_WITHOUT if reader.has_come else 0.0
+        self._repair_at = now + max(repaired.again_in_s, pause_s)
 
     async def _pause(self, reader: BatchReader, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -210,6 +231,12 @@ class Ingest:
         self.busy_since = None
         self.verified_at = _verified_at(checkpoint)
         return checkpoint
+
+    async def _open_holes(self) -> Sequence[ContinuityRecord]:
+        self.busy_since = self.clock.monotonic()
+        holes = await self.log.open_holes(self.channel)
+        self.busy_since = None
+        return holes
 
     def _begin(self, checkpoint: Checkpoint | None) -> _Pending:
         return _Pending(append=self.log.begin(self.channel), position=checkpoint)
@@ -349,7 +376,10 @@ class Ingest:
             self._holes[hole.id] = hole
             _log.warning("start.not_retained", channel=str(self.channel), start=str(since), state=hole.state)
 
-    def _lose_place(self, checkpoint: Checkpoint) -> None:
+    def _lose_place(self, checkpoint: Checkpoint | None) -> None:
+        self._holes = {name: without_place(hole) for name, hole in self._holes.items()}
+        if checkpoint is None:
+            return
         hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))
         self._holes[hole.id] = hole
         _log.warning("place.lost", channel=str(self.channel), verified_at=hole.verified_at, state=hole.state)

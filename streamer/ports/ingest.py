@@ -62,8 +62,9 @@ class RecordReader(Protocol):
     ) -> Mapping[str, JsonObject]:
         """Return `fields` of the records of `entity`, by id, at the price of one request.
 
-        There are at most 2,000 `ids`. Records that are deleted, or that the
-        user can't see, are left out, and so can fields be. Raises `RetryLater`
+        Records that are too large for one answer cost some more. There are at
+        most 2,000 `ids`. Records that are deleted, or that the user can't see,
+        are left out, and so can fields be. Raises `RetryLater`
         when there is no answer, a `Stop` when an operator must act, and
         `RecordsRefused`, with the name of the field where it is known, when
         Salesforce refuses the request.

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 from streamer.events import JsonObject
-from streamer.salesforce.rest import RequestRefused, Rest
+from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
 
 _QUOTED = re.compile(r"['\"](\w{1,80})['\"]", re.ASCII)
 
@@ -31,7 +31,20 @@ class RestRecords:
         """Return `fields` of records, by id: see `streamer.ports.RecordReader`.
 
         A field comes under the name by which it was asked for, in any case.
+        Records that are too large for one answer are read in parts.
         """
+        try:
+            return await self._read(entity, ids, fields)
+        except AnswerTooLarge:
+            if len(ids) == 1:
+                raise
+        half = len(ids) // 2
+        return {
+            **await self.read(entity, ids[:half], fields),
+            **await self.read(entity, ids[half:], fields),
+        }
+
+    async def _read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, JsonObject]:
         path = f"composite/sobjects/{quote(entity, safe='')}"
         asked = {each.lower(): each for each in fields}
         try:

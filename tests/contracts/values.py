@@ -52,7 +52,12 @@ def an_event(
 
 def a_checkpoint(at: int, *, channel: Channel = CHANGES) -> Checkpoint:
     """Return a checkpoint at the replay id `at`."""
-    return Checkpoint(channel=channel, replay_id=ReplayId(str(at).encode()), verified_at=1735689600.25)
+    return Checkpoint(
+        channel=channel,
+        replay_id=ReplayId(str(at).encode()),
+        verified_at=1735689600.25,
+        positioned_at=1735689600.125,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

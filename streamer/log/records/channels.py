@@ -1,7 +1,7 @@
 """Channels and their checkpoints as JSON."""
 
 from streamer.events import Channel, Checkpoint, EventId, JsonObject, OrgId
-from streamer.log.records.record import decode, encode
+from streamer.log.records.record import decode, encode, optional_float
 from streamer.replay_ids import optional_replay_id, optional_text
 
 
@@ -14,6 +14,7 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
             "verified_at": checkpoint.verified_at,
             "appended": checkpoint.appended,
             "open_replay_id": optional_text(checkpoint.open_replay_id),
+            "positioned_at": checkpoint.positioned_at,
         }
     )
 
@@ -30,6 +31,7 @@ def _checkpoint(fields: JsonObject) -> Checkpoint:
         verified_at=float(fields["verified_at"]),
         appended=tuple(EventId(id_) for id_ in fields.get("appended", ())),
         open_replay_id=optional_replay_id(fields.get("open_replay_id")),
+        positioned_at=optional_float(fields.get("positioned_at")),
     )
 
 

@@ -8,7 +8,7 @@ from streamer.clock import Clock
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import RecordPage, RecordQuery
 from streamer.salesforce.queries.bulk_job import BulkJob
-from streamer.salesforce.queries.csv_rows import Row, rows_of
+from streamer.salesforce.queries.csv_rows import OtherFields, Row, rows_of
 from streamer.salesforce.queries.page_sizes import PAGE_BYTES
 from streamer.salesforce.queries.soql import is_id, whole_of
 from streamer.salesforce.rest import Answer, RequestRefused, Rest, refusal
@@ -76,6 +76,8 @@ class BulkQueries:
         try:
             following = _following(answer, locator)
             found = await self._rows(answer, query, rows)
+        except OtherFields as error:
+            raise RecordsRefused(f"{request}: {error}", code="INVALID_FIELD") from None
         except ValueError as error:
             raise SalesforceUnavailable(
                 f"{request} was answered, but not with a whole page: {error}"

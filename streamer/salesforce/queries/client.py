@@ -22,6 +22,8 @@ _log = structlog.get_logger()
 _REST = "rest"
 # Salesforce gives no more in one answer (REST API guide, query options header).
 _REST_ROWS = 2_000
+# More than any org has; the log counts up to 2 ** 53.
+_MOST_RECORDS = 10**12
 
 
 class RestQueries:
@@ -48,7 +50,7 @@ class RestQueries:
         """Return how many records the query finds: see `RecordQueries`."""
         answer = await self._asked(query, count_of(query))
         found = answer.get("totalSize")
-        if type(found) is not int or found < 0:
+        if type(found) is not int or not 0 <= found <= _MOST_RECORDS:
             raise SalesforceUnavailable(f"a count of {query.entity} was answered, but not with a number")
         return found
 

@@ -2,11 +2,18 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 from streamer.salesforce.queries.page_sizes import PAGE_BYTES
 
 Row = dict[str, str | None]
+
+_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
+
+
+class OtherFields(ValueError):
+    """The rows have other fields than those of the query: the entity, or the user's rights, changed."""
 
 
 def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
@@ -14,7 +21,7 @@ def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
 
     Raises `ValueError` where the body is not that: another header, a row with a
     cell too few or too many, an open quote, invalid UTF-8. Its text quotes no
-    value.
+    value. It is `OtherFields` for a header of names, `Id` among them.
     """
     # Python's own limit is that of a long text, in which Salesforce counts a line break once. The
     # limit is the process's, so that it is only raised.
@@ -42,5 +49,7 @@ def _named(header: Sequence[str], columns: Sequence[str]) -> list[str]:
     if len(found) != len(columns) or set(found) != set(columns):
         missing = [each for each in columns if each not in found]
         lacking = f": it lacks {', '.join(missing[:3])}" if missing else ""
-        raise ValueError(f"the header is not that of the query's {len(columns)} fields{lacking}")
+        is_of_records = "id" in map(str.lower, header) and all(map(_NAME.fullmatch, header))
+        error = OtherFields if is_of_records else ValueError
+        raise error(f"the header is not that of the query's {len(columns)} fields{lacking}")
     return [each for each in found if each is not None]

@@ -9,11 +9,14 @@ from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 from streamer.events import JsonObject
 from streamer.ports import Changed, Deletion, Deletions
+from streamer.salesforce.queries.soql import is_id
 from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
 
 _MINUTE_S = 60
 # The start of a span must lie more than a minute before its end, and the seconds of both are ignored.
 _SHORTEST_S = 2 * _MINUTE_S
+# So many deletions are read in some milliseconds.
+_AT_ONCE = 5_000
 _TOO_MANY = "EXCEEDED_ID_LIMIT"
 
 
@@ -33,7 +36,7 @@ class RestReplication:
         """Return the changed records: see `Replication`."""
         answer, until = await self._within("updated", entity, start, end)
         ids = answer.get("ids")
-        if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+        if not isinstance(ids, list) or not all(map(is_id, ids)):
             raise _unclear("updated", entity)
         return Changed(ids=ids, until=until)
 
@@ -41,10 +44,11 @@ class RestReplication:
         """Return the deleted records: see `Replication`."""
         answer, until = await self._within("deleted", entity, start, end)
         try:
-            deleted = [
-                Deletion(record_id=_text(each, "id"), deleted_at=_time(each, "deletedDate"))
-                for each in answer["deletedRecords"]
-            ]
+            deleted: list[Deletion] = []
+            for each in answer["deletedRecords"]:
+                deleted.append(Deletion(record_id=_id(each), deleted_at=_time(each, "deletedDate")))
+                if len(deleted) % _AT_ONCE == 0:
+                    await self._clock.sleep(0)
             since = _time(answer, "earliestDateAvailable")
         except (KeyError, TypeError, ValueError) as error:
             raise _unclear("deleted", entity) from error
@@ -86,6 +90,13 @@ def _unclear(resource: str, entity: str) -> SalesforceUnavailable:
 
 def _text_of(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="seconds")
+
+
+def _id(found: Mapping[str, Any]) -> str:
+    record_id = _text(found, "id")
+    if not is_id(record_id):
+        raise ValueError("id")
+    return record_id
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:

@@ -78,7 +78,7 @@ async def test_results_are_read_whole_and_compressed(headers: dict[str, str]) ->
         (BODY[:-27], {}),
         (BODY[:-8], {}),
         (b"", {}),
-        (b'"Id"\n"001000000000001AAA"\n"001000000000002AAA"\n', {}),
+        (b'"Name"\n"A"\n"B"\n', {}),
         (BODY.replace(b"A", b"\xff"), {}),
         (BODY, {"Sforce-NumberOfRecords": "3"}),
         (BODY, {"Sforce-NumberOfRecords": "1"}),
@@ -99,6 +99,34 @@ async def test_page_that_is_not_whole_is_no_answer(body: Any, changed: dict[str,
     async with queries(fixed(body, headers={**TOLD, **changed})) as reader:
         with pytest.raises(SalesforceUnavailable):
             await reader.page(QUERY, JOB, "LATER", most=1_000)
+
+
+@pytest.mark.parametrize("header", [b'"Id"', b'"Id","Name","Fax__c"', b'"Fax__c","ID"'])
+async def test_page_of_other_fields_needs_another_job(header: bytes) -> None:
+    """A field came or went after the job was created; the same page would come for ever."""
+    async with queries(fixed(header + b"\n", headers={**TOLD, "Sforce-NumberOfRecords": "0"})) as reader:
+        with pytest.raises(RecordsRefused):
+            await reader.page(QUERY, JOB, None, most=1_000)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_records_that_are_too_large_together_are_read_in_parts(most: int) -> None:
+    """Or what needs them would wait for ever."""
+    asked: list[int] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        ids = (await request.json())["ids"]
+        asked.append(len(ids))
+        size = 10_000 if len(ids) > most else 1
+        return web.json_response([{"Id": each, "Name": "A" * size} for each in ids])
+
+    ids = [f"001{number:012d}AAA" for number in range(5)]
+    async with answering(answer, answer_bytes=5_000) as rest:
+        found = await RestRecords(rest).read("Account", ids, ("Id", "Name"))
+
+    assert list(found) == ids
+    assert all(found[each] == {"Id": each, "Name": "A"} for each in ids)
+    assert max(each for each in asked if each != 5) <= 3
 
 
 @pytest.mark.parametrize(("job", "body"), [(JOB, BODY), ("rest", {"records": ROWS, "done": True})])
@@ -257,7 +285,9 @@ async def test_place_that_is_no_id_is_refused() -> None:
             await reader.page(QUERY, "rest", "' OR Id != '", most=9)
 
 
-@pytest.mark.parametrize("body", [[], {}, {"totalSize": -1}, {"totalSize": "7"}, {"totalSize": True}])
+@pytest.mark.parametrize(
+    "body", [[], {}, {"totalSize": -1}, {"totalSize": "7"}, {"totalSize": True}, {"totalSize": 2**53}]
+)
 async def test_count_that_is_none_is_no_answer(body: Any) -> None:
     """A forecast would be wrong."""
     async with queries(fixed(body)) as reader:
@@ -277,6 +307,12 @@ _AT = "2025-01-01T00:00:00.000+0000"
         {"ids": [7], "latestDateCovered": _AT},
         {"ids": ["001A"], "latestDateCovered": "soon"},
         {"deletedRecords": [{"id": "001A"}], "earliestDateAvailable": _AT, "latestDateCovered": _AT},
+        {"ids": ["001A"], "latestDateCovered": _AT},
+        {
+            "deletedRecords": [{"id": "001A", "deletedDate": _AT}],
+            "earliestDateAvailable": _AT,
+            "latestDateCovered": _AT,
+        },
         {"deletedRecords": ["001A"], "earliestDateAvailable": _AT, "latestDateCovered": _AT},
         {"deletedRecords": [], "latestDateCovered": _AT},
     ],
@@ -314,13 +350,13 @@ async def test_span_is_extended_to_minutes_and_ends_before_the_present() -> None
 
 async def test_answer_is_complete_for_its_span_alone() -> None:
     """Whatever it says."""
-    covered = {"ids": ["001A"], "latestDateCovered": "2024-12-31T23:30:00.000Z"}
+    covered = {"ids": [ROWS[0]["Id"]], "latestDateCovered": "2024-12-31T23:30:00.000Z"}
     async with answering(fixed(covered)) as rest:
         clock = TurnedClock()
         now = clock.now()
         found = await RestReplication(rest, clock).changed("Account", now - 3600, now - 2400)
 
-    assert (found.ids, found.until) == (["001A"], now - 2400)
+    assert (found.ids, found.until) == ([ROWS[0]["Id"]], now - 2400)
 
 
 async def test_span_that_can_not_be_halved_is_refused() -> None:

@@ -142,7 +142,7 @@ async def test_record_that_cannot_be_read_waits_in_the_log() -> None:
     events = await world.read(batch(gap(1, ADA)), batch(change(2, EVE, entity="Contact")))
     assert kinds(events) == [("gap", ADA), ("updated", EVE)]
     waiting = world.holes[ADA]
-    assert (waiting.state, gap_from_json(waiting.progress)) == (Repair.OPEN, events[0])
+    assert (waiting.state, gap_from_json(waiting.progress).id) == (Repair.OPEN, events[0].id)
     assert [each.state for each in await world.log.open_holes(CHANGES)] == [Repair.OPEN]
 
     world.records.error = None
@@ -221,3 +221,29 @@ async def test_refused_describe_is_no_failure_of_the_channel() -> None:
 
     assert kinds(world.log.events) == [("gap", ADA), ("updated", EVE)]
     assert world.holes[ADA].state is Repair.OPEN
+
+
+async def test_many_gaps_are_repaired_with_several_answers() -> None:
+    """The memory of what is read is bounded, and so is an append."""
+    world = World()
+    ids = [f"003AB00000{number:05d}YAA" for number in range(2_300)]
+    world.records.records["Contact"] = {each: ROW | {"Id": each} for each in ids}
+    world.records.error = RetryLater("503")
+    await world.read(batch(gap(1, *ids)))
+    world.records.error = None
+
+    # The script's quiet answers come again to each process.
+    told = [len(await world.read(batch())) for _ in range(2)]
+
+    assert told == [1_000, 1_300]
+    assert {world.holes[each].state for each in ids} == {Repair.FULL}
+
+
+async def test_gaps_that_wait_are_bounded() -> None:
+    """Those beyond are recorded alone."""
+    world = World()
+    world.records.error = RetryLater("503")
+    await world.read(batch(gap(1, *(f"003AB00000{number:05d}YAA" for number in range(10_010)))))
+    states = [each.state for each in world.log.continuity]
+
+    assert (states.count(Repair.OPEN), states.count(Repair.NONE)) == (10_000, 10)

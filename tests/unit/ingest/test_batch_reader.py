@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from streamer.errors import SalesforceUnavailable
 from streamer.events import Batch
 from streamer.ingest.batch_reader import BatchReader
 from tests.messages import batch
@@ -104,3 +105,19 @@ async def test_source_is_closed_by_the_task_that_has_read_it() -> None:
     assert source.ended_in is not None
     assert source.ended_in is not asyncio.current_task()
     assert source.ended_in.get_name() == "batches"
+
+
+async def test_source_that_is_cancelled_within_ends_with_an_error() -> None:
+    """The channel begins again; it does not wait for ever for a task that has ended."""
+
+    async def batches() -> AsyncGenerator[Batch, None]:
+        inner = asyncio.ensure_future(asyncio.sleep(60))
+        inner.cancel()
+        await inner
+        yield batch()
+
+    async with asyncio.timeout(5), BatchReader(batches()) as reader:
+        reader.ask()
+        await reader.turn()
+        with pytest.raises(SalesforceUnavailable):
+            await reader.batch()

@@ -55,20 +55,25 @@ def test_gap_of_endless_names_makes_a_small_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_h", "resumes_at", "state", "until_h"),
+    ("age_h", "id_age_h", "resumes_at", "state", "until_h"),
     [
-        (1, Start.EARLIEST, Repair.FULL, 0),
-        (71.9, Start.EARLIEST, Repair.FULL, 0),
-        (72, Start.EARLIEST, Repair.NONE, 72),
-        (100, Start.EARLIEST, Repair.NONE, 72),
-        (1, Start.LATEST, Repair.NONE, 0),
+        (1, 80, Start.EARLIEST, Repair.FULL, 0),
+        (1, 72, Start.EARLIEST, Repair.FULL, 0),
+        (71.9, 80, Start.EARLIEST, Repair.FULL, 0),
+        (72, 80, Start.EARLIEST, Repair.NONE, 72),
+        (100, 100, Start.EARLIEST, Repair.NONE, 72),
+        (1, 80, Start.LATEST, Repair.NONE, 0),
+        (1, 71, Start.EARLIEST, Repair.NONE, 0),
+        (1, None, Start.EARLIEST, Repair.NONE, 0),
     ],
 )
 def test_refused_position_is_a_hole_unless_all_that_followed_is_retained(
-    age_h: float, resumes_at: Start, state: Repair, until_h: float
+    age_h: float, id_age_h: float | None, resumes_at: Start, state: Repair, until_h: float
 ) -> None:
-    """Clocks that differ make no loss a lossless one."""
-    hole = refused_hole(CHANGES, a_position(age_s=age_h * HOUR_S), resumes_at, NOW)
+    """An id that is refused before its age explains it tells of a stream that was reset."""
+    positioned_at = None if id_age_h is None else NOW - id_age_h * HOUR_S
+    position = replace(a_position(age_s=age_h * HOUR_S), positioned_at=positioned_at)
+    hole = refused_hole(CHANGES, position, resumes_at, NOW)
 
     assert (hole.state, hole.until) == (state, NOW - until_h * HOUR_S)
     assert (hole.after, hole.verified_at) == (b"5", NOW - age_h * HOUR_S)

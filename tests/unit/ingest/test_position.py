@@ -64,15 +64,17 @@ def test_quiet_answer_completes_the_last_replay_id() -> None:
 
     assert quiet.verified_at == 1_735_700_000.0
     assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (b"6", None, ())
+    assert quiet.positioned_at == first.positioned_at == 1_735_689_600.006
 
 
 def test_position_of_a_quiet_answer_is_where_reading_resumes() -> None:
     """Salesforce's position moves on without events of ours, or it would expire."""
     first = moved(None, change(5, "001A"), change(6, "001A"))
     position = ReplayId(b"\x00\x00\x01")
-    quiet = confirmed(first, replace(batch(), position=position))
+    quiet = confirmed(first, replace(batch(at=1_735_700_000.0), position=position))
 
     assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (position, None, ())
+    assert quiet.positioned_at == 1_735_700_000.0
 
 
 def test_backlog_verifies_no_later_than_its_last_event() -> None:
