@@ -121,7 +121,8 @@ class Unreadable:
 
     `error` can quote the piece; `summary`, where there is one, says what it can
     without that. `event_id` is that of an event which was read and can't be
-    stored.
+    stored. `schema_id` and `event_uuid` are what came beside the piece, where
+    they are known; with the schema, an Avro payload can be decoded later.
     """
 
     raw: bytes
@@ -129,6 +130,8 @@ class Unreadable:
     replay_id: ReplayId | None = None
     summary: str = ""
     event_id: EventId | None = None
+    schema_id: str = ""
+    event_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,8 +271,10 @@ class DeadLetter:
     `id` is the same when the same event is set aside again. `reason` is a
     stable word to filter by, `error` a sentence, `hint` advice for the
     operator, and `first_error` the error of the first attempt. `raw` holds the
-    bytes that could not be read or appended. `partition` and `offset` are the
-    event's place in the log, if it had one. Times are epoch seconds.
+    bytes that could not be read or appended. `schema_id` is that of their
+    schema, and `event_uuid` the id that came beside an Avro payload; both are
+    empty where unknown. `partition` and `offset` are the event's place in the
+    log, if it had one. Times are epoch seconds.
     """
 
     id: str
@@ -282,6 +287,8 @@ class DeadLetter:
     first_failed_at: float
     replay_id: ReplayId | None = None
     raw: bytes = b""
+    schema_id: str = ""
+    event_uuid: str = ""
     event: Event | None = None
     subscriber: SubscriberName | None = None
     attempts: int = 0

@@ -47,6 +47,8 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
         "answer": letter.answer,
         "channel": letter.channel,
         "replay_id": None if letter.replay_id is None else replay_id_to_text(letter.replay_id),
+        "schema_id": letter.schema_id or None,
+        "event_uuid": letter.event_uuid or None,
         "topic": place.topic if place else None,
         "partition": place.number if place else None,
         "offset": letter.offset,

@@ -94,6 +94,8 @@ class Quarantine:
             first_failed_at=now,
             replay_id=piece.replay_id,
             raw=piece.raw,
+            schema_id=piece.schema_id,
+            event_uuid=piece.event_uuid,
         )
 
     def judge(self, *, read: int, unreadable: int) -> None:

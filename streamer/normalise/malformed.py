@@ -6,6 +6,7 @@ from typing import Any
 from streamer.events import Event, JsonObject, ReplayId, Unreadable
 from streamer.raw_json import raw_json
 from streamer.replay_ids import LONGEST_BYTES
+from streamer.schema_ids import known_schema_id
 
 _LONGEST_ERROR = 300
 
@@ -33,6 +34,7 @@ def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:
         # A key is one that was looked for, and other texts can quote the message.
         summary=told if type(error) is KeyError else summary,
         replay_id=_replay_id(message),
+        schema_id=_schema_id(message),
     )
 
 
@@ -48,6 +50,13 @@ def replay_id_of(about: Any) -> ReplayId:
     if type(position) is bytes and 0 < len(position) <= LONGEST_BYTES:
         return ReplayId(position)
     raise ValueError("replayId is no position")
+
+
+def _schema_id(message: Any) -> str:
+    try:
+        return known_schema_id(message["data"]["schema"])
+    except (LookupError, TypeError):
+        return ""
 
 
 def _replay_id(message: Any) -> ReplayId | None:

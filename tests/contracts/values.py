@@ -95,6 +95,8 @@ def a_dead_letter(id_: str, *, stage: Stage = Stage.INGEST, error: str = "no suc
         first_failed_at=1735689600.0,
         replay_id=ReplayId(b"\x01\x02"),
         raw=b"\x00\xffraw",
+        schema_id="Zx81QmVqT0aPq2n7kLw3Yg",
+        event_uuid="6f0c1d2e-0000-4000-8000-000000000001",
         event=an_event("set-aside"),
         attempts=3,
         first_error="a time-out",

@@ -38,6 +38,8 @@ def _fields(letter: DeadLetter) -> JsonObject:
         "first_failed_at": letter.first_failed_at,
         "replay_id": optional_text(letter.replay_id),
         "raw": base64.b64encode(letter.raw).decode("ascii"),
+        "schema_id": letter.schema_id,
+        "event_uuid": letter.event_uuid,
         "event": None if letter.event is None else event_fields(letter.event),
         "subscriber": letter.subscriber,
         "attempts": letter.attempts,
@@ -60,6 +62,8 @@ def _escaped(letter: DeadLetter) -> DeadLetter:
         hint=printable(letter.hint),
         answer=printable(letter.answer),
         raw=letter.raw or printable(repr(letter.event)).encode(),
+        schema_id=printable(letter.schema_id),
+        event_uuid=printable(letter.event_uuid),
         event=None,
     )
 
@@ -77,6 +81,8 @@ def _dead_letter(fields: JsonObject) -> DeadLetter:
         first_failed_at=float(fields["first_failed_at"]),
         replay_id=optional_replay_id(fields.get("replay_id")),
         raw=base64.b64decode(fields.get("raw", ""), validate=True),
+        schema_id=fields.get("schema_id", ""),
+        event_uuid=fields.get("event_uuid", ""),
         event=None if event is None else event_from_json(event),
         subscriber=None if subscriber is None else SubscriberName(subscriber),
         attempts=fields.get("attempts", 0),

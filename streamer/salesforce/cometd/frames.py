@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from streamer.events import ReplayId, Unreadable
+from streamer.schema_ids import schema_id_in
 
 # Matches a whole string, or one structural byte. A lone quote is a string that never ends.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
@@ -106,7 +107,15 @@ def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
             messages.append(orjson.loads(piece))
         except orjson.JSONDecodeError as exc:
             told = f"not JSON: {exc}"
-            unreadable.append(Unreadable(raw=piece, error=told, summary=told, replay_id=_replay_id(piece)))
+            unreadable.append(
+                Unreadable(
+                    raw=piece,
+                    error=told,
+                    summary=told,
+                    replay_id=_replay_id(piece),
+                    schema_id=schema_id_in(piece),
+                )
+            )
     return Frame(messages=messages, size=len(body), unreadable=tuple(unreadable))
 
 

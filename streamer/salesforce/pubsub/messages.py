@@ -11,12 +11,13 @@ from streamer.events import JsonObject, ReplayId, Unreadable
 from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.schemas import Schemas
+from streamer.schema_ids import LONGEST_SCHEMA_ID, known_schema_id
 
 # Decoding so many bytes holds the event loop up for some milliseconds.
 _BYTES_AT_A_TIME = 256 * 1024
 
-# Ids have 22 characters; a fetch of anything much longer can only fail.
-_LONGEST_ID = 100
+# A UUID has 36 characters.
+_LONGEST_UUID = 100
 
 
 class Messages:
@@ -59,7 +60,7 @@ class Messages:
                     "event": schema.about(event, position),
                 }
             except UnreadableEvent as error:
-                messages.append(_unreadable(payload, position, error))
+                messages.append(_unreadable(consumed, error))
             else:
                 messages.append({"channel": path, "data": data})
             size += len(payload)
@@ -69,8 +70,9 @@ class Messages:
         return messages
 
     async def _schema(self, schema_id: str) -> "_Schema":
-        if not 0 < len(schema_id) <= _LONGEST_ID:
-            return _missing(f"{schema_id[:_LONGEST_ID]!r} is no id of a schema")
+        # A fetch of anything much longer can only fail.
+        if not 0 < len(schema_id) <= LONGEST_SCHEMA_ID:
+            return _missing(f"{schema_id[:LONGEST_SCHEMA_ID]!r} is no id of a schema")
         try:
             schema = await self._schemas.get(schema_id)
         except UnusableSchema as error:
@@ -105,6 +107,13 @@ def _about_event(name: str, event: ProducerEvent, position: bytes) -> JsonObject
     return about
 
 
-def _unreadable(payload: bytes, position: bytes, error: UnreadableEvent) -> Unreadable:
-    known = 0 < len(position) <= LONGEST_BYTES
-    return Unreadable(raw=payload, error=str(error), replay_id=ReplayId(position) if known else None)
+def _unreadable(consumed: ConsumerEvent, error: UnreadableEvent) -> Unreadable:
+    event, position = consumed.event, consumed.replay_id
+    return Unreadable(
+        raw=event.payload,
+        error=str(error),
+        replay_id=ReplayId(position) if 0 < len(position) <= LONGEST_BYTES else None,
+        schema_id=known_schema_id(event.schema_id),
+        # A platform event has its id here alone, and is another event without it.
+        event_uuid=event.id if len(event.id) <= _LONGEST_UUID else "",
+    )

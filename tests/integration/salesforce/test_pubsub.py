@@ -239,6 +239,9 @@ async def test_schema_of_garbage_sets_its_events_aside(world: World) -> None:
     await world.until(lambda: world.log.letters)
     await world.all_read()
 
+    [letter] = world.log.letters
+    assert (letter.raw, letter.schema_id, letter.event_uuid) == (b"\2", "broken", "x")
+
 
 async def test_channel_of_events_that_cannot_be_decoded_stops(world: World) -> None:
     """That is a broken schema, and not a poison event."""

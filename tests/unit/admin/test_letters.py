@@ -96,6 +96,7 @@ async def test_whole_letter_is_shown_with_its_event(world: World, ask: Asking) -
         17,
         "AP9yYXc=",
     )
+    assert (body["schema_id"], body["replay_id"]) == ("Zx81QmVqT0aPq2n7kLw3Yg", "base64:AQI=")
     assert body["event"]["data"]["fields"] == {"Name": "Ünal & Söhne", "Zero": None}
     assert body["failed_at"] == "2025-01-01T00:00:00.500000Z"
 

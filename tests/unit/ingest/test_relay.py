@@ -241,8 +241,9 @@ async def test_crash_between_any_two_batches_repeats_and_skips_nothing(
 
 
 async def test_unreadable_message_is_set_aside_and_the_channel_goes_on() -> None:
-    """The dead letter holds the raw bytes, the channel and the replay id."""
-    poison = {"data": {"payload": {"nonsense": 1}, "event": {"replayId": 2}}}
+    """The dead letter holds the raw bytes, the channel, the replay id and the id of the schema."""
+    data = {"schema": "Zx81QmVqT0aPq2n7kLw3Yg", "payload": {"nonsense": 1}, "event": {"replayId": 2}}
+    poison = {"data": data}
     one = world(batch(change(1, "001A"), poison, change(3, "001C")))
     await one.run()
 
@@ -250,6 +251,7 @@ async def test_unreadable_message_is_set_aside_and_the_channel_goes_on() -> None
     (letter,) = one.log.letters
     assert (letter.reason, letter.channel, letter.replay_id) == ("unreadable", str(CHANGES), b"2")
     assert b"nonsense" in letter.raw
+    assert letter.schema_id == "Zx81QmVqT0aPq2n7kLw3Yg"
 
 
 async def test_piece_that_is_not_json_is_set_aside() -> None:

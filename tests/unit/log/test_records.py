@@ -91,6 +91,8 @@ dead_letters = st.builds(
     first_failed_at=times,
     replay_id=st.none() | replay_ids,
     raw=st.binary(),
+    schema_id=texts,
+    event_uuid=texts,
     event=st.none() | events,
     subscriber=st.none() | names,
     attempts=st.integers(0, 1000),
@@ -314,13 +316,13 @@ def test_odd_characters_do_not_keep_anything_from_being_switched_or_noted() -> N
 
 
 def test_dead_letter_of_an_older_streamer_is_read() -> None:
-    """It had neither the first error nor the offset of the event."""
+    """It had neither the first error nor the schema, nor the offset of the event."""
     fields = orjson.loads(records.encode_dead_letter(a_dead_letter("old")))
-    for added in ("first_error", "topic", "partition", "offset"):
+    for added in ("first_error", "schema_id", "event_uuid", "topic", "partition", "offset"):
         del fields[added]
 
     assert records.decode_dead_letter(orjson.dumps(fields)) == replace(
-        a_dead_letter("old"), first_error="", partition=None, offset=None
+        a_dead_letter("old"), first_error="", schema_id="", event_uuid="", partition=None, offset=None
     )
 
 

@@ -66,6 +66,22 @@ def test_one_bad_message_costs_only_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "known"),
+    [
+        (b'"data": {"schema":"Zx81QmVqT0aPq2n7kLw3Yg", "payload":{"Name":"\xff"}}', "Zx81QmVqT0aPq2n7kLw3Yg"),
+        (b'"data":{"payload":{"schema":"Zx81QmVqT0aPq2n7kLw3Yg","Name":"\xff"}}', ""),
+        (b'"data":{"payload":{"Name":"\\"data\\":{\\"schema\\":\\"no\\"}\xff"}}', ""),
+        (b'"data":{"schema":"no id, \xff"}', ""),
+        (b'"data":{"schema":"' + b"x" * 101 + b'","payload":"\xff"}', ""),
+    ],
+)
+def test_bad_message_keeps_the_id_of_its_schema(written: bytes, known: str) -> None:
+    """Only what stands where Salesforce writes it, and can be one."""
+    frame = parse(b'[{"channel":"/data/ChangeEvents",' + written + b"}]")
+    assert [piece.schema_id for piece in frame.unreadable] == [known]
+
+
+@pytest.mark.parametrize(
     "bad", [b'{"n":NaN}', b'{"n":{]}', b'{"n":"\\x"}', b"{n}", b'{"n":1' + b"0" * 999 + b"}"]
 )
 def test_all_kinds_of_bad_messages_are_set_apart(bad: bytes) -> None:
