@@ -113,13 +113,15 @@ class Append(Protocol):
         *,
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
+        redriven: Collection[str] = (),
     ) -> None:
         """Write the events and the other records atomically, and return when they are durable and visible.
 
         `checkpoint` covers all of them. A continuity record replaces the former
-        state of its id, and keeps the time at which that was recorded. Commits
-        of one channel take effect in
-        the order of the calls. Commits that wait at the same time are written
+        state of its id, and keeps the time at which that was recorded. `redriven`
+        are the ids of dead letters that are removed; those of `set_aside` come
+        after them, and unknown ids are ignored. Commits of one channel take
+        effect in the order of the calls. Commits that wait at the same time are written
         together. The log is bounded: a call waits until there is room.
 
         Raises `EventsRefused` when the log can never take some of the events:

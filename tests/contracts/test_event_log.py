@@ -154,6 +154,19 @@ async def test_dead_letters_and_holes_are_kept_with_their_checkpoint(world: Worl
         assert list(await world.continuity()) == holes
 
 
+async def test_redriven_letter_is_removed_with_its_event(world: World) -> None:
+    """One that is set aside again in the same append stays, and an unknown one is no mistake."""
+    again = a_dead_letter("y", error="another error")
+    first = Append(checkpoint=a_checkpoint(1), set_aside=[a_dead_letter(id_) for id_ in "xyz"])
+    async with world.open() as log:
+        await append_to(log, first)
+        redriven = replace(an_append(an_event("a"), at=1), set_aside=[again], redriven=["x", "y", "unknown"])
+        await append_to(log, redriven)
+
+        kept = sorted(await world.dead_letters(), key=lambda letter: letter.id)
+        assert kept == [again, a_dead_letter("z")]
+
+
 async def test_event_set_aside_twice_is_one_dead_letter(world: World) -> None:
     """Reading an unreadable event again does not count it again."""
     again = a_dead_letter("x", error="still no such schema")

@@ -68,13 +68,19 @@ class Append:
     events: Sequence[Event] = ()
     set_aside: Sequence[DeadLetter] = ()
     continuity: Sequence[ContinuityRecord] = ()
+    redriven: Sequence[str] = ()
 
 
 async def append_to(log: EventLog, append: Append) -> None:
     """Append it in one go; raises what `add` and `commit` raise."""
     growing = log.begin(append.checkpoint.channel)
     growing.add(append.events)
-    await growing.commit(append.checkpoint, set_aside=append.set_aside, continuity=append.continuity)
+    await growing.commit(
+        append.checkpoint,
+        set_aside=append.set_aside,
+        continuity=append.continuity,
+        redriven=append.redriven,
+    )
 
 
 def an_append(*events: Event, at: int = 1, channel: Channel = CHANGES) -> Append:

@@ -117,6 +117,10 @@ class MemoryLog:
         self._wake_feeds()
         self._check_answered()
 
+    def remove_letter(self, letter: str) -> None:
+        """Remove a dead letter by its id."""
+        self._letters.pop(letter, None)
+
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Yield all `channels` once, because no other process shares them."""
         yield frozenset(channels)
@@ -170,7 +174,7 @@ class MemoryLog:
         self.check_up()
         self.settled[subscriber].update(settlement.progress)
         for letter in settlement.redriven:
-            self._letters.pop(letter, None)
+            self.remove_letter(letter)
         self._set_aside(settlement.set_aside)
         self._parked[subscriber].change(settlement.lanes)
         self.receipts.extend(settlement.receipts)
@@ -273,6 +277,7 @@ class MemoryAppend:
         *,
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
+        redriven: Collection[str] = (),
     ) -> None:
         """Store the whole append, or nothing."""
         # A real log waits for its disk or its brokers; callers must cope.
@@ -281,4 +286,6 @@ class MemoryAppend:
         if refused := [event for event in self.events if self.log.refuse(event)]:
             self.events = [event for event in self.events if event not in refused]
             raise EventsRefused("the test refuses these events", events=refused)
+        for letter in redriven:
+            self.log.remove_letter(letter)
         self.log.keep(self.events, checkpoint, set_aside, continuity)

@@ -1,11 +1,13 @@
 """Growing append to a log file."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 
 from streamer.clock import Clock
 from streamer.errors import EventsRefused
 from streamer.events import Checkpoint, ContinuityRecord, DeadLetter, Event
 from streamer.log.sqlite.rows.appends import EncodedAppend, EventRow, encode, event_row
+from streamer.log.sqlite.rows.dead_letters import letter_key
 
 Write = Callable[[EncodedAppend], Awaitable[None]]
 """Commits an append; raises as `Append.commit` does."""
@@ -42,6 +44,8 @@ class SqliteAppend:
         *,
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
+        redriven: Collection[str] = (),
     ) -> None:
         """Make the rows durable, together with other waiting appends; wait while the file is full."""
-        await self._write(encode(self._rows, checkpoint, set_aside, continuity))
+        rows = encode(self._rows, checkpoint, set_aside, continuity)
+        await self._write(replace(rows, redriven=[letter_key(id_) for id_ in redriven]))

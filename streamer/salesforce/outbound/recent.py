@@ -5,7 +5,7 @@ Salesforce sends a notification again until it is acknowledged, for 24 hours
 append rewrites only the slot that is being filled, and not all of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -158,11 +158,12 @@ class NotificationAppend:
         *,
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
+        redriven: Collection[str] = (),
     ) -> None:
         """Write the events, the dead letters and the slot atomically."""
         recent = self.within.recent
         slot = recent.slot_for(self.channel, self._ids, self.within.clock.now())
-        await self.append.commit(slot, set_aside=set_aside, continuity=continuity)
+        await self.append.commit(slot, set_aside=set_aside, continuity=continuity, redriven=redriven)
         recent.committed(slot)
 
 

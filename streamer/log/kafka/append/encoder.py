@@ -1,7 +1,7 @@
 """Encoder of appends into records; an append is complete before its transaction begins."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -12,9 +12,9 @@ from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.transactions import Content, content
 from streamer.log.kafka.cluster.clients import largest_record
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.records.continuity import continuity_message
-from streamer.log.kafka.records.dead_letters import dead_letter_records
+from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.events import EventEncoder, decode
 from streamer.settings import KafkaLogSettings
 
@@ -24,12 +24,16 @@ _OVERHEAD_BYTES = 4 * 1024
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class EncodedAppend:
-    """Complete append: the records of its `events` in order, and those `beside` them; `size` in bytes."""
+    """Complete append: the records of its `events` in order, and those `beside` them; `size` in bytes.
+
+    The letters of `removed` are removed before others are written.
+    """
 
     checkpoint: Checkpoint
     events: list[Record]
     beside: Sequence[Record]
     size: int
+    removed: Sequence[Tombstone] = ()
 
     @property
     def channel(self) -> Channel:
@@ -71,11 +75,17 @@ class AppendEncoder:
         size += sum(len(record.value) for record in beside)
         return EncodedAppend(checkpoint=checkpoint, events=events, beside=beside, size=size)
 
-    def group(self, appends: Sequence[EncodedAppend]) -> list[Record]:
+    def removals(self, letters: Iterable[str]) -> list[Tombstone]:
+        """Return the tombstones of dead letters, by their ids."""
+        return list(removed_letters(letters, self._names.dead_letters))
+
+    def group(self, appends: Sequence[EncodedAppend]) -> list[Record | Tombstone]:
         """Return the records of all `appends` in order, and one checkpoint for each channel."""
-        records: list[Record] = []
+        records: list[Record | Tombstone] = []
         for append in appends:
             records += append.events
+            # Before the others: a redriven event can be set aside again under the same id.
+            records += append.removed
             records += append.beside
         newest = {append.channel: append.checkpoint for append in appends}
         records += map(self._checkpoints.record, newest.values())
@@ -136,9 +146,12 @@ class KafkaAppend:
         *,
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
+        redriven: Collection[str] = (),
     ) -> None:
         """Commit events, dead letters, continuity records and the checkpoint in one transaction."""
-        await self._write(self._encoder.complete(self._records, self.size, checkpoint, set_aside, continuity))
+        append = self._encoder.complete(self._records, self.size, checkpoint, set_aside, continuity)
+        append.removed = self._encoder.removals(redriven)
+        await self._write(append)
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, Records
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.record import Record, Tombstone
 
 _log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class PartitionSession:
         self._expected[channel] = self._committed.get(channel)
         return self._expected[channel]
 
-    def write(self, records: Sequence[Record], checkpoints: Mapping[Channel, Checkpoint]) -> None:
+    def write(self, records: Sequence[Record | Tombstone], checkpoints: Mapping[Channel, Checkpoint]) -> None:
         """Commit `records`, all or none, which move `checkpoints`.
 
         Raises `RecordsRefused` when the refusal is certain and nothing was
@@ -80,7 +80,7 @@ class PartitionSession:
             self._transactions = None
             self._committed = {}
 
-    def _write(self, records: Sequence[Record], deadline: float) -> None:
+    def _write(self, records: Sequence[Record | Tombstone], deadline: float) -> None:
         suspects: frozenset[Content] = frozenset()
         while True:
             transactions = self._opened(deadline)
@@ -130,7 +130,7 @@ class PartitionSession:
         _log.info("partition.opened", partition=self._partition, checkpoints=len(committed))
         return transactions, committed
 
-    def _failed(self, error: KafkaError, records: Sequence[Record]) -> StreamerError:
+    def _failed(self, error: KafkaError, records: Sequence[Record | Tombstone]) -> StreamerError:
         self.close()
         if (fenced := self._fencing.noticed(error)) is not None:
             return fenced

@@ -88,7 +88,7 @@ class Transactions:
 
     def write(
         self,
-        records: Sequence[Record],
+        records: Sequence[Record | Tombstone],
         deadline: float,
         *,
         stride: int = BATCH_BYTES,
@@ -120,7 +120,7 @@ class Transactions:
         """Drop the producer with all its records, within 3 s; later calls raise `RuntimeError`."""
         self._producer.discard()
 
-    def _produce(self, records: Sequence[Record], deadline: float) -> None:
+    def _produce(self, records: Sequence[Record | Tombstone], deadline: float) -> None:
         try:
             self._producer.produce(records, self._left(deadline))
         except RecordNotTaken as exc:
@@ -128,12 +128,12 @@ class Transactions:
             raise
 
     def _produce_in_strides(
-        self, records: Sequence[Record], deadline: float, stride: int, apart: Collection[Content]
+        self, records: Sequence[Record | Tombstone], deadline: float, stride: int, apart: Collection[Content]
     ) -> None:
         waiting = 0
         for record in records:
             alone = content(record) in apart
-            size = len(record.value) + _OVERHEAD_BYTES
+            size = (len(record.value) if isinstance(record, Record) else 0) + _OVERHEAD_BYTES
             if waiting and (alone or waiting + size > stride):
                 self._producer.live.flush(self._left(deadline))
                 waiting = 0

@@ -22,7 +22,7 @@ from streamer.log.kafka.progress.transactions import (
     Undecided,
     is_of_member,
 )
-from streamer.log.kafka.records.dead_letters import dead_letter_records, redriven_tombstones
+from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.forwarded import forwarded_records
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.records.receipts import receipt_record
@@ -243,7 +243,7 @@ class Settler:
 
     def _beside(self, settlement: Settlement, covered: Sequence[_Covered]) -> Iterator[Record | Tombstone]:
         # Tombstones come first, because a redriven event can have been set aside again since.
-        yield from redriven_tombstones(settlement, self._names.dead_letters)
+        yield from removed_letters(settlement.redriven, self._names.dead_letters)
         for letter in settlement.set_aside:
             yield from dead_letter_records(letter, self._names.dead_letters)
         for part in covered:

@@ -1,13 +1,12 @@
 """Records of dead letters, in chunks where one would be too large for a broker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from streamer.events import DeadLetter
 from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, Tombstone, WrittenHeaders
 from streamer.log.kafka.records.chunks import CHUNK_BYTES, split
 from streamer.log.records import encode_dead_letter
-from streamer.ports import Settlement
 
 _PART = "part"
 _PARTS = "parts"
@@ -34,13 +33,13 @@ def letter_tombstones(id_: bytes, chunks: int, topic: str) -> list[Tombstone]:
     return [Tombstone(topic, _key(id_, number), ANY_PARTITION) for number in range(chunks)]
 
 
-def redriven_tombstones(settlement: Settlement, topic: str) -> Iterator[Tombstone]:
-    """Yield the tombstones of the letters that `settlement` has redriven.
+def removed_letters(letters: Iterable[str], topic: str) -> Iterator[Tombstone]:
+    """Yield the tombstones of redriven letters, by their ids.
 
     The number of a letter's chunks is not known here, so there is a tombstone
     for each that the largest letter could have.
     """
-    for id_ in settlement.redriven:
+    for id_ in letters:
         yield from letter_tombstones(encoded_id(id_), _MAX_CHUNKS, topic)
 
 

@@ -9,7 +9,7 @@ from streamer.log.records import decode_checkpoint, encode_checkpoint, encode_ev
 from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.rows.continuity import ContinuityRow, continuity_rows, write_continuity
-from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, write_letters
+from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, remove_letters, write_letters
 
 EventRow = tuple[int, str, int, bytes]
 
@@ -23,6 +23,7 @@ class EncodedAppend:
     events: Sequence[EventRow]
     dead_letters: Sequence[LetterRow]
     continuity: Sequence[ContinuityRow]
+    redriven: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ def event_row(event: Event, now_s: int) -> EventRow:
 def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
     """Insert the rows of `append`; return the new end and size of the log."""
     insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
+    # A redriven event can be set aside again under the same id.
+    remove_letters(connection, append.redriven)
     write_letters(connection, append.dead_letters)
     write_continuity(connection, append.continuity)
     connection.execute(
