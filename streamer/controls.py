@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import uuid4
 
-from streamer.events import ContinuityRecord, DeadLetter, HoleCause, JsonObject, Repair, SubscriberName
+from streamer.channel_paths import ChannelKind
+from streamer.events import (
+    ContinuityRecord,
+    DeadLetter,
+    HoleCause,
+    JsonObject,
+    Repair,
+    Stage,
+    SubscriberName,
+)
 
 MAX_SKIPPED_CHARACTERS = 400_000
 """An order fits into one record of the log while the ids that it skips are no longer than this altogether."""
@@ -39,8 +48,9 @@ class Control:
 class LetterFilter:
     """Filter of dead letters; a field that is `None` matches all of them.
 
-    `error` is a part of the error's text, in any case. Times are epoch
-    seconds; `failed_before` is excluded.
+    `error` is a part of the error's text, in any case. With `channel`, a path,
+    it is a filter of the letters that ingest has set aside there. Times are
+    epoch seconds; `failed_before` is excluded.
     """
 
     ids: frozenset[str] | None = None
@@ -50,6 +60,7 @@ class LetterFilter:
     error: str | None = None
     failed_from: float | None = None
     failed_before: float | None = None
+    channel: str | None = None
 
     def admits(self, letter: DeadLetter) -> bool:
         """Return true for a letter that every field matches."""
@@ -61,6 +72,7 @@ class LetterFilter:
             and (self.error is None or self.error.casefold() in letter.error.casefold())
             and (self.failed_from is None or letter.failed_at >= self.failed_from)
             and (self.failed_before is None or letter.failed_at < self.failed_before)
+            and (self.channel is None or (_is_of_ingest(letter) and letter.channel_path == self.channel))
         )
 
 
@@ -91,15 +103,26 @@ def can_be_redriven(letter: DeadLetter) -> bool:
     return letter.event is not None and letter.subscriber is not None and letter.partition is not None
 
 
+def can_be_ingested(letter: DeadLetter) -> bool:
+    """Return true for a letter of ingest with bytes that can be read or stored by now."""
+    is_read = ChannelKind.of(letter.channel_path) is not ChannelKind.OUTBOUND
+    return _is_of_ingest(letter) and is_read and bool(letter.raw)
+
+
+def _is_of_ingest(letter: DeadLetter) -> bool:
+    return letter.stage is Stage.INGEST and letter.subscriber is None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redrive:
-    """Order to deliver dead letters of one subscriber again.
+    """Order to deliver dead letters of one subscriber again, or to read those of one channel again.
 
-    It covers the letters that failed before `letters.failed_before`, so a
-    letter that fails again is not redriven for ever. `skipped` are the ids of
-    letters that it leaves out. Unless `include_superseded`, it leaves out any
-    letter that a later event supersedes before its turn comes. It is open while
-    `ended_at` is `None`.
+    Letters of a channel are read again, and their events appended, by the
+    process that owns the channel. The order covers the letters that failed
+    before `letters.failed_before`, so a letter that fails again is not redriven
+    for ever. `skipped` are the ids of letters that it leaves out. Unless
+    `include_superseded`, it leaves out any letter that a later event supersedes
+    before its turn comes. It is open while `ended_at` is `None`.
     """
 
     id: str
@@ -112,8 +135,9 @@ class Redrive:
     ended_at: float | None = None
 
     def admits(self, letter: DeadLetter) -> bool:
-        """Return true for a letter that the order covers and that can be delivered again."""
-        return can_be_redriven(letter) and self.letters.admits(letter) and letter.id not in self.skipped
+        """Return true for a letter that the order covers, and that can be delivered or read again."""
+        takes = can_be_redriven if self.letters.channel is None else can_be_ingested
+        return takes(letter) and self.letters.admits(letter) and letter.id not in self.skipped
 
     def without(self, letters: Collection[str]) -> "Redrive":
         """Return the order that skips `letters` as well, by their ids."""

@@ -105,9 +105,14 @@ class Event:
     receipts: JsonObject | None = None
 
     @property
+    def is_change(self) -> bool:
+        """True for a change event, and for a record that was read in its place."""
+        return self.type.startswith(_CHANGES)
+
+    @property
     def is_gap(self) -> bool:
         """True for a change event that stands for changes which Salesforce does not tell."""
-        return self.type.startswith(_CHANGES) and self.type.endswith(".gap")
+        return self.is_change and self.type.endswith(".gap")
 
     @property
     def is_deletion(self) -> bool:
@@ -296,6 +301,11 @@ class DeadLetter:
     answer: str = ""
     partition: Partition | None = None
     offset: int | None = None
+
+    @property
+    def channel_path(self) -> str:
+        """Path of the channel, which can have its org before it."""
+        return self.channel[max(0, self.channel.find("/")) :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

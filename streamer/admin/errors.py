@@ -13,7 +13,7 @@ class ApiError(Exception):
 
 def conflict(redrive: Redrive, what: str) -> ApiError:
     """Return the error for a request that conflicts with an open `redrive`; `what` is the predicate."""
-    whose = redrive.letters.subscriber or "all subscribers"
+    whose = redrive.letters.subscriber or redrive.letters.channel or "all subscribers"
     return ApiError(
         409,
         f"Redrive {redrive.id} of {whose} {what}: wait for its end, or cancel it with "

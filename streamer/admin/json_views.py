@@ -86,6 +86,7 @@ def filter_json(letters: LetterFilter) -> JsonObject:
     said: Mapping[str, str | int | Sequence[str] | None] = {
         "ids": ids and ids[:_MOST_NAMED],
         "further_ids": len(ids) - _MOST_NAMED if ids and len(ids) > _MOST_NAMED else None,
+        "channel": letters.channel,
         "subscriber": letters.subscriber,
         "key": letters.key,
         "reason": letters.reason,
@@ -101,6 +102,7 @@ def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> Json
     return {
         "id": redrive.id,
         "subscriber": redrive.letters.subscriber,
+        "channel": redrive.letters.channel,
         "letters": filter_json(redrive.letters),
         "per_second": redrive.per_second,
         "by": redrive.by,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
-from streamer.controls import MAX_SKIPPED_CHARACTERS, LetterFilter, can_be_redriven
+from streamer.controls import MAX_SKIPPED_CHARACTERS, LetterFilter, can_be_ingested, can_be_redriven
 from streamer.dispatch.redrive.compared_letters import ComparedLetters, TooManyLetters
 from streamer.dispatch.redrive.superseded import superseded
 from streamer.events import DeadLetter, JsonObject, SubscriberName
@@ -21,7 +21,8 @@ class RedrivePreview:
     """Counts of one subscriber's matching dead letters; `superseded` are the ids of the superseded ones.
 
     `deliverable` counts the letters that a subscriber has read from the log,
-    if the subscriber is still configured.
+    if the subscriber is still configured. Of a channel's letters, it counts
+    those that ingest can read again, if the channel is still configured.
     """
 
     matching: int = 0
@@ -83,6 +84,10 @@ async def _collect(
     async with aclosing(context.log.controls.dead_letters()) as letters:
         async for letter in letters:
             if not meant.admits(letter):
+                continue
+            if meant.channel is not None:
+                is_read = meant.channel in context.daemon.plan.settings.paths
+                found[None].add(letter, is_deliverable=is_read and can_be_ingested(letter))
                 continue
             is_deliverable = letter.subscriber in configured and can_be_redriven(letter)
             found[letter.subscriber].add(letter, is_deliverable=is_deliverable)

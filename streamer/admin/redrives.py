@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ class RedriveResource:
     """`/dead-letters/redrive` and `/redrives`.
 
     An order is written into the log. The processes that own the partitions of
-    its letters carry it out.
+    its letters, or their channel, carry it out.
     """
 
     context: AdminContext
@@ -68,9 +68,9 @@ class RedriveResource:
         chosen = {
             name: each
             for name, each in found.items()
-            if name is not None and each.deliverable > len(each.superseded)
+            if (name is not None or meant.channel is not None) and each.deliverable > len(each.superseded)
         }
-        _check_free(await self.context.switchboard(), chosen)
+        _check_free(await self.context.switchboard(), chosen, meant.channel)
         orders = [
             (self._order(asked, replace(meant, subscriber=name), each.skipped()), each)
             for name, each in chosen.items()
@@ -143,9 +143,9 @@ class RedriveResource:
         return left
 
 
-def _check_free(board: Switchboard, names: Mapping[SubscriberName, RedrivePreview]) -> None:
+def _check_free(board: Switchboard, names: Collection[SubscriberName | None], channel: str | None) -> None:
     for redrive in board.redrives.values():
-        if redrive.letters.subscriber in {None, *names}:
+        if redrive.letters.channel == channel and redrive.letters.subscriber in {None, *names}:
             raise conflict(redrive, "is still open")
 
 

@@ -90,8 +90,12 @@ class Snapshotting(Change):
 
 
 class Letters(RequestModel):
-    """Filter of dead letters; `until` is excluded."""
+    """Filter of dead letters; `until` is excluded.
 
+    With `channel`, a path, it is of those that ingest has set aside there.
+    """
+
+    channel: str | None = None
     subscriber: SubscriberName | None = None
     key: str | None = None
     reason: str | None = None
@@ -109,6 +113,7 @@ class Letters(RequestModel):
             error=self.error,
             failed_from=None if self.since is None else self.since.timestamp(),
             failed_before=until,
+            channel=self.channel,
         )
 
 

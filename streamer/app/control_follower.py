@@ -39,7 +39,8 @@ class ControlFollower:
         """Follow the switchboard until cancelled."""
         async for board in self.controls.switched():
             self._apply(board)
-            self.redrives.follow(board.redrives)
+            orders = board.redrives.items()
+            self.redrives.follow({name: each for name, each in orders if each.letters.channel is None})
             self._loaded.set()
 
     async def loaded(self) -> None:

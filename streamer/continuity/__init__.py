@@ -3,6 +3,7 @@
 from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader
 from streamer.continuity.gaps import GapRepair
+from streamer.continuity.letters import LetterDecoder, LetterRedrives
 from streamer.continuity.readings import Readings
 from streamer.continuity.snapshots import Snapshots, snapshot_mistake
 
@@ -12,6 +13,8 @@ __all__ = [
     "ChannelRepairs",
     "EntityReader",
     "GapRepair",
+    "LetterDecoder",
+    "LetterRedrives",
     "Readings",
     "Snapshots",
     "snapshot_mistake",

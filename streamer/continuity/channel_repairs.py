@@ -1,14 +1,19 @@
-"""All repairs of one channel: those of its gap events, and the readings of whole entities."""
+"""All repairs of one channel: its gap events, readings of whole entities, and redrives of its letters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from math import inf
 
 from streamer.continuity.gaps import GapRepair
+from streamer.continuity.letters import LetterRedrives
 from streamer.continuity.readings import Readings
 from streamer.controls import SnapshotOrder
 from streamer.events import Channel, ContinuityRecord, Event, Repair, ReplayId
 from streamer.ingest.holes import holes_of
 from streamer.ingest.repairs import Repaired
+
+# A redrive can be ordered while a reading pauses for longer.
+_LONGEST_PAUSE_S = 15.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,31 +21,40 @@ class ChannelRepairs:
     """The repairs of one channel: see `streamer.ingest.repairs.Repairs`.
 
     Without `gaps`, gap events, overflows and changes of all records are recorded
-    alone.
+    alone. Without `readings`, no other hole is repaired either. The records of
+    changes that were redriven are read as they are now: newer events of them
+    can have come before.
     """
 
     channel: Channel
     gaps: GapRepair | None
-    readings: Readings
+    readings: Readings | None
+    redrives: LetterRedrives | None = None
+    _reading_at: float = field(default=0.0, init=False)
+    _redrive_at: float = field(default=0.0, init=False)
 
     @property
     def has_work(self) -> bool:
-        """True while an entity is to be read; gap events are repaired with the answers."""
-        return self.readings.has_work
+        """True while an entity or a letter is to be read; gap events are repaired with the answers."""
+        return self._has_readings or (self.redrives is not None and self.redrives.has_work)
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
         """Go on with the open `holes`: see `Repairs`."""
         if self.gaps is not None:
             self.gaps.resume(holes)
-        self.readings.resume(holes, wake)
+        if self.readings is not None:
+            self.readings.resume(holes, wake)
+        if self.redrives is not None:
+            self.redrives.resume(wake)
 
     def follow(self, orders: Mapping[str, SnapshotOrder], /) -> None:
         """Carry out the orders of snapshots in this channel: see `Readings.follow`."""
-        self.readings.follow(orders)
+        if self.readings is not None:
+            self.readings.follow(orders)
 
     def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:
         """Return the state of a new hole: see `Repairs`."""
-        return self.readings.adopted(hole)
+        return hole if self.readings is None else self.readings.adopted(hole)
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Return what can be repaired with an answer: see `Repairs`."""
@@ -54,11 +68,69 @@ class ChannelRepairs:
 
     def taken(self, events: Sequence[Event], /) -> None:
         """Take note of what enters the log: see `Repairs`."""
-        self.readings.taken(events)
+        if self._has_readings and self.readings is not None:
+            self.readings.taken(events)
 
     async def step(self, position: ReplayId, /) -> Repaired:
-        """Return the next part of a reading: see `Repairs`."""
-        return await self.readings.step(position)
+        """Return the next part of a reading or a redrive, whichever has waited longer: see `Repairs`."""
+        redrives = self.redrives
+        if redrives is None or not redrives.has_work:
+            return await self._read(position)
+        if self._has_readings and self._reading_at < self._redrive_at:
+            repaired = await self._read(position)
+        elif self._redrive_at <= redrives.clock.monotonic():
+            repaired = await self._redriven(redrives)
+        else:
+            repaired = Repaired()
+        at = min(self._redrive_at, self._reading_at if self._has_readings else inf)
+        return replace(repaired, again_in_s=max(0.0, at - redrives.clock.monotonic()))
+
+    @property
+    def _has_readings(self) -> bool:
+        return self.readings is not None and self.readings.has_work
+
+    async def _read(self, position: ReplayId) -> Repaired:
+        if self.readings is None:
+            return Repaired()
+        if self.redrives is None:
+            return await self.readings.step(position)
+        clock = self.redrives.clock
+        repaired = Repaired()
+        if self._reading_at <= clock.monotonic():
+            repaired = await self.readings.step(position)
+            self._reading_at = clock.monotonic() + repaired.again_in_s
+        # A redrive can be ordered while a reading pauses for longer.
+        pause_s = min(self._reading_at - clock.monotonic(), _LONGEST_PAUSE_S)
+        return replace(repaired, again_in_s=max(0.0, pause_s))
+
+    async def _redriven(self, redrives: LetterRedrives) -> Repaired:
+        """Return the events of redriven letters, and then what they tell of as it is now."""
+        repaired = await redrives.step()
+        self._redrive_at = redrives.clock.monotonic() + repaired.again_in_s
+        events = [*repaired.stored, *repaired.events]
+        # A row that was read before must not follow them.
+        self.taken(events)
+        gaps = [each for each in events if each.is_gap]
+        if self.gaps is not None:
+            gaps += _as_gaps(events)
+        if not gaps:
+            return repaired
+        more = await self.repaired(gaps, redrives.clock.now())
+        return replace(repaired, events=[*repaired.events, *more.events], records=more.records)
 
     def _state(self, record: ContinuityRecord) -> ContinuityRecord:
-        return self.readings.adopted(record) if record.is_new and record.state is Repair.NONE else record
+        if self.readings is None or not record.is_new or record.state is not Repair.NONE:
+            return record
+        return self.readings.adopted(record)
+
+
+def _as_gaps(events: Sequence[Event]) -> list[Event]:
+    """Return a gap event of each record of which `events` tell changes, in the place of the last."""
+    last = {each.data.get("record_id"): each for each in events if each.is_change and not each.is_gap}
+    return [_as_gap(each) for each in last.values()]
+
+
+def _as_gap(event: Event) -> Event:
+    told = {name: event.data.get(name) for name in ("entity", "record_id", "transaction")}
+    change = "GAP_DELETE" if event.is_deletion else "GAP_UPDATE"
+    return replace(event, type=f"{event.type.rpartition('.')[0]}.gap", data={**told, "change": change})

@@ -5,11 +5,15 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cryptography.fernet import InvalidToken
+
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.protection import can_concern
+from streamer.errors import UnreadableEvent
 from streamer.events import Channel, DeadLetter, Event, Unreadable
 from streamer.ingest.quarantine import SecretBytes
 from streamer.protection import (
+    SEALED,
     Fixed,
     NotProtected,
     ProtectedEvents,
@@ -17,6 +21,7 @@ from streamer.protection import (
     key_id_of,
     keyed_digest,
     sealed,
+    unsealed,
 )
 from streamer.raw_json import raw_json
 from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
@@ -100,6 +105,21 @@ class ChannelProtection:
         is_encrypted = settings.unreadable is UnreadableBytes.ENCRYPT
         kept = sealed(piece.raw, key, key_id_of(settings)) if is_encrypted else b""
         return SecretBytes(digest=keyed_digest(piece.raw, key), kept=kept)
+
+    def unsealed(self, letter: DeadLetter) -> bytes:
+        """Return the raw bytes of `letter`, decrypted if they are encrypted.
+
+        Raises `UnreadableEvent` without their key.
+        """
+        if not letter.raw.startswith(SEALED):
+            return letter.raw
+        key = self.protection.settings.key
+        if key is None:
+            raise UnreadableEvent("its bytes are encrypted, and there is no protection.key")
+        try:
+            return unsealed(letter.raw, key.get_secret_value())
+        except InvalidToken:
+            raise UnreadableEvent("its bytes are encrypted with another protection.key") from None
 
     def _digest_without_key(self, piece: Unreadable) -> str:
         """Return what tells `piece` from others at its position, and no more of its bytes than their number.

@@ -73,6 +73,7 @@ class _Pending:
     first: Event | None = None
     set_aside: list[DeadLetter] = field(default_factory=list)
     continuity: list[ContinuityRecord] = field(default_factory=list)
+    redriven: list[str] = field(default_factory=list)
     gaps: list[Event] = field(default_factory=list)
     is_quiet: bool = True
 
@@ -202,7 +203,7 @@ class Ingest:
         # A channel that was reset has no position before its next event.
         position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")
         repaired = await repairs.step(position)
-        if repaired.events or repaired.records:
+        if not repaired.is_empty:
             await self._append(repaired, checkpoint)
         now = self.clock.monotonic()
         # A batch that had to wait is followed by others that have not.
@@ -222,6 +223,9 @@ class Ingest:
         """Append what was repaired between two answers, at the position of the former."""
         pending = self._begin(checkpoint)
         pending.continuity += repaired.records
+        pending.redriven += repaired.redriven
+        pending.set_aside += repaired.set_aside
+        self._add(repaired.stored, pending)
         self._add(self._as_stored(repaired.events), pending)
         await self._write(pending, checkpoint)
 
@@ -323,7 +327,12 @@ class Ingest:
         began = self.busy_since = self.clock.monotonic()
         while True:
             try:
-                await pending.append.commit(checkpoint, set_aside=pending.set_aside, continuity=continuity)
+                await pending.append.commit(
+                    checkpoint,
+                    set_aside=pending.set_aside,
+                    continuity=continuity,
+                    redriven=pending.redriven,
+                )
             except EventsRefused as refused:
                 self._set_aside(refused, pending)
             else:

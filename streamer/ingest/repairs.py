@@ -4,19 +4,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamer.events import ContinuityRecord, Event, ReplayId
+from streamer.events import ContinuityRecord, DeadLetter, Event, ReplayId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What one turn of the repairs has brought: events, and states of continuity records.
+    """What one turn of the repairs has brought: events, states of continuity records, and dead letters.
 
-    The next turn is due in `again_in_s` seconds.
+    `stored` are events that were protected before, and come before the others. The
+    letters whose ids are `redriven` are removed, and those in `set_aside`
+    written after that. The next turn is due in `again_in_s` seconds.
     """
 
     events: Sequence[Event] = ()
     records: Sequence[ContinuityRecord] = ()
+    stored: Sequence[Event] = ()
+    redriven: Sequence[str] = ()
+    set_aside: Sequence[DeadLetter] = ()
     again_in_s: float = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing is to be appended."""
+        return not (self.events or self.records or self.stored or self.redriven or self.set_aside)
 
 
 class Repairs(Protocol):

@@ -14,6 +14,7 @@ from streamer.events import (
     JsonObject,
     OrgId,
     Start,
+    Unreadable,
 )
 
 
@@ -45,6 +46,18 @@ class Source(Protocol):
         """Resume the checkpoint's channel after `checkpoint`, which is in the log.
 
         Does nothing for a channel that is not being read.
+        """
+        ...
+
+
+class PayloadReader(Protocol):
+    """Decoder of Avro payloads that were set aside."""
+
+    async def message(self, piece: Unreadable, channel: Channel, /) -> JsonObject | Unreadable:
+        """Return the message of a payload, of which `piece` has the bytes, the position and the schema's id.
+
+        Raises `RetryLater` while the schema can't be fetched, and a `Stop` when
+        an operator must allow us to read it.
         """
         ...
 

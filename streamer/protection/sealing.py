@@ -12,9 +12,13 @@ _SALT = b"streamer"
 _OF_CONTENT, _OF_DIGESTS = b"unreadable messages", b"digests of unreadable messages"
 
 
+SEALED = b"encrypted:"
+"""Beginning of what is encrypted."""
+
+
 def sealed(content: bytes, key: str, key_id: str) -> bytes:
     """Return `content` encrypted: `encrypted:`, the id of the key, a colon and a Fernet token."""
-    return b":".join((b"encrypted", key_id.encode(), Fernet(_derived(key, _OF_CONTENT)).encrypt(content)))
+    return SEALED + key_id.encode() + b":" + Fernet(_derived(key, _OF_CONTENT)).encrypt(content)
 
 
 def unsealed(found: bytes, key: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from streamer.clock import Clock
 from streamer.events import Batch, Channel, Checkpoint, Start
-from streamer.ports import Source
+from streamer.ports import PayloadReader, Source
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.observer import SessionObserver
 from streamer.settings import OUTBOUND_ROOT, Settings, Transport
@@ -29,11 +29,15 @@ class SubscribedSource(Source, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transports:
-    """Source that reads each channel over its own transport, or from the endpoint for outbound messages."""
+    """Source that reads each channel over its own transport, or from the endpoint for outbound messages.
+
+    `payloads` decodes what the Pub/Sub API has sent, while a channel is read over it.
+    """
 
     sources: Mapping[Transport, SubscribedSource]
     transports: Mapping[str, Transport]
     outbound: SubscribedSource | None = None
+    payloads: PayloadReader | None = None
 
     @property
     def subscribed(self) -> frozenset[str]:
@@ -79,6 +83,7 @@ async def opened(
     """
     transports = {each.path: settings.transport_of(each) for each in settings.channels}
     sources: dict[Transport, SubscribedSource] = {}
+    payloads: PayloadReader | None = None
     async with AsyncExitStack() as stack:
         if Transport.COMETD in transports.values():
             from streamer.salesforce.cometd.session import BayeuxOptions  # noqa: PLC0415 - as said
@@ -92,5 +97,5 @@ async def opened(
             from streamer.salesforce.pubsub.source import PubSubSource  # noqa: PLC0415 - gRPC costs 0.1 s
 
             pubsub = PubSubSource(tokens, clock, options=PubSubOptions.of(settings.org), observer=observer)
-            sources[Transport.PUBSUB] = await stack.enter_async_context(pubsub)
-        yield Transports(sources=sources, transports=transports, outbound=outbound)
+            sources[Transport.PUBSUB] = payloads = await stack.enter_async_context(pubsub)
+        yield Transports(sources=sources, transports=transports, outbound=outbound, payloads=payloads)

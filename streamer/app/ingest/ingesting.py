@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from streamer.app.ingest.redrives import RedriveOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.app.log import Log
@@ -27,7 +28,7 @@ from streamer.ingest.start import ChannelStart, Since
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.ports import EventLog, Source
+from streamer.ports import EventLog, PayloadReader, Source
 from streamer.quota import LimitsMonitor, ReplayAllowance
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
@@ -85,20 +86,12 @@ class Ingesting:
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
-            snapshots = SnapshotOrders(controls=log.controls, clock=self.clock)
-            repairing = Repairing(
-                rest=rest,
-                records=RestRecords(rest),
-                api_version=version,
-                clock=self.clock,
-                log=log,
-                snapshots=snapshots,
-            )
             limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=self.metrics.org_limits)
             async with (
                 opened(settings, tokens, self.clock, self.metrics.session, outbound=outbound) as source,
                 _running(limits),
             ):
+                repairing = self._repairing(rest, log, source.payloads)
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
@@ -113,9 +106,21 @@ class Ingesting:
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 self.status.channels_opened(keeper, source)
                 async with asyncio.TaskGroup() as group:
-                    following = group.create_task(snapshots.run(), name="snapshots")
+                    following = group.create_task(repairing.follow_orders(), name="orders")
                     await keeper.run()
                     following.cancel()
+
+    def _repairing(self, rest: Rest, log: Log, payloads: PayloadReader | None) -> Repairing:
+        return Repairing(
+            rest=rest,
+            records=RestRecords(rest),
+            api_version=self.settings.org.api_version,
+            clock=self.clock,
+            log=log,
+            snapshots=SnapshotOrders(controls=log.controls, clock=self.clock),
+            redrives=RedriveOrders(controls=log.controls, clock=self.clock),
+            payloads=payloads,
+        )
 
     def _ingest(
         self,
@@ -126,16 +131,22 @@ class Ingesting:
         repairing: Repairing | None = None,
     ) -> Ingest:
         protection = ChannelProtection(protection=self.protection, channel=channel, key=rules.key)
+        normalise = normaliser_for(channel, key=rules.key)
         rereading = repairs = None
-        if repairing is not None and ChannelKind.of(channel.path) is ChannelKind.CHANGES:
-            # What is read for one channel, for whatever reason, shares its time and its pauses.
-            rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
-            repairs = repairing.of(channel, rereading, repairs_gaps=rules.on_gap_event == "repair")
+        if repairing is not None:
+            decoder = repairing.decoder(channel, normalise, protection.unsealed)
+            if ChannelKind.of(channel.path) is ChannelKind.CHANGES:
+                # What is read for one channel, for whatever reason, shares its time and its pauses.
+                rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
+                is_repaired = rules.on_gap_event == "repair"
+                repairs = repairing.of(channel, rereading, repairs_gaps=is_repaired, decoder=decoder)
+            else:
+                repairs = repairing.redriving(channel, decoder)
         return Ingest(
             channel=channel,
             source=source,
             log=log,
-            normalise=normaliser_for(channel, key=rules.key),
+            normalise=normalise,
             quarantine=Quarantine(clock=self.clock),
             clock=self.clock,
             observer=self._observer(channel),

@@ -1,9 +1,12 @@
 """Repairs of a channel, over the REST API of its org."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from streamer.app.ingest.redrives import RedriveOrders
 from streamer.app.ingest.snapshots import SnapshotOrders
+from streamer.app.log import Log
 from streamer.channel_paths import changed_entity
 from streamer.clock import Clock
 from streamer.continuity import (
@@ -12,12 +15,15 @@ from streamer.continuity import (
     ChannelRepairs,
     EntityReader,
     GapRepair,
+    LetterDecoder,
+    LetterRedrives,
     Readings,
     Snapshots,
 )
-from streamer.events import Channel
+from streamer.events import Channel, DeadLetter
 from streamer.ingest.rereading import Rereading
-from streamer.ports import RecordedHoles
+from streamer.normalise import Normaliser
+from streamer.ports import PayloadReader
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -32,13 +38,54 @@ class Repairing:
     records: RestRecords
     api_version: str
     clock: Clock
-    log: RecordedHoles
+    log: Log
     snapshots: SnapshotOrders
+    redrives: RedriveOrders | None = None
+    payloads: PayloadReader | None = None
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
 
-    def of(self, channel: Channel, rereading: Rereading, *, repairs_gaps: bool) -> ChannelRepairs:
-        """Return the repairs of `channel`; those of its gap events share the time of `rereading`."""
+    async def follow_orders(self) -> None:
+        """Follow the orders of operators until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.snapshots.run(), name="snapshots")
+            if self.redrives is not None:
+                group.create_task(self.redrives.run(), name="redrives")
+
+    def decoder(
+        self, channel: Channel, normalise: Normaliser, unsealed: Callable[[DeadLetter], bytes]
+    ) -> LetterDecoder:
+        """Return the decoder of a channel's dead letters: see `LetterDecoder`."""
+        return LetterDecoder(
+            channel=channel,
+            normalise=normalise,
+            unsealed=unsealed,
+            clock=self.clock,
+            payloads=self.payloads,
+        )
+
+    def redriving(self, channel: Channel, decoder: LetterDecoder) -> ChannelRepairs:
+        """Return the repairs of a channel without records: redrives of its letters alone."""
+        return ChannelRepairs(
+            channel=channel,
+            gaps=None,
+            readings=None,
+            redrives=self._redrives(channel, decoder),
+        )
+
+    def of(
+        self,
+        channel: Channel,
+        rereading: Rereading,
+        *,
+        repairs_gaps: bool,
+        decoder: LetterDecoder | None = None,
+    ) -> ChannelRepairs:
+        """Return the repairs of a channel of changes.
+
+        Those of its gap events share the time of `rereading`. Without `decoder`,
+        no letters are redriven.
+        """
         reader = EntityReader(
             channel=channel,
             queries=RestQueries(self.rest, self.clock),
@@ -56,9 +103,23 @@ class Repairing:
             channel=channel,
             gaps=gaps if repairs_gaps else None,
             readings=Readings(reader=reader, snapshots=ordered, clock=self.clock),
+            redrives=self._redrives(channel, decoder),
         )
         self.snapshots.subscribe(channel, repairs.follow)
         return repairs
+
+    def _redrives(self, channel: Channel, decoder: LetterDecoder | None) -> LetterRedrives | None:
+        if self.redrives is None or decoder is None:
+            return None
+        redrives = LetterRedrives(
+            channel=channel,
+            controls=self.log.controls,
+            decoder=decoder,
+            clock=self.clock,
+            ended=self.redrives.end,
+        )
+        self.redrives.subscribe(channel, redrives.follow)
+        return redrives
 
     async def _entities(self, channel: Channel) -> Sequence[str]:
         if entity := changed_entity(channel.path):

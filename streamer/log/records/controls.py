@@ -7,6 +7,7 @@ from streamer.events import JsonObject, SubscriberName
 from streamer.log.records.record import VERSION, decode, encode, optional_float, optional_printable, printable
 
 _WITH_IDS = 2
+_OF_CHANNEL = 3
 
 
 def encode_control(control: Control) -> bytes:
@@ -31,8 +32,7 @@ def encode_redrive(redrive: Redrive) -> bytes:
     """Return `redrive` as JSON, with characters that UTF-8 can't hold escaped."""
     return encode(
         {
-            # A reader that does not know `ids` must not take the order for one of all letters.
-            "v": VERSION if redrive.letters.ids is None else _WITH_IDS,
+            "v": _version(redrive.letters),
             "id": redrive.id,
             "letters": _filter_fields(redrive.letters),
             "per_second": redrive.per_second,
@@ -47,7 +47,7 @@ def encode_redrive(redrive: Redrive) -> bytes:
 
 def decode_redrive(raw: bytes | str) -> Redrive:
     """Return the redrive that `encode_redrive` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "a redrive", _redrive, version=_WITH_IDS)
+    return decode(raw, "a redrive", _redrive, version=_OF_CHANNEL)
 
 
 def encode_left_out(letters: Collection[str]) -> bytes:
@@ -83,6 +83,13 @@ def decode_snapshot_order(raw: bytes | str) -> SnapshotOrder:
     return decode(raw, "an order of a snapshot", _snapshot_order)
 
 
+def _version(letters: LetterFilter) -> int:
+    # A reader that does not know a condition must not take the order for one of all letters.
+    if letters.channel is not None:
+        return _OF_CHANNEL
+    return VERSION if letters.ids is None else _WITH_IDS
+
+
 def _filter_fields(letters: LetterFilter) -> JsonObject:
     return {
         "ids": None if letters.ids is None else sorted(printable(id_) for id_ in letters.ids),
@@ -92,6 +99,7 @@ def _filter_fields(letters: LetterFilter) -> JsonObject:
         "error": optional_printable(letters.error),
         "failed_from": letters.failed_from,
         "failed_before": letters.failed_before,
+        "channel": optional_printable(letters.channel),
     }
 
 
@@ -131,6 +139,7 @@ def _filter(fields: JsonObject) -> LetterFilter:
         error=fields.get("error"),
         failed_from=optional_float(fields.get("failed_from")),
         failed_before=optional_float(fields.get("failed_before")),
+        channel=fields.get("channel"),
     )
 
 

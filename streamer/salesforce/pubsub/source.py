@@ -10,7 +10,8 @@ from grpc import StatusCode
 
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, SalesforceUnavailable, StreamerError
-from streamer.events import Batch, Channel, Checkpoint, Start
+from streamer.eventbus import ConsumerEvent, ProducerEvent
+from streamer.events import Batch, Channel, Checkpoint, JsonObject, Start, Unreadable
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.observer import NullObserver, SessionObserver
 from streamer.salesforce.pubsub.avro import UnusableSchema
@@ -103,6 +104,13 @@ class PubSubSource:
         reader = self._readers.get(checkpoint.channel.path)
         if reader is not None:
             reader.settle(checkpoint)
+
+    async def message(self, piece: Unreadable, channel: Channel, /) -> JsonObject | Unreadable:
+        """Return the message of a payload that was set aside: see `streamer.ports.PayloadReader`."""
+        event = ProducerEvent(id=piece.event_uuid, schema_id=piece.schema_id, payload=piece.raw)
+        consumed = ConsumerEvent(event=event, replay_id=piece.replay_id or b"")
+        [message] = await Messages(channel.path, self._schemas).of([consumed], [piece.schema_id])
+        return message
 
     async def _schema(self, schema_id: str) -> str:
         """Return the JSON of a schema; a token that is refused is renewed once.

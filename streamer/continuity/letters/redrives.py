@@ -1,0 +1,214 @@
+"""Redrives of one channel's dead letters, a few letters at a time."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+
+from streamer.backoff import Backoff, Delays
+from streamer.clock import Clock
+from streamer.continuity.letters.decoder import LetterDecoder, is_stored
+from streamer.controls import Redrive
+from streamer.errors import RetryLater, Stop, StreamerError
+from streamer.events import Channel, DeadLetter, Event
+from streamer.ingest.repairs import Repaired
+from streamer.ports import Controls
+
+_log = structlog.get_logger()
+
+_BACKOFF = Backoff(first_s=2.0, limit_s=300.0)
+_LONGEST_STEP_S = 10.0
+_LONGEST_ERROR = 500
+_LATE_S = 1.0
+# Of letters and of their bytes: those that are kept in memory, and those that one append takes.
+_MOST_FOUND, _MOST_FOUND_BYTES = 500, 8 * 1024 * 1024
+_MOST_APPENDED, _MOST_APPENDED_BYTES = 50, 2 * 1024 * 1024
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(slots=True, kw_only=True)
+class LetterRedrives:
+    """Carries out the orders to redrive letters of one channel, one after the other.
+
+    The letters are read again in the order in which they were first set aside.
+    Their events enter the log in the transaction that removes them. One that
+    still can't be read stays, with the new reason, and counts as set aside now,
+    so that its order does not cover it any more. What can pass is tried again
+    with back-off. `ended` is called when an order has no letters left.
+    """
+
+    channel: Channel
+    controls: Controls
+    decoder: LetterDecoder
+    clock: Clock
+    ended: Callable[[Redrive], None]
+    _orders: Mapping[str, Redrive] = field(default_factory=dict, init=False)
+    _over: set[str] = field(default_factory=set, init=False)
+    _current: str = field(default="", init=False)
+    _letters: list[DeadLetter] = field(default_factory=list, init=False)
+    _late: "tuple[str, asyncio.Task[Any]] | None" = field(default=None, init=False)
+    _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
+    _wake: Callable[[], None] = field(default=lambda: None, init=False)
+
+    @property
+    def has_work(self) -> bool:
+        """True while an order is open."""
+        return self._order() is not None
+
+    def resume(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when there is a new order."""
+        self._wake = wake
+
+    def follow(self, orders: Mapping[str, Redrive]) -> None:
+        """Carry out `orders` of this channel, by their ids, and no others."""
+        self._orders = orders
+        self._over &= orders.keys()
+        self._wake()
+
+    async def step(self) -> Repaired:
+        """Return the events of the next letters: see `streamer.ingest.repairs.Repairs`."""
+        order = self._order()
+        if order is None:
+            return Repaired()
+        if order.id != self._current:
+            self._current, self._letters = order.id, []
+        try:
+            if not self._letters:
+                self._letters = await self._awaited(f"order {order.id}", partial(self._found, order))
+            if self._letters:
+                return await self._redriven(order)
+        except TimeoutError:
+            # What was begun goes on meanwhile.
+            return Repaired(again_in_s=_LATE_S)
+        except StreamerError as error:
+            return self._waiting(order, error)
+        # What the last step returned is durable, and so nothing of it was found again.
+        self._over.add(order.id)
+        self.ended(order)
+        return Repaired()
+
+    def _order(self) -> Redrive | None:
+        left = [each for name, each in self._orders.items() if name not in self._over]
+        return min(left, key=lambda each: (each.at, each.id), default=None)
+
+    async def _found(self, order: Redrive) -> list[DeadLetter]:
+        """Return the first letters of an order; at most twice as many are in memory."""
+        found: list[DeadLetter] = []
+        size = 0
+        async with aclosing(self.controls.dead_letters()) as letters:
+            async for letter in letters:
+                if order.admits(letter) and letter.channel in {str(self.channel), self.channel.path}:
+                    found.append(letter)
+                    size += len(letter.raw)
+                if len(found) >= 2 * _MOST_FOUND or size >= 2 * _MOST_FOUND_BYTES:
+                    found = _first(found)
+                    size = sum(len(each.raw) for each in found)
+        return _first(found)
+
+    async def _redriven(self, order: Redrive) -> Repaired:
+        events: list[Event] = []
+        redriven: list[str] = []
+        set_aside: list[DeadLetter] = []
+        are_stored, taken, size = is_stored(self._letters[0]), 0, 0
+        for letter in self._letters[: max(1, min(_MOST_APPENDED, int(order.per_second)))]:
+            if is_stored(letter) is not are_stored or size > _MOST_APPENDED_BYTES:
+                break
+            try:
+                read = await self._read(letter)
+            except (TimeoutError, RetryLater, Stop):
+                if not taken:
+                    raise
+                break
+            taken += 1
+            size += len(letter.raw)
+            if isinstance(read, str):
+                set_aside.append(self._kept(letter, read, order))
+            else:
+                events += read
+                redriven.append(letter.id)
+        del self._letters[:taken]
+        self._delays.reset()
+        _log.info(
+            "letters.redriven",
+            channel=str(self.channel),
+            redrive=order.id,
+            letters=len(redriven),
+            events=len(events),
+            unread=len(set_aside),
+        )
+        return Repaired(
+            stored=events if are_stored else (),
+            events=() if are_stored else events,
+            redriven=redriven,
+            set_aside=set_aside,
+            again_in_s=taken / order.per_second,
+        )
+
+    async def _read(self, letter: DeadLetter) -> Sequence[Event] | str:
+        """Return the events of `letter`, or the reason why it can't be read."""
+        try:
+            return await self._awaited(f"letter {letter.id}", partial(self.decoder.events, letter))
+        except (TimeoutError, RetryLater, Stop):
+            raise
+        except StreamerError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a letter does, it costs only itself
+            # The error's own text can quote a value.
+            return type(error).__name__
+
+    def _kept(self, letter: DeadLetter, reason: str, order: Redrive) -> DeadLetter:
+        # Not before the order's end, by another process's clock, or the order would take it again and again.
+        now = max(self.clock.now(), order.letters.failed_before or 0.0)
+        return replace(
+            letter,
+            error=f"It still can't be read: {reason}"[:_LONGEST_ERROR],
+            first_error=letter.first_error or letter.error,
+            failed_at=now,
+            attempts=letter.attempts + 1,
+        )
+
+    async def _awaited(self, what: str, begin: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
+        """Return what `begin` returns; behind a `TimeoutError` it goes on, for the next call for `what`."""
+        if self._late is None or (self._late[0] != what and self._late[1].done()):
+            task = asyncio.create_task(begin(), name=f"redrive {self.channel}")
+            task.add_done_callback(_retrieved)
+            self._late = what, task
+        if self._late[0] != what:
+            raise TimeoutError
+        task = self._late[1]
+        async with self.clock.timeout(_LONGEST_STEP_S):
+            # A request can renew the token, and a renewal that is broken off can lose it.
+            await asyncio.wait([task])
+        self._late = None
+        answer: _Answer = task.result()
+        return answer
+
+    def _waiting(self, order: Redrive, error: StreamerError) -> Repaired:
+        asked_s = error.after_s if isinstance(error, RetryLater) else None
+        pause_s = max(asked_s or 0.0, self._delays.next_s())
+        _log.warning("redrive.waits", redrive=order.id, reason=str(error), tried_again_in_s=round(pause_s, 1))
+        return Repaired(again_in_s=pause_s)
+
+
+def _first(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Return those of `letters` that were set aside first, as many as are kept in memory."""
+    first: list[DeadLetter] = []
+    size = 0
+    # Letters of one answer can have one time, and the log lists them in their order.
+    for letter in sorted(letters, key=lambda each: each.first_failed_at)[:_MOST_FOUND]:
+        size += len(letter.raw)
+        if first and size > _MOST_FOUND_BYTES:
+            break
+        first.append(letter)
+    return first
+
+
+def _retrieved(task: "asyncio.Task[Any]") -> None:
+    # asyncio reports an error that nothing has looked at.
+    if not task.cancelled():
+        task.exception()
