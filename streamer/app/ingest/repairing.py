@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from streamer.app.ingest.redrives import RedriveOrders
 from streamer.app.ingest.snapshots import SnapshotOrders
-from streamer.app.log import Log
 from streamer.channel_paths import changed_entity
 from streamer.clock import Clock
 from streamer.continuity import (
@@ -23,11 +23,15 @@ from streamer.continuity import (
 from streamer.events import Channel, DeadLetter
 from streamer.ingest.rereading import Rereading
 from streamer.normalise import Normaliser
-from streamer.ports import PayloadReader
+from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
+
+
+class RepairedLog(RecordedHoles, ControlledLog, Protocol):
+    """Log, as repairs need it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ class Repairing:
     records: RestRecords
     api_version: str
     clock: Clock
-    log: Log
+    log: RepairedLog
     snapshots: SnapshotOrders
     redrives: RedriveOrders | None = None
     payloads: PayloadReader | None = None

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.api import Api
 from streamer.cli.operating.api_command import (
     ApiOptions,
     AsJson,
@@ -33,6 +34,11 @@ deadletters = typer.Typer(
     """,
 )
 
+_OLD_EVENTS = (
+    "Their events enter the log now, behind newer ones of the same records. They say so in `data.redriven`, "
+    "and a record of a change event is told once more, as it is now."
+)
+
 PerSecond = Annotated[
     float,
     typer.Option(
@@ -48,6 +54,14 @@ PerSecond = Annotated[
 class LetterOptions:
     """Options that filter dead letters."""
 
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            "--channel",
+            metavar="PATH",
+            help="That ingest has set aside in this channel, such as /data/ChangeEvents.  [default: any]",
+        ),
+    ] = None
     subscriber: Annotated[
         str | None,
         typer.Option(
@@ -174,7 +188,9 @@ async def redrive(
 ) -> None:
     """Deliver dead letters again, in order per key, and within the target's limits.
 
-    Counts first, and asks. Covers only the letters that existed when they were
+    With --channel, those that ingest has set aside there are read again
+    instead, and their events enter the log behind newer ones; a letter that
+    still can't be read stays. Counts first, and asks. Covers only the letters that existed when they were
     counted; an event that fails again becomes a new dead letter. The processes
     that own the partitions carry it out, each at that rate. Ctrl-C ends the
     display, not the redrive; `cancel` ends the redrive. Exits 1 also when an
@@ -185,9 +201,8 @@ async def redrive(
     asked["by"] = confirmation.name
     with working("Counting"):
         counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
-    chosen = counts["deliverable"] - counts["superseded"]
-    print_table(map(_redriven, counts["subscribers"].items()), empty="No dead letters match.")
-    if not confirmation.given(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
+    question = _previewed(letters.channel, counts, per_second)
+    if not confirmation.given(question, counts["deliverable"] - counts["superseded"]):
         return
     with working("Ordering"):
         found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
@@ -197,6 +212,8 @@ async def redrive(
         ordered = found["deliverable"] - found["superseded"]
         if not await followed(where.api(), found["redrives"], ordered, SystemClock()):
             raise typer.Exit(1)
+        if letters.channel is not None:
+            await _tell_unread(where.api(), letters.channel, counts["until"])
     else:
         console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
 
@@ -266,6 +283,42 @@ def _redriven(item: tuple[str, JsonObject]) -> JsonObject:
         "NOT DELIVERABLE": counts["matching"] - counts["deliverable"],
         "REASONS": by_reason(counts["by_reason"]),
     }
+
+
+def _previewed(channel: str | None, counts: JsonObject, per_second: float) -> str:
+    """Show what a redrive would do, and return the question."""
+    chosen = counts["deliverable"] - counts["superseded"]
+    if channel is None:
+        print_table(map(_redriven, counts["subscribers"].items()), empty="No dead letters match.")
+        return f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?"
+    print_table(_read_again(channel, counts), empty="No dead letters match.")
+    if chosen:
+        console().print(_OLD_EVENTS)
+    return f"Read {counted(chosen, 'dead letter')} again, {per_second:g} a second?"
+
+
+def _read_again(channel: str, counts: JsonObject) -> list[JsonObject]:
+    if not counts["matching"]:
+        return []
+    return [
+        {
+            "CHANNEL": channel,
+            "MATCHING": counts["matching"],
+            "TO READ": counts["deliverable"],
+            "NOT READABLE": counts["matching"] - counts["deliverable"],
+            "REASONS": by_reason(counts["by_reason"]),
+        }
+    ]
+
+
+async def _tell_unread(api: Api, channel: str, since: str) -> None:
+    """Say how many letters were read in vain since a redrive was ordered."""
+    unread = (await api.get("/dead-letters", channel=channel, since=since, last=1))["total"]
+    if unread:
+        console().print(
+            f"{counted(unread, 'dead letter')} can't be read or stored still, or came meanwhile: "
+            f"`streamer deadletters list --channel {channel}` shows why."
+        )
 
 
 def _discarded(item: tuple[str, int]) -> JsonObject:

@@ -42,6 +42,7 @@ from tests.unit.normalise.records.describes import CONTACT
 RECORD = "003AB00000TEST1YAA"
 SCHEMA = "Zx81QmVqT0aPq2n7kLw3Yg"
 NOW = 1_735_690_000.0
+KEY = "a key of at least 32 characters, as is asked"
 
 
 def letter(number: int, message: Any = None, **changes: Any) -> DeadLetter:
@@ -180,12 +181,13 @@ class World:
 
     def has_ended(self) -> bool:
         """Return true once the order is over."""
-        return any(each.what == "redrive.ended" for each in self.log.controls._audit)  # noqa: SLF001 - the twin's
+        return any(each.what == "redrive.ended" for each in self.log.controls._audit)
 
     @property
     def names(self) -> Sequence[str]:
         """Last names that the events tell, in the order of the log."""
-        return [event.data["fields"]["LastName"] for event in self.log.events]
+        fields = [event.data["fields"] for event in self.log.events]
+        return [each.get("Name", each)["LastName"] for each in fields]
 
 
 async def test_redriven_letters_enter_the_log_at_their_own_positions() -> None:
@@ -232,7 +234,7 @@ async def test_what_still_cannot_be_read_stays_and_says_why() -> None:
 )
 async def test_letter_that_nothing_can_read_is_kept(kept: DeadLetter, why: str) -> None:
     """Its error says what is missing."""
-    world = World(key="a key of at least sixteen bytes")
+    world = World(key=KEY)
     await world.keep(kept)
     await world.redrive()
 
@@ -253,10 +255,9 @@ async def test_withheld_letter_is_not_taken() -> None:
 
 async def test_encrypted_letter_is_read_with_the_key() -> None:
     """It was kept so that it can be."""
-    key = "a key of at least sixteen bytes"
-    world = World(key=key)
+    world = World(key=KEY)
     plain = letter(5)
-    await world.keep(replace(plain, raw=sealed(plain.raw, key, "2026")))
+    await world.keep(replace(plain, raw=sealed(plain.raw, KEY, "2026")))
     await world.redrive()
 
     assert (world.names, world.log.letters) == (["of 5"], [])

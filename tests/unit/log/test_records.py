@@ -30,6 +30,7 @@ from streamer.events import (
 )
 from streamer.log import records
 from tests.contracts.values import a_checkpoint, a_dead_letter, a_hole, a_receipt, an_event
+from tests.messages import CHANGES
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 times = st.floats(min_value=0, max_value=4e9)
@@ -129,6 +130,7 @@ redrives = st.builds(
     id=texts,
     letters=st.builds(
         LetterFilter,
+        channel=st.none() | texts,
         subscriber=st.none() | names,
         key=st.none() | texts,
         reason=st.none() | texts,
@@ -241,16 +243,16 @@ def test_unknown_keys_are_passed_over() -> None:
     assert records.decode_checkpoint(raw) == a_checkpoint(1)
 
 
-def test_redrive_of_single_letters_is_not_taken_for_one_of_all_by_who_does_not_know_ids() -> None:
-    """An older Streamer refuses it; redrives that it understands are written as before."""
+def test_redrive_of_some_letters_is_not_taken_for_one_of_all_by_who_does_not_know_them() -> None:
+    """An older Streamer refuses one of single ids or a channel; others are written as before."""
     by_ids = LetterFilter(ids=frozenset({"1:target"}), failed_before=1.0)
     orders = [
         Redrive(id="r", letters=letters, per_second=1.0, by="operator", at=1.0)
-        for letters in (by_ids, replace(by_ids, ids=None))
+        for letters in (replace(by_ids, channel=CHANGES.path), by_ids, replace(by_ids, ids=None))
     ]
     written = [records.encode_redrive(order) for order in orders]
 
-    assert [orjson.loads(raw)["v"] for raw in written] == [2, 1]
+    assert [orjson.loads(raw)["v"] for raw in written] == [3, 2, 1]
     assert [records.decode_redrive(raw) for raw in written] == orders
 
 

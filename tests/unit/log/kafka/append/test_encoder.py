@@ -13,6 +13,7 @@ from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend, KafkaAppend
 from streamer.log.kafka.append.transactions import content
 from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, ORG, Append, a_dead_letter, a_hole, an_append, an_event
 
@@ -35,7 +36,19 @@ def test_group_keeps_the_order_and_ends_with_one_checkpoint_a_channel(encoder: A
 
     assert [record.key for record in records[:2]] == [b"a", b"b"]
     assert [record.key for record in records[2:]] == [str(CHANGES).encode(), str(other).encode()]
+    assert isinstance(records[2], Record)
     assert b'"replay_id":"2"' in records[2].value
+
+
+def test_redriven_letters_are_removed_before_others_are_written(encoder: AppendEncoder) -> None:
+    """An event that is refused again has the same id."""
+    append = replace(an_append(an_event("a")), set_aside=[a_dead_letter("x")], redriven=["x"])
+
+    events, *others, checkpoint = encoder.group([encoded(encoder, append)])
+
+    assert (events.key, checkpoint.key) == (b"a", str(CHANGES).encode())
+    kinds = [type(record) for record in others if record.key == b"x#0"]
+    assert kinds == [Tombstone, Record]
 
 
 def test_dead_letters_and_holes_go_with_their_append(encoder: AppendEncoder) -> None:
@@ -101,7 +114,12 @@ def encoded(encoder: AppendEncoder, append: Append) -> EncodedAppend:
 
     growing = KafkaAppend(encoder, write)
     growing.add(append.events)
-    committing = growing.commit(append.checkpoint, set_aside=append.set_aside, continuity=append.continuity)
+    committing = growing.commit(
+        append.checkpoint,
+        set_aside=append.set_aside,
+        continuity=append.continuity,
+        redriven=append.redriven,
+    )
     with suppress(StopIteration):
         committing.send(None)
     return given[0]

@@ -7,18 +7,15 @@ import pytest
 from confluent_kafka import Message
 from structlog.testing import capture_logs
 
-from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.chunks import CHUNK_BYTES
 from streamer.log.kafka.records.dead_letters import (
     dead_letter_records,
     letter_tombstones,
-    redriven_tombstones,
+    removed_letters,
 )
 from streamer.log.records import decode_dead_letter
-from streamer.ports import LaneChange, Settlement
-from tests.contracts.parking import ONCE
 from tests.contracts.values import a_dead_letter, an_event
 from tests.unit.log.kafka.topics.kafka_topic import as_read
 
@@ -80,12 +77,9 @@ def test_redriven_letter_is_removed_in_all_its_parts() -> None:
     """The number of its chunks is no longer known when its event is parked instead."""
     event = an_event(1, data={"text": "x" * 3_000_000})
     letter = replace(a_dead_letter("x"), event=event, raw=b"y" * 1_000_000)
-    entry = Entry(partition=Partition(topic="t", number=0), offset=3, event=event)
-    change = LaneChange(partition=entry.partition, lane="1", setback=ONCE, joined=[entry])
-    said = Settlement(assignment=1, progress={}, lanes=[change], redriven=["x"])
     records = dead_letter_records(letter, "dead")
 
-    removed: Sequence[Tombstone] = list(redriven_tombstones(said, "dead"))
+    removed: Sequence[Tombstone] = list(removed_letters(["x"], "dead"))
     assert {record.key for record in records} <= {tombstone.key for tombstone in removed}
     assert index(*records, *removed).chunks(b"x") == 0
 
@@ -93,10 +87,8 @@ def test_redriven_letter_is_removed_in_all_its_parts() -> None:
 def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_parts() -> None:
     """The log does not know its size: its event was never parked."""
     records = dead_letter_records(LARGE, "dead")
-    left = LaneChange(partition=Partition(topic="t", number=0), lane="1", setback=None, left=[3])
-    said = Settlement(assignment=1, progress={}, lanes=[left], redriven=["x"])
 
-    assert index(*records, *redriven_tombstones(said, "dead")).chunks(b"x") == 0
+    assert index(*records, *removed_letters(["x"], "dead")).chunks(b"x") == 0
 
 
 @pytest.mark.parametrize(
