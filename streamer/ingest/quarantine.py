@@ -69,7 +69,10 @@ class Quarantine:
         """
         if secret is None:
             digest = hashlib.sha256(piece.raw).hexdigest()
-            hint = "Look at the raw bytes; if the shape is a new one, update Streamer and redrive."
+            hint = (
+                "Look at the raw bytes; if the shape is a new one, update Streamer, then "
+                f"`streamer deadletters redrive --channel {channel.path}`."
+            )
         else:
             digest, hint = secret.digest, secret.hint(channel)
             piece = replace(piece, raw=secret.kept, error=secret.error(piece))
@@ -135,7 +138,8 @@ class Quarantine:
             channel=event.channel,
             reason="refused_by_log",
             error=str(refused),
-            hint="Raise the size limit of the topic (max.message.bytes) and of the broker, then redrive.",
+            hint="Raise the size limit of the topic (max.message.bytes) and of the broker, then "
+            f"`streamer deadletters redrive --channel {event.channel}`.",
             failed_at=now,
             first_failed_at=now,
             replay_id=event.replay_id,

@@ -5,20 +5,27 @@ import getpass
 import json
 import re
 import signal
+import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from streamer.clock import SystemClock
+from streamer.events import Channel, Checkpoint, OrgId, ReplayId
+from streamer.log.sqlite import SqliteLog
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
+from streamer.settings import SqliteLogSettings
 from tests import commands
-from tests.configuration import ORDER_KEY, sandbox_configuration, written
+from tests.configuration import ORDER_KEY, ORDERS, sandbox_configuration, written
+from tests.contracts.values import a_dead_letter
 from tests.daemon import Daemon, until
+from tests.messages import order
 from tests.operating import Operator
 from tools.ports import free_ports
 
@@ -143,6 +150,44 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
     assert (discarded.status, "1 dead letter removed." in discarded.output) == (0, True)
     assert [each["id"] for each in left] == [ids["3"]]
     assert (single.status, "1 event redriven" in single.output) == (0, True)
+
+
+async def test_letters_of_ingest_are_read_again(world: World) -> None:
+    """An older Streamer has set one aside that this one can read, and one that nothing can."""
+    channel = Channel(org=OrgId(world.sandbox.org.settings.org_id), path=ORDERS)
+    message = orjson.dumps(order(5, **{ORDER_KEY: "old"}))
+    kept = {"old": message, "torn": b"{torn"}
+    letters = [
+        replace(
+            a_dead_letter(name),
+            channel=str(channel),
+            reason="unreadable",
+            raw=raw,
+            replay_id=ReplayId(b"5"),
+            event=None,
+            partition=None,
+            offset=None,
+        )
+        for name, raw in kept.items()
+    ]
+    async with SqliteLog.open(SqliteLogSettings(path=world.directory / "log.db"), SystemClock()) as log:
+        start = Checkpoint(channel=channel, replay_id=None, verified_at=time.time())
+        await log.begin(channel).commit(start, set_aside=letters)
+    world.mend()
+    async with world.running() as daemon:
+        operator = await Operator.of(daemon)
+        counted = await operator.call("deadletters", "redrive", "--channel", ORDERS, "--dry-run")
+        redriven = await operator.call("deadletters", "redrive", "--channel", ORDERS, "--yes")
+        await until(lambda: _holds(world, "old"))
+        [left] = await operator.dead_letters(1)
+        what = [each["what"] for each in (await operator.call("audit", "--json")).json["records"]]
+
+    assert (counted.status, "TO READ" in counted.output) == (0, True)
+    assert "behind newer ones of the same records" in " ".join(counted.output.split())
+    assert (redriven.status, "2 events redriven" in redriven.output) == (0, True), redriven.error
+    assert "1 dead letter can't be read or stored still" in " ".join(redriven.output.split())
+    assert (left["id"], "It still can't be read: not JSON" in left["error"]) == ("torn", True)
+    assert what == ["redrive.ordered", "redrive.ended"]
 
 
 async def test_parked_keys_are_shown(world: World) -> None:

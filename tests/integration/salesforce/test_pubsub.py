@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from streamer.continuity import LetterDecoder
 from streamer.errors import MostlyUnreadable
 from streamer.eventbus import ConsumerEvent, ProducerEvent, ReplayPreset
 from streamer.events import Start
+from streamer.normalise import normaliser_for
 from tests.pubsub import World, pubsub_world
 from tests.pubsub_server import ORDERS, REFUNDS, SCHEMA, order, replay_id, uuid
 
@@ -230,17 +232,31 @@ async def test_events_of_an_unknown_schema_are_set_aside(world: World, schema_id
 
 
 async def test_schema_of_garbage_sets_its_events_aside(world: World) -> None:
-    """They can be redriven when it can be read."""
-    world.server.schemas["broken"] = '{"type": "recor'
+    """Their letters have all that is needed to decode them once it can be read: they are the same events."""
+    readable, world.server.schemas["broken"] = world.server.schemas[SCHEMA], '{"type": "recor'
     world.publish(20)
-    event = ProducerEvent(id="x", schema_id="broken", payload=b"\2")
+    payload = order(7, at=0).event.payload
+    event = ProducerEvent(id=uuid(100), schema_id="broken", payload=payload)
     world.server.publish(ConsumerEvent(event=event, replay_id=replay_id(100)))
     world.read()
     await world.until(lambda: world.log.letters)
     await world.all_read()
 
     [letter] = world.log.letters
-    assert (letter.raw, letter.schema_id, letter.event_uuid) == (b"\2", "broken", "x")
+    assert (letter.raw, letter.schema_id, letter.event_uuid) == (payload, "broken", uuid(100))
+    world.server.schemas["broken"] = readable
+    # So long is an unusable schema remembered.
+    await world.clock.turn(61)
+    decoder = LetterDecoder(
+        channel=world.channel(),
+        normalise=normaliser_for(world.channel()),
+        unsealed=lambda kept: kept.raw,
+        clock=world.clock,
+        payloads=world.source,
+    )
+    [redriven] = await decoder.events(letter)
+    assert (redriven.id, redriven.replay_id) == (uuid(100), replay_id(100))
+    assert redriven.data["fields"]["N__c"] == 7.0
 
 
 async def test_channel_of_events_that_cannot_be_decoded_stops(world: World) -> None:
