@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from shlex import quote
 
 import structlog
 
@@ -71,7 +72,7 @@ class Quarantine:
             digest = hashlib.sha256(piece.raw).hexdigest()
             hint = (
                 "Look at the raw bytes; if the shape is a new one, update Streamer, then "
-                f"`streamer deadletters redrive --channel {channel.path}`."
+                f"`streamer deadletters redrive --channel {quote(channel.path)}`."
             )
         else:
             digest, hint = secret.digest, secret.hint(channel)
@@ -139,7 +140,7 @@ class Quarantine:
             reason="refused_by_log",
             error=str(refused),
             hint="Raise the size limit of the topic (max.message.bytes) and of the broker, then "
-            f"`streamer deadletters redrive --channel {event.channel}`.",
+            f"`streamer deadletters redrive --channel {quote(event.channel)}`.",
             failed_at=now,
             first_failed_at=now,
             replay_id=event.replay_id,

@@ -226,7 +226,8 @@ class Ingest:
         pending.redriven += repaired.redriven
         pending.set_aside += repaired.set_aside
         self._add(repaired.stored, pending)
-        self._add(self._as_stored(repaired.events), pending)
+        # Letters that still can't be stored are no news of the channel.
+        self._add(self._as_stored(repaired.events, is_judged=not repaired.redriven), pending)
         await self._write(pending, checkpoint)
 
     async def _checkpoint(self) -> Checkpoint | None:
@@ -299,7 +300,9 @@ class Ingest:
             for place, item in enumerate(read)
         ]
 
-    def _as_stored(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter]:
+    def _as_stored(
+        self, read: Sequence[Event | DeadLetter], *, is_judged: bool = True
+    ) -> Sequence[Event | DeadLetter]:
         """Return `read` as protection lets it be stored; what can't be protected is set aside."""
         if not read or self.protection is None or not self.protection.has_rules:
             return read
@@ -308,7 +311,8 @@ class Ingest:
             return read
         # The quarantine counts messages, and a message can be several events.
         unreadable = {item.replay_id for item in protected if isinstance(item, Unreadable)}
-        self.quarantine.judge(read=0, unreadable=len(unreadable))
+        if is_judged:
+            self.quarantine.judge(read=0, unreadable=len(unreadable))
         return [self._quarantined(each) if isinstance(each, Unreadable) else each for each in protected]
 
     def _quarantined(self, piece: Unreadable, *, torn: bool = False) -> DeadLetter:

@@ -33,11 +33,13 @@ from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.protection import sealed
 from streamer.salesforce.memory import MemoryRecords
-from streamer.settings import ProtectionSettings
+from streamer.settings import ProtectionSettings, ProtectRule
 from tests.contracts.values import an_event
 from tests.messages import CHANGES, batch, change
 from tests.unit.ingest.test_between_answers import LiveSource
+from tests.unit.ingest.test_protection import deep
 from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.protection.rules import rule
 
 RECORD = "003AB00000TEST1YAA"
 SCHEMA = "Zx81QmVqT0aPq2n7kLw3Yg"
@@ -97,6 +99,7 @@ class World:
 
     gaps: bool = False
     key: str | None = None
+    rules: Sequence[ProtectRule] = ()
     log: MemoryLog = field(default_factory=MemoryLog)
     clock: TurnedClock = field(default_factory=lambda: TurnedClock(NOW + 2_000))
     source: LiveSource = field(default_factory=LiveSource)
@@ -110,7 +113,9 @@ class World:
     def ingest(self, orders: RedriveOrders) -> Ingest:
         """Return the loop of a new process."""
         protection = ChannelProtection(
-            protection=Protection(settings=ProtectionSettings.model_validate({"key": self.key})),
+            protection=Protection(
+                rules=self.rules, settings=ProtectionSettings.model_validate({"key": self.key})
+            ),
             channel=CHANGES,
         )
         decoder = LetterDecoder(
@@ -263,9 +268,33 @@ async def test_encrypted_letter_is_read_with_the_key() -> None:
     assert (world.names, world.log.letters) == (["of 5"], [])
 
 
+async def test_redriven_event_is_protected_by_the_rules_of_today() -> None:
+    """Its letter can be older than they are."""
+    world = World(rules=[rule("drop", "LastName")])
+    await world.keep(letter(5))
+    await world.redrive()
+
+    assert [event.data["fields"] for event in world.log.events] == [{}]
+
+
+async def test_redriven_events_that_cannot_be_protected_stay_letters_and_stop_nothing() -> None:
+    """They tell nothing of what the channel brings now."""
+    world = World(rules=[rule("drop", "LastName")])
+    messages = {each: change(each, RECORD, entity="Contact", It=deep()) for each in range(1, 41)}
+    await world.keep(*(letter(number, message) for number, message in messages.items()))
+    await world.order(order())
+    async with world.running():
+        await world.until(world.has_ended)
+        world.source.coming.put_nowait(batch(change(901, "001A", Phone="live")))
+        await world.until(lambda: world.log.events)
+
+    assert len(world.log.letters) == 40
+    assert all("Not protected" in each.error for each in world.log.letters)
+
+
 async def test_event_that_the_log_refused_is_appended_again() -> None:
     """As it was protected then, and at its position."""
-    world = World()
+    world = World(rules=[rule("drop", "Name")])
     event = replace(an_event("refused", key=RECORD), channel=CHANGES.path)
     stored = letter(
         5,
