@@ -282,11 +282,13 @@ async def test_redriven_events_that_cannot_be_protected_stay_letters_and_stop_no
     world = World(rules=[rule("drop", "LastName")])
     messages = {each: change(each, RECORD, entity="Contact", It=deep()) for each in range(1, 41)}
     await world.keep(*(letter(number, message) for number, message in messages.items()))
-    await world.order(order())
     async with world.running():
-        await world.until(world.has_ended)
-        world.source.coming.put_nowait(batch(change(901, "001A", Phone="live")))
+        world.source.coming.put_nowait(batch(*(change(901 + each, "001A", Phone="1") for each in range(20))))
         await world.until(lambda: world.log.events)
+        await world.order(order())
+        await world.until(world.has_ended)
+        world.source.coming.put_nowait(batch(change(930, "001A", Phone="2")))
+        await world.until(lambda: len(world.log.events) > 20)
 
     assert len(world.log.letters) == 40
     assert all("Not protected" in each.error for each in world.log.letters)
