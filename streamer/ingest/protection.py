@@ -5,12 +5,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import orjson
 from cryptography.fernet import InvalidToken
 
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.protection import can_concern
 from streamer.errors import UnreadableEvent
-from streamer.events import Channel, DeadLetter, Event, Unreadable
+from streamer.events import Channel, DeadLetter, Event, EventId, Unreadable
 from streamer.ingest.quarantine import SecretBytes
 from streamer.protection import (
     SEALED,
@@ -24,7 +25,10 @@ from streamer.protection import (
     unsealed,
 )
 from streamer.raw_json import raw_json
+from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
+
+_TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
 
 
 @dataclass(slots=True)
@@ -138,9 +142,29 @@ class ChannelProtection:
         return keyed_digest(piece.raw, self.protection.process_key)
 
 
+def unprotected_event(raw: bytes) -> Event | None:
+    """Return the event that could not be protected, of whose letter `raw` is; `None` of another letter."""
+    if not raw.startswith(b'{"event":'):
+        return None
+    try:
+        fields = orjson.loads(raw)["event"]
+        texts = {name: fields[name] for name in _TEXTS}
+        subject, data = fields["subject"], fields["data"]
+        replay_id = replay_id_from_text(texts.pop("replay_id"))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+    are_texts = all(type(each) is str for each in texts.values()) and isinstance(subject, str | None)
+    if not (are_texts and isinstance(data, dict)):
+        return None
+    texts["id"] = EventId(texts["id"])
+    return Event(**texts, subject=subject, replay_id=replay_id, data=data)
+
+
 def _unreadable(event: Event, error: NotProtected) -> Unreadable:
+    fields = {name: getattr(event, name) for name in (*_TEXTS, "subject", "data")}
+    fields["replay_id"] = replay_id_to_text(event.replay_id)
     return Unreadable(
-        raw=raw_json(event.data),
+        raw=raw_json({"event": fields}),
         error=f"Not protected: {error}",
         summary=f"Not protected: {error}",
         replay_id=event.replay_id,

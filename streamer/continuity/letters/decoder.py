@@ -10,6 +10,7 @@ from streamer.channel_paths import without_filter
 from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
 from streamer.events import Channel, DeadLetter, Event, JsonObject, Unreadable
+from streamer.ingest.protection import unprotected_event
 from streamer.normalise import Normaliser
 from streamer.normalise.times import from_epoch_ms
 from streamer.ports import PayloadReader
@@ -53,6 +54,8 @@ class LetterDecoder:
     async def _read(self, letter: DeadLetter) -> list[Event]:
         raw = self.unsealed(letter)
         is_secret = raw is not letter.raw
+        if (event := unprotected_event(raw)) is not None and event.channel == self.channel.path:
+            return [event]
         message = await self._message(raw, letter)
         read = [message] if isinstance(message, Unreadable) else self.normalise([message])
         events: list[Event] = []

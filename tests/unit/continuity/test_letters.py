@@ -35,7 +35,7 @@ from streamer.protection import sealed
 from streamer.salesforce.memory import MemoryRecords
 from streamer.settings import ProtectionSettings, ProtectRule
 from tests.contracts.values import an_event
-from tests.messages import CHANGES, batch, change
+from tests.messages import CHANGES, batch, change, events_of
 from tests.unit.ingest.test_between_answers import LiveSource
 from tests.unit.ingest.test_protection import deep
 from tests.unit.normalise.records.describes import CONTACT
@@ -99,6 +99,7 @@ class World:
 
     gaps: bool = False
     key: str | None = None
+    unreadable: str = "withhold"
     rules: Sequence[ProtectRule] = ()
     log: MemoryLog = field(default_factory=MemoryLog)
     clock: TurnedClock = field(default_factory=lambda: TurnedClock(NOW + 2_000))
@@ -112,10 +113,9 @@ class World:
 
     def ingest(self, orders: RedriveOrders) -> Ingest:
         """Return the loop of a new process."""
+        settings = ProtectionSettings.model_validate({"key": self.key, "unreadable": self.unreadable})
         protection = ChannelProtection(
-            protection=Protection(
-                rules=self.rules, settings=ProtectionSettings.model_validate({"key": self.key})
-            ),
+            protection=Protection(rules=self.rules, settings=settings),
             channel=CHANGES,
         )
         decoder = LetterDecoder(
@@ -292,6 +292,26 @@ async def test_redriven_events_that_cannot_be_protected_stay_letters_and_stop_no
 
     assert len(world.log.letters) == 40
     assert all("Not protected" in each.error for each in world.log.letters)
+
+
+@pytest.mark.parametrize("unreadable", ["keep", "encrypt"])
+async def test_event_that_could_not_be_protected_is_redriven_by_other_rules(unreadable: str) -> None:
+    """Its letter has all of it."""
+    world = World(rules=[rule("drop", "LastName")], key=KEY, unreadable=unreadable)
+    async with world.running():
+        message = change(901, RECORD, entity="Contact", LastName="Ada", It=deep())
+        world.source.coming.put_nowait(batch(message))
+        await world.until(lambda: world.log.letters)
+    assert world.log.events == []
+
+    world.rules = []
+    await world.redrive(order(before=world.clock.now() + 1))
+    [event] = world.log.events
+    [expected] = events_of(normaliser_for(CHANGES), message)
+    assert replace(event, data={**event.data, "redriven": None}) == replace(
+        expected, data={**expected.data, "redriven": None}
+    )
+    assert world.log.letters == []
 
 
 async def test_event_that_the_log_refused_is_appended_again() -> None:
