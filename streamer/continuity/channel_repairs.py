@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
+import structlog
+
 from streamer.continuity.gaps import GapRepair
 from streamer.continuity.letters import LetterRedrives
 from streamer.continuity.readings import Readings
@@ -11,6 +13,9 @@ from streamer.controls import SnapshotOrder
 from streamer.events import Channel, ContinuityRecord, Event, Repair, ReplayId
 from streamer.ingest.holes import holes_of
 from streamer.ingest.repairs import Repaired
+from streamer.normalise.times import from_text
+
+_log = structlog.get_logger()
 
 # A redrive can be ordered while a reading pauses for longer.
 _LONGEST_PAUSE_S = 15.0
@@ -116,12 +121,30 @@ class ChannelRepairs:
         if not gaps:
             return repaired
         more = await self.repaired(gaps, redrives.clock.now())
+        if overtaken := sum(map(_has_changed_since, more.events)):
+            _log.warning(
+                "redrive.overtaken",
+                channel=str(self.channel),
+                records=overtaken,
+                hint="these records have changed since: the log tells of them once more, as they are now",
+            )
         return replace(repaired, events=[*repaired.events, *more.events], records=more.records)
 
     def _state(self, record: ContinuityRecord) -> ContinuityRecord:
         if self.readings is None or not record.is_new or record.state is not Repair.NONE:
             return record
         return self.readings.adopted(record)
+
+
+def _has_changed_since(recovered: Event) -> bool:
+    """Return true for a record that has changed, or was deleted, after the event that it was read for."""
+    if recovered.is_deletion:
+        return bool(recovered.data["recovered"]["reason"] != "GAP_DELETE")
+    try:
+        # A record has whole seconds.
+        return from_text(recovered.data["fields"]["LastModifiedDate"])[:19] > recovered.time[:19]
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def _as_gaps(events: Sequence[Event]) -> list[Event]:

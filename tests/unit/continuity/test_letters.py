@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.app.ingest.redrives import RedriveOrders
 from streamer.clock import TurnedClock
@@ -38,7 +39,8 @@ from tests.contracts.values import an_event
 from tests.messages import CHANGES, batch, change, events_of
 from tests.unit.ingest.test_between_answers import LiveSource
 from tests.unit.ingest.test_protection import deep
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.records.describes import CONTACT, described
+from tests.unit.normalise.records.describes import field as a_field
 from tests.unit.protection.rules import rule
 
 RECORD = "003AB00000TEST1YAA"
@@ -433,12 +435,29 @@ async def test_record_of_a_redriven_change_is_told_as_it_is_now() -> None:
     assert [each.state for each in world.log.continuity] == [Repair.FULL]
 
 
+@pytest.mark.parametrize(
+    ("modified", "warned"), [("2025-01-01T00:00:00.000+0000", 0), ("2025-01-01T00:00:09.000+0000", 1)]
+)
+async def test_operator_is_told_that_a_record_has_changed_since(modified: str, warned: int) -> None:
+    """The redriven event is older than what consumers have."""
+    world = World(gaps=True)
+    world.records.records["Contact"][RECORD]["LastModifiedDate"] = modified
+    world.records.describes["Contact"] = described("Contact", a_field("LastModifiedDate", "datetime"))
+    await world.keep(letter(5))
+    with capture_logs() as lines:
+        await world.redrive()
+
+    assert [line["records"] for line in lines if line["event"] == "redrive.overtaken"] == [1] * warned
+
+
 async def test_redriven_deletion_of_a_record_that_is_gone_stays_one() -> None:
     """The last event of the record says what is."""
     world = World(gaps=True)
     world.records.records["Contact"].clear()
     await world.keep(letter(5), letter(6, change(6, RECORD, kind="DELETE", entity="Contact")))
-    await world.redrive()
+    with capture_logs() as lines:
+        await world.redrive()
 
     kinds = [event.type.rpartition(".")[2] for event in world.log.events]
     assert kinds == ["updated", "deleted", "deleted"]
+    assert "redrive.overtaken" not in [line["event"] for line in lines]
