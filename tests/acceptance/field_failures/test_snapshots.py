@@ -16,7 +16,7 @@ from tests.configuration import CHANGES
 async def test_snapshot_that_loses_the_changes_made_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch, bulk_from: int
 ) -> None:
-    """Records are changed, deleted, restored and created beside its pages; who reads the log has the org's."""
+    """Records are changed, deleted, restored and created beside its pages, and the log leads to the org's."""
     monkeypatch.setattr(ingesting, "Repairing", partial(Repairing, bulk_from=bulk_from, page_rows=3))
     world.more = {"channels": [{"path": CHANGES, "start": "latest"}]}
     accounts = [world.save(Name=f"No {number}", Phone="0") for number in range(30)]
