@@ -44,7 +44,7 @@ class Progress:
     """Position of a reading: the parts that are left, and the job that reads the first of them.
 
     While `parts` is `None`, the entities are not known yet, and each is to be
-    read `since` a time. The rows behind `after` are not read yet; once
+    read `since` a time, or as a whole. The rows behind `after` are not read yet; once
     `has_rows`, only the job is to be ended, and the deletions of the part are
     left, up to `until` at least. `anchor` (epoch seconds) is a time before that
     of the job, of which there were `jobs` for this part. `lacks` says what
@@ -80,7 +80,7 @@ class Progress:
             raise ValueError("its jobs are no number")
         if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
             raise ValueError("its position is no text")
-        if progress.part is None and (parts is not None or progress.since is None):
+        if "parts" not in found or (progress.part is None and parts is not None):
             raise ValueError("it has nothing to read")
         if (
             progress.has_rows
