@@ -74,6 +74,11 @@ def at(moment: str | None) -> str:
     return "" if moment is None else f"{moment[:10]} {moment[11:19]}Z"
 
 
+def with_reason(said: str, repair: JsonObject) -> str:
+    """Return what is `said` of a repair, with the reason why it waits, if it does."""
+    return f"{said}; it waits: {repair['waits']}" if repair["waits"] else said
+
+
 def counted(number: int, name: str) -> str:
     """Return `number` with `name` in the singular or plural."""
     return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
