@@ -76,7 +76,8 @@ def at(moment: str | None) -> str:
 
 def with_reason(said: str, repair: JsonObject) -> str:
     """Return what is `said` of a repair, with the reason why it waits, if it does."""
-    return f"{said}; it waits: {repair['waits']}" if repair["waits"] else said
+    reason = repair.get("waits")
+    return f"{said}; it waits: {reason}" if reason else said
 
 
 def counted(number: int, name: str) -> str:

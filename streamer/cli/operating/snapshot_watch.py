@@ -78,10 +78,10 @@ async def _bar(api: Api, snapshot: str, clock: Clock) -> JsonObject:
             found = await _looked(api, snapshot, rate, clock)
             if found["state"] in _FINAL:
                 return found
-            if found["waits"] not in {"", waits}:
+            if found.get("waits", "") not in {"", waits}:
                 # The bar has no room for it.
                 progress.console.print(plain(with_reason(found["state"], found)))
-            waits = found["waits"]
+            waits = found.get("waits", "")
             # Without a number of rows, the bar shows that something is under way.
             shown = {"total": found["found"] or None, "completed": found["published"]}
             said = _said(found, rate)
@@ -118,7 +118,7 @@ def _said(found: JsonObject, rate: Rate) -> str:
     if not total:
         return "the rows are not counted yet"
     said = f"{published:,} of {counted(total, 'row')}"
-    if found["state"] != "running" or found["waits"] or rate.per_second is None:
+    if found["state"] != "running" or found.get("waits", "") or rate.per_second is None:
         return said
     left_s = rate.left_s(max(total - published, 0))
     end = "" if left_s is None else f", {duration(left_s)} left"

@@ -32,8 +32,8 @@ def test_a_sentence_tells_what_is_left() -> None:
     cost = bulk_job(1_000_000) + collections(300)
     assert cost_sentence(cost, Reading(limits=limits, at=0.0, read_at=0.0)) == (
         "about 44 requests (less than 0.1% of the 99,000 that are left of the day's 100,000) and 1 Bulk "
-        "query job (less than 0.1% of the 9,990 that are left of the day's 10,000) with 20 pages of results; none "
-        "of the day's delivered events"
+        "query job (less than 0.1% of the 9,990 that are left of the day's 10,000) with 20 pages of results; "
+        "none of the day's delivered events"
     )
 
 
