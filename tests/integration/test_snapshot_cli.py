@@ -12,7 +12,6 @@ from streamer.sandbox import Sandbox, SandboxSettings, User
 from tests.configuration import CHANGES, sandbox_configuration, written
 from tests.in_process import running, until
 
-
 CLERK = {
     "username": "clerk@acme.example",
     "client_id": "clerk",
