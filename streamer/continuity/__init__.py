@@ -2,7 +2,9 @@
 
 from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader
+from streamer.continuity.forecast import SnapshotForecast, SnapshotForecaster
 from streamer.continuity.gaps import GapRepair
+from streamer.continuity.progress import reason_of
 from streamer.continuity.readings import Readings
 from streamer.continuity.snapshots import Snapshots, snapshot_mistake
 
@@ -13,6 +15,9 @@ __all__ = [
     "EntityReader",
     "GapRepair",
     "Readings",
+    "SnapshotForecast",
+    "SnapshotForecaster",
     "Snapshots",
+    "reason_of",
     "snapshot_mistake",
 ]

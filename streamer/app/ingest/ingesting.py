@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,6 +14,7 @@ from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
+from streamer.continuity import SnapshotForecaster
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId, Start
 from streamer.ingest.keeper import Keeper
@@ -60,7 +61,10 @@ _OF_OUTBOUND = ChannelSettings.model_construct(path=OUTBOUND_ROOT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingesting:
-    """Carries the channels that this process owns into the log."""
+    """Carries the channels that this process owns into the log.
+
+    Snapshots can be forecast inside the context `forecasting`.
+    """
 
     settings: Settings
     logins: Logins
@@ -69,6 +73,7 @@ class Ingesting:
     status: Status
     protection: Protection = field(default_factory=Protection)
     watcher: Watcher | None
+    forecasting: Callable[[SnapshotForecaster], AbstractContextManager[None]] = lambda _: nullcontext()
 
     async def run(self, log: Log) -> None:
         """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
@@ -86,6 +91,7 @@ class Ingesting:
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
             snapshots = SnapshotOrders(controls=log.controls, clock=self.clock)
+            limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=self.metrics.org_limits)
             repairing = Repairing(
                 rest=rest,
                 records=RestRecords(rest),
@@ -93,8 +99,8 @@ class Ingesting:
                 clock=self.clock,
                 log=log,
                 snapshots=snapshots,
+                limits=lambda: limits.latest,
             )
-            limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=self.metrics.org_limits)
             async with (
                 opened(settings, tokens, self.clock, self.metrics.session, outbound=outbound) as source,
                 _running(limits),
@@ -112,10 +118,14 @@ class Ingesting:
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 self.status.channels_opened(keeper, source)
-                async with asyncio.TaskGroup() as group:
-                    following = group.create_task(snapshots.run(), name="snapshots")
-                    await keeper.run()
-                    following.cancel()
+                with self.forecasting(repairing.forecaster):
+                    await self._keep(keeper, snapshots)
+
+    async def _keep(self, keeper: Keeper, snapshots: SnapshotOrders) -> None:
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(snapshots.run(), name="snapshots")
+            await keeper.run()
+            following.cancel()
 
     def _ingest(
         self,

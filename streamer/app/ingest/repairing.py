@@ -1,6 +1,6 @@
 """Repairs of a channel, over the REST API of its org."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamer.app.ingest.snapshots import SnapshotOrders
@@ -13,11 +13,13 @@ from streamer.continuity import (
     EntityReader,
     GapRepair,
     Readings,
+    SnapshotForecaster,
     Snapshots,
 )
 from streamer.events import Channel
 from streamer.ingest.rereading import Rereading
 from streamer.ports import RecordedHoles
+from streamer.quota import Reading
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -26,7 +28,7 @@ from streamer.salesforce.tooling.client import Tooling
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Makes the repairs of an org's channels: see `EntityReader` for the two numbers."""
+    """Makes the repairs of an org's channels: see `EntityReader` for the limits and the two numbers."""
 
     rest: Rest
     records: RestRecords
@@ -34,6 +36,7 @@ class Repairing:
     clock: Clock
     log: RecordedHoles
     snapshots: SnapshotOrders
+    limits: Callable[[], Reading | None] = lambda: None
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
 
@@ -47,6 +50,7 @@ class Repairing:
             describer=self.records,
             entities=lambda: self._entities(channel),
             clock=self.clock,
+            limits=self.limits,
             bulk_from=self.bulk_from,
             page_rows=self.page_rows,
         )
@@ -59,6 +63,17 @@ class Repairing:
         )
         self.snapshots.subscribe(channel, repairs.follow)
         return repairs
+
+    @property
+    def forecaster(self) -> SnapshotForecaster:
+        """Forecaster of what a snapshot will cost."""
+        return SnapshotForecaster(
+            queries=RestQueries(self.rest, self.clock),
+            describer=self.records,
+            limits=self.limits,
+            bulk_from=self.bulk_from,
+            page_rows=self.page_rows,
+        )
 
     async def _entities(self, channel: Channel) -> Sequence[str]:
         if entity := changed_entity(channel.path):
