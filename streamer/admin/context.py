@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from streamer.admin.errors import ApiError
 from streamer.admin.ports import DaemonState
 from streamer.clock import Clock
+from streamer.continuity import SnapshotForecaster
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
 from streamer.events import SubscriberName
@@ -22,11 +23,12 @@ def _at_once(_board: Switchboard) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class AdminContext:
-    """Subscribers of this process, and the log while it is open."""
+    """Subscribers of this process, the log while it is open, and the org while it is read."""
 
     daemon: DaemonState
     clock: Clock
     _log: ControlledLog | None = field(default=None, init=False)
+    _forecaster: SnapshotForecaster | None = field(default=None, init=False)
 
     @contextmanager
     def with_log(self, log: ControlledLog) -> Iterator[None]:
@@ -36,6 +38,20 @@ class AdminContext:
             yield
         finally:
             self._log = None
+
+    @contextmanager
+    def with_forecaster(self, forecaster: SnapshotForecaster) -> Iterator[None]:
+        """Use `forecaster` inside the context."""
+        self._forecaster = forecaster
+        try:
+            yield
+        finally:
+            self._forecaster = None
+
+    @property
+    def forecaster(self) -> SnapshotForecaster | None:
+        """Forecaster of snapshots while this process reads Salesforce, otherwise `None`."""
+        return self._forecaster
 
     @property
     def log(self) -> ControlledLog:

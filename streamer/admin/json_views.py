@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from streamer.continuity import reason_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, SnapshotOrder, Wanted
 from streamer.dispatch.attempt.route import event_document
 from streamer.events import ContinuityRecord, DeadLetter, Event, JsonObject, Repair, SubscriberName
@@ -12,6 +13,7 @@ from streamer.replay_ids import replay_id_to_text
 
 _ERROR_LIMIT = 300
 _MOST_NAMED = 20
+_RUNNING = "running"
 
 
 def rfc3339(at: float) -> str:
@@ -137,6 +139,7 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
         "state": record.state,
         "entity": record.entity,
         "detail": record.detail,
+        "waits": _waits(record),
         "after": None if record.after is None else replay_id_to_text(record.after),
         "from": _optional_time(record.verified_at),
         "until": _optional_time(record.until),
@@ -149,6 +152,7 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
 
 def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) -> JsonObject:
     """Return a snapshot: its `order` while it stands, and the `record` of its progress once it has begun."""
+    state = _snapshot_state(order, record)
     return {
         "id": record.id if record else order.id if order else None,
         "channel": record.channel.path if record else order.channel if order else None,
@@ -156,7 +160,8 @@ def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) 
         "where": order.where if order else None,
         "fields": order.fields if order else None,
         "since": _optional_time(order.since) if order else None,
-        "state": _snapshot_state(order, record),
+        "state": state,
+        "waits": _waits(record) if record and state == _RUNNING else "",
         "by": order.by if order else None,
         "at": rfc3339(order.at) if order else None,
         "found": record.found if record else 0,
@@ -172,7 +177,7 @@ def _snapshot_state(order: SnapshotOrder | None, record: ContinuityRecord | None
         return record.state
     if order is not None and order.wanted is not Wanted.RUNNING:
         return "paused" if order.wanted is Wanted.PAUSED else "cancelling"
-    return "waiting" if record is None else "running"
+    return "waiting" if record is None else _RUNNING
 
 
 def audit_json(record: AuditRecord) -> JsonObject:
@@ -184,6 +189,11 @@ def audit_json(record: AuditRecord) -> JsonObject:
         "subscriber": record.subscriber,
         "detail": record.detail,
     }
+
+
+def _waits(record: ContinuityRecord) -> str:
+    """Return the reason why an open repair waits, or an empty text."""
+    return reason_of(record.progress) if record.state is Repair.OPEN else ""
 
 
 def _optional_time(at: float | None) -> str | None:

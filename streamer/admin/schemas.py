@@ -74,7 +74,7 @@ class Holes(Last):
 
 
 class Snapshotting(Change):
-    """Request for a snapshot of the records of `entity`; `dry_run` only finds its channel.
+    """Request for a snapshot of the records of `entity`; `dry_run` only finds its channel and its cost.
 
     `where` is a condition of SOQL, and empty for all records. Without `fields`
     all are read, and without `channel`, a path, it is that of the entity. With

@@ -249,6 +249,7 @@ class App:
             status=self._status,
             protection=self._protection,
             watcher=self.watcher,
+            forecasting=self._admin.with_forecaster,
         )
 
     async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:

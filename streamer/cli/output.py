@@ -74,6 +74,12 @@ def at(moment: str | None) -> str:
     return "" if moment is None else f"{moment[:10]} {moment[11:19]}Z"
 
 
+def with_reason(said: str, repair: JsonObject) -> str:
+    """Return what is `said` of a repair, with the reason why it waits, if it does."""
+    reason = repair.get("waits")
+    return f"{said}; it waits: {reason}" if reason else said
+
+
 def counted(number: int, name: str) -> str:
     """Return `number` with `name` in the singular or plural."""
     return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"

@@ -2,8 +2,10 @@
 
 from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader
+from streamer.continuity.forecast import SnapshotForecast, SnapshotForecaster
 from streamer.continuity.gaps import GapRepair
 from streamer.continuity.letters import LetterDecoder, LetterRedrives
+from streamer.continuity.progress import reason_of
 from streamer.continuity.readings import Readings
 from streamer.continuity.snapshots import Snapshots, snapshot_mistake
 
@@ -16,6 +18,9 @@ __all__ = [
     "LetterDecoder",
     "LetterRedrives",
     "Readings",
+    "SnapshotForecast",
+    "SnapshotForecaster",
     "Snapshots",
+    "reason_of",
     "snapshot_mistake",
 ]

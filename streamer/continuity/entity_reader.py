@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.continuity.progress import Part, Progress
-from streamer.errors import RecordsRefused, UnreadableEvent
+from streamer.continuity.selection import TRANSACTION_S, query_of, shape_of, time_text
+from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId, short_id
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_deletion, snapshot_event
-from streamer.normalise.times import as_event_time
 from streamer.ports import Deletion, Describer, RecordQueries, RecordQuery, RecordReader, Replication
+from streamer.quota import Governor, JobCost, Reading
 
 _log = structlog.get_logger()
 
@@ -26,14 +26,16 @@ _READY_S = 2.0
 _COVERED_S = 60.0
 # The org tells of the deletions of 15 days.
 _TOLD_S = 15 * 24 * 3600.0 - 3600.0
-# A record's stamp is that of its save, and its transaction can be committed ten minutes later.
-_TRANSACTION_S = 1_200.0
 # So many rows take some milliseconds.
 _ROWS_AT_ONCE = 50
 _DELETIONS_AT_ONCE = 5_000
 _MOST_CHANGED = 200_000
 _MOST_JOBS = 3
-_STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
+# The limits are read as often.
+_LOW_PAUSE_S = 300.0
+# A step makes one request or two.
+_STEP = JobCost(requests=2)
+_JOB = JobCost(requests=1, bulk_jobs=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,10 @@ class EntityReader:
     which they are and, after a restart, the org does. Raises what the ports
     raise, and `UnreadableEvent`. From `bulk_from` records on, a job is one of the
     Bulk API; a step reads at most `page_rows` records.
+
+    It leaves a share of the org's requests and jobs to others, by the latest
+    `limits` and the share that the last answer told: a step that would use it
+    raises `RetryLater` instead.
     """
 
     channel: Channel
@@ -90,6 +96,7 @@ class EntityReader:
     describer: Describer
     entities: Callable[[], Awaitable[Sequence[str]]]
     clock: Clock
+    limits: Callable[[], Reading | None] = lambda: None
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
     _changed: _Changed = field(default_factory=_Changed, init=False)
@@ -106,6 +113,9 @@ class EntityReader:
 
     async def step(self, snapshot: str, progress: Progress, position: ReplayId) -> Step:
         """Return the next step of the reading that is named `snapshot`."""
+        if not (progress.has_rows and progress.job):
+            # To end a job leaves the org more than before.
+            self._ask(_STEP)
         if progress.parts is None:
             entities = await self.entities()
             if not entities:
@@ -122,7 +132,7 @@ class EntityReader:
         if progress.has_rows:
             return await self._deletions(part, progress, read)
         shape = await self._shape_of(part)
-        query = _query(part, shape)
+        query = query_of(part, shape)
         if progress.job is None:
             return await self._begun(query, progress, snapshot)
         try:
@@ -150,8 +160,11 @@ class EntityReader:
 
     async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
         found = await self.queries.count(query)
+        in_bulk = found >= self.bulk_from and self._governor.has_bulk_jobs
+        if in_bulk:
+            self._ask(_JOB)
         anchor = self.clock.now() - CLOCKS_DIFFER_S
-        job = await self.queries.begin(query, in_bulk=found >= self.bulk_from)
+        job = await self.queries.begin(query, in_bulk=in_bulk)
         # Nothing enters the log between the job's beginning and the end of this step.
         self._changed = _Changed(job=_name(snapshot, job))
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
@@ -206,13 +219,13 @@ class EntityReader:
         """Tell the deletions since the part's time, unless the record exists again, oldest first."""
         assert part.since is not None  # noqa: S101 - the part would have ended
         # The time of a deletion is that of its save, too.
-        start, lacks = progress.anchor or part.since - _TRANSACTION_S, progress.lacks
+        start, lacks = progress.anchor or part.since - TRANSACTION_S, progress.lacks
         told_to = _told_to(progress.after)
         answer = await self.replication.deleted(
             part.entity, max(start, told_to, read.read_at - _TOLD_S), read.read_at
         )
         if answer.since > max(start, told_to) and not lacks:
-            lacks = f"{part.entity}: the org tells no deletions before {_text(answer.since)}"
+            lacks = f"{part.entity}: the org tells no deletions before {time_text(answer.since)}"
         # The next answer begins with the same minute, and can tell of more.
         told = sorted([each async for each in _keys(answer.deleted)])
         left = [each for each in told if each[0] > (progress.after or "")]
@@ -230,15 +243,17 @@ class EntityReader:
         following = replace(done, anchor=max(start, answer.until), after=None)
         return Step(progress=following, events=events, again_in_s=again_in_s)
 
+    @property
+    def _governor(self) -> Governor:
+        return Governor(reading=self.limits, requests_left=lambda: self.queries.requests_left)
+
+    def _ask(self, cost: JobCost) -> None:
+        if reason := self._governor.reason_to_wait(cost):
+            raise RetryLater(reason, after_s=_LOW_PAUSE_S)
+
     async def _shape_of(self, part: Part) -> RecordShape:
         if self._shape is None or self._shape[0] != part:
-            shape = RecordShape.of(await self.describer.describe(part.entity))
-            if part.fields:
-                try:
-                    shape = shape.limited_to(part.fields)
-                except ValueError as error:
-                    raise UnreadableEvent(str(error)) from None
-            self._shape = part, shape
+            self._shape = part, await shape_of(part, self.describer)
         return self._shape[1]
 
 
@@ -277,22 +292,3 @@ def _told_to(after: str | None) -> float:
 def _name(snapshot: str, job: str) -> str:
     # All jobs over REST have one name.
     return f"{snapshot} {job}"
-
-
-def _query(part: Part, shape: RecordShape) -> RecordQuery:
-    try:
-        return RecordQuery(entity=part.entity, fields=shape.select, where=_condition(part, shape))
-    except ValueError as error:
-        raise RecordsRefused(f"{part.entity}: {error}", code="") from None
-
-
-def _condition(part: Part, shape: RecordShape) -> str:
-    stamp = next((each for each in (_STAMP, _MODIFIED) if each in shape.select), None)
-    if part.since is None or stamp is None:
-        return part.where
-    since = f"{stamp} >= {_text(part.since - _TRANSACTION_S)}"
-    return f"({part.where}) AND {since}" if part.where else since
-
-
-def _text(epoch_s: float) -> str:
-    return as_event_time(datetime.fromtimestamp(epoch_s, UTC))

@@ -6,6 +6,8 @@ from typing import Any, Self
 from streamer.events import JsonObject
 
 _YEAR_10000 = 253_402_300_800
+_WAITS = "waits"
+_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class Progress:
     """Position of a reading: the parts that are left, and the job that reads the first of them.
 
     While `parts` is `None`, the entities are not known yet, and each is to be
-    read `since` a time. The rows behind `after` are not read yet; once
+    read, `since` a time or whole. The rows behind `after` are not read yet; once
     `has_rows`, only the job is to be ended, and the deletions of the part are
     left, up to `until` at least. `anchor` (epoch seconds) is a time before that
     of the job, of which there were `jobs` for this part. `lacks` says what
@@ -80,7 +82,7 @@ class Progress:
             raise ValueError("its jobs are no number")
         if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
             raise ValueError("its position is no text")
-        if progress.part is None and (parts is not None or progress.since is None):
+        if progress.part is None and (parts is not None or "parts" not in found):
             raise ValueError("it has nothing to read")
         if (
             progress.has_rows
@@ -112,6 +114,19 @@ class Progress:
     @property
     def _parts(self) -> tuple[Part, ...]:
         return self.parts or ()
+
+
+def waiting(progress: JsonObject, reason: str) -> JsonObject:
+    """Return the `progress` of a continuity record, with the `reason` why its repair waits.
+
+    The next progress that is made replaces it.
+    """
+    return {**progress, _WAITS: reason[:_LONGEST_REASON]}
+
+
+def reason_of(progress: JsonObject) -> str:
+    """Return why the repair of a continuity record with this `progress` waits, or an empty text."""
+    return str(progress.get(_WAITS, ""))
 
 
 def _list_of(found: Any) -> list[Any]:

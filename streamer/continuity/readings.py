@@ -12,7 +12,7 @@ import structlog
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.continuity.entity_reader import EntityReader, Step
-from streamer.continuity.progress import Part, Progress
+from streamer.continuity.progress import Part, Progress, reason_of, waiting
 from streamer.continuity.snapshots import Snapshots, cancellation
 from streamer.controls import SnapshotOrder
 from streamer.errors import RetryLater, Stop, StreamerError
@@ -24,8 +24,6 @@ _log = structlog.get_logger()
 _Answer = TypeVar("_Answer")
 
 _BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
-_LEAST_LEFT = 0.2
-_LOW_PAUSE_S = 900.0
 _LONGEST_STEP_S = 20.0
 _MOST_OPEN = 10_000
 # The org's answer is a part of it.
@@ -73,9 +71,9 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
 class Readings:
     """Readings of one channel's entities, one after the other, oldest first.
 
-    They leave a fifth of the org's daily requests to others. What the org
-    refuses ends a reading, and its hole stays; what can pass is tried again
-    with back-off, without end. While one is paused, the next one is worked on. An
+    What the org refuses ends a reading, and its hole stays; what can pass is
+    tried again with back-off, without end, and the reason is in the record
+    meanwhile. While one is paused, the next one is worked on. An
     overflow that another reading of its entity holds ends with that. At most
     10,000 wait; more are not repaired.
     """
@@ -154,9 +152,6 @@ class Readings:
             # Not before: a page that is being read is compared with them.
             self._has_missed_changes = False
             self.reader.forget_changes()
-        left = self.reader.queries.requests_left
-        if left is not None and left < _LEAST_LEFT:
-            return self._waiting(hole, f"{left:.0%} of the org's daily requests are left", _LOW_PAUSE_S)
         step = await self._tried(hole, position)
         if isinstance(step, Repaired):
             return step
@@ -285,7 +280,11 @@ class Readings:
     def _waiting(self, hole: ContinuityRecord, reason: str, at_least_s: float = 0.0) -> Repaired:
         pause_s = max(at_least_s, self._delays.next_s())
         _log.warning("reading.waits", hole=hole.id, reason=reason, tried_again_in_s=round(pause_s, 1))
-        return Repaired(again_in_s=pause_s)
+        progress = waiting(hole.progress, reason)
+        if reason_of(progress) == reason_of(hole.progress):
+            return Repaired(again_in_s=pause_s)
+        told = self._open[hole.id] = replace(hole, progress=progress, updated_at=self.clock.now())
+        return Repaired(records=[told], again_in_s=pause_s)
 
     def _unanswered(self, orders: Sequence[SnapshotOrder], reason: str) -> Repaired:
         pause_s = self._delays.next_s()

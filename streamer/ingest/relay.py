@@ -16,6 +16,7 @@ from streamer.events import (
     ContinuityRecord,
     DeadLetter,
     Event,
+    Repair,
     ReplayId,
     Start,
     Unreadable,
@@ -390,7 +391,7 @@ class Ingest:
             _log.warning("start.not_retained", channel=str(self.channel), start=str(since), state=hole.state)
 
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
-        self._holes = {name: without_place(hole) for name, hole in self._holes.items()}
+        self._holes = {name: self._found(without_place(hole)) for name, hole in self._holes.items()}
         if checkpoint is None:
             return
         hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))
@@ -399,7 +400,7 @@ class Ingest:
 
     def _found(self, hole: ContinuityRecord) -> ContinuityRecord:
         """Return the state of a hole that the policy is about."""
-        if self.repairs is None or self.on_refused != "repair":
+        if self.repairs is None or self.on_refused != "repair" or hole.state is Repair.FULL:
             return hole
         return self.repairs.found(hole)
 

@@ -14,6 +14,7 @@ COLLECTION = 200
 
 # To create a job and to delete it.
 _AROUND_JOB = 2
+_LEAST_SHOWN = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +59,13 @@ def collections(records: int, *, at_once: int = COLLECTION) -> JobCost:
 
 
 def cost_sentence(cost: JobCost, reading: Reading | None) -> str:
-    """Return a sentence that tells `cost`, and what is left of it today where `reading` knows."""
-    parts = [
-        f"about {cost.requests:,} {_plural('request', cost.requests)}{_left(reading, OrgLimit.API_REQUESTS)}"
-    ]
+    """Return a sentence that tells `cost`, and its share of what is left today where `reading` knows."""
+    left = _left(reading, OrgLimit.API_REQUESTS, cost.requests)
+    parts = [f"about {cost.requests:,} {_plural('request', cost.requests)}{left}"]
     if cost.bulk_jobs:
         jobs = f"{cost.bulk_jobs:,} Bulk query {_plural('job', cost.bulk_jobs)}"
         pages = f"{cost.bulk_pages:,} {_plural('page', cost.bulk_pages)} of results"
-        parts.append(f"{jobs}{_left(reading, OrgLimit.BULK_QUERY_JOBS)} with {pages}")
+        parts.append(f"{jobs}{_left(reading, OrgLimit.BULK_QUERY_JOBS, cost.bulk_jobs)} with {pages}")
     return f"{' and '.join(parts)}; none of the day's delivered events"
 
 
@@ -73,6 +73,12 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-def _left(reading: Reading | None, key: OrgLimit) -> str:
+def _left(reading: Reading | None, key: OrgLimit, cost: int) -> str:
     limit: Limit | None = reading.limits.get(key) if reading else None
-    return f" (of {limit.remaining:,} that are left of the day's {limit.most:,})" if limit else ""
+    if limit is None:
+        return ""
+    if not limit.remaining:
+        return f" (none of the day's {limit.most:,} are left)"
+    share = cost / limit.remaining
+    shown = "more than all" if share > 1 else f"{share:.1%}" if share >= _LEAST_SHOWN else "less than 0.1%"
+    return f" ({shown} of the {limit.remaining:,} that are left of the day's {limit.most:,})"

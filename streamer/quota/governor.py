@@ -25,6 +25,13 @@ class Governor:
     reading: Callable[[], Reading | None]
     requests_left: Callable[[], float | None]
 
+    @property
+    def has_bulk_jobs(self) -> bool:
+        """False for an org whose limits allow no Bulk query job at all."""
+        reading = self.reading()
+        jobs = reading.limits.get(OrgLimit.BULK_QUERY_JOBS) if reading else None
+        return jobs is None or jobs.most > 0
+
     def reason_to_wait(self, cost: JobCost = ONE_REQUEST) -> str:
         """Return why the calls of `cost` have to wait, as a part of a sentence, or an empty text."""
         reading = self.reading()
@@ -46,9 +53,10 @@ class Governor:
 
 def _is_low(left: float, needed: int, limit: Limit | None) -> bool:
     """Return whether less than the kept share is left, or would be after `needed` more."""
-    # Without the maximum, the share alone decides.
-    most = limit.most if limit and limit.most else 0
-    return left < KEPT_SHARE or left * most - needed < KEPT_SHARE * most
+    if left < KEPT_SHARE or limit is None or not limit.most:
+        # Without the maximum, the share alone decides.
+        return left < KEPT_SHARE
+    return left * limit.most - needed < KEPT_SHARE * limit.most
 
 
 def _low(left: float, needed: int, of_what: str) -> str:

@@ -8,11 +8,13 @@ import structlog
 from aiohttp import web
 
 from streamer.admin.context import AdminContext
+from streamer.admin.continuity.forecast import forecast_json
 from streamer.admin.errors import ApiError
 from streamer.admin.json_views import rfc3339, snapshot_json
 from streamer.admin.middleware import json_response
 from streamer.admin.schemas import MOST_LETTERS, Change, Last, Snapshotting, body_of, query_of
 from streamer.channel_paths import ChannelKind, changed_entity
+from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity import snapshot_mistake
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.errors import LogUnavailable
@@ -56,12 +58,14 @@ class SnapshotResource:
                     f"Snapshot {other.id} of the same records is under way: wait for its end, or cancel it "
                     f"with `streamer snapshot cancel {other.id}`.",
                 )
-        if not asked.dry_run:
-            await self._write(order, _ORDERED)
-            # The log can need a moment to show it. A small snapshot can have ended by then.
-            with suppress(LogUnavailable):
-                await self.context.switchboard(lambda board: order.id in board.snapshots)
-        return json_response(snapshot_json(order, None), status=200 if asked.dry_run else 202)
+        if asked.dry_run:
+            forecast = await forecast_json(self.context, order, (await self._records()).values())
+            return json_response({**snapshot_json(order, None), "forecast": forecast})
+        await self._write(order, _ORDERED)
+        # The log can need a moment to show it. A small snapshot can have ended by then.
+        with suppress(LogUnavailable):
+            await self.context.switchboard(lambda board: order.id in board.snapshots)
+        return json_response(snapshot_json(order, None), status=202)
 
     def _order(self, asked: Snapshotting) -> SnapshotOrder:
         paths = [channel.path for channel in self.context.daemon.plan.settings.channels]
@@ -70,15 +74,19 @@ class SnapshotResource:
         entity = changed_entity(channel) or asked.entity
         if mistake := snapshot_mistake(channel, entity, asked.where, asked.fields):
             raise ApiError(400, f"There can be no such snapshot: {mistake}.")
+        now = self.context.clock.now()
+        since = asked.since.timestamp() if asked.since else None
+        if since is not None and not 0 <= since <= now + CLOCKS_DIFFER_S:
+            raise ApiError(400, "since: must be a time from 1970 on that is not in the future.")
         return SnapshotOrder(
             id=SnapshotOrder.new_id(),
             channel=channel,
             entity=entity,
             where=asked.where,
             fields=asked.fields,
-            since=asked.since.timestamp() if asked.since else None,
+            since=since,
             by=asked.by,
-            at=self.context.clock.now(),
+            at=now,
         )
 
     async def _change(self, request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,6 +15,7 @@ from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
+from streamer.continuity import SnapshotForecaster
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId, Start
 from streamer.ingest.keeper import Keeper
@@ -61,7 +62,10 @@ _OF_OUTBOUND = ChannelSettings.model_construct(path=OUTBOUND_ROOT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingesting:
-    """Carries the channels that this process owns into the log."""
+    """Carries the channels that this process owns into the log.
+
+    Snapshots can be forecast inside the context `forecasting`.
+    """
 
     settings: Settings
     logins: Logins
@@ -70,6 +74,7 @@ class Ingesting:
     status: Status
     protection: Protection = field(default_factory=Protection)
     watcher: Watcher | None
+    forecasting: Callable[[SnapshotForecaster], AbstractContextManager[None]] = lambda _: nullcontext()
 
     async def run(self, log: Log) -> None:
         """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
@@ -91,7 +96,7 @@ class Ingesting:
                 opened(settings, tokens, self.clock, self.metrics.session, outbound=outbound) as source,
                 _running(limits),
             ):
-                repairing = self._repairing(rest, log, source.payloads)
+                repairing = self._repairing(rest, log, limits, source.payloads)
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
@@ -105,12 +110,18 @@ class Ingesting:
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 self.status.channels_opened(keeper, source)
-                async with asyncio.TaskGroup() as group:
-                    following = group.create_task(repairing.follow_orders(), name="orders")
-                    await keeper.run()
-                    following.cancel()
+                with self.forecasting(repairing.forecaster):
+                    await self._keep(keeper, repairing)
 
-    def _repairing(self, rest: Rest, log: Log, payloads: PayloadReader | None) -> Repairing:
+    async def _keep(self, keeper: Keeper, repairing: Repairing) -> None:
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(repairing.follow_orders(), name="orders")
+            await keeper.run()
+            following.cancel()
+
+    def _repairing(
+        self, rest: Rest, log: Log, limits: LimitsMonitor, payloads: PayloadReader | None
+    ) -> Repairing:
         return Repairing(
             rest=rest,
             records=RestRecords(rest),
@@ -120,6 +131,7 @@ class Ingesting:
             snapshots=SnapshotOrders(controls=log.controls, clock=self.clock),
             redrives=RedriveOrders(controls=log.controls, clock=self.clock),
             payloads=payloads,
+            limits=lambda: limits.latest,
         )
 
     def _ingest(

@@ -18,12 +18,14 @@ from streamer.continuity import (
     LetterDecoder,
     LetterRedrives,
     Readings,
+    SnapshotForecaster,
     Snapshots,
 )
 from streamer.events import Channel, DeadLetter
 from streamer.ingest.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
+from streamer.quota import Reading
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -36,7 +38,7 @@ class RepairedLog(RecordedHoles, ControlledLog, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Makes the repairs of an org's channels: see `EntityReader` for the two numbers."""
+    """Makes the repairs of an org's channels: see `EntityReader` for the limits and the two numbers."""
 
     rest: Rest
     records: RestRecords
@@ -46,6 +48,7 @@ class Repairing:
     snapshots: SnapshotOrders
     redrives: RedriveOrders | None = None
     payloads: PayloadReader | None = None
+    limits: Callable[[], Reading | None] = lambda: None
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
 
@@ -98,6 +101,7 @@ class Repairing:
             describer=self.records,
             entities=lambda: self._entities(channel),
             clock=self.clock,
+            limits=self.limits,
             bulk_from=self.bulk_from,
             page_rows=self.page_rows,
         )
@@ -124,6 +128,17 @@ class Repairing:
         )
         self.redrives.subscribe(channel, redrives.follow)
         return redrives
+
+    @property
+    def forecaster(self) -> SnapshotForecaster:
+        """Forecaster of what a snapshot will cost."""
+        return SnapshotForecaster(
+            queries=RestQueries(self.rest, self.clock),
+            describer=self.records,
+            limits=self.limits,
+            bulk_from=self.bulk_from,
+            page_rows=self.page_rows,
+        )
 
     async def _entities(self, channel: Channel) -> Sequence[str]:
         if entity := changed_entity(channel.path):

@@ -9,7 +9,7 @@ import typer
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api_command import ApiOptions, AsJson, api_command, channels_with_holes
 from streamer.cli.operating.times import moment
-from streamer.cli.output import at, by_reason, console, plain, print_json, print_table
+from streamer.cli.output import at, by_reason, console, plain, print_json, print_table, with_reason
 from streamer.events import HoleCause, JsonObject, Repair
 
 continuity = typer.Typer(
@@ -91,6 +91,6 @@ def _line(record: JsonObject) -> JsonObject:
         "UNTIL": at(record["until"]),
         "FOUND": record["found"],
         "PUBLISHED": record["published"],
-        "DETAIL": record["detail"],
+        "DETAIL": with_reason(record["detail"], record),
         "ID": record["id"],
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from streamer.cli.operating.api import Api, ApiRefused
-from streamer.cli.output import console, counted, plain
+from streamer.cli.output import console, counted, plain, with_reason
 from streamer.clock import Clock
 from streamer.events import JsonObject
 
@@ -66,14 +66,22 @@ async def watched(api: Api, snapshot: str, clock: Clock) -> bool:
 
 
 async def _bar(api: Api, snapshot: str, clock: Clock) -> JsonObject:
-    columns = TextColumn("{task.fields[state]}"), BarColumn(), TextColumn("{task.fields[said]}")
+    columns = (
+        TextColumn("{task.fields[state]}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}", markup=False),
+    )
     with Progress(*columns, console=console(), transient=True) as progress:
         bar: TaskID | None = None
-        rate = Rate()
+        rate, waits = Rate(), ""
         while True:
             found = await _looked(api, snapshot, rate, clock)
             if found["state"] in _FINAL:
                 return found
+            if found.get("waits", "") not in {"", waits}:
+                # The bar has no room for it.
+                progress.console.print(plain(with_reason(found["state"], found)))
+            waits = found.get("waits", "")
             # Without a number of rows, the bar shows that something is under way.
             shown = {"total": found["found"] or None, "completed": found["published"]}
             said = _said(found, rate)
@@ -89,7 +97,7 @@ async def _lines(api: Api, snapshot: str, clock: Clock) -> JsonObject:
         found = await _looked(api, snapshot, rate, clock)
         if found["state"] in _FINAL:
             return found
-        console().print(f"{found['state']}: {_said(found, rate)}", markup=False)
+        console().print(plain(with_reason(f"{found['state']}: {_said(found, rate)}", found)))
         await clock.sleep(_LINE_EVERY_S)
 
 
@@ -110,14 +118,15 @@ def _said(found: JsonObject, rate: Rate) -> str:
     if not total:
         return "the rows are not counted yet"
     said = f"{published:,} of {counted(total, 'row')}"
-    if found["state"] != "running" or rate.per_second is None:
+    if found["state"] != "running" or found.get("waits", "") or rate.per_second is None:
         return said
     left_s = rate.left_s(max(total - published, 0))
-    end = "" if left_s is None else f", {_duration(left_s)} left"
+    end = "" if left_s is None else f", {duration(left_s)} left"
     return f"{said}, {rate.per_second:,.0f} rows/s{end}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a duration in hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,5 +1,6 @@
 """The commands `streamer snapshot …`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,8 +8,9 @@ import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api_command import ApiOptions, AsJson, OperatorOptions, api_command, snapshot_ids
-from streamer.cli.operating.snapshot_watch import watched
-from streamer.cli.output import at, console, plain, print_json, print_table, working
+from streamer.cli.operating.snapshot_watch import duration, watched
+from streamer.cli.operating.times import moment
+from streamer.cli.output import at, console, counted, plain, print_json, print_table, with_reason, working
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
 
@@ -53,6 +55,14 @@ class SnapshotOptions:
             metavar="A,B", help="Only these fields, with commas between.  [default: all]", show_default=False
         ),
     ] = ""
+    since: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="Only what was changed or deleted since 2h ago, or an ISO time.  [default: all]",
+        ),
+    ] = None
     channel: Annotated[
         str | None,
         typer.Option(metavar="PATH", help="In this channel.  [default: the object's, or /data/ChangeEvents]"),
@@ -61,7 +71,8 @@ class SnapshotOptions:
     def asked(self, entity: str, by: str) -> JsonObject:
         """Return the request for a snapshot of `entity`."""
         names = [name.strip() for name in self.fields.split(",") if name.strip()]
-        return {"entity": entity, "where": self.where, "fields": names, "channel": self.channel, "by": by}
+        chosen = {"where": self.where, "fields": names, "since": self.since, "channel": self.channel}
+        return {"entity": entity, **chosen, "by": by}
 
 
 @snapshot.command(cls=HelpfulCommand)
@@ -76,12 +87,17 @@ async def start(
 ) -> None:
     """Order a snapshot: each record becomes an event of the type salesforce.cdc.ENTITY.snapshot.
 
-    Asks first. Reading costs API requests of the org, and stops while less
-    than a fifth of the day's is left. `watch` shows the progress.
+    Counts the records, tells what reading them costs, and asks. Reading costs
+    API requests of the org, and waits while less than a fifth of the day's is
+    left. `watch` shows the progress.
     """
     asked = chosen.asked(entity, operator.name)
-    found = await api.api().post("/snapshots", **asked, dry_run=True)
+    with working("Counting the records"):
+        found = await api.api().post("/snapshots", **asked, dry_run=True)
+    for line in forecast_lines(found["forecast"]):
+        console().print(plain(line))
     which = f" where {found['where']}" if found["where"] else ""
+    which += f" since {at(found['since'])}" if found["since"] else ""
     question = f"Publish the records of {found['entity']}{which} in {found['channel']}?"
     if not yes:
         typer.confirm(plain(question).plain, abort=True)
@@ -107,7 +123,8 @@ async def list_(
     """Show the latest snapshots, those that wait last.
 
     STATE is waiting (for the process that owns the channel), running, paused,
-    cancelling, full (all is published), partial (some of it is) or none.
+    cancelling, full (all is published), partial (some of it is) or none. DETAIL
+    says why a running one waits.
     """
     answer = await api.api().get("/snapshots", last=last)
     if as_json:
@@ -159,6 +176,19 @@ async def _changed(api: ApiOptions, order: str, change: str, operator: OperatorO
     return await api.api().post(f"/snapshots/{order}/{change}", by=operator.name)
 
 
+def forecast_lines(forecast: JsonObject) -> Iterator[str]:
+    """Yield the sentences about what a snapshot will cost."""
+    if forecast["unknown"]:
+        yield f"What it costs is not known: {forecast['unknown']}."
+        return
+    way = "by a query job of the Bulk API" if forecast["way"] == "bulk" else "over REST"
+    yield f"{counted(forecast['records'], 'record')} now, to be read {way}: {forecast['cost']}."
+    if forecast["seconds"] is not None:
+        yield f"It takes about {duration(forecast['seconds'])} at the rate of former snapshots."
+    if forecast["waits"]:
+        yield f"Not all of it can be read now: {forecast['waits']}. It waits then, and goes on by itself."
+
+
 def _line(each: JsonObject) -> JsonObject:
     return {
         "BEGUN": at(each["begun_at"]),
@@ -167,6 +197,6 @@ def _line(each: JsonObject) -> JsonObject:
         "STATE": each["state"],
         "FOUND": each["found"],
         "PUBLISHED": each["published"],
-        "DETAIL": each["detail"],
+        "DETAIL": with_reason(each["detail"], each),
         "ID": each["id"],
     }

@@ -12,7 +12,7 @@ from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log import Log, open_log
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
-from streamer.controls import ContinuityFilter
+from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder
 from streamer.events import ContinuityRecord, DeadLetter, Entry, Event, Progress, Start, SubscriberName
 from streamer.ingest.protection import Protection
 from streamer.observe.metrics import Metrics
@@ -23,7 +23,7 @@ from streamer.settings import Transport
 from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
 from tests.acceptance.sent import sent_by
-from tests.configuration import ORDER_KEY, over_pubsub, sandbox_configuration, written
+from tests.configuration import CHANGES, ORDER_KEY, over_pubsub, sandbox_configuration, written
 
 HOUR_S = 3600.0
 _ALL = 10_000
@@ -152,6 +152,25 @@ class World:
         """Update a record in a transaction of its own."""
         with self.sandbox.org.transaction() as transaction:
             transaction.update(kind, record_id, fields)
+
+    def delete(self, record_id: str) -> None:
+        """Delete an account in a transaction of its own."""
+        with self.sandbox.org.transaction() as transaction:
+            transaction.delete("Account", record_id)
+
+    def restore(self, record_id: str) -> None:
+        """Take the deletion of an account back in a transaction of its own."""
+        with self.sandbox.org.transaction() as transaction:
+            transaction.undelete("Account", record_id)
+
+    async def snapshot(self, entity: str) -> None:
+        """Order a snapshot."""
+        assert self._log is not None
+        now = self.clock.now()
+        order = SnapshotOrder(id=SnapshotOrder.new_id(), channel=CHANGES, entity=entity, by="test", at=now)
+        await self._log.controls.order_snapshot(
+            order, AuditRecord(at=now, what="snapshot.ordered", by="test")
+        )
 
     def readiness(self) -> tuple[bool, str]:
         """Return what the probe of the channels says."""

@@ -12,6 +12,9 @@ from structlog.testing import capture_logs
 
 from streamer.app.ingest.ingesting import Ingesting
 from streamer.clock import SystemClock, TurnedClock
+from streamer.continuity import reason_of
+from streamer.controls import AuditRecord, SnapshotOrder
+from streamer.events import Repair
 from streamer.ingest.keeper import ChannelState
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
@@ -139,6 +142,29 @@ async def reading(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_snapshot_waits_for_requests_and_goes_on_by_itself() -> None:
+    """Its record says why, and nothing is read twice."""
+    clock = TurnedClock()
+    order = SnapshotOrder(id="snapshot:a", channel=CHANGES, entity="Account", by="otto", at=clock.now())
+    async with Sandbox(clock) as sandbox:
+        with sandbox.org.transaction() as transaction:
+            ids = [transaction.create("Account", {"Name": f"Acme {n}"}) for n in range(3)]
+        usage = sandbox.org.usage.api_requests
+        usage.use(round(usage.most * 0.85))
+        async with reading(sandbox, clock, start="latest") as (log, status):
+            await turned(clock, lambda: states(status) == [ChannelState.RUNNING])
+            audit = AuditRecord(at=clock.now(), what="snapshot.ordered", by="otto")
+            await log.controls.order_snapshot(order, audit)
+            await turned(clock, lambda: log.continuity and reason_of(log.continuity[-1].progress), step_s=1)
+            assert "of the org's daily requests are left" in reason_of(log.continuity[-1].progress)
+            assert log.events == []
+            usage.most *= 10
+            await turned(clock, lambda: log.continuity[-1].state is not Repair.OPEN, step_s=5)
+            ended = log.continuity[-1]
+    assert (ended.state, ended.published) == (Repair.FULL, 3)
+    assert [event.key for event in log.events] == ids
 
 
 def nearly_used_up(sandbox: Sandbox) -> None:

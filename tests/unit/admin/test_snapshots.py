@@ -1,7 +1,13 @@
 """Snapshots are ordered, listed, watched and ended over the API, and by the commands that ask it."""
 
 import asyncio
+import os
+import pty
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from select import select
 
 import orjson
 import pytest
@@ -243,6 +249,76 @@ async def test_watch_tells_rows_rate_and_time_left(
         False: "has ended with 2,000 rows published: otto asked for Contact; cancelled by [b]anna",
     }
     assert lines[2:] == [f"Snapshot {ORDER.id} {ends[is_full]}"]
+
+
+WAITS = replace(RECORD, progress={"parts": None, "waits": "[b]19% of the requests are left"})
+
+
+async def test_reason_why_one_waits_is_shown(
+    world: World, ask: Asking, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the list, of the holes too, and by whoever watches; not while it is paused or at its end."""
+    world.log.continuity.append(WAITS)
+    await put(world, ORDER)
+    reason = "it waits: [b]19% of the requests are left"
+    assert reason in (await run(ask, "list")).stdout
+    url = str(ask.client.make_url("/"))
+    listed = await asyncio.to_thread(CliRunner().invoke, app, ["continuity", "list", "--url", url])
+    assert reason in listed.stdout
+    task = await watching(ask, TurnedClock(), 1)
+    task.cancel()
+    await asyncio.wait([task])
+    assert capsys.readouterr().out.splitlines()[0] == f"running: 500 of 2,000 rows; {reason}"
+    await put(world, replace(ORDER, wanted=Wanted.PAUSED))
+    assert (await ask.get("/snapshots/snapshot:a"))[1]["waits"] == ""
+    world.log.continuity.append(replace(WAITS, state=Repair.FULL))
+    assert (await ask.get("/continuity"))[1]["records"][-1]["waits"] == ""
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Let the output go to a terminal inside the context; yields what reads it up to a text."""
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 200))
+    with (
+        os.fdopen(theirs, "w", encoding="utf-8") as screen,
+        os.fdopen(ours, "rb", buffering=0) as shown,
+        redirect_stdout(screen),
+    ):
+
+        def read(end: str) -> str:
+            drawn = ""
+            while end not in drawn:
+                assert select([shown], [], [], 30)[0], drawn
+                drawn += shown.read(100_000).decode(errors="replace")
+            return drawn
+
+        yield read
+
+
+async def test_watch_shows_a_bar_on_a_terminal(
+    world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason above it while it waits, and the end in its place."""
+    world.log.continuity.append(WAITS)
+    clock = TurnedClock()
+    with terminal(monkeypatch) as read:
+        task = await watching(ask, clock, 2)
+        world.log.continuity.append(replace(RECORD, published=1_000))
+        await clock.turn(5)
+        async with asyncio.timeout(60):
+            while not clock.waiting:  # noqa: ASYNC110 - it is a client's
+                await asyncio.sleep(0)
+        # The bar is drawn by a thread of its own.
+        drawn = await asyncio.to_thread(read, "1,000 of 2,000 rows, 50 rows/s, 0:00:20 left")
+        world.log.continuity.append(replace(RECORD, state=Repair.FULL, published=2_000))
+        await clock.turn(5)
+        assert await task
+        await asyncio.to_thread(read, f"Snapshot {ORDER.id} is complete: 2,000 rows published.")
+
+    assert drawn.count("running; it waits: [b]19% of the requests are left") == 1
+    assert "━" in drawn
 
 
 async def test_watch_of_an_unknown_snapshot_is_refused(ask: Asking) -> None:

@@ -106,7 +106,6 @@ async def test_describe_of_any_form_ends_no_channel() -> None:
         {**WHOLE, "parts": [{**PART, "since": True}]},
         {**WHOLE, "parts": [{**PART, "since": -1.0}]},
         {**WHOLE, "parts": [PART], "job": "bulk:1", "anchor": 1e300},
-        {**WHOLE, "parts": None, "since": None},
         {},
     ],
 )

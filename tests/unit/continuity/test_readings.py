@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.continuity import EntityReader, Readings, Snapshots
+from streamer.continuity import EntityReader, Readings, Snapshots, reason_of
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair, ReplayId
 from streamer.log.memory import MemoryLog
+from streamer.quota import Limit, OrgLimit, Reading
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import an_event
@@ -50,6 +51,7 @@ class World:
     clock: TurnedClock = field(default_factory=lambda: TurnedClock(NOW))
     entities: tuple[str, ...] = ("Contact",)
     bulk_from: int = 3
+    limits: Reading | None = None
     records: MemoryRecords = field(init=False)
     queries: MemoryQueries = field(init=False)
     readings: Readings = field(init=False)
@@ -79,6 +81,7 @@ class World:
             describer=self.records,
             entities=entities,
             clock=self.clock,
+            limits=lambda: self.limits,
             bulk_from=self.bulk_from,
             page_rows=2,
         )
@@ -235,13 +238,80 @@ async def test_what_can_pass_is_waited_for() -> None:
 
 
 async def test_requests_are_left_to_others() -> None:
-    """A reading can wait for a quarter of an hour."""
+    """A reading can wait for some minutes, before any page, and goes on by itself."""
     world = World()
     world.open(hole())
     world.queries.requests_left = 0.19
-
-    assert await world.step() == 900.0
+    assert await world.step() == 300.0
     assert world.queries.requests == []
+    reason = "19.0% of the org's daily requests are left, 2 more would be used, and 20% stay for others"
+    assert reason_of(world.states[-1].progress) == reason
+    world.queries.requests_left = 1.0
+    await world.until(lambda: world.log)
+    assert reason_of(world.states[-1].progress) == ""
+    read = len(world.log)
+    world.queries.requests_left = 0.1
+    await world.step()
+    assert (len(world.log), reason_of(world.states[-1].progress)[:5]) == (read, "10.0%")
+    world.queries.requests_left = None
+
+    assert (await world.finish()).state is Repair.FULL
+    assert [event.key for event in world.log] == IDS
+
+
+async def test_reason_to_wait_is_recorded_once() -> None:
+    """However often it is tried again, and across a restart."""
+    world = World()
+    world.open(hole())
+    world.queries.error = RetryLater("503")
+    for _ in range(3):
+        await world.clock.turn(await world.step())
+    world.restart()
+    await world.step()
+    assert [reason_of(each.progress) for each in world.states] == ["", "503"]
+    assert world.states[-1].is_new is False
+    world.queries.error = None
+
+    assert (await world.finish()).state is Repair.FULL
+
+
+def limits_of(**left: int) -> Reading:
+    """Return limits of ten each, of which so much is left."""
+    limits = {OrgLimit[name]: Limit(most=10 if most else 0, remaining=most) for name, most in left.items()}
+    return Reading(limits=limits, at=NOW, read_at=0.0)
+
+
+async def test_query_jobs_are_left_to_others() -> None:
+    """The records are counted before, and the job begins when there are some again."""
+    world = World(limits=limits_of(BULK_QUERY_JOBS=2))
+    world.open(hole(HoleCause.SNAPSHOT, entity=None))
+    assert [await world.step() for _ in range(2)] == [0.0, 300.0]
+    assert world.queries.requests == ["count"]
+    assert "of the org's daily Bulk query jobs are left" in reason_of(world.states[-1].progress)
+    world.limits = limits_of(BULK_QUERY_JOBS=10)
+
+    assert (await world.finish()).state is Repair.FULL
+    assert world.queries.requests.count("begin") == 1
+
+
+async def test_org_without_query_jobs_is_read_over_rest() -> None:
+    """It would have none tomorrow either."""
+    world = World(limits=limits_of(BULK_QUERY_JOBS=0))
+    world.open(hole(HoleCause.SNAPSHOT, entity=None))
+
+    assert (await world.finish()).state is Repair.FULL
+    assert (world.queries.jobs, [event.key for event in world.log]) == ({}, IDS)
+
+
+async def test_job_is_ended_whatever_is_left() -> None:
+    """That gives the org back more than it takes."""
+    world = World()
+    world.open(hole(HoleCause.SNAPSHOT, entity=None))
+    await world.until(lambda: len(world.log) == len(IDS))
+    world.queries.requests_left = 0.0
+
+    assert (await world.finish()).state is Repair.FULL
+    assert world.queries.jobs == {}
 
 
 async def test_overflow_is_read_since_its_transaction_began() -> None:

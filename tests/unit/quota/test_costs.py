@@ -31,9 +31,24 @@ def test_a_sentence_tells_what_is_left() -> None:
     }
     cost = bulk_job(1_000_000) + collections(300)
     assert cost_sentence(cost, Reading(limits=limits, at=0.0, read_at=0.0)) == (
-        "about 44 requests (of 99,000 that are left of the day's 100,000) and 1 Bulk query job (of 9,990 "
-        "that are left of the day's 10,000) with 20 pages of results; none of the day's delivered events"
+        "about 44 requests (less than 0.1% of the 99,000 that are left of the day's 100,000) and 1 Bulk "
+        "query job (less than 0.1% of the 9,990 that are left of the day's 10,000) with 20 pages of results; "
+        "none of the day's delivered events"
     )
+
+
+@pytest.mark.parametrize(
+    ("remaining", "said"),
+    [
+        (150, "(33.3% of the 150 that are left of the day's 1,000)"),
+        (10, "(more than all of the 10 that are left of the day's 1,000)"),
+        (0, "(none of the day's 1,000 are left)"),
+    ],
+)
+def test_a_sentence_tells_the_share(remaining: int, said: str) -> None:
+    """However little is left."""
+    limits = {OrgLimit.API_REQUESTS: Limit(most=1_000, remaining=remaining)}
+    assert said in cost_sentence(query(100_000), Reading(limits=limits, at=0.0, read_at=0.0))
 
 
 def test_a_sentence_does_without_the_limits() -> None:

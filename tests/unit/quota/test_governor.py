@@ -31,6 +31,12 @@ def test_the_latest_answer_counts() -> None:
     assert governor(requests=0, header=0.9).reason_to_wait() == ""
 
 
+def test_the_share_alone_decides_where_the_limits_are_unknown() -> None:
+    """As for a user without View Setup."""
+    assert governor(header=0.2).reason_to_wait(JobCost(requests=10**6)) == ""
+    assert governor(header=0.19).reason_to_wait(JobCost(requests=2)).startswith("19.0%")
+
+
 def test_calls_are_counted_in_advance() -> None:
     """What they would leave counts."""
     assert governor(requests=300).reason_to_wait(JobCost(requests=100)) == ""
@@ -48,6 +54,13 @@ def test_bulk_jobs_are_kept_for_others_too() -> None:
 def test_an_org_without_bulk_jobs_takes_none() -> None:
     """A share of nothing is nothing."""
     assert governor(jobs=0, most=0).reason_to_wait(JobCost(bulk_jobs=1)) == "the org has no Bulk query jobs"
+
+
+@pytest.mark.parametrize(("most", "has"), [(0, False), (10, True), (None, True)])
+def test_an_org_can_lack_bulk_jobs(most: int | None, has: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """So that its records are read otherwise; one whose jobs are used up has them again."""
+    unlimited = governor()
+    assert (unlimited if most is None else governor(jobs=0, most=most)).has_bulk_jobs is has
 
 
 @pytest.mark.parametrize("cost", [NO_COST, JobCost(requests=10**6, bulk_jobs=1)])

@@ -1,0 +1,83 @@
+"""Forecast of what a snapshot will cost, before it is ordered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS
+from streamer.continuity.progress import Part
+from streamer.continuity.selection import query_of, shape_of
+from streamer.controls import SnapshotOrder
+from streamer.errors import RecordsRefused, UnreadableEvent
+from streamer.normalise.records import RecordShape
+from streamer.ports import Describer, RecordQueries
+from streamer.quota import Governor, JobCost, Reading, bulk_job, cost_sentence, query
+
+# The description of the entity, and the count.
+_AROUND = JobCost(requests=2)
+# The deletions, and which of their records exist again.
+_DELETIONS = JobCost(requests=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotForecast:
+    """What a snapshot of so many `records` will cost, by a query job of the Bulk API or over REST.
+
+    `sentence` tells the cost and what is left of it. `waits` says why not all of
+    it can be read now, and is empty when it can.
+    """
+
+    records: int
+    in_bulk: bool
+    cost: JobCost
+    sentence: str
+    waits: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotForecaster:
+    """Counts the records of a snapshot, at the price of two requests: see `EntityReader` for the numbers."""
+
+    queries: RecordQueries
+    describer: Describer
+    limits: Callable[[], Reading | None] = lambda: None
+    bulk_from: int = BULK_FROM
+    page_rows: int = PAGE_ROWS
+
+    async def forecast(self, order: SnapshotOrder) -> SnapshotForecast:
+        """Return what `order` will cost.
+
+        Raises `RecordsRefused`, with the place of the mistake and the remedy,
+        where Salesforce would refuse it. Else raises what the ports raise.
+        """
+        part = Part(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
+        records = await self._count(part, await self._shape(part))
+        governor = Governor(reading=self.limits, requests_left=lambda: self.queries.requests_left)
+        in_bulk = records >= self.bulk_from and governor.has_bulk_jobs
+        cost = (bulk_job if in_bulk else query)(records, page=self.page_rows) + _AROUND
+        if part.since is not None:
+            cost += _DELETIONS
+        return SnapshotForecast(
+            records=records,
+            in_bulk=in_bulk,
+            cost=cost,
+            sentence=cost_sentence(cost, self.limits()),
+            waits=governor.reason_to_wait(cost),
+        )
+
+    async def _shape(self, part: Part) -> RecordShape:
+        try:
+            return await shape_of(part, self.describer)
+        except RecordsRefused as error:
+            remedy = "check its API name, and that the user of org.auth can see it"
+            raise RecordsRefused(f"the object {part.entity}: {error}: {remedy}", code=error.code) from error
+        except UnreadableEvent as error:
+            remedy = "correct them, let the user of org.auth see them, or name none for all"
+            raise RecordsRefused(f"the fields: {error}: {remedy}", code="") from error
+
+    async def _count(self, part: Part, shape: RecordShape) -> int:
+        try:
+            return await self.queries.count(query_of(part, shape))
+        except RecordsRefused as error:
+            place = "the condition" if part.where else f"the object {part.entity}"
+            remedy = "correct it" if part.where else "its records can't be read by a query"
+            raise RecordsRefused(f"{place}: {error}: {remedy}", code=error.code) from error
