@@ -7,7 +7,8 @@ import sys
 from uuid import uuid4
 
 from streamer.clock import SystemClock
-from streamer.events import Checkpoint, Event, ReplayId
+from streamer.continuity.letters.decoder import LetterDecoder
+from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Stage
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.rereading import Rereading
 from streamer.ingest.text_cache import TextCache
@@ -62,7 +63,7 @@ def test_reader_is_told_what_to_install_before_the_code() -> None:
 
 async def test_headers_and_data_are_those_of_the_guide() -> None:
     """The two tables name every header and every key of a change event, and no other."""
-    event, read = await _event_with_every_key(), _events_that_were_read()
+    event, read = await _event_with_every_key(), [*_events_that_were_read(), await _redriven_event()]
     settings = KafkaLogSettings(bootstrap_servers="nowhere:9092")
     record = EventEncoder(Names.of(settings), "binary").encode(event, 2**42)
     headers, data = GUIDE.split("## The headers")[1].split("## The data of a change event")
@@ -79,6 +80,30 @@ def _events_that_were_read() -> list[Event]:
     read = SnapshotRead(snapshot="snapshot:7", channel=CHANGES, position=ReplayId(b"7"), read_at=0.0)
     [gap] = events_of(normaliser_for(CHANGES), change(1, record_id, kind="GAP_UPDATE"))
     return [snapshot_event(record, read), recovered_event(gap, record, read_at=0.0)]
+
+
+async def _redriven_event() -> Event:
+    """Return the event of a dead letter that can be read today."""
+    letter = DeadLetter(
+        id="7",
+        stage=Stage.INGEST,
+        channel=str(CHANGES),
+        reason="unreadable",
+        error="",
+        hint="",
+        failed_at=0.0,
+        first_failed_at=0.0,
+        replay_id=ReplayId(b"7"),
+        raw=orjson.dumps(change(7)),
+    )
+    decoder = LetterDecoder(
+        channel=CHANGES,
+        normalise=normaliser_for(CHANGES),
+        unsealed=lambda each: each.raw,
+        clock=SystemClock(),
+    )
+    [event] = await decoder.events(letter)
+    return event
 
 
 async def _event_with_every_key() -> Event:
