@@ -6,6 +6,8 @@ import subprocess
 import sys
 from uuid import uuid4
 
+import orjson
+
 from streamer.clock import SystemClock
 from streamer.continuity.letters.decoder import LetterDecoder
 from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Stage
