@@ -41,11 +41,6 @@ class ChannelKind(StrEnum):
         return self in {ChannelKind.CHANGES, ChannelKind.EVENTS}
 
     @property
-    def is_pushed(self) -> bool:
-        """True for a channel that Salesforce sends by itself, so that there is nothing to resume."""
-        return self is ChannelKind.OUTBOUND
-
-    @property
     def is_keyed(self) -> bool:
         """True for a channel whose events a field can order, its `key`; others order theirs by record."""
         return self in {ChannelKind.EVENTS, ChannelKind.GENERIC}

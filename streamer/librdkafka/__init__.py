@@ -1,1 +1,1 @@
-"""What the clients of the log and of plugins share of librdkafka, the Kafka client."""
+"""Options, log lines and a producer of librdkafka, the Kafka client, for the log and for plugins."""

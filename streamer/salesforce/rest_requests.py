@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
+from streamer.observe.redaction import MASK
 from streamer.ports import Preview
-
-MASK = "***"
-"""Stands for the access token in a preview."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,9 @@ class Monitor:
         keeper = self._status.keeper
         times = keeper.verified_at if keeper else {}
         # Salesforce itself repeats an outbound message until it is taken.
-        return {each: at for each, at in times.items() if not ChannelKind.of(each.path).is_pushed}
+        return {
+            each: at for each, at in times.items() if ChannelKind.of(each.path) is not ChannelKind.OUTBOUND
+        }
 
     def _update_thread_gauges(self) -> None:
         now = self._clock.monotonic()

@@ -149,7 +149,7 @@ class Admission:
 
     def succeeded(self, ticket: Ticket, *, seconds: float, share: float) -> None:
         """Note that the target works, even if it rejected the event."""
-        self.concurrency.succeeded(self.clock.monotonic() - seconds, share)
+        self.concurrency.succeeded(seconds, share)
         was_down = self.probes
         self.breaker.succeeded(ticket, share)
         self._changed.set()
@@ -159,7 +159,7 @@ class Admission:
 
     def failed(self, ticket: Ticket, *, seconds: float, share: float) -> Mapping[LaneName, int]:
         """Note that the target does not work; return the number of attempts to give back to each lane."""
-        self.concurrency.overloaded(self.clock.monotonic() - seconds)
+        self.concurrency.overloaded(seconds)
         self._changed.set()
         was_down = self.probes
         given_back = self.breaker.failed(ticket, share)
@@ -170,7 +170,7 @@ class Admission:
 
     def held(self, ticket: Ticket, hold: Hold, *, seconds: float) -> None:
         """Pause the target for as long as it asked."""
-        self.concurrency.overloaded(self.clock.monotonic() - seconds)
+        self.concurrency.overloaded(seconds)
         self.breaker.abandoned(ticket)
         self._begin_hold(hold)
 

@@ -106,33 +106,32 @@ class AdaptiveConcurrency:
         """True while another attempt can begin."""
         return self._in_flight < self.limit
 
-    def began(self) -> float:
-        """Note that an attempt begins; return its time in the clock's monotonic seconds."""
+    def began(self) -> None:
+        """Note that an attempt begins."""
         self._in_flight += 1
         self._round.reached = self._round.reached or not self.has_room
-        return self._clock.monotonic()
 
-    def succeeded(self, began: float, share: float = 1.0) -> None:
-        """Note that the target served the attempt that began at `began`, a `share` of one call."""
+    def succeeded(self, seconds: float, share: float = 1.0) -> None:
+        """Note that the target has served an attempt, a `share` of a call that took `seconds`."""
         self._in_flight -= 1
-        if began < self._changed_at:
-            return
         now = self._clock.monotonic()
+        if now - seconds < self._changed_at:
+            return
         self._round.answers += share
-        self._round.seconds += (now - began) * share
+        self._round.seconds += seconds * share
         if self._own_s is not None:
-            deviation = ((now - began) / self._own_s - 1) ** 2 - self._variance
+            deviation = (seconds / self._own_s - 1) ** 2 - self._variance
             self._variance += _WEIGHT_BELOW * share * deviation
         if self._is_complete(now):
             self._judge(self._round, now)
 
-    def overloaded(self, began: float) -> None:
-        """Note that the target was overloaded: 429, 5xx, no connection, or no answer in time."""
+    def overloaded(self, seconds: float) -> None:
+        """Note an overload after `seconds`: 429, 5xx, no connection, or no answer in time."""
         self._in_flight -= 1
         now = self._clock.monotonic()
         # Targets refuse faster than they work, so the attempts of one round
         # trip can be more than the limit.
-        if began >= self._decreased_at and self._is_round_trip(now - self._decreased_at):
+        if now - seconds >= self._decreased_at and self._is_round_trip(now - self._decreased_at):
             if self._phase is _Phase.HALF:
                 self._limit = self._full
             self._decreased_at = now

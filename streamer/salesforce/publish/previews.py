@@ -2,6 +2,7 @@
 
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
+from streamer.observe.redaction import MASK
 from streamer.ports import (
     ApexRestCall,
     ApexSoapCall,
@@ -13,7 +14,7 @@ from streamer.ports import (
     WriteRefused,
 )
 from streamer.salesforce.publish import rest
-from streamer.salesforce.rest_requests import MASK, RestOptions
+from streamer.salesforce.rest_requests import RestOptions
 from streamer.salesforce.write import apex, collections
 from streamer.salesforce.write.envelope import arguments_of
 from streamer.settings import OrgSettings

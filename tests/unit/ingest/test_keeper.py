@@ -36,6 +36,7 @@ class Runs:
 
     failures: list[Exception] = field(default_factory=list)
     running: set[Channel] = field(default_factory=set)
+    verified_at: dict[Channel, float] = field(default_factory=dict)
     started: int = 0
 
     def ingest(self, channel: Channel) -> "Run":
@@ -49,6 +50,12 @@ class Run:
 
     runs: Runs
     channel: Channel
+    busy_since: float | None = None
+
+    @property
+    def verified_at(self) -> float | None:
+        """What a test says of the channel."""
+        return self.runs.verified_at.get(self.channel)
 
     async def run(self) -> None:
         """Fail, or go on until cancelled."""
@@ -99,6 +106,25 @@ async def test_owned_channels_run_and_others_are_let_go() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not world.runs.running
+
+
+async def test_times_of_the_channels_that_run_are_told() -> None:
+    """One whose checkpoint is not known yet has none, and neither has one that moved away."""
+    world = World()
+    keeper = world.keeper()
+    task = asyncio.create_task(keeper.run())
+    world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
+    await world.clock.turn(0)
+    assert keeper.verified_at == {}
+    world.runs.verified_at = {CHANGES: 7.0, ORDERS: 9.0}
+    assert keeper.verified_at == {CHANGES: 7.0, ORDERS: 9.0}
+    assert keeper.busy_since == {}
+
+    world.board.changes.put_nowait(frozenset({ORDERS}))
+    await world.clock.turn(0)
+    assert keeper.verified_at == {ORDERS: 9.0}
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_ownership_is_given_up_when_no_channel_runs_any_more() -> None:

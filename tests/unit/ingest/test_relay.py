@@ -81,9 +81,9 @@ class World:
     on_refused: OnRefused = "repair"
     admission: "Admission | None" = None
 
-    async def run(self) -> None:
-        """Relay the script to its end."""
-        await Ingest(
+    def ingest(self) -> Ingest:
+        """Return what relays the script to its end."""
+        return Ingest(
             channel=CHANGES,
             source=self.source,
             log=self.log,
@@ -94,7 +94,11 @@ class World:
             start=Start.EARLIEST,
             on_refused=self.on_refused,
             admission=self.admission,
-        ).run()
+        )
+
+    async def run(self) -> None:
+        """Relay the script to its end."""
+        await self.ingest().run()
 
     @property
     def records(self) -> list[str]:
@@ -115,6 +119,21 @@ async def test_batches_are_appended_with_their_checkpoint() -> None:
     assert one.records == ["001A", "001B", "001C"]
     assert one.source.opened == [(CHANGES.path, Start.EARLIEST)]
     assert one.log.checkpoints[CHANGES].open_replay_id == b"3"
+
+
+async def test_quiet_answer_shows_that_nothing_is_missing() -> None:
+    """The time up to which that is known is the checkpoint's, from before the first answer on."""
+    one = world(batch(change(1, "001A")), batch(at=1_735_690_001.0))
+    ingest = one.ingest()
+    assert ingest.verified_at is None
+    await ingest.run()
+    assert ingest.verified_at == 1_735_690_001.0
+
+    again = world()
+    again.log = one.log
+    resumed = again.ingest()
+    await resumed.run()
+    assert resumed.verified_at == 1_735_690_001.0
 
 
 async def test_start_tells_that_there_is_no_checkpoint() -> None:

@@ -32,7 +32,7 @@ class Target:
         began = self._clock.monotonic()
         while self._clock.monotonic() < began + seconds and self._pace.limit != until:
             while self._pace.has_room:
-                at = self._pace.began()
+                at = begun(self._pace, self._clock)
                 latency = self._latency(len(self._open) + 1)
                 heapq.heappush(self._open, (at + abs(latency), at, latency < 0))
             self.end_first()
@@ -42,10 +42,11 @@ class Target:
         """End the attempt that is due first."""
         due, began, is_refused = heapq.heappop(self._open)
         self._clock.jump(max(0.0, due - self._clock.monotonic()))
+        seconds = self._clock.monotonic() - began
         if is_refused:
-            self._pace.overloaded(began)
+            self._pace.overloaded(seconds)
         else:
-            self._pace.succeeded(began)
+            self._pace.succeeded(seconds)
         self.refused += is_refused
         self.answered += not is_refused
 
@@ -56,10 +57,16 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
+def begun(concurrency: AdaptiveConcurrency, clock: TurnedClock) -> float:
+    """Begin an attempt; return when."""
+    concurrency.began()
+    return clock.monotonic()
+
+
 def full(clock: TurnedClock, limit: int) -> tuple[AdaptiveConcurrency, list[float]]:
     """Return a pace with as many attempts under way as it allows, and when these began."""
     concurrency = AdaptiveConcurrency(limit, clock, start=limit)
-    return concurrency, [concurrency.began() for _ in range(limit)]
+    return concurrency, [begun(concurrency, clock) for _ in range(limit)]
 
 
 def around(seconds: float, seed: int, spread: float) -> Latency:
@@ -120,7 +127,7 @@ def test_burst_of_failures_is_one_decrease(clock: TurnedClock) -> None:
     concurrency, in_flight = full(clock, 64)
     clock.jump(1.0)
     for began in in_flight:
-        concurrency.overloaded(began)
+        concurrency.overloaded(clock.monotonic() - began)
 
     assert concurrency.limit == 57
 
@@ -232,10 +239,10 @@ def test_limit_that_is_not_reached_does_not_grow(clock: TurnedClock) -> None:
     """Nobody knows whether the target would bear more; that it was reached once is no reason."""
     concurrency = AdaptiveConcurrency(64, clock, start=8)
     for number in range(100):
-        began = [concurrency.began() for _ in range(7 if number else 8)]
+        began = [begun(concurrency, clock) for _ in range(7 if number else 8)]
         clock.jump(0.01)
         for each in began:
-            concurrency.succeeded(each)
+            concurrency.succeeded(clock.monotonic() - each)
 
     assert concurrency.limit <= 9
 
@@ -263,10 +270,11 @@ def test_limit_stays_within_its_bounds(maximum: int, ends: list[tuple[str, float
     concurrency = AdaptiveConcurrency(maximum, clock)
     for end, seconds in ends:
         before = concurrency._limit
-        began = [concurrency.began() for _ in range(concurrency.limit)]
+        began = [begun(concurrency, clock) for _ in range(concurrency.limit)]
         clock.jump(seconds)
         for each in began:
-            concurrency.abandoned() if end == "abandoned" else getattr(concurrency, end)(each)
+            took = clock.monotonic() - each
+            concurrency.abandoned() if end == "abandoned" else getattr(concurrency, end)(took)
         assert 1 <= concurrency.limit <= maximum
         assert max(1.0, before * 0.9) <= concurrency._limit <= before + 1
         assert concurrency.has_room
@@ -277,12 +285,12 @@ def in_batches(concurrency: AdaptiveConcurrency, clock: TurnedClock, latency: La
     open_: list[tuple[float, list[float]]] = []
     for _ in range(calls):
         while concurrency.has_room:
-            began = [concurrency.began() for _ in range(50)]
+            began = [begun(concurrency, clock) for _ in range(50)]
             open_.append((began[0] + latency(len(open_) + 1), began))
         due, began = open_.pop(0)
         clock.jump(max(0.0, due - clock.monotonic()))
         for each in began:
-            concurrency.succeeded(each, 1 / 50)
+            concurrency.succeeded(clock.monotonic() - each, 1 / 50)
 
 
 def test_target_of_batches_is_judged_by_its_calls(clock: TurnedClock) -> None:
