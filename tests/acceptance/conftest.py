@@ -34,3 +34,9 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         return
     async with KeptInKafka(request.getfixturevalue("kafka")).reading() as kept:
         yield kept
+
+
+@pytest.fixture
+def round_(request: pytest.FixtureRequest) -> int:
+    """Number of a round of drawn cases, each of which has cases of its own."""
+    return int(request.param)

@@ -5,7 +5,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.app import plan
@@ -34,11 +33,13 @@ from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.frames import Oversized, TornBody
 from streamer.settings import OrgSettings, ProtectionSettings, ProtectRule
 from streamer.testing import Reply, ScriptedTarget
+from tests.acceptance.fuzz.cases import share
 from tests.acceptance.fuzz.grammar import (
     CANARY,
     PROTECTED,
     change,
     encoded,
+    gap,
     mutated,
     note,
     odd,
@@ -51,39 +52,8 @@ from tests.configuration import CHANGES, ORDERS, sandbox_configuration
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(0)]
 
-CASES = int(os.environ.get("FUZZ_CASES", "2000"))
-# Hypothesis remembers all cases of a round (100 kB each), and a process that grows stands still for its
-# garbage collection.
-MOST_OF_A_ROUND = 1_000
 NOTES = "/u/Notes"
 PROTECTION = ProtectionSettings.model_validate({"key": "an-invented-key-of-32-characters"})
-
-
-def share(percent: int) -> Callable[[Callable[..., None]], Any]:
-    """Return a decorator that draws so much of all cases; `make test` draws the same ones each time."""
-    cases = max(1, CASES * percent // 100)
-    rounds = -(-cases // MOST_OF_A_ROUND)
-
-    def drawing(test: Callable[..., None]) -> Any:
-        drawn = settings(
-            max_examples=-(-cases // rounds),
-            deadline=None,
-            database=None,
-            derandomize="FUZZ_CASES" not in os.environ,
-            suppress_health_check=list(HealthCheck),
-            # A daemon that a case has disturbed is no place to look for a smaller one.
-            phases=[Phase.explicit, Phase.generate],
-        )(test)
-        repeated = pytest.mark.parametrize("round_", range(rounds), indirect=True, ids=str)(drawn)
-        return pytest.mark.usefixtures("round_")(repeated)
-
-    return drawing
-
-
-@pytest.fixture
-def round_(request: pytest.FixtureRequest) -> int:
-    """Number of the round, which draws cases of its own."""
-    return int(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +85,21 @@ def messages(draw: st.DrawFn, document: Callable[[], Any]) -> bytes:
     return head + b"," + tail + comma + b'"replayId":%d},"mark":"%mark"}'
 
 
-@share(17)
+@share(12)
 @given(drawn=st.lists(messages(change), min_size=1, max_size=5))
 def test_change_event_is_an_event_or_a_dead_letter(patient: Patient, drawn: list[bytes]) -> None:
     """Whatever its parts are."""
     assert patient.publish(CHANGES, drawn) == []
 
 
-@share(12)
+@share(4)
+@given(drawn=st.lists(messages(gap), min_size=1, max_size=3))
+def test_gap_event_is_repaired_or_a_dead_letter(patient: Patient, drawn: list[bytes]) -> None:
+    """Whatever record it names, and the stream goes on behind it."""
+    assert patient.publish(CHANGES, drawn) == []
+
+
+@share(11)
 @given(drawn=st.lists(messages(order), min_size=1, max_size=5))
 def test_platform_event_is_an_event_or_a_dead_letter(patient: Patient, drawn: list[bytes]) -> None:
     """Whatever its parts are."""
@@ -228,7 +205,7 @@ def requests(draw: st.DrawFn) -> bytes:
     return draw(torn(whole)) if draw(st.booleans()) else whole
 
 
-@share(15)
+@share(12)
 @given(port=st.integers(0, 1), request=requests())
 def test_request_leaves_the_ports_open(patient: Patient, port: int, request: bytes) -> None:
     """The probes answer all the time."""
@@ -246,7 +223,7 @@ def whole_answers(draw: st.DrawFn) -> bytes:
     return draw(torn(content)) if draw(st.booleans()) else content
 
 
-@share(14)
+@share(12)
 @given(body=whole_answers())
 def test_answer_of_salesforce_is_sorted_or_refused(body: bytes) -> None:
     """By an error that the session expects."""
@@ -297,6 +274,21 @@ async def _log_in(reply: Reply) -> None:
     assert CANARY not in said
 
 
+HOLE = {
+    "v": 1,
+    "id": "h",
+    "org": "00DSb0000000001MAA",
+    "path": CHANGES,
+    "cause": "overflow",
+    "state": "open",
+    "detail": "d",
+    "recorded_at": 1.0,
+    "after": "7",
+    "verified_at": 1.0,
+    "until": 2.0,
+    "progress": {"parts": None},
+    "updated_at": 3.0,
+}
 RECORDS: list[tuple[Callable[[bytes], object], Any]] = [
     (records.decode_control, {"v": 1, "subscriber": "erp", "switch": "paused", "by": "a", "at": 1.0}),
     (
@@ -308,11 +300,12 @@ RECORDS: list[tuple[Callable[[bytes], object], Any]] = [
     (records.decode_receipt, {"v": 1, "event_id": "e", "subscriber": "erp", "attempts": 1, "seconds": 0.1}),
     (records.decode_setback, {"v": 1, "attempts": 1, "first_failed_at": 1.0, "due_at": 2.0}),
     (records.decode_dead_letter, {"v": 1, "id": "e:erp", "stage": "dispatch", "raw": "AAA=", "event": None}),
+    (records.decode_continuity, HOLE),
     (records.decode_event, {"v": 1, "id": "e", "type": "t", "source": "s", "key": "k", "data": {}}),
 ]
 
 
-@share(14)
+@share(9)
 @given(which=st.sampled_from(RECORDS), data=st.data())
 def test_internal_record_is_read_or_refused(which: tuple[Callable[[bytes], object], Any], data: Any) -> None:
     """By the one error that its readers expect."""
@@ -326,7 +319,7 @@ def test_internal_record_is_read_or_refused(which: tuple[Callable[[bytes], objec
         return
 
 
-@share(6)
+@share(5)
 @given(key=st.binary(max_size=20) | odd.map(encoded), parts=st.binary(max_size=12) | st.just(b"200000000"))
 def test_key_and_headers_of_a_record_are_read_or_refused(key: bytes, parts: bytes) -> None:
     """They take no memory that they only claim to need."""
@@ -351,7 +344,7 @@ SUBSCRIBER = {
 }
 
 
-@share(5)
+@share(4)
 @given(data=st.data())
 def test_configuration_is_good_or_refused(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """By sentences that show no secret."""

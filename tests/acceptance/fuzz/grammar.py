@@ -103,6 +103,55 @@ def change() -> Json:
     }
 
 
+def gap() -> Json:
+    """Return the data of a gap event, without its replay id; its mark makes its id unique."""
+    header = {
+        "entityName": "Account",
+        "recordIds": ["001000000000001AAA"],
+        "changeType": "GAP_UPDATE",
+        "transactionKey": "%mark",
+        "sequenceNumber": 1,
+        "commitTimestamp": 1795755881245,
+        "commitNumber": 10500000000,
+    }
+    return {"schema": "aH90AKTuyuLAOIPpYTEbjw", "payload": {"ChangeEventHeader": header}}
+
+
+def describe() -> Json:
+    """Return the describe of an entity with fields of many types, among them compound ones."""
+    fields = [
+        {"name": "Id", "type": "id"},
+        {"name": "Name", "type": "string"},
+        {"name": "IsPersonAccount", "type": "boolean"},
+        {"name": "LastName", "type": "string", "compoundFieldName": "Name"},
+        {"name": "BillingAddress", "type": "address"},
+        {"name": "BillingCity", "type": "string", "compoundFieldName": "BillingAddress"},
+        {"name": "AnnualRevenue", "type": "currency"},
+        {"name": "NumberOfEmployees", "type": "int"},
+        {"name": "IsDeleted", "type": "boolean"},
+        {"name": "LastModifiedDate", "type": "datetime"},
+        {"name": "SystemModstamp", "type": "datetime"},
+    ]
+    return {"name": "Account", "fields": fields}
+
+
+def row() -> Json:
+    """Return a record of that entity, as REST gives it."""
+    return {
+        "attributes": {"type": "Account", "url": "/services/data/v66.0/sobjects/Account/001000000000001AAA"},
+        "Id": "001000000000001AAA",
+        "Name": "Acme",
+        "IsPersonAccount": False,
+        "LastName": None,
+        "BillingCity": "Ulm",
+        "AnnualRevenue": 1.5e7,
+        "NumberOfEmployees": 7,
+        "IsDeleted": False,
+        "LastModifiedDate": "2026-11-27T05:04:41.000+0000",
+        "SystemModstamp": "2026-11-27T05:04:41.000+0000",
+    }
+
+
 def order() -> Json:
     """Return the data of a platform event, without its replay id; its mark makes its id unique."""
     return {
