@@ -119,7 +119,11 @@ class EntityReader:
         if progress.parts is None:
             entities = await self.entities()
             if not entities:
-                raise RecordsRefused(f"the org names no entity of {self.channel.path}", code="")
+                raise RecordsRefused(
+                    f"the org names no entity of {self.channel.path}: select some with "
+                    "`streamer org cdc enable`, then order their records with `streamer snapshot start`",
+                    code="",
+                )
             parts = tuple(Part(entity=each, since=progress.since) for each in entities)
             return Step(progress=replace(progress, parts=parts))
         part = progress.part
