@@ -1,0 +1,153 @@
+"""Types of records and platform events, and their fields."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streamer.sandbox.org.refusals import no_such_column
+
+_CHANGE_EVENT = "ChangeEvent"
+SYSTEM = (
+    "Id:id",
+    "IsDeleted:boolean",
+    "CreatedDate:datetime",
+    "CreatedById:reference",
+    "LastModifiedDate:datetime",
+    "LastModifiedById:reference",
+    "SystemModstamp:datetime",
+)
+"""Fields that every type has, each with its data type."""
+READ_ONLY = frozenset(declared.partition(":")[0] for declared in SYSTEM)
+"""Fields that the org alone sets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field of a record type or a platform event; `type` is Salesforce's name of its data type.
+
+    `targets` are the types that a custom reference can point to. The rules
+    behind them hold for a `declared` field alone: its longest text, its most
+    digits and those behind the point, whether two records can have one value,
+    and the `values` of its picklist. `child_relationship` is the name that a
+    reference has in its parent, and with `cascades` deleting the parent deletes
+    its children.
+    """
+
+    name: str
+    type: str = "string"
+    required: bool = False
+    targets: tuple[str, ...] = ()
+    declared: bool = False
+    label: str | None = None
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    unique: bool = False
+    case_sensitive: bool = False
+    external_id: bool = False
+    values: tuple[str, ...] = ()
+    restricted: bool = False
+    child_relationship: str | None = None
+    cascades: bool = False
+
+    @property
+    def identifies(self) -> bool:
+        """True where the field can find a record to update; any does that is not declared."""
+        return self.external_id or not self.declared
+
+    @property
+    def title(self) -> str:
+        """Its label, as refusals name it."""
+        return self.label or label(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """One record type.
+
+    `parts` maps the field that holds a component to its compound field and the
+    component's short name: `BillingCity` to `BillingAddress` and `City`. A
+    `declared` type has the fields that are declared, and gets no others. Changes
+    of a type that is not `announced` cause no change events.
+    """
+
+    name: str
+    prefix: str
+    fields: Mapping[str, Field]
+    parts: Mapping[str, tuple[str, str]]
+    by_lower_name: Mapping[str, str]
+    declared: bool = False
+    announced: bool = True
+    label: str | None = None
+
+    @property
+    def change_event(self) -> str:
+        """Name of its change event: `AccountChangeEvent`, `Invoice__ChangeEvent`."""
+        return change_event_of(self.name)
+
+    @property
+    def is_custom(self) -> bool:
+        """True for a type that an administrator created."""
+        return self.name.endswith("__c")
+
+    @property
+    def compounds(self) -> frozenset[str]:
+        """Names of its compound fields."""
+        return frozenset(compound for compound, _ in self.parts.values())
+
+    def field_name(self, name: str) -> str | None:
+        """Return the canonical spelling of a field's name, which Salesforce reads in any case."""
+        return name if name in self.fields else self.by_lower_name.get(name.lower())
+
+    def with_fields(self, *fields: Field) -> "Entity":
+        """Return this type with further fields, which take the place of those with their names."""
+        all_fields = {**self.fields, **{field.name: field for field in fields}}
+        return replace(self, fields=all_fields, by_lower_name={name.lower(): name for name in all_fields})
+
+    def declared_with(self, fields: Iterable[Field], *, label: str | None = None) -> "Entity":
+        """Return this type as one that has these further fields and no others."""
+        return replace(self, declared=True, label=label).with_fields(*fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformEvent:
+    """A platform event whose fields are declared."""
+
+    name: str
+    fields: Mapping[str, Field]
+    label: str | None = None
+
+    def field(self, name: str) -> Field:
+        """Return the field of that name in any letter case; raises `Refused` if there is none."""
+        found = self.fields.get(name)
+        if found is None:
+            lower = name.lower()
+            found = next((field for field in self.fields.values() if field.name.lower() == lower), None)
+        if found is None:
+            raise no_such_column(name, self.name)
+        return found
+
+
+def change_event_of(type_name: str) -> str:
+    """Return the name of a type's change event: `AccountChangeEvent`, `Invoice__ChangeEvent`."""
+    return (type_name.removesuffix("c") if type_name.endswith("__c") else type_name) + _CHANGE_EVENT
+
+
+def changed_type(change_event: str) -> str | None:
+    """Return the type whose change event has this name, `Invoice__c` for `Invoice__ChangeEvent`."""
+    stem = change_event.removesuffix(_CHANGE_EVENT)
+    if stem == change_event:
+        return None
+    return f"{stem}c" if stem.endswith("__") else stem
+
+
+def label(name: str) -> str:
+    """Return the label of a type or a field that has none of its own."""
+    return name.removesuffix("__c").removesuffix("__e").replace("_", " ")
+
+
+def type_of(value: Any) -> str:
+    """Return the type of a field that is created for `value`."""
+    if isinstance(value, bool):
+        return "boolean"
+    return "double" if isinstance(value, int | float) else "string"
