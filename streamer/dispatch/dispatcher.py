@@ -1,43 +1,31 @@
 """Delivers the log's events to one target."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from typing import Any
-
-import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.admission.admission import Admission, Ticket
-from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
+from streamer.dispatch.admission.admission import Admission
+from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.batches import Batches
 from streamer.dispatch.intake import Intake, Limits
-from streamer.dispatch.joining import Halves, Joining
+from streamer.dispatch.joining import Joining
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
-from streamer.dispatch.lanes.lane import Lane, LaneState, Order
+from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.lanes.parked_keys import ParkedListing
 from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
 from streamer.dispatch.redrive.redelivery import Redelivery, Redriven
-from streamer.errors import LogUnavailable
-from streamer.events import DeadLetter, Entry, Partition
+from streamer.dispatch.workers import Workers
+from streamer.events import DeadLetter, Partition
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Batching, Feed, LogReader, Subscription
 
-_log = structlog.get_logger()
-
-ATTEMPT_TASK = "attempt "
-"""Beginning of the names of tasks that make attempts; the subscriber's name follows."""
-
-_RECALLED = 20
-_ASK_AGAIN_S = 1.0
 _DAY_S = 86_400.0
 
 
@@ -78,12 +66,8 @@ class Dispatcher:
     _outcomes: OutcomeHandler = field(init=False)
     _intake: Intake = field(init=False)
     _standstill: Standstill = field(init=False)
-    _batches: Batches | None = field(init=False)
+    _workers: Workers = field(init=False)
     _in_flight: InFlight = field(default_factory=InFlight, init=False)
-    _draining: bool = field(default=False, init=False)
-    _choosing: bool = field(default=False, init=False)
-    _freed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _moved_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self._lanes = Lanes(self.order, joins=self.attempts.upstream.joins)
@@ -129,7 +113,25 @@ class Dispatcher:
             clock=self.clock,
             session_s=self.session_s,
         )
-        self._batches = self._gathering()
+        self._workers = self._new_workers()
+
+    def _new_workers(self) -> Workers:
+        return Workers(
+            name=self.subscription.subscriber,
+            attempts=self.attempts,
+            admission=self.admission,
+            lanes=self._lanes,
+            ledger=self._ledger,
+            delay_queue=self._delay_queue,
+            in_flight=self._in_flight,
+            intake=self._intake,
+            joining=self._joining,
+            outcomes=self._outcomes,
+            redelivery=self._redelivery,
+            standstill=self._standstill,
+            clock=self.clock,
+            batches=self._gathering(),
+        )
 
     def _gathering(self) -> Batches | None:
         if self.batching is None:
@@ -185,11 +187,11 @@ class Dispatcher:
         explains the pause: a hold, an open breaker, retries that are not due,
         an ownership check, or a log that takes no record.
         """
-        if not self._has_work() or self.admission.hindrance:
+        if not self._workers.has_work or self.admission.hindrance:
             return None
         if self._standstill.lasts or self._ledger.is_full:
             return None
-        return max(self._moved_at, self.admission.open_since)
+        return max(self._workers.moved_at, self.admission.open_since)
 
     def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
         """Return the `most` parked keys of this process that are due first; with `key` only its own."""
@@ -225,7 +227,7 @@ class Dispatcher:
 
     def redrive(self, letter: DeadLetter, *, include_superseded: bool) -> Redriven:
         """Deliver the event of a dead letter again, ahead of the later ones in its lane."""
-        if self._draining:
+        if self._workers.is_closed:
             return Redriven.NOT_OURS
         return self._redelivery.redrive(letter, include_superseded=include_superseded)
 
@@ -233,7 +235,7 @@ class Dispatcher:
     def _next_try_at(self) -> float | None:
         opens_s = self.admission.opens_in_s
         # While one lane waits for its passage, the others are not asked.
-        due_s = 0.0 if self._lanes.ready or self._choosing else self._delay_queue.next_s
+        due_s = 0.0 if self._lanes.ready or self._workers.is_choosing else self._delay_queue.next_s
         if opens_s is None or due_s is None:
             return None
         wait_s = max(opens_s, due_s)
@@ -252,12 +254,12 @@ class Dispatcher:
         ):
             self.following = True
             side_tasks = [
-                group.create_task(self._telling(self._read, feed), name=f"read {name}"),
-                group.create_task(self._telling(self._record, feed), name=f"record {name}"),
-                group.create_task(self._telling(self._wake_due), name=f"wake {name}"),
-                group.create_task(self._telling(self._standstill.run), name=f"beat {name}"),
+                group.create_task(self._workers.telling(self._read, feed), name=f"read {name}"),
+                group.create_task(self._workers.telling(self._record, feed), name=f"record {name}"),
+                group.create_task(self._workers.telling(self._wake_due), name=f"wake {name}"),
+                group.create_task(self._workers.telling(self._standstill.run), name=f"beat {name}"),
             ]
-            deliver = self._telling(self._deliver, group, feed)
+            deliver = self._workers.telling(self._workers.run, group, feed)
             delivering = group.create_task(deliver, name=f"deliver {name}")
             try:
                 await stopping.wait()
@@ -269,19 +271,9 @@ class Dispatcher:
             for task in side_tasks:
                 task.cancel()
 
-    async def _telling(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-        """Await `work`; an error of it cancels the attempts in flight, and they are told first."""
-        try:
-            await work(*arguments)
-        except Exception:
-            self.attempts.ending.set()
-            raise
-
     async def _drain(self, feed: Feed) -> None:
-        self._draining = True
+        self._workers.close()
         self._intake.close(feed)
-        if self._batches is not None:
-            self._batches.close()
         await self._in_flight.landed()
         # A restart must not forget the attempts that were spent.
         self._outcomes.park_failed(self._ledger.partitions, in_flight=())
@@ -290,163 +282,20 @@ class Dispatcher:
     async def _read(self, feed: Feed) -> None:
         while True:
             read = await self._intake.read(feed)
-            had_work = self._has_work()
+            had_work = self._workers.has_work
             await self._intake.take(read, feed)
-            self._note_work(had_work)
+            self._workers.note_work(had_work)
 
     async def _record(self, feed: Feed) -> None:
         while True:
             await self._ledger.record(feed)
             if self._standstill.has_ended():
-                self._moved_at = self.clock.monotonic()
+                self._workers.moved_at = self.clock.monotonic()
             self._intake.restrain(feed)
 
     async def _wake_due(self) -> None:
         while True:
             lane = await self._delay_queue.due()
-            had_work = self._has_work()
+            had_work = self._workers.has_work
             self._lanes.make_ready(lane)
-            self._note_work(had_work)
-
-    async def _deliver(self, group: asyncio.TaskGroup, feed: Feed) -> None:
-        """Start a worker for each attempt that the target can take beside those in flight."""
-        name = f"{ATTEMPT_TASK}{self.subscription.subscriber}"
-        while True:
-            await self._ledger.room()
-            await self._worker_needed()
-            # A head that failed before can be broken itself, so it says less about the target.
-            lane = await self._lanes.take(untried_first=self.admission.probes)
-            self._choosing = True
-            cleared = await self._is_cleared(lane)
-            self._choosing = False
-            if lane.state is not LaneState.OPEN:
-                if cleared:
-                    self.admission.forgone()
-            elif cleared:
-                work = self._telling(self._work, lane, self._begin(lane), feed)
-                group.create_task(work, name=name)
-            else:
-                self._lanes.make_ready(lane)
-
-    async def _worker_needed(self) -> None:
-        while not self.admission.has_room:
-            self._freed.clear()
-            await self._freed.wait()
-
-    async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
-        """Try one lane after the other, until the next one would have to wait."""
-        while lane is not None:
-            await self._attempt(lane, ticket, feed)
-            lane = self._next_at_once()
-            if lane is not None:
-                ticket = self._begin(lane)
-            if self.admission.has_room:
-                self._freed.set()
-        if self._batches is not None:
-            self._batches.reconsider()
-
-    def _next_at_once(self) -> Lane | None:
-        """Return a lane that can be tried now, unless another lane waits for its turn."""
-        if self._draining or self._choosing or self._ledger.is_full:
-            return None
-        if not self.admission.is_clear() or not self._standstill.is_over():
-            return None
-        return self._lanes.take_at_once()
-
-    def _begin(self, lane: Lane) -> Ticket:
-        self._in_flight.begin(lane)
-        return self.admission.begin(lane.full_name)
-
-    async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
-        before = cancellations()
-        try:
-            if await self._is_loaded(lane, ticket, feed) and await self._is_joined(lane, ticket, feed):
-                tried = await self._tried(lane)
-                if tried is None:
-                    self._forgo(lane, ticket)
-                else:
-                    self._outcomes.tried(lane, ticket, tried)
-        except asyncio.CancelledError:
-            if self.attempts.ending.is_set():
-                raise
-            # A plugin cancelled an attempt that it was not called for.
-            undo_cancellations(before)
-            self._forgo(lane, ticket)
-        finally:
-            self._in_flight.end(lane)
-        self._redelivery.attempt_ended(lane)
-        self._moved_at = self.clock.monotonic()
-
-    def _forgo(self, lane: Lane, ticket: Ticket) -> None:
-        """End an attempt that sent nothing; a lane that is still ours gets another turn."""
-        self.admission.forgone(ticket)
-        if lane.state is LaneState.OPEN:
-            self._lanes.make_ready(lane)
-
-    async def _tried(self, lane: Lane) -> Tried | None:
-        if self._batches is not None:
-            return await self._batches.try_once(lane)
-        return await self.attempts.try_once(lane, self._lanes.upcoming, partial(self._is_ours, lane))
-
-    async def _is_ours(self, lane: Lane) -> bool:
-        """Return whether an attempt at `lane` can begin now, but not later."""
-        # The process can have stood still since the attempt was admitted.
-        if not self._standstill.is_over():
-            await self._standstill.over()
-        return lane.state is LaneState.OPEN
-
-    async def _is_loaded(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
-        """Load the head into memory; return whether it can be tried now, but not later."""
-        found: list[Entry] | None = []
-        if not lane.entries:
-            found = await self._recalled(lane, feed)
-        if not await self._is_ours(lane):
-            self.admission.forgone(ticket)
-            return False
-        return bool(lane.entries) or self._outcomes.recalled(lane, ticket, found)
-
-    async def _is_joined(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
-        """Join the head with its other halves, if it comes in halves; return whether it can be tried now."""
-        if not self.attempts.upstream.joins:
-            return True
-        try:
-            halves: Halves | None = await self._joining.join(lane, feed)
-        except LogUnavailable as error:
-            _log.warning("log.unavailable", subscriber=self.subscription.subscriber, reason=str(error))
-            halves = None
-        # A lane that waits must be where the next half finds it, so nothing is awaited before.
-        if halves is Halves.THERE and not self._standstill.is_over():
-            await self._standstill.over()
-        if lane.state is not LaneState.OPEN:
-            self.admission.forgone(ticket)
-        elif halves is None:
-            self.admission.forgone(ticket)
-            self._delay_queue.put(lane, _ASK_AGAIN_S)
-        elif halves is not Halves.THERE:
-            self._outcomes.unjoined(lane, ticket, halves)
-        return lane.state is LaneState.OPEN and halves is Halves.THERE
-
-    async def _recalled(self, lane: Lane, feed: Feed) -> list[Entry] | None:
-        # Events recalled beside the head stay in memory until their turn comes.
-        offsets = list(islice(lane.parked, 1 if self._intake.is_full else _RECALLED))
-        try:
-            return await self._ledger.recall(feed, lane.partition, offsets)
-        except LogUnavailable as error:
-            _log.warning("log.unavailable", subscriber=self.subscription.subscriber, reason=str(error))
-            return None
-
-    async def _is_cleared(self, lane: Lane) -> bool:
-        """Wait until an attempt can begin; true allows it now, but not later."""
-        while await self.admission.passage(lane.full_name):
-            if not await self._standstill.over():
-                return True
-            self.admission.forgone()
-        return False
-
-    def _has_work(self) -> bool:
-        return bool(self._in_flight) or (self._lanes.ready and not self._draining)
-
-    def _note_work(self, had_work: bool) -> None:  # noqa: FBT001 - the former value of `_has_work`
-        """Note that there is work, if there was none before."""
-        if not had_work:
-            self._moved_at = self.clock.monotonic()
+            self._workers.note_work(had_work)

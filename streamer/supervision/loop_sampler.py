@@ -10,7 +10,7 @@ import structlog
 
 from streamer.blocking import calls_of, told
 from streamer.dispatch.attempt import attempts
-from streamer.dispatch.dispatcher import ATTEMPT_TASK
+from streamer.dispatch.workers import ATTEMPT_TASK
 from streamer.observe.metrics import Metrics
 
 _log = structlog.get_logger()

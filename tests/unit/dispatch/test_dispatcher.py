@@ -65,7 +65,7 @@ async def test_lane_that_waits_for_its_turn_is_not_overtaken_for_ever(world: Wor
     async with world.running() as dispatcher:
         concurrency = dispatcher.admission.concurrency
         concurrency._limit = 3.0
-        dispatcher._freed.set()
+        dispatcher._workers._freed.set()
         # Someone is about to begin while the limit shrinks.
         await world.quiet()
         concurrency._limit = 2.0
