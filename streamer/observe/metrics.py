@@ -42,7 +42,7 @@ from streamer.observe.series import (
     SubscriberMetrics,
 )
 
-_OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
+OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600, 86_400, 259_200)
 _BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -349,7 +349,7 @@ class Metrics:
         return SubscriberMetrics(
             name=name,
             clock=self._clock,
-            outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in _OUTCOMES},
+            outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in OUTCOMES},
             failures={each: self._failed.labels(name, each.value) for each in FailureClass},
             seconds=self._delivery_seconds.labels(name),
             to_target_seconds=self._to_target_seconds.labels(name),
