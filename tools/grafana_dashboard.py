@@ -121,7 +121,12 @@ _OPTIONS: Mapping[Kind, Json] = {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     },
     Kind.GRAPH: {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]},
+        "legend": {
+            "displayMode": "table",
+            "placement": "bottom",
+            "showLegend": True,
+            "calcs": ["lastNotNull", "max"],
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
     },
     Kind.STATES: {"mergeValues": True, "showValue": "never", "rowHeight": 0.8},
@@ -130,7 +135,13 @@ _OPTIONS: Mapping[Kind, Json] = {
 
 
 def _datasource_variable() -> Json:
-    return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1}
+    return {
+        "name": "datasource",
+        "label": "Data source",
+        "type": "datasource",
+        "query": "prometheus",
+        "refresh": 1,
+    }
 
 
 def _variable(name: str, label: str, query: str) -> Json:

@@ -243,13 +243,19 @@ _DISPATCH = (
     _graph(
         "Deliveries by outcome",
         "Attempts, and events that were skipped without one.",
-        (_rate("streamer_deliveries_total", _SUBSCRIBERS, "subscriber", "outcome"), "{{subscriber}} {{outcome}}"),
+        (
+            _rate("streamer_deliveries_total", _SUBSCRIBERS, "subscriber", "outcome"),
+            "{{subscriber}} {{outcome}}",
+        ),
         unit="ops",
     ),
     _graph(
         "Failed attempts by class of error",
         "Attempts after which the event was not delivered.",
-        (_rate("streamer_failed_attempts_total", _SUBSCRIBERS, "subscriber", "error"), "{{subscriber}} {{error}}"),
+        (
+            _rate("streamer_failed_attempts_total", _SUBSCRIBERS, "subscriber", "error"),
+            "{{subscriber}} {{error}}",
+        ),
         unit="ops",
     ),
     _graph(

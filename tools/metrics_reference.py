@@ -74,8 +74,9 @@ VALUES = {
     ("session_subscriptions", "outcome"): Values(("accepted", "refused")),
     ("deliveries", "outcome"): Values(tuple(kind.__name__.lower() for kind in OUTCOMES)),
     ("outbound_requests", "outcome"): Values(tuple(OutboundOutcome)),
-    ("session_lost", "reason"): Values(source="a lower-case word, such as `overdue` or `unknown_client`, "
-                                       "`other` from the 65th on"),
+    ("session_lost", "reason"): Values(
+        source="a lower-case word, such as `overdue` or `unknown_client`, `other` from the 65th on"
+    ),
     ("dead_letters", "reason"): Values(tuple(dict.fromkeys(INGEST_LETTERS + DISPATCH_LETTERS)), _ADMITTED),
     ("dead_letters", "stage"): Values(tuple(Stage)),
     ("failed_attempts", "error"): Values(tuple(FailureClass)),
@@ -147,9 +148,13 @@ def values(metric: Declared, label: str) -> Values:
 def text() -> str:
     """Return the page."""
     metrics = declared()
-    grouped: dict[str, list[Declared]] = {name: [] for name, _ in _GROUPS} | {"The process and its sessions": []}
+    grouped: dict[str, list[Declared]] = {name: [] for name, _ in _GROUPS} | {
+        "The process and its sessions": []
+    }
     for each in metrics:
-        group = next((name for name, label in _GROUPS if label in each.labels), "The process and its sessions")
+        group = next(
+            (name for name, label in _GROUPS if label in each.labels), "The process and its sessions"
+        )
         grouped[group].append(each)
     parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip("\n")]
     parts += [f"## {name}\n\n{_table(group)}" for name, group in grouped.items()]
@@ -170,9 +175,7 @@ def _labels(metrics: Sequence[Declared]) -> str:
     for each in metrics:
         for label in each.labels:
             using.setdefault((label, str(values(each, label))), []).append(each.name)
-    rows = (
-        f"| `{label}` | {_of(names)} | {says} |" for (label, says), names in sorted(using.items())
-    )
+    rows = (f"| `{label}` | {_of(names)} | {says} |" for (label, says), names in sorted(using.items()))
     return "\n".join(["| label | of | values |", "|---|---|---|", *rows])
 
 

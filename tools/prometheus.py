@@ -61,7 +61,9 @@ class Prometheus:
             self._process.kill()
             self._process.wait()
 
-    def range(self, expression: str, *, start: float, end: float, step_s: float = 1.0) -> list[dict[str, Any]]:
+    def range(
+        self, expression: str, *, start: float, end: float, step_s: float = 1.0
+    ) -> list[dict[str, Any]]:
         """Return the series of `expression` between two times in epoch seconds. Raises `URLError`."""
         query = {"query": expression, "start": start, "end": end, "step": step_s}
         found: list[dict[str, Any]] = self._get("query_range", query)["result"]

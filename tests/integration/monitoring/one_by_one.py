@@ -22,6 +22,18 @@ from tests.integration.monitoring.observed import Observed
 from tests.integration.monitoring.stretching import Look, Phase
 from tools.ports import free_ports
 
+ALERTS = frozenset(
+    {
+        "StreamerAbsent",
+        "StreamerDeliveriesUnrecorded",
+        "StreamerLogUnavailable",
+        "StreamerLoginAwaited",
+        "StreamerOrgLimitLow",
+        "StreamerProcessDown",
+        "StreamerSubscriberHeld",
+    }
+)
+
 _MIB = 1 << 20
 _LARGEST = 64 * _MIB
 

@@ -53,7 +53,9 @@ def installed(directory: Path) -> dict[str, str]:
     info = site / "misbehaving-1.0.dist-info"
     info.mkdir(parents=True)
     (site / "misbehaving.py").write_text(_PLUGINS, encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n", encoding="utf-8")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n", encoding="utf-8"
+    )
     (info / "entry_points.txt").write_text(
         "[streamer.subscribers]\nblocks = misbehaving:Blocks\nnever-returns = misbehaving:NeverReturns\n",
         encoding="utf-8",

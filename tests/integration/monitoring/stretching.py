@@ -48,7 +48,9 @@ class Look:
     def value(self, name: str, /, **labels: str) -> float | None:
         """Return the sum of the samples of `name` with `labels`; `None` without any."""
         found = [
-            value for (each, have), value in self.values.items() if each == name and labels.items() <= dict(have).items()
+            value
+            for (each, have), value in self.values.items()
+            if each == name and labels.items() <= dict(have).items()
         ]
         return sum(found) if found else None
 
@@ -87,7 +89,9 @@ def _file(phases: Sequence[Phase]) -> dict[str, Any]:
         "tests": [
             {
                 "interval": "1m",
-                "input_series": [{"series": _written(each), "values": _values(each, phases)} for each in series],
+                "input_series": [
+                    {"series": _written(each), "values": _values(each, phases)} for each in series
+                ],
                 "promql_expr_test": list(_expected(phases)),
             }
         ],
