@@ -15,6 +15,7 @@ from functools import partial
 
 from tools.kubectl import KubectlMissing, kubectl
 from tools.mosquitto import mosquitto
+from tools.prometheus import is_installed
 
 _OLDEST_JAVA = 17
 _APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
@@ -46,6 +47,14 @@ def needs() -> list[Need]:
             why="takes the messages of the plugin mqtt",
             package="mosquitto",
             is_there=lambda: mosquitto() is not None,
+        )
+    )
+    clients.append(
+        Need(
+            name="Prometheus",
+            why="evaluates the alerts and the dashboard's expressions",
+            package="prometheus",
+            is_there=is_installed,
         )
     )
     if os.environ.get("STREAMER_KAFKA"):

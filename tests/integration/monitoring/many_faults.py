@@ -114,7 +114,7 @@ async def phases(world: World) -> list[Phase]:
     await _mend(world)
     after = await world.observed.looks()
     return [
-        Phase(name="before", began=before[0], ended=before[1]),
+        Phase(name="before", began=before[0], ended=before[1], minutes=10),
         Phase(name="faults", began=during[0], ended=during[1], alerts=ALERTS),
         Phase(name="after", began=after[0], ended=after[1]),
     ]

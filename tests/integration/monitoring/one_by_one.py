@@ -90,7 +90,7 @@ class World:
     async def note(self, name: str, *alerts: str) -> None:
         """Add a phase of what is seen now."""
         began, ended = await self.observed.looks()
-        self.phases.append(Phase(name=name, began=began, ended=ended, alerts=alerts))
+        self.phases.append(Phase(name=name, began=began, ended=ended, alerts=alerts, minutes=40))
 
     async def shows(self, name: str, holds: Callable[[float], bool], **labels: str) -> None:
         """Wait until a metric has a value as it should be."""

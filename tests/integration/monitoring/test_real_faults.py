@@ -10,6 +10,7 @@ import yaml
 from tests.integration.monitoring import many_faults, one_by_one, turned_faults
 from tests.integration.monitoring.scraped import Lived, expressions, live
 from tests.integration.monitoring.stretching import RULES, Look, Phase, check
+from tools.metrics_reference import Values, declared, values
 
 _POSITIONS = ("streamer_checkpoint_", "streamer_build_info", "up")
 _DAYS_MINUTES = 52 * 60
@@ -35,11 +36,11 @@ def test_position_of_a_channel_that_is_not_read_for_days(lived: Lived, tmp_path:
         minutes=_DAYS_MINUTES,
         stands="streamer_checkpoint_",
     )
-    assert check([before, faults, after], tmp_path) == ""
+    assert check([before, faults, after], tmp_path, every_minutes=4) == ""
 
 
 def _of_positions(phase: Phase) -> Phase:
-    return replace(phase, began=_some(phase.began), ended=_some(phase.ended), minutes=30)
+    return replace(phase, began=_some(phase.began), ended=_some(phase.ended), minutes=60)
 
 
 def _some(look: Look) -> Look:
@@ -69,6 +70,25 @@ def test_limits_of_the_org_that_are_used_up_or_not_read(lived: Lived, tmp_path: 
 def test_panel_and_recording_rule_have_data(lived: Lived, expression: str) -> None:
     """A real Prometheus that has scraped the daemon answers each of them."""
     assert lived.values[expression] > 0
+
+
+def test_labels_have_the_values_that_the_catalogue_tells(lived: Lived) -> None:
+    """All that were seen, of labels with a closed set."""
+    seen = {each for phase in lived.daemon for each in phase.ended.values}
+    wrong = [
+        (name, label, value)
+        for metric in declared()
+        for name, labels in seen
+        if name == metric.name
+        for label, value in labels
+        if label in metric.labels and not _can_be(values(metric, label), value)
+    ]
+
+    assert wrong == []
+
+
+def _can_be(bound: Values, value: str) -> bool:
+    return bool(bound.source) or value in bound.closed
 
 
 def test_every_alert_is_proved_here() -> None:
