@@ -54,8 +54,8 @@ stubs: $(READY) ## write the Python modules of the Pub/Sub API's messages from s
 
 reference: $(READY) ## write docs/configuration.md, the JSON Schema, docs/metrics.md and Grafana's dashboard, from the code
 	$(BIN)/python -m tools.configuration_reference
-	$(BIN)/python -m tools.metrics_reference
-	$(BIN)/python -m tools.grafana_dashboard
+	$(BIN)/python -m tools.monitoring.metrics_reference
+	$(BIN)/python -m tools.monitoring.grafana
 
 format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix .

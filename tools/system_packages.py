@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from tools.kubectl import KubectlMissing, kubectl
+from tools.monitoring.prometheus import is_installed
 from tools.mosquitto import mosquitto
-from tools.prometheus import is_installed
 
 _OLDEST_JAVA = 17
 _APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")

@@ -7,7 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ async def _is_full(world: World) -> None:
     await world.observed.call("subscribers", "pause", "shipment")
     await _resize(world, _MIB)
     world.create(400, size=4_000)
-    await world.shows("ingest_events_total", lambda value: value >= 400)  # noqa: PLR2004 - as many
+    await world.shows("ingest_events_total", lambda value: value >= 400)
     # The append after the one that fills the file has to wait.
     world.create(1)
     await world.shows("log_unavailable", bool)

@@ -48,7 +48,7 @@ class NeverReturns(Plugin):
 
 
 def installed(directory: Path) -> dict[str, str]:
-    """Install `blocks` and `never-returns`, which misbehave while their flag is there; return the environment."""
+    """Install `blocks` and `never-returns`, which misbehave while their flag exists; return the variables."""
     site = directory / "site"
     info = site / "misbehaving-1.0.dist-info"
     info.mkdir(parents=True)

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from tests.integration.monitoring import many_faults, turned_faults
 from tests.integration.monitoring.stretching import RULES, Look, Phase
-from tools.grafana_panels import ROWS
-from tools.prometheus import Prometheus
+from tools.monitoring.prometheus import Prometheus
+from tools.monitoring.rows import ROWS
 
 _EVERY = "500ms"
 _VARIABLES = {"$job": ".*", "$channel": ".*", "$subscriber": ".*", "$__rate_interval": "5s"}

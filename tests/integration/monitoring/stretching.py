@@ -11,7 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.guides.pages import ROOT
-from tools.prometheus import promtool
+from tools.monitoring.prometheus import promtool
 
 RULES = ROOT / "config" / "prometheus" / "rules.yaml"
 
@@ -25,7 +25,7 @@ Series = tuple[str, Labels]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """The values of a process's series at one moment, `at` in epoch seconds; none where it can't be scraped."""
+    """Values of a process's series at one moment, `at` in epoch seconds; none where it can't be scraped."""
 
     at: float
     values: Mapping[Series, float] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Phase:
 
 
 def check(phases: Sequence[Phase], folder: Path, *, every_minutes: int = 1) -> str:
-    """Hold each phase for its minutes, and return what promtool says of the alerts; nothing if all is right."""
+    """Hold each phase for its minutes; return what promtool says of the alerts, nothing if all is right."""
     rules, path = folder / "alerts.json", folder / "stretched.json"
     groups = yaml.safe_load(RULES.read_text())["groups"]
     rules.write_text(json.dumps({"groups": [each for each in groups if "record" not in each["rules"][0]]}))
@@ -102,7 +102,7 @@ def _file(phases: Sequence[Phase], rules: Path, step: int) -> dict[str, Any]:
 
 
 def _expected(phases: Sequence[Phase], step: int) -> Iterator[dict[str, Any]]:
-    """Yield what fires in each phase: exactly its alerts at some time, and nothing at the end of a quiet one."""
+    """Yield what fires in each phase: its alerts at some time, and nothing at the end of a quiet one."""
     end = 0
     for phase in phases:
         end += phase.minutes

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.guides.pages import page
-from tools.metrics_reference import VALUES, Declared, declared, files, values
+from tools.monitoring.metrics_reference import VALUES, Declared, declared, files, values
 
 METRICS = declared()
 

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tools.grafana_dashboard import PAGE, files
+from tools.monitoring.grafana import PAGE, files
 
 # Keys of annotations that belong to the data source, and are in none of Grafana's types.
 _OF_THE_DATASOURCE = ("titleFormat", "textFormat")

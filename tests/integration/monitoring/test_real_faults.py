@@ -10,7 +10,7 @@ import yaml
 from tests.integration.monitoring import many_faults, one_by_one, turned_faults
 from tests.integration.monitoring.scraped import Lived, expressions, live
 from tests.integration.monitoring.stretching import RULES, Look, Phase, check
-from tools.metrics_reference import Values, declared, values
+from tools.monitoring.metrics_reference import Values, declared, values
 
 _POSITIONS = ("streamer_checkpoint_", "streamer_build_info", "up")
 _DAYS_MINUTES = 52 * 60

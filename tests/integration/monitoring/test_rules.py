@@ -10,8 +10,8 @@ import yaml
 
 from tests.integration.guides.pages import ROOT, page, parse
 from tests.integration.monitoring.stretching import RULES
-from tools.metrics_reference import declared
-from tools.prometheus import promtool
+from tools.monitoring.metrics_reference import declared
+from tools.monitoring.prometheus import promtool
 
 UNITS = Path(__file__).with_name("alerts.test.yaml")
 PARTS = ("Means.", "What users see.", "Confirm.", "Mend.", "Over when")

@@ -62,7 +62,7 @@ async def _is_left_unanswered(world: World, seen: _Seen) -> None:
 
 
 async def limits() -> list[Phase]:
-    """Another client uses 60 % of the day's events in an hour, and then the limits can't be read for hours."""
+    """Another client uses 40 % of the day's events in 40 minutes; then the limits can't be read for hours."""
     clock = TurnedClock()
     async with Sandbox(clock) as sandbox, monitored(sandbox, clock) as (_, metrics, _):
         seen = _Seen(metrics, clock)

@@ -1,4 +1,4 @@
-"""Writes the catalogue of metrics: `python -m tools.metrics_reference`.
+"""Writes the catalogue of metrics: `python -m tools.monitoring.metrics_reference`.
 
 `docs/metrics.md` is made from the metrics that `streamer.observe.metrics`
 declares, and from the sources of their labels' values, which stand here.
@@ -25,7 +25,7 @@ from streamer.quota import OrgLimit
 from streamer.salesforce.outbound.answers import Outcome as OutboundOutcome
 from streamer.supervision.stuck import Part
 
-PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 _INTRODUCTION = Path(__file__).with_suffix(".md")
 _TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram", Info: "gauge, always 1"}

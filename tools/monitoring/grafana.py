@@ -1,7 +1,7 @@
-"""Writes Grafana's dashboard: `python -m tools.grafana_dashboard`.
+"""Writes Grafana's dashboard: `python -m tools.monitoring.grafana`.
 
 `config/grafana/dashboard.json` is made from the rows of panels in
-`tools.grafana_panels`.
+`tools.monitoring.rows`.
 """
 
 import json
@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.grafana_panels import ROWS, Kind, Panel, Query
+from tools.monitoring.panels import Kind, Panel, Query
+from tools.monitoring.rows import ROWS
 
-PAGE = Path(__file__).parents[1] / "config" / "grafana" / "dashboard.json"
+PAGE = Path(__file__).parents[2] / "config" / "grafana" / "dashboard.json"
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ def dashboard() -> Json:
     return {
         "uid": "streamer",
         "title": "Streamer",
-        "description": "From Salesforce to the log and the targets. docs/alerts.md says what to do when it looks bad.",
+        "description": "From Salesforce to the log and the targets; docs/alerts.md says what to do.",
         "tags": ["streamer", "salesforce", "kafka"],
         "schemaVersion": _SCHEMA_VERSION,
         "version": 1,
