@@ -42,6 +42,7 @@ _GROUPS = (
     ("Subscribers", "subscriber"),
     ("The org's limits", "limit"),
 )
+_OTHER = "The process and its sessions"
 _ADMITTED = "or another lower-case word, `other` from the 65th on"
 
 
@@ -148,13 +149,9 @@ def values(metric: Declared, label: str) -> Values:
 def text() -> str:
     """Return the page."""
     metrics = declared()
-    grouped: dict[str, list[Declared]] = {name: [] for name, _ in _GROUPS} | {
-        "The process and its sessions": []
-    }
+    grouped: dict[str, list[Declared]] = {name: [] for name in (*dict(_GROUPS), _OTHER)}
     for each in metrics:
-        group = next(
-            (name for name, label in _GROUPS if label in each.labels), "The process and its sessions"
-        )
+        group = next((name for name, label in _GROUPS if label in each.labels), _OTHER)
         grouped[group].append(each)
     parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip("\n")]
     parts += [f"## {name}\n\n{_table(group)}" for name, group in grouped.items()]
