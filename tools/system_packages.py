@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tools.kubectl import KubectlMissing, kubectl
+from tools.monitoring.prometheus import is_installed
 from tools.mosquitto import mosquitto
 
 _OLDEST_JAVA = 17
@@ -46,6 +47,14 @@ def needs() -> list[Need]:
             why="takes the messages of the plugin mqtt",
             package="mosquitto",
             is_there=lambda: mosquitto() is not None,
+        )
+    )
+    clients.append(
+        Need(
+            name="Prometheus",
+            why="evaluates the alerts and the dashboard's expressions",
+            package="prometheus",
+            is_there=is_installed,
         )
     )
     if os.environ.get("STREAMER_KAFKA"):

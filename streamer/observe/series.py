@@ -1,7 +1,7 @@
 """Handles for the series of one channel, one subscriber or the session."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,6 +25,9 @@ from streamer.ports import Appended
 TEXT_RESULTS = ("applied", "reread", "marked")
 LOOKUP_RESULTS = ("cached", "read", "refused", "failed")
 CALL_RESULTS = ("answered", "refused", "failed")
+# Those that are known beforehand have series from the beginning, so that a rate sees the first letter.
+INGEST_LETTERS = ("unreadable", "refused_by_log")
+DISPATCH_LETTERS = ("rejected", "retries_exhausted", "incomplete", "parked_lost", "unreadable", "too_large")
 
 
 @dataclass(slots=True)
@@ -184,6 +187,11 @@ class OutboundMetrics:
     requests: Counter
     repeats: Counter
 
+    def expect(self, path: str, outcomes: Iterable[str]) -> None:
+        """Show all outcomes for a channel at zero, so that a rate sees the first request."""
+        for outcome in outcomes:
+            self.requests.labels(path, outcome)
+
     def answered(self, path: str, outcome: str) -> None:
         """Count a request; `path` is empty for an address that is not configured."""
         self.requests.labels(path, outcome).inc()
@@ -208,6 +216,7 @@ class SubscriberMetrics:
     in_flight: Gauge
     parked: Gauge
     limit: Gauge
+    following: Gauge
     held: Gauge
     down: Gauge
     unrecorded_s: Gauge
@@ -244,6 +253,10 @@ class SubscriberMetrics:
         self.limit.set(status.limit)
         self.down.set(status.is_down)
         self.held.set(status.is_held)
+
+    def set_following(self, following: bool) -> None:  # noqa: FBT001 - a gauge of two states
+        """Record whether the subscriber follows the log."""
+        self.following.set(following)
 
     def set_unrecorded(self, seconds: float) -> None:
         """Record the seconds for which finished work has waited to be recorded."""
