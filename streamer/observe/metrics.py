@@ -23,12 +23,15 @@ from streamer.events import (
     Reject,
     Retry,
     Skip,
+    Stage,
     SubscriberName,
 )
 from streamer.observe.org_limits import OrgLimitMetrics
 from streamer.observe.process import ProcessMetrics
 from streamer.observe.series import (
     CALL_RESULTS,
+    DISPATCH_LETTERS,
+    INGEST_LETTERS,
     LOOKUP_RESULTS,
     TEXT_RESULTS,
     ChannelMetrics,
@@ -39,7 +42,7 @@ from streamer.observe.series import (
     SubscriberMetrics,
 )
 
-_OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
+OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600, 86_400, 259_200)
 _BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -84,6 +87,7 @@ class Metrics:
         """Return the metrics of the subscriber `name`, the same object each time."""
         if name not in self._subscribers:
             self._subscribers[name] = self._bound_to_subscriber(name)
+            self.process.expect_plugin(name)
         return self._subscribers[name]
 
     def forget_channel(self, path: str) -> None:
@@ -96,6 +100,7 @@ class Metrics:
     def forget_subscriber(self, name: SubscriberName) -> None:
         """Remove the series of a subscriber that is no longer configured."""
         self._subscribers.pop(name, None)
+        self.process.forget_plugin(name)
         for series in self._of_subscribers:
             series.remove_by_labels({"subscriber": name})
 
@@ -263,6 +268,11 @@ class Metrics:
         self._held = self._gauge(
             "subscriber_held", "1 while deliveries to the target are held, 0 otherwise.", "subscriber"
         )
+        self._following = self._gauge(
+            "subscriber_following",
+            "1 while the subscriber follows the log, 0 while its plugin can't be opened or it still starts.",
+            "subscriber",
+        )
         self._down = self._gauge(
             "breaker_open",
             "1 while the target counts as down because too many attempts fail, 0 otherwise.",
@@ -285,6 +295,7 @@ class Metrics:
             self._limit,
             self._lag,
             self._parked,
+            self._following,
             self._held,
             self._down,
             self._unrecorded_s,
@@ -312,6 +323,8 @@ class Metrics:
 
     def _bound_to_channel(self, channel: Channel) -> ChannelMetrics:
         path = channel.path
+        for reason in INGEST_LETTERS:
+            self._dead_letters.labels(Stage.INGEST.value, "", reason)
         return ChannelMetrics(
             clock=self._clock,
             events=self._events.labels(path),
@@ -331,10 +344,12 @@ class Metrics:
         )
 
     def _bound_to_subscriber(self, name: SubscriberName) -> SubscriberMetrics:
+        for reason in DISPATCH_LETTERS:
+            self._dead_letters.labels(Stage.DISPATCH.value, name, reason)
         return SubscriberMetrics(
             name=name,
             clock=self._clock,
-            outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in _OUTCOMES},
+            outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in OUTCOMES},
             failures={each: self._failed.labels(name, each.value) for each in FailureClass},
             seconds=self._delivery_seconds.labels(name),
             to_target_seconds=self._to_target_seconds.labels(name),
@@ -343,6 +358,7 @@ class Metrics:
             in_flight=self._in_flight.labels(name),
             parked=self._parked.labels(name),
             limit=self._limit.labels(name),
+            following=self._following.labels(name),
             held=self._held.labels(name),
             down=self._down.labels(name),
             unrecorded_s=self._unrecorded_s.labels(name),

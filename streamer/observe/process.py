@@ -43,11 +43,18 @@ class ProcessMetrics:
             ["subscriber"],
             registry=registry,
         )
+        self._loop_blocked.labels("")
         self._poll_age = gauge(
             "poll_age_seconds", "Time since the last beat of a log thread; 0 while it rests.", "thread"
         )
         self._stuck = gauge(
             "stuck", "1 while a part has stalled for no known reason, 0 otherwise.", "kind", "name"
+        )
+        self._log_unavailable = gauge(
+            "log_unavailable", "1 while the log can't be opened, read or written, 0 otherwise."
+        )
+        self._login_awaited = gauge(
+            "login_awaited", "1 while this process waits until Salesforce accepts its login, 0 otherwise."
         )
         self._configured = gauge(
             "configuration_applied", "1 while the configuration in effect is that of the files, 0 otherwise."
@@ -85,6 +92,19 @@ class ProcessMetrics:
     def loop_blocked(self, subscriber: str) -> None:
         """Count that the event loop was blocked, by the plugin of `subscriber` unless that is empty."""
         self._loop_blocked.labels(subscriber).inc()
+
+    def expect_plugin(self, subscriber: str) -> None:
+        """Show the plugin of `subscriber` among those that can block the event loop."""
+        self._loop_blocked.labels(subscriber)
+
+    def forget_plugin(self, subscriber: str) -> None:
+        """Remove the series of a subscriber that is no longer configured."""
+        self._loop_blocked.remove_by_labels({"subscriber": subscriber})
+
+    def set_waits(self, *, log: bool, login: bool) -> None:
+        """Record whether the process waits for the log, and for Salesforce to accept its login."""
+        self._log_unavailable.set(log)
+        self._login_awaited.set(login)
 
     def set_standby(self, standby: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether other processes read all channels."""

@@ -25,6 +25,9 @@ from streamer.ports import Appended
 TEXT_RESULTS = ("applied", "reread", "marked")
 LOOKUP_RESULTS = ("cached", "read", "refused", "failed")
 CALL_RESULTS = ("answered", "refused", "failed")
+# Those that are known beforehand have series from the beginning, so that a rate sees the first letter.
+INGEST_LETTERS = ("unreadable", "refused_by_log")
+DISPATCH_LETTERS = ("rejected", "retries_exhausted", "incomplete", "parked_lost", "unreadable", "too_large")
 
 
 @dataclass(slots=True)
@@ -208,6 +211,7 @@ class SubscriberMetrics:
     in_flight: Gauge
     parked: Gauge
     limit: Gauge
+    following: Gauge
     held: Gauge
     down: Gauge
     unrecorded_s: Gauge
@@ -244,6 +248,10 @@ class SubscriberMetrics:
         self.limit.set(status.limit)
         self.down.set(status.is_down)
         self.held.set(status.is_held)
+
+    def set_following(self, following: bool) -> None:  # noqa: FBT001 - a gauge of two states
+        """Record whether the subscriber follows the log."""
+        self.following.set(following)
 
     def set_unrecorded(self, seconds: float) -> None:
         """Record the seconds for which finished work has waited to be recorded."""

@@ -53,10 +53,8 @@ class Monitor:
         """Update the gauges until cancelled."""
         while True:
             self._update_channel_gauges()
-            for name, dispatcher in self._status.dispatchers.items():
-                metrics = self._metrics.subscriber(name)
-                metrics.set_status(dispatcher.status)
-                metrics.set_unrecorded(self._unrecorded_s(dispatcher))
+            self._update_subscriber_gauges()
+            self._metrics.process.set_waits(log=self._status.awaits_log, login=self._status.awaits_login)
             self._metrics.process.set_standby(self._status.state is State.STANDBY)
             self._update_thread_gauges()
             self._update_stuck()
@@ -102,6 +100,15 @@ class Monitor:
                 metrics.set_up(channel.path in self._status.subscribed)
             if at := verified_at.get(channel):
                 metrics.set_verified(at, expires_at=_expires_at(channel, at))
+
+    def _update_subscriber_gauges(self) -> None:
+        for name, dispatcher in self._status.dispatchers.items():
+            metrics = self._metrics.subscriber(name)
+            metrics.set_status(dispatcher.status)
+            metrics.set_unrecorded(self._unrecorded_s(dispatcher))
+        following = self._status.following
+        for name in self._status.configured:
+            self._metrics.subscriber(name).set_following(name in following)
 
     @property
     def _verified_at(self) -> Mapping[Channel, float]:

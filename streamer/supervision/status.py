@@ -173,6 +173,11 @@ class Status:
         return self._stops
 
     @property
+    def awaits_log(self) -> bool:
+        """True while the log can't be opened, read or written."""
+        return bool(self._log_wait or (self._log and self._log.hindrance))
+
+    @property
     def awaits_login(self) -> bool:
         """True until Salesforce has accepted the login."""
         return bool(self._login_wait)

@@ -258,3 +258,28 @@ def test_failed_attempts_are_counted_by_the_class_of_their_error(metrics: Metric
     }
     assert sum(count or 0 for count in counts.values()) == 3
     assert None not in counts.values()
+
+
+def test_first_letter_and_first_block_of_the_loop_can_be_seen_in_a_rate(
+    metrics: Metrics, channel: Channel
+) -> None:
+    """Their series exist at zero: a counter that begins at one has not risen."""
+    metrics.channel(channel)
+    metrics.subscriber(INVOICE)
+
+    letters = {"stage": "dispatch", "subscriber": "invoice", "reason": "rejected"}
+    assert value(metrics, "dead_letters_total", letters) == 0
+    assert (
+        value(metrics, "dead_letters_total", {"stage": "ingest", "subscriber": "", "reason": "unreadable"})
+        == 0
+    )
+    assert value(metrics, "event_loop_blocked_total", {"subscriber": "invoice"}) == 0
+
+
+def test_series_of_a_removed_subscriber_go(metrics: Metrics) -> None:
+    """All of them, or those of renamed subscribers would add up."""
+    metrics.subscriber(INVOICE)
+    metrics.forget_subscriber(INVOICE)
+
+    samples = [sample for family in metrics.registry.collect() for sample in family.samples]
+    assert [each.name for each in samples if "invoice" in each.labels.values()] == []

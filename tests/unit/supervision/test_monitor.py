@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from streamer.clock import TurnedClock
+from streamer.events import SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulse, Pulses
@@ -242,3 +243,27 @@ async def test_each_episode_is_told_once_with_all_stacks(world: World, said: lis
         ("stuck.ended", "warning"),
     ]
     assert any("thread MainThread" in stack for stack in said[0]["stacks"])
+
+
+async def test_log_that_cant_be_used_and_a_login_that_is_awaited_are_shown(world: World) -> None:
+    """Each while it lasts: neither has a channel or a subscriber that could tell of it."""
+    assert (world.gauge("log_unavailable"), world.gauge("login_awaited")) == (0, 1)
+    world.status.logged_in()
+    world.log.hindrance = "No broker answers."
+    await world.clock.turn(1)
+    assert (world.gauge("log_unavailable"), world.gauge("login_awaited")) == (1, 0)
+    world.log.hindrance = ""
+    world.status.log_unavailable("The file is locked.")
+    await world.clock.turn(1)
+    assert world.gauge("log_unavailable") == 1
+
+
+async def test_subscriber_that_does_not_follow_the_log_is_shown(world: World) -> None:
+    """Also one whose plugin was never open, and which has no dispatcher."""
+    invoice = SubscriberName("invoice")
+    world.status.subscribers_configured([SALES, invoice])
+    world.status.plugin_blocked(invoice, "no such certificate")
+    await world.clock.turn(1)
+
+    assert world.gauge("subscriber_following", subscriber=SALES) == 1
+    assert world.gauge("subscriber_following", subscriber=invoice) == 0

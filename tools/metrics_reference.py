@@ -1,0 +1,204 @@
+"""Writes the catalogue of metrics: `python -m tools.metrics_reference`.
+
+`docs/metrics.md` is made from the metrics that `streamer.observe.metrics`
+declares, and from the sources of their labels' values, which stand here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import Counter, Gauge, Histogram, Info
+from prometheus_client.metrics import MetricWrapperBase
+
+from streamer.clock import TurnedClock
+from streamer.events import FailureClass, HoleCause, Stage
+from streamer.observe.metrics import OUTCOMES, Metrics
+from streamer.observe.series import (
+    CALL_RESULTS,
+    DISPATCH_LETTERS,
+    INGEST_LETTERS,
+    LOOKUP_RESULTS,
+    TEXT_RESULTS,
+)
+from streamer.quota import OrgLimit
+from streamer.salesforce.outbound.answers import Outcome as OutboundOutcome
+from streamer.supervision.stuck import Part
+
+PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+
+_INTRODUCTION = Path(__file__).with_suffix(".md")
+_TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram", Info: "gauge, always 1"}
+_ENDINGS = {Counter: "_total", Info: "_info"}
+_UNITS = {
+    "_timestamp_seconds": "seconds since the epoch",
+    "_seconds": "seconds",
+    "_bytes": "bytes",
+    "_events": "events",
+    "_records": "records",
+}
+_GROUPS = (
+    ("Channels", "channel"),
+    ("Subscribers", "subscriber"),
+    ("The org's limits", "limit"),
+)
+_ADMITTED = "or another lower-case word, `other` from the 65th on"
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values that a label can have: a closed set of them, and a sentence on the rest, where there is one."""
+
+    closed: Sequence[str] = ()
+    source: str = ""
+
+    def __str__(self) -> str:
+        words = [f"`{value}`" for value in self.closed]
+        return "; ".join(filter(None, [", ".join(words), self.source]))
+
+
+_CHANNEL = Values(source="paths of the configuration's channels")
+_SUBSCRIBER = Values(source="names of the configuration's subscribers")
+VALUES = {
+    ("", "channel"): _CHANNEL,
+    ("outbound_requests", "channel"): Values(
+        source="paths of the configuration's channels; empty for an address that is not configured"
+    ),
+    ("", "subscriber"): _SUBSCRIBER,
+    ("dead_letters", "subscriber"): Values(
+        source="names of the configuration's subscribers; empty where `stage` is `ingest`"
+    ),
+    ("event_loop_blocked", "subscriber"): Values(
+        source="names of the configuration's subscribers; empty where no plugin blocked the loop"
+    ),
+    ("session_subscriptions", "outcome"): Values(("accepted", "refused")),
+    ("deliveries", "outcome"): Values(tuple(kind.__name__.lower() for kind in OUTCOMES)),
+    ("outbound_requests", "outcome"): Values(tuple(OutboundOutcome)),
+    ("session_lost", "reason"): Values(source="a lower-case word, such as `overdue` or `unknown_client`, "
+                                       "`other` from the 65th on"),
+    ("dead_letters", "reason"): Values(tuple(dict.fromkeys(INGEST_LETTERS + DISPATCH_LETTERS)), _ADMITTED),
+    ("dead_letters", "stage"): Values(tuple(Stage)),
+    ("failed_attempts", "error"): Values(tuple(FailureClass)),
+    ("", "cause"): Values(tuple(HoleCause)),
+    ("large_text_diffs", "result"): Values(TEXT_RESULTS),
+    ("lookups", "result"): Values(LOOKUP_RESULTS),
+    ("lookup_calls", "result"): Values(CALL_RESULTS),
+    ("", "limit"): Values(tuple(OrgLimit)),
+    ("poll_age_seconds", "thread"): Values(
+        source="names of this process's threads of the log: one or a few, and with Kafka one for each "
+        "subscriber and each owned partition of the checkpoint topic"
+    ),
+    ("stuck", "kind"): Values(tuple(Part)),
+    ("stuck", "name"): Values(source="names of threads, as in `thread`, of channels and of subscribers"),
+    ("build", "version"): Values(source="the one of Streamer"),
+    ("build", "python"): Values(source="the one of Python"),
+}
+"""Values of each label, by the metric's name without `streamer_`, or for all other metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric: its `name` as it is scraped, `family` as it is declared, and what is said of it."""
+
+    name: str
+    family: str
+    kind: str
+    labels: tuple[str, ...]
+    says: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values."""
+        if self.says.startswith("1 while"):
+            return "0 or 1"
+        unit = next((unit for ending, unit in _UNITS.items() if self.family.endswith(ending)), "")
+        return unit or ("" if self.name.endswith("_info") else "count")
+
+
+def declared() -> list[Declared]:
+    """Return all metrics of Streamer's own, in the order of their declaration."""
+    registry = Metrics(clock=TurnedClock()).registry
+    # The client publishes no way to ask for the labels of a metric that has no series yet.
+    collectors = registry._collector_to_names  # noqa: SLF001
+    return [_declared(each) for each in collectors if isinstance(each, MetricWrapperBase)]
+
+
+def _declared(metric: MetricWrapperBase) -> Declared:
+    kind = type(metric)
+    [family] = metric.describe()
+    labels = ("version", "python") if kind is Info else tuple(metric._labelnames)  # noqa: SLF001 - as above
+    return Declared(
+        name=family.name + _ENDINGS.get(kind, ""),
+        family=family.name,
+        kind=_TYPES[kind],
+        labels=labels,
+        says=family.documentation,
+        buckets=tuple(metric._kwargs.get("buckets", ())),  # noqa: SLF001 - as above
+    )
+
+
+def values(metric: Declared, label: str) -> Values:
+    """Return the values of a label. Raises `KeyError` for one whose values are not told here."""
+    family = metric.family.removeprefix("streamer_")
+    return VALUES.get((family, label)) or VALUES["", label]
+
+
+def text() -> str:
+    """Return the page."""
+    metrics = declared()
+    grouped: dict[str, list[Declared]] = {name: [] for name, _ in _GROUPS} | {"The process and its sessions": []}
+    for each in metrics:
+        group = next((name for name, label in _GROUPS if label in each.labels), "The process and its sessions")
+        grouped[group].append(each)
+    parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip("\n")]
+    parts += [f"## {name}\n\n{_table(group)}" for name, group in grouped.items()]
+    parts.append(f"## Labels\n\n{_labels(metrics)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(metrics: Sequence[Declared]) -> str:
+    rows = (
+        f"| `{each.name}` | {each.kind} | {each.unit} | {_words(each.labels)} | {each.says}{_buckets(each)} |"
+        for each in metrics
+    )
+    return "\n".join(["| metric | type | unit | labels | meaning |", "|---|---|---|---|---|", *rows])
+
+
+def _labels(metrics: Sequence[Declared]) -> str:
+    using: dict[tuple[str, str], list[str]] = {}
+    for each in metrics:
+        for label in each.labels:
+            using.setdefault((label, str(values(each, label))), []).append(each.name)
+    rows = (
+        f"| `{label}` | {_of(names)} | {says} |" for (label, says), names in sorted(using.items())
+    )
+    return "\n".join(["| label | of | values |", "|---|---|---|", *rows])
+
+
+def _of(names: Sequence[str]) -> str:
+    few = 3
+    return _words(names) if len(names) <= few else f"{len(names)} metrics"
+
+
+def _buckets(metric: Declared) -> str:
+    return f" Buckets: {', '.join(f'{each:g}' for each in metric.buckets)}" if metric.buckets else ""
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Yield the file that is made, and its text."""
+    yield PAGE, text()
+
+
+def main() -> None:
+    """Write the page."""
+    for path, made in files():
+        path.write_text(made, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
