@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from tools.kube_score import KubeScoreMissing, kube_score
 from tools.kubectl import KubectlMissing, kubectl
 from tools.mosquitto import mosquitto
 
@@ -71,7 +72,7 @@ def main() -> int:
         missing = _missing(missing)
     for need in missing:
         print(f"missing: {need.name}, which {need.why}; in Debian: apt-get install {need.package}")
-    return 1 if missing or not _renders_manifests() else 0
+    return 1 if missing or not _renders_and_judges_manifests() else 0
 
 
 def _missing(wanted: Sequence[Need]) -> list[Need]:
@@ -99,10 +100,11 @@ def _has_java() -> bool:
     return version is not None and int(version[1]) >= _OLDEST_JAVA
 
 
-def _renders_manifests() -> bool:
+def _renders_and_judges_manifests() -> bool:
     try:
         kubectl()
-    except KubectlMissing as missing:
+        kube_score()
+    except (KubectlMissing, KubeScoreMissing) as missing:
         print(f"missing: {missing}")
         return False
     return True
