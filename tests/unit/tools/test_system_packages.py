@@ -143,9 +143,7 @@ def test_judge_of_manifests_that_cant_be_built_is_listed(
     )
 
 
-def test_old_kubectl_is_passed_over_for_the_cached_one(
-    program: Program, tmp_path: Path
-) -> None:
+def test_old_kubectl_is_passed_over_for_the_cached_one(program: Program, tmp_path: Path) -> None:
     """Debian's kubectl can't render the manifests; a cached one is used."""
     program("kubectl", """echo '{"clientVersion": {"minor": "20"}}'""")
     cached = tmp_path / "cache" / "streamer" / "kubectl-1.35" / "kubectl"
