@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tools.kube_score import KubeScoreMissing, kube_score
+from tools.go_programs import PROGRAMS, GoProgramMissing
 from tools.kubectl import KubectlMissing, kubectl
 from tools.mosquitto import mosquitto
 
@@ -103,8 +103,9 @@ def _has_java() -> bool:
 def _renders_and_judges_manifests() -> bool:
     try:
         kubectl()
-        kube_score()
-    except (KubectlMissing, KubeScoreMissing) as missing:
+        for program in PROGRAMS:
+            program.installed()
+    except (KubectlMissing, GoProgramMissing) as missing:
         print(f"missing: {missing}")
         return False
     return True

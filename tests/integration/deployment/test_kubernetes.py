@@ -21,7 +21,7 @@ from streamer.web.addresses import AddressRule
 from tests.integration.deployment.manifests import FOLDERS, K8S, KUBERNETES, Manifests, check_schema, rendered
 from tests.integration.guides.pages import parse
 from tests.keys import private_key_pem
-from tools.kube_score import kube_score
+from tools.go_programs import KUBE_SCORE
 
 NAME = {"app.kubernetes.io/name": "streamer"}
 IGNORED = "kube-score/ignore"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import kube_score, system_packages
+from tools import system_packages
+from tools.go_programs import PROGRAMS
 from tools.kubectl import kubectl
 
 Program = Callable[..., Path]
@@ -25,9 +26,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     monkeypatch.setattr("tools.mosquitto._FOLDERS", ())
     monkeypatch.delenv("STREAMER_KAFKA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    built = tmp_path / "cache" / "streamer" / f"kube-score-{kube_score.VERSION}" / "kube-score"
-    built.parent.mkdir(parents=True)
-    built.touch()
+    for built in PROGRAMS:
+        built.path.parent.mkdir(parents=True)
+        built.path.touch()
 
     def add(name: str, script: str = "exit 0") -> Path:
         path = tmp_path / name

@@ -1,10 +1,10 @@
-"""The program that judges manifests is built once, into a cache."""
+"""Programs that judge what we ship are built once, into a cache."""
 
 from pathlib import Path
 
 import pytest
 
-from tools.kube_score import VERSION, KubeScoreMissing, kube_score
+from tools.go_programs import COMPOSE_SPEC, KUBE_SCORE, GoProgramMissing
 
 BUILDS = """
     echo "$*" >> "$LOG"
@@ -28,15 +28,21 @@ def test_it_is_built_at_one_version_and_kept(tmp_path: Path, monkeypatch: pytest
     """The second call builds nothing."""
     log = go(tmp_path, monkeypatch, BUILDS)
 
-    assert [kube_score().read_text(), kube_score().read_text()] == ["program\n", "program\n"]
-    assert log.read_text() == f"install github.com/zegl/kube-score/cmd/kube-score@v{VERSION}\n"
+    assert [KUBE_SCORE.installed().read_text(), KUBE_SCORE.installed().read_text()] == ["program\n"] * 2
+    assert log.read_text() == f"install {KUBE_SCORE.package}@v{KUBE_SCORE.version}\n"
 
 
 def test_failed_build_leaves_nothing_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next call tries again."""
     go(tmp_path, monkeypatch, "echo 'no such host' >&2; exit 1")
-    with pytest.raises(KubeScoreMissing, match="no such host"):
-        kube_score()
+    with pytest.raises(GoProgramMissing, match="no such host"):
+        KUBE_SCORE.installed()
 
     go(tmp_path, monkeypatch, BUILDS)
-    assert kube_score().is_file()
+    assert KUBE_SCORE.installed().is_file()
+
+
+def test_another_version_is_another_file() -> None:
+    """A cache that outlives an upgrade gives nothing stale."""
+    assert KUBE_SCORE.version in str(KUBE_SCORE.path)
+    assert KUBE_SCORE.path.parent != COMPOSE_SPEC.path.parent
