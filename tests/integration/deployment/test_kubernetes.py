@@ -94,7 +94,7 @@ def judged(manifests: Manifests, *options: str) -> dict[str, set[str]]:
     """Return the checks of kube-score that find something, by the manifest that they find it in."""
     enabled = [f"--enable-optional-test={each}" for each in OPTIONAL]
     command = [
-        kube_score(),
+        KUBE_SCORE.installed(),
         "score",
         f"--kubernetes-version=v{KUBERNETES}",
         "-o",
