@@ -130,7 +130,7 @@ def _held(series: Series, phase: Phase, minute: int) -> str:
         first = ended - phase.ended.at + minute * 60
         stands = bool(phase.stands) and name.startswith(phase.stands) and began == ended
         return f"{first:.3f}{'+0' if stands else '+60'}x{times}"
-    if name in _AGES and ended - (began or 0.0) > 0.9 * (phase.ended.at - phase.began.at):
+    if name in _AGES and ended - (began or 0.0) > 0.5 * (phase.ended.at - phase.began.at):
         return f"{ended:.3f}+60x{times}"
     return f"{ended!r}+0x{times}"
 
