@@ -33,7 +33,7 @@ Service = Mapping[str, Any]
 
 def read(path: Path) -> subprocess.CompletedProcess[str]:
     """Read a file as Docker Compose does, into its whole model."""
-    command = [COMPOSE_SPEC.installed(), "--format", "json", path]
+    command = [str(COMPOSE_SPEC.installed()), "--format", "json", str(path)]
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=path.parent, timeout=60)
 
 
