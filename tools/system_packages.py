@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from tools.go_programs import PROGRAMS, GoProgramMissing
 from tools.kubectl import KubectlMissing, kubectl
 from tools.monitoring.prometheus import is_installed
 from tools.mosquitto import mosquitto
@@ -80,7 +81,7 @@ def main() -> int:
         missing = _missing(missing)
     for need in missing:
         print(f"missing: {need.name}, which {need.why}; in Debian: apt-get install {need.package}")
-    return 1 if missing or not _renders_manifests() else 0
+    return 1 if missing or not _renders_and_judges_manifests() else 0
 
 
 def _missing(wanted: Sequence[Need]) -> list[Need]:
@@ -108,10 +109,12 @@ def _has_java() -> bool:
     return version is not None and int(version[1]) >= _OLDEST_JAVA
 
 
-def _renders_manifests() -> bool:
+def _renders_and_judges_manifests() -> bool:
     try:
         kubectl()
-    except KubectlMissing as missing:
+        for program in PROGRAMS:
+            program.installed()
+    except (KubectlMissing, GoProgramMissing) as missing:
         print(f"missing: {missing}")
         return False
     return True

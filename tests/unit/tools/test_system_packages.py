@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import system_packages
+from tools.go_programs import PROGRAMS
 from tools.kubectl import kubectl
 
 Program = Callable[..., Path]
@@ -24,6 +25,10 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("tools.mosquitto._FOLDERS", ())
     monkeypatch.delenv("STREAMER_KAFKA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for built in PROGRAMS:
+        built.path.parent.mkdir(parents=True)
+        built.path.touch()
 
     def add(name: str, script: str = "exit 0") -> Path:
         path = tmp_path / name
@@ -128,11 +133,22 @@ def test_other_side_of_a_test_is_installed_too(
     assert capsys.readouterr().out.endswith(f"which {why}; in Debian: apt-get install {package}\n")
 
 
-def test_old_kubectl_is_passed_over_for_the_cached_one(
-    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_judge_of_manifests_that_cant_be_built_is_listed(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """kube-score is built by Go, which no Debian package has new enough."""
+    program("java", JAVA_17)
+    program("mvn")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+
+    assert system_packages.main() == 1
+    assert capsys.readouterr().out == (
+        "missing: Go 1.23 or newer, which builds kube-score: install it from go.dev/dl.\n"
+    )
+
+
+def test_old_kubectl_is_passed_over_for_the_cached_one(program: Program, tmp_path: Path) -> None:
     """Debian's kubectl can't render the manifests; a cached one is used."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     program("kubectl", """echo '{"clientVersion": {"minor": "20"}}'""")
     cached = tmp_path / "cache" / "streamer" / "kubectl-1.35" / "kubectl"
     cached.parent.mkdir(parents=True)

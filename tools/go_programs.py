@@ -1,0 +1,72 @@
+"""Programs that judge what we ship, each built from its Go module into a cache."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_BUILD_DEADLINE_S = 900
+
+
+class GoProgramMissing(Exception):
+    """A program can't be built: the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoProgram:
+    """Program that `go install` builds from `package` at `version`, in about `minutes`."""
+
+    name: str
+    package: str
+    version: str
+    minutes: int
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept, once it is built."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "streamer" / f"{self.name}-{self.version}" / self.package.rpartition("/")[2]
+
+    def installed(self) -> Path:
+        """Return its path; the first call builds it.
+
+        Several processes can ask for it at once. Raises `GoProgramMissing`.
+        """
+        if not self.path.is_file():
+            self._build()
+        return self.path
+
+    def _build(self) -> None:
+        if shutil.which("go") is None:
+            raise GoProgramMissing(f"Go 1.23 or newer, which builds {self.name}: install it from go.dev/dl.")
+        folder = self.path.parent
+        print(f"building {self.name} {self.version} into {folder}: {self.minutes} min, once", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as scratch:
+            built = subprocess.run(
+                ["go", "install", f"{self.package}@v{self.version}"],
+                env={**os.environ, "GOBIN": scratch},
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=_BUILD_DEADLINE_S,
+            )
+            if built.returncode != 0:
+                raise GoProgramMissing(f"{self.name}, which Go did not build:\n{built.stderr[-1000:]}")
+            # A rename makes it appear whole or not at all.
+            (Path(scratch) / self.path.name).replace(self.path)
+
+
+KUBE_SCORE = GoProgram(
+    name="kube-score", package="github.com/zegl/kube-score/cmd/kube-score", version="1.20.0", minutes=3
+)
+"""Judges manifests of Kubernetes."""
+
+COMPOSE_SPEC = GoProgram(
+    name="compose-spec", package="github.com/compose-spec/compose-go/v2/cmd", version="2.16.2", minutes=1
+)
+"""Reads files of Docker Compose as Docker Compose itself does, and prints the whole model."""
+
+PROGRAMS = (KUBE_SCORE, COMPOSE_SPEC)
