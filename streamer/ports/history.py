@@ -182,7 +182,9 @@ class EventHistory(Protocol):
         """Return the receipts of `event` that were recorded since about `since` (epoch seconds)."""
         ...
 
-    async def place(self, subscriber: SubscriberName, partition: Partition, offset: int, /) -> SubscriberPlace:
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
         """Return what a subscriber has recorded around a place of the log."""
         ...
 

@@ -1,7 +1,7 @@
 """Contract of `EventHistory` for operators: events are found, shown with what was recorded, and followed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,12 +12,13 @@ from streamer.clock import SystemClock
 from streamer.events import Event, EventId, Forwarded, JsonObject, Partition, SubscriberName
 from streamer.log.search.cursors import LONGEST
 from streamer.normalise.times import as_event_time
-from streamer.ports import AppendedPage, EventHistory, EventSearch, FoundEvents
+from streamer.ports import AppendedPage, EventHistory, EventSearch, FoundEvents, LoggedEvent
 from tests.contracts.follower import following, forwarding
 from tests.contracts.parking import KEY, ONCE
 from tests.contracts.test_settled_events import lane
 from tests.contracts.values import CHANGES, a_receipt, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
+from tests.daemon import until
 
 NOW = SystemClock().now()
 ONE, OTHER = "001000000000001AAA", "001000000000002AAB"
@@ -35,9 +36,11 @@ async def filled(log: Log, *events: Event) -> None:
     """Append events in one go, in their order, and wait until readers can see the commit."""
     await log.checkpoint(CHANGES)
     await append_to(log, an_append(*events))
-    async with asyncio.timeout(30):
-        while len((await log.history.find(EventSearch(limit=MANY))).events) < len(events):
-            await asyncio.sleep(0.05)
+
+    async def all_there() -> bool:
+        return len((await log.history.find(EventSearch(limit=MANY))).events) >= len(events)
+
+    await until(all_there)
 
 
 def some_events() -> list[Event]:
@@ -170,10 +173,11 @@ async def test_forwarded_copies_are_found_apart(world: World) -> None:
             await follower.read_until("1")
             whole = replace(follower.entries[0].event, receipts={"invoice": {"outcome": "delivered"}})
             await follower.settle(forwarded=[Forwarded(to=SHIPMENT, event=whole, at=NOW)])
-        async with asyncio.timeout(30):
-            while not (copies := (await log.history.find(EventSearch(forwarded_to=SHIPMENT))).events):
-                await asyncio.sleep(0.05)
-        [copy] = copies
+
+        async def copies() -> Sequence[LoggedEvent]:
+            return (await log.history.find(EventSearch(forwarded_to=SHIPMENT))).events
+
+        [copy] = await until(copies)
 
         assert await found(log.history) == ["1"]
         assert await found(log.history, forwarded_to=SubscriberName("other")) == []
@@ -194,7 +198,10 @@ async def test_receipts_of_one_event_are_found(world: World) -> None:
 
         answer = await log.history.receipts(event, NOW - 60)
         assert (list(answer.receipts), answer.is_whole) == ([receipts[0], receipts[2]], True)
-        assert list((await log.history.receipts(event, NOW + 3_600)).receipts) in ([], [receipts[0], receipts[2]])
+        assert list((await log.history.receipts(event, NOW + 3_600)).receipts) in (
+            [],
+            [receipts[0], receipts[2]],
+        )
 
 
 async def test_place_of_a_subscriber_is_what_it_has_recorded(world: World) -> None:

@@ -22,9 +22,9 @@ class GivenNames:
 
 
 def given_names(checked: Plan, name: SubscriberName, event: Event, given: JsonObject) -> GivenNames:
-    """Return what the expressions of the subscriber `name` see beside `event`, of the records that are `given`.
+    """Return what the expressions of the subscriber `name` see beside `event`.
 
-    A record that is given is found, null stands for one that is missing, and
+    A record that is `given` is found, null stands for one that is missing, and
     what became of the others is not known.
     """
     more: JsonObject = {}

@@ -103,7 +103,9 @@ class MemoryHistory:
         self._log.check_up()
         return FoundReceipts(receipts=[each for each in self._log.receipts if each.event_id == event.id])
 
-    async def place(self, subscriber: SubscriberName, partition: Partition, offset: int, /) -> SubscriberPlace:
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
         """Return the progress of a subscriber, and the lane that holds an event."""
         await asyncio.sleep(0)
         self._log.check_up()

@@ -15,6 +15,7 @@ LONGEST = 6_000
 """Most characters of a cursor; one fits into the address of a request."""
 
 _MOST_BYTES = 1024 * 1024
+_FOREIGN = "the cursor is not that of a search by the same options: begin without it"
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
@@ -31,15 +32,17 @@ def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
     """Return the spans of a cursor; raises `ValueError` for any text that is not one of this order."""
     try:
         body = orjson.loads(_inflated(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)))
-        if body["v"] != 1 or body["oldest_first"] is not oldest_first:
-            raise ValueError("it belongs to a search of another order")
-        return {
+        left = {
             Partition(topic=topic, number=_whole(number)): (_whole(begin), _whole(end))
             for topic, spans in body["left"].items()
             for number, begin, end in spans
         }
+        is_ours = body["v"] == 1 and body["oldest_first"] is oldest_first
     except (LookupError, TypeError, ValueError, AttributeError, binascii.Error, zlib.error) as error:
-        raise ValueError("the cursor is not that of a search by the same options: begin without it") from error
+        raise ValueError(_FOREIGN) from error
+    if not is_ours:
+        raise ValueError(_FOREIGN)
+    return left
 
 
 def _inflated(packed: bytes) -> bytes:

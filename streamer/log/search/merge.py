@@ -155,12 +155,10 @@ class _Merge:
         return min(pending, key=lambda side: self._order(side.head_time()), default=None)
 
     def _ahead(self) -> list[Partition]:
-        """Return the partitions to read before the next event is certain: unread ones, or the first of others."""
+        """Return the partitions to read before the next event is certain: unread ones, or one other."""
         head = self._head()
         open_sides = {
-            partition: side
-            for partition, side in self._sides.items()
-            if not (side.is_read or side.pending)
+            partition: side for partition, side in self._sides.items() if not (side.is_read or side.pending)
         }
         unread = [partition for partition, side in open_sides.items() if side.edge is None]
         if unread:

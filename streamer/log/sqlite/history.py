@@ -1,4 +1,4 @@
-"""Events of a log file, read beside the worker that feeds dispatch, or beside another process that owns it."""
+"""Events of a log file, read beside dispatch, or beside another process that owns the file."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -107,13 +107,13 @@ class SqliteHistory:
         last = min(end, begin + _RECEIPTS_SCANNED)
         found: list[Receipt] = []
         for first in range(begin, last, ROWS_AT_ONCE):
-            more = partial(
-                read_receipts, event_id=event.id, begin=first, end=min(first + ROWS_AT_ONCE, last)
-            )
+            more = partial(read_receipts, event_id=event.id, begin=first, end=min(first + ROWS_AT_ONCE, last))
             found += await self._reader.submit(more)
         return FoundReceipts(receipts=found, is_whole=last == end)
 
-    async def place(self, subscriber: SubscriberName, partition: Partition, offset: int, /) -> SubscriberPlace:
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
         """Return the progress of a subscriber, and the lane that holds an event."""
         if partition != PARTITION:
             return SubscriberPlace()

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from streamer.app import plan
-from streamer.cli import app
 from streamer.app.chains.verdicts import Verdicts
+from streamer.cli import app
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.events import SubscriberName

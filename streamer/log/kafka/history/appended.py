@@ -68,7 +68,8 @@ class AppendedReader:
                 messages = list(_without_errors(poll_many(consumer, _AT_ONCE, _POLL_S)))
                 found = (logged_event(each, is_forwarded=False, matches=_any) for each in messages)
                 page = AppendedPage(
-                    events=[each for each in found if each is not None], skipped=self._caught_up(consumer, messages)
+                    events=[each for each in found if each is not None],
+                    skipped=self._caught_up(consumer, messages),
                 )
                 yield [page] if page.events or page.skipped else []
                 if time.monotonic() - looked_at >= _LOOK_FOR_TOPICS_S:

@@ -52,7 +52,11 @@ def places_of(asked: EventSearch) -> Iterator[Keys]:
 
 
 def event_topics(
-    topics: Mapping[str, int], names: Names, types: Sequence[str], *, forwarded_to: SubscriberName | None = None
+    topics: Mapping[str, int],
+    names: Names,
+    types: Sequence[str],
+    *,
+    forwarded_to: SubscriberName | None = None,
 ) -> Iterator[tuple[str, int]]:
     """Yield the topics, of those with so many partitions, that can hold events of `types`."""
     if forwarded_to is not None:
@@ -95,7 +99,10 @@ class EventTopics:
         places = [
             TopicPartition(topic, number)
             for topic, partitions in event_topics(
-                known_topics(self._admin), self._names, self._asked.types, forwarded_to=self._asked.forwarded_to
+                known_topics(self._admin),
+                self._names,
+                self._asked.types,
+                forwarded_to=self._asked.forwarded_to,
             )
             for number in self._numbers(partitions)
         ]
@@ -116,9 +123,7 @@ class EventTopics:
                 at_ms = max(0, round((since - CLOCKS_DIFFER_S) * 1000))
                 begins = self._offsets(self._retry.call(look_up, consumer, places, at_ms))
         # Without a record that is so late, there is nothing to read.
-        return {
-            each: (begins[each] if begins.get(each, -1) >= 0 else end, end) for each, end in ends.items()
-        }
+        return {each: (begins[each] if begins.get(each, -1) >= 0 else end, end) for each, end in ends.items()}
 
     def _numbers(self, partitions: int) -> Sequence[int]:
         if self._keys is None or not partitions:
@@ -177,8 +182,7 @@ class EventRecords:
         attributes = dict(headers or ())
         # In structured mode, and in a forwarded event, they are in the value.
         if "ce_id" in attributes and not (
-            self._key in {None, key, attributes.get("ce_subject")}
-            and self._id in {None, attributes["ce_id"]}
+            self._key in {None, key, attributes.get("ce_subject")} and self._id in {None, attributes["ce_id"]}
         ):
             return None
         return logged_event(message, is_forwarded=self._is_forwarded, matches=self._matches)
@@ -191,9 +195,7 @@ def logged_event(
     value = message.value() or b""
     read = decode_forwarded if is_forwarded else decode
     try:
-        event = read(
-            cast("bytes | None", message.key()), value, cast("Headers | None", message.headers())
-        )
+        event = read(cast("bytes | None", message.key()), value, cast("Headers | None", message.headers()))
     except UnreadableEvent:
         return None
     if not matches(event):

@@ -95,7 +95,9 @@ class KafkaHistory:
         reader = ReceiptReader(self._clients, self._admin)
         return await asyncio.to_thread(reader.receipts, event, since - CLOCKS_DIFFER_S)
 
-    async def place(self, subscriber: SubscriberName, partition: Partition, offset: int, /) -> SubscriberPlace:
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
         """Return the committed progress of a subscriber, and the lane that holds an event."""
         reader = PlaceReader(self._clients, self._admin)
         return await asyncio.to_thread(reader.place, subscriber, partition, offset)

@@ -37,7 +37,10 @@ class ReceiptReader:
         self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
 
     def receipts(self, event: Event, since: float) -> FoundReceipts:
-        """Return the receipts of `event` recorded since `since`; raises `LogUnavailable`, `LogMisconfigured`."""
+        """Return the receipts of `event` recorded since `since`.
+
+        Raises `LogUnavailable`, `LogMisconfigured`.
+        """
         partitions = known_topics(self._admin).get(self._topic, 0)
         if not partitions:
             return FoundReceipts(receipts=[])
@@ -56,7 +59,10 @@ class ReceiptReader:
 
     def _span(self, number: int, since: float) -> tuple[int, int]:
         first, end = self._retry.call(self._admin.bounds, self._topic, [number])[number]
-        configuration = {"group.id": Names.of(self._clients.settings).ingest_group, "enable.auto.commit": False}
+        configuration = {
+            "group.id": Names.of(self._clients.settings).ingest_group,
+            "enable.auto.commit": False,
+        }
         with closing(self._clients.consumer(self._errors, configuration)) as consumer:
             places = [TopicPartition(self._topic, number)]
             [at] = self._retry.call(look_up, consumer, places, max(0, round(since * 1000)))

@@ -103,7 +103,8 @@ def read_lane(connection: sqlite3.Connection, subscriber: SubscriberName, lane: 
     row = connection.execute(
         """
         SELECT setback, (
-          SELECT CAST(coalesce(group_concat(seq), '') AS BLOB) FROM parked_events WHERE subscriber = ?1 AND lane = ?2
+          SELECT CAST(coalesce(group_concat(seq), '') AS BLOB) FROM parked_events
+          WHERE subscriber = ?1 AND lane = ?2
         ) FROM parked_lanes WHERE subscriber = ?1 AND lane = ?2
         """,
         (subscriber, lane),

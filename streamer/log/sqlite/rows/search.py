@@ -59,7 +59,8 @@ def read_found(connection: sqlite3.Connection, asked: EventSearch, begin: int, e
           SELECT seq, size FROM events
           WHERE seq >= ? AND seq < ? AND {condition.text} ORDER BY seq {order} LIMIT ?
         ), summed AS (
-          SELECT seq, size, sum(size) OVER (ORDER BY seq {order} ROWS UNBOUNDED PRECEDING) AS through FROM found
+          SELECT seq, size, sum(size) OVER (ORDER BY seq {order} ROWS UNBOUNDED PRECEDING) AS through
+          FROM found
         )
         SELECT (SELECT count(*) FROM found), CAST('[' || group_concat(
           '[' || seq || ',' || size || ',' || appended_at || ',' || body || ']'
@@ -94,7 +95,7 @@ def appended_at(connection: sqlite3.Connection, offset: int) -> float | None:
 
 
 def receipt_bounds(connection: sqlite3.Connection, at: float) -> tuple[int, int]:
-    """Return the numbers of the receipts that were recorded since `at`: the first, and one behind the last."""
+    """Return the number of the first receipt that was recorded since `at`, and one behind the last."""
     low, end = connection.execute(
         "SELECT ifnull(min(seq), 0), ifnull(max(seq) + 1, 0) FROM receipts"
     ).fetchone()
@@ -144,7 +145,9 @@ def _condition(asked: EventSearch) -> _Condition:
         parameters += [_member("subject", asked.key), _member("key", asked.key)]
     for comparison, at in ((">=", asked.since), ("<", asked.until)):
         if at is not None:
-            texts.append(f"CAST(substr(body, instr(body, ?) + {len(_TIME)}, {_TIME_LENGTH}) AS TEXT) {comparison} ?")
+            texts.append(
+                f"CAST(substr(body, instr(body, ?) + {len(_TIME)}, {_TIME_LENGTH}) AS TEXT) {comparison} ?"
+            )
             parameters += [_TIME, text_time(at)]
     return _Condition(text=" AND ".join(texts), parameters=parameters)
 
