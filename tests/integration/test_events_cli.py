@@ -146,7 +146,7 @@ async def test_tail_goes_on_after_a_restart_of_the_daemon(tmp_path: Path) -> Non
 
 
 async def _holds_text(path: Path, text: str) -> bool:
-    return text in path.read_text()
+    return text in await asyncio.to_thread(path.read_text)
 
 
 async def _holds(target: FulfillmentReceiver, order: str) -> bool:

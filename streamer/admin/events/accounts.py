@@ -137,7 +137,8 @@ def _parked(evidence: Evidence, lane: ParkedLane) -> Account:
     account.said.append(f"The next attempt is due at {_at(setback.due_at)}.")
     account.said += _hindrances(evidence)
     account.next_steps.append(
-        f"Mend the cause: the next attempt comes by itself. `streamer parked list {evidence.name}` shows the lanes."
+        "Mend the cause: the next attempt comes by itself. "
+        f"`streamer parked list {evidence.name}` shows the parked keys."
     )
     return account
 

@@ -37,7 +37,7 @@ async def tail(
         typer.Option(
             "--where",
             metavar="EXPRESSION",
-            help="For which this JMESPath expression holds, as a subscriber's when.  [default: any]",
+            help="For which this expression holds, written as a subscriber's when.  [default: any]",
         ),
     ] = None,
     as_json: AsJson = False,

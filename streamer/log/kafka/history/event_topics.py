@@ -174,7 +174,7 @@ class EventRecords:
 
     def matching(self, message: Message) -> LoggedEvent | None:
         """Return the event of a record, or `None` for one that does not match or that can't be read."""
-        value, key = message.value(), cast("bytes | None", message.key())
+        value, key = message.value(), message.key()
         headers = cast("Headers | None", message.headers())
         type_ = event_type(headers)
         if value is None or (type_ and not self._wanted(type_)):
@@ -195,7 +195,7 @@ def logged_event(
     value = message.value() or b""
     read = decode_forwarded if is_forwarded else decode
     try:
-        event = read(cast("bytes | None", message.key()), value, cast("Headers | None", message.headers()))
+        event = read(message.key(), value, cast("Headers | None", message.headers()))
     except UnreadableEvent:
         return None
     if not matches(event):

@@ -2,7 +2,6 @@
 
 import time
 from contextlib import closing
-from typing import cast
 
 import orjson
 from confluent_kafka import Message, TopicPartition
@@ -72,7 +71,7 @@ class ReceiptReader:
 def _receipts(message: Message, event: Event, key: bytes) -> list[Receipt]:
     """Return the receipt of `event` in a record, if it holds one."""
     value = message.value()
-    if value is None or cast("bytes | None", message.key()) != key:
+    if value is None or message.key() != key:
         return []
     if orjson.dumps({"event_id": event.id})[1:-1] not in value:
         return []
