@@ -14,8 +14,8 @@ from streamer.events import (
     Progress,
     Receipt,
     SubscriberName,
+    record_id_of,
 )
-from streamer.record_ids import record_id_of
 
 MOST_FOUND = 1_000
 """Most events in the answer to one search."""

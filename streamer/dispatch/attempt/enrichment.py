@@ -14,8 +14,7 @@ from streamer.dispatch.attempt.route import event_document
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater
-from streamer.events import Event, JsonObject
-from streamer.record_ids import record_id_of
+from streamer.events import Event, JsonObject, record_id_of
 
 LOOKUPS = "lookups"
 """Name under which expressions see what became of each look-up."""

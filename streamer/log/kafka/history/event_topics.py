@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TIMESTAMP_LOG_APPEND_T
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.errors import UnreadableEvent
-from streamer.events import Entry, Event, Partition, SubscriberName
+from streamer.events import Entry, Event, Partition, SubscriberName, record_id_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -28,7 +28,6 @@ from streamer.log.patterns import wants
 from streamer.log.search.chunks import Chunk, Collector, Span
 from streamer.log.search.matching import ANY_TYPE, matcher
 from streamer.ports import EventSearch, LoggedEvent
-from streamer.record_ids import record_id_of
 
 _AT_ONCE = 500
 _POLL_S = 0.5
