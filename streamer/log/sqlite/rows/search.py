@@ -17,7 +17,7 @@ from streamer.log.patterns import glob
 from streamer.log.records import decode_receipt, event_from_json
 from streamer.log.search.matching import ANY_TYPE, text_time
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
-from streamer.log.sqlite.rows.pages import PARTITION
+from streamer.log.sqlite.rows.pages import PARTITION, bounds
 from streamer.ports import EventSearch, LoggedEvent
 
 ROWS_AT_ONCE = 10_000
@@ -66,7 +66,7 @@ def read_found(connection: sqlite3.Connection, asked: EventSearch, begin: int, e
           '[' || seq || ',' || size || ',' || appended_at || ',' || body || ']'
         ) || ']' AS BLOB)
         FROM (
-          SELECT seq, summed.size AS size, appended_at, body FROM summed JOIN events USING (seq)
+          SELECT seq, summed.size AS size, appended_at, body FROM summed CROSS JOIN events USING (seq)
           WHERE through - summed.size < ?
         )
         """,  # noqa: S608 - words of our own, and placeholders
@@ -96,9 +96,7 @@ def appended_at(connection: sqlite3.Connection, offset: int) -> float | None:
 
 def receipt_bounds(connection: sqlite3.Connection, at: float) -> tuple[int, int]:
     """Return the number of the first receipt that was recorded since `at`, and one behind the last."""
-    low, end = connection.execute(
-        "SELECT ifnull(min(seq), 0), ifnull(max(seq) + 1, 0) FROM receipts"
-    ).fetchone()
+    low, end = bounds(connection, "receipts")
     high = end
     while low < high:
         middle = (low + high) // 2
@@ -141,8 +139,9 @@ def _condition(asked: EventSearch) -> _Condition:
             texts.append("instr(body, ?)")
             parameters.append(_member(name, value))
     if asked.key is not None:
-        texts.append("(instr(body, ?) OR instr(body, ?))")
-        parameters += [_member("subject", asked.key), _member("key", asked.key)]
+        # As subject, as key or elsewhere: to look for both would take twice as long.
+        texts.append("instr(body, ?)")
+        parameters.append(_text(asked.key))
     for comparison, at in ((">=", asked.since), ("<", asked.until)):
         if at is not None:
             texts.append(
@@ -154,8 +153,11 @@ def _condition(asked: EventSearch) -> _Condition:
 
 def _member(name: str, value: str) -> bytes:
     """Return a member of an object as `orjson` writes it; it writes no other bytes for the same text."""
-    text = value.encode("utf-8", "replace").decode()
-    return orjson.dumps({name: text})[1:-1]
+    return b'"%b":%b' % (name.encode(), _text(value))
+
+
+def _text(value: str) -> bytes:
+    return orjson.dumps(value.encode("utf-8", "replace").decode())
 
 
 def _events(page: bytes) -> list[LoggedEvent]:
