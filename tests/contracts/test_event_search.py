@@ -103,10 +103,11 @@ async def test_event_is_found_by_its_own_id_alone(world: World) -> None:
 
 
 async def test_event_has_its_place_and_its_content(world: World) -> None:
-    """And is read again at that place."""
+    """And is read again at that place. One that only names the record in a field is another record's."""
     async with world.open() as log:
         event = an_event("1", key=ONE, time=at(60))
-        await filled(log, event)
+        other = an_event("2", key=OTHER, time=at(60), data={"entity": "Account", "fields": {"ParentId": ONE}})
+        await filled(log, event, other)
         [logged] = (await log.history.find(EventSearch(record=ONE))).events
         entry = logged.entry
 
