@@ -5,6 +5,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from streamer.admin.errors import ApiError
+from streamer.admin.events.tail import Tail
 from streamer.admin.ports import DaemonState
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
@@ -15,6 +16,7 @@ from streamer.ports import ControlledLog
 from streamer.settings import SubscriberSettings
 
 _SWITCHBOARD_TIMEOUT_S = 5.0
+_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
 
 
 def _at_once(_board: Switchboard) -> bool:
@@ -28,16 +30,19 @@ class AdminContext:
     daemon: DaemonState
     clock: Clock
     _log: ControlledLog | None = field(default=None, init=False)
+    _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)
 
     @contextmanager
     def with_log(self, log: ControlledLog) -> Iterator[None]:
         """Use `log` inside the context."""
         self._log = log
+        self._tail = tail = Tail(log.history, self.clock)
         try:
             yield
         finally:
-            self._log = None
+            self._log = self._tail = None
+            tail.close()
 
     @contextmanager
     def with_forecaster(self, forecaster: SnapshotForecaster) -> Iterator[None]:
@@ -57,10 +62,15 @@ class AdminContext:
     def log(self) -> ControlledLog:
         """Open log. Raises `LogUnavailable` while there is none."""
         if self._log is None:
-            raise LogUnavailable(
-                "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
-            )
+            raise LogUnavailable(_NOT_OPEN)
         return self._log
+
+    @property
+    def tail(self) -> Tail:
+        """Newest events of the open log. Raises `LogUnavailable` while there is none."""
+        if self._tail is None:
+            raise LogUnavailable(_NOT_OPEN)
+        return self._tail
 
     def subscriber_settings(self, name: str) -> SubscriberSettings:
         """Return the settings of the subscriber `name`. Raises `ApiError` when it is not configured."""

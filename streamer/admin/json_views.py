@@ -7,8 +7,17 @@ from datetime import UTC, datetime
 from streamer.continuity import reason_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, SnapshotOrder, Wanted
 from streamer.dispatch.attempt.route import event_document
-from streamer.events import ContinuityRecord, DeadLetter, Event, JsonObject, Repair, SubscriberName
+from streamer.events import (
+    ContinuityRecord,
+    DeadLetter,
+    Event,
+    JsonObject,
+    Receipt,
+    Repair,
+    SubscriberName,
+)
 from streamer.observe.subscriber_status import ParkedKey
+from streamer.ports import LoggedEvent
 from streamer.replay_ids import replay_id_to_text
 
 _ERROR_LIMIT = 300
@@ -55,7 +64,48 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
         "partition": place.number if place else None,
         "offset": letter.offset,
         "raw": base64.b64encode(letter.raw).decode() if letter.raw else None,
-        "event": _event(letter.event) if letter.event else None,
+        "event": event_json(letter.event) if letter.event else None,
+    }
+
+
+def logged_json(logged: LoggedEvent) -> JsonObject:
+    """Return an event for a list: its attributes, its place in the log, and which fields have changed."""
+    event, entry = logged.event, logged.entry
+    changed = event.data.get("changed_fields")
+    return {
+        "id": event.id,
+        "type": event.type,
+        "subject": event.subject,
+        "key": event.key,
+        "time": event.time,
+        "channel": event.channel,
+        "replay_id": replay_id_to_text(event.replay_id),
+        "changed_fields": changed[:_MOST_NAMED] if isinstance(changed, list) else [],
+        **place_json(logged),
+        "size": entry.size,
+    }
+
+
+def place_json(logged: LoggedEvent) -> JsonObject:
+    """Return the place of an event in the log, and the time of its append where the log keeps it."""
+    entry = logged.entry
+    return {
+        "topic": entry.partition.topic,
+        "partition": entry.partition.number,
+        "offset": entry.offset,
+        "appended_at": optional_time(logged.appended_at),
+    }
+
+
+def receipt_json(receipt: Receipt) -> JsonObject:
+    """Return a receipt of one event."""
+    return {
+        "subscriber": receipt.subscriber,
+        "attempts": receipt.attempts,
+        "first_tried_at": rfc3339(receipt.first_tried_at),
+        "delivered_at": rfc3339(receipt.delivered_at),
+        "seconds": receipt.seconds,
+        "answer": dict(receipt.answer),
     }
 
 
@@ -70,7 +120,7 @@ def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
         "attempts": parked.attempts,
         "due_at": rfc3339(parked.due_at),
         "error": parked.last_error[:_ERROR_LIMIT],
-        "first_failed_at": _optional_time(failed_at),
+        "first_failed_at": optional_time(failed_at),
         "first_error": parked.first_error[:_ERROR_LIMIT],
         "topic": parked.partition.topic,
         "partition": parked.partition.number,
@@ -93,8 +143,8 @@ def filter_json(letters: LetterFilter) -> JsonObject:
         "key": letters.key,
         "reason": letters.reason,
         "error": letters.error,
-        "since": _optional_time(letters.failed_from),
-        "until": _optional_time(letters.failed_before),
+        "since": optional_time(letters.failed_from),
+        "until": optional_time(letters.failed_before),
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -141,12 +191,12 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
         "detail": record.detail,
         "waits": _waits(record),
         "after": None if record.after is None else replay_id_to_text(record.after),
-        "from": _optional_time(record.verified_at),
-        "until": _optional_time(record.until),
+        "from": optional_time(record.verified_at),
+        "until": optional_time(record.until),
         "found": record.found,
         "published": record.published,
         "recorded_at": rfc3339(record.recorded_at),
-        "updated_at": _optional_time(record.updated_at),
+        "updated_at": optional_time(record.updated_at),
     }
 
 
@@ -159,7 +209,7 @@ def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) 
         "entity": record.entity if record else order.entity if order else None,
         "where": order.where if order else None,
         "fields": order.fields if order else None,
-        "since": _optional_time(order.since) if order else None,
+        "since": optional_time(order.since) if order else None,
         "state": state,
         "waits": _waits(record) if record and state == _RUNNING else "",
         "by": order.by if order else None,
@@ -167,7 +217,7 @@ def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) 
         "found": record.found if record else 0,
         "published": record.published if record else 0,
         "begun_at": rfc3339(record.recorded_at) if record else None,
-        "updated_at": _optional_time(record.updated_at) if record else None,
+        "updated_at": optional_time(record.updated_at) if record else None,
         "detail": record.detail if record else "",
     }
 
@@ -196,11 +246,13 @@ def _waits(record: ContinuityRecord) -> str:
     return reason_of(record.progress) if record.state is Repair.OPEN else ""
 
 
-def _optional_time(at: float | None) -> str | None:
+def optional_time(at: float | None) -> str | None:
+    """Return epoch seconds, if there are some, as RFC 3339."""
     return None if at is None else rfc3339(at)
 
 
-def _event(event: Event) -> JsonObject:
+def event_json(event: Event) -> JsonObject:
+    """Return an event with its position, its key, and the receipts of those before."""
     return {
         **event_document(event),
         **({} if event.receipts is None else {"receipts": event.receipts}),

@@ -23,6 +23,9 @@ from streamer.web.loopback import is_loopback
 _log = structlog.get_logger()
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+STREAM_HEADERS = {**_HEADERS, "Content-Type": "application/x-ndjson"}
+"""Headers of an answer of JSON lines that goes on."""
+
 _INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
 _STATUS_SENTENCES = {
     404: "There is nothing at this path.",

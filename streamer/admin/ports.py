@@ -1,6 +1,6 @@
 """Ports of the API to the daemon that serves it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from streamer.dispatch.attempt.enrichment import Enrichment
@@ -58,6 +58,30 @@ class CurrentPlan(Protocol):
         ...
 
 
+class Verdict(Protocol):
+    """What becomes of an event at one subscriber, by the configuration in effect."""
+
+    @property
+    def matches(self) -> bool:
+        """True when the event is for the subscriber, and its expressions do not fail on it."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """Reason why it does not match; empty when it does."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """Sentence of an expression that fails on the event; empty when none does."""
+        ...
+
+    @property
+    def absent(self) -> Sequence[str]:
+        """Names of receipts and looked-up records that are not known, and on which the verdict depends."""
+        ...
+
+
 class DaemonState(Protocol):
     """Configured subscribers, and those for which this process delivers."""
 
@@ -68,6 +92,10 @@ class DaemonState(Protocol):
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
         """Return what looks records up for a subscriber, `None` where it needs none."""
+        ...
+
+    def verdict(self, name: SubscriberName, event: Event) -> Verdict:
+        """Return what becomes of an event at a configured subscriber."""
         ...
 
     @property

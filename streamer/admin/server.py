@@ -11,6 +11,7 @@ from streamer.admin.audit import AuditResource
 from streamer.admin.context import AdminContext
 from streamer.admin.continuity.holes import ContinuityResource
 from streamer.admin.continuity.snapshots import SnapshotResource
+from streamer.admin.events.resource import EventResource
 from streamer.admin.letters import LetterResource
 from streamer.admin.middleware import authentication, errors_as_json
 from streamer.admin.redrives import RedriveResource
@@ -47,6 +48,7 @@ def application(context: AdminContext, token: SecretStr | None) -> web.Applicati
         RedriveResource(context=context),
         LetterResource(context=context),
         AuditResource(context=context),
+        EventResource(context=context),
         ContinuityResource(context=context),
         SnapshotResource(context=context),
     ):

@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from streamer.app.assembly import Assembly
+from streamer.app.chains.verdicts import Verdict, Verdicts
 from streamer.app.control_follower import ControlFollower
 from streamer.app.enriching import OrgLookups
 from streamer.app.plan import Plan
@@ -19,7 +20,7 @@ from streamer.dispatch.attempt.attempts import DispatchObserver
 from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
-from streamer.events import SubscriberName
+from streamer.events import Event, SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.ports import ControlledLog, Controls
 from streamer.supervision.status import Status
@@ -85,6 +86,10 @@ class Dispatching:
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
         """Return what looks records up for a subscriber, with the calls and the cache of all others."""
         return self.plan.enrichment(name, self._lookups)
+
+    def verdict(self, name: SubscriberName, event: Event) -> Verdict:
+        """Return what becomes of `event` at a subscriber by the configuration in effect, without look-ups."""
+        return Verdicts(self.plan, event, {}).of(name)
 
     def report_configured(self) -> None:
         """Report which subscribers are to follow the log."""

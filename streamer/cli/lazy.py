@@ -27,6 +27,8 @@ COMMANDS = {
     "reconcile": "streamer.cli.operating.reconcile:reconcile",
     "snapshot": "streamer.cli.operating.snapshots:snapshot",
     "audit": "streamer.cli.operating.audit:audit",
+    "events": "streamer.cli.events.command:events",
+    "tail": "streamer.cli.events.tail:tail",
     "org": "streamer.cli.org.commands:org",
 }
 """Module and attribute of each command."""

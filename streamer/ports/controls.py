@@ -6,6 +6,7 @@ from typing import Protocol
 from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.ports.dispatch import LogReader
+from streamer.ports.history import EventHistory
 
 
 class Controls(Protocol):
@@ -82,4 +83,9 @@ class ControlledLog(LogReader, Protocol):
     @property
     def controls(self) -> Controls:
         """Switches, redrives, dead letters and audit of this log."""
+        ...
+
+    @property
+    def history(self) -> EventHistory:
+        """Events of this log, for operators."""
         ...

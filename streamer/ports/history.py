@@ -1,10 +1,27 @@
-"""Contract of reading one entity's events in a log, without a place of one's own in it."""
+"""Contracts of reading a log's events without a place of one's own in it."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamer.events import Checkpoint, Event, Partition
+from streamer.events import (
+    Checkpoint,
+    Entry,
+    Event,
+    EventId,
+    ParkedLane,
+    Partition,
+    Progress,
+    Receipt,
+    SubscriberName,
+    record_id_of,
+)
+
+MOST_FOUND = 1_000
+"""Most events in the answer to one search."""
+
+MOST_SCANNED = 2_000_000
+"""Most places of the log that one search looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +45,108 @@ class HistoryPage:
     left: int = 0
 
 
-class EventHistory(Protocol):
-    """Log, as a process reads it that owns nothing of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSearch:
+    """Search for events; a field that is `None` or empty matches all of them.
 
-    Every method raises `LogUnavailable`, and `LogMisconfigured` when an
-    operator must act.
+    `record` is a record's id with 15 or 18 characters, or another key of
+    events. `types` are patterns, with `*` for any run of characters; `channel`
+    is a path. `since` and `until` (excluded) are epoch seconds, and compared
+    with the events' own times. With `forwarded_to`, the search is among the
+    copies that were forwarded to this subscriber.
+
+    The answer has at most `limit` events, and the search looks at about `scan`
+    places of the log. `cursor` continues an earlier search by the same fields.
+    With `every_partition`, a log of several partitions is searched beyond those
+    in which the events of a key lie today.
+    """
+
+    event_id: EventId | None = None
+    record: str | None = None
+    types: tuple[str, ...] = ()
+    channel: str | None = None
+    since: float | None = None
+    until: float | None = None
+    forwarded_to: SubscriberName | None = None
+    every_partition: bool = False
+    oldest_first: bool = False
+    limit: int = 50
+    scan: int = 100_000
+    cursor: str = ""
+
+    @property
+    def key(self) -> str | None:
+        """Key of the wanted events: a record's id with 18 characters, or another key as it is."""
+        return record_id_of(self.record) or self.record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent:
+    """Event at its place in the log; `appended_at` is `None` in a log that does not keep that time."""
+
+    entry: Entry
+    appended_at: float | None = None
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+        return self.entry.event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundEvents:
+    """Answer to a search that looked at `scanned` places.
+
+    With `is_whole`, nothing is left to search. Otherwise `cursor` continues the
+    search, and is empty where it would be too long; `reached` (epoch seconds)
+    is the time of the event up to which all partitions were searched, and
+    `None` where no event tells it. Events of one partition come in order. Those
+    of several are in the order of their times as far as `reached`.
+    """
+
+    events: Sequence[LoggedEvent]
+    scanned: int
+    is_whole: bool
+    reached: float | None = None
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundReceipts:
+    """Receipts of one event, oldest first; without `is_whole`, later receipts were not searched."""
+
+    receipts: Sequence[Receipt]
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberPlace:
+    """Recorded work of one subscriber around one place of the log.
+
+    `progress` is that in the partition, `None` where none is recorded. `lane` is
+    the parked lane that holds the event at the place, if one does.
+    """
+
+    progress: Progress | None = None
+    lane: ParkedLane | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendedPage:
+    """Events that were appended, in the order of their partitions.
+
+    `skipped` places were left out before them, because the reader was too far behind.
+    """
+
+    events: Sequence[LoggedEvent]
+    skipped: int = 0
+
+
+class EventHistory(Protocol):
+    """Log, as it is read without a place in it, by operators and by processes that own nothing of it.
+
+    Nothing is changed, and memory is bounded. Every method raises
+    `LogUnavailable`, and `LogMisconfigured` when an operator must act.
     """
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
@@ -50,5 +164,35 @@ class EventHistory(Protocol):
         """Yield the change events of `entity` from `start` up to the present end of the log, and end.
 
         Memory is bounded.
+        """
+        ...
+
+    async def find(self, asked: EventSearch, /) -> FoundEvents:
+        """Return committed events that a search matches; raises `ValueError` for a foreign cursor.
+
+        Those of a commit can be missing for a moment after it.
+        """
+        ...
+
+    async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
+        """Return the event at a place of the log, `None` when there is none, or none any more."""
+        ...
+
+    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
+        """Return the receipts of `event` that were recorded since about `since` (epoch seconds)."""
+        ...
+
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
+        """Return what a subscriber has recorded around a place of the log."""
+        ...
+
+    def appended(self) -> AsyncGenerator[AppendedPage, None]:
+        """Yield pages of the events that are appended from now on, without end.
+
+        The first page is empty: what is appended after it comes. Appends never
+        wait for the reader. One that is too slow gets the latest events, and the
+        number of places that it has missed.
         """
         ...

@@ -1,6 +1,7 @@
 """Client of a daemon's admin API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -22,11 +23,18 @@ _CONNECT_S = 5.0
 _ANSWER_S = 120.0
 # The daemon can have to read much of the log to compare dead letters.
 _LONG_ANSWER_S = 1_800.0
+# A daemon that has nothing to tell says so every five seconds.
+_SILENT_S = 30.0
+_LONGEST_LINE = 32 * 1024 * 1024
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
 class ApiRefused(Stop):
     """The API can't be reached, or refuses the request: the sentence says why, and what to do."""
+
+
+class ApiInterrupted(ApiRefused):
+    """An answer that goes on was broken off: the daemon has stopped, or the connection broke."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +58,39 @@ class Api:
         """Send `body` to `path` and return the answer; a member that is `None` is left out."""
         return await self._request("POST", path, json=_without_none(body))
 
+    async def lines(self, path: str, **query: str | int | None) -> AsyncGenerator[JsonObject, None]:
+        """Yield the JSON lines of an answer that goes on.
+
+        Raises `ApiInterrupted` when it is broken off, or ends.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENT_S)
+        async with self._opened("GET", path, timeout, params=_without_none(query)) as response:
+            if response.status >= 300:  # noqa: PLR2004 - beyond the class of success
+                self._parsed(response.status, await response.read())
+            try:
+                async for line in _lines_of(response.content):
+                    yield line
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise ApiInterrupted(f"The daemon at {self.url} is gone ({_reason(error)}).") from error
+        raise ApiInterrupted(f"The daemon at {self.url} has stopped, or closed its log.")
+
     async def _request(self, method: str, path: str, **what: Any) -> JsonObject:
         timeout = aiohttp.ClientTimeout(total=self.timeout_s, connect=min(_CONNECT_S, self.timeout_s))
+        async with self._opened(method, path, timeout, **what) as response:
+            return self._parsed(response.status, await response.read())
+
+    @asynccontextmanager
+    async def _opened(
+        self, method: str, path: str, limits: aiohttp.ClientTimeout, **what: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}
         try:
             url = URL(self.url.rstrip("/") + quote(path, safe="/"), encoded=True)
             async with (
-                aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
+                aiohttp.ClientSession(timeout=limits, headers=headers) as http,
                 http.request(method, url, allow_redirects=False, **what) as response,
             ):
-                return self._parsed(response.status, await response.read())
+                yield response
         except (aiohttp.ClientError, ValueError) as error:
             raise ApiRefused(
                 f"{self.url} can't be reached ({_reason(error)}): check that the daemon runs, and name its "
@@ -102,6 +133,20 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
         )
     host = "localhost" if configured.host in _EVERYWHERE else configured.host
     return Api(url=str(URL.build(scheme="http", host=host, port=configured.port)), token=shown)
+
+
+async def _lines_of(content: aiohttp.StreamReader) -> AsyncIterator[JsonObject]:
+    """Yield the objects in the lines of `content`; raises `ValueError` for what Streamer did not write."""
+    rest = b""
+    async for piece in content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > _LONGEST_LINE:
+            raise ValueError("a line of the answer is too long")
+        for line in lines:
+            found = orjson.loads(line)
+            if not isinstance(found, dict):
+                raise ValueError("a line of the answer is no object")  # noqa: TRY004 - the text is wrong, not a type
+            yield found
 
 
 def _configured(files: Sequence[Path]) -> AdminSettings:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,6 +71,11 @@ def events_of(path: Path, event_type: str | None) -> Iterator[GivenEvent]:
                 yield _given(path, each, event_type)
     except InputRefused as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def absence(absent: Sequence[str]) -> str:
+    """Return a sentence about names that a file lacks for an event, and how to give them."""
+    return f"the file has no {', no '.join(absent)} for this event: add it beside the event's data"
 
 
 def _parsed(path: Path, file: BinaryIO) -> Iterator[Read]:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import typer
 
 from streamer.app import plan
+from streamer.app.chains.verdicts import Verdict, Verdicts
 from streamer.cli.failure import REFUSED, failures_reported
 from streamer.cli.operating.api_command import AsJson
 from streamer.cli.options import Config
 from streamer.cli.output import console, plain, print_json, print_table
-from streamer.cli.routing.events import EventFile, EventType, GivenEvent, events_of
-from streamer.cli.routing.verdicts import Verdict, Verdicts
+from streamer.cli.routing.events import EventFile, EventType, GivenEvent, absence, events_of
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.projection import ABSENT
@@ -34,7 +34,8 @@ def explain(
         checked = plan(load_document(config), SystemClock())
         names = checked.settings.subscribers
         verdicts = [
-            (each, list(map(Verdicts(checked, each).of, names))) for each in events_of(file, event_type)
+            (each, list(map(Verdicts(checked, each.event, each.more).of, names)))
+            for each in events_of(file, event_type)
         ]
         if as_json:
             print_json({"events": [_as_json(given, found) for given, found in verdicts]})
@@ -56,8 +57,8 @@ def _print(given: GivenEvent, found: Sequence[Verdict], *, is_first: bool) -> No
     ]
     print_table(rows, empty="No subscribers are configured.")
     for each in found:
-        if each.names is not None and each.names.absence:
-            console().print(plain(f"{each.subscriber}: {each.names.absence}"), soft_wrap=True)
+        if each.absent:
+            console().print(plain(f"{each.subscriber}: {absence(each.absent)}"), soft_wrap=True)
 
 
 def _as_json(given: GivenEvent, found: Sequence[Verdict]) -> JsonObject:
@@ -72,7 +73,7 @@ def _as_json(given: GivenEvent, found: Sequence[Verdict]) -> JsonObject:
                 "why_not": each.why or None,
                 "error": each.error or None,
                 # An absent field has no value.
-                "absent_names": list(each.names.absent) if each.names else [],
+                "absent_names": list(each.absent),
                 "fields": {path: value for path, value in (each.fields or {}).items() if value is not ABSENT},
             }
             for each in found

@@ -8,14 +8,14 @@ import typer
 from rich.console import Console
 
 from streamer.app import plan
+from streamer.app.chains.given_names import given_names
+from streamer.app.chains.verdicts import Verdicts
 from streamer.app.plan import Plan
 from streamer.cli.failure import REFUSED, failures_reported
 from streamer.cli.operating.api_command import AsJson
 from streamer.cli.options import Config
 from streamer.cli.output import print_json
-from streamer.cli.routing.events import EventFile, EventType, GivenEvent, events_of
-from streamer.cli.routing.names import given_names
-from streamer.cli.routing.verdicts import Verdicts
+from streamer.cli.routing.events import EventFile, EventType, GivenEvent, absence, events_of
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.errors import BrokenRoute, ConfigurationError, StreamerError
@@ -109,12 +109,12 @@ class _Rendering:
         return {**about, "request": shown.request, "headers": dict(shown.headers), "content": content}
 
     def _shown(self, given: GivenEvent) -> Preview | Outcome:
-        verdicts = Verdicts(self._checked, given)
+        verdicts = Verdicts(self._checked, given.event, given.more)
         verdict = verdicts.of(self._name)
         if not verdict.matches and not verdict.error:
             self._say(f"{self._name} does not get this event: {verdict.why}")
-        if absence := given_names(self._checked, self._name, given).absence:
-            self._say(absence)
+        if absent := given_names(self._checked, self._name, given.event, given.more).absent:
+            self._say(absence(absent))
         try:
             shown = self._preview(verdicts.delivery(self._name))
         except BrokenRoute as error:

@@ -12,10 +12,9 @@ from streamer.dispatch.attempt.forwarding import receipts_of
 from streamer.dispatch.attempt.projection import ABSENT, Project
 from streamer.dispatch.attempt.route import event_document
 from streamer.dispatch.lookups.fields import FieldNames
-from streamer.dispatch.lookups.record_ids import record_id_of
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater
-from streamer.events import Event, JsonObject
+from streamer.events import Event, JsonObject, record_id_of
 
 LOOKUPS = "lookups"
 """Name under which expressions see what became of each look-up."""

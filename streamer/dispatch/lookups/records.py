@@ -14,9 +14,8 @@ from streamer.dispatch.lookups.batch import Batch
 from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
 from streamer.dispatch.lookups.fields import FieldNames, ObjectFields
 from streamer.dispatch.lookups.reading import LookupObserver, Reading
-from streamer.dispatch.lookups.record_ids import record_id_of
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable, Stop, StreamerError
-from streamer.events import Event, EventId, JsonObject
+from streamer.events import Event, EventId, JsonObject, record_id_of
 from streamer.ports import RecordReader
 
 _log = structlog.get_logger()

@@ -24,6 +24,7 @@ from streamer.log.kafka.control.controls import KafkaControls
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
+from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.ports import Feed, Subscription
@@ -48,6 +49,7 @@ class KafkaLog:
         self._checkpoints = Checkpoints(clients, clock)
         self._encoder = AppendEncoder(clients.settings, self._checkpoints)
         self.controls = KafkaControls(clients, topics.admin, clock, pulses)
+        self.history = KafkaHistory(clients)
         self._writers: dict[int, Writer] = {}
         self._membership: Membership | None = None
         self._has_left = False

@@ -222,7 +222,12 @@ def can_read(subscription: Subscription, partition: Partition) -> bool:
     """Return whether `partition` holds events for a subscriber, as far as its topic tells."""
     if subscription.after:
         return partition == forwarded_to(subscription.subscriber)
-    return not partition.topic.startswith(_FORWARDED)
+    return not is_forwarded(partition)
+
+
+def is_forwarded(partition: Partition) -> bool:
+    """Return whether `partition` holds events that are forwarded to a subscriber."""
+    return partition.topic.startswith(_FORWARDED)
 
 
 def first_offset(entries: Sequence[Entry], start: Start | datetime) -> int:

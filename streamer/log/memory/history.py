@@ -1,21 +1,64 @@
-"""Events of one entity in the in-memory log."""
+"""Events of the in-memory log, for operators and for processes that own nothing of it."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
-from streamer.events import Checkpoint
-from streamer.log.memory.feed import first_offset, partition_of
-from streamer.log.memory.log import MemoryLog
+from streamer.events import Channel, Checkpoint, Entry, Event, Partition, Receipt, SubscriberName
+from streamer.log.memory.feed import LogState, first_offset, forwarded_to, is_forwarded, partition_of
 from streamer.log.patterns import change_type_stem
-from streamer.ports import HistoryPage, HistoryStart
+from streamer.log.search.chunks import Chunk, Collector, Span
+from streamer.log.search.matching import epoch_s, matcher
+from streamer.log.search.merge import search
+from streamer.ports import (
+    AppendedPage,
+    EventSearch,
+    FoundEvents,
+    FoundReceipts,
+    HistoryPage,
+    HistoryStart,
+    LoggedEvent,
+    SubscriberPlace,
+)
 
 _PAGE_EVENTS = 500
+_MOST_BEHIND = 20_000
+
+
+class KeptLog(LogState, Protocol):
+    """The part of the log that its history reads."""
+
+    @property
+    def checkpoints(self) -> Mapping[Channel, Checkpoint]:
+        """Last checkpoint of each channel."""
+        ...
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """All events, in the order in which they were appended."""
+        ...
+
+    @property
+    def receipts(self) -> Sequence[Receipt]:
+        """All receipts."""
+        ...
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """All partitions, those of forwarded events included."""
+        ...
+
+    async def grown(self, beyond: int) -> None:
+        """Return once there are more than so many entries."""
+        ...
 
 
 class MemoryHistory:
     """`EventHistory` of `log`, which keeps no time of appending: the events' own count."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: KeptLog) -> None:
         self._log = log
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
@@ -41,3 +84,76 @@ class MemoryHistory:
                 page = kept[place : min(place + _PAGE_EVENTS, end)]
                 events = [entry.event for entry in page if entry.event.type.startswith(stem)]
                 yield HistoryPage(events=events, left=end - place - len(page))
+
+    async def find(self, asked: EventSearch, /) -> FoundEvents:
+        """Return the events that a search matches."""
+        self._log.check_up()
+        return await search(asked, _Partitions(log=self._log, asked=asked))
+
+    async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
+        """Return the event at a place."""
+        await asyncio.sleep(0)
+        self._log.check_up()
+        kept = self._log.partition(partition)
+        return LoggedEvent(entry=kept[offset]) if 0 <= offset < len(kept) else None
+
+    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:  # noqa: ARG002 - all are at hand
+        """Return the receipts of an event."""
+        await asyncio.sleep(0)
+        self._log.check_up()
+        return FoundReceipts(receipts=[each for each in self._log.receipts if each.event_id == event.id])
+
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
+        """Return the progress of a subscriber, and the lane that holds an event."""
+        await asyncio.sleep(0)
+        self._log.check_up()
+        lanes = self._log.parked(subscriber, partition)
+        return SubscriberPlace(
+            progress=self._log.settled.get(subscriber, {}).get(partition),
+            lane=next((lane for lane in lanes if offset in lane.offsets), None),
+        )
+
+    async def appended(self) -> AsyncGenerator[AppendedPage, None]:
+        """Yield the events that are appended from now on."""
+        begin = len(self._log.entries)
+        yield AppendedPage(events=[])
+        while True:
+            await self._log.grown(begin)
+            self._log.check_up()
+            skipped = max(0, len(self._log.entries) - begin - _MOST_BEHIND)
+            page = self._log.entries[begin + skipped : begin + skipped + _PAGE_EVENTS]
+            begin += skipped + len(page)
+            yield AppendedPage(events=[LoggedEvent(entry=entry) for entry in page], skipped=skipped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Partitions:
+    """Partitions of the log that a search can look at."""
+
+    log: KeptLog
+    asked: EventSearch
+
+    async def spans(self) -> Mapping[Partition, Span]:
+        to = self.asked.forwarded_to
+        return {
+            partition: (0, len(self.log.partition(partition)))
+            for partition in self.log.partitions
+            if (partition == forwarded_to(to) if to else not is_forwarded(partition))
+        }
+
+    async def read(self, spans: Mapping[Partition, Span]) -> Mapping[Partition, Chunk]:
+        return {partition: self._chunk(partition, *span) for partition, span in spans.items()}
+
+    def _chunk(self, partition: Partition, begin: int, end: int) -> Chunk:
+        asked = self.asked
+        collector = Collector(begin=begin, end=end, most=asked.limit, oldest_first=asked.oldest_first)
+        matches = matcher(asked)
+        for entry in self.log.partition(partition)[begin:end]:
+            collector.saw(epoch_s(entry.event))
+            if matches(entry.event):
+                collector.add(LoggedEvent(entry=entry))
+            if collector.is_full:
+                break
+        return collector.chunk()

@@ -31,6 +31,7 @@ from streamer.log.memory.feed import (
     partition_of,
     settled_events,
 )
+from streamer.log.memory.history import MemoryHistory
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.records import encode_event
 from streamer.ports import Recorded, Settlement, Subscription
@@ -63,8 +64,11 @@ class MemoryLog:
     _partitions: dict[Partition, list[Entry]] = field(default_factory=dict)
     _feeds: list[MemoryFeed] = field(default_factory=list)
     controls: MemoryControls = field(init=False)
+    history: MemoryHistory = field(init=False)
+    _grown: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
+        self.history = MemoryHistory(self)
         self.controls = MemoryControls(self._letters, self.continuity, self.check_up)
 
     @property
@@ -76,6 +80,16 @@ class MemoryLog:
     def letters(self) -> list[DeadLetter]:
         """Dead letters, the latest of each id."""
         return list(self._letters.values())
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """All partitions, those of forwarded events included."""
+        return list(self._partitions)
+
+    async def grown(self, beyond: int) -> None:
+        """Return once there are more than so many entries."""
+        while len(self.entries) <= beyond:
+            await self._grown.wait()
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint of `channel`."""
@@ -111,6 +125,8 @@ class MemoryLog:
         """Store an append when it commits."""
         for event in events:
             self._keep(event)
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
         self.checkpoints[checkpoint.channel] = checkpoint
         self._set_aside(set_aside)
         self.continuity.extend(continuity)

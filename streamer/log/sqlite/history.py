@@ -1,22 +1,50 @@
-"""Events of one entity, read from a log file that another process can own."""
+"""Events of a log file, read beside dispatch, or beside another process that owns the file."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from sqlite3 import Connection
 from typing import Self
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.errors import LogMisconfigured
-from streamer.events import Checkpoint
+from streamer.events import Checkpoint, Event, Partition, Receipt, SubscriberName
 from streamer.log.patterns import change_type_stem
+from streamer.log.search.chunks import Chunk, Collector, Span
+from streamer.log.search.matching import ANY_TYPE, matcher
+from streamer.log.search.merge import search
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import end, read_checkpoints
 from streamer.log.sqlite.rows.pages import PARTITION, Window, first_appended, read_page
+from streamer.log.sqlite.rows.parked import read_lane
+from streamer.log.sqlite.rows.search import (
+    ROWS_AT_ONCE,
+    appended_at,
+    parked_lane_of,
+    read_at,
+    read_found,
+    read_receipts,
+    receipt_bounds,
+)
+from streamer.log.sqlite.rows.subscribers import known_place
 from streamer.observe.pulse import Pulses
-from streamer.ports import HistoryPage, HistoryStart
+from streamer.ports import (
+    AppendedPage,
+    EventSearch,
+    FoundEvents,
+    FoundReceipts,
+    HistoryPage,
+    HistoryStart,
+    LoggedEvent,
+    SubscriberPlace,
+)
 from streamer.settings import SqliteLogSettings
+
+_RECEIPTS_SCANNED = 500_000
+_LOOK_S = 0.1
+# A reader of the newest events that is further behind is no use to an operator.
+_MOST_BEHIND = 20_000
 
 
 class SqliteHistory:
@@ -26,8 +54,9 @@ class SqliteHistory:
     write-ahead log in between.
     """
 
-    def __init__(self, reader: Worker) -> None:
+    def __init__(self, reader: Worker, clock: Clock) -> None:
         self._reader = reader
+        self._clock = clock
 
     @classmethod
     @asynccontextmanager
@@ -43,7 +72,7 @@ class SqliteHistory:
                 "folder of the daemon, or correct log.sqlite.path"
             )
         async with Worker.sharing(path, pulses=Pulses(clock)) as reader:
-            yield cls(reader)
+            yield cls(reader, clock)
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints of all channels."""
@@ -61,6 +90,94 @@ class SqliteHistory:
             entries, through = await self._reader.submit(partial(read_page, window=window))
             window = replace(window, begin=through)
             yield HistoryPage(events=[entry.event for entry in entries], left=last - through)
+
+    async def find(self, asked: EventSearch, /) -> FoundEvents:
+        """Return the events that a search matches."""
+        return await search(asked, _EventRows(reader=self._reader, asked=asked))
+
+    async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
+        """Return the event in a row."""
+        if partition != PARTITION:
+            return None
+        return await self._reader.submit(partial(read_at, offset=offset))
+
+    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
+        """Return the receipts of an event, which can be any number of rows behind `since`."""
+        begin, end = await self._reader.submit(partial(receipt_bounds, at=since - CLOCKS_DIFFER_S))
+        last = min(end, begin + _RECEIPTS_SCANNED)
+        found: list[Receipt] = []
+        for first in range(begin, last, ROWS_AT_ONCE):
+            more = partial(read_receipts, event_id=event.id, begin=first, end=min(first + ROWS_AT_ONCE, last))
+            found += await self._reader.submit(more)
+        return FoundReceipts(receipts=found, is_whole=last == end)
+
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
+        """Return the progress of a subscriber, and the lane that holds an event."""
+        if partition != PARTITION:
+            return SubscriberPlace()
+        return await self._reader.submit(partial(_place, subscriber=subscriber, offset=offset))
+
+    async def appended(self) -> AsyncGenerator[AppendedPage, None]:
+        """Yield the events that are appended from now on; the file is asked ten times a second."""
+        begin = await self._reader.submit(end)
+        yield AppendedPage(events=[])
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            last = await self._reader.submit(end)
+            skipped = max(0, last - begin - _MOST_BEHIND)
+            window = Window(begin=begin + skipped, end=last, patterns=ANY_TYPE)
+            if window.begin < window.end:
+                entries, begin = await self._reader.submit(partial(read_page, window=window))
+                at = await self._reader.submit(partial(appended_at, offset=window.begin))
+                events = [LoggedEvent(entry=entry, appended_at=at) for entry in entries]
+                yield AppendedPage(events=events, skipped=skipped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EventRows:
+    """Rows of events, of which some are read at a time."""
+
+    reader: Worker
+    asked: EventSearch
+
+    async def spans(self) -> Mapping[Partition, Span]:
+        since = self.asked.since
+        at = 0.0 if since is None else since - CLOCKS_DIFFER_S
+        first = await self.reader.submit(partial(first_appended, at=at))
+        return {PARTITION: (first.offset, await self.reader.submit(end))}
+
+    async def read(self, spans: Mapping[Partition, Span]) -> Mapping[Partition, Chunk]:
+        return {partition: await self._chunk(*span) for partition, span in spans.items()}
+
+    async def _chunk(self, begin: int, end: int) -> Chunk:
+        """Return what the rows hold from one side, a query for each ten thousand of them at most."""
+        asked, upwards = self.asked, self.asked.oldest_first
+        if upwards:
+            end = min(end, begin + ROWS_AT_ONCE)
+        else:
+            begin = max(begin, end - ROWS_AT_ONCE)
+        page = await self.reader.submit(partial(read_found, asked=asked, begin=begin, end=end))
+        collector = Collector(begin=page.begin, end=page.end, most=asked.limit, oldest_first=upwards)
+        matches = matcher(asked)
+        for logged in page.events:
+            if matches(logged.event):
+                collector.add(logged)
+        chunk = collector.chunk()
+        # Rows that are searched in SQLite bring no times along.
+        edge = await self.reader.submit(
+            partial(appended_at, offset=chunk.end - 1 if upwards else chunk.begin)
+        )
+        return replace(chunk, edge=edge)
+
+
+def _place(connection: Connection, subscriber: SubscriberName, offset: int) -> SubscriberPlace:
+    place, lane = known_place(connection, subscriber), parked_lane_of(connection, subscriber, offset)
+    return SubscriberPlace(
+        progress=place.progress if place else None,
+        lane=None if lane is None else read_lane(connection, subscriber, lane),
+    )
 
 
 def _start(connection: Connection, at: float) -> HistoryStart:

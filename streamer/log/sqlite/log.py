@@ -29,6 +29,7 @@ from streamer.log.sqlite.database.lock import locked
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
+from streamer.log.sqlite.history import SqliteHistory
 from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, read_orgs, write
 from streamer.log.sqlite.rows.continuity import read_by_ids, read_open
@@ -48,11 +49,14 @@ class SqliteLog:
     """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
     One thread makes all writes and commits them in groups; one thread reads for
-    all subscribers. Every commit is on the disk before a call returns, so a
+    all subscribers, and one for operators. Every commit is on the disk before a call returns, so a
     process killed at any moment starts again without repair.
     """
 
-    def __init__(self, writer: Worker, reader: Worker, room: Retention, clock: Clock) -> None:
+    def __init__(
+        self, writer: Worker, reader: Worker, history: SqliteHistory, room: Retention, clock: Clock
+    ) -> None:
+        self.history = history
         self._writer = writer
         self._reader = reader
         self._room = room
@@ -82,7 +86,10 @@ class SqliteLog:
                 Worker.writing(settings.path, group_weight=settings.group_commit_events, pulses=pulses)
             )
             reader = await stack.enter_async_context(Worker.reading(settings.path, pulses=pulses))
-            log = cls(writer, reader, Retention(writer, settings, clock), clock)
+            # A thread of its own: a search must not hold up the subscribers.
+            searching = await stack.enter_async_context(Worker.searching(settings.path, pulses=pulses))
+            history = SqliteHistory(searching, clock)
+            log = cls(writer, reader, history, Retention(writer, settings, clock), clock)
             await stack.enter_async_context(log._running())
             yield log
 

@@ -29,8 +29,9 @@ def test_tree_names_every_folder_and_every_path_exists() -> None:
 def test_station_is_in_its_file(file: str, name: str) -> None:
     """Each station on the way of an event is a class or a function of the file that it is linked to."""
     defined = ast.parse((ROOT / file).read_text()).body
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
-    assert name in {each.name for each in defined if isinstance(each, ast.ClassDef | ast.FunctionDef)}
+    assert name in {each.name for each in defined if isinstance(each, kinds)}
 
 
 def test_layers_are_those_that_the_linter_proves() -> None:

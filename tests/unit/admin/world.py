@@ -13,6 +13,7 @@ from streamer.admin import AdminContext
 from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
 from streamer.app.chains.subscriptions import subscription
+from streamer.app.chains.verdicts import Verdict
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
 from streamer.dispatch.attempt.enrichment import Enrichment
@@ -64,6 +65,12 @@ class DaemonState:
     plan: Plan
     dispatchers: dict[SubscriberName, RunningSubscriber] = field(default_factory=dict)
     enriches: Callable[[], Enrichment] | None = None
+
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+
+    def verdict(self, name: SubscriberName, event: Event) -> Verdict:
+        """Return what a test says of an event, or that it matches."""
+        return self.verdicts.get((name, event.id), Verdict(subscriber=name, matches=True))
 
     def enrichment(self, _name: SubscriberName) -> Enrichment | None:
         """Return what a test gives."""

@@ -50,14 +50,25 @@ def config(tmp_path: Path) -> Path:
 
 
 COMMANDS = [(), *((name,) for name in ("run", "check", "explain", "render", "schema", "publish"))]
-SERVERS = [("sandbox",), ("demo",), ("audit",), ("reconcile",)]
+SERVERS = [("sandbox",), ("demo",), ("audit",), ("reconcile",), ("tail",)]
+EVENTS = [("events", name) for name in ("find", "show")]
 PARKED = [("parked", "list"), ("continuity", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
 CHANNELS = [("org", "channels", name) for name in ("list", "create", "add", "remove", "delete")]
 SNAPSHOTS = [("snapshot", name) for name in ("start", "list", "pause", "resume", "cancel", "watch")]
-EVERY_COMMAND = [*COMMANDS, *SERVERS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED, *SNAPSHOTS, *CDC, *CHANNELS]
+EVERY_COMMAND = [
+    *COMMANDS,
+    *SERVERS,
+    *EVENTS,
+    *SUBSCRIBERS,
+    *DEAD_LETTERS,
+    *PARKED,
+    *SNAPSHOTS,
+    *CDC,
+    *CHANNELS,
+]
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)

@@ -10,9 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from streamer.app import plan
+from streamer.app.chains.verdicts import Verdicts
 from streamer.cli import app
-from streamer.cli.routing.events import GivenEvent
-from streamer.cli.routing.verdicts import Verdicts
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.events import SubscriberName
@@ -266,7 +265,7 @@ def test_delivery_is_shaped_once(tmp_path: Path, stage: str, *, is_for_it: bool)
     data = change(StageName=stage)
     event = an_event("one", what="salesforce.cdc.Opportunity.updated", key="006A", data=data)
     checked = replace(checked, routes={**checked.routes, invoice: route})
-    verdicts = Verdicts(checked, GivenEvent(event=event))
+    verdicts = Verdicts(checked, event, {})
 
     assert verdicts.of(invoice).matches is is_for_it
     assert verdicts.delivery(invoice).key == "one:invoice"

@@ -3,7 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from confluent_kafka import Message
@@ -13,8 +13,6 @@ from streamer.events import Entry, Partition, Progress
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import as_topic_partitions
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.feed.decoder import EventReader
@@ -105,28 +103,13 @@ class SettledEventReader:
         }
 
     def _progress(self, partitions: Collection[Partition]) -> dict[Partition, Progress]:
-        configuration = {
-            "group.id": Names.of(self._clients.settings).dispatch_group(self._subscriber),
-            "enable.auto.commit": False,
-            # The broker returns an offset once the transaction that moves it is decided.
-            "isolation.level": "read_committed",
-        }
         committed_offsets = CommittedOffsets(self._subscriber, self._admin, self._retry)
-        with closing(self._clients.consumer(self._errors, configuration)) as consumer:
-            return committed_offsets.stored(consumer, as_topic_partitions(partitions))
+        return committed_offsets.stored_beside(self._clients, self._errors, partitions)
 
     def _parked(self, progress: Mapping[Partition, Progress]) -> dict[Partition, frozenset[int]]:
         topic = ParkedTopic.of(self._clients.settings, self._subscriber)
         restorations = Restorations(self._clients, self._admin, topic, self._retry)
-        found: dict[Partition, frozenset[int]] = {}
-        if progress:
-            restorations.begin(progress)
-        try:
-            while restorations:
-                found |= {each.partition: each.recorded_offsets for each in restorations.step()}
-        finally:
-            restorations.abandon()
-        return found
+        return {each.partition: each.recorded_offsets for each in restorations.finished(progress)}
 
     def _read(
         self, topic: str, partitions: Mapping[int, _SettledRange]

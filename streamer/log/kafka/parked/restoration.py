@@ -209,3 +209,15 @@ class Restorations:
         for each in self._running:
             each.close()
         self._running = []
+
+    def finished(self, progress: Mapping[Partition, Progress]) -> list[Restored]:
+        """Restore partitions to the end, for a reader that holds none of them; raises as `step` does."""
+        found: list[Restored] = []
+        if progress:
+            self.begin(progress)
+        try:
+            while self:
+                found += self.step()
+        finally:
+            self.abandon()
+        return found

@@ -1,13 +1,16 @@
 """Committed offsets of newly assigned partitions."""
 
 from collections.abc import Collection, Sequence
+from contextlib import closing
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamer.events import Partition, Progress, SubscriberName
-from streamer.log.kafka.cluster.errors import kafka_error
-from streamer.log.kafka.cluster.record import as_partition
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import as_partition, as_topic_partitions
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.progress.commits import Commits, committed
 from streamer.log.kafka.progress.metadata import decode
@@ -63,6 +66,22 @@ class CommittedOffsets:
                 raise
             raise KafkaException(KafkaError(error.code(), f"{error.str()}. {_REMEDY}")) from exc
         return {as_partition(place): self._decoded(place) for place in stored if place.offset >= 0}
+
+    def stored_beside(
+        self, clients: Clients, errors: KafkaErrors, partitions: Collection[Partition]
+    ) -> dict[Partition, Progress]:
+        """Return the progress of those of `partitions` that have any, without joining the group.
+
+        Raises `KafkaException`.
+        """
+        configuration = {
+            "group.id": Names.of(clients.settings).dispatch_group(self._subscriber),
+            "enable.auto.commit": False,
+            # The broker returns an offset once the transaction that moves it is decided.
+            "isolation.level": "read_committed",
+        }
+        with closing(clients.consumer(errors, configuration)) as consumer:
+            return self.stored(consumer, as_topic_partitions(partitions))
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:
         """Commit `beginnings`, so that a later loss by retention is detected."""

@@ -56,6 +56,11 @@ class Worker:
         return cls(path, open_reader, group_weight=1, atomic=False).running("log.reader", pulses)
 
     @classmethod
+    def searching(cls, path: Path, *, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
+        """Return a second worker that only reads, for operators."""
+        return cls(path, open_reader, group_weight=1, atomic=False).running("log.search", pulses)
+
+    @classmethod
     def sharing(cls, path: Path, *, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
         """Return a worker that only reads, in a process that does not own the file."""
         return cls(path, open_shared, group_weight=1, atomic=False).running("log.reader", pulses)

@@ -83,9 +83,7 @@ class FirstAppended:
 
 def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
     """Return the first event that was appended since `at`, by halving: rows have rising times."""
-    low, high = connection.execute(
-        "SELECT ifnull(min(seq), 0), ifnull(max(seq) + 1, 0) FROM events"
-    ).fetchone()
+    low, high = bounds(connection, "events")
     first = low
     while low < high:
         middle = (low + high) // 2
@@ -99,6 +97,15 @@ def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
             high = middle
     is_cut = low == first > 1
     return FirstAppended(offset=low, is_cut_at=_appended_at(connection, low) if is_cut else None)
+
+
+def bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
+    """Return the number of the first row of `table`, and one behind the last; zeros for an empty one."""
+    # In one query over both, SQLite would read the whole table.
+    first, last = connection.execute(
+        f"SELECT (SELECT min(seq) FROM {table}), (SELECT max(seq) FROM {table})"  # noqa: S608 - names of ours
+    ).fetchone()
+    return (0, 0) if first is None else (first, last + 1)
 
 
 def _appended_at(connection: sqlite3.Connection, offset: int) -> float:

@@ -98,6 +98,22 @@ def read_lanes(
     return lanes, max((lane.lane for lane in lanes), default=after)
 
 
+def read_lane(connection: sqlite3.Connection, subscriber: SubscriberName, lane: str) -> ParkedLane | None:
+    """Return one parked lane of a subscriber, or `None`."""
+    row = connection.execute(
+        """
+        SELECT setback, (
+          SELECT CAST(coalesce(group_concat(seq), '') AS BLOB) FROM parked_events
+          WHERE subscriber = ?1 AND lane = ?2
+        ) FROM parked_lanes WHERE subscriber = ?1 AND lane = ?2
+        """,
+        (subscriber, lane),
+    ).fetchone()
+    if row is None:
+        return None
+    return ParkedLane(lane=lane, offsets=tuple(sorted(_numbers(row[1]))), setback=decode_setback(row[0]))
+
+
 def read_parked(
     connection: sqlite3.Connection, subscriber: SubscriberName, offsets: Sequence[int]
 ) -> tuple[list[Entry], Sequence[int]]:

@@ -6,7 +6,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
-from streamer.dispatch.lookups.record_ids import record_id_of
+from streamer.events import record_id_of
 
 FIELDS = frozenset({"name"})
 

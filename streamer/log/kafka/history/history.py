@@ -1,4 +1,4 @@
-"""Events of one entity, read from its topic without a group."""
+"""Events of the topics, read without a group."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from confluent_kafka import Message, TopicPartition
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.errors import UnreadableEvent
-from streamer.events import Channel, Checkpoint, Event, Partition
+from streamer.events import Channel, Checkpoint, Event, Partition, SubscriberName
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -18,11 +18,25 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.feed.initial_offsets import look_up
+from streamer.log.kafka.history.appended import AppendedReader
+from streamer.log.kafka.history.event_topics import EventTopics, places_of
+from streamer.log.kafka.history.place import PlaceReader
+from streamer.log.kafka.history.receipts import ReceiptReader
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.patterns import change_type_stem
 from streamer.log.records import decode_checkpoint
-from streamer.ports import HistoryPage, HistoryStart
+from streamer.log.search.merge import search
+from streamer.ports import (
+    AppendedPage,
+    EventSearch,
+    FoundEvents,
+    FoundReceipts,
+    HistoryPage,
+    HistoryStart,
+    LoggedEvent,
+    SubscriberPlace,
+)
 from streamer.settings import KafkaLogSettings
 
 _AT_ONCE = 500
@@ -58,6 +72,41 @@ class KafkaHistory:
         pages = iterate_in_thread(self._pages(entity, start), thread="kafka-history")
         async with aclosing(pages) as entries:
             async for page in entries:
+                yield page
+
+    async def find(self, asked: EventSearch, /) -> FoundEvents:
+        """Return the events that a search matches.
+
+        The events of a key lie in one partition of each topic. An event whose
+        id tells its key is searched there first.
+        """
+        for keys in places_of(asked):
+            found = await search(asked, EventTopics(self._clients, self._admin, asked, keys))
+            if found.events or asked.cursor:
+                return found
+        return found
+
+    async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
+        """Return the event at a place of an event topic, or of one of forwarded events."""
+        return await asyncio.to_thread(PlaceReader(self._clients, self._admin).event, partition, offset)
+
+    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
+        """Return the receipts of an event, from the partition of its key."""
+        reader = ReceiptReader(self._clients, self._admin)
+        return await asyncio.to_thread(reader.receipts, event, since - CLOCKS_DIFFER_S)
+
+    async def place(
+        self, subscriber: SubscriberName, partition: Partition, offset: int, /
+    ) -> SubscriberPlace:
+        """Return the committed progress of a subscriber, and the lane that holds an event."""
+        reader = PlaceReader(self._clients, self._admin)
+        return await asyncio.to_thread(reader.place, subscriber, partition, offset)
+
+    async def appended(self) -> AsyncGenerator[AppendedPage, None]:
+        """Yield the events that are committed from now on."""
+        reader = AppendedReader(self._clients, self._admin)
+        async with aclosing(iterate_in_thread(reader.pages(), thread="kafka-tail")) as pages:
+            async for page in pages:
                 yield page
 
     def _topic(self, entity: str) -> str:

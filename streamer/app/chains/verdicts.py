@@ -1,19 +1,18 @@
-"""Verdicts: what becomes of an event from a file at each subscriber, without any target."""
+"""Verdicts: what becomes of an event at each subscriber, without any target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.app.chains.given_names import GivenNames, given_names
 from streamer.app.chains.subscriptions import upstream_of
 from streamer.app.plan import Plan
-from streamer.cli.routing.events import GivenEvent
-from streamer.cli.routing.names import GivenNames, given_names
 from streamer.dispatch.attempt.names import reads_any
 from streamer.dispatch.attempt.operands import operands
 from streamer.dispatch.attempt.projection import ABSENT
 from streamer.dispatch.attempt.route import event_document
 from streamer.errors import BrokenRoute
-from streamer.events import Delivery, SubscriberName
+from streamer.events import Delivery, Event, JsonObject, SubscriberName
 from streamer.exact_json import exact_json
 from streamer.log.patterns import wants
 
@@ -26,7 +25,7 @@ class Verdict:
 
     `error` is the sentence of an expression that fails. `fields` are those that
     `when` looks at, with their values; one that the event does not carry is
-    `ABSENT`. `names` tell what the file lacks and the verdict depends on.
+    `ABSENT`. `names` tell what is not given, and the verdict depends on.
     """
 
     subscriber: SubscriberName
@@ -36,12 +35,21 @@ class Verdict:
     fields: Mapping[str, Any] | None = None
     names: GivenNames | None = None
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Names that are not given, and on which the verdict depends."""
+        return self.names.absent if self.names else ()
+
 
 class Verdicts:
-    """Verdicts on one event; one without a receipt of a subscriber before is judged by that one's verdict."""
+    """Verdicts on one event, with the looked-up records that are `given` beside it.
 
-    def __init__(self, checked: Plan, given: GivenEvent) -> None:
+    One without a receipt of a subscriber before is judged by that one's verdict.
+    """
+
+    def __init__(self, checked: Plan, event: Event, given: JsonObject) -> None:
         self._checked = checked
+        self._event = event
         self._given = given
         self._found: dict[SubscriberName, Verdict] = {}
         self._deliveries: dict[SubscriberName, Delivery] = {}
@@ -59,17 +67,17 @@ class Verdicts:
         if verdict.error:
             raise BrokenRoute(verdict.error)
         if name not in self._deliveries:
-            self._shape(name, given_names(self._checked, name, self._given))
+            self._shape(name, given_names(self._checked, name, self._event, self._given))
         return self._deliveries[name]
 
     def _shape(self, name: SubscriberName, names: GivenNames) -> None:
-        delivery = self._checked.routes[name].delivery(self._given.event, attempt=1, more=names.more)
+        delivery = self._checked.routes[name].delivery(self._event, attempt=1, more=names.more)
         upstream = upstream_of(name, self._checked.settings.subscribers)
         self._deliveries[name] = upstream.told(delivery, names.more)
 
     def _made(self, name: SubscriberName) -> Verdict:
         settings = self._checked.settings.subscribers[name]
-        if not wants(self._checked.subscription(name).patterns)(self._given.event.type):
+        if not wants(self._checked.subscription(name).patterns)(self._event.type):
             patterns = ", ".join(settings.on)
             return Verdict(subscriber=name, matches=False, why=f"on selects other types: {patterns}")
         if why := self._excluded_before(name):
@@ -79,16 +87,16 @@ class Verdicts:
     def _excluded_before(self, name: SubscriberName) -> str:
         """Return why the event does not come from those before `name`; empty where it can."""
         upstream = upstream_of(name, self._checked.settings.subscribers)
-        for before in upstream.missing(self._given.event):
+        for before in upstream.missing(self._event):
             verdict = self.of(before)
             if not verdict.matches and not (verdict.error and upstream.runs_rejected):
                 return f"{before}, after which it comes, does not get this event"
-        return upstream.exclusion(self._given.event)
+        return upstream.exclusion(self._event)
 
     def _of_expressions(self, name: SubscriberName) -> Verdict:
-        route, event = self._checked.routes[name], self._given.event
+        route, event = self._checked.routes[name], self._event
         when = self._checked.settings.subscribers[name].when
-        names = given_names(self._checked, name, self._given)
+        names = given_names(self._checked, name, self._event, self._given)
         fields = operands(when, event_document(event, names.more)) if when else None
         try:
             if not route.admits(event, names.more):

@@ -1,0 +1,234 @@
+"""Story of one event: what the log keeps of it, from its append to each subscriber."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from streamer.admin.context import AdminContext
+from streamer.admin.errors import ApiError
+from streamer.admin.events.accounts import Evidence, account_json
+from streamer.admin.events.schemas import Showing
+from streamer.admin.json_views import event_json, letter_detail, optional_time, place_json, rfc3339
+from streamer.admin.schemas import MOST_LETTERS
+from streamer.controls import AuditRecord, Switchboard
+from streamer.events import DeadLetter, Event, EventId, JsonObject, Receipt, SubscriberName
+from streamer.log.patterns import wants
+from streamer.ports import EventSearch, FoundEvents, LoggedEvent, SubscriberPlace
+
+_AT_ONCE = 4
+_MOST_LETTERS_OF_ONE = 100
+_ORDERED = "redrive.ordered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the log keeps of one event, for all subscribers."""
+
+    event: Event
+    logged: LoggedEvent | None
+    letters: Sequence[DeadLetter]
+    receipts: Sequence[Receipt]
+    board: Switchboard
+    audit: Sequence[AuditRecord]
+    has_all_receipts: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class StoryTeller:
+    """Puts the stories of events together; a few subscribers are read at a time."""
+
+    context: AdminContext
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False)
+
+    async def story(self, event_id: EventId, asked: Showing) -> JsonObject:
+        """Return the story of an event. Raises `ApiError` 404 when the log keeps nothing of it."""
+        log = self.context.log
+        found = await log.history.find(asked.meant(event_id))
+        logged = found.events[0] if found.events else None
+        letters = await self._letters(event_id, logged)
+        event = logged.event if logged else next((each.event for each in letters if each.event), None)
+        if event is None:
+            if not letters:
+                raise ApiError(404, _not_found(found))
+            return {**_head(None, None, letters), "subscribers": [], "not_kept": [_NO_EVENT]}
+        since = asked.since.timestamp() if asked.since else _appended(event, logged)
+        receipts = await log.history.receipts(event, since)
+        kept = Kept(
+            event=event,
+            logged=logged,
+            letters=letters,
+            receipts=receipts.receipts,
+            board=await self.context.switchboard(),
+            audit=await log.controls.audit(last=MOST_LETTERS),
+            has_all_receipts=receipts.is_whole,
+        )
+        names = self.context.daemon.plan.settings.subscribers
+        accounts = await asyncio.gather(*(self._evidence(name, kept) for name in names))
+        return {
+            **_head(event, logged, letters),
+            "subscribers": [account_json(each) for each in accounts],
+            "not_kept": list(_not_kept(kept, accounts)),
+        }
+
+    async def _letters(self, event_id: EventId, logged: LoggedEvent | None) -> list[DeadLetter]:
+        found: list[DeadLetter] = []
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
+            async for letter in letters:
+                if _is_of(letter, event_id, logged):
+                    found.append(letter)
+                    if len(found) == _MOST_LETTERS_OF_ONE:
+                        break
+        return found
+
+    async def _evidence(self, name: SubscriberName, kept: Kept) -> Evidence:
+        async with self._turns:
+            return await self._of_subscriber(name, kept)
+
+    async def _of_subscriber(self, name: SubscriberName, kept: Kept) -> Evidence:
+        context, daemon = self.context, self.context.daemon
+        settings = context.subscriber_settings(name)
+        subscription = daemon.plan.subscription(name)
+        letters = [each for each in kept.letters if each.subscriber == name]
+        receipts = [each for each in kept.receipts if each.subscriber == name]
+        is_selected = wants(subscription.patterns)(kept.event.type)
+        logged = kept.logged
+        if settings.after:
+            logged = await self._copy(name, kept) if is_selected else None
+        place, head = SubscriberPlace(), None
+        if logged is not None and is_selected:
+            place, head = await self._place(name, logged)
+        dispatcher = daemon.dispatchers.get(name)
+        return Evidence(
+            name=name,
+            uses=settings.uses,
+            is_selected=is_selected,
+            verdict=daemon.verdict(name, logged.event if logged else kept.event),
+            after=settings.after,
+            keeps_receipts=subscription.receipts,
+            logged=logged,
+            progress=place.progress,
+            lane=place.lane,
+            head=head,
+            receipts=receipts,
+            letters=letters,
+            redrives=[each for each in kept.audit if _can_have_covered(each, name, kept.event)],
+            control=kept.board.controls.get(name),
+            status=dispatcher.status if dispatcher else None,
+        )
+
+    async def _copy(self, name: SubscriberName, kept: Kept) -> LoggedEvent | None:
+        """Return the last copy of the event that was forwarded to a subscriber."""
+        found = await self.context.log.history.find(
+            EventSearch(
+                event_id=kept.event.id,
+                record=kept.event.key,
+                forwarded_to=name,
+                limit=1,
+                # A copy is appended after its event, and has its time.
+                since=_time(kept.event) - 1,
+            )
+        )
+        return found.events[0] if found.events else None
+
+    async def _place(
+        self, name: SubscriberName, logged: LoggedEvent
+    ) -> tuple[SubscriberPlace, LoggedEvent | None]:
+        """Return what a subscriber has recorded around an event, and the head of the lane that parks it."""
+        history, entry = self.context.log.history, logged.entry
+        place = await history.place(name, entry.partition, entry.offset)
+        if place.lane is None or not place.lane.offsets or place.lane.offsets[0] == entry.offset:
+            return place, None
+        return place, await history.at(entry.partition, place.lane.offsets[0])
+
+
+_NO_EVENT = "The event itself: it could not be read, and the dead letter holds its bytes."
+
+
+def _head(event: Event | None, logged: LoggedEvent | None, letters: Sequence[DeadLetter]) -> JsonObject:
+    """Return the event, its place, and the letters that ingest has set aside of it."""
+    aside = [each for each in letters if each.subscriber is None]
+    return {
+        "event": None if event is None else event_json(event),
+        "log": None if logged is None else {**place_json(logged), "size": logged.entry.size},
+        "said": _received(event, logged, aside),
+        "set_aside_by_ingest": [
+            {name: value for name, value in letter_detail(each).items() if name not in {"event", "raw"}}
+            for each in aside
+        ],
+    }
+
+
+def _received(event: Event | None, logged: LoggedEvent | None, aside: Iterable[DeadLetter]) -> list[str]:
+    said = []
+    if event is not None:
+        said.append(f"Salesforce tells of it at {event.time}, in channel {event.channel}.")
+        if isinstance(redriven := event.data.get("redriven"), dict):
+            said.append(f"It was read again from a dead letter, at {redriven.get('redriven_at')}.")
+    if logged is not None:
+        entry = logged.entry
+        place = f"{entry.partition.topic}, partition {entry.partition.number}, offset {entry.offset}"
+        at = optional_time(logged.appended_at)
+        said.append(f"Appended to the log{f' at {at[:19]}Z' if at else ''}: {place}.")
+    elif event is not None:
+        said.append("The log does not hold it any more, or it was never appended.")
+    said += [
+        f"Ingest set it aside at {rfc3339(each.failed_at)[:19]}Z ({each.reason}): {each.error}"
+        for each in aside
+    ]
+    return said
+
+
+def _is_of(letter: DeadLetter, event_id: EventId, logged: LoggedEvent | None) -> bool:
+    if (letter.event is not None and letter.event.id == event_id) or letter.event_uuid == event_id:
+        return True
+    place = letter.partition, letter.offset
+    return logged is not None and place == (logged.entry.partition, logged.entry.offset)
+
+
+def _can_have_covered(record: AuditRecord, name: SubscriberName, event: Event) -> bool:
+    """Return whether a redrive can have covered a letter of the event, by its audit record."""
+    if record.what != _ORDERED or record.subscriber != name or record.at < _time(event):
+        return False
+    meant = record.detail.get("meant")
+    meant = meant if isinstance(meant, dict) else {}
+    ids = meant.get("ids")
+    if isinstance(ids, list) and not meant.get("further_ids"):
+        return any(str(each).startswith(f"{event.id}:") for each in ids)
+    return meant.get("key") in {None, event.key}
+
+
+def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
+    if kept.logged is not None and kept.logged.appended_at is None:
+        yield "The time of the append: a record of this log has the time of its event."
+    silent = [each.name for each in accounts if not each.keeps_receipts]
+    if silent:
+        yield f"Deliveries of subscribers without `receipts`: {', '.join(silent)}."
+    if not kept.has_all_receipts:
+        yield "Receipts that came much later: there are more since the event than one request searches."
+    yield "Attempts beyond their number, the first and the last error. Those in memory are recorded later."
+    yield "Why an event was filtered out: that is judged by today's configuration."
+    yield "Dead letters that were redriven or discarded; `streamer audit` shows the orders."
+
+
+def _not_found(found: FoundEvents) -> str:
+    if found.is_whole:
+        return (
+            "The log holds no event of that id, and no dead letter of it: perhaps it never came (see "
+            "`streamer continuity list`), or its retention is over."
+        )
+    back = "" if found.reached is None else f", back to {rfc3339(found.reached)[:19]}Z"
+    return (
+        f"No event of that id is among the last {found.scanned:,} places of the log{back}: narrow the search "
+        "by type, since and until, or look at more places."
+    )
+
+
+def _appended(event: Event, logged: LoggedEvent | None) -> float:
+    at = logged.appended_at if logged else None
+    return min(at, _time(event)) if at is not None else _time(event)
+
+
+def _time(event: Event) -> float:
+    return datetime.fromisoformat(event.time).timestamp()

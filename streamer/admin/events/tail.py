@@ -1,0 +1,202 @@
+"""Live tail: new events of the log, read once and handed to a few clients, each with a bounded buffer."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+
+import orjson
+import structlog
+
+from streamer.admin.errors import ApiError
+from streamer.admin.json_views import event_json, place_json, rfc3339
+from streamer.clock import Clock
+from streamer.errors import BrokenRoute, StreamerError
+from streamer.events import Event, JsonObject
+from streamer.ports import AppendedPage, EventHistory, LoggedEvent
+
+MOST_CLIENTS = 8
+"""Most clients of one process that follow its log at a time."""
+
+_MOST_LINES = 1_000
+_MOST_BYTES = 4 * 1024 * 1024
+_ALIVE_S = 5.0
+_RETRY_S = 1.0
+# At most 500 events a page, so an event costs a daemon under load little, however many there are.
+_PAUSE_S = 0.25
+
+Admits = Callable[[Event], bool]
+"""Test whether a client wants an event; it can raise `BrokenRoute`."""
+
+_log = structlog.get_logger()
+
+
+class TailClient:
+    """Buffer of one client's lines, which drops the oldest events when it is full."""
+
+    def __init__(self, admits: Admits, clock: Clock) -> None:
+        self._admits = admits
+        self._clock = clock
+        self._lines: deque[bytes] = deque()
+        self._bytes = 0
+        self._told: list[JsonObject] = []
+        self._dropped = 0
+        self._failed = 0
+        self._failure = ""
+        self._woken = asyncio.Event()
+        self._is_closed = False
+
+    def offer(self, logged: LoggedEvent) -> None:
+        """Buffer an event, if the client wants it."""
+        try:
+            if not self._admits(logged.event):
+                return
+        except BrokenRoute as error:
+            self._failed += 1
+            self._failure = str(error)
+            self._woken.set()
+            return
+        line = _line({"event": {**event_json(logged.event), **place_json(logged)}})
+        self._lines.append(line)
+        self._bytes += len(line)
+        while len(self._lines) > _MOST_LINES or self._bytes > _MOST_BYTES:
+            self._bytes -= len(self._lines.popleft())
+            self._dropped += 1
+        self._woken.set()
+
+    def tell(self, **said: object) -> None:
+        """Buffer a line about the tail itself; the client sees it before further events."""
+        if len(self._told) < _MOST_LINES:
+            self._told.append(said)
+        self._woken.set()
+
+    def close(self) -> None:
+        """End the lines once the buffer is empty."""
+        self._is_closed = True
+        self._woken.set()
+
+    async def lines(self) -> AsyncGenerator[bytes, None]:
+        """Yield what is buffered, in whole lines, and every few seconds a line that says that all is well."""
+        while True:
+            with suppress(TimeoutError):
+                async with self._clock.timeout(_ALIVE_S):
+                    await self._woken.wait()
+            self._woken.clear()
+            yield self._taken() or _line({"alive": rfc3339(self._clock.now())})
+            if self._is_closed and not self._woken.is_set():
+                return
+
+    def _taken(self) -> bytes:
+        """Take some lines: not all, since a client that stops reading must not hold two buffers."""
+        said = [_line(each) for each in self._told]
+        self._told = []
+        if self._dropped:
+            said.append(_line({"dropped": self._dropped}))
+            self._dropped = 0
+        if self._failed:
+            said.append(_line({"failed": self._failed, "error": self._failure}))
+            self._failed = 0
+        taken = 0
+        while self._lines and taken < _MOST_BYTES // 16:
+            line = self._lines.popleft()
+            self._bytes -= len(line)
+            taken += len(line)
+            said.append(line)
+        if self._lines:
+            self._woken.set()
+        return b"".join(said)
+
+
+class Tail:
+    """Reader of the newest events, which runs while it has clients.
+
+    Ingest and dispatch never wait for it: it reads the log as any reader does,
+    at most 2,000 events a second, and leaves out what is beyond that.
+    """
+
+    def __init__(self, history: EventHistory, clock: Clock) -> None:
+        self._history = history
+        self._clock = clock
+        self._clients: list[TailClient] = []
+        self._reading: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @contextmanager
+    def client(self, admits: Admits) -> Iterator[TailClient]:
+        """Add a client inside the context. Raises `ApiError` 409 when there are too many."""
+        if len(self._clients) >= MOST_CLIENTS:
+            raise ApiError(
+                409, f"{MOST_CLIENTS} clients follow the log of this process already: end one of them first."
+            )
+        client = TailClient(admits, self._clock)
+        self._clients.append(client)
+        if self._is_closed:
+            client.close()
+        elif self._reading is None:
+            self._reading = asyncio.create_task(self._run(), name="tail")
+        else:
+            client.tell(following=rfc3339(self._clock.now()))
+        try:
+            yield client
+        finally:
+            self._clients.remove(client)
+            if not self._clients:
+                self._stop()
+
+    def close(self) -> None:
+        """End all clients: the log is closed."""
+        self._is_closed = True
+        self._stop()
+        for client in self._clients:
+            client.close()
+
+    def _stop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except StreamerError as error:
+                _log.warning("tail.interrupted", reason=str(error))
+                self._tell(
+                    trouble=f"{error}. Events that are appended until the log is read again are not shown."
+                )
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                # The clients must not wait for a reader that has ended.
+                _log.exception("tail.failed")
+                self.close()
+                return
+            await self._clock.sleep(_RETRY_S)
+
+    async def _follow(self) -> None:
+        async with aclosing(self._history.appended()) as pages:
+            await anext(pages)
+            self._tell(following=rfc3339(self._clock.now()))
+            async for page in pages:
+                await self._hand_out(page)
+                await self._clock.sleep(_PAUSE_S)
+
+    async def _hand_out(self, page: AppendedPage) -> None:
+        for client in list(self._clients):
+            if page.skipped:
+                client.tell(skipped=page.skipped)
+            for logged in page.events:
+                client.offer(logged)
+            # Expressions of several clients must not hold up the loop together.
+            await asyncio.sleep(0)
+
+    def _tell(self, **said: object) -> None:
+        for client in self._clients:
+            client.tell(**said)
+
+
+def _line(value: JsonObject) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def all_of(tests: Sequence[Admits]) -> Admits:
+    """Return a test that every one of `tests` admits an event, which asks them in their order."""
+    return lambda event: all(test(event) for test in tests)

@@ -1,0 +1,1 @@
+"""The commands that find events, tell their stories and follow new ones."""

@@ -1,0 +1,208 @@
+"""Event topics that a search looks at, a chunk at a time."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import cast
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TIMESTAMP_LOG_APPEND_TIME, Message, TopicPartition
+
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.errors import UnreadableEvent
+from streamer.events import Entry, Event, Partition, SubscriberName, record_id_of
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.partitioner import partition_of
+from streamer.log.kafka.cluster.record import Headers, as_partition
+from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
+from streamer.log.kafka.feed.initial_offsets import look_up
+from streamer.log.kafka.records.events import decode, event_type
+from streamer.log.kafka.records.forwarded import decode_forwarded
+from streamer.log.kafka.topics.admin import KafkaAdmin
+from streamer.log.kafka.topics.patterns import matching, topic_expressions
+from streamer.log.patterns import wants
+from streamer.log.search.chunks import Chunk, Collector, Span
+from streamer.log.search.matching import ANY_TYPE, matcher
+from streamer.ports import EventSearch, LoggedEvent
+
+_AT_ONCE = 500
+_POLL_S = 0.5
+
+Keys = Sequence[str] | None
+"""Keys whose partitions are searched; `None` for all partitions."""
+
+
+def places_of(asked: EventSearch) -> Iterator[Keys]:
+    """Yield where to search: where the wanted events are likely to lie, and then, if need be, everywhere."""
+    if asked.every_partition:
+        yield None
+    elif asked.key is not None:
+        yield [asked.key]
+    else:
+        if asked.event_id is not None and not asked.cursor:
+            # Events without a record have their id as key, unless the configuration names a field.
+            record = record_id_of(asked.event_id.rpartition(":")[2])
+            yield [record or asked.event_id]
+        yield None
+
+
+def event_topics(
+    topics: Mapping[str, int],
+    names: Names,
+    types: Sequence[str],
+    *,
+    forwarded_to: SubscriberName | None = None,
+) -> Iterator[tuple[str, int]]:
+    """Yield the topics, of those with so many partitions, that can hold events of `types`."""
+    if forwarded_to is not None:
+        name = names.forwarded(forwarded_to)
+        if name in topics:
+            yield name, topics[name]
+        return
+    for name in matching(topics, topic_expressions(types or ANY_TYPE, names.template)):
+        if names.event_type_stem(name) is not None:
+            yield name, topics[name]
+
+
+def known_topics(admin: KafkaAdmin) -> dict[str, int]:
+    """Return the number of partitions of each topic that we are allowed to see."""
+    return {name: len(each.partitions) for name, each in admin.cluster().topics.items()}
+
+
+class EventTopics:
+    """`ChunkSource` of the topics that can hold the wanted events. Threads of asyncio make its calls."""
+
+    def __init__(self, clients: Clients, admin: KafkaAdmin, asked: EventSearch, keys: Keys) -> None:
+        self._clients = clients
+        self._admin = admin
+        self._asked = asked
+        self._keys = keys
+        self._errors = KafkaErrors(clients.settings)
+        self._names = Names.of(clients.settings)
+        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._read_event = EventRecords(asked)
+
+    async def spans(self) -> Mapping[Partition, Span]:
+        """Return the committed offsets of each partition, from `since` on."""
+        return await asyncio.to_thread(self._spans)
+
+    async def read(self, spans: Mapping[Partition, Span]) -> Mapping[Partition, Chunk]:
+        """Return a chunk of each span."""
+        return await asyncio.to_thread(self._read, spans)
+
+    def _spans(self) -> dict[Partition, Span]:
+        places = [
+            TopicPartition(topic, number)
+            for topic, partitions in event_topics(
+                known_topics(self._admin),
+                self._names,
+                self._asked.types,
+                forwarded_to=self._asked.forwarded_to,
+            )
+            for number in self._numbers(partitions)
+        ]
+        since = self._asked.since
+        configuration = {
+            "group.id": self._names.ingest_group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+        }
+        with (
+            self._errors.explained(doing="searching", subject="the topics of events"),
+            closing(self._clients.consumer(self._errors, configuration)) as consumer,
+        ):
+            ends = self._offsets(self._retry.call(look_up, consumer, places, OFFSET_END))
+            if since is None:
+                begins = self._offsets(self._retry.call(look_up, consumer, places, OFFSET_BEGINNING))
+            else:
+                at_ms = max(0, round((since - CLOCKS_DIFFER_S) * 1000))
+                begins = self._offsets(self._retry.call(look_up, consumer, places, at_ms))
+        # Without a record that is so late, there is nothing to read.
+        return {each: (begins[each] if begins.get(each, -1) >= 0 else end, end) for each, end in ends.items()}
+
+    def _numbers(self, partitions: int) -> Sequence[int]:
+        if self._keys is None or not partitions:
+            return range(partitions)
+        return sorted({partition_of(key.encode("utf-8", "replace"), partitions) for key in self._keys})
+
+    def _offsets(self, places: Sequence[TopicPartition]) -> dict[Partition, int]:
+        return {as_partition(each): each.offset for each in places}
+
+    def _read(self, spans: Mapping[Partition, Span]) -> dict[Partition, Chunk]:
+        by_topic: dict[str, dict[int, Collector]] = defaultdict(dict)
+        for partition, (begin, end) in spans.items():
+            by_topic[partition.topic][partition.number] = Collector(
+                begin=begin, end=end, most=self._asked.limit, oldest_first=self._asked.oldest_first
+            )
+        for topic, collectors in by_topic.items():
+            with self._errors.explained(doing="searching", subject=f"topic {topic}"):
+                self._read_topic(topic, collectors)
+        return {
+            Partition(topic=topic, number=number): collector.chunk()
+            for topic, collectors in by_topic.items()
+            for number, collector in collectors.items()
+        }
+
+    def _read_topic(self, topic: str, collectors: Mapping[int, Collector]) -> None:
+        ranges = {number: (each.begin, each.end) for number, each in collectors.items()}
+        with BoundedReader(self._clients, self._errors, topic, ranges, over_holes=True) as reader:
+            while not reader.is_over:
+                for message in reader.read(_AT_ONCE, _POLL_S):
+                    collector = collectors[message.partition() or 0]
+                    collector.saw(message.timestamp()[1] / 1000)
+                    logged = None if collector.is_full else self._read_event.matching(message)
+                    if logged is not None:
+                        collector.add(logged)
+                if all(each.is_full for each in collectors.values()):
+                    break
+
+
+class EventRecords:
+    """Reads the events that a search matches from records, and parses no others that it can tell before."""
+
+    def __init__(self, asked: EventSearch) -> None:
+        self._wanted = wants(asked.types or ANY_TYPE)
+        self._matches: Callable[[Event], bool] = matcher(asked)
+        self._key = None if asked.key is None else asked.key.encode("utf-8", "replace")
+        self._id = None if asked.event_id is None else asked.event_id.encode("utf-8", "replace")
+        self._is_forwarded = asked.forwarded_to is not None
+
+    def matching(self, message: Message) -> LoggedEvent | None:
+        """Return the event of a record, or `None` for one that does not match or that can't be read."""
+        value, key = message.value(), message.key()
+        headers = cast("Headers | None", message.headers())
+        type_ = event_type(headers)
+        if value is None or (type_ and not self._wanted(type_)):
+            return None
+        attributes = dict(headers or ())
+        # In structured mode, and in a forwarded event, they are in the value.
+        if "ce_id" in attributes and not (
+            self._key in {None, key, attributes.get("ce_subject")} and self._id in {None, attributes["ce_id"]}
+        ):
+            return None
+        return logged_event(message, is_forwarded=self._is_forwarded, matches=self._matches)
+
+
+def logged_event(
+    message: Message, *, is_forwarded: bool, matches: Callable[[Event], bool]
+) -> LoggedEvent | None:
+    """Return the event of a record, or `None` for one that does not match or that can't be read."""
+    value = message.value() or b""
+    read = decode_forwarded if is_forwarded else decode
+    try:
+        event = read(message.key(), value, cast("Headers | None", message.headers()))
+    except UnreadableEvent:
+        return None
+    if not matches(event):
+        return None
+    kind, at_ms = message.timestamp()
+    partition = Partition(topic=message.topic() or "", number=message.partition() or 0)
+    return LoggedEvent(
+        entry=Entry(partition=partition, offset=message.offset() or 0, event=event, size=len(value)),
+        # Other records have the time of their event.
+        appended_at=at_ms / 1000 if kind == TIMESTAMP_LOG_APPEND_TIME else None,
+    )

@@ -1,0 +1,148 @@
+"""The account of an event at a subscriber says what the log proves, and no more."""
+
+from dataclasses import replace
+
+import pytest
+
+from streamer.admin.events.accounts import AccountState, Evidence, account_json, account_of
+from streamer.app.chains.given_names import GivenNames
+from streamer.app.chains.verdicts import Verdict
+from streamer.controls import AuditRecord, Control, Switch
+from streamer.events import Entry, ParkedLane, Partition, Progress, Stage, SubscriberName
+from streamer.ports import LoggedEvent
+from tests.contracts.parking import ONCE
+from tests.contracts.values import a_dead_letter, a_receipt, an_event
+
+NAME = SubscriberName("shipment")
+PLACE = Partition(topic="log", number=0)
+MATCHES = Verdict(subscriber=NAME, matches=True)
+EXCLUDED = Verdict(subscriber=NAME, matches=False, why='when does not hold; data.fields.Stage is "Open"')
+LETTER = replace(
+    a_dead_letter("1:shipment", stage=Stage.DISPATCH, error="the target answered 422"),
+    subscriber=NAME,
+    answer="no",
+)
+
+
+def logged(offset: int) -> LoggedEvent:
+    """Return the event at an offset."""
+    return LoggedEvent(entry=Entry(partition=PLACE, offset=offset, event=an_event(offset, key="k")))
+
+
+def evidence(**known: object) -> Evidence:
+    """Return what is known of the event at offset 5, which is settled unless `known` says otherwise."""
+    base = Evidence(
+        name=NAME,
+        uses="fulfillment",
+        is_selected=True,
+        verdict=MATCHES,
+        logged=logged(5),
+        progress=Progress(next_offset=9),
+    )
+    return replace(base, **known)  # type: ignore[arg-type] # as the tests write it
+
+
+LANE = ParkedLane(lane="k", offsets=(5, 7), setback=ONCE)
+AMONG = {
+    "receipt": (
+        evidence(receipts=[a_receipt("1")]),
+        AccountState.DELIVERED,
+        "Delivered at 2025-01-01 00:01:00Z",
+    ),
+    "letter": (evidence(letters=[LETTER]), AccountState.DEAD_LETTER, "the target answered 422"),
+    "lane": (
+        evidence(lane=LANE),
+        AccountState.PARKED,
+        "Parked: 1 attempt failed since 1970-01-01 00:00:10Z; the last",
+    ),
+    "behind": (
+        evidence(lane=LANE, logged=logged(7), head=logged(5)),
+        AccountState.PARKED,
+        "Parked behind event 5 of the same key, of which 1 attempt failed",
+    ),
+    "behind one that is gone": (
+        evidence(lane=LANE, logged=logged(7)),
+        AccountState.PARKED,
+        "Parked behind an earlier event",
+    ),
+    "when": (evidence(verdict=EXCLUDED), AccountState.FILTERED, 'data.fields.Stage is "Open"'),
+    "on": (
+        evidence(is_selected=False, verdict=replace(EXCLUDED, why="on selects other types: x")),
+        AccountState.FILTERED,
+        "Not selected: on selects other types: x.",
+    ),
+    "next": (evidence(progress=Progress(next_offset=5)), AccountState.WAITING, "next in its partition"),
+    "later": (evidence(progress=Progress(next_offset=2)), AccountState.WAITING, "at most 3 events before it"),
+    "not begun": (evidence(progress=None), AccountState.WAITING, "no progress here yet"),
+    "later, and then not": (
+        evidence(progress=Progress(next_offset=2), verdict=EXCLUDED),
+        AccountState.WAITING,
+        "It will be filtered out: when does not hold",
+    ),
+    "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
+    "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "Settled without a receipt"),
+    "broken": (
+        evidence(verdict=Verdict(subscriber=NAME, matches=False, error="body fails")),
+        AccountState.SETTLED,
+        "its expressions fail on it: body fails",
+    ),
+    "look-ups": (
+        evidence(verdict=replace(EXCLUDED, names=GivenNames(more={}, absent=("account",)))),
+        AccountState.SETTLED,
+        "Its expressions read account, as it was then",
+    ),
+    "not forwarded": (
+        evidence(after=(SubscriberName("invoice"),), logged=None, verdict=MATCHES),
+        AccountState.NOT_FORWARDED,
+        "Not forwarded by invoice",
+    ),
+    "gone": (evidence(logged=None), AccountState.UNKNOWN, "does not hold the event any more"),
+}
+
+
+@pytest.mark.parametrize(("known", "state", "sentence"), AMONG.values(), ids=AMONG.keys())
+def test_account_names_the_state_and_the_reason(known: Evidence, state: AccountState, sentence: str) -> None:
+    """By the records, and only then by the configuration."""
+    account = account_of(known)
+
+    assert account.state is state
+    assert sentence in " ".join(account.said)
+
+
+def test_later_record_counts() -> None:
+    """A receipt after a dead letter is a redrive that went well; the letter is told all the same."""
+    receipt = a_receipt("1")
+    redriven = evidence(letters=[replace(LETTER, failed_at=receipt.delivered_at - 1)], receipts=[receipt])
+    failed = evidence(letters=[replace(LETTER, failed_at=receipt.delivered_at + 1)], receipts=[receipt])
+
+    assert account_of(redriven).state is AccountState.DELIVERED
+    assert "There is a dead letter of it as well" in " ".join(account_of(redriven).said)
+    assert account_of(failed).state is AccountState.DEAD_LETTER
+    assert "It was delivered before" in " ".join(account_of(failed).said)
+
+
+def test_what_holds_the_subscriber_up_is_told() -> None:
+    """With the command that ends a pause."""
+    pause = Control(subscriber=NAME, switch=Switch.PAUSED, by="anna", at=0.0, reason="stocktaking")
+    said = " ".join(account_of(evidence(progress=None, control=pause)).said)
+
+    assert "paused since 1970-01-01 00:00:00Z, by anna: stocktaking" in said
+    assert "`streamer subscribers resume shipment`" in said
+    assert "This process does not deliver for the subscriber" in said
+
+
+def test_redrives_are_told_as_possible() -> None:
+    """The audit does not keep which letters an order covered."""
+    order = AuditRecord(at=0.0, what="redrive.ordered", by="anna", subscriber=NAME, detail={"id": "r1"})
+    said = account_of(evidence(redrives=[order])).said
+    assert said[-1] == "Redrive r1 of 1970-01-01 00:00:00Z, by anna, can have covered it."
+
+
+def test_account_shows_no_raw_bytes() -> None:
+    """Those of a dead letter are what could not be read, and so what nobody could protect."""
+    whole = account_json(evidence(letters=[LETTER], receipts=[a_receipt("1")], lane=LANE))
+
+    [letter] = whole["dead_letters"]
+    assert (letter["answer"], "raw" in letter, "event" in letter) == ("no", False, False)
+    assert (whole["parked"]["events"], whole["settled_below"]) == (2, 9)
+    assert whole["receipts"][0]["answer"] == a_receipt("1").answer

@@ -1,0 +1,1 @@
+"""Searches are merged, bounded and continued, whatever the log."""
