@@ -37,10 +37,12 @@ from streamer.ports.plugins import (
     BatchSubscriber,
     BlockingBatchSubscriber,
     BlockingSubscriber,
+    Examinable,
     Plugin,
     PluginContext,
     Previewing,
     Subscriber,
+    TargetReport,
 )
 from streamer.ports.previews import Preview
 from streamer.ports.publishing import (
@@ -96,6 +98,7 @@ __all__ = [
     "EventHistory",
     "EventLog",
     "EventPublisher",
+    "Examinable",
     "Feed",
     "HistoryPage",
     "HistoryStart",
@@ -127,6 +130,7 @@ __all__ = [
     "Source",
     "Subscriber",
     "Subscription",
+    "TargetReport",
     "Unanswered",
     "Unpublished",
     "Wants",
