@@ -8,7 +8,7 @@ from typing import Any
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.event_types import Carried
 from streamer.doctor import cometd, pubsub
-from streamer.doctor.check import Area, Check, Verdict, failed, ok, skipped, warning
+from streamer.doctor.check import Area, Check, Status, Verdict, failed, ok, skipped, warning
 from streamer.doctor.once import Once
 from streamer.doctor.org import LOGIN, OrgSession
 from streamer.errors import StreamerError
@@ -57,10 +57,12 @@ class ChannelChecks:
     async def _examined(self, path: str, transport: Transport) -> Sequence[Verdict]:
         await self.session.token.needed(LOGIN)
         refused = await self.refusals[transport]()
-        if path in refused:
-            return [_refused(path, refused[path])]
         missing = await self._missing(path)
-        if any(each.status is not each.status.SKIPPED for each in missing):
+        is_announced = all(each.status is Status.SKIPPED for each in missing)
+        # A channel of an entity that is not selected is refused like one that does not exist.
+        if path in refused and (is_announced or Carried.by(path).name is None):
+            return [_refused(path, refused[path])]
+        if not is_announced:
             return missing
         hours = round(ChannelKind.of(path).retention_s / _HOUR_S)
         accepted = ok(f"can be subscribed to over {transport}; Salesforce keeps its events for {hours} hours")

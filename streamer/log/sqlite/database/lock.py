@@ -42,7 +42,7 @@ def holder(path: Path) -> str | None:
     """
     try:
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         # Shared, and for a moment: readers of the lock do not meet each other.
