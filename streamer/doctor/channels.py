@@ -76,7 +76,7 @@ class ChannelChecks:
             setup = await self.session.setup()
         except StreamerError as error:
             return [skipped(f"whether Change Data Capture selects its entities: {error}")]
-        patterns = {name: each.on for name, each in self.settings.subscribers.items()}
+        patterns = {str(name): each.on for name, each in self.settings.subscribers.items()}
         paths = [each.path for each in self.settings.channels]
         return list(selection_verdicts(setup, path, patterns, paths))
 

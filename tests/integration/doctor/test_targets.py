@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from streamer.blocking import on_threads
 from streamer.clock import SystemClock
 from streamer.doctor import Area, Status
 from streamer.doctor.examination import examine
@@ -18,7 +19,7 @@ from streamer.ports import Subscriber, TargetReport
 from streamer.sandbox.targets import ErpReceiver, SlackReceiver
 from streamer.settings import SubscriberSettings
 from tests.configuration import sandbox_configuration
-from tests.deliveries import context, opened
+from tests.deliveries import context
 from tests.doctor import examined, line, the_fault
 from tools.mosquitto import Mosquitto
 
@@ -138,7 +139,7 @@ async def test_target_that_answers_is_good(tmp_path: Path, erp: ErpReceiver) -> 
 
 async def test_slack_token_is_tried_without_a_message(tmp_path: Path, slack: SlackReceiver) -> None:
     """A webhook can't be tried at all, which its line says."""
-    app = {"channel": "#sales", "api_url": slack.api_url}
+    app: dict[str, Any] = {"channel": "#sales", "api_url": slack.api_url}
     refused = await fault(tmp_path, "slack", token=_SECRET, **app)
     accepted = await good(tmp_path, "slack", token="the-right-one", **app)
     webhook = await good(tmp_path, "slack", webhook_url=slack.webhook_url)
@@ -170,7 +171,7 @@ def mqtt_broker(tmp_path: Path) -> Iterator[Mosquitto]:
 async def test_mqtt_login_is_tried_beside_the_daemon(tmp_path: Path, mqtt_broker: Mosquitto) -> None:
     """Under another id, so that the session of the daemon goes on."""
     url = f"mqtt://localhost:{mqtt_broker.port}"
-    login = {"url": url, "topic": "t", "username": "us", "client_id": "daemon"}
+    login: dict[str, Any] = {"url": url, "topic": "t", "username": "us", "client_id": "daemon"}
     refused = await fault(tmp_path, "mqtt", password=_SECRET, **login)
     async with connected(mqtt_broker.port) as is_connected:
         accepted = await good(tmp_path, "mqtt", password="the-right-one", **login)
@@ -230,7 +231,7 @@ async def test_plugin_of_others_is_asked_on_its_thread(plugin: type[Plain], expe
     name = SubscriberName("target")
 
     def make() -> Subscriber:
-        return opened(lambda *_: plugin(), SubscriberSettings(uses="own", on=("*",)), context(SystemClock()))
+        return on_threads(plugin(), name=name, threads=1)
 
     settings = {name: SubscriberSettings(uses="own", on=("*",))}
     checks = list(target_checks(settings, {name: make}))

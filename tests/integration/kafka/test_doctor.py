@@ -105,7 +105,8 @@ async def test_topic_that_loses_records_is_one_line(
     """Made by hand, before the first run."""
     settings = own_settings(kafka)
     policy = "delete" if topic in {"audit", "continuity", "receipts"} else "compact"
-    make_topic(kafka, f"{settings.prefix}.{topic}", **{"cleanup.policy": policy, **config})
+    given: dict[str, Any] = {"cleanup.policy": policy, **config}
+    make_topic(kafka, f"{settings.prefix}.{topic}", **given)
 
     found = the_fault(await log_of(tmp_path, settings))
 

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer.clock import Clock
-from streamer.errors import StreamerError
+from streamer.errors import LogUnavailable, StreamerError
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import principal
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.kafka.topics.checks import TopicChecks, TopicWarning
 from streamer.log.kafka.topics.coordinators import Coordinators
 from streamer.log.kafka.topics.specs import TopicSpecs, described
 from streamer.settings import KafkaLogSettings
 
+_ATTEMPT_S = 2.0
 _REPLICATION = "default.replication.factor"
 _IN_SYNC = "min.insync.replicas"
 
@@ -51,7 +53,13 @@ class TopicInspector:
 
     def brokers(self) -> ClusterMetadata:
         """Return the live brokers, and the topics that we are allowed to see."""
-        return self._admin.cluster(self._timeout_s)
+        # A call tells of a refusal only when its own time is over.
+        retry = RetryPolicy(
+            limit_s=self._timeout_s,
+            wait=self._admin.wait,
+            can_pass=lambda error: isinstance(error, LogUnavailable),
+        )
+        return retry.call(self._admin.cluster, min(_ATTEMPT_S, self._timeout_s))
 
     def topics(
         self,
