@@ -17,7 +17,15 @@ import structlog
 
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, EventId, FailureClass, Outcome, Retry, SubscriberName
-from streamer.ports import BATCH_WAIT_S, BlockingSubscriber, Preview, Previewing, Subscriber
+from streamer.ports import (
+    BATCH_WAIT_S,
+    BlockingSubscriber,
+    Examinable,
+    Preview,
+    Previewing,
+    Subscriber,
+    TargetReport,
+)
 
 _log = structlog.get_logger()
 
@@ -116,6 +124,14 @@ class ThreadedSubscriber:
         """Return the plugin's own preview, `None` if it has none."""
         own = self._subscriber
         return own.preview(delivery) if isinstance(own, Previewing) else None
+
+    async def examine_target(self) -> TargetReport | None:
+        """Return the plugin's own report on its target, `None` if it makes none."""
+        own = self._subscriber
+        if not isinstance(own, Examinable):
+            return None
+        report: TargetReport = await self._pool.begin(own.examine_target).result()
+        return report
 
 
 class ThreadedBatchSubscriber(ThreadedSubscriber):

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamer.events import Delivered, Delivery, Outcome, Reject, Skip
-from streamer.ports import PluginContext, Preview
+from streamer.ports import PluginContext, Preview, TargetReport
 from subscribers.cloudevents import data_of, nothing_to_send, written
 from subscribers.lines import PartWritten, failure, line, write_whole
 
@@ -69,6 +69,10 @@ class Stdout:
         except OSError as error:
             return failure(error, "the standard output")
         return Delivered(answer={"bytes": len(content)})
+
+    def examine_target(self) -> TargetReport:
+        """Return what needs no check."""
+        return TargetReport(is_well=True, found="writes to the daemon's standard output")
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
         """Return what would be written, or the outcome without it."""

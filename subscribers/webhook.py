@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from yarl import URL
 
 from streamer.events import Delivery, Outcome, Reject
-from streamer.ports import PluginContext
+from streamer.ports import PluginContext, TargetReport
 from subscribers.cloudevents import ContentMode, Message, message
 from subscribers.http import HttpTarget, Request, RequestSubscriber, TargetSettings, checked_secret
 from subscribers.placeholders import PlaceholderText, Template, Unfilled
@@ -87,6 +87,10 @@ class Webhook(RequestSubscriber):
         """Send the event once, and return the outcome."""
         request = self.request(delivery)
         return await self._http.deliver(request) if isinstance(request, Request) else request
+
+    async def examine_target(self) -> TargetReport:
+        """Try the target as other plugins do, with the further headers."""
+        return await self._http.examined(headers=self._headers)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
         """Return the request for the event, or the outcome without one."""

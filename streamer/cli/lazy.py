@@ -13,6 +13,7 @@ from streamer.cli.help import HelpfulCommand, HelpfulGroup
 COMMANDS = {
     "run": "streamer.cli.run:run",
     "check": "streamer.cli.run:check",
+    "doctor": "streamer.cli.doctor:doctor",
     "explain": "streamer.cli.routing.explain:explain",
     "render": "streamer.cli.routing.render:render",
     "schema": "streamer.cli.schema:schema",

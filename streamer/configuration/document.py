@@ -28,7 +28,8 @@ class Document:
 
     `indirect` are the keys whose values came from the environment or from
     another file, as secrets do. `files` are those that hold an expression, a
-    template or a table, by the keys at which they are named. `mistakes` are the
+    template or a table, by the keys at which they are named, and `secret_files`
+    those that hold anything else. `mistakes` are the
     messages about values that could not be read; at their keys the data are an
     empty text.
     """
@@ -37,6 +38,7 @@ class Document:
     places: Mapping[Keys, str] = field(default_factory=dict)
     indirect: frozenset[Keys] = frozenset()
     files: Mapping[Keys, Path] = field(default_factory=dict)
+    secret_files: Mapping[Keys, Path] = field(default_factory=dict)
     mistakes: Mapping[Keys, str] = field(default_factory=dict)
     fingerprints: Fingerprints = field(default_factory=dict)
 
@@ -101,14 +103,15 @@ class Document:
         places: dict[Keys, str] = {}
         indirect: set[Keys] = set()
         files: dict[Keys, Path] = {}
+        secret_files: dict[Keys, Path] = {}
         mistakes: dict[Keys, str] = {}
         fingerprints: dict[Path, str] = {}
         for document in documents:
             data = _merge(data, document.data)
             places |= document.places
             indirect |= document.indirect
-            kept = {keys: path for keys, path in files.items() if document.at(keys) is None}
-            files = kept | dict(document.files)
+            files = _kept(files, document) | dict(document.files)
+            secret_files = _kept(secret_files, document) | dict(document.secret_files)
             mistakes |= document.mistakes
             fingerprints |= document.fingerprints
         return Document(
@@ -116,9 +119,15 @@ class Document:
             places=places,
             indirect=frozenset(indirect),
             files=files,
+            secret_files=secret_files,
             mistakes=mistakes,
             fingerprints=fingerprints,
         )
+
+
+def _kept(files: Mapping[Keys, Path], above: Document) -> dict[Keys, Path]:
+    """Return those of `files` whose keys `above` does not set anew."""
+    return {keys: path for keys, path in files.items() if above.at(keys) is None}
 
 
 def _is_harmless(keys: Sequence[int | str], text: str) -> bool:

@@ -97,6 +97,7 @@ class _Found:
     places: dict[Keys, str] = field(default_factory=dict)
     indirect: set[Keys] = field(default_factory=set)
     files: dict[Keys, Path] = field(default_factory=dict)
+    secret_files: dict[Keys, Path] = field(default_factory=dict)
     mistakes: dict[Keys, str] = field(default_factory=dict)
 
 
@@ -127,6 +128,7 @@ class _Reading:
             places=self._found.places,
             indirect=frozenset(self._found.indirect),
             files=self._found.files,
+            secret_files=self._found.secret_files,
             mistakes=self._found.mistakes,
             fingerprints=self._found.fingerprints,
         )
@@ -190,6 +192,7 @@ class _Reading:
                 self._found.files[keys] = path
             case _:
                 self._found.indirect.add(keys)
+                self._found.secret_files[keys] = path
         content = self._text(path, keys)
         return "" if content is None else content.removesuffix("\n")
 

@@ -49,10 +49,12 @@ from streamer.ports.plugins import (
     BatchSubscriber,
     BlockingBatchSubscriber,
     BlockingSubscriber,
+    Examinable,
     Plugin,
     PluginContext,
     Previewing,
     Subscriber,
+    TargetReport,
 )
 from streamer.ports.previews import Preview
 from streamer.ports.publishing import (
@@ -112,6 +114,7 @@ __all__ = [
     "EventLog",
     "EventPublisher",
     "EventSearch",
+    "Examinable",
     "Feed",
     "FoundEvents",
     "FoundReceipts",
@@ -147,6 +150,7 @@ __all__ = [
     "Subscriber",
     "SubscriberPlace",
     "Subscription",
+    "TargetReport",
     "Unanswered",
     "Unpublished",
     "Wants",

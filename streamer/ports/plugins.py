@@ -70,6 +70,33 @@ class Previewing(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetReport:
+    """Result of a call that changes nothing at a target.
+
+    `found` says what the call proved, or what is wrong; with `is_well` false,
+    `remedy` says what to do. Neither holds a secret.
+    """
+
+    is_well: bool
+    found: str
+    remedy: str = ""
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """Subscriber that can try its target without an effect; a plugin need not."""
+
+    async def examine_target(self) -> TargetReport:
+        """Try the way to the target, and the credentials, by calls that change nothing there.
+
+        Called without opening the subscriber, also while a daemon delivers: it
+        opens what it needs, and takes nothing over from that daemon. It sends
+        no event. A blocking plugin makes it a plain function.
+        """
+        ...
+
+
 class BlockingSubscriber(Protocol):
     """Delivery to one target by blocking calls, such as those of `requests`.
 

@@ -1,12 +1,14 @@
 """Quota: the org's limits, what is left of them, and who can use it."""
 
 from streamer.quota.costs import JobCost, bulk_job, collections, cost_sentence, query
+from streamer.quota.forecast import headroom
 from streamer.quota.governor import Governor
-from streamer.quota.limits import Limit, OrgLimit, Reading, limits_of
+from streamer.quota.limits import KEPT_SHARE, Limit, OrgLimit, Reading, limits_of
 from streamer.quota.monitor import LimitsMonitor, LimitsObserver
 from streamer.quota.replays import ReplayAllowance
 
 __all__ = [
+    "KEPT_SHARE",
     "Governor",
     "JobCost",
     "Limit",
@@ -18,6 +20,7 @@ __all__ = [
     "bulk_job",
     "collections",
     "cost_sentence",
+    "headroom",
     "limits_of",
     "query",
 ]

@@ -53,3 +53,13 @@ class Forecast:
             return None
         left_s = last.remaining * seconds / used
         return left_s if left_s <= _HORIZON_S else None
+
+
+def headroom(limit: Limit) -> float | None:
+    """Return how many times the use of the last 24 hours an allowance of a rolling 24 hours holds.
+
+    At an even rate, what is used returns a day later, so that one reading tells
+    it: from 1.0 on, the rate can go on. `None` where nothing was used.
+    """
+    used = limit.most - limit.remaining
+    return limit.most / used if used > 0 else None

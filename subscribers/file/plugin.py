@@ -1,5 +1,6 @@
 """The file plugin."""
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Self
 from urllib.parse import quote
 
 from streamer.events import Delivered, Delivery, Outcome, Reject
-from streamer.ports import PluginContext, Preview
+from streamer.ports import PluginContext, Preview, TargetReport
 from subscribers.file.line_file import FilePolicy, LineFile
 from subscribers.file.settings import DIRECTIVE, FileSettings
 from subscribers.lines import failure, line
@@ -78,6 +79,17 @@ class File:
         except OSError as error:
             return failure(error, str(path))
         return Delivered(answer={"path": str(path), "bytes": len(content)})
+
+    def examine_target(self) -> TargetReport:
+        """Look at the folder that the operator names, in which nothing is written."""
+        folder = self._policy.folder
+        if not folder.is_dir():
+            remedy = "create it, or correct path"
+            return TargetReport(is_well=False, found=f"the folder {folder} does not exist", remedy=remedy)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            remedy = "let the daemon's user write there"
+            return TargetReport(is_well=False, found=f"the folder {folder} can't be written", remedy=remedy)
+        return TargetReport(is_well=True, found=f"the folder {folder} can be written")
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
         """Return the line and its file, or the outcome without one."""

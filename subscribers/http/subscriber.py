@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from streamer.events import Delivery, Outcome
-from streamer.ports import Preview
+from streamer.ports import Preview, TargetReport
 from subscribers.http.answer import Answer
 from subscribers.http.target import HttpTarget, Request
 
@@ -30,6 +30,10 @@ class HttpSubscriber:
         traceback: TracebackType | None,
     ) -> None:
         await self._http.__aexit__(exc_type, exc, traceback)
+
+    async def examine_target(self) -> TargetReport:
+        """Try the address, TLS and the token endpoint, by a request that changes nothing."""
+        return await self._http.examined()
 
 
 class RequestSubscriber(HttpSubscriber, ABC):

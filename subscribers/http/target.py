@@ -13,11 +13,12 @@ from yarl import URL
 
 from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
 from streamer.exact_json import exact_json
-from streamer.ports import PluginContext, Preview
+from streamer.ports import PluginContext, Preview, TargetReport
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
 from subscribers.http.connection import HEADERS, Connection, Exchange, ForbiddenAddress, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
+from subscribers.http.examination import METHOD, address_of, judged
 from subscribers.http.outcome_table import OutcomeTable
 from subscribers.http.redaction import MASK, Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
@@ -174,6 +175,34 @@ class HttpTarget:
             headers={name: redacted(value.encode()).decode() for name, value in headers.items()},
             content=redacted(content),
         )
+
+    async def examined(
+        self, url: URL | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> TargetReport:
+        """Return a report on the target: its address, TLS, a token, and its answer to a harmless request.
+
+        The request goes to `url`, by default to the settings' address. `headers`
+        are further ones of every request. Opens and closes the connection.
+        Raises `ConfigurationError` for unusable certificates.
+        """
+        url = url or address_of(self._settings.urls)
+        if url is None:
+            return TargetReport(is_well=True, found="its settings name no address to try")
+        async with self:
+            try:
+                proof = await self._credentials.proof()
+                answer = await self._connection.exchange(
+                    Exchange(
+                        method=METHOD,
+                        url=url.update_query(proof.query) if proof.query else url,
+                        headers={**(headers or {}), **proof.headers},
+                        content=b"",
+                        redaction=self._redaction_with(proof),
+                    )
+                )
+            except (Unreached, NoToken, ForbiddenAddress) as exc:
+                return TargetReport(is_well=False, found=str(exc))
+        return judged(answer, url, self._auth)
 
     def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
         """Return the outcome of `answer` by the rules for every target and the settings' `outcomes`.

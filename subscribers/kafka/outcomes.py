@@ -35,10 +35,10 @@ def outcome_of(report: Report, record: Record, *, has_fixed_topic: bool) -> Outc
         return Delivered(answer=answer)
     if (rejection := _rejection(report.error, topic, sent=not report.is_local)) is not None:
         return rejection
-    if (missing := _missing_from_topic(report.error, topic, has_fixed_topic=has_fixed_topic)) is not None:
+    if (missing := missing_from_topic(report.error, topic, has_fixed_topic=has_fixed_topic)) is not None:
         return missing
     if report.background is not None and report.error.code() in _EXPLAINED:
-        return _unreached(report.background)
+        return unreached(report.background)
     failure = FailureClass.TIMEOUT if report.error.code() in _EXPLAINED else FailureClass.OTHER
     return Retry(reason=_said(f"topic {topic} did not take the record", report.error), failure=failure)
 
@@ -62,7 +62,8 @@ def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
     return None
 
 
-def _missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool) -> Outcome | None:
+def missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool) -> Hold | Retry | None:
+    """Return the outcome of an error that says that `topic`, or the right to write to it, is missing."""
     if error.code() in NO_TOPIC:
         reason, failure = f"the cluster has no topic {topic}: create it", FailureClass.OTHER
     elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
@@ -75,7 +76,8 @@ def _missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool)
     return Retry(reason=reason, failure=failure)
 
 
-def _unreached(background: KafkaError) -> Outcome:
+def unreached(background: KafkaError) -> Hold | Retry:
+    """Return the outcome of an error of the connections."""
     if background.code() in _CREDENTIALS:
         return _held(_said("Kafka refuses the login: check settings.security", background))
     if background.code() == KafkaError._SSL:

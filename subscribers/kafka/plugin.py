@@ -7,7 +7,8 @@ from typing import Any, Final, Self
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, Outcome
 from streamer.librdkafka.options import security_options
-from streamer.ports import PluginContext, Preview
+from streamer.ports import PluginContext, Preview, TargetReport
+from subscribers.kafka.examination import examined
 from subscribers.kafka.outcomes import outcome_of
 from subscribers.kafka.producer import ReportingProducer, refusal
 from subscribers.kafka.records import Record, Records
@@ -37,6 +38,7 @@ class Kafka:
         configuration = _configuration(settings, client=f"streamer.{context.name}")
         if reason := refusal(configuration):
             raise ConfigurationError(f"librdkafka refuses the settings: {reason}")
+        self._settings, self._configuration = settings, configuration
         self._records = Records(settings)
         self._has_fixed_topic = Template(settings.topic).is_fixed
         self._producer = ReportingProducer(configuration, settings.timeout_s)
@@ -71,6 +73,11 @@ class Kafka:
             else each
             for each in made
         ]
+
+    def examine_target(self) -> TargetReport:
+        """Ask the brokers for the topic, by a client of its own."""
+        topic = self._settings.topic if self._has_fixed_topic else None
+        return examined(self._configuration, topic=topic, timeout_s=self._settings.timeout_s)
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
         """Return the record as it would be written, or the outcome without one."""

@@ -94,7 +94,7 @@ def refused(
     *,
     is_about_message: bool,
     otherwise: FailureClass = FailureClass.CONNECTION,
-) -> Outcome:
+) -> Reject | Hold | Retry:
     """Return the outcome of a refusal; `sentence` says of what, and `otherwise` is the class of a retry."""
     code = answer.code
     name = _NAMES.get(code, "a code of its own")

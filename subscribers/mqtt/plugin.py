@@ -11,13 +11,13 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from streamer.events import Delivery, Outcome, Reject, Retry, Skip
-from streamer.ports import PluginContext, Preview
+from streamer.ports import PluginContext, Preview, TargetReport
 from subscribers.cloudevents import Message, emptied, message
 from subscribers.http.connection import ForbiddenAddress
 from subscribers.http.redaction import Redaction
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
-from subscribers.mqtt.connection import Broker, Refused, TooLarge, Unreached
+from subscribers.mqtt.connection import Broker, Connection, Refused, TooLarge, Unreached
 from subscribers.mqtt.packets import Answer, Connect, MqttVersion, Publish
 from subscribers.mqtt.session import Session
 from subscribers.mqtt.settings import MqttSettings
@@ -107,6 +107,22 @@ class Mqtt:
             content=publish.payload,
         )
 
+    async def examine_target(self) -> TargetReport:
+        """Connect with the credentials, and disconnect, under an id that takes no session over."""
+        broker = _broker(self._settings, self._context)
+        apart = replace(
+            broker.connect, client_id=_new_id(self._context.name), clean_start=True, session_expiry_s=0
+        )
+        try:
+            connection = await Connection.open(replace(broker, connect=apart), self._context.clock)
+        except (Unreached, ForbiddenAddress) as exc:
+            return TargetReport(is_well=False, found=str(exc))
+        except Refused as exc:
+            outcome = refused(str(exc), self._shown(exc.answer), is_about_message=False)
+            return TargetReport(is_well=False, found=outcome.reason)
+        await connection.close()
+        return TargetReport(is_well=True, found=f"{broker} accepts the connection; no message was published")
+
     def _message(self, delivery: Delivery) -> Publish | Reject | Skip:
         settings = self._settings
         try:
@@ -142,6 +158,10 @@ def _level(value: str) -> str:
     return _FORBIDDEN.sub(lambda found: quote(found[0], safe="", errors="replace"), value)
 
 
+def _new_id(name: str) -> str:
+    return f"streamer-{name[:_LONGEST_NAME]}-{secrets.token_hex(4)}"
+
+
 def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
     scheme, host, port = settings.broker
     password = settings.password
@@ -154,7 +174,7 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
         else None,
         version=settings.version,
         connect=Connect(
-            client_id=settings.client_id or f"streamer-{context.name[:_LONGEST_NAME]}-{secrets.token_hex(4)}",
+            client_id=settings.client_id or _new_id(context.name),
             keep_alive_s=settings.keep_alive_s,
             clean_start=not settings.keeps_session,
             session_expiry_s=settings.session_expiry_s if settings.keeps_session else 0,

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.events import Delivery, Event, FailureClass, Hold, Outcome, Skip
-from streamer.ports import Org, OrgWriter, PluginContext, Preview, Unanswered
+from streamer.ports import Org, OrgWriter, PluginContext, Preview, TargetReport, Unanswered
 from streamer.salesforce.auth.addresses import safe_address
 from streamer.salesforce.auth.flows import token_form
 from streamer.salesforce.auth.logins import Logins
@@ -80,6 +80,17 @@ class Salesforce:
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
         """Return what would be sent, or the outcome without it; no login tells whose changes are own."""
         return self._own_change(delivery, "") or preview_of(self._settings, self._org, delivery)
+
+    async def examine_target(self) -> TargetReport:
+        """Log in, and change nothing."""
+        async with self._org.writer(timeout_s=self._settings.timeout_s) as writer:
+            try:
+                user = await writer.user()
+            except StreamerError as error:
+                return TargetReport(is_well=False, found=str(error))
+        known = f" as user {user}" if user else ""
+        found = f"the login to {self._org.login_url} works{known}; {self._settings.operation} was not tried"
+        return TargetReport(is_well=True, found=found)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Deliver each once, many in one call, and return their outcomes."""

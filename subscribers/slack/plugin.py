@@ -1,9 +1,11 @@
 """Slack plugin: posts one message for each event."""
 
+from dataclasses import replace
+
 from yarl import URL
 
 from streamer.events import Delivered, Delivery, FailureClass, Hold, JsonObject, Outcome, Reject
-from streamer.ports import PluginContext
+from streamer.ports import PluginContext, TargetReport
 from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber
 from subscribers.slack.answers import explained
 from subscribers.slack.channel_rate import ChannelRate
@@ -49,6 +51,20 @@ class Slack(RequestSubscriber):
         if not isinstance(answer, Answer):
             return answer
         return self._outcome(answer, own_channel=channel != self._settings.channel)
+
+    async def examine_target(self) -> TargetReport:
+        """Try the token by `auth.test`, which posts nothing; of a webhook, the way to its server alone."""
+        if self._settings.webhook_url is not None:
+            report = await self._http.examined(self._url.origin())
+            said = f"{report.found}; a webhook can't be tried without a message"
+            return replace(report, found=said) if report.is_well else report
+        request = Request(method="POST", url=URL(self._settings.api_url) / "auth.test", key="auth.test")
+        async with self._http:
+            answer = await self._http.send(request)
+        outcome = self._outcome(answer, own_channel=False) if isinstance(answer, Answer) else answer
+        if isinstance(outcome, Delivered):
+            return TargetReport(is_well=True, found="Slack accepts the token; the channel was not tried")
+        return TargetReport(is_well=False, found=outcome.reason)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
         """Return the request that posts the message, or the outcome without one."""

@@ -54,8 +54,9 @@ class SlackReceiver(Receiver):
         return f"{self.url}/services/T0LOCAL/B0LOCAL/local-webhook-secret"
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes of chat.postMessage and the webhook."""
+        """Return the routes of chat.postMessage, auth.test and the webhook."""
         return [
+            web.post("/api/auth.test", self._auth_test),
             web.post("/api/chat.postMessage", self._post_message),
             web.post("/services/T0LOCAL/B0LOCAL/{secret}", self._webhook),
         ]
@@ -65,12 +66,23 @@ class SlackReceiver(Receiver):
         refused = isinstance(response, web.Response) and _is_not_ok(response.body)
         return super().accepts(response) and not refused
 
-    async def _post_message(self, request: web.Request) -> web.Response:
+    async def _auth_test(self, request: web.Request) -> web.Response:
+        refused = self._refusal(request)
+        if refused is not None:
+            return _not_ok(refused)
+        return answer(200, {"ok": True, "url": f"{self.url}/", "team": "local", "user": "streamer"})
+
+    def _refusal(self, request: web.Request) -> str | None:
+        """Return the error code of a request without the token, or `None`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
-            return _not_ok("not_authed")
-        if self._token and token != self._token:
-            return _not_ok("invalid_auth")
+            return "not_authed"
+        return "invalid_auth" if self._token and token != self._token else None
+
+    async def _post_message(self, request: web.Request) -> web.Response:
+        refused = self._refusal(request)
+        if refused is not None:
+            return _not_ok(refused)
         message = await json_object(request)
         if message is None:
             return _not_ok("invalid_json")

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from structlog.testing import capture_logs
 
 from streamer.app.log import open_log
 from streamer.clock import Clock, SystemClock, TurnedClock
+from streamer.doctor import Area, Diagnosis
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
 from streamer.events import Delivered, Hold, Outcome, Retry, Start, SubscriberName
 from streamer.log.kafka import KafkaLog
@@ -28,9 +30,11 @@ from streamer.observe.pulse import Pulses
 from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings, LogSettings
 from subscribers.kafka import Kafka
+from tests.configuration import sandbox_configuration
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.daemon import until
 from tests.deliveries import context, delivery
+from tests.doctor import examined, faults, the_fault
 from tests.integration.kafka.topics import make_topic, own_settings, warm_up
 from tests.unit.app.test_dispatching import World
 from tools.kafka.broker import STEADY, Broker
@@ -213,6 +217,62 @@ async def test_subscriber_that_may_no_longer_read_is_told_so(broker: Broker, res
 
         with pytest.raises(LogMisconfigured, match="does not allow user 'ann'"):
             await asyncio.wait_for(read_on(log), 60)
+
+
+@pytest.mark.parametrize(
+    ("security", "expected"),
+    [
+        ({"password": "a-wrong-one"}, "refused user 'ann' by PLAIN -> check username, password"),
+        ({"ca_file": None}, "no TLS with Kafka at .* -> check log.kafka.security.ca_file"),
+    ],
+)
+async def test_doctor_names_a_refused_login_in_one_line(
+    broker: Broker, tmp_path: Path, security: dict[str, Any], expected: str
+) -> None:
+    """And the password in none."""
+    found = the_fault(await log_of(tmp_path, secure(broker, **security)))
+
+    assert re.search(f"failed Kafka brokers: .*{expected}", found), found
+    assert "a-wrong-one" not in found
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix", "operation", "expected"),
+    [
+        (
+            ResourceType.TOPIC,
+            "checkpoints",
+            AclOperation.READ,
+            "topics: .*'ann' .*-> grant READ on topic .*points",
+        ),
+        (ResourceType.GROUP, "ingest", AclOperation.READ, "groups: .*-> grant Read and Describe on consumer"),
+        (
+            ResourceType.TRANSACTIONAL_ID,
+            "ingest.trial",
+            AclOperation.WRITE,
+            "groups: .*-> grant Write and Describe",
+        ),
+    ],
+)
+async def test_doctor_names_a_missing_permission_in_one_line(
+    broker: Broker, tmp_path: Path, kind: ResourceType, suffix: str, operation: AclOperation, expected: str
+) -> None:
+    """As a start would refuse it."""
+    settings = await opened_before(broker)
+    forbid(broker, kind, f"{settings.prefix}.{suffix}", operation)
+
+    found = [each for each in faults(await log_of(tmp_path, settings)) if "checkpoints: " not in each]
+
+    assert len(found) == 1, found
+    assert re.search(f"failed Kafka .*{expected}", found[0]), found
+
+
+async def log_of(folder: Path, settings: KafkaLogSettings) -> Diagnosis:
+    """Return the doctor's diagnosis of the log alone."""
+    kafka = settings.model_dump(mode="json", exclude_unset=True)
+    if settings.security.password is not None:
+        kafka["security"]["password"] = settings.security.password.get_secret_value()
+    return await examined(folder, sandbox_configuration("http://localhost:9", log={"kafka": kafka}), Area.LOG)
 
 
 async def read_on(log: KafkaLog) -> None:

@@ -123,6 +123,12 @@ class Names:
         """Return whether `topic` is Streamer's own and so holds no events, whatever the template."""
         return topic in self.internal or topic.startswith(self._families)
 
+    def is_used(self, topic: str) -> bool:
+        """Return whether `topic` is Streamer's own, or one that events go to."""
+        return self.is_internal(topic) or (
+            not topic.startswith("__") and self.event_type_stem(topic) is not None
+        )
+
     def is_parked(self, topic: str) -> bool:
         """Return whether `topic` is that of a subscriber's parked lanes."""
         return topic.startswith(self._families[0])

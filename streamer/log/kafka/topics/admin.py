@@ -101,6 +101,14 @@ class KafkaAdmin:
         except (KafkaException, TimeoutError):
             return {}
 
+    def cluster_operations(self, timeout_s: float = CALL_TIMEOUT_S) -> frozenset[str] | None:
+        """Return our allowed operations on the cluster, `None` if the brokers do not tell."""
+        asked = self._client.live.describe_cluster(
+            include_authorized_operations=True, request_timeout=timeout_s
+        )
+        with self._explained("describing", "the cluster"):
+            return _operations(asked.result(timeout_s + _GRACE_S))
+
     def group_operations(self, name: str, timeout_s: float = CALL_TIMEOUT_S) -> frozenset[str] | None:
         """Return our allowed operations on a consumer group, `None` if its coordinator does not tell.
 

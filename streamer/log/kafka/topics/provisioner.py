@@ -159,12 +159,7 @@ class TopicProvisioner:
         return max(_PAUSE_S, deadline - self._clock.monotonic())
 
     def _own_topics(self, cluster: ClusterMetadata) -> set[str]:
-        return {
-            name
-            for name in cluster.topics
-            if self._names.is_internal(name)
-            or (not name.startswith("__") and self._names.event_type_stem(name) is not None)
-        }
+        return set(filter(self._names.is_used, cluster.topics))
 
     def _await_known(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
         """Wait until the brokers know topics that were just created."""

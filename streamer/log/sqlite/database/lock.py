@@ -34,6 +34,26 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(path: Path) -> str | None:
+    """Return the process id of the process that holds `path`, or `None` when none does.
+
+    Makes nothing and changes nothing. Raises `OSError` for a lock that can't be
+    read.
+    """
+    try:
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        # Shared, and for a moment: readers of the lock do not meet each other.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,9 +75,13 @@ def _acquire(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
-        owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         raise LogMisconfigured(
-            f"{path} is in use by process {owner}: stop that one first, or name another path for this log"
+            f"{path} is in use by process {_holder(descriptor)}: stop that one first, or name another path "
+            "for this log"
         ) from exc
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"

@@ -1,0 +1,147 @@
+"""Channels: each exists, the user can subscribe to it, and the org announces what is wanted of it."""
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from streamer.channel_paths import ChannelKind
+from streamer.configuration.event_types import Carried
+from streamer.doctor import cometd, pubsub
+from streamer.doctor.check import Area, Check, Status, Verdict, failed, ok, skipped, warning
+from streamer.doctor.once import Once
+from streamer.doctor.org import LOGIN, OrgSession
+from streamer.errors import StreamerError
+from streamer.salesforce.tooling.setup import ChannelSetup
+from streamer.settings import Settings, Transport
+
+_HOUR_S = 3600
+_PARTS_TO_ENTITY = 3
+_TRIALS: Mapping[Transport, Callable[[OrgSession, Sequence[str]], Coroutine[Any, Any, Mapping[str, str]]]] = {
+    Transport.COMETD: cometd.refusals,
+    Transport.PUBSUB: pubsub.refusals,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelChecks:
+    """Checks of the channels of a configuration that Salesforce serves."""
+
+    settings: Settings
+    session: OrgSession
+    refusals: Mapping[Transport, Once[Mapping[str, str]]]
+
+    @classmethod
+    def of(cls, settings: Settings, session: OrgSession, *, timeout_s: float) -> "ChannelChecks":
+        """Return the checks; each transport is asked once about all of its channels."""
+        paths: dict[Transport, list[str]] = {}
+        for each in settings.channels:
+            paths.setdefault(settings.transport_of(each), []).append(each.path)
+        refusals = {
+            transport: Once(partial(_TRIALS[transport], session, asked), session.clock, timeout_s=timeout_s)
+            for transport, asked in paths.items()
+        }
+        return cls(settings=settings, session=session, refusals=refusals)
+
+    def checks(self) -> Iterator[Check]:
+        """Yield a check for each channel."""
+        for each in self.settings.channels:
+            run = partial(self._examined, each.path, self.settings.transport_of(each))
+            yield Check(area=Area.CHANNELS, name=each.path, run=run)
+
+    async def end(self) -> None:
+        """Cancel what still runs."""
+        for each in self.refusals.values():
+            await each.end()
+
+    async def _examined(self, path: str, transport: Transport) -> Sequence[Verdict]:
+        await self.session.token.needed(LOGIN)
+        refused = await self.refusals[transport]()
+        missing = await self._missing(path)
+        is_announced = all(each.status is Status.SKIPPED for each in missing)
+        # A channel of an entity that is not selected is refused like one that does not exist.
+        if path in refused and (is_announced or Carried.by(path).name is None):
+            return [_refused(path, refused[path])]
+        if not is_announced:
+            return missing
+        hours = round(ChannelKind.of(path).retention_s / _HOUR_S)
+        accepted = ok(f"can be subscribed to over {transport}; Salesforce keeps its events for {hours} hours")
+        return [accepted, *missing]
+
+    async def _missing(self, path: str) -> Sequence[Verdict]:
+        """Return what the org does not announce on the channel at `path`."""
+        if ChannelKind.of(path) is not ChannelKind.CHANGES:
+            return []
+        try:
+            setup = await self.session.setup()
+        except StreamerError as error:
+            return [skipped(f"whether Change Data Capture selects its entities: {error}")]
+        patterns = {str(name): each.on for name, each in self.settings.subscribers.items()}
+        paths = [each.path for each in self.settings.channels]
+        return list(selection_verdicts(setup, path, patterns, paths))
+
+
+def selection_verdicts(
+    setup: ChannelSetup, path: str, patterns: Mapping[str, Sequence[str]], paths: Sequence[str]
+) -> Iterator[Verdict]:
+    """Yield what subscribers want of the channel of changes at `path`, and the org does not announce.
+
+    `patterns` are those of the subscribers, by name, and `paths` all channels
+    that are read.
+    """
+    if not setup.members:
+        yield warning(
+            "no entity is selected on any channel, and such an org announces no changes",
+            f"select those that you want: {_command(path, 'ENTITY')}",
+        )
+        return
+    entity = Carried.by(path).name
+    if not setup.carried(path):
+        yield failed(
+            f"Change Data Capture selects {entity or 'no entity'}{' nowhere' if entity else ' for it'}, so "
+            "nothing arrives on it",
+            f"select it: {_command(path, entity or 'ENTITY')}",
+        )
+        return
+    if entity is not None:
+        return
+    announced = frozenset[str]().union(*map(setup.carried, paths))
+    for wanted, subscribers in _wanted(patterns, announced).items():
+        waiting = f"{', '.join(subscribers)} {'waits' if len(subscribers) == 1 else 'wait'}"
+        yield failed(
+            f"Change Data Capture does not select {wanted}, for whose changes {waiting}",
+            f"select it: {_command(path, wanted)}",
+        )
+
+
+def _wanted(patterns: Mapping[str, Sequence[str]], announced: frozenset[str]) -> Mapping[str, list[str]]:
+    """Return the subscribers by each entity that a pattern names, and that is not announced."""
+    wanted: dict[str, list[str]] = {}
+    for subscriber, each in patterns.items():
+        for entity in {_entity_of(pattern) for pattern in each} - announced - {None}:
+            wanted.setdefault(str(entity), []).append(subscriber)
+    return wanted
+
+
+def _entity_of(pattern: str) -> str | None:
+    """Return the entity that a pattern of change events names without a wildcard, or `None`."""
+    parts = pattern.split(".")
+    if parts[:2] != ["salesforce", "cdc"] or len(parts) < _PARTS_TO_ENTITY or not parts[2].isidentifier():
+        return None
+    return parts[2]
+
+
+def _command(path: str, entity: str) -> str:
+    name = path.rpartition("/")[2]
+    if name.endswith("__chn"):
+        return f"streamer org channels add {name} {entity}"
+    return f"streamer org cdc enable {entity}"
+
+
+def _refused(path: str, said: str) -> Verdict:
+    remedy = "check its name, and give the user of org.auth the right to read it"
+    if ChannelKind.of(path) is ChannelKind.CHANGES:
+        remedy = (
+            "check its name, and give the user of org.auth View All Records of the entity, or View All Data"
+        )
+    return failed(f"Salesforce refuses it ({said or 'without a reason'})", remedy)

@@ -1,0 +1,96 @@
+"""Check: one question about a set-up, and its findings."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+# Errors end with their remedy: what begins with one of these words behind a colon.
+_REMEDY = re.compile(
+    r":\s(?=(?:activate|allow|ask|check|choose|correct|create|enable|end|exclude|give|grant|if|issue|let|look|lower|"
+    r"make|mend|name|point|pre-authorise|raise|remove|restore|run|set|start|stop|unarchive|use|wait)\b)"
+)
+
+
+class Status(StrEnum):
+    """Result of a check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works now, and can fail or lose something later."""
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """It could not be checked, or there is nothing to check."""
+
+
+class Area(StrEnum):
+    """Part of the set-up that a check is about."""
+
+    CONFIGURATION = "configuration"
+    FILES = "files"
+    CLOCK = "clock"
+    ORG = "org"
+    CHANNELS = "channels"
+    LIMITS = "limits"
+    LOG = "log"
+    SUBSCRIBERS = "subscribers"
+
+
+class Verdict(NamedTuple):
+    """Outcome of a check: what was found, and what to do about it."""
+
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report."""
+
+    area: Area
+    name: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question, by the `name` that its findings have.
+
+    `run` returns one verdict, or several of which each is a line. It raises an
+    error of Streamer's own for a fault, and `Inapplicable` where there is
+    nothing to check.
+    """
+
+    area: Area
+    name: str
+    run: Callable[[], Awaitable[Verdict | Sequence[Verdict]]]
+
+
+class Inapplicable(Exception):
+    """The check can't be made; the message says why."""
+
+
+def ok(found: str) -> Verdict:
+    """Return the verdict of a check that found no fault."""
+    return Verdict(Status.OK, found)
+
+
+def warning(found: str, remedy: str) -> Verdict:
+    """Return the verdict of a check that found what can fail later."""
+    return Verdict(Status.WARNING, found, remedy)
+
+
+def failed(found: str, remedy: str = "") -> Verdict:
+    """Return the verdict of a check that found a fault; a remedy at the end of `found` is split off."""
+    if remedy:
+        return Verdict(Status.FAILED, found, remedy)
+    *faults, last = _REMEDY.split(found)
+    # Only the last part is advice; an earlier one can quote another sentence.
+    return Verdict(Status.FAILED, ": ".join(faults), last) if faults else Verdict(Status.FAILED, found)
+
+
+def skipped(reason: str) -> Verdict:
+    """Return the verdict of what could not be checked."""
+    return Verdict(Status.SKIPPED, reason)

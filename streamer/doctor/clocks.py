@@ -1,0 +1,68 @@
+"""Clocks: this machine's beside that of the server which gives the tokens."""
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from yarl import URL
+
+from streamer.clock import CLOCKS_DIFFER_S, Clock
+from streamer.doctor.check import Area, Check, Inapplicable, Verdict, failed, ok, warning
+from streamer.doctor.org import OrgSession
+from streamer.errors import SalesforceUnavailable
+from streamer.web.proxy import ProxyFailed, proxy_for, send
+
+# A Date header has whole seconds.
+_NOTICEABLE_S = 10.0
+_REMEDY = "let this machine synchronise its clock (NTP, chrony)"
+
+
+def clock_checks(session: OrgSession) -> Iterator[Check]:
+    """Yield the check of this machine's clock against the org's."""
+
+    async def run() -> Verdict:
+        return await _compared(session)
+
+    yield Check(area=Area.CLOCK, name="clock", run=run)
+
+
+def skew_verdict(ahead_s: float) -> Verdict:
+    """Return what a clock means that is so many seconds ahead of Salesforce's."""
+    by_s = abs(ahead_s)
+    said = f"this machine's clock is {by_s:.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Salesforce's"
+    if by_s > CLOCKS_DIFFER_S:
+        return failed(
+            f"{said}; a login by jwt can fail, and the time up to which nothing is missing is wrong", _REMEDY
+        )
+    return (
+        warning(said, _REMEDY)
+        if by_s > _NOTICEABLE_S
+        else ok("this machine's clock agrees with Salesforce's")
+    )
+
+
+async def _compared(session: OrgSession) -> Verdict:
+    settings, clock = session.settings, session.clock
+    setting = settings.proxy.get_secret_value() if settings.proxy else None
+    url = URL(f"{settings.login_url}/services/data")
+    proxy = proxy_for(url, setting=setting, key="org.proxy")
+    asked = clock.now()
+    try:
+        async with await send(session.http, "GET", url, proxy=proxy) as response:
+            told = response.headers.get("Date", "")
+    except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
+        raise SalesforceUnavailable(f"{settings.login_url} can't be reached: check org.login_url") from exc
+    return skew_verdict(_middle(asked, clock) - _seconds(told))
+
+
+def _middle(asked: float, clock: Clock) -> float:
+    """Return the time between the question and now."""
+    return (asked + clock.now()) / 2
+
+
+def _seconds(told: str) -> float:
+    try:
+        # The server had half a second more on average.
+        return parsedate_to_datetime(told).timestamp() + 0.5
+    except ValueError:
+        raise Inapplicable("the server tells no time (no Date header)") from None

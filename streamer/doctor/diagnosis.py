@@ -1,0 +1,176 @@
+"""Diagnosis: the checks of a configuration, put together and run."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streamer.app import Plan, plan
+from streamer.app.log import open_history
+from streamer.app.plugins import checked_settings
+from streamer.clock import Clock
+from streamer.configuration import Document, load_document
+from streamer.doctor.channels import ChannelChecks
+from streamer.doctor.check import Area, Check, Finding, Inapplicable, Status, Verdict, ok, warning
+from streamer.doctor.clocks import clock_checks
+from streamer.doctor.examination import examine
+from streamer.doctor.files import file_checks, named_files, secret_files
+from streamer.doctor.limits import limit_checks
+from streamer.doctor.once import Once
+from streamer.doctor.org import opened, org_checks
+from streamer.doctor.sqlite import sqlite_checks
+from streamer.doctor.targets import target_checks
+from streamer.errors import ConfigurationError
+from streamer.events import Checkpoint
+from streamer.settings import Settings, SqliteLogSettings
+
+Progress = Callable[[int, int], None]
+"""Is told how many checks have ended, of how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Findings about a set-up; `is_configured` is false when its configuration has a mistake."""
+
+    findings: Sequence[Finding]
+    is_configured: bool
+
+    @property
+    def has_failed(self) -> bool:
+        """True when a check found a fault."""
+        return any(each.verdict.status is Status.FAILED for each in self.findings)
+
+
+@dataclass(slots=True, kw_only=True)
+class Doctor:
+    """Checks the set-up that configuration files describe; changes nothing, and takes nothing over.
+
+    `areas` are those that are checked, and `timeout_s` is the time of each
+    check.
+    """
+
+    clock: Clock
+    areas: Collection[Area] = field(default_factory=lambda: frozenset(Area))
+    timeout_s: float = 20.0
+    progress: Progress = lambda _done, _all: None
+
+    async def diagnose(self, files: Sequence[Path]) -> Diagnosis:
+        """Return the findings about the configuration in `files`, and about what it describes."""
+        try:
+            document = load_document(files)
+        except ConfigurationError as error:
+            return Diagnosis(findings=_mistakes(error), is_configured=False)
+        try:
+            checked = plan(document, self.clock)
+        except ConfigurationError as error:
+            found = await self._run(list(file_checks(secret_files(document), {})))
+            return Diagnosis(findings=[*_mistakes(error), *found, *self._unchecked()], is_configured=False)
+        async with self._checks(checked, document) as checks:
+            found = await self._run(checks)
+        return Diagnosis(findings=found, is_configured=True)
+
+    async def _run(self, checks: Sequence[Check]) -> list[Finding]:
+        wanted = [each for each in checks if each.area in self.areas]
+        done = 0
+
+        def ended(_: Check) -> None:
+            nonlocal done
+            done += 1
+            self.progress(done, len(wanted))
+
+        return await examine(wanted, self.clock, timeout_s=self.timeout_s, progress=ended)
+
+    def _unchecked(self) -> Iterator[Finding]:
+        """Yield a finding for each area that a configuration with a mistake leaves unchecked."""
+        for area in Area:
+            if area in self.areas and area not in {Area.CONFIGURATION, Area.FILES}:
+                reason = Verdict(Status.SKIPPED, "the configuration has a mistake")
+                yield Finding(area=area, name=area.value, verdict=reason)
+
+    @asynccontextmanager
+    async def _checks(self, checked: Plan, document: Document) -> AsyncIterator[list[Check]]:
+        """Return all checks; what they share is ended with the context."""
+        settings, timeout_s = checked.settings, self.timeout_s
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(
+                opened(settings.org, checked.logins, timeout_s=timeout_s)
+            )
+            channels = ChannelChecks.of(settings, session, timeout_s=timeout_s)
+            stack.push_async_callback(channels.end)
+            log, checkpoints = self._log(settings, stack)
+            yield [
+                Check(area=Area.CONFIGURATION, name="configuration", run=_configured(checked)),
+                *file_checks(secret_files(document), _named(checked, document)),
+                *clock_checks(session),
+                *org_checks(session, checkpoints),
+                *channels.checks(),
+                *limit_checks(settings, session),
+                *log,
+                *target_checks(settings.subscribers, checked.subscribers),
+            ]
+
+    def _log(
+        self, settings: Settings, stack: AsyncExitStack
+    ) -> tuple[Sequence[Check], Once[Sequence[Checkpoint]]]:
+        """Return the checks of the log, and what reads its checkpoints."""
+        clock, timeout_s = self.clock, self.timeout_s
+        if settings.log.kafka is not None:
+            from streamer.doctor.kafka import KafkaChecks  # noqa: PLC0415 - costs a fifth of a second
+
+            kafka = KafkaChecks(settings.log.kafka, settings, clock, timeout_s=timeout_s)
+            stack.push_async_callback(kafka.end)
+            checks, ready = kafka.checks(), kafka.cluster
+        else:
+            ready = None
+            checks = sqlite_checks(settings.log.sqlite or SqliteLogSettings())
+
+        async def read() -> Sequence[Checkpoint]:
+            if ready is not None:
+                await ready()
+            elif not (settings.log.sqlite or SqliteLogSettings()).path.is_file():
+                return ()
+            async with open_history(settings.log, clock) as history:
+                return await history.checkpoints()
+
+        checkpoints: Once[Sequence[Checkpoint]] = Once(read, clock, timeout_s=timeout_s)
+        stack.push_async_callback(checkpoints.end)
+
+        async def readable() -> Verdict:
+            if ready is not None:
+                await ready.needed("the brokers")
+            found = await checkpoints()
+            if not found:
+                raise Inapplicable("the log has no checkpoints yet")
+            return ok(f"the checkpoints of {len(found)} channels can be read")
+
+        return [*checks, Check(area=Area.LOG, name="checkpoints", run=readable)], checkpoints
+
+
+def _mistakes(error: ConfigurationError) -> list[Finding]:
+    """Return a finding for each mistake of a configuration, which are lines of `error`."""
+    return [
+        Finding(area=Area.CONFIGURATION, name="configuration", verdict=Verdict(Status.FAILED, line))
+        for line in str(error).splitlines()
+    ]
+
+
+def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[Verdict]]]:
+    async def run() -> Sequence[Verdict]:
+        settings = checked.settings
+        kind = "Kafka" if settings.log.kafka else "SQLite"
+        found = f"{len(settings.paths)} channels, the log in {kind}, {len(settings.subscribers)} subscribers"
+        doubtful = [
+            warning(each, "correct the rule, or leave it if it is meant so") for each in checked.warnings
+        ]
+        return [ok(f"has no mistake: {found}"), *doubtful]
+
+    return run
+
+
+def _named(checked: Plan, document: Document) -> dict[Path, str]:
+    """Return the files that settings name at keys that end with `_file`, each with its key."""
+    named = dict(named_files(checked.settings, ""))
+    for name, each in checked.settings.subscribers.items():
+        own = checked_settings(each, name, document)
+        named |= dict(named_files(own, f"subscribers.{name}.settings"))
+    return named

@@ -1,0 +1,53 @@
+"""Examination: runs checks at the same time, each within its time."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from streamer.clock import Clock
+from streamer.doctor.check import Check, Finding, Inapplicable, Verdict, failed, skipped
+from streamer.errors import StreamerError
+
+
+async def examine(
+    checks: Sequence[Check],
+    clock: Clock,
+    *,
+    timeout_s: float,
+    progress: Callable[[Check], None] = lambda _: None,
+) -> list[Finding]:
+    """Run all `checks` at the same time, and return their findings in the order of the checks.
+
+    Each has `timeout_s` seconds. `progress` is told of each that has ended. No
+    error of a check reaches another one, or the caller.
+    """
+
+    async def verdicts(check: Check) -> Sequence[Verdict]:
+        made = await _verdicts(check, clock, timeout_s)
+        progress(check)
+        return made
+
+    made = await asyncio.gather(*map(verdicts, checks))
+    return [
+        Finding(area=check.area, name=check.name, verdict=verdict)
+        for check, found in zip(checks, made, strict=True)
+        for verdict in found
+    ]
+
+
+async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Verdict]:
+    began = clock.monotonic()
+    try:
+        async with clock.timeout(timeout_s):
+            made = await check.run()
+    except Inapplicable as reason:
+        return [skipped(str(reason))]
+    except StreamerError as error:
+        return [failed(str(error))]
+    except Exception as error:  # noqa: BLE001 - a broken check is a finding
+        if isinstance(error, TimeoutError) and clock.monotonic() - began >= timeout_s:
+            remedy = "check the way to it, or give the checks more time with --timeout"
+            return [failed(f"no result within {timeout_s:g} s", remedy)]
+        # Its text can hold a secret.
+        remedy = "report it as a mistake of Streamer, or of the plugin where the check is of a subscriber"
+        return [failed(f"the check itself ended with {type(error).__name__}", remedy)]
+    return [made] if isinstance(made, Verdict) else made

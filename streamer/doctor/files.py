@@ -1,0 +1,66 @@
+"""Files of credentials: they are there, readable, and closed to other users."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from streamer.configuration import Document
+from streamer.doctor.check import Area, Check, Verdict, failed, ok, warning
+
+_OF_A_FILE = "_file"
+# A certificate is public; its key is not.
+_PRIVATE = ("key_file",)
+_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
+
+
+def secret_files(document: Document) -> dict[Path, str]:
+    """Return the files of secrets that `document` names as {file: path}, each with its first key."""
+    found: dict[Path, str] = {}
+    for keys, path in document.secret_files.items():
+        found.setdefault(path, ".".join(map(str, keys)))
+    return found
+
+
+def named_files(model: BaseModel, at: str) -> Iterator[tuple[Path, str]]:
+    """Yield each path in `model` at a key that ends with `_file`, with that key below `at`."""
+    for name, value in model:
+        key = f"{at}.{name}" if at else name
+        if isinstance(value, BaseModel):
+            yield from named_files(value, key)
+        elif isinstance(value, Path) and name.endswith(_OF_A_FILE):
+            yield value, key
+
+
+def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str]) -> Iterator[Check]:
+    """Yield a check for each file of a secret, and for each that a setting names, by its key."""
+    for path, key in ({**named, **secret}).items():
+        is_private = path in secret or key.endswith(_PRIVATE)
+
+        async def run(path: Path = path, key: str = key, *, is_private: bool = is_private) -> Verdict:
+            return _judged(path, key, is_private=is_private)
+
+        yield Check(area=Area.FILES, name=str(path), run=run)
+
+
+def _judged(path: Path, key: str, *, is_private: bool) -> Verdict:
+    try:
+        # Through the links by which Kubernetes mounts a Secret.
+        mode = path.stat().st_mode
+    except OSError as error:
+        return failed(
+            f"{key} names it, and it can't be read: {error.strerror}", "create it, or correct the path"
+        )
+    if not stat.S_ISREG(mode):
+        return failed(f"{key} names it, and it is no regular file", "let the key name a file")
+    if not os.access(path, os.R_OK):
+        return failed(f"{key} names it, and this user can't read it", "let the daemon's user read it")
+    if is_private and mode & stat.S_IRWXO:
+        what = "write" if mode & stat.S_IWOTH else "read"
+        return warning(
+            f"every user of this machine can {what} it (mode {stat.S_IMODE(mode):04o}); {key} is a secret",
+            _REMEDY.replace("FILE", str(path)),
+        )
+    return ok(f"{key}, closed to other users" if is_private else f"{key}")

@@ -1,0 +1,102 @@
+"""Kafka: the brokers can be reached, allow what Streamer needs, and keep what it writes."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined] # public, but not marked so
+
+from streamer.clock import Clock
+from streamer.doctor.check import Area, Check, Verdict, failed, ok, warning
+from streamer.doctor.once import Once
+from streamer.log.kafka.topics.inspector import TopicInspector, TopicsFound
+from streamer.settings import KafkaLogSettings, Settings
+
+_BROKERS = "the brokers"
+# A call ends before the time of its check, so that its error is told.
+_SHARE = 0.5
+_SHOWN = 3
+
+
+class KafkaChecks:
+    """Checks of the log in Kafka."""
+
+    def __init__(
+        self, kafka: KafkaLogSettings, settings: Settings, clock: Clock, *, timeout_s: float
+    ) -> None:
+        self._kafka = kafka
+        self._settings = settings
+        self._inspector = TopicInspector(kafka, clock, timeout_s=timeout_s * _SHARE)
+        self.cluster: Once[ClusterMetadata] = Once(self._cluster, clock, timeout_s=timeout_s)
+        self._topics: Once[TopicsFound] = Once(self._found, clock, timeout_s=timeout_s)
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the checks."""
+        yield Check(area=Area.LOG, name="Kafka brokers", run=self._reached)
+        yield Check(area=Area.LOG, name="Kafka topics", run=self._judged)
+        yield Check(area=Area.LOG, name="Kafka copies", run=self._kept)
+        yield Check(area=Area.LOG, name="Kafka transactions and groups", run=self._coordinated)
+
+    async def end(self) -> None:
+        """Cancel what still runs."""
+        await self.cluster.end()
+        await self._topics.end()
+
+    async def _cluster(self) -> ClusterMetadata:
+        return await asyncio.to_thread(self._inspector.brokers)
+
+    async def _found(self) -> TopicsFound:
+        cluster = await self.cluster()
+        subscribers = self._settings.subscribers
+        after = [name for name, each in subscribers.items() if each.after]
+        return await asyncio.to_thread(self._inspector.topics, cluster, list(subscribers), after)
+
+    async def _reached(self) -> Verdict:
+        count = len((await self.cluster()).brokers)
+        answer = "1 broker answers" if count == 1 else f"{count} brokers answer"
+        return ok(
+            f"{answer} at {self._kafka.bootstrap_servers} over {self._kafka.security.protocol}, to "
+            f"{self._inspector.principal}"
+        )
+
+    async def _judged(self) -> Sequence[Verdict]:
+        await self.cluster.needed(_BROKERS)
+        found = await self._topics()
+        faults = [failed(each) for each in found.refusals]
+        faults += [_warned(each.sentence) for each in found.warnings]
+        if found.missing:
+            faults.append(await self._missing(found))
+        elif not faults:
+            faults.append(ok(f"{len(found.states)} topics have settings under which nothing is lost"))
+        return faults
+
+    async def _missing(self, found: TopicsFound) -> Verdict:
+        listed = "; ".join(found.missing[:_SHOWN])
+        more = f" and {len(found.missing) - _SHOWN} more" if len(found.missing) > _SHOWN else ""
+        what = f"{len(found.missing)} {'topic is' if len(found.missing) == 1 else 'topics are'} missing"
+        if not self._kafka.create_topics:
+            return failed(f"{what}, and log.kafka.create_topics is false", f"create {listed}{more}")
+        if await asyncio.to_thread(self._inspector.may_create) is False:
+            return warning(
+                f"{what}, and {self._inspector.principal} has no right to create topics in the whole cluster",
+                "grant Create on topics, at least on those that begin with "
+                f"'{self._kafka.prefix}.', or create {listed}{more}",
+            )
+        return ok(f"{what}; the first run creates them")
+
+    async def _kept(self) -> Sequence[Verdict]:
+        cluster = await self.cluster.needed(_BROKERS)
+        found = await self._topics()
+        refused = await asyncio.to_thread(lambda: list(self._inspector.unwritable(cluster, found)))
+        return [failed(each) for each in refused] or [ok("enough copies exist for min.insync.replicas")]
+
+    async def _coordinated(self) -> Sequence[Verdict]:
+        await self.cluster.needed(_BROKERS)
+        refused = await asyncio.to_thread(self._inspector.coordinator_refusals)
+        return [failed(str(each)) for each in refused] or [
+            ok(f"transactions and groups that begin with '{self._kafka.prefix}.' are allowed")
+        ]
+
+
+def _warned(sentence: str) -> Verdict:
+    verdict = failed(sentence)
+    return warning(verdict.found, verdict.remedy)

@@ -1,0 +1,162 @@
+"""Org: the login, how long its flow lasts, the API's version and the org's identity."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import aiohttp
+
+from streamer.clock import Clock
+from streamer.doctor.check import Area, Check, Inapplicable, Verdict, failed, ok, warning
+from streamer.doctor.once import Once
+from streamer.errors import LogUnavailable, SalesforceUnavailable, Stop, StreamerError
+from streamer.events import Checkpoint, OrgId
+from streamer.ingest.org_identity import check_org
+from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.rest import Rest
+from streamer.salesforce.tooling.client import Tooling
+from streamer.salesforce.tooling.setup import ChannelSetup
+from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth
+
+PASSWORD_FLOW_ENDS = date(2027, 2, 20)
+"""Day from which Salesforce takes no login by the username-password flow of connected apps any more.
+
+Salesforce's help, "OAuth 2.0 Username-Password Flow Retirement" (article 005461976).
+"""
+
+LOGIN = "the login"
+"""What most checks need."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgSession:
+    """Org as the checks ask it: one login for all of them."""
+
+    settings: OrgSettings
+    clock: Clock
+    http: aiohttp.ClientSession
+    rest: Rest
+    token: Once[Token]
+    setup: Once[ChannelSetup]
+
+
+@asynccontextmanager
+async def opened(settings: OrgSettings, logins: Logins, *, timeout_s: float) -> AsyncIterator[OrgSession]:
+    """Prepare a session with the org; nothing is asked yet. Raises `ConfigurationError`."""
+    clock = logins.clock
+    async with logins.opened(settings) as (tokens, http):
+        rest = Rest(http, tokens, clock, api_version=settings.api_version)
+
+        async def setup() -> ChannelSetup:
+            return await Tooling(rest, api_version=settings.api_version).setup()
+
+        session = OrgSession(
+            settings=settings,
+            clock=clock,
+            http=http,
+            rest=rest,
+            token=Once(tokens.token, clock, timeout_s=timeout_s),
+            setup=Once(setup, clock, timeout_s=timeout_s),
+        )
+        try:
+            yield session
+        finally:
+            await session.token.end()
+            await session.setup.end()
+
+
+def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> Iterator[Check]:
+    """Yield the checks of the login and of the org that it leads to."""
+
+    async def login() -> Verdict:
+        token = await session.token()
+        user = f" as user {token.user}" if token.user else ""
+        hint = (
+            "; where the org rotates refresh tokens, each login uses one up"
+            if isinstance(session.settings.auth, RefreshAuth)
+            else ""
+        )
+        return ok(f"{session.settings.login_url} gives a token{user}, for {token.instance_url}{hint}")
+
+    async def flow() -> Verdict:
+        return flow_verdict(session.settings, session.clock.now())
+
+    async def version() -> Verdict:
+        await session.token.needed(LOGIN)
+        return version_verdict(
+            session.settings.api_version, _versions(await session.rest.get("/services/data"))
+        )
+
+    async def identity() -> Verdict:
+        token = await session.token.needed(LOGIN)
+        return await _identity(token.org, session.settings.id, checkpoints)
+
+    for name, run in (
+        ("login", login),
+        ("login flow", flow),
+        ("API version", version),
+        ("identity", identity),
+    ):
+        yield Check(area=Area.ORG, name=name, run=run)
+
+
+def flow_verdict(settings: OrgSettings, now: float) -> Verdict:
+    """Return how long Salesforce will take the flow of `settings`, as far as it has said so."""
+    flow = settings.auth.flow
+    if not isinstance(settings.auth, PasswordAuth):
+        return ok(f"Salesforce has announced no end of the flow {flow}")
+    left = (PASSWORD_FLOW_ENDS - datetime.fromtimestamp(now, UTC).date()).days
+    when = f"in {left} days" if left > 0 else f"{-left} days ago"
+    return warning(
+        f"Salesforce retires the flow password on {PASSWORD_FLOW_ENDS.isoformat()}, {when}; logins then fail",
+        "set org.auth.flow to client_credentials or jwt, with an External Client App",
+    )
+
+
+def version_verdict(version: str, served: frozenset[str]) -> Verdict:
+    """Return whether the org serves the `version` of its API."""
+    if version in served:
+        return ok(f"the org serves version {version} of its API")
+    latest = max(served, key=float)
+    return failed(
+        f"the org does not serve version {version} of its API; {latest} is its latest",
+        f'set org.api_version to "{latest}"',
+    )
+
+
+async def _identity(org: OrgId, expected: str | None, checkpoints: Once[Sequence[Checkpoint]]) -> Verdict:
+    known: frozenset[OrgId] = frozenset()
+    if expected is None:
+        try:
+            known = frozenset(each.channel.org for each in await checkpoints())
+        except (LogUnavailable, Stop) as error:
+            raise Inapplicable(
+                f"the login leads to org {org}; the log can't be read to compare it"
+            ) from error
+    try:
+        check_org(org, expected=expected, known=known)
+    except StreamerError as error:
+        return failed(str(error))
+    if expected is not None:
+        return ok(f"org {org}, as org.id says")
+    return ok(
+        f"org {org}, of which the log has checkpoints" if known else f"org {org}; the log has read none yet"
+    )
+
+
+def _versions(answer: Any) -> frozenset[str]:
+    """Return the versions in an answer of `/services/data` (REST API guide, versions)."""
+    rows = answer if isinstance(answer, list) else []
+    found = (each.get("version") for each in rows if isinstance(each, dict))
+    versions = frozenset(each for each in found if isinstance(each, str) and _is_number(each))
+    if not versions:
+        raise SalesforceUnavailable("GET /services/data was answered, but not with versions")
+    return versions
+
+
+def _is_number(text: str) -> bool:
+    whole, dot, part = text.partition(".")
+    return bool(dot) and whole.isdecimal() and part.isdecimal()

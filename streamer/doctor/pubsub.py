@@ -1,0 +1,43 @@
+"""Questions about topics to the Pub/Sub API, which read nothing."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from streamer.doctor.org import OrgSession
+from streamer.errors import SalesforceUnavailable
+from streamer.eventbus import TopicRequest
+from streamer.eventbus.calls import GET_TOPIC
+from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.pubsub.connection import Connection
+from streamer.salesforce.pubsub.errors import CallEnded
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.recovery import Reaction
+
+
+async def refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
+    """Return Salesforce's words about each of `paths` to which the user can't subscribe.
+
+    Raises `SalesforceUnavailable` without an answer.
+    """
+    token = await session.token()
+    connection = Connection(PubSubOptions.of(session.settings), session.clock, random.random)
+    try:
+        asked = {path: await _refusal(connection, path, token) for path in paths}
+    except CallEnded as ended:
+        raise SalesforceUnavailable(
+            f"the Pub/Sub API at {session.settings.pubsub.endpoint} does not answer ({ended}): check "
+            "org.pubsub.endpoint, and that firewalls allow it"
+        ) from ended
+    finally:
+        await connection.close()
+    return {path: said for path, said in asked.items() if said}
+
+
+async def _refusal(connection: Connection, path: str, token: Token) -> str:
+    try:
+        info = await connection.ask(GET_TOPIC, TopicRequest(topic_name=path), token)
+    except CallEnded as ended:
+        if ended.reaction is Reaction.REFUSE_CHANNEL:
+            return str(ended)
+        raise
+    return "" if info.can_subscribe else "the user can't subscribe to it"

@@ -1,0 +1,99 @@
+"""SQLite: the log's file can be made or written, has room to grow, and is no other process's."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamer.doctor.check import Area, Check, Inapplicable, Verdict, failed, ok, warning
+from streamer.log.sqlite.database.filesystem import check_local
+from streamer.log.sqlite.database.lock import holder
+from streamer.settings import SqliteLogSettings
+
+_MEBIBYTE = 1024 * 1024
+# A commit, the write-ahead log and the index beside it.
+_LEAST_BYTES = 256 * _MEBIBYTE
+
+
+def sqlite_checks(settings: SqliteLogSettings) -> Iterator[Check]:
+    """Yield the checks of the embedded log, which make nothing."""
+    path = settings.path
+
+    async def folder() -> Verdict:
+        return folder_verdict(path)
+
+    async def space() -> Verdict:
+        return space_verdict(path, settings.max_bytes)
+
+    async def owner() -> Verdict:
+        return owner_verdict(path)
+
+    for name, run in (("folder", folder), ("free space", space), ("owner", owner)):
+        yield Check(area=Area.LOG, name=f"SQLite {name}", run=run)
+
+
+def folder_verdict(path: Path) -> Verdict:
+    """Return whether the file at `path` can be written, or made with its folder."""
+    check_local(path)
+    remedy = "let the daemon's user write there, or set log.sqlite.path to another path"
+    folder = _nearest(path.absolute().parent)
+    if not folder.is_dir():
+        return failed(
+            f"{folder} is no folder, so that {path} can't be made", "set log.sqlite.path to another path"
+        )
+    if path.is_dir():
+        return failed(f"{path} is a folder, and the log needs a file", "set log.sqlite.path to another path")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return failed(f"this user can't write in {folder}", remedy)
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return failed(f"this user can't write {path}", remedy)
+    made = "is there and can be written" if path.exists() else f"can be made in {folder}"
+    return ok(f"{path} {made}")
+
+
+def space_verdict(path: Path, most: int) -> Verdict:
+    """Return whether the disk has room for a file at `path` of `most` bytes."""
+    folder = _nearest(path.absolute().parent)
+    if not folder.is_dir():
+        raise Inapplicable("there is no folder")
+    free = shutil.disk_usage(folder).free
+    has = path.stat().st_size if path.is_file() else 0
+    said = f"{_size(free)} are free"
+    if free < _LEAST_BYTES:
+        return failed(f"{said} on the disk of {folder}, and the log can't be written", "make room on it")
+    if has + free < most:
+        return warning(
+            f"{said} on the disk of {folder}, and the log can grow from {_size(has)} to {_size(most)}",
+            "make room, or set log.sqlite.max_bytes to less: ingest then waits before the disk is full",
+        )
+    return ok(f"{said}; the log can grow to {_size(most)}")
+
+
+def owner_verdict(path: Path) -> Verdict:
+    """Return whether another process holds the log."""
+    try:
+        process = holder(path)
+    except OSError as error:
+        return failed(f"the lock of {path} can't be read: {error.strerror}", "let this user read it")
+    if process is None:
+        return ok("no process holds the log")
+    return warning(
+        f"process {process} holds the log, and a second daemon refuses to start",
+        "nothing, if that is the daemon that you look at; otherwise stop it, or set log.sqlite.path",
+    )
+
+
+def _nearest(folder: Path) -> Path:
+    """Return `folder`, or the nearest one above it that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _size(count: float) -> str:
+    units = ("KiB", "MiB", "GiB")
+    for unit in units:
+        count /= 1024
+        if count < 1024 or unit == units[-1]:  # noqa: PLR2004 - the step between two units
+            break
+    return f"{count:,.1f} {unit}"

@@ -1,0 +1,1 @@
+"""`streamer doctor` names the fault of each broken set-up in one line."""

@@ -1,0 +1,95 @@
+"""Faults of the embedded log."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.clock import SystemClock
+from streamer.doctor import Area
+from streamer.log.sqlite import SqliteLog
+from streamer.sandbox import Sandbox
+from streamer.settings import SqliteLogSettings
+from tests.configuration import sandbox_configuration
+from tests.contracts.values import ORG, an_append, an_event, append_to
+from tests.doctor import examined, faults, line, the_fault
+
+_NOWHERE = "http://localhost:9"
+
+
+def kept_at(path: Path, **settings: Any) -> dict[str, Any]:
+    """Return a configuration with a log at `path`; its org is not asked."""
+    return sandbox_configuration(_NOWHERE, log={"sqlite": {"path": str(path), **settings}})
+
+
+def below_a_file(folder: Path) -> dict[str, Any]:
+    """Name a folder that is a file."""
+    (folder / "data").write_text("")
+    return kept_at(folder / "data" / "log.db")
+
+
+def at_a_folder(folder: Path) -> dict[str, Any]:
+    """Name a folder in the place of a file."""
+    return kept_at(folder)
+
+
+def larger_than_the_disk(folder: Path) -> dict[str, Any]:
+    """Let the log grow beyond every disk."""
+    return kept_at(folder / "log.db", max_bytes=10**18)
+
+
+def in_another_programs_file(folder: Path) -> dict[str, Any]:
+    """Name the database of another program."""
+    with sqlite3.connect(folder / "log.db") as connection:
+        connection.execute("CREATE TABLE bookmarks (url)")
+    connection.close()
+    return kept_at(folder / "log.db")
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        (below_a_file, "failed SQLite folder: .*data is no folder, so that .*-> set log.sqlite.path"),
+        (
+            at_a_folder,
+            "failed SQLite folder: .* is a folder, and the log needs a file -> set log.sqlite.path",
+        ),
+        (larger_than_the_disk, "warning SQLite free space: .* are free .*-> make room, or set"),
+        (in_another_programs_file, "failed checkpoints: .*another program's database -> name another path"),
+    ],
+)
+async def test_fault_of_the_file_is_one_line(
+    tmp_path: Path, broken: Callable[[Path], dict[str, Any]], expected: str
+) -> None:
+    """With what to do about it."""
+    found = the_fault(await examined(tmp_path, broken(tmp_path), Area.LOG))
+
+    assert re.search(expected, found), found
+
+
+async def test_log_of_a_running_daemon_is_read_beside_it(tmp_path: Path) -> None:
+    """Its process is named; a second daemon would refuse to start."""
+    configuration = kept_at(tmp_path / "log.db")
+    async with SqliteLog.open(SqliteLogSettings(path=tmp_path / "log.db"), SystemClock()) as log:
+        await append_to(log, an_append(an_event(1)))
+        diagnosis = await examined(tmp_path, configuration, Area.LOG)
+        await append_to(log, an_append(an_event(2), at=2))
+
+    assert re.search(r"warning SQLite owner: process \d+ holds the log", the_fault(diagnosis))
+    assert any("ok checkpoints: the checkpoints of 1 channels" in line(each) for each in diagnosis.findings)
+    assert not faults(await examined(tmp_path, configuration, Area.LOG))
+
+
+async def test_log_of_another_org_is_one_line(tmp_path: Path) -> None:
+    """Such as that of a sandbox org before it was refreshed."""
+    async with SqliteLog.open(SqliteLogSettings(path=tmp_path / "log.db"), SystemClock()) as log:
+        await append_to(log, an_append(an_event(1)))
+    async with Sandbox(SystemClock()) as sandbox:
+        configuration = kept_at(tmp_path / "log.db")
+        configuration["org"]["login_url"] = sandbox.url
+        found = the_fault(await examined(tmp_path, configuration, Area.ORG))
+
+    assert re.search(f"failed identity: .*the log was read from {ORG} -> correct org.login_url", found), found
