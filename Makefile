@@ -56,7 +56,7 @@ reference: $(READY) ## write docs/configuration.md, the JSON Schema, docs/metric
 	$(BIN)/python -m tools.configuration_reference
 	$(BIN)/python -m tools.monitoring.metrics_reference
 	$(BIN)/python -m tools.monitoring.grafana
-	$(BIN)/python -m tools.prometheus_rule
+	$(BIN)/python -m tools.monitoring.prometheus_rule
 
 format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix .
