@@ -91,6 +91,11 @@ def failed(found: str, remedy: str = "") -> Verdict:
     return Verdict(Status.FAILED, ": ".join(faults), last) if faults else Verdict(Status.FAILED, found)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `number` with `noun` in the singular or plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def skipped(reason: str) -> Verdict:
     """Return the verdict of what could not be checked."""
     return Verdict(Status.SKIPPED, reason)

@@ -11,7 +11,7 @@ from streamer.app.plugins import checked_settings
 from streamer.clock import Clock
 from streamer.configuration import Document, load_document
 from streamer.doctor.channels import ChannelChecks
-from streamer.doctor.check import Area, Check, Finding, Inapplicable, Status, Verdict, ok, warning
+from streamer.doctor.check import Area, Check, Finding, Inapplicable, Status, Verdict, counted, ok, warning
 from streamer.doctor.clocks import clock_checks
 from streamer.doctor.examination import examine
 from streamer.doctor.files import file_checks, named_files, secret_files
@@ -141,7 +141,7 @@ class Doctor:
             found = await checkpoints()
             if not found:
                 raise Inapplicable("the log has no checkpoints yet")
-            return ok(f"the checkpoints of {len(found)} channels can be read")
+            return ok(f"the checkpoints of {counted(len(found), 'channel')} can be read")
 
         return [*checks, Check(area=Area.LOG, name="checkpoints", run=readable)], checkpoints
 
@@ -158,7 +158,8 @@ def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[Verdict]]]:
     async def run() -> Sequence[Verdict]:
         settings = checked.settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
-        found = f"{len(settings.paths)} channels, the log in {kind}, {len(settings.subscribers)} subscribers"
+        channels = counted(len(settings.paths), "channel")
+        found = f"{channels}, the log in {kind}, {counted(len(settings.subscribers), 'subscriber')}"
         doubtful = [
             warning(each, "correct the rule, or leave it if it is meant so") for each in checked.warnings
         ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer.clock import Clock
-from streamer.doctor.check import Area, Check, Verdict, failed, ok, warning
+from streamer.doctor.check import Area, Check, Verdict, counted, failed, ok, warning
 from streamer.doctor.once import Once
 from streamer.log.kafka.topics.inspector import TopicInspector, TopicsFound
 from streamer.settings import KafkaLogSettings, Settings
@@ -52,7 +52,7 @@ class KafkaChecks:
 
     async def _reached(self) -> Verdict:
         count = len((await self.cluster()).brokers)
-        answer = "1 broker answers" if count == 1 else f"{count} brokers answer"
+        answer = f"{counted(count, 'broker')} {'answers' if count == 1 else 'answer'}"
         return ok(
             f"{answer} at {self._kafka.bootstrap_servers} over {self._kafka.security.protocol}, to "
             f"{self._inspector.principal}"
@@ -66,13 +66,14 @@ class KafkaChecks:
         if found.missing:
             faults.append(await self._missing(found))
         elif not faults:
-            faults.append(ok(f"{len(found.states)} topics have settings under which nothing is lost"))
+            faults.append(ok(f"nothing is wrong with {counted(len(found.states), 'topic')}"))
         return faults
 
     async def _missing(self, found: TopicsFound) -> Verdict:
         listed = "; ".join(found.missing[:_SHOWN])
-        more = f" and {len(found.missing) - _SHOWN} more" if len(found.missing) > _SHOWN else ""
-        what = f"{len(found.missing)} {'topic is' if len(found.missing) == 1 else 'topics are'} missing"
+        count = len(found.missing)
+        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        what = f"{counted(count, 'topic')} {'is' if count == 1 else 'are'} missing"
         if not self._kafka.create_topics:
             return failed(f"{what}, and log.kafka.create_topics is false", f"create {listed}{more}")
         if await asyncio.to_thread(self._inspector.may_create) is False:

@@ -79,7 +79,7 @@ async def test_log_of_a_running_daemon_is_read_beside_it(tmp_path: Path) -> None
         await append_to(log, an_append(an_event(2), at=2))
 
     assert re.search(r"warning SQLite owner: process \d+ holds the log", the_fault(diagnosis))
-    assert any("ok checkpoints: the checkpoints of 1 channels" in line(each) for each in diagnosis.findings)
+    assert any("ok checkpoints: the checkpoints of 1 channel" in line(each) for each in diagnosis.findings)
     assert not faults(await examined(tmp_path, configuration, Area.LOG))
 
 

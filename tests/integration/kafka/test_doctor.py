@@ -63,7 +63,7 @@ async def test_log_in_use_is_good_beside_its_owner(kafka: str, tmp_path: Path) -
         await append_to(log, an_append(an_event(2), at=2))
 
     assert not faults(diagnosis)
-    assert any("the checkpoints of 1 channels" in each.verdict.found for each in diagnosis.findings)
+    assert any("the checkpoints of 1 channel" in each.verdict.found for each in diagnosis.findings)
 
 
 async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
