@@ -119,6 +119,7 @@ class Tail:
         self._clock = clock
         self._clients: list[TailClient] = []
         self._reading: asyncio.Task[None] | None = None
+        self._is_following = False
         self._is_closed = False
 
     @contextmanager
@@ -134,7 +135,7 @@ class Tail:
             client.close()
         elif self._reading is None:
             self._reading = asyncio.create_task(self._run(), name="tail")
-        else:
+        elif self._is_following:
             client.tell(following=rfc3339(self._clock.now()))
         try:
             yield client
@@ -154,12 +155,14 @@ class Tail:
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+            self._is_following = False
 
     async def _run(self) -> None:
         while True:
             try:
                 await self._follow()
             except StreamerError as error:
+                self._is_following = False
                 _log.warning("tail.interrupted", reason=str(error))
                 self._tell(
                     trouble=f"{error}. Events that are appended until the log is read again are not shown."
@@ -174,6 +177,7 @@ class Tail:
     async def _follow(self) -> None:
         async with aclosing(self._history.appended()) as pages:
             await anext(pages)
+            self._is_following = True
             self._tell(following=rfc3339(self._clock.now()))
             async for page in pages:
                 await self._hand_out(page)

@@ -167,6 +167,7 @@ class KafkaLog:
         """Finish pending requests, close every producer, and leave the group."""
         await self._let_go(self._writers.keys())
         await self.controls.close()
+        self.history.close()
         if self._membership is not None:
             await self._membership.close()
 

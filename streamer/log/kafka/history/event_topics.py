@@ -1,11 +1,10 @@
 """Event topics that a search looks at, a chunk at a time."""
 
-import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import cast
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TIMESTAMP_LOG_APPEND_TIME, Message, TopicPartition
 
@@ -32,8 +31,21 @@ from streamer.ports import EventSearch, LoggedEvent
 _AT_ONCE = 500
 _POLL_S = 0.5
 
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+
 Keys = Sequence[str] | None
 """Keys whose partitions are searched; `None` for all partitions."""
+
+
+class InThread(Protocol):
+    """Makes blocking calls in a thread."""
+
+    def __call__(
+        self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> Awaitable[_Answer]:
+        """Return the answer of `call`."""
+        ...
 
 
 def places_of(asked: EventSearch) -> Iterator[Keys]:
@@ -74,13 +86,16 @@ def known_topics(admin: KafkaAdmin) -> dict[str, int]:
 
 
 class EventTopics:
-    """`ChunkSource` of the topics that can hold the wanted events. Threads of asyncio make its calls."""
+    """`ChunkSource` of the topics that can hold wanted events; `run` makes blocking calls in a thread."""
 
-    def __init__(self, clients: Clients, admin: KafkaAdmin, asked: EventSearch, keys: Keys) -> None:
+    def __init__(
+        self, clients: Clients, admin: KafkaAdmin, asked: EventSearch, keys: Keys, run: InThread
+    ) -> None:
         self._clients = clients
         self._admin = admin
         self._asked = asked
         self._keys = keys
+        self._run = run
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
         self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
@@ -88,11 +103,11 @@ class EventTopics:
 
     async def spans(self) -> Mapping[Partition, Span]:
         """Return the committed offsets of each partition, from `since` on."""
-        return await asyncio.to_thread(self._spans)
+        return await self._run(self._spans)
 
     async def read(self, spans: Mapping[Partition, Span]) -> Mapping[Partition, Chunk]:
         """Return a chunk of each span."""
-        return await asyncio.to_thread(self._read, spans)
+        return await self._run(self._read, spans)
 
     def _spans(self) -> dict[Partition, Span]:
         places = [

@@ -2,14 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Mapping,
+    Sequence,
+)
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing
-from typing import Self
+from functools import partial
+from typing import ParamSpec, Self, TypeVar
 
 from confluent_kafka import Message, TopicPartition
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.errors import UnreadableEvent
+from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import Channel, Checkpoint, Event, Partition, SubscriberName
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
@@ -41,6 +51,10 @@ from streamer.settings import KafkaLogSettings
 
 _AT_ONCE = 500
 _POLL_S = 0.5
+_SEARCHES_AT_ONCE = 2
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
 class KafkaHistory:
@@ -52,20 +66,32 @@ class KafkaHistory:
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
         self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._is_closed = False
+        # Not asyncio's own threads, which look names up for ingest and dispatch.
+        self._threads = ThreadPoolExecutor(_SEARCHES_AT_ONCE, "kafka-search")
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaLogSettings) -> AsyncIterator[Self]:
         """Return the history; clients connect when something is read."""
-        yield cls(Clients(settings=settings))
+        history = cls(Clients(settings=settings))
+        try:
+            yield history
+        finally:
+            history.close()
+
+    def close(self) -> None:
+        """Read nothing more, once what is under way has ended."""
+        self._is_closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the committed checkpoints of all channels."""
-        return await asyncio.to_thread(self._checkpoints)
+        return await self._in_thread(self._checkpoints)
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:
         """Return the offsets of the first records since `at`, by the records' own times."""
-        return await asyncio.to_thread(self._start, self._topic(entity), at - CLOCKS_DIFFER_S)
+        return await self._in_thread(self._start, self._topic(entity), at - CLOCKS_DIFFER_S)
 
     async def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
         """Yield the committed events from `start` on, a page at a time."""
@@ -81,26 +107,26 @@ class KafkaHistory:
         id tells its key is searched there first.
         """
         for keys in places_of(asked):
-            found = await search(asked, EventTopics(self._clients, self._admin, asked, keys))
+            found = await search(asked, EventTopics(self._clients, self._admin, asked, keys, self._in_thread))
             if found.events or asked.cursor:
                 return found
         return found
 
     async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
         """Return the event at a place of an event topic, or of one of forwarded events."""
-        return await asyncio.to_thread(PlaceReader(self._clients, self._admin).event, partition, offset)
+        return await self._in_thread(PlaceReader(self._clients, self._admin).event, partition, offset)
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
         """Return the receipts of an event, from the partition of its key."""
         reader = ReceiptReader(self._clients, self._admin)
-        return await asyncio.to_thread(reader.receipts, event, since - CLOCKS_DIFFER_S)
+        return await self._in_thread(reader.receipts, event, since - CLOCKS_DIFFER_S)
 
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /
     ) -> SubscriberPlace:
         """Return the committed progress of a subscriber, and the lane that holds an event."""
         reader = PlaceReader(self._clients, self._admin)
-        return await asyncio.to_thread(reader.place, subscriber, partition, offset)
+        return await self._in_thread(reader.place, subscriber, partition, offset)
 
     async def appended(self) -> AsyncGenerator[AppendedPage, None]:
         """Yield the events that are committed from now on."""
@@ -108,6 +134,14 @@ class KafkaHistory:
         async with aclosing(iterate_in_thread(reader.pages(), thread="kafka-tail")) as pages:
             async for page in pages:
                 yield page
+
+    def _in_thread(
+        self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> Awaitable[_Answer]:
+        """Return the answer of a blocking call, which waits for one of a few threads."""
+        if self._is_closed:
+            raise LogUnavailable("the log is closed")
+        return asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
 
     def _topic(self, entity: str) -> str:
         return self._names.event_topic(f"{change_type_stem(entity)}updated")
