@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Any
 
 import aiohttp
@@ -21,10 +20,6 @@ from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth
 
-PASSWORD_FLOW_ENDS = date(2027, 2, 20)
-"""Day from which Salesforce takes no login by the username-password flow of connected apps any more.
-
-Salesforce's help, "OAuth 2.0 Username-Password Flow Retirement" (article 005461976).
 """
 
 LOGIN = "the login"
@@ -82,7 +77,7 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
         return ok(f"{session.settings.login_url} gives a token{user}, for {token.instance_url}{hint}")
 
     async def flow() -> Verdict:
-        return flow_verdict(session.settings, session.clock.now())
+        return flow_verdict(session.settings)
 
     async def version() -> Verdict:
         await session.token.needed(LOGIN)
@@ -103,15 +98,17 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
         yield Check(area=Area.ORG, name=name, run=run)
 
 
-def flow_verdict(settings: OrgSettings, now: float) -> Verdict:
-    """Return how long Salesforce will take the flow of `settings`, as far as it has said so."""
-    flow = settings.auth.flow
+def flow_verdict(settings: OrgSettings) -> Verdict:
+    """Return whether Salesforce has said that it gives up the flow of `settings`.
+
+    Source: Salesforce help, Migrate from OAuth Username-Password to Client
+    Credentials Flow (article 000886201), which names no date, and Block
+    Authorization Flows to Improve Security.
+    """
     if not isinstance(settings.auth, PasswordAuth):
-        return ok(f"Salesforce has announced no end of the flow {flow}")
-    left = (PASSWORD_FLOW_ENDS - datetime.fromtimestamp(now, UTC).date()).days
-    when = f"in {left} days" if left > 0 else f"{-left} days ago"
+        return ok(f"Salesforce has announced no end of the flow {settings.auth.flow}")
     return warning(
-        f"Salesforce retires the flow password on {PASSWORD_FLOW_ENDS.isoformat()}, {when}; logins then fail",
+        "Salesforce is giving up the flow password, and blocks it by default in orgs made since Summer '23",
         "set org.auth.flow to client_credentials or jwt, with an External Client App",
     )
 

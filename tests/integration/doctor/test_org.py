@@ -115,7 +115,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a login that ends": (
         [lambda configuration, _: configuration["org"].update(auth=PASSWORD)],
         Area.ORG,
-        "warning login flow: .*retires the flow password on 2027-02-20.*-> set org.auth.flow",
+        "warning login flow: .*giving up the flow password.*-> set org.auth.flow",
     ),
     "a version that the org lacks": (
         [set_org(api_version="999.0")],
