@@ -42,6 +42,7 @@ from streamer.ports.plugins import (
     Previewing,
     Subscriber,
 )
+from streamer.ports.positions import RecordedPositions, StoredCheckpoint
 from streamer.ports.previews import Preview
 from streamer.ports.publishing import (
     EventPublisher,
@@ -121,10 +122,12 @@ __all__ = [
     "RecordReader",
     "Recorded",
     "RecordedHoles",
+    "RecordedPositions",
     "Replication",
     "Revoked",
     "Settlement",
     "Source",
+    "StoredCheckpoint",
     "Subscriber",
     "Subscription",
     "Unanswered",

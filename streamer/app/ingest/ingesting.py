@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from streamer.app.ingest.positions import PositionOrders
 from streamer.app.ingest.redrives import RedriveOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
@@ -97,11 +98,13 @@ class Ingesting:
                 _running(limits),
             ):
                 repairing = self._repairing(rest, log, limits, source.payloads)
+                positions = PositionOrders(controls=log.controls, log=log, clock=self.clock)
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
                         made = self._ingest(channel, source, log, channels[channel], repairing)
                         made.admission = self._admission(channel, channels[channel], limits)
+                        made.positions = positions.of(channel)
                         return made
                     recent = outbound.recent(channel)
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
@@ -109,15 +112,20 @@ class Ingesting:
 
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
+                positions.hurry = keeper.hurry
                 self.status.channels_opened(keeper, source)
                 with self.forecasting(repairing.forecaster):
-                    await self._keep(keeper, repairing)
+                    await self._keep(keeper, repairing, positions)
 
-    async def _keep(self, keeper: Keeper, repairing: Repairing) -> None:
+    async def _keep(self, keeper: Keeper, repairing: Repairing, positions: PositionOrders) -> None:
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(repairing.follow_orders(), name="orders")
+            following = [
+                group.create_task(repairing.follow_orders(), name="orders"),
+                group.create_task(positions.run(), name="positions"),
+            ]
             await keeper.run()
-            following.cancel()
+            for each in following:
+                each.cancel()
 
     def _repairing(
         self, rest: Rest, log: Log, limits: LimitsMonitor, payloads: PayloadReader | None
