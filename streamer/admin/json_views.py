@@ -70,7 +70,7 @@ def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
         "attempts": parked.attempts,
         "due_at": rfc3339(parked.due_at),
         "error": parked.last_error[:_ERROR_LIMIT],
-        "first_failed_at": _optional_time(failed_at),
+        "first_failed_at": optional_time(failed_at),
         "first_error": parked.first_error[:_ERROR_LIMIT],
         "topic": parked.partition.topic,
         "partition": parked.partition.number,
@@ -93,8 +93,8 @@ def filter_json(letters: LetterFilter) -> JsonObject:
         "key": letters.key,
         "reason": letters.reason,
         "error": letters.error,
-        "since": _optional_time(letters.failed_from),
-        "until": _optional_time(letters.failed_before),
+        "since": optional_time(letters.failed_from),
+        "until": optional_time(letters.failed_before),
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -141,12 +141,12 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
         "detail": record.detail,
         "waits": _waits(record),
         "after": None if record.after is None else replay_id_to_text(record.after),
-        "from": _optional_time(record.verified_at),
-        "until": _optional_time(record.until),
+        "from": optional_time(record.verified_at),
+        "until": optional_time(record.until),
         "found": record.found,
         "published": record.published,
         "recorded_at": rfc3339(record.recorded_at),
-        "updated_at": _optional_time(record.updated_at),
+        "updated_at": optional_time(record.updated_at),
     }
 
 
@@ -159,7 +159,7 @@ def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) 
         "entity": record.entity if record else order.entity if order else None,
         "where": order.where if order else None,
         "fields": order.fields if order else None,
-        "since": _optional_time(order.since) if order else None,
+        "since": optional_time(order.since) if order else None,
         "state": state,
         "waits": _waits(record) if record and state == _RUNNING else "",
         "by": order.by if order else None,
@@ -167,7 +167,7 @@ def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) 
         "found": record.found if record else 0,
         "published": record.published if record else 0,
         "begun_at": rfc3339(record.recorded_at) if record else None,
-        "updated_at": _optional_time(record.updated_at) if record else None,
+        "updated_at": optional_time(record.updated_at) if record else None,
         "detail": record.detail if record else "",
     }
 
@@ -196,7 +196,8 @@ def _waits(record: ContinuityRecord) -> str:
     return reason_of(record.progress) if record.state is Repair.OPEN else ""
 
 
-def _optional_time(at: float | None) -> str | None:
+def optional_time(at: float | None) -> str | None:
+    """Return epoch seconds, if there are any, as `rfc3339` does."""
     return None if at is None else rfc3339(at)
 
 

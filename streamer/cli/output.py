@@ -18,9 +18,10 @@ from streamer.events import JsonObject
 _PIPE_WIDTH = 10_000
 
 
-def console() -> Console:
-    """Return a console on the standard output; in a file or a pipe it breaks no line."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on the standard output or error; in a file or a pipe it breaks no line."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(highlight=False, width=None if stream.isatty() else _PIPE_WIDTH, stderr=stderr)
 
 
 def working(what: str) -> Status:

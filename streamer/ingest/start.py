@@ -10,6 +10,7 @@ from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Channel, Checkpoint, Start
 from streamer.ingest.position import verified_at
 from streamer.replay_ids import replay_id_to_text
+from streamer.settings import StartTime, StartWord
 
 _log = structlog.get_logger()
 
@@ -27,6 +28,13 @@ class Since:
 
 ChannelStart = Start | Since | Literal["snapshot"]
 """Start of a channel: `snapshot` begins with new events, and then reads the records that there are."""
+
+
+def configured_start(configured: StartWord | StartTime) -> ChannelStart:
+    """Return the start that a channel's settings name."""
+    if isinstance(configured, StartTime):
+        return Since(at=configured.since.timestamp())
+    return "snapshot" if configured is StartWord.SNAPSHOT else Start(configured)
 
 
 def source_position(channel: Channel, start: ChannelStart) -> Checkpoint | Start:

@@ -18,7 +18,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
 from streamer.errors import LogUnavailable, SalesforceUnavailable
-from streamer.events import Channel, OrgId, Start
+from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.org_identity import check_org
@@ -26,7 +26,7 @@ from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.ingest.rereading import Rereading
-from streamer.ingest.start import ChannelStart, Since
+from streamer.ingest.start import configured_start
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -45,8 +45,6 @@ from streamer.settings import (
     ChannelSettings,
     LargeText,
     Settings,
-    StartTime,
-    StartWord,
     Transport,
 )
 from streamer.supervision.status import Status
@@ -170,7 +168,7 @@ class Ingesting:
             quarantine=Quarantine(clock=self.clock),
             clock=self.clock,
             observer=self._observer(channel),
-            start=_start(rules.start),
+            start=configured_start(rules.start),
             on_refused=rules.on_refused_replay_id,
             large_texts=self._large_texts(channel, rules, rereading, protection.hides),
             protection=protection,
@@ -239,12 +237,6 @@ class Ingesting:
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)
         return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
-
-
-def _start(configured: StartWord | StartTime) -> ChannelStart:
-    if isinstance(configured, StartTime):
-        return Since(at=configured.since.timestamp())
-    return "snapshot" if configured is StartWord.SNAPSHOT else Start(configured)
 
 
 @asynccontextmanager

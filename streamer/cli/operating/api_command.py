@@ -133,6 +133,12 @@ def channels_with_holes(context: typer.Context, incomplete: str) -> list[str]:
     return sorted(path for path in paths if path.startswith(incomplete))
 
 
+def channel_paths(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the channels of the daemon that begin with `incomplete`, as `subscriber_names` does."""
+    paths = [each["channel"] for each in _listed(context, "checkpoints")]
+    return [each for each in paths if each.startswith(incomplete)]
+
+
 Name = Annotated[
     str,
     typer.Argument(

@@ -91,7 +91,7 @@ class MemoryLog:
     async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
         """Return the checkpoints."""
         self.check_up()
-        return [StoredCheckpoint(checkpoint=each) for each in self.checkpoints.values()]
+        return [StoredCheckpoint(checkpoint=each, owner="memory") for each in self.checkpoints.values()]
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:  # noqa: ARG002 - no event has a time
         """Return the number of all events of some types."""

@@ -26,9 +26,7 @@ from tests.unit.ingest.test_relay import RefusingSource
 T0 = 1_735_689_600.0
 """Commit time of the changes."""
 
-ORDER = PositionOrder(
-    id="position:1", channel=CHANGES.path, place=Place.EARLIEST, by="ada", at=T0 + 50
-)
+ORDER = PositionOrder(id="position:1", channel=CHANGES.path, place=Place.EARLIEST, by="ada", at=T0 + 50)
 SCRIPT = [batch(change(1, "001A"), change(2, "001B")), batch(change(3, "001C"))]
 
 
