@@ -1,4 +1,4 @@
-"""Contract of `RecordedPositions`: any process sees how far each channel is, who reads it, and how much follows."""
+"""Contract of `RecordedPositions`: any process sees how far each channel is, and who reads it."""
 
 import asyncio
 from contextlib import aclosing

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def names(path: Path) -> list[str]:
     return [orjson.loads(body)["data"]["fields"]["Name"] for (body,) in rows]
 
 
+def is_last(path: Path, name: str) -> bool:
+    """Return true once the log ends with the account of a name."""
+    return names(path)[-1:] == [name]
+
+
 def holes(path: Path) -> list[tuple[str, str]]:
     """Return the causes and states of the continuity records."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
@@ -67,11 +73,12 @@ async def test_position_is_moved_between_two_answers(tmp_path: Path, transport: 
         async with running(written(tmp_path, configuration)) as daemon:
             for name in "ab":
                 create(name)
-                await until(lambda name=name: names(file)[-1:] == [name])
+                await until(partial(is_last, file, name))
             listed = await call(daemon, "list", "--json")
             [shown] = json_in(listed)["checkpoints"]
             assert (shown["channel"], shown["transport"], bool(shown["owner"])) == (CHANGES, transport, True)
-            assert shown["stored_at"] and shown["expires_at"] > shown["verified_at"]
+            assert shown["stored_at"] is not None
+            assert shown["expires_at"] > shown["verified_at"]
 
             refused = await call(daemon, "set", CHANGES, "--earliest")
             assert (refused.exit_code, "--yes" in refused.output) == (2, True)

@@ -57,7 +57,18 @@ DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "c
 CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
 CHANNELS = [("org", "channels", name) for name in ("list", "create", "add", "remove", "delete")]
 SNAPSHOTS = [("snapshot", name) for name in ("start", "list", "pause", "resume", "cancel", "watch")]
-EVERY_COMMAND = [*COMMANDS, *SERVERS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED, *SNAPSHOTS, *CDC, *CHANNELS]
+POSITIONS = [("checkpoint", name) for name in ("list", "set", "reset", "cancel")]
+EVERY_COMMAND = [
+    *COMMANDS,
+    *POSITIONS,
+    *SERVERS,
+    *SUBSCRIBERS,
+    *DEAD_LETTERS,
+    *PARKED,
+    *SNAPSHOTS,
+    *CDC,
+    *CHANNELS,
+]
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)
