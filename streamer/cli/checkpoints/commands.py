@@ -10,7 +10,16 @@ from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api import Api
 from streamer.cli.operating.api_command import ApiOptions, AsJson, OperatorOptions, api_command, channel_paths
 from streamer.cli.operating.times import moment
-from streamer.cli.output import at, console, plain, print_json, print_table, working
+from streamer.cli.output import (
+    at,
+    confirmed,
+    console,
+    plain,
+    print_json,
+    print_table,
+    sentences_aside,
+    working,
+)
 from streamer.events import JsonObject
 
 checkpoint = typer.Typer(
@@ -146,9 +155,14 @@ async def reset(
 
 @checkpoint.command(cls=HelpfulCommand)
 @api_command
-async def cancel(channel: Channel, api: ApiOptions, operator: OperatorOptions) -> None:
+async def cancel(
+    channel: Channel, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False
+) -> None:
     """Cancel an order that waits: the channel keeps its position."""
     answer = await api.api().post("/checkpoints/cancel", channel=channel, by=operator.name)
+    if as_json:
+        print_json(answer)
+        return
     for order in answer["cancelled"]:
         console().print(plain(f"Cancelled: {order['id']}. {channel} is read on where it was."))
 
@@ -157,25 +171,22 @@ async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:
     asked |= {"repeat": how.repeat}
     if not (how.yes or sys.stdin.isatty()):
         raise typer.BadParameter("there is no terminal to ask on: give --yes once you know what it does")
-    with working("Asking the log"):
-        meant = await api.patiently.post("/checkpoints", **asked, dry_run=True)
-    shown = console(stderr=how.as_json)
-    for sentence in meant["effect"]["sentences"]:
-        shown.print(plain(sentence), soft_wrap=True)
-    if not how.yes:
-        typer.confirm(f"Set the position of {plain(asked['channel'])}?", abort=True, err=how.as_json)
-    ordered = await api.patiently.post("/checkpoints", **asked)
-    if how.as_json:
-        print_json(ordered)
-        return
-    shown.print(
-        plain(
+    with sentences_aside(how.as_json):
+        with working("Asking the log"):
+            meant = await api.patiently.post("/checkpoints", **asked, dry_run=True)
+        for sentence in meant["effect"]["sentences"]:
+            console().print(plain(sentence), soft_wrap=True)
+        if not how.yes:
+            confirmed(f"Set the position of {plain(asked['channel'])}?")
+        ordered = await api.patiently.post("/checkpoints", **asked)
+        said = (
             f"Ordered: {ordered['id']}. The process that reads the channel does it between two answers, and "
             "`streamer continuity list` then shows that id. Until then, `streamer checkpoint cancel` takes "
             "it back."
-        ),
-        soft_wrap=True,
-    )
+        )
+        console().print(plain(said), soft_wrap=True)
+    if how.as_json:
+        print_json(ordered)
 
 
 def _line(each: JsonObject) -> JsonObject:
