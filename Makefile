@@ -52,8 +52,9 @@ stubs: $(READY) ## write the Python modules of the Pub/Sub API's messages from s
 	$(BIN)/uv run --quiet --no-project --python $(BIN)/python --with 'grpcio-tools==1.74.0' \
 		python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. streamer/eventbus/pubsub_api.proto
 
-reference: $(READY) ## write docs/configuration.md and the JSON Schema, from the settings' models
+reference: $(READY) ## write docs/configuration.md, docs/commands.md and the JSON Schema, from the code
 	$(BIN)/python -m tools.configuration_reference
+	$(BIN)/python -m tools.command_reference
 
 format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix .
