@@ -107,5 +107,5 @@ def _check_as_json(files: list[Path]) -> None:
 
 
 def _found(**what: Any) -> JsonObject:
-    nothing = {"mistakes": [], "warnings": [], "channels": None, "log": None, "subscribers": None}
+    nothing: JsonObject = {"mistakes": [], "warnings": [], "channels": None, "log": None, "subscribers": None}
     return {"good": not what.get("mistakes"), **nothing, **what}

@@ -1,7 +1,7 @@
 """Orders of positions: passes them from the log to the channels that this process reads."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -24,7 +24,8 @@ class PositionOrders:
     """Orders to change positions, for the channels that this process owns.
 
     An order whose record is in the log is removed. `hurry` is called with a
-    channel that has a new order: it can be one that Salesforce refuses.
+    channel whose orders change: it can be one that has failed, and waits to be
+    tried again.
     """
 
     controls: Controls
@@ -38,7 +39,7 @@ class PositionOrders:
     def of(self, channel: Channel) -> OrderedPositions:
         """Return the orders of a channel, now and at each change, in the place of its former ones."""
         made = self._followers[channel] = OrderedPositions(log=self.log, ended=self._ended.put_nowait)
-        self._pass_on(channel)
+        made.follow(_of(channel, self._board))
         return made
 
     async def run(self) -> None:
@@ -46,16 +47,11 @@ class PositionOrders:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._remove(), name="ended orders of positions")
             async for board in self.controls.switched():
-                former, self._board = self._board.positions, board
-                if board.positions != former:
-                    for channel in self._followers:
-                        self._pass_on(channel)
-
-    def _pass_on(self, channel: Channel) -> None:
-        orders = {name: each for name, each in self._board.positions.items() if each.channel == channel.path}
-        self._followers[channel].follow(orders)
-        if self._followers[channel].has_order:
-            self.hurry(channel)
+                former, self._board = self._board, board
+                for channel, follower in self._followers.items():
+                    if (orders := _of(channel, board)) != _of(channel, former):
+                        follower.follow(orders)
+                        self.hurry(channel)
 
     async def _remove(self) -> None:
         while True:
@@ -76,3 +72,7 @@ class PositionOrders:
                     await self.clock.sleep(delays.next_s())
                 else:
                     break
+
+
+def _of(channel: Channel, board: Switchboard) -> Mapping[str, PositionOrder]:
+    return {name: each for name, each in board.positions.items() if each.channel == channel.path}
