@@ -52,8 +52,9 @@ stubs: $(READY) ## write the Python modules of the Pub/Sub API's messages from s
 	$(BIN)/uv run --quiet --no-project --python $(BIN)/python --with 'grpcio-tools==1.74.0' \
 		python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. streamer/eventbus/pubsub_api.proto
 
-reference: $(READY) ## write docs/configuration.md, the JSON Schema, docs/metrics.md, Grafana's dashboard and Kubernetes' copy of the rules, from the code
+reference: $(READY) ## write what is made of the code: docs/configuration.md, commands.md, metrics.md, the JSON Schema, dashboard, rules
 	$(BIN)/python -m tools.configuration_reference
+	$(BIN)/python -m tools.command_reference
 	$(BIN)/python -m tools.monitoring.metrics_reference
 	$(BIN)/python -m tools.monitoring.grafana
 	$(BIN)/python -m tools.monitoring.prometheus_rule

@@ -1,4 +1,4 @@
-"""Switches, redrives, snapshots and audit records: what operators and Streamer order at run time."""
+"""Switches, orders and audit records: what operators and Streamer order at run time."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ from streamer.events import (
     HoleCause,
     JsonObject,
     Repair,
+    ReplayId,
     Stage,
     SubscriberName,
 )
@@ -20,6 +21,7 @@ MAX_SKIPPED_CHARACTERS = 400_000
 """An order fits into one record of the log while the ids that it skips are no longer than this altogether."""
 
 _SNAPSHOT = "snapshot:"
+_POSITION = "position:"
 
 
 class Switch(StrEnum):
@@ -187,6 +189,46 @@ def is_ordered_snapshot(record: ContinuityRecord) -> bool:
     return record.cause is HoleCause.SNAPSHOT and record.id.startswith(_SNAPSHOT)
 
 
+class Place(StrEnum):
+    """Place in a channel at which an operator wants reading to go on."""
+
+    LATEST = "latest"
+    EARLIEST = "earliest"
+    SINCE = "since"
+    """With the first retained event that was committed at a time, or later."""
+    REPLAY_ID = "replay_id"
+    """Behind a replay id."""
+    START = "start"
+    """Where the configuration lets a new channel start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionOrder:
+    """Order to read the channel at a path on at another place.
+
+    The process that owns the channel carries it out between two answers, and
+    records that in the continuity record of the same `id`. `replay_id` and
+    `since` (epoch seconds) go with their places. Unless `repeat`, what the log
+    holds is left out when it is read again. `by` is the operator who gave the
+    order, at the epoch seconds `at`. It is open while `ended_at` is `None`.
+    """
+
+    id: str
+    channel: str
+    place: Place
+    replay_id: ReplayId | None = None
+    since: float | None = None
+    repeat: bool = False
+    by: str
+    at: float
+    ended_at: float | None = None
+
+    @staticmethod
+    def new_id() -> str:
+        """Return an id for a new order."""
+        return f"{_POSITION}{uuid4()}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
     """Record of one change: `what` is in the past tense with dots, such as `subscriber.paused`.
@@ -203,11 +245,12 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchboard:
-    """Switches at one moment: the last control of each subscriber, and the open redrives and snapshots."""
+    """Switches at one moment: the last control of each subscriber, and the open orders by their ids."""
 
     controls: Mapping[SubscriberName, Control] = field(default_factory=dict)
     redrives: Mapping[str, Redrive] = field(default_factory=dict)
     snapshots: Mapping[str, SnapshotOrder] = field(default_factory=dict)
+    positions: Mapping[str, PositionOrder] = field(default_factory=dict)
 
     def pauses(self, subscriber: SubscriberName) -> bool:
         """Return true while `subscriber` is paused."""

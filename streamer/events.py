@@ -99,6 +99,10 @@ class Channel:
         """Time for which Salesforce retains the events of this channel, in seconds."""
         return ChannelKind.of(self.path).retention_s
 
+    def expires_at(self, verified_at: float) -> float:
+        """Return when Salesforce can forget what follows `verified_at`, both in epoch seconds."""
+        return verified_at + self.retention_s
+
     def __str__(self) -> str:
         """Return `org/path`, the key of this channel in the log."""
         return f"{self.org}{self.path}"
@@ -206,6 +210,15 @@ class Checkpoint:
     positioned_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoughtPlace(Checkpoint):
+    """Checkpoint whose last event is to be found among what follows `replay_id`, which an operator named.
+
+    The other fields are those of the log's checkpoint. What the log holds
+    already is not yielded again, and what follows its last event is.
+    """
+
+
 class HoleCause(StrEnum):
     """Reason for which events are, or can be, missing."""
 
@@ -214,6 +227,8 @@ class HoleCause(StrEnum):
     """The last event in the log is not among those that are retained, and had no complete replay id."""
     BEFORE_RETENTION = "before_retention"
     """A new channel starts at a time of which Salesforce retains no events any more."""
+    POSITION_SET = "position_set"
+    """An operator has ordered to read on at another place."""
     GAP_EVENT = "gap_event"
     """An event names records that have changed, without their values."""
     OVERFLOW = "overflow"

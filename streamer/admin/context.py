@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 
 from streamer.admin.errors import ApiError
 from streamer.admin.events.tail import Tail
-from streamer.admin.ports import DaemonState
+from streamer.admin.ports import AdminLog, DaemonState
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
 from streamer.events import SubscriberName
-from streamer.ports import ControlledLog
 from streamer.settings import SubscriberSettings
 
 _SWITCHBOARD_TIMEOUT_S = 5.0
@@ -29,12 +28,12 @@ class AdminContext:
 
     daemon: DaemonState
     clock: Clock
-    _log: ControlledLog | None = field(default=None, init=False)
+    _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)
 
     @contextmanager
-    def with_log(self, log: ControlledLog) -> Iterator[None]:
+    def with_log(self, log: AdminLog) -> Iterator[None]:
         """Use `log` inside the context."""
         self._log = log
         self._tail = tail = Tail(log.history, self.clock)
@@ -59,7 +58,7 @@ class AdminContext:
         return self._forecaster
 
     @property
-    def log(self) -> ControlledLog:
+    def log(self) -> AdminLog:
         """Open log. Raises `LogUnavailable` while there is none."""
         if self._log is None:
             raise LogUnavailable(_NOT_OPEN)

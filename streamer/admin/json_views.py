@@ -247,7 +247,7 @@ def _waits(record: ContinuityRecord) -> str:
 
 
 def optional_time(at: float | None) -> str | None:
-    """Return epoch seconds, if there are some, as RFC 3339."""
+    """Return epoch seconds, if there are any, as `rfc3339` does."""
     return None if at is None else rfc3339(at)
 
 

@@ -7,7 +7,7 @@ from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.route import Route
 from streamer.events import Event, SubscriberName
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
-from streamer.ports import Subscriber, Subscription
+from streamer.ports import ControlledLog, RecordedPositions, Subscriber, Subscription
 from streamer.settings import Settings
 
 
@@ -80,6 +80,10 @@ class Verdict(Protocol):
     def absent(self) -> Sequence[str]:
         """Names of receipts and looked-up records that are not known, and on which the verdict depends."""
         ...
+
+
+class AdminLog(ControlledLog, RecordedPositions, Protocol):
+    """Log, as operators look at it and control it."""
 
 
 class DaemonState(Protocol):

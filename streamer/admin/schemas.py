@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.admin.errors import ApiError
-from streamer.controls import ContinuityFilter, LetterFilter
+from streamer.controls import ContinuityFilter, LetterFilter, Place
 from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.validation import mistakes
 
@@ -86,6 +86,25 @@ class Snapshotting(Change):
     fields: tuple[str, ...] = Field(default=(), max_length=1_000)
     since: AwareDatetime | None = None
     channel: str | None = None
+    dry_run: bool = False
+
+
+class OfChannel(Change):
+    """Request about the channel at the path `channel`."""
+
+    channel: str = Field(min_length=1, max_length=1_000)
+
+
+class Positioning(OfChannel):
+    """Request to read a channel on at another place; `dry_run` only tells what that means.
+
+    `replay_id` is text, and `since` a time, and each goes with its place.
+    """
+
+    place: Place
+    replay_id: str | None = Field(default=None, min_length=1, max_length=400)
+    since: AwareDatetime | None = None
+    repeat: bool = False
     dry_run: bool = False
 
 

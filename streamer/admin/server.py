@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from streamer.admin.audit import AuditResource
+from streamer.admin.checkpoints import CheckpointResource
 from streamer.admin.context import AdminContext
 from streamer.admin.continuity.holes import ContinuityResource
 from streamer.admin.continuity.snapshots import SnapshotResource
@@ -51,6 +52,7 @@ def application(context: AdminContext, token: SecretStr | None) -> web.Applicati
         EventResource(context=context),
         ContinuityResource(context=context),
         SnapshotResource(context=context),
+        CheckpointResource(context=context),
     ):
         app.add_routes(resource.routes())
     return app

@@ -8,14 +8,24 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.observe.pulse import Pulses
-from streamer.ports import ControlledLog, EventHistory, EventLog, KnownOrgs, Ownership, RecordedHoles
+from streamer.ports import (
+    ControlledLog,
+    EventHistory,
+    EventLog,
+    KnownOrgs,
+    Ownership,
+    RecordedHoles,
+    RecordedPositions,
+)
 from streamer.settings import LogSettings, Settings, SqliteLogSettings
 from streamer.supervision.status import LogCondition
 
 _log = structlog.get_logger()
 
 
-class Log(EventLog, RecordedHoles, KnownOrgs, Ownership, ControlledLog, LogCondition, Protocol):
+class Log(
+    EventLog, RecordedHoles, RecordedPositions, KnownOrgs, Ownership, ControlledLog, LogCondition, Protocol
+):
     """Every port of a log in one."""
 
 

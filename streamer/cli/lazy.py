@@ -24,6 +24,7 @@ COMMANDS = {
     "subscribers": "streamer.cli.operating.subscribers:subscribers",
     "deadletters": "streamer.cli.operating.deadletters:deadletters",
     "parked": "streamer.cli.operating.parked:parked",
+    "checkpoint": "streamer.cli.checkpoints.commands:checkpoint",
     "continuity": "streamer.cli.operating.continuity:continuity",
     "reconcile": "streamer.cli.operating.reconcile:reconcile",
     "snapshot": "streamer.cli.operating.snapshots:snapshot",

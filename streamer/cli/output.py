@@ -1,7 +1,9 @@
 """Output of the API's answers on a terminal."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import orjson
 import typer
@@ -18,9 +20,29 @@ from streamer.events import JsonObject
 _PIPE_WIDTH = 10_000
 
 
+_is_json: ContextVar[bool] = ContextVar("is_json", default=False)
+
+
+@contextmanager
+def sentences_aside(as_json: bool) -> Iterator[None]:  # noqa: FBT001 - it is the option's value
+    """Print on the standard error what `console` prints inside the context, if `as_json`."""
+    former = _is_json.set(as_json)
+    try:
+        yield
+    finally:
+        _is_json.reset(former)
+
+
+def confirmed(question: str) -> bool:
+    """Ask an operator; raises `typer.Abort` unless the answer is yes."""
+    return typer.confirm(question, abort=True, err=_is_json.get())
+
+
 def console() -> Console:
     """Return a console on the standard output; in a file or a pipe it breaks no line."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    stderr = _is_json.get()
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(highlight=False, width=None if stream.isatty() else _PIPE_WIDTH, stderr=stderr)
 
 
 def working(what: str) -> Status:

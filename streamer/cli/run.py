@@ -4,18 +4,22 @@ import asyncio
 import gc
 import sys
 from functools import partial
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from streamer.app import App, Role, effective, plan
-from streamer.cli.failure import failures_reported
+from streamer.cli.failure import CONFIGURATION, failures_reported
+from streamer.cli.operating.api_command import AsJson
 from streamer.cli.options import Config
-from streamer.cli.output import counted
+from streamer.cli.output import counted, print_json
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
+from streamer.errors import ConfigurationError
+from streamer.events import JsonObject
 from streamer.observe import logs
 from streamer.observe.redaction import MASK
 from streamer.supervision.watchdog import Watchdog
@@ -62,8 +66,15 @@ def check(
             "--print", help="Print the configuration in effect as YAML: defaults filled in, secrets masked."
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Check a configuration to the last expression, without any connection."""
+    """Check a configuration to the last expression, without any connection.
+
+    Exits 0 when it is good, warnings or not, and 2 when it has a mistake.
+    """
+    if as_json:
+        _check_as_json(config)
+        return
     with failures_reported():
         checked = plan(load_document(config), SystemClock())
         for warning in checked.warnings:
@@ -78,3 +89,23 @@ def check(
             Console(highlight=False).print(sentence)
             return
         typer.echo(f"# {sentence}\n# {_MASKS}\n{effective(checked)}", nl=False)
+
+
+def _check_as_json(files: list[Path]) -> None:
+    try:
+        checked = plan(load_document(files), SystemClock())
+    except ConfigurationError as error:
+        print_json(_found(mistakes=str(error).splitlines()))
+        raise typer.Exit(CONFIGURATION) from None
+    settings = checked.settings
+    found = {
+        "channels": len(settings.paths),
+        "log": "kafka" if settings.log.kafka else "sqlite",
+        "subscribers": len(settings.subscribers),
+    }
+    print_json(_found(warnings=list(checked.warnings), **found))
+
+
+def _found(**what: Any) -> JsonObject:
+    nothing: JsonObject = {"mistakes": [], "warnings": [], "channels": None, "log": None, "subscribers": None}
+    return {"good": not what.get("mistakes"), **nothing, **what}

@@ -35,6 +35,7 @@ _OURS = frozenset(
         HoleCause.REPLAY_ID_REFUSED,
         HoleCause.PLACE_LOST,
         HoleCause.BEFORE_RETENTION,
+        HoleCause.POSITION_SET,
         HoleCause.SNAPSHOT,
     }
 )
@@ -57,9 +58,12 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
             deletions = Part(entity=hole.entity, since=hole.until)
             whole = Part(entity=hole.entity)
             return Progress(parts=(deletions, whole), until=hole.recorded_at, has_rows=True)
-        case HoleCause.REPLAY_ID_REFUSED | HoleCause.PLACE_LOST | HoleCause.BEFORE_RETENTION if (
-            hole.verified_at is not None
-        ):
+        case (
+            HoleCause.REPLAY_ID_REFUSED
+            | HoleCause.PLACE_LOST
+            | HoleCause.BEFORE_RETENTION
+            | HoleCause.POSITION_SET
+        ) if hole.verified_at is not None:
             return Progress(parts=None, since=hole.verified_at, until=hole.recorded_at)
         case HoleCause.SNAPSHOT if hole.entity is None:
             return Progress(parts=None)

@@ -20,8 +20,6 @@ from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth
 
-"""
-
 LOGIN = "the login"
 """What most checks need."""
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Channel, Checkpoint, ContinuityRecord, Event, HoleCause, Repair, Start
+from streamer.ingest.position import verified_at
 from streamer.replay_ids import optional_text, replay_id_to_text
 
 # Salesforce's own ids are short; others must not make a record too large for the log.
@@ -35,10 +36,10 @@ def refused_hole(
     Otherwise events are missing up to the first one that is retained, or up to
     `now` where reading resumes at the latest, or where the stream was reset.
     """
-    verified_at = (checkpoint.verified_at if checkpoint else 0.0) or None
+    verified = verified_at(checkpoint)
     retained_from = now - channel.retention_s
     is_earliest = resumes_at is Start.EARLIEST
-    is_retained = verified_at is not None and verified_at - CLOCKS_DIFFER_S >= retained_from
+    is_retained = verified is not None and verified - CLOCKS_DIFFER_S >= retained_from
     positioned_at = checkpoint.positioned_at if checkpoint else None
     is_aged = positioned_at is not None and positioned_at <= retained_from + CLOCKS_DIFFER_S
     return ContinuityRecord(
@@ -49,7 +50,7 @@ def refused_hole(
         recorded_at=now,
         state=Repair.FULL if is_earliest and is_retained and is_aged else Repair.NONE,
         after=checkpoint.replay_id if checkpoint else None,
-        verified_at=verified_at,
+        verified_at=verified,
         until=retained_from if is_earliest and not is_retained else now,
     )
 
@@ -69,7 +70,6 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
     Salesforce keeps events in their order, so nothing is missing if it forgot
     that one by its age. If not, its stream was reset.
     """
-    verified_at = checkpoint.verified_at or None
     last = optional_text(checkpoint.open_replay_id)
     return ContinuityRecord(
         id=_bounded(f"place:{channel}:{last}:{checkpoint.verified_at:.3f}"),
@@ -79,7 +79,7 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
         recorded_at=now,
         state=Repair.NONE,
         after=checkpoint.open_replay_id,
-        verified_at=verified_at,
+        verified_at=verified_at(checkpoint),
         until=now,
     )
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -59,6 +59,7 @@ class Keeper:
     _status: dict[Channel, ChannelStatus] = field(default_factory=dict, init=False)
     _runs: dict[Channel, Ingest] = field(default_factory=dict, init=False)
     _tasks: dict[Channel, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _resting: dict[Channel, asyncio.Event] = field(default_factory=dict, init=False)
 
     @property
     def status(self) -> Mapping[Channel, ChannelStatus]:
@@ -74,6 +75,11 @@ class Keeper:
     def verified_at(self) -> Mapping[Channel, float]:
         """Time up to which no event of each channel is missing, in epoch seconds; absent while unknown."""
         return _known({channel: run.verified_at for channel, run in self._runs.items()})
+
+    def hurry(self, channel: Channel) -> None:
+        """Try a channel that has failed now, rather than when its pause is over."""
+        if channel in self._resting:
+            self._resting[channel].set()
 
     async def run(self) -> None:
         """Follow the ownership until cancelled, then stop every channel."""
@@ -117,7 +123,14 @@ class Keeper:
                 _log.error("channel.stopped", channel=str(channel), reason=str(error), tried_again_in_s=delay)
             else:
                 return
-            await self.clock.sleep(delay)
+            await self._rest(channel, delay)
+
+    async def _rest(self, channel: Channel, delay: float) -> None:
+        hurried = self._resting[channel] = asyncio.Event()
+        with suppress(TimeoutError):
+            async with self.clock.timeout(delay):
+                await hurried.wait()
+        del self._resting[channel]
 
     async def _run(self, channel: Channel) -> None:
         run = self._runs[channel] = self.ingest(channel)

@@ -68,6 +68,12 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     )
 
 
+def verified_at(checkpoint: Checkpoint | None) -> float | None:
+    """Return the last moment at which no event was known to be missing, `None` where there is none."""
+    # A checkpoint that has seen nothing but unreadable messages knows no time.
+    return (checkpoint.verified_at if checkpoint else 0.0) or None
+
+
 def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
     """Return `read` without the events that the log already holds according to `checkpoint`."""
     # Only messages at the checkpoint's position are ever read again, and

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import structlog
 
 from streamer.clock import Clock
+from streamer.controls import Place
 from streamer.errors import EventsRefused, ReplayIdRefused
 from streamer.events import (
     Batch,
@@ -16,6 +17,7 @@ from streamer.events import (
     ContinuityRecord,
     DeadLetter,
     Event,
+    HoleCause,
     Repair,
     ReplayId,
     Start,
@@ -31,15 +33,21 @@ from streamer.ingest.holes import (
     without_place,
 )
 from streamer.ingest.large_texts import LargeTexts
-from streamer.ingest.position import advanced, confirmed, without_appended
+from streamer.ingest.position import advanced, confirmed, verified_at, without_appended
+from streamer.ingest.positions import (
+    OrderedPositions,
+    PositionOrdered,
+    move_of,
+    position_record,
+    unchanged_record,
+)
 from streamer.ingest.protection import ChannelProtection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.repairs import Repaired, Repairs
 from streamer.ingest.replays import ReplayAdmission
-from streamer.ingest.start import ChannelStart, Since, source_position
+from streamer.ingest.start import ChannelStart, Since, source_position, tell_position
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
-from streamer.replay_ids import replay_id_to_text
 
 OnRefused = Literal["repair", "earliest", "latest", "fail"]
 
@@ -91,7 +99,8 @@ class Ingest:
     `protection`, what it protects reaches neither the log nor the observer.
     With `repairs`, what Salesforce does not tell is read from the org, with the
     answers and between them. With `admission`, a replay can be stopped before it
-    begins. `start` counts while the log has no checkpoint.
+    begins. With `positions`, an operator can order another one, which is taken
+    between two answers. `start` counts while the log has no checkpoint.
     """
 
     channel: Channel
@@ -107,6 +116,7 @@ class Ingest:
     protection: ChannelProtection | None = None
     repairs: Repairs | None = None
     admission: ReplayAdmission | None = None
+    positions: OrderedPositions | None = None
     busy_since: float | None = field(default=None, init=False)
     verified_at: float | None = field(default=None, init=False)
     _holes: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
@@ -123,51 +133,94 @@ class Ingest:
         checkpoint = await self._checkpoint()
         if self.repairs is not None:
             self.repairs.resume(await self._open_holes(), self._wake)
-        self._tell_position(checkpoint)
+        if self.positions is not None:
+            self.positions.resume(self._wake)
+        tell_position(self.channel, checkpoint, self.start, self.clock.now())
         after = checkpoint or self._first_position()
         while True:
+            if self.positions is not None and self.positions.has_order:
+                checkpoint, after = await self._ordered(self.positions, checkpoint, after)
             if self.admission is not None:
                 await self.admission.admit(after)
             try:
                 await self._relay(checkpoint, after)
             except ReplayIdRefused as refused:
-                after = self._resume(refused, await self._checkpoint())
-                checkpoint = None
+                stored = await self._checkpoint()
+                if self._is_ordered_id:
+                    checkpoint, after = stored, await self._keep_position(stored)
+                else:
+                    checkpoint, after = None, self._resume(refused, stored)
+            except PositionOrdered:
+                checkpoint = await self._checkpoint()
+                after = checkpoint or after
             else:
                 return
+
+    async def _ordered(
+        self, positions: OrderedPositions, checkpoint: Checkpoint | None, after: Checkpoint | Start
+    ) -> tuple[Checkpoint | None, Checkpoint | Start]:
+        """Return where reading goes on by the order of an operator, or else `checkpoint` and `after`.
+
+        The order's record is written with the first batch that follows, so that
+        a crash before that leaves the position and the order as they are.
+        """
+        self.busy_since = self.clock.monotonic()
+        order = await positions.begin()
+        self.busy_since = None
+        if order is None:
+            return checkpoint, after
+        stored, now = await self._checkpoint(), self.clock.now()
+        move = move_of(order, self.channel, stored, self.start, now)
+        hole = position_record(move, order, self.channel, stored, now)
+        # What was about to be recorded of the former position is a part of this hole.
+        self._holes = {name: each for name, each in self._holes.items() if each.state is Repair.OPEN}
+        self._unread_since = None
+        if move.with_snapshot:
+            self._begin_snapshot()
+        self._holes[hole.id] = hole if move.skips else self._found(hole)
+        _log.warning(
+            "position.set",
+            channel=str(self.channel),
+            order=order.id,
+            by=order.by,
+            verified_at=hole.verified_at,
+            state=self._holes[hole.id].state,
+            detail=hole.detail,
+        )
+        return None, move.after
+
+    @property
+    def _is_ordered_id(self) -> bool:
+        order = self.positions.current if self.positions is not None else None
+        return order is not None and order.place is Place.REPLAY_ID and order.id in self._holes
+
+    async def _keep_position(self, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return the position in the log: Salesforce has refused the one that was ordered."""
+        [order_id] = [name for name, hole in self._holes.items() if hole.cause is HoleCause.POSITION_SET]
+        hole = self._holes[order_id] = unchanged_record(self._holes[order_id])
+        _log.warning("position.not_set", channel=str(self.channel), order=order_id, detail=hole.detail)
+        if stored is None:
+            return source_position(self.channel, self.start)
+        await self._write(self._begin(stored), stored)
+        return stored
 
     def _first_position(self) -> Checkpoint | Start:
         """Return where a new channel begins; its first commit holds the record of a first snapshot."""
         if isinstance(self.start, Since):
             self._unread_since = self.start
         elif self.start == "snapshot":
-            snapshot = first_snapshot(self.channel, self.clock.now())
-            snapshot = snapshot if self.repairs is None else self.repairs.found(snapshot)
-            self._holes[snapshot.id] = snapshot
+            self._begin_snapshot()
         return source_position(self.channel, self.start)
 
-    def _tell_position(self, checkpoint: Checkpoint | None) -> None:
-        """Log where reading resumes, and the age of that position where it has one."""
-        channel = str(self.channel)
-        if checkpoint is None:
-            _log.info(
-                "channel.positioned", channel=channel, at=str(self.start), reason="there is no checkpoint"
-            )
-            return
-        verified_at = _verified_at(checkpoint)
-        age_s = round(self.clock.now() - verified_at, 1) if verified_at else None
-        if checkpoint.replay_id is None:
-            reason = "the checkpoint holds no complete replay id"
-            _log.info("channel.positioned", channel=channel, at=Start.EARLIEST, age_s=age_s, reason=reason)
-            return
-        after = replay_id_to_text(checkpoint.replay_id)
-        retained_s = self.channel.retention_s
-        _log.info("channel.positioned", channel=channel, after=after, age_s=age_s, retained_s=retained_s)
+    def _begin_snapshot(self) -> None:
+        snapshot = first_snapshot(self.channel, self.clock.now())
+        snapshot = snapshot if self.repairs is None else self.repairs.found(snapshot)
+        self._holes[snapshot.id] = snapshot
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
         async with BatchReader(self.source.batches(self.channel, after=after)) as self._reader:
             pending, is_between = self._begin(checkpoint), True
-            while (batch := await self._next(self._reader, checkpoint if is_between else None)) is not None:
+            while (batch := await self._next(self._reader, checkpoint, is_between=is_between)) is not None:
                 if batch.place_lost:
                     self._lose_place(checkpoint)
                 if self._unread_since is not None:
@@ -185,18 +238,30 @@ class Ingest:
                 # An empty last piece of a large answer is not a quiet answer.
                 pending.is_quiet = not batch.more
 
-    async def _next(self, reader: BatchReader, checkpoint: Checkpoint | None) -> Batch | None:
-        """Return the next batch; with a `checkpoint`, repair until it comes."""
+    async def _next(
+        self, reader: BatchReader, checkpoint: Checkpoint | None, *, is_between: bool
+    ) -> Batch | None:
+        """Return the next batch; between two answers and with a `checkpoint`, repair until it comes.
+
+        Raises `PositionOrdered` between two answers.
+        """
+        if is_between:
+            self._check_orders()
         reader.ask()
-        while self.repairs is not None and checkpoint is not None and not reader.has_come:
+        while is_between and not reader.has_come:
             wait_s = self._repair_at - self.clock.monotonic()
-            if not self.repairs.has_work:
+            if self.repairs is None or checkpoint is None or not self.repairs.has_work:
                 await reader.turn()
             elif wait_s > 0:
                 await self._pause(reader, wait_s)
             else:
                 await self._make_step(self.repairs, reader, checkpoint)
+            self._check_orders()
         return await reader.batch()
+
+    def _check_orders(self) -> None:
+        if self.positions is not None and self.positions.has_order:
+            raise PositionOrdered
 
     async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
         """Append the next part of the repairs; the pause that it asks for outlasts the batches meanwhile."""
@@ -235,7 +300,7 @@ class Ingest:
         self.busy_since = self.clock.monotonic()
         checkpoint = await self.log.checkpoint(self.channel)
         self.busy_since = None
-        self.verified_at = _verified_at(checkpoint)
+        self.verified_at = verified_at(checkpoint)
         return checkpoint
 
     async def _open_holes(self) -> Sequence[ContinuityRecord]:
@@ -343,7 +408,9 @@ class Ingest:
             else:
                 break
         self._holes, self.busy_since = {}, None
-        self.verified_at = _verified_at(checkpoint)
+        if self.positions is not None:
+            self.positions.recorded()
+        self.verified_at = verified_at(checkpoint)
         appended = Appended(
             checkpoint=checkpoint,
             events=pending.events,
@@ -403,8 +470,3 @@ class Ingest:
         if self.repairs is None or self.on_refused != "repair" or hole.state is Repair.FULL:
             return hole
         return self.repairs.found(hole)
-
-
-def _verified_at(checkpoint: Checkpoint | None) -> float | None:
-    # A checkpoint that has seen nothing but unreadable messages knows no time.
-    return (checkpoint.verified_at if checkpoint else 0.0) or None

@@ -56,6 +56,7 @@ from streamer.ports.plugins import (
     Subscriber,
     TargetReport,
 )
+from streamer.ports.positions import RecordedPositions, StoredCheckpoint
 from streamer.ports.previews import Preview
 from streamer.ports.publishing import (
     EventPublisher,
@@ -143,10 +144,12 @@ __all__ = [
     "RecordReader",
     "Recorded",
     "RecordedHoles",
+    "RecordedPositions",
     "Replication",
     "Revoked",
     "Settlement",
     "Source",
+    "StoredCheckpoint",
     "Subscriber",
     "SubscriberPlace",
     "Subscription",

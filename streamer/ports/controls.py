@@ -3,7 +3,15 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
+from streamer.controls import (
+    AuditRecord,
+    ContinuityFilter,
+    Control,
+    PositionOrder,
+    Redrive,
+    SnapshotOrder,
+    Switchboard,
+)
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.ports.dispatch import LogReader
 from streamer.ports.history import EventHistory
@@ -45,6 +53,13 @@ class Controls(Protocol):
         """Open a snapshot, change what is wanted of it, or end it by its id; an ended one is forgotten.
 
         The last order of an id counts, and so it opens an ended one again.
+        Raises `LogUnavailable`.
+        """
+        ...
+
+    async def order_position(self, order: PositionOrder, audit: AuditRecord, /) -> None:
+        """Open an order to change a channel's position, or end it by its id; an ended one is forgotten.
+
         Raises `LogUnavailable`.
         """
         ...

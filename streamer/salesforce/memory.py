@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamer.errors import RecordsRefused, StreamerError
-from streamer.events import Batch, Channel, Checkpoint, JsonObject, Start
+from streamer.events import Batch, Channel, Checkpoint, JsonObject, SoughtPlace, Start
 from streamer.salesforce.message import replay_id_of
 from streamer.salesforce.retained import LastEventMissing, RetainedMessages
 
@@ -92,19 +92,32 @@ def _after(script: Sequence[Batch], after: Checkpoint | Start) -> list[Batch]:
             if replay_id_of(message) == after.replay_id:
                 rest: Sequence[Any] = batch.messages[index + 1 :]
                 kept = [replace(batch, messages=rest)] if rest else []
-                return [*kept, *script[number + 1 :]]
-    return list(script)
+                return _sought([*kept, *script[number + 1 :]], after)
+    return _sought(script, after)
+
+
+def _sought(script: Sequence[Batch], after: Checkpoint) -> list[Batch]:
+    return _retained(script, after) if isinstance(after, SoughtPlace) else list(script)
 
 
 def _retained(script: Sequence[Batch], checkpoint: Checkpoint) -> list[Batch]:
     retained = RetainedMessages.after(checkpoint, last=checkpoint.open_replay_id)
     try:
-        return _selected(script, retained)
+        selected = _selected(script, retained)
     except LastEventMissing:
-        return _selected(script, retained.by_time())
+        retained = retained.by_time()
+        selected = _selected(script, retained)
+    is_lost = retained.told_lost()
+    return [replace(batch, place_lost=is_lost and number == 0) for number, batch in enumerate(selected)]
+
+
+def _new(batch: Batch, retained: RetainedMessages) -> Sequence[Any]:
+    if not batch.messages:
+        retained.read_to_end()
+    return retained.new(batch.messages)
 
 
 def _selected(script: Sequence[Batch], retained: RetainedMessages) -> list[Batch]:
-    selected = [(batch, retained.new(batch.messages)) for batch in script]
+    selected = [(batch, _new(batch, retained)) for batch in script]
     # An empty batch would say that nothing more comes of what was left out.
     return [replace(batch, messages=new) for batch, new in selected if new or not batch.messages]

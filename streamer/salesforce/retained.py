@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Checkpoint, Event, EventId, ReplayId, Unreadable
+from streamer.events import Checkpoint, Event, EventId, ReplayId, SoughtPlace, Unreadable
 from streamer.normalise import Normaliser, normaliser_for
 from streamer.replay_ids import is_of_cometd
 from streamer.salesforce.message import committed_at, replay_id_of
@@ -150,12 +150,14 @@ def place_after(
     """Return the last complete replay id of the transport that is read, and what to drop of what follows it.
 
     Nothing is to be dropped where the checkpoint's ids are all of that
-    transport.
+    transport, unless its place is sought.
     """
     complete, last = (
         each if each is not None and is_of_cometd(each) is over_cometd else None
         for each in (checkpoint.replay_id, checkpoint.open_replay_id)
     )
+    if isinstance(checkpoint, SoughtPlace):
+        return complete, RetainedMessages.after(checkpoint, last=last)
     if complete is not None and last == checkpoint.open_replay_id:
         return complete, None
     # Nothing that follows a complete id is in the log but the last event.

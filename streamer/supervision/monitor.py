@@ -71,7 +71,7 @@ class Monitor:
             f"{channel.path}: Salesforce keeps events for {channel.retention_s / _HOUR_S:.0f} h, and for "
             f"{(now - verified_at) / _HOUR_S:.1f} h nothing has shown that none is missing"
             for channel, verified_at in self._verified_at.items()
-            if _expires_at(channel, verified_at) - now < channel.retention_s * _LAST_PART
+            if channel.expires_at(verified_at) - now < channel.retention_s * _LAST_PART
         ]
         return ProbeResult(ok=not late, sentence="; ".join(late) or "No position is about to expire.")
 
@@ -99,7 +99,7 @@ class Monitor:
             if channel in owned:
                 metrics.set_up(channel.path in self._status.subscribed)
             if at := verified_at.get(channel):
-                metrics.set_verified(at, expires_at=_expires_at(channel, at))
+                metrics.set_verified(at, expires_at=channel.expires_at(at))
 
     def _update_subscriber_gauges(self) -> None:
         for name, dispatcher in self._status.dispatchers.items():
@@ -156,7 +156,3 @@ class Monitor:
         for name, each in self._status.dispatchers.items():
             limit_s = self.limits.of_subscriber(name)
             yield (Part.SUBSCRIBER, name), Activity(since=each.stalled_since, limit_s=limit_s)
-
-
-def _expires_at(channel: Channel, verified_at: float) -> float:
-    return verified_at + channel.retention_s

@@ -9,13 +9,15 @@ from streamer.controls import (
     AuditRecord,
     Control,
     LetterFilter,
+    Place,
+    PositionOrder,
     Redrive,
     SnapshotOrder,
     Switch,
     Switchboard,
     Wanted,
 )
-from streamer.events import DeadLetter, Stage, SubscriberName
+from streamer.events import DeadLetter, ReplayId, Stage, SubscriberName
 from streamer.ports import Controls, LaneChange
 from tests.contracts import parking
 from tests.contracts.follower import following
@@ -50,6 +52,17 @@ SNAPSHOT = SnapshotOrder(
     fields=("Name", "Total__c"),
     since=7.25,
     by="operator",
+    at=9.5,
+)
+
+POSITION = PositionOrder(
+    id="position:1",
+    channel="/data/ChangeEvents",
+    place=Place.REPLAY_ID,
+    replay_id=ReplayId(b"\x00\xff"),
+    since=7.25,
+    repeat=True,
+    by="Ü",
     at=9.5,
 )
 
@@ -144,6 +157,19 @@ async def test_redrive_that_has_ended_is_not_opened_by_what_it_leaves_out(world:
         board = await until(lambda board: "r2" in board.redrives)
 
         assert board.redrives == {"r2": replace(REDRIVE, id="r2")}
+
+
+async def test_position_is_ordered_until_it_is_taken(world: World) -> None:
+    """A crash does not lose the order, and each process sees it."""
+    async with world.open() as log:
+        await log.controls.order_position(POSITION, done("position.ordered"))
+    async with world.open() as log, watching(log.controls) as until:
+        board = await until(lambda board: bool(board.positions))
+        assert board.positions == {POSITION.id: POSITION}
+        await log.controls.order_position(replace(POSITION, ended_at=20.0), done("position.ended"))
+
+        await until(lambda board: not board.positions)
+        assert [each.what for each in await log.controls.audit(last=1)] == ["position.ended"]
 
 
 async def test_snapshot_is_ordered_until_it_ends(world: World) -> None:

@@ -17,13 +17,21 @@ from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
 from streamer.log.memory import MemoryHistory, MemoryLog
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
 from streamer.log.sqlite import SqliteHistory, SqliteLog
-from streamer.ports import ControlledLog, EventHistory, EventLog, KnownOrgs, Ownership, RecordedHoles
+from streamer.ports import (
+    ControlledLog,
+    EventHistory,
+    EventLog,
+    KnownOrgs,
+    Ownership,
+    RecordedHoles,
+    RecordedPositions,
+)
 from streamer.settings import SqliteLogSettings
 from tests.contracts.kafka_world import KafkaWorld
 from tests.contracts.values import an_event
 
 
-class Log(EventLog, RecordedHoles, KnownOrgs, ControlledLog, Ownership, Protocol):
+class Log(EventLog, RecordedHoles, RecordedPositions, KnownOrgs, ControlledLog, Ownership, Protocol):
     """Everything that a log is."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from streamer.app.ingest.positions import PositionOrders
 from streamer.app.ingest.redrives import RedriveOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
@@ -17,7 +18,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
 from streamer.errors import LogUnavailable, SalesforceUnavailable
-from streamer.events import Channel, OrgId, Start
+from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.org_identity import check_org
@@ -25,7 +26,7 @@ from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.ingest.rereading import Rereading
-from streamer.ingest.start import ChannelStart, Since
+from streamer.ingest.start import configured_start
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -44,8 +45,6 @@ from streamer.settings import (
     ChannelSettings,
     LargeText,
     Settings,
-    StartTime,
-    StartWord,
     Transport,
 )
 from streamer.supervision.status import Status
@@ -97,11 +96,13 @@ class Ingesting:
                 _running(limits),
             ):
                 repairing = self._repairing(rest, log, limits, source.payloads)
+                positions = PositionOrders(controls=log.controls, log=log, clock=self.clock)
 
                 def ingest(channel: Channel) -> Ingest:
                     if channel in channels:
                         made = self._ingest(channel, source, log, channels[channel], repairing)
                         made.admission = self._admission(channel, channels[channel], limits)
+                        made.positions = positions.of(channel)
                         return made
                     recent = outbound.recent(channel)
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
@@ -109,15 +110,20 @@ class Ingesting:
 
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
+                positions.hurry = keeper.hurry
                 self.status.channels_opened(keeper, source)
                 with self.forecasting(repairing.forecaster):
-                    await self._keep(keeper, repairing)
+                    await self._keep(keeper, repairing, positions)
 
-    async def _keep(self, keeper: Keeper, repairing: Repairing) -> None:
+    async def _keep(self, keeper: Keeper, repairing: Repairing, positions: PositionOrders) -> None:
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(repairing.follow_orders(), name="orders")
+            following = [
+                group.create_task(repairing.follow_orders(), name="orders"),
+                group.create_task(positions.run(), name="positions"),
+            ]
             await keeper.run()
-            following.cancel()
+            for each in following:
+                each.cancel()
 
     def _repairing(
         self, rest: Rest, log: Log, limits: LimitsMonitor, payloads: PayloadReader | None
@@ -162,7 +168,7 @@ class Ingesting:
             quarantine=Quarantine(clock=self.clock),
             clock=self.clock,
             observer=self._observer(channel),
-            start=_start(rules.start),
+            start=configured_start(rules.start),
             on_refused=rules.on_refused_replay_id,
             large_texts=self._large_texts(channel, rules, rereading, protection.hides),
             protection=protection,
@@ -231,12 +237,6 @@ class Ingesting:
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)
         return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
-
-
-def _start(configured: StartWord | StartTime) -> ChannelStart:
-    if isinstance(configured, StartTime):
-        return Since(at=configured.since.timestamp())
-    return "snapshot" if configured is StartWord.SNAPSHOT else Start(configured)
 
 
 @asynccontextmanager

@@ -26,6 +26,9 @@ def flow(
     """Draw which subscriber gets which events, and after which other, without any connection.
 
     The secrets of the configuration need not be there.
+
+    Exits 0 when it is done, 2 for a mistake in the arguments or in the
+    configuration.
     """
     with failures_reported():
         document = load_document(config)

@@ -14,6 +14,7 @@ import typer
 
 from streamer.cli.failure import failures_reported
 from streamer.cli.operating.api import DEFAULT_URL, Api, api_of
+from streamer.configuration import load_document, load_draft
 from streamer.errors import StreamerError
 from streamer.events import JsonObject
 
@@ -131,6 +132,32 @@ def channels_with_holes(context: typer.Context, incomplete: str) -> list[str]:
     """Return the channels of the latest continuity records that begin with `incomplete`, as above."""
     paths = {each["channel"] for each in _listed(context, "continuity", "records")}
     return sorted(path for path in paths if path.startswith(incomplete))
+
+
+def letter_ids(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the ids of the latest dead letters that begin with `incomplete`, as `subscriber_names` does."""
+    listed = _listed(context, "dead-letters", "letters")
+    return [each["id"] for each in listed if each["id"].startswith(incomplete)]
+
+
+def channel_paths(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the channels that begin with `incomplete`: of the configuration, if it is given and sound.
+
+    Otherwise they are those of the daemon, as `subscriber_names` does.
+    """
+    return [each for each in _configured_paths(context) if each.startswith(incomplete)]
+
+
+def _configured_paths(context: typer.Context) -> list[str]:
+    files = context.params.get("config")
+    if files:
+        try:
+            draft = load_draft(load_document(files))
+            return sorted(channel.path for channel in draft.settings.channels) if draft.channels else []
+        except StreamerError:
+            # The daemon can run with what is not in this file.
+            pass
+    return [each["channel"] for each in _listed(context, "checkpoints")]
 
 
 Name = Annotated[

@@ -22,6 +22,9 @@ async def audit(
     """Show changes at run time, with times and operators: pauses, redrives, discards.
 
     The log holds the records of every process, so any process can answer.
+
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    for a mistake in the arguments.
     """
     answer = await where.api().get("/audit", last=last)
     if as_json:

@@ -12,11 +12,24 @@ from streamer.cli.operating.api_command import (
     AsJson,
     OperatorOptions,
     api_command,
+    channel_paths,
+    letter_ids,
     redrive_ids,
     subscriber_names,
 )
 from streamer.cli.operating.times import moment
-from streamer.cli.output import at, by_reason, console, counted, plain, print_json, print_table, working
+from streamer.cli.output import (
+    at,
+    by_reason,
+    confirmed,
+    console,
+    counted,
+    plain,
+    print_json,
+    print_table,
+    sentences_aside,
+    working,
+)
 from streamer.cli.progress import followed
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
@@ -60,6 +73,7 @@ class LetterOptions:
             "--channel",
             metavar="PATH",
             help="That ingest has set aside in this channel, such as /data/ChangeEvents.  [default: any]",
+            autocompletion=channel_paths,
         ),
     ] = None
     subscriber: Annotated[
@@ -105,7 +119,12 @@ class ChosenLetterOptions(LetterOptions):
 
     ids: Annotated[
         list[str] | None,
-        typer.Option("--id", metavar="ID", help="With this id; can be given several times.  [default: any]"),
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="With this id; can be given several times.  [default: any]",
+            autocompletion=letter_ids,
+        ),
     ] = None
 
 
@@ -115,12 +134,13 @@ class ConfirmationOptions(OperatorOptions):
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    as_json: AsJson = False
 
     def given(self, question: str, count: int) -> bool:
         """Return true when `count` is not 0 and the operator agrees. Raises `typer.Abort` otherwise."""
         if self.dry_run or not count:
             return False
-        return self.yes or typer.confirm(question, abort=True)
+        return self.yes or confirmed(question)
 
 
 @deadletters.command("list", cls=HelpfulCommand)
@@ -150,7 +170,12 @@ async def list_(
 @deadletters.command(cls=HelpfulCommand)
 @api_command
 async def show(
-    letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id, as list shows it.")],
+    letter: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The dead letter's id, as list shows it.", autocompletion=letter_ids
+        ),
+    ],
     where: ApiOptions,
     *,
     as_json: AsJson = False,
@@ -196,26 +221,14 @@ async def redrive(
     display, not the redrive; `cancel` ends the redrive. Exits 1 also when an
     operator cancels it meanwhile.
     """
-    api = where.api().patiently
     asked = asdict(letters) | {"per_second": per_second, "include_superseded": include_superseded}
     asked["by"] = confirmation.name
-    with working("Counting"):
-        counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
-    question = _previewed(letters.channel, counts, per_second)
-    if not confirmation.given(question, counts["deliverable"] - counts["superseded"]):
-        return
-    with working("Ordering"):
-        found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
-    if not found["redrives"]:
-        console().print("Nothing is left to deliver: the letters were redriven or discarded meanwhile.")
-    elif wait:
-        ordered = found["deliverable"] - found["superseded"]
-        if not await followed(where.api(), found["redrives"], ordered, SystemClock()):
-            raise typer.Exit(1)
-        if letters.channel is not None:
-            await _tell_unread(where.api(), letters.channel, counts["until"])
-    else:
-        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
+    with sentences_aside(confirmation.as_json):
+        answer, is_whole = await _redrive(where.api(), asked, confirmation, wait=wait)
+    if confirmation.as_json:
+        print_json(answer)
+    if not is_whole:
+        raise typer.Exit(1)
 
 
 @deadletters.command(cls=HelpfulCommand)
@@ -229,12 +242,17 @@ async def cancel(
     ],
     where: ApiOptions,
     operator: OperatorOptions,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Cancel an open redrive, in every process.
 
     Letters that it has redriven before are delivered; the others stay dead letters.
     """
     done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
+    if as_json:
+        print_json(done)
+        return
     console().print(
         f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
         "left. Letters that it has redriven before are delivered."
@@ -249,17 +267,49 @@ async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation:
     Counts first, and asks. Covers only the letters that existed when they were
     counted. The audit names the operator.
     """
-    api = where.api().patiently
     asked = {**asdict(letters), "by": confirmation.name}
+    with sentences_aside(confirmation.as_json):
+        answer = await _discard(where.api().patiently, asked, confirmation)
+    if confirmation.as_json:
+        print_json(answer)
+
+
+async def _discard(api: Api, asked: JsonObject, confirmation: ConfirmationOptions) -> JsonObject:
+    """Count, ask and discard; return the API's last answer."""
     with working("Counting"):
         counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
     print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
     console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
     if not confirmation.given(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
-        return
+        return counts
     with working("Removing"):
         done = await api.post("/dead-letters/discard", **{**asked, "until": counts["until"]})
     console().print(f"{counted(done['total'], 'dead letter')} removed.")
+    return done
+
+
+async def _redrive(
+    api: Api, asked: JsonObject, confirmation: ConfirmationOptions, *, wait: bool
+) -> tuple[JsonObject, bool]:
+    """Count, ask, order and follow a redrive; return the API's last answer, and false for a cancelled one."""
+    with working("Counting"):
+        counts = await api.patiently.post("/dead-letters/redrive", **asked, dry_run=True)
+    question = _previewed(asked["channel"], counts, asked["per_second"])
+    if not confirmation.given(question, counts["deliverable"] - counts["superseded"]):
+        return counts, True
+    with working("Ordering"):
+        found = await api.patiently.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
+    if not found["redrives"]:
+        console().print("Nothing is left to deliver: the letters were redriven or discarded meanwhile.")
+    elif wait:
+        ordered = found["deliverable"] - found["superseded"]
+        if not await followed(api, found["redrives"], ordered, SystemClock()):
+            return found, False
+        if asked["channel"] is not None:
+            await _tell_unread(api, asked["channel"], counts["until"])
+    else:
+        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
+    return found, True
 
 
 def _line(letter: JsonObject) -> JsonObject:

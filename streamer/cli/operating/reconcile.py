@@ -11,7 +11,7 @@ import typer
 
 from streamer.app.log import open_history
 from streamer.cli.operating.api import DEFAULT_URL, api_of
-from streamer.cli.operating.api_command import AsJson, OperatorOptions, api_command
+from streamer.cli.operating.api_command import AsJson, OperatorOptions, api_command, channel_paths
 from streamer.cli.operating.reconcile_report import Observe, bar, printed, reconciled_json
 from streamer.cli.operating.repair_order import ordered_repair
 from streamer.cli.operating.times import moment
@@ -51,7 +51,9 @@ class WindowOptions:
     channel: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="By the events of this channel alone.  [default: those of every channel]"
+            metavar="PATH",
+            help="By the events of this channel alone.  [default: those of every channel]",
+            autocompletion=channel_paths,
         ),
     ] = None
 

@@ -7,10 +7,29 @@ from typing import Annotated
 import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import ApiOptions, AsJson, OperatorOptions, api_command, snapshot_ids
+from streamer.cli.operating.api import Api
+from streamer.cli.operating.api_command import (
+    ApiOptions,
+    AsJson,
+    OperatorOptions,
+    api_command,
+    channel_paths,
+    snapshot_ids,
+)
 from streamer.cli.operating.snapshot_watch import duration, watched
 from streamer.cli.operating.times import moment
-from streamer.cli.output import at, console, counted, plain, print_json, print_table, with_reason, working
+from streamer.cli.output import (
+    at,
+    confirmed,
+    console,
+    counted,
+    plain,
+    print_json,
+    print_table,
+    sentences_aside,
+    with_reason,
+    working,
+)
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
 
@@ -65,7 +84,11 @@ class SnapshotOptions:
     ] = None
     channel: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="In this channel.  [default: the object's, or /data/ChangeEvents]"),
+        typer.Option(
+            metavar="PATH",
+            help="In this channel.  [default: the object's, or /data/ChangeEvents]",
+            autocompletion=channel_paths,
+        ),
     ] = None
 
     def asked(self, entity: str, by: str) -> JsonObject:
@@ -84,6 +107,7 @@ async def start(
     operator: OperatorOptions,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Order a snapshot: each record becomes an event of the type salesforce.cdc.ENTITY.snapshot.
 
@@ -92,22 +116,31 @@ async def start(
     left. `watch` shows the progress.
     """
     asked = chosen.asked(entity, operator.name)
+    with sentences_aside(as_json):
+        ordered = await _start(api.api(), asked, yes=yes)
+    if as_json:
+        print_json(ordered)
+
+
+async def _start(api: Api, asked: JsonObject, *, yes: bool) -> JsonObject:
+    """Tell the cost, ask, and order a snapshot; return the API's answer."""
     with working("Counting the records"):
-        found = await api.api().post("/snapshots", **asked, dry_run=True)
+        found = await api.post("/snapshots", **asked, dry_run=True)
     for line in forecast_lines(found["forecast"]):
         console().print(plain(line))
     which = f" where {found['where']}" if found["where"] else ""
     which += f" since {at(found['since'])}" if found["since"] else ""
     question = f"Publish the records of {found['entity']}{which} in {found['channel']}?"
     if not yes:
-        typer.confirm(plain(question).plain, abort=True)
+        confirmed(plain(question).plain)
     with working("Ordering"):
-        ordered = await api.api().post("/snapshots", **asked)
+        ordered = await api.post("/snapshots", **asked)
     console().print(
         f"Ordered: {ordered['id']} in {ordered['channel']}. `streamer snapshot watch {ordered['id']}` shows "
         "its progress.",
         markup=False,
     )
+    return ordered
 
 
 @snapshot.command("list", cls=HelpfulCommand)
@@ -135,25 +168,34 @@ async def list_(
 
 @snapshot.command(cls=HelpfulCommand)
 @api_command
-async def pause(order: Id, api: ApiOptions, operator: OperatorOptions) -> None:
+async def pause(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
     """Pause a snapshot, across restarts, until it is resumed; the next one goes on meanwhile."""
     done = await _changed(api, order, "pause", operator)
+    if as_json:
+        print_json(done)
+        return
     console().print(f"Snapshot {done['id']} is paused, with {done['published']:,} rows published.")
 
 
 @snapshot.command(cls=HelpfulCommand)
 @api_command
-async def resume(order: Id, api: ApiOptions, operator: OperatorOptions) -> None:
+async def resume(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
     """Let a paused snapshot go on where it was."""
     done = await _changed(api, order, "resume", operator)
+    if as_json:
+        print_json(done)
+        return
     console().print(f"Snapshot {done['id']} goes on behind {done['published']:,} rows.")
 
 
 @snapshot.command(cls=HelpfulCommand)
 @api_command
-async def cancel(order: Id, api: ApiOptions, operator: OperatorOptions) -> None:
+async def cancel(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
     """Cancel a snapshot for good; the rows that are published stay."""
     done = await _changed(api, order, "cancel", operator)
+    if as_json:
+        print_json(done)
+        return
     console().print(
         f"Snapshot {done['id']} is cancelled, with {done['published']:,} rows published: it ends when the "
         "process that owns its channel knows."
@@ -162,13 +204,17 @@ async def cancel(order: Id, api: ApiOptions, operator: OperatorOptions) -> None:
 
 @snapshot.command(cls=HelpfulCommand)
 @api_command
-async def watch(order: Id, api: ApiOptions) -> None:
+async def watch(order: Id, api: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show the progress of a snapshot until its end, with its rate and the time left.
 
     Ctrl-C ends the display, not the snapshot. Exits 1 unless all of it is
     published.
     """
-    if not await watched(api.api(), order, SystemClock()):
+    with sentences_aside(as_json):
+        is_full = await watched(api.api(), order, SystemClock())
+    if as_json:
+        print_json(await api.api().get(f"/snapshots/{order}"))
+    if not is_full:
         raise typer.Exit(1)
 
 

@@ -52,6 +52,7 @@ async def pause(
         str,
         typer.Option("--reason", "-r", metavar="TEXT", help="Reason, for other operators.  [default: none]"),
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Stop deliveries in every process, across restarts, until resumed.
 
@@ -59,7 +60,9 @@ async def pause(
     that is paused already keeps its first reason; the audit keeps both.
     """
     answer = await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
-    if answer["was_paused"]:
+    if as_json:
+        print_json(answer)
+    elif answer["was_paused"]:
         why = f": {answer['reason']}" if answer["reason"] else ""
         console().print(plain(f"{name} was paused already, by {answer['by']} at {at(answer['since'])}{why}"))
     else:
@@ -68,22 +71,29 @@ async def pause(
 
 @subscribers.command(cls=HelpfulCommand)
 @api_command
-async def resume(name: Name, where: ApiOptions, operator: OperatorOptions) -> None:
+async def resume(
+    name: Name, where: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False
+) -> None:
     """Resume deliveries in every process, after a pause by an operator, the guard or the target."""
-    await where.api().post(f"/subscribers/{name}/resume", by=operator.name)
+    answer = await where.api().post(f"/subscribers/{name}/resume", by=operator.name)
+    if as_json:
+        print_json(answer)
+        return
     console().print(f"{name} delivers again, in every process.")
 
 
 @subscribers.command(cls=HelpfulCommand)
 @api_command
-async def probe(name: Name, where: ApiOptions, operator: OperatorOptions) -> None:
+async def probe(name: Name, where: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
     """Try a held or failing target now, instead of when its hold or its breaker ends.
 
     Only the process that answers does so. A target that still refuses is held
     again.
     """
     answer = await where.api().post(f"/subscribers/{name}/probe", by=operator.name)
-    if answer["was_held"]:
+    if as_json:
+        print_json(answer)
+    elif answer["was_held"]:
         console().print(plain(f"{name} is tried now. It was held up: {answer['was_held']}"))
         console().print("`streamer subscribers list` shows what comes of it.")
     else:

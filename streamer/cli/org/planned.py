@@ -8,8 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from streamer.cli.operating.api_command import AsJson
 from streamer.cli.org.connection import OrgConnection, Reading
-from streamer.cli.output import console, counted, plain, print_table
+from streamer.cli.output import (
+    confirmed,
+    console,
+    counted,
+    plain,
+    print_json,
+    print_table,
+    sentences_aside,
+)
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.salesforce.tooling.changes import Change, ChangePlan
@@ -24,6 +33,7 @@ class PlanOptions:
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    as_json: AsJson = False
 
     def given(self, question: str) -> bool:
         """Return true when the changes shall be made.
@@ -38,7 +48,7 @@ class PlanOptions:
                 "Nothing was changed, because no terminal is there to confirm the plan: add --yes to make "
                 "the changes, or --dry-run to see the plan alone."
             )
-        return typer.confirm(question, abort=True)
+        return confirmed(question)
 
 
 async def carry_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) -> None:
@@ -48,22 +58,44 @@ async def carry_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) 
     """
     for change in plan.changes:
         org.tooling.check(change)
+    with sentences_aside(options.as_json):
+        outcomes = await _carried_out(org, plan, options)
+    if options.as_json:
+        print_json(_json(plan, outcomes))
+    with sentences_aside(options.as_json):
+        _report(outcomes)
+
+
+async def _carried_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) -> Sequence[Outcome]:
+    """Show a plan and make its changes, if the operator agrees."""
+    outcomes: list[Outcome] = []
     for sentence in plan.already:
         console().print(plain(sentence), soft_wrap=True)
     if not plan.changes:
-        return
+        return outcomes
     print_table(map(_line, plan.changes), empty="")
     for sentence in (*_consequences(plan), *_warnings(plan, org.reading)):
         console().print(plain(sentence), soft_wrap=True)
     if not options.given(f"Make {counted(len(plan.changes), 'change')}?"):
-        return
-    outcomes = []
+        return outcomes
     async for outcome in execute(org.tooling, plan):
         outcomes.append(outcome)
         # At once, so that an operator who interrupts the command knows what was made.
         if outcome.result is Result.MADE:
             console().print(plain(f"{outcome.result}: {outcome.change}"), soft_wrap=True)
-    _report(outcomes)
+    return outcomes
+
+
+def _json(plan: ChangePlan, outcomes: Sequence[Outcome]) -> JsonObject:
+    """Return the changes of a plan, and the `result` of each, `None` for one that was not begun."""
+    became = {id(each.change): each for each in outcomes}
+    changes = []
+    for change in plan.changes:
+        outcome = became.get(id(change))
+        told = {"result": str(outcome.result), "reason": outcome.reason} if outcome else {}
+        named = {name.lower(): value for name, value in _line(change).items()}
+        changes.append({**named, "result": None, "reason": "", **told})
+    return {"changes": changes, "already": list(plan.already)}
 
 
 def allocation(setup: ChannelSetup) -> str:
@@ -139,6 +171,8 @@ def _loss(loss: Loss) -> str:
 
 
 def _report(outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
     made = [each for each in outcomes if each.result is Result.MADE]
     if len(made) == len(outcomes):
         if any(isinstance(each.change.subject, Member) for each in made):

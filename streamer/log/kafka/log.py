@@ -27,7 +27,7 @@ from streamer.log.kafka.feed.settled_events import settled_events
 from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
-from streamer.ports import Feed, Subscription
+from streamer.ports import Feed, StoredCheckpoint, Subscription
 from streamer.settings import KafkaLogSettings
 
 
@@ -47,6 +47,7 @@ class KafkaLog:
         self._pulses = pulses
         self._connectivity = Connectivity(clients, clock)
         self._checkpoints = Checkpoints(clients, clock)
+        self._history = KafkaHistory(clients)
         self._encoder = AppendEncoder(clients.settings, self._checkpoints)
         self.controls = KafkaControls(clients, topics.admin, clock, pulses)
         self.history = KafkaHistory(clients)
@@ -97,6 +98,14 @@ class KafkaLog:
     async def known_orgs(self) -> frozenset[OrgId]:
         """Return the orgs of the committed checkpoints."""
         return await asyncio.to_thread(self._known_orgs)
+
+    async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
+        """Return the committed checkpoints, and which processes own their channels."""
+        return await self._history.stored_checkpoints()
+
+    async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
+        """Return the most events of some types that were appended since `at`."""
+        return await self._history.appended_since(patterns, at)
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
         """Return the open continuity records of `channel`."""

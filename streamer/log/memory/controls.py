@@ -5,7 +5,15 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
+from streamer.controls import (
+    AuditRecord,
+    ContinuityFilter,
+    Control,
+    PositionOrder,
+    Redrive,
+    SnapshotOrder,
+    Switchboard,
+)
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.continuity import last_states
 
@@ -64,6 +72,14 @@ class MemoryControls:
         if order.ended_at is not None:
             del snapshots[order.id]
         await self._change(replace(self._board, snapshots=snapshots))
+
+    async def order_position(self, order: PositionOrder, audit: AuditRecord, /) -> None:
+        """Open or end an order of a position."""
+        await self.note(audit)
+        positions = {**self._board.positions, order.id: order}
+        if order.ended_at is not None:
+            del positions[order.id]
+        await self._change(replace(self._board, positions=positions))
 
     async def note(self, audit: AuditRecord, /) -> None:
         """Add an audit record."""

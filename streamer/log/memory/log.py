@@ -33,8 +33,9 @@ from streamer.log.memory.feed import (
 )
 from streamer.log.memory.history import MemoryHistory
 from streamer.log.memory.parked import ParkedEvents
+from streamer.log.patterns import wants
 from streamer.log.records import encode_event
-from streamer.ports import Recorded, Settlement, Subscription
+from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,6 +101,16 @@ class MemoryLog:
         """Return the orgs of the checkpoints."""
         self.check_up()
         return frozenset(channel.org for channel in self.checkpoints)
+
+    async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
+        """Return the checkpoints."""
+        self.check_up()
+        return [StoredCheckpoint(checkpoint=each, owner="memory") for each in self.checkpoints.values()]
+
+    async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:  # noqa: ARG002 - no event has a time
+        """Return the number of all events of some types."""
+        self.check_up()
+        return sum(map(wants(patterns), (event.type for event in self.events)))
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
         """Return the open continuity records of `channel`."""

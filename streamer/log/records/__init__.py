@@ -13,10 +13,12 @@ from streamer.log.records.continuity import decode_continuity, encode_continuity
 from streamer.log.records.controls import (
     decode_control,
     decode_left_out,
+    decode_position_order,
     decode_redrive,
     decode_snapshot_order,
     encode_control,
     encode_left_out,
+    encode_position_order,
     encode_redrive,
     encode_snapshot_order,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "decode_dead_letter",
     "decode_event",
     "decode_left_out",
+    "decode_position_order",
     "decode_receipt",
     "decode_redrive",
     "decode_setback",
@@ -46,6 +49,7 @@ __all__ = [
     "encode_dead_letter",
     "encode_event",
     "encode_left_out",
+    "encode_position_order",
     "encode_receipt",
     "encode_redrive",
     "encode_setback",

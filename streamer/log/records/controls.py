@@ -1,10 +1,20 @@
-"""Controls of subscribers, redrives and snapshots as JSON."""
+"""Controls of subscribers, redrives, snapshots and orders of positions as JSON."""
 
 from collections.abc import Collection
 
-from streamer.controls import Control, LetterFilter, Redrive, SnapshotOrder, Switch, Wanted
+from streamer.controls import (
+    Control,
+    LetterFilter,
+    Place,
+    PositionOrder,
+    Redrive,
+    SnapshotOrder,
+    Switch,
+    Wanted,
+)
 from streamer.events import JsonObject, SubscriberName
 from streamer.log.records.record import VERSION, decode, encode, optional_float, optional_printable, printable
+from streamer.replay_ids import optional_replay_id, optional_text
 
 _WITH_IDS = 2
 _OF_CHANNEL = 3
@@ -81,6 +91,28 @@ def encode_snapshot_order(order: SnapshotOrder) -> bytes:
 def decode_snapshot_order(raw: bytes | str) -> SnapshotOrder:
     """Return the order that `encode_snapshot_order` wrote; raises `LogMisconfigured`."""
     return decode(raw, "an order of a snapshot", _snapshot_order)
+
+
+def encode_position_order(order: PositionOrder) -> bytes:
+    """Return `order` as JSON, with characters that UTF-8 can't hold escaped."""
+    return encode(
+        {
+            "id": printable(order.id),
+            "channel": printable(order.channel),
+            "place": order.place,
+            "replay_id": optional_text(order.replay_id),
+            "since": order.since,
+            "repeat": order.repeat,
+            "by": printable(order.by),
+            "at": order.at,
+            "ended_at": order.ended_at,
+        }
+    )
+
+
+def decode_position_order(raw: bytes | str) -> PositionOrder:
+    """Return the order that `encode_position_order` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "an order of a position", _position_order)
 
 
 def _version(letters: LetterFilter) -> int:
@@ -160,5 +192,22 @@ def _snapshot_order(fields: JsonObject) -> SnapshotOrder:
     )
     texts = (order.id, order.channel, order.entity, order.where, order.by, *order.fields)
     if not all(type(each) is str for each in texts):
+        raise ValueError("a text is of another type")
+    return order
+
+
+def _position_order(fields: JsonObject) -> PositionOrder:
+    order = PositionOrder(
+        id=fields["id"],
+        channel=fields["channel"],
+        place=Place(fields["place"]),
+        replay_id=optional_replay_id(fields["replay_id"]),
+        since=optional_float(fields["since"]),
+        repeat=fields["repeat"] is True,
+        by=fields["by"],
+        at=float(fields["at"]),
+        ended_at=optional_float(fields.get("ended_at")),
+    )
+    if not all(type(each) is str for each in (order.id, order.channel, order.by)):
         raise ValueError("a text is of another type")
     return order

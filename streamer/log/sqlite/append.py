@@ -47,5 +47,5 @@ class SqliteAppend:
         redriven: Collection[str] = (),
     ) -> None:
         """Make the rows durable, together with other waiting appends; wait while the file is full."""
-        rows = encode(self._rows, checkpoint, set_aside, continuity)
+        rows = encode(self._rows, checkpoint, set_aside, continuity, now=self._clock.now())
         await self._write(replace(rows, redriven=[letter_key(id_) for id_ in redriven]))

@@ -6,7 +6,15 @@ from functools import partial
 from sqlite3 import Connection
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
+from streamer.controls import (
+    AuditRecord,
+    ContinuityFilter,
+    Control,
+    PositionOrder,
+    Redrive,
+    SnapshotOrder,
+    Switchboard,
+)
 from streamer.errors import LogUnavailable
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.records import encode_audit
@@ -17,6 +25,7 @@ from streamer.log.sqlite.rows.controls import (
     control_row,
     forget_redrive,
     leave_out,
+    order_position,
     order_snapshot,
     read_audit,
     read_board,
@@ -69,6 +78,10 @@ class SqliteControls:
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
         """Open, change or forget a snapshot."""
         await self._change(partial(order_snapshot, order=order), audit)
+
+    async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
+        """Open or forget an order of a position."""
+        await self._change(partial(order_position, order=order), audit)
 
     async def note(self, audit: AuditRecord) -> None:
         """Add an audit record."""

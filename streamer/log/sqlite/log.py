@@ -1,6 +1,8 @@
 """The embedded log in one local file."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -31,15 +33,23 @@ from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.history import SqliteHistory
 from streamer.log.sqlite.retention import Retention
-from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, read_orgs, write
+from streamer.log.sqlite.rows.appends import (
+    EncodedAppend,
+    Written,
+    end,
+    read_checkpoint,
+    read_orgs,
+    read_stored,
+    write,
+)
 from streamer.log.sqlite.rows.continuity import read_by_ids, read_open
-from streamer.log.sqlite.rows.pages import Window, read_page
+from streamer.log.sqlite.rows.pages import Window, count_appended, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.log.sqlite.settled_events import settled_events
 from streamer.log.sqlite.settler import Settler
 from streamer.observe.pulse import Pulses
-from streamer.ports import Subscription
+from streamer.ports import StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
 
 _log = structlog.get_logger()
@@ -100,6 +110,15 @@ class SqliteLog:
     async def known_orgs(self) -> frozenset[OrgId]:
         """Return the orgs of the committed checkpoints."""
         return await self._reader.submit(read_orgs)
+
+    async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
+        """Return the committed checkpoints; this process reads their channels."""
+        owner = f"{socket.gethostname()}, process {os.getpid()}"
+        return await self._reader.submit(partial(read_stored, owner=owner))
+
+    async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
+        """Return how many events of some types were appended since `at`, or more."""
+        return await self._reader.submit(partial(count_appended, at=at, patterns=patterns))
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
         """Return the open continuity records of `channel`, including appends requested before this call."""

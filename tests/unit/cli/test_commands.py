@@ -58,8 +58,10 @@ DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "c
 CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
 CHANNELS = [("org", "channels", name) for name in ("list", "create", "add", "remove", "delete")]
 SNAPSHOTS = [("snapshot", name) for name in ("start", "list", "pause", "resume", "cancel", "watch")]
+POSITIONS = [("checkpoint", name) for name in ("list", "set", "reset", "cancel")]
 EVERY_COMMAND = [
     *COMMANDS,
+    *POSITIONS,
     *SERVERS,
     *EVENTS,
     *SUBSCRIBERS,

@@ -13,6 +13,7 @@ from streamer.cli.operating.reconcile_report import bar, printed, reconciled_jso
 from streamer.cli.operating.repair_order import ordered_repair
 from streamer.continuity.reconciling import Drift, DriftKind, Phase, Reconciled
 from streamer.events import JsonObject
+from tools.command_reference import JSON_SHAPES
 
 AT = 1_735_689_600.0
 RECORD = "001000000000001AAA"
@@ -86,6 +87,7 @@ def test_differences_are_json() -> None:
         "detail": "\x1b[31mred",
     }
     assert shown["repair"] is None
+    assert tuple(shown) == JSON_SHAPES["reconcile"]
 
 
 async def test_repair_is_a_snapshot_of_what_was_changed_since() -> None:

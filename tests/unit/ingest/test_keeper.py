@@ -192,3 +192,26 @@ async def test_lasting_refusal_is_tried_every_five_minutes() -> None:
     await world.clock.turn(1500)
     assert world.runs.started == started + 5
     task.cancel()
+
+
+async def test_channel_that_waits_can_be_hurried() -> None:
+    """An operator who has helped it need not wait, and one that runs is left alone."""
+    world = World(runs=Runs(failures=[SubscriptionRefused("no", path=CHANGES.path)] * 9))
+    keeper = world.keeper()
+    task = asyncio.create_task(keeper.run())
+    world.board.changes.put_nowait(frozenset({CHANGES}))
+    await world.clock.turn(200)
+    before = world.runs.started
+    world.runs.failures.clear()
+    keeper.hurry(ORDERS)
+    keeper.hurry(CHANGES)
+    await world.clock.turn(0)
+
+    assert world.runs.started == before + 1
+    assert world.runs.running == {CHANGES}
+    keeper.hurry(CHANGES)
+    await world.clock.turn(0)
+    assert world.runs.started == before + 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

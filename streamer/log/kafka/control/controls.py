@@ -8,7 +8,15 @@ from itertools import islice
 from confluent_kafka import Message
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, SnapshotOrder, Switchboard
+from streamer.controls import (
+    AuditRecord,
+    ContinuityFilter,
+    Control,
+    PositionOrder,
+    Redrive,
+    SnapshotOrder,
+    Switchboard,
+)
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.continuity import MOST_RECORDS
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
@@ -24,6 +32,7 @@ from streamer.log.kafka.control.writer import ControlWriter
 from streamer.log.kafka.records.controls import (
     control_record,
     left_out_record,
+    position_record,
     redrive_records,
     snapshot_record,
 )
@@ -71,6 +80,11 @@ class KafkaControls:
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
         """Open, change or forget a snapshot."""
         record = snapshot_record(order, self._names.control)
+        await self._writer.write([self._audit_record(audit)], [record])
+
+    async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
+        """Open or forget an order of a position."""
+        record = position_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def note(self, audit: AuditRecord) -> None:

@@ -34,6 +34,7 @@ from streamer.log.kafka.history.place import PlaceReader
 from streamer.log.kafka.history.receipts import ReceiptReader
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.topics.admin import KafkaAdmin
+from streamer.log.kafka.topics.patterns import matching, topic_expressions
 from streamer.log.patterns import change_type_stem
 from streamer.log.records import decode_checkpoint
 from streamer.log.search.merge import search
@@ -45,6 +46,7 @@ from streamer.ports import (
     HistoryPage,
     HistoryStart,
     LoggedEvent,
+    StoredCheckpoint,
     SubscriberPlace,
 )
 from streamer.settings import KafkaLogSettings
@@ -87,7 +89,15 @@ class KafkaHistory:
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the committed checkpoints of all channels."""
-        return await self._in_thread(self._checkpoints)
+        return [each.checkpoint for each in await self._in_thread(self._stored_without_owners)]
+
+    async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
+        """Return the committed checkpoints, with their times and the members that own their partitions."""
+        return await self._in_thread(self._stored)
+
+    async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
+        """Return the records since `at` in the topics of some types, transaction markers included."""
+        return await self._in_thread(self._count, patterns, at)
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:
         """Return the offsets of the first records since `at`, by the records' own times."""
@@ -146,16 +156,31 @@ class KafkaHistory:
     def _topic(self, entity: str) -> str:
         return self._names.event_topic(f"{change_type_stem(entity)}updated")
 
-    def _checkpoints(self) -> list[Checkpoint]:
-        topic, newest = self._names.checkpoints, dict[Channel, Checkpoint]()
+    def _stored(self) -> list[StoredCheckpoint]:
+        with self._errors.explained(doing="asking", subject=f"group {self._names.ingest_group}"):
+            owners = self._admin.owners(self._names.ingest_group, self._names.checkpoints)
+        return self._stored_without_owners(owners)
+
+    def _stored_without_owners(self, owners: Mapping[int, str] | None = None) -> list[StoredCheckpoint]:
+        topic, newest = self._names.checkpoints, dict[Channel, StoredCheckpoint]()
         with self._errors.explained(doing="reading", subject=f"topic {topic}"):
             bounds = self._bounds(topic)
             with BoundedReader(self._clients, self._errors, topic, bounds, over_holes=True) as reader:
                 while not reader.is_over:
-                    values = (message.value() for message in reader.read(_AT_ONCE, _POLL_S))
-                    found = (decode_checkpoint(value) for value in values if value is not None)
-                    newest |= {each.channel: each for each in found}
+                    found = (_stored(each, owners or {}) for each in reader.read(_AT_ONCE, _POLL_S))
+                    newest |= {each.checkpoint.channel: each for each in found if each is not None}
         return list(newest.values())
+
+    def _count(self, patterns: Sequence[str], at: float) -> int:
+        with self._errors.explained(doing="listing", subject="topics"):
+            expressions = topic_expressions(patterns, self._names.template)
+            topics = [each for each in self._admin.cluster().topics if not self._names.is_internal(each)]
+            return sum(self._count_in(topic, at) for topic in matching(topics, expressions))
+
+    def _count_in(self, topic: str, at: float) -> int:
+        bounds = self._bounds(topic)
+        begins = self._offsets_at(topic, bounds, at) if bounds else {}
+        return sum(bounds[number][1] - begin for number, begin in begins.items())
 
     def _bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
         """Return the first offset and the end of each partition; none of a topic that does not exist."""
@@ -209,6 +234,15 @@ class KafkaHistory:
                     events = [event for each in messages if (event := _event(each, stem)) is not None]
                     yield [HistoryPage(events=events, left=sum(left.values()))]
         yield [HistoryPage(events=[])]
+
+
+def _stored(message: Message, owners: Mapping[int, str]) -> StoredCheckpoint | None:
+    value = message.value()
+    if value is None:
+        return None
+    owner = owners.get(message.partition() or 0, "")
+    stored_at = message.timestamp()[1] / 1000
+    return StoredCheckpoint(checkpoint=decode_checkpoint(value), stored_at=stored_at, owner=owner)
 
 
 def _event(message: Message, stem: str) -> Event | None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Collection
 
-from streamer.controls import Control, Redrive, SnapshotOrder, Switch, Switchboard
+from streamer.controls import Control, PositionOrder, Redrive, SnapshotOrder, Switch, Switchboard
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.records import (
     decode_control,
     decode_left_out,
+    decode_position_order,
     decode_redrive,
     decode_snapshot_order,
     encode_control,
     encode_left_out,
+    encode_position_order,
     encode_redrive,
     encode_snapshot_order,
 )
@@ -21,6 +23,7 @@ _REDRIVE = "redrive"
 # Not in the record of the order: to write that again would open an order that was ended meanwhile.
 _LEFT_OUT = "left-out"
 _SNAPSHOT = "snapshot"
+_POSITION = "position"
 _PARTITION = 0
 
 
@@ -50,6 +53,14 @@ def snapshot_record(order: SnapshotOrder, topic: str) -> Record | Tombstone:
     return Tombstone(topic, key, _PARTITION)
 
 
+def position_record(order: PositionOrder, topic: str) -> Record | Tombstone:
+    """Return the record of an order of a position, or the tombstone of an ended one."""
+    key = _key(_POSITION, order.id)
+    if order.ended_at is None:
+        return _record(topic, encode_position_order(order), key)
+    return Tombstone(topic, key, _PARTITION)
+
+
 class ControlTable:
     """The switchboard that the records so far add up to."""
 
@@ -57,6 +68,7 @@ class ControlTable:
         self._controls: dict[SubscriberName, Control] = {}
         self._redrives: dict[str, Redrive] = {}
         self._snapshots: dict[str, SnapshotOrder] = {}
+        self._positions: dict[str, PositionOrder] = {}
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Apply a record; unknown kinds of a newer Streamer are ignored.
@@ -80,11 +92,18 @@ class ControlTable:
             self._snapshots.pop(name, None)
         elif kind == _SNAPSHOT:
             self._snapshots[name] = decode_snapshot_order(value or b"")
+        elif kind == _POSITION and value is None:
+            self._positions.pop(name, None)
+        elif kind == _POSITION:
+            self._positions[name] = decode_position_order(value or b"")
 
     def board(self) -> Switchboard:
         """Return the present switchboard."""
         return Switchboard(
-            controls=dict(self._controls), redrives=dict(self._redrives), snapshots=dict(self._snapshots)
+            controls=dict(self._controls),
+            redrives=dict(self._redrives),
+            snapshots=dict(self._snapshots),
+            positions=dict(self._positions),
         )
 
 

@@ -125,6 +125,25 @@ class KafkaAdmin:
                 return None
             raise
 
+    def owners(self, group: str, topic: str, timeout_s: float = CALL_TIMEOUT_S) -> dict[int, str]:
+        """Return which member of a consumer group owns each partition of `topic`: its host and its id.
+
+        A group without members owns nothing. Raises `KafkaException`.
+        """
+        asked = self._client.live.describe_consumer_groups([group], request_timeout=timeout_s)
+        try:
+            members = _answer(asked[group], timeout_s).members
+        except KafkaException as exc:
+            if kafka_error(exc).code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return {}
+            raise
+        return {
+            place.partition: f"{member.host.removeprefix('/')}, member {member.member_id}"
+            for member in members
+            for place in member.assignment.topic_partitions
+            if place.topic == topic
+        }
+
     def bounds(
         self, topic: str, partitions: Collection[int], timeout_s: float = CALL_TIMEOUT_S
     ) -> dict[int, tuple[int, int]]:

@@ -104,7 +104,16 @@ PRAGMA user_version = 5;
 COMMIT;
 """
 
-UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY, _SNAPSHOTS)
+# A checkpoint of a former version has no time.
+_POSITIONS = """
+BEGIN IMMEDIATE;
+CREATE TABLE positions (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+ALTER TABLE checkpoints ADD COLUMN stored_at REAL;
+PRAGMA user_version = 6;
+COMMIT;
+"""
+
+UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY, _SNAPSHOTS, _POSITIONS)
 """Scripts that upgrade a file from version n to n + 1, each in a transaction of its own."""
 
 VERSION = len(UPGRADES)

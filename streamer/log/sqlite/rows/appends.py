@@ -10,6 +10,7 @@ from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.rows.continuity import ContinuityRow, continuity_rows, write_continuity
 from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, remove_letters, write_letters
+from streamer.ports import StoredCheckpoint
 
 EventRow = tuple[int, str, int, bytes]
 
@@ -20,6 +21,7 @@ class EncodedAppend:
 
     channel: str
     checkpoint: bytes
+    stored_at: float
     events: Sequence[EventRow]
     dead_letters: Sequence[LetterRow]
     continuity: Sequence[ContinuityRow]
@@ -39,11 +41,14 @@ def encode(
     checkpoint: Checkpoint,
     set_aside: Sequence[DeadLetter],
     continuity: Sequence[ContinuityRecord],
+    *,
+    now: float,
 ) -> EncodedAppend:
-    """Return an append as rows."""
+    """Return an append as rows; `now`, the time of its commit, is in epoch seconds."""
     return EncodedAppend(
         channel=str(checkpoint.channel),
         checkpoint=encode_checkpoint(checkpoint),
+        stored_at=now,
         events=events,
         dead_letters=letter_rows(set_aside),
         continuity=continuity_rows(continuity),
@@ -67,7 +72,8 @@ def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
     write_letters(connection, append.dead_letters)
     write_continuity(connection, append.continuity)
     connection.execute(
-        "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (append.channel, append.checkpoint)
+        "INSERT OR REPLACE INTO checkpoints (channel, body, stored_at) VALUES (?, ?, ?)",
+        (append.channel, append.checkpoint, append.stored_at),
     )
     return Written(end=end(connection), used_bytes=used_bytes(connection))
 
@@ -87,6 +93,15 @@ def read_checkpoints(connection: sqlite3.Connection) -> list[Checkpoint]:
     """Return the checkpoints of all channels."""
     rows = connection.execute("SELECT body FROM checkpoints").fetchall()
     return [decode_checkpoint(body) for (body,) in rows]
+
+
+def read_stored(connection: sqlite3.Connection, owner: str) -> list[StoredCheckpoint]:
+    """Return the checkpoints of all channels, which the process `owner` reads."""
+    rows = connection.execute("SELECT body, stored_at FROM checkpoints").fetchall()
+    return [
+        StoredCheckpoint(checkpoint=decode_checkpoint(body), stored_at=stored_at, owner=owner)
+        for body, stored_at in rows
+    ]
 
 
 def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpoint | None:

@@ -4,13 +4,15 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Collection
 
-from streamer.controls import AuditRecord, Control, Redrive, SnapshotOrder, Switchboard
+from streamer.controls import AuditRecord, Control, PositionOrder, Redrive, SnapshotOrder, Switchboard
 from streamer.log.records import (
     decode_audit,
     decode_control,
+    decode_position_order,
     decode_redrive,
     decode_snapshot_order,
     encode_control,
+    encode_position_order,
     encode_redrive,
     encode_snapshot_order,
 )
@@ -85,15 +87,26 @@ def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None
         connection.execute("DELETE FROM snapshots WHERE id = ?", row[:1])
 
 
+def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None:
+    """Write an order of a position, or remove an ended one."""
+    row = printable(order.id), encode_position_order(order)
+    if order.ended_at is None:
+        connection.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", row)
+    else:
+        connection.execute("DELETE FROM positions WHERE id = ?", row[:1])
+
+
 def read_board(connection: sqlite3.Connection) -> Switchboard:
     """Return the switchboard; raises `LogMisconfigured` for a row that can't be read."""
     controls = [decode_control(row[0]) for row in connection.execute("SELECT body FROM controls")]
     redrives = [decode_redrive(row[0]) for row in connection.execute("SELECT body FROM redrives")]
     snapshots = [decode_snapshot_order(row[0]) for row in connection.execute("SELECT body FROM snapshots")]
+    positions = [decode_position_order(row[0]) for row in connection.execute("SELECT body FROM positions")]
     return Switchboard(
         controls={control.subscriber: control for control in controls},
         redrives={redrive.id: redrive for redrive in redrives},
         snapshots={order.id: order for order in snapshots},
+        positions={order.id: order for order in positions},
     )
 
 

@@ -20,6 +20,7 @@ PARTITION = Partition(topic="log", number=0)
 PAGE_EVENTS = 500
 _PAGE_BYTES = 4 * 1024 * 1024
 _OFFSETS_SCANNED = 10_000
+_OFFSETS_COUNTED = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,20 @@ def bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
         f"SELECT (SELECT min(seq) FROM {table}), (SELECT max(seq) FROM {table})"  # noqa: S608 - names of ours
     ).fetchone()
     return (0, 0) if first is None else (first, last + 1)
+
+
+def count_appended(connection: sqlite3.Connection, at: float, patterns: Sequence[str]) -> int:
+    """Return how many events were appended since `at`, of types that match `patterns`.
+
+    Of more than some tens of thousands, all types are counted, which needs no reading.
+    """
+    first = first_appended(connection, at).offset
+    last = connection.execute("SELECT ifnull(max(seq) + 1, 0) FROM events").fetchone()[0]
+    if last - first > _OFFSETS_COUNTED:
+        return int(last - first)
+    either = " OR ".join(["type GLOB ?"] * len(patterns)) or "FALSE"
+    query = f"SELECT count(*) FROM events WHERE seq >= ? AND forwarded_to IS NULL AND ({either})"  # noqa: S608 - nothing but placeholders
+    return int(connection.execute(query, (first, *map(glob, patterns))).fetchone()[0])
 
 
 def _appended_at(connection: sqlite3.Connection, offset: int) -> float:

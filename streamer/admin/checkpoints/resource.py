@@ -1,0 +1,157 @@
+"""Resource of the channels' positions: lists them, and orders others."""
+
+from dataclasses import dataclass, replace
+
+import structlog
+from aiohttp import web
+
+from streamer.admin.checkpoints.effects import effect_json
+from streamer.admin.checkpoints.views import checkpoint_json, order_json
+from streamer.admin.context import AdminContext
+from streamer.admin.errors import ApiError
+from streamer.admin.json_views import rfc3339
+from streamer.admin.middleware import json_response
+from streamer.admin.schemas import OfChannel, Positioning, body_of
+from streamer.channel_paths import ChannelKind
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.controls import AuditRecord, Place, PositionOrder
+from streamer.events import Channel, JsonObject, OrgId, ReplayId
+from streamer.ports import StoredCheckpoint
+from streamer.replay_ids import LONGEST_BYTES, is_of_cometd, optional_text, replay_id_from_text
+from streamer.settings import ChannelSettings, Transport
+
+_log = structlog.get_logger()
+
+_REPEATED = frozenset({Place.EARLIEST, Place.SINCE, Place.START})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointResource:
+    """`/checkpoints`.
+
+    An order is written into the log. The process that owns the channel carries
+    it out, and its continuity record, of the same id, tells so.
+    """
+
+    context: AdminContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this resource."""
+        return [
+            web.get("/checkpoints", self._list),
+            web.post("/checkpoints", self._set),
+            web.post("/checkpoints/cancel", self._cancel),
+        ]
+
+    async def _list(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+        stored = await self._stored()
+        orders = {each.channel: each for each in await self._orders()}
+        settings = self.context.daemon.plan.settings
+        paths = dict.fromkeys([*settings.paths, *stored, *orders])
+        shown = [checkpoint_json(path, stored.get(path), settings, orders.get(path)) for path in paths]
+        return json_response({"checkpoints": shown})
+
+    async def _set(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Positioning)
+        rules = self._rules(asked.channel)
+        order = self._order(asked, rules)
+        stored = (await self._stored()).get(order.channel)
+        channel = stored.checkpoint.channel if stored else Channel(org=OrgId(""), path=order.channel)
+        checkpoint = stored.checkpoint if stored else None
+        effect = await effect_json(self.context.log, order, rules, channel, checkpoint, order.at)
+        answer = {**order_json(order), "effect": effect}
+        if asked.dry_run:
+            return json_response(answer)
+        for former in await self._orders(order.channel):
+            await self._end(former, asked.by)
+        await self.context.log.controls.order_position(order, _audit(order, "position.ordered"))
+        _log.warning(
+            "position.ordered", order=order.id, channel=order.channel, place=order.place, by=order.by
+        )
+        return json_response(answer, status=202)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, OfChannel)
+        orders = await self._orders(asked.channel)
+        if not orders:
+            raise ApiError(404, "No order waits for this channel: see `streamer checkpoint list`.")
+        for order in orders:
+            await self._end(order, asked.by)
+        return json_response({"cancelled": [order_json(each) for each in orders]})
+
+    async def _end(self, order: PositionOrder, by: str) -> None:
+        now = self.context.clock.now()
+        audit = replace(_audit(order, "position.cancelled"), by=by, at=now)
+        await self.context.log.controls.order_position(replace(order, ended_at=now), audit)
+
+    async def _stored(self) -> dict[str, StoredCheckpoint]:
+        """Return the checkpoints by path; of several orgs at one path, that which was stored last."""
+        found = list(await self.context.log.stored_checkpoints())
+        found.sort(key=lambda each: each.stored_at or 0.0)
+        return {each.checkpoint.channel.path: each for each in found}
+
+    async def _orders(self, path: str | None = None) -> list[PositionOrder]:
+        board = await self.context.switchboard()
+        orders = sorted(board.positions.values(), key=lambda each: each.at)
+        return [each for each in orders if path in {None, each.channel}]
+
+    def _rules(self, path: str) -> ChannelSettings:
+        channels = {each.path: each for each in self.context.daemon.plan.settings.channels}
+        if path in channels:
+            return channels[path]
+        if ChannelKind.of(path) is ChannelKind.OUTBOUND:
+            raise ApiError(
+                400, "Outbound messages have no position: Salesforce repeats what was not acknowledged."
+            )
+        known = ", ".join(channels) or "none"
+        raise ApiError(404, f"There is no channel of that path; configured: {known}.")
+
+    def _order(self, asked: Positioning, rules: ChannelSettings) -> PositionOrder:
+        now = self.context.clock.now()
+        since = asked.since.timestamp() if asked.since else None
+        if (since is not None) is not (asked.place is Place.SINCE):
+            raise ApiError(400, "since: goes with the place since, and with no other.")
+        if since is not None and not 0 < since <= now + CLOCKS_DIFFER_S:
+            raise ApiError(400, "since: must be a time since 1970 that is not in the future.")
+        if (asked.replay_id is not None) is not (asked.place is Place.REPLAY_ID):
+            raise ApiError(400, "replay_id: goes with the place replay_id, and with no other.")
+        if asked.repeat and asked.place not in _REPEATED:
+            raise ApiError(
+                400,
+                "repeat: goes with the earliest event or a time: a replay id does not tell what it would "
+                "repeat, and new events repeat nothing.",
+            )
+        return PositionOrder(
+            id=PositionOrder.new_id(),
+            channel=asked.channel,
+            place=asked.place,
+            replay_id=None if asked.replay_id is None else self._replay_id(asked.replay_id, rules),
+            since=since,
+            repeat=asked.repeat,
+            by=asked.by,
+            at=now,
+        )
+
+    def _replay_id(self, text: str, rules: ChannelSettings) -> ReplayId:
+        try:
+            replay_id = replay_id_from_text(text)
+        except ValueError:
+            raise ApiError(
+                400, "replay_id: must be digits, or base64:… as `streamer checkpoint list` shows it."
+            ) from None
+        transport = self.context.daemon.plan.settings.transport_of(rules)
+        if len(replay_id) > LONGEST_BYTES or is_of_cometd(replay_id) is not (transport is Transport.COMETD):
+            what = "digits" if transport is Transport.COMETD else "base64:… with the bytes of the Pub/Sub API"
+            raise ApiError(400, f"replay_id: must be {what}: the channel is read over {transport}.")
+        return replay_id
+
+
+def _audit(order: PositionOrder, what: str) -> AuditRecord:
+    detail: JsonObject = {"id": order.id, "channel": order.channel, "place": str(order.place)}
+    if order.since is not None:
+        detail["since"] = rfc3339(order.since)
+    if order.replay_id is not None:
+        detail["replay_id"] = optional_text(order.replay_id)
+    if order.repeat:
+        detail["repeat"] = True
+    return AuditRecord(at=order.at, what=what, by=order.by, detail=detail)

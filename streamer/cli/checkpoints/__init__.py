@@ -1,0 +1,1 @@
+"""The commands that show the channels' positions, and order others."""

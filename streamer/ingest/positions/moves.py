@@ -1,0 +1,154 @@
+"""What an order of another position comes to, and its continuity record."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.controls import Place, PositionOrder
+from streamer.events import (
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    HoleCause,
+    Repair,
+    ReplayId,
+    SoughtPlace,
+    Start,
+)
+from streamer.ingest.position import verified_at
+from streamer.ingest.start import ChannelStart, Since, source_position
+from streamer.replay_ids import replay_id_to_text
+
+_LONGEST_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What an order comes to: reading goes on `after` a position.
+
+    `state` is what is known beforehand of the events behind `lost_from` (epoch
+    seconds, `None` where the log has no checkpoint) and before `lost_until`:
+    with `Repair.FULL` none is missing. `skips` is true where the operator wants
+    them left out, so that nothing reads their records.
+    """
+
+    after: Checkpoint | Start
+    state: Repair
+    lost_from: float | None
+    lost_until: float
+    detail: str
+    skips: bool = False
+    with_snapshot: bool = False
+
+
+def move_of(
+    order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float
+) -> Move:
+    """Return what `order` comes to at `now` (epoch seconds), where the log has `checkpoint`.
+
+    `start` is the channel's in the configuration. Events behind the last moment
+    at which nothing was missing are left out by a place beyond it. A place
+    before it loses nothing while that moment lies within the retention.
+    """
+    if order.place is Place.START:
+        return _to_start(order, channel, checkpoint, start, now)
+    verified = verified_at(checkpoint)
+    match order:
+        case PositionOrder(place=Place.SINCE, since=float(since)):
+            if verified is not None and since > verified:
+                after = source_position(channel, Since(at=since))
+                return _skipping(after, verified, since, f"at {_text(since)}")
+            return _back(order, channel, checkpoint, now, Since(at=since))
+        case PositionOrder(place=Place.REPLAY_ID, replay_id=bytes(replay_id)):
+            named = ReplayId(replay_id)
+            sought, is_known = _behind(named, checkpoint)
+            # Without a last event that is known by its id, nothing shows on which side of it the id lies.
+            state = Repair.FULL if is_known or verified is None else Repair.NONE
+            where = f"behind the replay id {replay_id_to_text(named)}"
+            unknown = "" if state is Repair.FULL else "; the log can't tell whether that is further on"
+            return Move(
+                after=sought or Checkpoint(channel=channel, replay_id=named, verified_at=0.0),
+                state=state,
+                lost_from=verified,
+                lost_until=now,
+                detail=f"{where}{unknown}",
+                skips=state is Repair.NONE,
+            )
+        case PositionOrder(place=Place.LATEST):
+            return _skipping(Start.LATEST, verified, now, "with new events")
+        case _:
+            return _back(order, channel, checkpoint, now, None)
+
+
+def position_record(
+    move: Move, order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, now: float
+) -> ContinuityRecord:
+    """Return the record of an order that is carried out at `now`, in epoch seconds."""
+    again = ", and what the log holds of that is repeated" if order.repeat else ""
+    return ContinuityRecord(
+        id=order.id,
+        channel=channel,
+        cause=HoleCause.POSITION_SET,
+        detail=f"{order.by} has set the position: reading goes on {move.detail}{again}"[:_LONGEST_DETAIL],
+        recorded_at=now,
+        state=move.state,
+        after=checkpoint.replay_id if checkpoint else None,
+        verified_at=move.lost_from,
+        until=move.lost_until,
+    )
+
+
+def unchanged_record(record: ContinuityRecord) -> ContinuityRecord:
+    """Return the record of an order whose replay id Salesforce has refused: nothing has changed."""
+    detail = f"{record.detail}; Salesforce refused that replay id, so the position stays as it was"
+    return replace(record, state=Repair.FULL, detail=detail[:_LONGEST_DETAIL], until=record.verified_at)
+
+
+def _to_start(
+    order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float
+) -> Move:
+    if isinstance(start, Since):
+        meant = replace(order, place=Place.SINCE, since=start.at)
+    else:
+        meant = replace(order, place=Place.EARLIEST if start is Start.EARLIEST else Place.LATEST)
+    move = move_of(meant, channel, checkpoint, start, now)
+    return replace(move, with_snapshot=start == "snapshot")
+
+
+def _skipping(after: Checkpoint | Start, lost_from: float | None, until: float, where: str) -> Move:
+    state = Repair.FULL if lost_from is None else Repair.NONE
+    return Move(after=after, state=state, lost_from=lost_from, lost_until=until, detail=where, skips=True)
+
+
+def _back(
+    order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, now: float, since: Since | None
+) -> Move:
+    verified = verified_at(checkpoint)
+    retained_from = now - channel.retention_s
+    is_retained = verified is None or verified - CLOCKS_DIFFER_S >= retained_from
+    where = "at the earliest retained event" if since is None else f"at {_text(since.at)}"
+    if checkpoint is not None and not order.repeat:
+        # Without the id, the source leaves out what the log holds by the last event.
+        after: Checkpoint | Start = replace(checkpoint, replay_id=None)
+        where = "with the first retained event that the log does not hold"
+    else:
+        after = Start.EARLIEST if since is None else source_position(channel, since)
+    return Move(
+        after=after,
+        state=Repair.FULL if is_retained else Repair.NONE,
+        lost_from=verified,
+        lost_until=now if is_retained else retained_from,
+        detail=where,
+    )
+
+
+def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[SoughtPlace | None, bool]:
+    """Return the place to seek behind a replay id, and whether the log's last event is known by its id."""
+    if checkpoint is None:
+        return None, False
+    values = {each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}
+    return SoughtPlace(**values | {"replay_id": replay_id}), bool(checkpoint.appended)
+
+
+def _text(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,72 @@
+"""Orders of another position for one channel, and which of them the log holds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from streamer.controls import PositionOrder
+from streamer.ports import RecordedHoles
+
+
+class PositionOrdered(Exception):
+    """An operator has ordered another position: reading ends here, between two answers."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OrderedPositions:
+    """Orders to change the position of one channel, each carried out once, the oldest first.
+
+    An order is carried out when the continuity record of its id is in the log.
+    `ended` is called with it then, and is to remove it.
+    """
+
+    log: RecordedHoles
+    ended: Callable[[PositionOrder], None]
+    _orders: dict[str, PositionOrder] = field(default_factory=dict, init=False)
+    _known: set[str] = field(default_factory=set, init=False)
+    _current: PositionOrder | None = field(default=None, init=False)
+    _wake: Callable[[], None] = field(default=lambda: None, init=False)
+
+    @property
+    def current(self) -> PositionOrder | None:
+        """Order that is being carried out: reading has moved, and the log does not hold it yet."""
+        return self._current
+
+    @property
+    def has_order(self) -> bool:
+        """True while an order waits, and none is being carried out."""
+        return self._current is None and not self._known.issuperset(self._orders)
+
+    def resume(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when there is a new order."""
+        self._wake = wake
+
+    def follow(self, orders: Mapping[str, PositionOrder]) -> None:
+        """Take `orders` of this channel, by their ids, in the place of the former ones."""
+        self._orders = dict(sorted(orders.items(), key=lambda each: each[1].at))
+        self._known.intersection_update(self._orders)
+        self._wake()
+
+    async def begin(self) -> PositionOrder | None:
+        """Return the oldest order that the log does not hold, to be carried out now, if there is one.
+
+        Raises what the log raises. It is certain for the channel's owner, as
+        `RecordedHoles.holes` is.
+        """
+        waiting = [each for name, each in self._orders.items() if name not in self._known]
+        found = await self.log.holes([each.id for each in waiting])
+        for order in waiting:
+            if order.id not in found:
+                self._current = order
+                return order
+            self._end(order)
+        return None
+
+    def recorded(self) -> None:
+        """Note that the record of the current order is in the log."""
+        if self._current is not None:
+            order, self._current = self._current, None
+            self._end(order)
+
+    def _end(self, order: PositionOrder) -> None:
+        self._known.add(order.id)
+        self.ended(order)

@@ -1,0 +1,109 @@
+"""`streamer checkpoint` against a daemon that reads an org: nothing is repeated unless that is asked for."""
+
+import asyncio
+import re
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from streamer.app import App
+from streamer.cli import app
+from streamer.clock import SystemClock
+from streamer.sandbox import Sandbox
+from tests.configuration import CHANGES, over_pubsub, sandbox_configuration, written
+from tests.in_process import running, until
+
+
+async def call(daemon: App, *arguments: str, typed: str = "") -> Result:
+    """Call a command of `checkpoint` in another thread, while this one serves the API."""
+    words = ["checkpoint", *arguments, "--url", f"http://localhost:{daemon.admin_port}"]
+    runner = CliRunner(env={"NO_COLOR": "1", "STREAMER_OPERATOR": "ada"})
+    return await asyncio.to_thread(runner.invoke, app, words, input=typed)
+
+
+def json_in(result: Result) -> Any:
+    """Return what a command printed, among the lines that the daemon of this process logs."""
+    found = re.search(r"^\{\n.*?^\}$", result.output, re.DOTALL | re.MULTILINE)
+    assert found, result.output
+    return orjson.loads(found[0])
+
+
+def names(path: Path) -> list[str]:
+    """Return the names of the accounts in the log, in its order."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT body FROM events ORDER BY seq").fetchall()
+    return [orjson.loads(body)["data"]["fields"]["Name"] for (body,) in rows]
+
+
+def is_last(path: Path, name: str) -> bool:
+    """Return true once the log ends with the account of a name."""
+    return names(path)[-1:] == [name]
+
+
+def holes(path: Path) -> list[tuple[str, str]]:
+    """Return the causes and states of the continuity records."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT body FROM continuity ORDER BY seq").fetchall()
+    found = [orjson.loads(body) for (body,) in rows]
+    return [(each["cause"], each["state"]) for each in found]
+
+
+@pytest.mark.parametrize("transport", ["cometd", "pubsub"])
+async def test_position_is_moved_between_two_answers(tmp_path: Path, transport: str) -> None:
+    """Back without a repetition, back with one, and behind a replay id of the log."""
+    file = tmp_path / "log.db"
+    async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
+
+        def create(name: str) -> None:
+            with sandbox.org.transaction() as transaction:
+                transaction.create("Account", {"Name": name})
+
+        configuration = sandbox_configuration(
+            sandbox.url,
+            log={"sqlite": {"path": str(file)}},
+            channels=[{"path": CHANGES, "start": "earliest"}],
+        )
+        if transport == "pubsub":
+            configuration = over_pubsub(configuration, sandbox.pubsub_address)
+        async with running(written(tmp_path, configuration)) as daemon:
+            for name in "ab":
+                create(name)
+                await until(partial(is_last, file, name))
+            listed = await call(daemon, "list", "--json")
+            [shown] = json_in(listed)["checkpoints"]
+            assert (shown["channel"], shown["transport"], bool(shown["owner"])) == (CHANGES, transport, True)
+            assert shown["stored_at"] is not None
+            assert shown["expires_at"] > shown["verified_at"]
+
+            refused = await call(daemon, "set", CHANGES, "--earliest")
+            assert (refused.exit_code, "--yes" in refused.output) == (2, True)
+            back = await call(daemon, "set", CHANGES, "--earliest", "--yes")
+            assert back.exit_code == 0, back.output
+            assert "Repeated: nothing." in back.output
+            create("c")
+            await until(lambda: holes(file) == [("position_set", "full")])
+            await until(lambda: names(file) == ["a", "b", "c"])
+
+            behind = await call(daemon, "set", CHANGES, "--replay-id", shown["complete_replay_id"], "--yes")
+            assert behind.exit_code == 0, behind.output
+            create("d")
+            await until(lambda: names(file) == ["a", "b", "c", "d"])
+            await until(lambda: holes(file) == [("position_set", "full")] * 2)
+
+            repeated = await call(daemon, "set", CHANGES, "--since", "1h", "--repeat", "--yes", "--json")
+            order = json_in(repeated)
+            assert order["effect"]["repeats"]["events"] == 4
+            await until(lambda: names(file) == [*"abcd"] * 2)
+            assert holes(file) == [("position_set", "full")] * 3
+            await until(lambda: not daemon_orders(file))
+
+
+def daemon_orders(path: Path) -> int:
+    """Return the number of the orders that wait."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        return int(connection.execute("SELECT count(*) FROM positions").fetchone()[0])

@@ -1,0 +1,137 @@
+"""Positions: what the API shows of them, what it says of others, and what it orders."""
+
+from dataclasses import replace
+
+import pytest
+
+from streamer.controls import Place
+from streamer.events import Channel, Checkpoint, EventId, OrgId, ReplayId
+from tests.contracts.values import an_event
+from tests.unit.admin.world import Asking, World
+
+CHANNEL = Channel(org=OrgId("00DXX0000000001EAA"), path="/data/ChangeEvents")
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def known(world: World) -> Checkpoint:
+    """The position of the channel, an hour old."""
+    verified_at = world.clock.now() - HOUR_S
+    checkpoint = Checkpoint(
+        channel=CHANNEL,
+        replay_id=ReplayId(b"41"),
+        verified_at=verified_at,
+        appended=(EventId("e"),),
+        open_replay_id=ReplayId(b"42"),
+        positioned_at=verified_at,
+    )
+    world.log.checkpoints[CHANNEL] = checkpoint
+    return checkpoint
+
+
+async def test_list_shows_every_channel(world: World, known: Checkpoint, ask: Asking) -> None:
+    """Also those without a checkpoint, and those that are not configured any more."""
+    old = Channel(org=OrgId("00DXX0000000001EAA"), path="/event/Old__e")
+    world.log.checkpoints[old] = replace(known, channel=old, open_replay_id=ReplayId(b"\x01\x02"))
+    _, body = await ask.get("/checkpoints")
+    first, second = body["checkpoints"]
+
+    assert (first["channel"], first["replay_id"], first["complete_replay_id"]) == (CHANNEL.path, "42", "41")
+    assert (first["org"], first["transport"], first["configured"]) == (CHANNEL.org, "pubsub", True)
+    assert first["expires_at"] > first["verified_at"]
+    shown = (second["replay_id"], second["transport"], second["configured"])
+    assert shown == ("base64:AQI=", "pubsub", False)
+    world.log.checkpoints.clear()
+    _, body = await ask.get("/checkpoints")
+    assert [(each["channel"], each["replay_id"]) for each in body["checkpoints"]] == [(CHANNEL.path, None)]
+
+
+async def sentences(ask: Asking, **asked: object) -> str:
+    """Return what a dry run says."""
+    status, body = await ask.post("/checkpoints", channel=CHANNEL.path, dry_run=True, **asked)
+    assert status == 200, body
+    return " ".join(body["effect"]["sentences"])
+
+
+async def test_effects_are_told_in_words(world: World, known: Checkpoint, ask: Asking) -> None:
+    """What is repeated, what is lost, and what it costs."""
+    world.log.keep([an_event("001A"), an_event("001B")], known, (), ())
+    back = await sentences(ask, place="earliest")
+    assert "Repeated: nothing. What the log holds is left out. Lost: nothing." in back
+    assert "counts against the day's delivered events" in back
+    again = await sentences(ask, place="earliest", repeat=True)
+    assert "of which the log holds at most 2 events" in again
+    skip = await sentences(ask, place="latest")
+    assert "Lost: what happened between " in skip
+    assert "`streamer snapshot start` publishes records as they are now" in skip
+    assert "Replay ids can't be compared" in await sentences(ask, place="replay_id", replay_id="base64:Bw==")
+    assert "with new events" in await sentences(ask, place="start")
+    await world.clock.turn(100 * HOUR_S)
+    late = await sentences(ask, place="earliest")
+    assert "Salesforce keeps 72 hours. A continuity record tells of it" in late
+    assert "The records that have changed since are read from the org." in late
+
+
+@pytest.mark.usefixtures("known")
+async def test_effects_are_told_in_numbers(world: World, ask: Asking) -> None:
+    """For scripts."""
+    asked = {"channel": CHANNEL.path, "place": "latest", "dry_run": True}
+    _, body = await ask.post("/checkpoints", **asked)
+    effect = body["effect"]
+    assert effect["repeats"] is None
+    assert effect["loses"]["state"] == "none"
+    assert effect["loses"]["from"] < effect["loses"]["until"]
+    assert not (await world.context.switchboard()).positions
+
+
+@pytest.mark.usefixtures("known")
+async def test_order_is_written_with_its_audit_and_replaces_the_former(world: World, ask: Asking) -> None:
+    """One order waits for a channel at most."""
+    status, first = await ask.post("/checkpoints", channel=CHANNEL.path, place="latest", by="ada")
+    assert status == 202
+    _, second = await ask.post(
+        "/checkpoints", channel=CHANNEL.path, place="replay_id", replay_id="base64:Bw==", by="bob"
+    )
+    orders = (await world.context.switchboard()).positions
+
+    assert [(each.place, each.replay_id, each.by) for each in orders.values()] == [
+        (Place.REPLAY_ID, ReplayId(b"\x07"), "bob")
+    ]
+    _, listed = await ask.get("/checkpoints")
+    assert listed["checkpoints"][0]["order"]["id"] == second["id"]
+    status, gone = await ask.post("/checkpoints/cancel", channel=CHANNEL.path, by="eve")
+    assert [each["id"] for each in gone["cancelled"]] == [second["id"]]
+    audit = [(each.what, each.by, each.detail["id"]) for each in await world.log.controls.audit(last=9)]
+    assert audit == [
+        ("position.ordered", "ada", first["id"]),
+        ("position.cancelled", "bob", first["id"]),
+        ("position.ordered", "bob", second["id"]),
+        ("position.cancelled", "eve", second["id"]),
+    ]
+    assert (await ask.post("/checkpoints/cancel", channel=CHANNEL.path))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"place": "since"}, "since: goes with"),
+        ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: goes with"),
+        ({"place": "since", "since": "2999-01-01T00:00:00Z"}, "not in the future"),
+        ({"place": "replay_id"}, "replay_id: goes with"),
+        ({"place": "replay_id", "replay_id": "ü"}, "must be digits"),
+        ({"place": "replay_id", "replay_id": "base64:!"}, "must be digits"),
+        ({"place": "replay_id", "replay_id": "7"}, "read over pubsub"),
+        ({"place": "latest", "repeat": True}, "repeat: goes with"),
+        ({"place": "nowhere"}, "place: "),
+        ({"place": "latest", "channel": "/data/Nope"}, "configured: /data/ChangeEvents"),
+        ({"place": "latest", "channel": "/outbound/X"}, "Outbound messages have no position"),
+    ],
+)
+async def test_mistake_in_an_order_is_refused(
+    world: World, ask: Asking, asked: dict[str, object], sentence: str
+) -> None:
+    """Before anything is written."""
+    status, answer = await ask.post("/checkpoints", **{"channel": CHANNEL.path, **asked})
+
+    assert (status in {400, 404}, sentence in answer["error"]) == (True, True), answer
+    assert not (await world.context.switchboard()).positions

@@ -1,0 +1,200 @@
+"""Writes the page of all commands: `python -m tools.command_reference`.
+
+`docs/commands.md` is made from the commands' own help, and from what they
+print with `--json`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from streamer.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "commands.md"
+
+_INTRODUCTION = Path(__file__).with_suffix(".md")
+_EXITS = re.compile(r"\bExits [012]\b(?:[^\n]|\n(?!\n))*")
+_DEFAULT = re.compile(r"\s*\[default: (.*?)\]", re.DOTALL)
+_USUAL = "Exits 0 when it is done, 2 for a mistake in the arguments."
+_PLANNED = "changes", "already"
+_SNAPSHOT = (
+    *("id", "channel", "entity", "where", "fields", "since", "state", "waits", "by", "at"),
+    *("found", "published", "begun_at", "updated_at", "detail"),
+)
+_POSITION = "id", "channel", "place", "replay_id", "since", "repeat", "by", "at", "effect"
+
+_SUBSCRIBER = "name", "uses", "on", "after", "switch", "by", "reason", "since", "here"
+JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
+    "check": ("good", "mistakes", "warnings", "channels", "log", "subscribers"),
+    "explain": ("events",),
+    "render": ("events",),
+    "flow": ("arrows", "subscribers"),
+    "subscribers list": ("subscribers",),
+    "subscribers pause": (*_SUBSCRIBER, "was_paused"),
+    "subscribers resume": _SUBSCRIBER,
+    "subscribers probe": (*_SUBSCRIBER, "was_held"),
+    "subscribers test": ("subscriber", "event", "outcome", "answer", "seconds"),
+    "deadletters list": ("total", "by_reason", "by_subscriber", "letters"),
+    "deadletters show": (
+        *("id", "subscriber", "stage", "type", "key", "reason", "error", "attempts", "failed_at", "hint"),
+        *("first_error", "first_failed_at", "answer", "channel", "replay_id", "schema_id", "event_uuid"),
+        *("topic", "partition", "offset", "raw", "event"),
+    ),
+    "deadletters redrive": (
+        *("until", "dry_run", "subscribers", "matching", "deliverable", "superseded", "by_reason"),
+        "redrives",
+    ),
+    "deadletters cancel": ("id", "at", "cancelled_by", "left", "superseded", "subscriber"),
+    "deadletters discard": ("total", "by_reason", "by_subscriber", "until", "dry_run"),
+    "parked list": ("total", "by_subscriber", "not_here", "parked"),
+    "checkpoint list": ("checkpoints",),
+    "checkpoint set": _POSITION,
+    "checkpoint reset": _POSITION,
+    "checkpoint cancel": ("cancelled",),
+    "continuity list": ("records",),
+    "reconcile": (
+        *("entity", "channel", "stamp", "since", "until", "records", "deletions", "counts", "drift"),
+        *("notes", "repair"),
+    ),
+    "snapshot start": _SNAPSHOT,
+    "snapshot list": ("snapshots",),
+    "snapshot pause": _SNAPSHOT,
+    "snapshot resume": _SNAPSHOT,
+    "snapshot cancel": _SNAPSHOT,
+    "snapshot watch": _SNAPSHOT,
+    "audit": ("records",),
+    "org cdc list": ("selected", "entities", "allowed_without_add_on"),
+    "org cdc enable": _PLANNED,
+    "org cdc disable": _PLANNED,
+    "org channels list": ("channels",),
+    "org channels create": _PLANNED,
+    "org channels add": _PLANNED,
+    "org channels remove": _PLANNED,
+    "org channels delete": _PLANNED,
+}
+"""Members of the object that each command prints with `--json`."""
+
+LINES = {"publish": ("line", "id", "outcome", "event_uuid", "replay_id", "code", "reason")}
+"""Members of the objects that a command prints with `--json`, one in each line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command: its `name` without `streamer`, its click command, and the help of its group."""
+
+    name: str
+    made: Any
+    group: str = ""
+
+    @property
+    def has_json(self) -> bool:
+        """True where it has the option `--json`."""
+        return any("--json" in each.opts for each in self.made.params)
+
+    @property
+    def exits(self) -> str:
+        """Sentences about its exit status: those of its group, and what its own help adds or says instead."""
+        own, usual = (_EXITS.search(cleandoc(each)) for each in (self.made.help or "", self.group))
+        told = [each[0] for each in (usual, own) if each]
+        if own and "0" in own[0] and "2" in own[0]:
+            told = [own[0]]
+        return " ".join(" ".join(told).split()) or _USUAL
+
+    @property
+    def summary(self) -> str:
+        """What its help says, without the exit status."""
+        return _EXITS.sub("", cleandoc(self.made.help or "")).strip()
+
+
+def commands() -> list[Command]:
+    """Return all commands, in the order of the help."""
+    return list(_below(get_command(app), "", ""))
+
+
+def page() -> str:
+    """Return the page."""
+    found = commands()
+    parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip(), _exit_table(found)]
+    parts += [_section(each) for each in found]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def _below(made: Any, name: str, group: str) -> Iterator[Command]:
+    if not hasattr(made, "list_commands"):
+        yield Command(name=name, made=made, group=group)
+        return
+    for each in made.list_commands(None):
+        inner = made.get_command(None, each)
+        yield from _below(inner, f"{name} {each}".strip(), made.help or group)
+
+
+def _exit_table(found: list[Command]) -> str:
+    by_exits: dict[str, list[str]] = {}
+    for each in found:
+        link = f"[{each.name}](#streamer-{each.name.replace(' ', '-')})"
+        by_exits.setdefault(each.exits.replace("Exits ", "").replace(". ", "; "), []).append(link)
+    rows = [f"| {', '.join(names)} | {exits} |" for exits, names in by_exits.items()]
+    return "\n".join(["## Exit status", "", _BEFORE, "", "| command | exits |", "|---|---|", *rows])
+
+
+_BEFORE = """\
+For scripts: 0 is done, 1 needs an operator, 2 was asked wrongly. An operator who answers a question with no
+gets 1. Ctrl-C ends a command with 130, unless its line says something else."""
+
+
+def _section(command: Command) -> str:
+    parts = [f"## streamer {command.name}", command.summary]
+    rows = [_row(each) for each in command.made.params if "--help" not in each.opts]
+    if rows:
+        parts.append("\n".join(["| argument or option | purpose | default |", "|---|---|---|", *rows]))
+    if command.name in LINES:
+        members = _listed(LINES[command.name])
+        parts.append(f"With `--json`, one object in each line, with those of {members} that it has.")
+    elif command.has_json:
+        parts.append(f"With `--json`, an object with {_listed(JSON_SHAPES[command.name])}.")
+    parts.append(command.exits)
+    return "\n\n".join(parts)
+
+
+def _listed(members: tuple[str, ...]) -> str:
+    return ", ".join(f"`{each}`" for each in members)
+
+
+def _row(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        name = parameter.metavar or parameter.name.upper()
+    else:
+        takes = parameter.metavar or ("" if parameter.is_flag else parameter.type.name.upper())
+        name = f"{', '.join([*parameter.opts, *parameter.secondary_opts])} {takes}".strip()
+    text = " ".join((parameter.help or "").split())
+    told = _DEFAULT.search(text)
+    text = _DEFAULT.sub("", text)
+    if told:
+        default = told[1]
+    elif parameter.required:
+        default = "required"
+    else:
+        value = parameter.default
+        default = "" if value in {None, False} or callable(value) else str(value)
+    if getattr(parameter, "envvar", None):
+        text += f" Environment: `{parameter.envvar}`."
+    return "| " + " | ".join(_cell(each) for each in (f"`{name}`", text, default)) + " |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()
