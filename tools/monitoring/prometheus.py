@@ -34,7 +34,7 @@ def promtool(*arguments: str, folder: Path | None = None) -> subprocess.Complete
     if program is None:
         raise PrometheusFailed("promtool is not installed: python -m tools.system_packages")
     return subprocess.run(
-        [program, *arguments], check=False, capture_output=True, text=True, cwd=folder, timeout=120
+        [program, *arguments], check=False, capture_output=True, text=True, cwd=folder, timeout=240
     )
 
 

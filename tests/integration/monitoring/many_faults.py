@@ -244,7 +244,6 @@ async def _mend(world: World) -> None:
         lambda look: (
             look.value("streamer_configuration_applied") == 1
             and look.value("streamer_subscriber_following", subscriber="late") == 1
-            and look.value("streamer_channel_up", channel=LOGINS) == 1
         )
     )
     await observed.call("subscribers", "resume", "stocktaking")
@@ -270,7 +269,8 @@ def _is_mended(look: Look) -> bool:
         "lookups_waiting",
         "delivery_lag_events",
     )
-    return not any(look.value(f"streamer_{each}") for each in gauges)
+    is_read = look.value("streamer_channel_up", channel=LOGINS) == 1
+    return is_read and not any(look.value(f"streamer_{each}") for each in gauges)
 
 
 def _configuration(url: str, targets: Mapping[str, FulfillmentReceiver], folder: Path) -> dict[str, Any]:

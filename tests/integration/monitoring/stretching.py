@@ -17,6 +17,7 @@ RULES = ROOT / "config" / "prometheus" / "rules.yaml"
 
 # The series that an alert or a recording rule needs; the others would only take time.
 _NEEDED = re.compile(r"\b(streamer_\w+|up)\b")
+_BLOCKED = "StreamerEventLoopBlocked"
 _AGES = ("streamer_unrecorded_seconds",)
 
 Labels = tuple[tuple[str, str], ...]
@@ -106,7 +107,9 @@ def _expected(phases: Sequence[Phase], step: int) -> Iterator[dict[str, Any]]:
     end = 0
     for phase in phases:
         end += phase.minutes
-        firing = 'ALERTS{alertstate="firing"}'
+        # A machine that gives the daemon no processor time blocks its loop, too.
+        beside = "" if _BLOCKED in phase.alerts else f', alertname!="{_BLOCKED}"'
+        firing = f'ALERTS{{alertstate="firing"{beside}}}'
         if phase.alerts:
             firing = f"max_over_time({firing}[{phase.minutes - step}m])"
         names = [f'{{alertname="{name}"}}' for name in sorted(phase.alerts)]
