@@ -15,6 +15,7 @@ from functools import partial
 
 from tools.go_programs import PROGRAMS, GoProgramMissing
 from tools.kubectl import KubectlMissing, kubectl
+from tools.monitoring.prometheus import is_installed
 from tools.mosquitto import mosquitto
 
 _OLDEST_JAVA = 17
@@ -47,6 +48,14 @@ def needs() -> list[Need]:
             why="takes the messages of the plugin mqtt",
             package="mosquitto",
             is_there=lambda: mosquitto() is not None,
+        )
+    )
+    clients.append(
+        Need(
+            name="Prometheus",
+            why="evaluates the alerts and the dashboard's expressions",
+            package="prometheus",
+            is_there=is_installed,
         )
     )
     if os.environ.get("STREAMER_KAFKA"):

@@ -1,7 +1,7 @@
 """Handles for the series of one channel, one subscriber or the session."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -186,6 +186,11 @@ class OutboundMetrics:
 
     requests: Counter
     repeats: Counter
+
+    def expect(self, path: str, outcomes: Iterable[str]) -> None:
+        """Show all outcomes for a channel at zero, so that a rate sees the first request."""
+        for outcome in outcomes:
+            self.requests.labels(path, outcome)
 
     def answered(self, path: str, outcome: str) -> None:
         """Count a request; `path` is empty for an address that is not configured."""

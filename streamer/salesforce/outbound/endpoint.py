@@ -6,7 +6,7 @@ else happens, Salesforce sends it again, for 24 hours.
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -37,6 +37,10 @@ _TRY_AGAIN = "Not taken: send it again."
 class EndpointObserver(Protocol):
     """Counts answers; must not block or raise."""
 
+    def expect(self, path: str, outcomes: Iterable[str]) -> None:
+        """Requests for the channel `path` can be answered with these outcomes from now on."""
+        ...
+
     def answered(self, path: str, outcome: str) -> None:
         """Answer a request for the channel `path`; `outcome` is one of a few stable words."""
         ...
@@ -66,6 +70,10 @@ class Endpoint:
     observer: EndpointObserver
     _bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_BODIES_AT_ONCE), init=False)
     _logged_at: dict[tuple[str, Outcome], float] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        for path in self.settings.paths:
+            self.observer.expect(path, Outcome)
 
     def application(self) -> web.Application:
         """Return the HTTP application."""

@@ -23,7 +23,7 @@ from tests.integration.deployment.manifests import ROOT
 from tests.integration.guides.pages import parse
 from tools.go_programs import COMPOSE_SPEC
 from tools.kafka.jars import VERSION as KAFKA
-from tools.prometheus import promtool
+from tools.monitoring.prometheus import promtool
 
 FILE = ROOT / "compose.yaml"
 OURS = ("sandbox", "streamer", "changes", "demo")

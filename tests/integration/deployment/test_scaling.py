@@ -15,8 +15,8 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.observe.metrics import Metrics
 from streamer.settings import KafkaLogSettings
 from tests.integration.deployment.manifests import K8S, ROOT, Manifests, rendered
-from tools.prometheus import promtool
-from tools.prometheus_rule import files
+from tools.monitoring.operator_rules import files
+from tools.monitoring.prometheus import promtool
 
 MINUTES = 30
 

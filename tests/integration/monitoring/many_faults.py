@@ -4,7 +4,7 @@ The faults are mended as docs/alerts.md says.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,7 @@ _ON_ORDERS = ("stocktaking", "refusing", "rejecting", "down", "failing")
 _SLOW = "slow"
 _ACCOUNTS = 1_100
 _MANY = 1_000_000
+_SECRET = "a-secret-of-enough-letters"
 _QUICK = {"first_delay_s": 0.05, "max_delay_s": 1.0, "fast_tries": 1}
 
 
@@ -113,7 +114,7 @@ async def phases(world: World) -> list[Phase]:
     await _mend(world)
     after = await world.observed.looks()
     return [
-        Phase(name="before", began=before[0], ended=before[1]),
+        Phase(name="before", began=before[0], ended=before[1], minutes=10),
         Phase(name="faults", began=during[0], ended=during[1], alerts=ALERTS),
         Phase(name="after", began=after[0], ended=after[1]),
     ]
@@ -128,14 +129,20 @@ async def _looks(world: World) -> tuple[Look, Look]:
 
 
 async def _work(world: World) -> None:
-    """Let every channel bring something, and every subscriber deliver."""
+    """Let every channel bring something, every subscriber deliver, and somebody knock at a wrong address."""
+    [listening] = world.observed.daemon.logged("outbound.listening")
+    async with aiohttp.ClientSession() as http:
+        await http.post(f"http://localhost:{listening['port']}/outbound/nobody/{_SECRET}", data=b"<x/>")
     world.order(1)
     world.log_in()
     with world.sandbox.org.transaction() as transaction:
         transaction.create("Account", {"Name": "Acme"})
 
     def is_done(look: Look) -> bool:
-        verified = (look.value("streamer_checkpoint_verified_timestamp_seconds", channel=each) for each in (CHANGES, ORDERS, LOGINS))
+        verified = (
+            look.value("streamer_checkpoint_verified_timestamp_seconds", channel=each)
+            for each in (CHANGES, ORDERS, LOGINS)
+        )
         delivered = (
             look.value("streamer_deliveries_total", subscriber=each, outcome="delivered")
             for each in world.observed.configuration["subscribers"]
@@ -208,13 +215,17 @@ async def _misconfigure(world: World) -> None:
     observed.configuration["observe"]["stuck_after_s"] = 60
     await observed.reconfigure()
     await observed.shows(
-        lambda look: look.value("streamer_configuration_restart_needed")
-        and look.value("streamer_subscriber_following", subscriber="late") == 0
+        lambda look: (
+            look.value("streamer_configuration_restart_needed")
+            and look.value("streamer_subscriber_following", subscriber="late") == 0
+        )
     )
     await observed.reconfigure("org: {login_url: [}\n")
     await observed.shows(
-        lambda look: look.value("streamer_configuration_applied") == 0
-        and look.value("streamer_channel_up", channel=LOGINS) == 0
+        lambda look: (
+            look.value("streamer_configuration_applied") == 0
+            and look.value("streamer_channel_up", channel=LOGINS) == 0
+        )
     )
 
 
@@ -230,9 +241,11 @@ async def _mend(world: World) -> None:
     del observed.configuration["subscribers"]["late"]["settings"]["ca_file"]
     await observed.reconfigure()
     await observed.shows(
-        lambda look: look.value("streamer_configuration_applied") == 1
-        and look.value("streamer_subscriber_following", subscriber="late") == 1
-        and look.value("streamer_channel_up", channel=LOGINS) == 1
+        lambda look: (
+            look.value("streamer_configuration_applied") == 1
+            and look.value("streamer_subscriber_following", subscriber="late") == 1
+            and look.value("streamer_channel_up", channel=LOGINS) == 1
+        )
     )
     await observed.call("subscribers", "resume", "stocktaking")
     for name in ("refusing", "down"):
@@ -249,7 +262,14 @@ async def _mend(world: World) -> None:
 
 def _is_mended(look: Look) -> bool:
     """Tell whether nothing waits, after a restart that begins with all counters at zero."""
-    gauges = ("subscriber_held", "breaker_open", "parked_events", "stuck", "lookups_waiting", "delivery_lag_events")
+    gauges = (
+        "subscriber_held",
+        "breaker_open",
+        "parked_events",
+        "stuck",
+        "lookups_waiting",
+        "delivery_lag_events",
+    )
     return not any(look.value(f"streamer_{each}") for each in gauges)
 
 
@@ -265,7 +285,9 @@ def _configuration(url: str, targets: Mapping[str, FulfillmentReceiver], folder:
         "uses": "file",
         "on": "salesforce.event.*",
         "start": "earliest",
-        "enrich": {"customer": {"sobject": "Contact", "id": "data.fields.Customer__c", "fields": ["LastName"]}},
+        "enrich": {
+            "customer": {"sobject": "Contact", "id": "data.fields.Customer__c", "fields": ["LastName"]}
+        },
         "settings": {"path": str(folder / "orders.jsonl")},
         "retry": _QUICK,
     }
@@ -273,6 +295,7 @@ def _configuration(url: str, targets: Mapping[str, FulfillmentReceiver], folder:
     configuration = sandbox_configuration(url, log=log, subscribers=subscribers)
     configuration["channels"][0]["on_gap_event"] = "record"
     configuration["channels"].append({"path": LOGINS, "start": "earliest"})
+    configuration["outbound"] = {"host": "localhost", "port": 0, "messages": {"leads": {"secret": _SECRET}}}
     configuration["observe"]["stuck_after_s"] = 3
     return configuration
 
@@ -289,4 +312,9 @@ def _subscriber(url: str, order: str = f"data.fields.{ORDER_KEY}") -> dict[str, 
 
 def _with_flag(plugin: str, folder: Path) -> dict[str, Any]:
     settings = {"flag": str(folder / f"{plugin}.flag")}
-    return {"uses": plugin, "on": "salesforce.event.Order_Placed__e", "start": "earliest", "settings": settings}
+    return {
+        "uses": plugin,
+        "on": "salesforce.event.Order_Placed__e",
+        "start": "earliest",
+        "settings": settings,
+    }

@@ -94,7 +94,10 @@ class Observed:
         """Scrape it now."""
         now = time.time()
         try:
-            async with aiohttp.ClientSession() as http, http.get(f"http://localhost:{self.port}/metrics") as answer:
+            async with (
+                aiohttp.ClientSession() as http,
+                http.get(f"http://localhost:{self.port}/metrics") as answer,
+            ):
                 return Look.of(await answer.text(), at=now, instance=self.instance)
         except aiohttp.ClientConnectionError:
             return Look.in_vain(at=now, instance=self.instance)

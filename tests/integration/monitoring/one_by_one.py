@@ -7,7 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,18 @@ from tests.configuration import sandbox_configuration
 from tests.integration.monitoring.observed import Observed
 from tests.integration.monitoring.stretching import Look, Phase
 from tools.ports import free_ports
+
+ALERTS = frozenset(
+    {
+        "StreamerAbsent",
+        "StreamerDeliveriesUnrecorded",
+        "StreamerLogUnavailable",
+        "StreamerLoginAwaited",
+        "StreamerOrgLimitLow",
+        "StreamerProcessDown",
+        "StreamerSubscriberHeld",
+    }
+)
 
 _MIB = 1 << 20
 _LARGEST = 64 * _MIB
@@ -78,7 +90,7 @@ class World:
     async def note(self, name: str, *alerts: str) -> None:
         """Add a phase of what is seen now."""
         began, ended = await self.observed.looks()
-        self.phases.append(Phase(name=name, began=began, ended=ended, alerts=alerts))
+        self.phases.append(Phase(name=name, began=began, ended=ended, alerts=alerts, minutes=40))
 
     async def shows(self, name: str, holds: Callable[[float], bool], **labels: str) -> None:
         """Wait until a metric has a value as it should be."""
@@ -155,7 +167,7 @@ async def _is_full(world: World) -> None:
     await world.observed.call("subscribers", "pause", "shipment")
     await _resize(world, _MIB)
     world.create(400, size=4_000)
-    await world.shows("ingest_events_total", lambda value: value >= 400)  # noqa: PLR2004 - as many
+    await world.shows("ingest_events_total", lambda value: value >= 400)
     # The append after the one that fills the file has to wait.
     world.create(1)
     await world.shows("log_unavailable", bool)

@@ -48,12 +48,14 @@ class NeverReturns(Plugin):
 
 
 def installed(directory: Path) -> dict[str, str]:
-    """Install `blocks` and `never-returns`, which misbehave while their flag is there; return the environment."""
+    """Install `blocks` and `never-returns`, which misbehave while their flag exists; return the variables."""
     site = directory / "site"
     info = site / "misbehaving-1.0.dist-info"
     info.mkdir(parents=True)
     (site / "misbehaving.py").write_text(_PLUGINS, encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n", encoding="utf-8")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n", encoding="utf-8"
+    )
     (info / "entry_points.txt").write_text(
         "[streamer.subscribers]\nblocks = misbehaving:Blocks\nnever-returns = misbehaving:NeverReturns\n",
         encoding="utf-8",

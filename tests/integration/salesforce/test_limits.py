@@ -1,12 +1,11 @@
 """The limits of an org that counts them, as metrics and as what lets a channel replay."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import aiohttp
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -18,17 +17,15 @@ from streamer.events import Repair
 from streamer.ingest.keeper import ChannelState
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
-from streamer.quota import Governor, JobCost, LimitsMonitor, OrgLimit
+from streamer.quota import Governor, JobCost, OrgLimit
 from streamer.salesforce.auth.logins import Logins
-from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.rest import Rest
 from streamer.sandbox import Sandbox, SandboxSettings, User
 from streamer.sandbox.access.user import SetupRight
 from streamer.settings import ClientCredentialsAuth, Settings
 from streamer.supervision.status import Status
 from tests.configuration import CHANGES, sandbox_configuration, written
 from tests.in_process import running, until
-from tests.streaming import APP, org_at
+from tests.limits import monitored, turned
 
 DELIVERED = "DailyDeliveredPlatformEvents"
 CLERK = User(
@@ -45,32 +42,6 @@ CLERKS = ClientCredentialsAuth(
 def left(metrics: Metrics, limit: str = DELIVERED) -> float | None:
     """Return what the metrics say is left."""
     return metrics.registry.get_sample_value("streamer_org_limit_remaining", {"limit": limit})
-
-
-async def turned(clock: TurnedClock, condition: Callable[[], object], *, step_s: float = 0.05) -> None:
-    """Turn the clock until `condition` holds."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await clock.turn(step_s)
-            await asyncio.sleep(0.002)
-
-
-@asynccontextmanager
-async def monitored(
-    sandbox: Sandbox, clock: TurnedClock, auth: ClientCredentialsAuth = APP
-) -> AsyncIterator[tuple[LimitsMonitor, Metrics, Rest]]:
-    """Run a monitor of the org, with its metrics."""
-    metrics = Metrics(clock=clock)
-    async with aiohttp.ClientSession() as http:
-        rest = Rest(http, Tokens(http, org_at(sandbox.url, auth), clock), clock)
-        monitor = LimitsMonitor(read=rest.limits, clock=clock, observer=metrics.org_limits)
-        task = asyncio.create_task(monitor.run())
-        try:
-            await turned(clock, monitor._tried.is_set)
-            yield monitor, metrics, rest
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_what_is_used_is_read_within_five_minutes() -> None:

@@ -41,6 +41,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     add("node")
     add("npm")
     add("mosquitto")
+    add("prometheus")
+    add("promtool")
     return add
 
 
@@ -116,6 +118,7 @@ def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: p
         ("curl", "curl", "reads the sandbox over TLS"),
         ("node", "nodejs", "reads the sandbox over TLS"),
         ("mosquitto", "mosquitto", "takes the messages of the plugin mqtt"),
+        ("promtool", "prometheus", "evaluates the alerts and the dashboard's expressions"),
     ],
 )
 def test_other_side_of_a_test_is_installed_too(

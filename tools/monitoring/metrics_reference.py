@@ -1,4 +1,4 @@
-"""Writes the catalogue of metrics: `python -m tools.metrics_reference`.
+"""Writes the catalogue of metrics: `python -m tools.monitoring.metrics_reference`.
 
 `docs/metrics.md` is made from the metrics that `streamer.observe.metrics`
 declares, and from the sources of their labels' values, which stand here.
@@ -25,7 +25,7 @@ from streamer.quota import OrgLimit
 from streamer.salesforce.outbound.answers import Outcome as OutboundOutcome
 from streamer.supervision.stuck import Part
 
-PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 _INTRODUCTION = Path(__file__).with_suffix(".md")
 _TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram", Info: "gauge, always 1"}
@@ -42,6 +42,7 @@ _GROUPS = (
     ("Subscribers", "subscriber"),
     ("The org's limits", "limit"),
 )
+_OTHER = "The process and its sessions"
 _ADMITTED = "or another lower-case word, `other` from the 65th on"
 
 
@@ -74,8 +75,9 @@ VALUES = {
     ("session_subscriptions", "outcome"): Values(("accepted", "refused")),
     ("deliveries", "outcome"): Values(tuple(kind.__name__.lower() for kind in OUTCOMES)),
     ("outbound_requests", "outcome"): Values(tuple(OutboundOutcome)),
-    ("session_lost", "reason"): Values(source="a lower-case word, such as `overdue` or `unknown_client`, "
-                                       "`other` from the 65th on"),
+    ("session_lost", "reason"): Values(
+        source="a lower-case word, such as `overdue` or `unknown_client`, `other` from the 65th on"
+    ),
     ("dead_letters", "reason"): Values(tuple(dict.fromkeys(INGEST_LETTERS + DISPATCH_LETTERS)), _ADMITTED),
     ("dead_letters", "stage"): Values(tuple(Stage)),
     ("failed_attempts", "error"): Values(tuple(FailureClass)),
@@ -147,9 +149,9 @@ def values(metric: Declared, label: str) -> Values:
 def text() -> str:
     """Return the page."""
     metrics = declared()
-    grouped: dict[str, list[Declared]] = {name: [] for name, _ in _GROUPS} | {"The process and its sessions": []}
+    grouped: dict[str, list[Declared]] = {name: [] for name in (*dict(_GROUPS), _OTHER)}
     for each in metrics:
-        group = next((name for name, label in _GROUPS if label in each.labels), "The process and its sessions")
+        group = next((name for name, label in _GROUPS if label in each.labels), _OTHER)
         grouped[group].append(each)
     parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip("\n")]
     parts += [f"## {name}\n\n{_table(group)}" for name, group in grouped.items()]
@@ -170,9 +172,7 @@ def _labels(metrics: Sequence[Declared]) -> str:
     for each in metrics:
         for label in each.labels:
             using.setdefault((label, str(values(each, label))), []).append(each.name)
-    rows = (
-        f"| `{label}` | {_of(names)} | {says} |" for (label, says), names in sorted(using.items())
-    )
+    rows = (f"| `{label}` | {_of(names)} | {says} |" for (label, says), names in sorted(using.items()))
     return "\n".join(["| label | of | values |", "|---|---|---|", *rows])
 
 

@@ -1,4 +1,4 @@
-"""Writes the rules of Prometheus as a resource of Kubernetes: `python -m tools.prometheus_rule`.
+"""Writes the rules of Prometheus as a resource of Kubernetes: `python -m tools.monitoring.operator_rules`.
 
 `k8s/components/monitoring/prometheusrule.yaml` is made from
 `config/prometheus/rules.yaml`, because kustomize can't wrap a file that is no
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RULES = ROOT / "config" / "prometheus" / "rules.yaml"
 RESOURCE = ROOT / "k8s" / "components" / "monitoring" / "prometheusrule.yaml"
 

@@ -1,7 +1,7 @@
-"""Writes Grafana's dashboard: `python -m tools.grafana_dashboard`.
+"""Writes Grafana's dashboard: `python -m tools.monitoring.grafana`.
 
 `config/grafana/dashboard.json` is made from the rows of panels in
-`tools.grafana_panels`.
+`tools.monitoring.rows`.
 """
 
 import json
@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.grafana_panels import ROWS, Kind, Panel, Query
+from tools.monitoring.panels import Kind, Panel, Query
+from tools.monitoring.rows import ROWS
 
-PAGE = Path(__file__).parents[1] / "config" / "grafana" / "dashboard.json"
+PAGE = Path(__file__).parents[2] / "config" / "grafana" / "dashboard.json"
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ def dashboard() -> Json:
     return {
         "uid": "streamer",
         "title": "Streamer",
-        "description": "From Salesforce to the log and the targets. docs/alerts.md says what to do when it looks bad.",
+        "description": "From Salesforce to the log and the targets; docs/alerts.md says what to do.",
         "tags": ["streamer", "salesforce", "kafka"],
         "schemaVersion": _SCHEMA_VERSION,
         "version": 1,
@@ -121,7 +122,12 @@ _OPTIONS: Mapping[Kind, Json] = {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     },
     Kind.GRAPH: {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]},
+        "legend": {
+            "displayMode": "table",
+            "placement": "bottom",
+            "showLegend": True,
+            "calcs": ["lastNotNull", "max"],
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
     },
     Kind.STATES: {"mergeValues": True, "showValue": "never", "rowHeight": 0.8},
@@ -130,7 +136,13 @@ _OPTIONS: Mapping[Kind, Json] = {
 
 
 def _datasource_variable() -> Json:
-    return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1}
+    return {
+        "name": "datasource",
+        "label": "Data source",
+        "type": "datasource",
+        "query": "prometheus",
+        "refresh": 1,
+    }
 
 
 def _variable(name: str, label: str, query: str) -> Json:

@@ -1,0 +1,99 @@
+"""The rules of Prometheus are right by promtool, and each alert has its runbook."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.guides.pages import ROOT, page, parse
+from tests.integration.monitoring.stretching import RULES
+from tools.monitoring.metrics_reference import declared
+from tools.monitoring.prometheus import promtool
+
+UNITS = Path(__file__).with_name("alerts.test.yaml")
+PARTS = ("Means.", "What users see.", "Confirm.", "Mend.", "Over when")
+GROUPS = yaml.safe_load(RULES.read_text())["groups"]
+ALERTS: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
+NAMES = [rule["alert"] for rule in ALERTS]
+RUNBOOK = page("docs/alerts.md")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "rules", str(RULES)),
+        ("check", "config", str(RULES.with_name("prometheus.yml"))),
+        ("test", "rules", str(UNITS)),
+    ],
+    ids=" ".join,
+)
+def test_promtool_finds_no_mistake(words: tuple[str, ...]) -> None:
+    """In the rules, in the example's configuration, and in what fires when."""
+    ran = promtool(*words)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_alert_has_a_unit_test() -> None:
+    """Silent before its fault, firing during it, and silent again at the end."""
+    tests = {
+        each["name"].partition(":")[0]: each["promql_expr_test"]
+        for each in yaml.safe_load(UNITS.read_text())["tests"]
+    }
+
+    assert sorted(tests) == sorted(NAMES)
+    for name, cases in tests.items():
+        fired = [[sample["labels"] for sample in case["exp_samples"]] for case in cases]
+        assert (fired[0], fired[-1]) == ([], [])
+        assert [f'{{alertname="{name}"}}'] in fired
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=NAMES)
+def test_alert_has_a_runbook(rule: dict[str, Any]) -> None:
+    """With all its parts, and the severity in the table."""
+    name, severity = rule["alert"], rule["labels"]["severity"]
+    section = RUNBOOK.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+
+    assert rule["annotations"].keys() == {"summary", "description", "runbook"}
+    assert rule["annotations"]["runbook"] == f"docs/alerts.md#{name.lower()}"
+    assert [part for part in PARTS if f"**{part}**" not in section] == []
+    assert f"| [{name}](#{name.lower()}) | {severity} | " in RUNBOOK
+
+
+def test_runbook_tells_of_no_other_alerts() -> None:
+    """In the order of the rules."""
+    assert re.findall(r"^## (Streamer\w+)$", RUNBOOK, flags=re.MULTILINE) == NAMES
+
+
+@pytest.mark.parametrize(
+    "line", dict.fromkeys(" ".join(each.split()) for each in re.findall(r"`(streamer [^`]+)`", RUNBOOK))
+)
+def test_command_of_the_runbook_exists(line: str) -> None:
+    """With its options."""
+    assert shlex.split(line)
+    parse(line)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [RULES, ROOT / "config" / "grafana" / "dashboard.json", ROOT / "docs" / "alerts.md"],
+    ids=lambda each: each.name,
+)
+def test_metrics_that_are_named_exist(path: Path) -> None:
+    """A renamed metric would leave an alert that never fires."""
+    suffixes = ("", "_bucket", "_sum", "_count")
+    known = {f"{each.name}{suffix}" for each in declared() for suffix in suffixes}
+    # Those behind a colon are recorded.
+    named = set(re.findall(r"(?<!:)\bstreamer_\w+", path.read_text()))
+
+    assert named - known == set()
+
+
+def test_recorded_series_that_are_named_exist() -> None:
+    """In the runbook."""
+    recorded = {rule["record"] for group in GROUPS for rule in group["rules"] if "record" in rule}
+
+    assert set(re.findall(r"\w+:streamer_\w+:\w+", RUNBOOK)) <= recorded

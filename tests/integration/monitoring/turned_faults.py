@@ -1,0 +1,103 @@
+"""Faults that take hours, on a turned clock: parts of a daemon with their metrics, and a sandbox."""
+
+from dataclasses import dataclass, field, replace
+
+from prometheus_client import generate_latest
+
+from streamer.clock import TurnedClock
+from streamer.observe.metrics import Metrics
+from streamer.salesforce.cometd.source import CometdSource
+from streamer.sandbox import Sandbox
+from tests.integration.monitoring.stretching import Look, Phase
+from tests.limits import monitored, turned
+from tests.streaming import World, streaming
+
+ALERTS = frozenset({"StreamerDeliveredEventsRunOut", "StreamerOrgLimitsUnread", "StreamerSalesforceSilent"})
+
+_DELIVERED = "DailyDeliveredPlatformEvents"
+_HOUR_S = 3600.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Phases of what `metrics` show."""
+
+    metrics: Metrics
+    clock: TurnedClock
+    phases: list[Phase] = field(default_factory=list)
+
+    def note(self, name: str, *alerts: str) -> None:
+        """Add a phase of what is shown now."""
+        self.metrics.process.configuration_applied()
+        look = Look.of(generate_latest(self.metrics.registry).decode(), at=self.clock.now())
+        self.phases.append(Phase(name=name, began=look, ended=look, alerts=alerts))
+
+
+async def silent_salesforce() -> list[Phase]:
+    """Two connects in a row are left unanswered; after the mending all are answered."""
+    async with streaming() as world:
+        metrics = Metrics(clock=world.clock)
+        seen = _Seen(metrics, world.clock)
+        async with CometdSource(
+            world.tokens, world.clock, observer=metrics.session, random=lambda: 0.5
+        ) as source:
+            reading = replace(world, source=source, tasks=world.tasks)
+            await _is_left_unanswered(reading, seen)
+    return seen.phases
+
+
+async def _is_left_unanswered(world: World, seen: _Seen) -> None:
+    reader = world.read()
+    world.publish(1)
+    await world.all_read(reader)
+    seen.note("before")
+    world.sandbox.faults.half_open(times=2)
+    overdue = seen.metrics.session.overdue_answers
+    await world.until(lambda: overdue._value.get() >= 2, turning=5)
+    seen.note("unanswered", "StreamerSalesforceSilent")
+    world.sandbox.faults.heal()
+    world.publish(1)
+    await world.all_read(reader)
+    seen.note("after")
+
+
+async def limits() -> list[Phase]:
+    """Another client uses 40 % of the day's events in 40 minutes; then the limits can't be read for hours."""
+    clock = TurnedClock()
+    async with Sandbox(clock) as sandbox, monitored(sandbox, clock) as (_, metrics, _):
+        seen = _Seen(metrics, clock)
+        for fault in (_are_used_up, _are_unread):
+            seen.note("before")
+            await fault(sandbox, seen)
+        seen.note("after")
+    return seen.phases
+
+
+async def _are_used_up(sandbox: Sandbox, seen: _Seen) -> None:
+    """The client that uses so much is stopped."""
+    events = sandbox.org.usage.delivered_events
+    for _ in range(8):
+        events.use(events.most // 20)
+        await _read(seen)
+    seen.note("used up", "StreamerDeliveredEventsRunOut")
+    await turned(seen.clock, lambda: _sample(seen, "used_up_timestamp_seconds") is None, step_s=60)
+
+
+async def _are_unread(sandbox: Sandbox, seen: _Seen) -> None:
+    """The REST API answers again."""
+    sandbox.faults.refuse_call(status=503, code="SERVER_UNAVAILABLE", on=["read"], times=100)
+    began = seen.clock.now()
+    await turned(seen.clock, lambda: seen.clock.now() > began + 2.2 * _HOUR_S, step_s=30)
+    seen.note("unread", "StreamerOrgLimitsUnread")
+    sandbox.faults.heal()
+    await _read(seen)
+
+
+async def _read(seen: _Seen) -> None:
+    """Turn until the limits were read anew."""
+    before = _sample(seen, "read_timestamp_seconds")
+    await turned(seen.clock, lambda: _sample(seen, "read_timestamp_seconds") != before, step_s=10)
+
+
+def _sample(seen: _Seen, name: str) -> float | None:
+    return seen.metrics.registry.get_sample_value(f"streamer_org_limit_{name}", {"limit": _DELIVERED})

@@ -1,0 +1,179 @@
+"""Rows of the dashboard on what comes from Salesforce: the stream, the log, holes and the org's limits."""
+
+from tools.monitoring.panels import (
+    CHANNELS,
+    JOBS,
+    NONE_IS_GOOD,
+    ONE_IS_GOOD,
+    SHARE_LEFT,
+    SUBSCRIBERS,
+    Panel,
+    Query,
+    graph,
+    increase,
+    quantile,
+    rate,
+    states,
+)
+
+INGEST = (
+    states(
+        "Channels",
+        "Whether the owner of each channel reads it.",
+        (f"max by (channel) (streamer_channel_up{{{CHANNELS}}})", "{{channel}}"),
+        ("not read", "read"),
+        ONE_IS_GOOD,
+    ),
+    graph(
+        "Events by channel",
+        "Events appended to the log.",
+        (rate("streamer_ingest_events_total", CHANNELS, "channel"), "{{channel}}"),
+        unit="ops",
+    ),
+    graph(
+        "Age of events by channel, p99",
+        "From the commit in Salesforce to the log, of the first event of each append.",
+        (quantile(0.99, "streamer_event_age_seconds", CHANNELS, "channel"), "{{channel}}"),
+        unit="s",
+    ),
+    graph(
+        "Bytes from Salesforce",
+        "Size of the answers that were read.",
+        (f"sum(rate(streamer_ingest_bytes_total{{{JOBS}}}[$__rate_interval]))", "read"),
+        unit="Bps",
+    ),
+    graph(
+        "Sessions with Salesforce",
+        "Sessions that were opened or lost, by reason, and answers that did not come in time.",
+        (f"sum(increase(streamer_session_handshakes_total{{{JOBS}}}[$__rate_interval]))", "opened"),
+        (f"sum(increase(streamer_session_overdue_total{{{JOBS}}}[$__rate_interval]))", "overdue answers"),
+        (
+            increase("streamer_session_lost_total", JOBS, "reason"),
+            "lost: {{reason}}",
+        ),
+    ),
+    graph(
+        "Subscriptions by Salesforce's answer",
+        "A channel is subscribed again with each session.",
+        (
+            increase("streamer_session_subscriptions_total", CHANNELS, "channel", "outcome"),
+            "{{channel}} {{outcome}}",
+        ),
+    ),
+)
+
+LOG = (
+    states(
+        "Log and login",
+        "Whether a process waits for its log, or for Salesforce to accept its login.",
+        (
+            (
+                f'label_replace(streamer_log_unavailable{{{JOBS}}}, "what", "log", "", "") '
+                f'or label_replace(streamer_login_awaited{{{JOBS}}}, "what", "login", "", "")'
+            ),
+            "{{instance}} {{what}}",
+        ),
+        ("in order", "waited for"),
+        NONE_IS_GOOD,
+    ),
+    graph(
+        "Time of an append",
+        "Time that a batch waited to be durable in the log.",
+        (quantile(0.5, "streamer_append_seconds", CHANNELS), "p50"),
+        (quantile(0.99, "streamer_append_seconds", CHANNELS), "p99"),
+        unit="s",
+    ),
+    graph(
+        "Batches",
+        "Batches appended to the log. A quiet channel appends empty ones, which keep its position fresh.",
+        (rate("streamer_ingest_batches_total", CHANNELS, "channel"), "{{channel}}"),
+        unit="ops",
+    ),
+    graph(
+        "Deliveries that wait to be recorded",
+        "Time for which finished deliveries have waited for the log. A restart repeats them.",
+        (f"max by (subscriber) (streamer_unrecorded_seconds{{{SUBSCRIBERS}}})", "{{subscriber}}"),
+        unit="s",
+    ),
+    graph(
+        "Beats of the log's threads",
+        "Time since the last beat of each thread; 0 while it rests.",
+        (f"max by (instance, thread) (streamer_poll_age_seconds{{{JOBS}}})", "{{instance}} {{thread}}"),
+        unit="s",
+    ),
+    graph(
+        "Messages set aside before the log",
+        "Messages that could not be read, or that the log does not take.",
+        (
+            increase("streamer_dead_letters_total", f'{JOBS}, stage="ingest"', "reason"),
+            "{{reason}}",
+        ),
+    ),
+)
+
+CONTINUITY = (
+    graph(
+        "Holes",
+        "Holes that were found, and snapshots that were asked for, by cause.",
+        (
+            increase("streamer_continuity_records_total", CHANNELS, "channel", "cause"),
+            "{{channel}} {{cause}}",
+        ),
+    ),
+    graph(
+        "Holes that stay",
+        "Holes whose repair ended with events still missing, or that nothing repairs.",
+        (
+            increase("streamer_continuity_unrepaired_total", CHANNELS, "channel", "cause"),
+            "{{channel}} {{cause}}",
+        ),
+    ),
+    graph(
+        "Until events are dropped, by channel",
+        "Time until Salesforce drops what was not read.",
+        (
+            f"min by (channel) (streamer_checkpoint_expires_timestamp_seconds{{{CHANNELS}}} - time())",
+            "{{channel}}",
+        ),
+        unit="s",
+    ),
+    Panel(
+        title="Left of the org's limits",
+        says="Shares. Below a fifth, replays, repairs, snapshots and look-ups wait.",
+        queries=[
+            Query(
+                "min by (limit) "
+                f"(streamer_org_limit_remaining{{{JOBS}}} / (streamer_org_limit_max{{{JOBS}}} > 0))",
+                "{{limit}}",
+            )
+        ],
+        unit="percentunit",
+        steps=SHARE_LEFT,
+    ),
+    graph(
+        "Delivered events that are left",
+        "Of the day's allowance, which all clients of the org share.",
+        (
+            f'min by (job) (streamer_org_limit_remaining{{{JOBS}, limit="DailyDeliveredPlatformEvents"}})',
+            "{{job}}",
+        ),
+    ),
+    graph(
+        "Until delivered events run out",
+        "At the rate of the last hour. Nothing is shown without a forecast, or where they last for a day.",
+        (f"max by (job) (streamer_org_limit_used_up_timestamp_seconds{{{JOBS}}} - time())", "{{job}}"),
+        unit="s",
+    ),
+    graph(
+        "Outbound messages",
+        "Requests of Salesforce with outbound messages, by outcome.",
+        (rate("streamer_outbound_requests_total", JOBS, "channel", "outcome"), "{{channel}} {{outcome}}"),
+        unit="ops",
+    ),
+    graph(
+        "Large texts",
+        "Large texts that came as a diff, by what became of them, and repeated outbound messages.",
+        (rate("streamer_large_text_diffs_total", CHANNELS, "channel", "result"), "{{channel}} {{result}}"),
+        unit="ops",
+    ),
+)
