@@ -52,12 +52,12 @@ stubs: $(READY) ## write the Python modules of the Pub/Sub API's messages from s
 	$(BIN)/uv run --quiet --no-project --python $(BIN)/python --with 'grpcio-tools==1.74.0' \
 		python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. streamer/eventbus/pubsub_api.proto
 
-reference: $(READY) ## write what is made of the code: docs/configuration.md, commands.md, metrics.md, the JSON Schema, dashboard, rules
+reference: $(READY) ## write the pages, schema, dashboard and manifests that are made from the code and from the rules
 	$(BIN)/python -m tools.configuration_reference
 	$(BIN)/python -m tools.command_reference
 	$(BIN)/python -m tools.monitoring.metrics_reference
 	$(BIN)/python -m tools.monitoring.grafana
-	$(BIN)/python -m tools.monitoring.prometheus_rule
+	$(BIN)/python -m tools.monitoring.operator_rules
 
 format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix .

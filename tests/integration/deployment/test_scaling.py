@@ -15,8 +15,8 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.observe.metrics import Metrics
 from streamer.settings import KafkaLogSettings
 from tests.integration.deployment.manifests import K8S, ROOT, Manifests, rendered
+from tools.monitoring.operator_rules import files
 from tools.monitoring.prometheus import promtool
-from tools.monitoring.prometheus_rule import files
 
 MINUTES = 30
 
