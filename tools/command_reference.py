@@ -35,6 +35,9 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "explain": ("events",),
     "render": ("events",),
     "flow": ("arrows", "subscribers"),
+    "doctor": ("findings", "counts", "configuration_is_sound"),
+    "events find": ("events", "scanned", "is_whole", "reached", "cursor"),
+    "events show": ("event", "log", "said", "set_aside_by_ingest", "subscribers", "not_kept"),
     "subscribers list": ("subscribers",),
     "subscribers pause": (*_SUBSCRIBER, "was_paused"),
     "subscribers resume": _SUBSCRIBER,
@@ -80,7 +83,13 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
 }
 """Members of the object that each command prints with `--json`."""
 
-LINES = {"publish": ("line", "id", "outcome", "event_uuid", "replay_id", "code", "reason")}
+LINES = {
+    "publish": ("line", "id", "outcome", "event_uuid", "replay_id", "code", "reason"),
+    "tail": (
+        *("specversion", "id", "source", "type", "time", "sfchannel", "sfreplayid", "subject"),
+        *("datacontenttype", "data", "key", "channel", "replay_id"),
+    ),
+}
 """Members of the objects that a command prints with `--json`, one in each line."""
 
 

@@ -28,6 +28,7 @@ from tools.command_reference import JSON_SHAPES, LINES, commands
 
 CHANNEL = "/data/ChangeEvents"
 LETTER = "its id"
+EVENT_ID = "the id of its event"
 EVENT = {
     "specversion": "1.0",
     "id": "e",
@@ -48,6 +49,8 @@ OF_API: Mapping[str, Sequence[str]] = {
     "deadletters redrive": ("--dry-run",),
     "deadletters cancel": ("redrive",),
     "deadletters discard": ("--yes",),
+    "events find": (),
+    "events show": (EVENT_ID,),
     "parked list": (),
     "checkpoint list": (),
     "checkpoint set": (CHANNEL, "--latest", "--yes"),
@@ -75,6 +78,7 @@ OF_ORG: Mapping[str, Sequence[str]] = {
 OF_FILES: Mapping[str, Sequence[str]] = {
     "check": (),
     "flow": (),
+    "doctor": ("--only", "configuration"),
     "explain": ("event.json",),
     "render": ("erp", "event.json"),
 }
@@ -118,8 +122,8 @@ def test_every_other_command_shows_nothing_that_a_script_reads() -> None:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[str, str]]:
-    """Serve the API of a daemon with something of everything; yields its address and a dead letter's id."""
+async def served() -> AsyncIterator[tuple[str, Mapping[str, str]]]:
+    """Serve the API of a daemon with something of everything; yields its address, and the ids of what it has."""
     world = World()
     await world.fail(7)
     world.log.continuity += [replace(RECORD, id="snapshot:0", state=Repair.FULL), RECORD]
@@ -128,14 +132,16 @@ async def served() -> AsyncIterator[tuple[str, str]]:
         world.daemon.dispatchers[TARGET] = dispatcher
         with world.context.with_log(world.log):
             async with TestServer(application(world.context, None)) as server:
-                yield str(server.make_url("")), world.log.letters[0].id
+                [letter, *_] = world.log.letters
+                assert letter.event is not None
+                yield str(server.make_url("")), {LETTER: letter.id, EVENT_ID: letter.event.id}
 
 
 @pytest.mark.parametrize("name", OF_API)
 async def test_commands_of_a_daemon(name: str) -> None:
     """As one object, without colours, and for people without colours in a pipe too."""
-    async with served() as (url, letter):
-        words = [letter if each == LETTER else each for each in OF_API[name]]
+    async with served() as (url, ids):
+        words = [ids.get(each, each) for each in OF_API[name]]
         where = ("--url", url)
         if name == "checkpoint cancel":
             await call("checkpoint", "set", CHANNEL, "--latest", "--yes", *where)
@@ -191,8 +197,8 @@ LISTS = [name for name in OF_API if name.endswith("list") or name in {"audit", "
 @pytest.mark.parametrize("name", LISTS)
 async def test_colours_are_for_terminals_that_want_them(name: str) -> None:
     """None in a pipe, and none with NO_COLOR."""
-    async with served() as (url, letter):
-        words = [*name.split(), *(letter if each == LETTER else each for each in OF_API[name]), "--url", url]
+    async with served() as (url, ids):
+        words = [*name.split(), *(ids.get(each, each) for each in OF_API[name]), "--url", url]
         piped = await call(*words)
         plain = await call(*words, FORCE_COLOR="1", NO_COLOR="1")
 

@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:tools/monitoring/prometheus_rule.py
-"""Writes the rules of Prometheus as a resource of Kubernetes: `python -m tools.monitoring.prometheus_rule`.
-========
 """Writes the rules of Prometheus as a resource of Kubernetes: `python -m tools.monitoring.operator_rules`.
->>>>>>>> op-kube:tools/monitoring/operator_rules.py
 
 `k8s/components/monitoring/prometheusrule.yaml` is made from
 `config/prometheus/rules.yaml`, because kustomize can't wrap a file that is no
