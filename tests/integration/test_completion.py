@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from streamer.cli import app
 from streamer.cli.operating.api_command import channel_paths, letter_ids, snapshot_ids, subscriber_names
-from tests.integration.test_json_output import CONFIGURATION, served
+from tests.integration.test_json_output import CONFIGURATION, LETTER, served
 from tests.unit.admin.test_snapshots import ORDER
 from tests.unit.dispatch.world import TARGET
 
@@ -23,7 +23,8 @@ def context(**given: object) -> typer.Context:
 
 async def test_values_come_from_the_daemon() -> None:
     """Those that begin with what is typed."""
-    async with served() as (url, letter):
+    async with served() as (url, ids):
+        letter = ids[LETTER]
         asking = context(url=url)
         found = {
             complete: (

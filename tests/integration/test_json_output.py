@@ -123,7 +123,7 @@ def test_every_other_command_shows_nothing_that_a_script_reads() -> None:
 
 @asynccontextmanager
 async def served() -> AsyncIterator[tuple[str, Mapping[str, str]]]:
-    """Serve the API of a daemon with something of everything; yields its address, and the ids of what it has."""
+    """Serve the API of a daemon with something of everything; yields its address, and ids."""
     world = World()
     await world.fail(7)
     world.log.continuity += [replace(RECORD, id="snapshot:0", state=Repair.FULL), RECORD]
