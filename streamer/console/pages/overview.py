@@ -1,0 +1,76 @@
+"""Overview: health, rates, what waits, charts of the last hour, and what needs an operator."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from streamer.admin.schemas import Holes
+from streamer.console.charts import charts
+from streamer.console.context import ConsoleContext
+from streamer.console.pages.channels import channel_rows
+from streamer.console.pages.subscribers import state_of
+from streamer.console.samples import HOUR_S, Series
+from streamer.errors import LogUnavailable
+from streamer.events import JsonObject, Repair
+from streamer.supervision.health import Kind
+
+_MINUTE_S = 60.0
+_HOLES = 1_000
+_SHOWN_HOLES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverviewPages:
+    """`/console`."""
+
+    context: ConsoleContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this page."""
+        return [web.get("", self._show), web.get("/", self._show)]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        context = self.context
+        return context.renderer.page(
+            request,
+            "overview.html",
+            title="Overview",
+            alive=context.health.report(Kind.LIVENESS),
+            ready=context.health.report(Kind.READINESS),
+            numbers=self._numbers(),
+            charts=charts(context.samples, context.clock.now()),
+            channels=channel_rows(context),
+            **await self._from_log(),
+        )
+
+    def _numbers(self) -> JsonObject:
+        samples = self.context.samples
+        latest = samples.latest
+        values = latest.values if latest else dict.fromkeys(Series, 0.0)
+        return {
+            "events": samples.growth(Series.EVENTS, _MINUTE_S),
+            "delivered": samples.growth(Series.DELIVERED, _MINUTE_S),
+            "failed": samples.growth(Series.FAILED, _MINUTE_S),
+            "dead_letters": samples.growth(Series.DEAD_LETTERS, HOUR_S),
+            "lag": values[Series.LAG],
+            "parked": values[Series.PARKED],
+        }
+
+    async def _from_log(self) -> JsonObject:
+        """Return what the log tells; while it is away, the reason."""
+        try:
+            subscribers = (await self.context.subscribers.subscribers())["subscribers"]
+            records = (await self.context.continuity.records(Holes(last=_HOLES)))["records"]
+        except LogUnavailable as error:
+            return {"log_problem": str(error), "subscribers": [], "states": Counter(), "holes": [], "open_holes": 0}
+        shown = [{**each, "state": state_of(each)} for each in subscribers]
+        # Holes that stay are the ones to know of, beside those that are being repaired.
+        holes = [each for each in records if each["state"] != Repair.FULL and each["cause"] != "snapshot"]
+        return {
+            "log_problem": "",
+            "subscribers": shown,
+            "states": Counter(each["state"].word for each in shown),
+            "holes": holes[-_SHOWN_HOLES:][::-1],
+            "open_holes": sum(each["state"] == Repair.OPEN for each in holes),
+        }
