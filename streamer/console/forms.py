@@ -41,7 +41,7 @@ def first(fields: Fields, name: str) -> str:
     return next((value for key, value in fields if key == name), "")
 
 
-def filled(model: type[_Model], fields: Fields, **given: Any) -> _Model:
+def filled(model: type[_Model], fields: Fields, /, **given: Any) -> _Model:
     """Return `fields` as a `model`, with `given` in the place of what the browser says.
 
     Fields that are left blank have their defaults, and names that the model
