@@ -101,7 +101,10 @@ class LetterResource:
         raise ApiError(404, "There is no dead letter of that id; perhaps it was redriven or discarded.")
 
     async def discard(self, asked: Chosen) -> JsonObject:
-        """Remove the letters of a filter for good, or only count them. Raises `ApiError`, `LogUnavailable`."""
+        """Remove the letters of a filter for good, or only count them.
+
+        Raises `ApiError` and `LogUnavailable`.
+        """
         now = self.context.clock.now()
         meant = asked.meant(now)
         orders = () if asked.dry_run else (await self.context.switchboard()).redrives.values()

@@ -177,7 +177,7 @@ class App:
                 settings=admin,
                 health=health,
                 status=self._status,
-                samples=self._sampler.samples,
+                sampler=self._sampler,
                 configuration=lambda: effective(self.plan),
             )
         )

@@ -89,7 +89,9 @@ class Access:
         """
         operator = checked_name(name)
         expected = self.token.get_secret_value() if self.token else ""
-        if self.token and not hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), expected.encode()):
+        if self.token and not hmac.compare_digest(
+            shown.encode("utf-8", "surrogateescape"), expected.encode()
+        ):
             return None
         self.sessions.end(request.cookies.get(_cookie(request), ""))
         response = redirect(_place(first(fields_of(request), "next")))
@@ -170,8 +172,8 @@ def _check_origin(request: web.Request) -> None:
     if site != "same-origin" or not is_ours:
         raise ApiError(
             403,
-            "This form does not come from a page of this console. Behind a proxy, the proxy must pass the Host "
-            "header on.",
+            "This form does not come from a page of this console. A proxy before it must pass the Host header "
+            "on.",
         )
 
 

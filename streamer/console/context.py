@@ -13,7 +13,7 @@ from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
 from streamer.console.access import Access
 from streamer.console.rendering import Renderer
-from streamer.console.samples import Samples
+from streamer.console.samples import Sampler
 from streamer.console.sessions import Sessions
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health
@@ -33,7 +33,7 @@ class ConsoleContext:
     settings: AdminSettings
     health: Health
     status: Status
-    samples: Samples
+    sampler: Sampler
     configuration: Callable[[], str]
     renderer: Renderer = field(init=False)
     access: Access = field(init=False)

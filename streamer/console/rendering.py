@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from streamer.clock import Clock
 from streamer.console.access import visitor_of
+from streamer.console.samples import NOTHING
 from streamer.observe.redaction import masked
 
 _PACKAGE = importlib.resources.files("streamer.console")
@@ -100,12 +101,12 @@ class Renderer:
     def _ago(self, at: object) -> str:
         """Return how long ago a moment was."""
         seconds = None if at is None else self.clock.now() - _epoch(at)
-        return "–" if seconds is None else f"{duration(max(0.0, seconds))} ago"
+        return NOTHING if seconds is None else f"{duration(max(0.0, seconds))} ago"
 
     def _ahead(self, at: object) -> str:
         """Return in how long a moment will be."""
         if at is None:
-            return "–"
+            return NOTHING
         seconds = _epoch(at) - self.clock.now()
         return f"in {duration(seconds)}" if seconds > 0 else "now"
 
@@ -122,7 +123,7 @@ def static_files() -> Mapping[str, tuple[bytes, str]]:
 def moment(at: object) -> Markup | str:
     """Return a time element for RFC 3339 or epoch seconds, in UTC; a dash for none."""
     if at is None:
-        return "–"
+        return NOTHING
     found = datetime.fromtimestamp(_epoch(at), UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         found.isoformat(timespec="seconds"), f"{found:%Y-%m-%d %H:%M:%S}"
@@ -131,7 +132,11 @@ def moment(at: object) -> Markup | str:
 
 def duration(seconds: float) -> str:
     """Return seconds in the unit that fits: 40 s, 12 min, 5 h, 3 d."""
-    for unit, size, limit in (("s", 1, 2 * _MINUTE_S), ("min", _MINUTE_S, 2 * _HOUR_S), ("h", _HOUR_S, 2 * _DAY_S)):
+    for unit, size, limit in (
+        ("s", 1, 2 * _MINUTE_S),
+        ("min", _MINUTE_S, 2 * _HOUR_S),
+        ("h", _HOUR_S, 2 * _DAY_S),
+    ):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / _DAY_S:.0f} d"

@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 from prometheus_client import CollectorRegistry
 
@@ -19,6 +20,9 @@ EVERY_S = 10.0
 
 HOUR_S = 3600.0
 """Time that the samples cover."""
+
+NOTHING = "\N{EN DASH}"
+"""Text in the place of a value that there is not."""
 
 
 class Series(StrEnum):
@@ -69,10 +73,17 @@ class Samples:
         """Keep a sample, and forget one that is older than an hour."""
         self._kept.append(sample)
 
+    def with_one(self, sample: Sample) -> "Samples":
+        """Return these samples and one more, which is not kept here."""
+        every = Samples()
+        every._kept.extend(self._kept)
+        every.add(sample)
+        return every
+
     @property
-    def latest(self) -> Sample | None:
-        """Newest sample."""
-        return self._kept[-1] if self._kept else None
+    def span_s(self) -> float:
+        """Time from the oldest to the newest sample."""
+        return self._kept[-1].at - self._kept[0].at if self._kept else 0.0
 
     def levels(self, series: Series, *, scale: float = 1.0) -> Sequence[Point]:
         """Return the values of a gauge, divided by `scale`."""
@@ -96,15 +107,12 @@ class Samples:
 
     def growth(self, series: Series, within_s: float) -> float:
         """Return by how much a counter grew in the last `within_s` seconds, as far as that was sampled."""
-        begin = self._kept[-1].at - within_s if self._kept else 0.0
-        return sum(
-            _growth(before, after, series) for before, after in self._pairs() if before.at >= begin - EVERY_S / 2
-        )
+        begin = self._kept[-1].at - within_s - EVERY_S / 2 if self._kept else 0.0
+        return sum(_growth(before, after, series) for before, after in self._pairs() if before.at >= begin)
 
     def _pairs(self) -> Sequence[tuple[Sample, Sample]]:
-        kept = list(self._kept)
         # A clock that is set back leaves no time between two samples.
-        return [(before, after) for before, after in zip(kept, kept[1:], strict=False) if after.at > before.at]
+        return [(before, after) for before, after in pairwise(self._kept) if after.at > before.at]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,17 +121,20 @@ class Sampler:
 
     registry: CollectorRegistry
     clock: Clock
-    samples: Samples = field(default_factory=Samples, init=False)
+    _kept: Samples = field(default_factory=Samples, init=False)
 
     async def run(self) -> None:
         """Take samples until cancelled."""
         while True:
-            self.take()
+            self._kept.add(self._taken())
             await self.clock.sleep(EVERY_S)
 
-    def take(self) -> None:
-        """Take one sample."""
-        self.samples.add(Sample(at=self.clock.now(), values=summed(self.registry)))
+    def samples(self) -> Samples:
+        """Return the samples of the last hour, and one of this moment."""
+        return self._kept.with_one(self._taken())
+
+    def _taken(self) -> Sample:
+        return Sample(at=self.clock.now(), values=summed(self.registry))
 
 
 def summed(registry: CollectorRegistry) -> Values:

@@ -59,7 +59,9 @@ class ConsoleSettings(Section):
     @classmethod
     def _holds_a_name(cls, header: str | None) -> str | None:
         if header is not None and header.lower() in _NOT_NAMES:
-            raise ValueError("this header has another meaning: choose the one in which your proxy puts the name")
+            raise ValueError(
+                "this header has another meaning: choose the one in which your proxy puts the name"
+            )
         return header
 
 
@@ -86,7 +88,7 @@ class AdminSettings(Section):
     def _names_of_a_proxy_need_a_token(self) -> Self:
         if self.console.trusted_header is not None and self.token is None:
             raise ValueError(
-                "console.trusted_header: everybody can send this header, so set a token too, and let the proxy "
-                "send it as Authorization: Bearer …"
+                "console.trusted_header: everybody can send this header, so set a token too, and let the "
+                "proxy send it as Authorization: Bearer …"
             )
         return self

@@ -74,7 +74,9 @@ def _row(context: ConsoleContext, path: str, channel: Channel | None) -> Channel
     status = context.status
     if channel is None:
         if not status.ingests:
-            return ChannelRow(path=path, word="elsewhere", level="quiet", owner="a process that reads channels")
+            return ChannelRow(
+                path=path, word="elsewhere", level="quiet", owner="a process that reads channels"
+            )
         if not status.has_joined:
             return ChannelRow(path=path, word="starting", level="quiet", owner="not known yet")
         return ChannelRow(path=path, word="elsewhere", level="quiet", owner="another process")

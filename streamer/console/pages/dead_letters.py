@@ -95,6 +95,6 @@ def _query(request: web.Request) -> Fields:
 
 
 def _filter_fields(asked: BaseModel) -> Mapping[str, Any]:
-    """Return the fields of a filter that are set, by their names in forms; a list has one field for each item."""
+    """Return the fields of a filter that are set, by their names in forms."""
     said = asked.model_dump(mode="json")
     return unset({name: said.get(name) for name in _FILTER})

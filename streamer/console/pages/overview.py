@@ -10,7 +10,7 @@ from streamer.console.charts import charts
 from streamer.console.context import ConsoleContext
 from streamer.console.pages.channels import channel_rows
 from streamer.console.pages.subscribers import state_of
-from streamer.console.samples import HOUR_S, Series
+from streamer.console.samples import HOUR_S, Samples, Series
 from streamer.errors import LogUnavailable
 from streamer.events import JsonObject, Repair
 from streamer.supervision.health import Kind
@@ -32,29 +32,28 @@ class OverviewPages:
 
     async def _show(self, request: web.Request) -> web.Response:
         context = self.context
+        samples = context.sampler.samples()
         return context.renderer.page(
             request,
             "overview.html",
             title="Overview",
             alive=context.health.report(Kind.LIVENESS),
             ready=context.health.report(Kind.READINESS),
-            numbers=self._numbers(),
-            charts=charts(context.samples, context.clock.now()),
+            numbers=self._numbers(samples),
+            charts=charts(samples, context.clock.now()),
             channels=channel_rows(context),
             **await self._from_log(),
         )
 
-    def _numbers(self) -> JsonObject:
-        samples = self.context.samples
-        latest = samples.latest
-        values = latest.values if latest else dict.fromkeys(Series, 0.0)
+    def _numbers(self, samples: Samples) -> JsonObject:
+        statuses = [each.status for each in self.context.status.dispatchers.values()]
         return {
             "events": samples.growth(Series.EVENTS, _MINUTE_S),
             "delivered": samples.growth(Series.DELIVERED, _MINUTE_S),
             "failed": samples.growth(Series.FAILED, _MINUTE_S),
             "dead_letters": samples.growth(Series.DEAD_LETTERS, HOUR_S),
-            "lag": values[Series.LAG],
-            "parked": values[Series.PARKED],
+            "lag": sum(each.lag for each in statuses),
+            "parked": sum(each.parked for each in statuses),
         }
 
     async def _from_log(self) -> JsonObject:
@@ -63,9 +62,9 @@ class OverviewPages:
             subscribers = (await self.context.subscribers.subscribers())["subscribers"]
             records = (await self.context.continuity.records(Holes(last=_HOLES)))["records"]
         except LogUnavailable as error:
-            return {"log_problem": str(error), "subscribers": [], "states": Counter(), "holes": [], "open_holes": 0}
+            nothing: JsonObject = {"subscribers": [], "states": Counter(), "holes": [], "open_holes": 0}
+            return {**nothing, "log_problem": str(error)}
         shown = [{**each, "state": state_of(each)} for each in subscribers]
-        # Holes that stay are the ones to know of, beside those that are being repaired.
         holes = [each for each in records if each["state"] != Repair.FULL and each["cause"] != "snapshot"]
         return {
             "log_problem": "",

@@ -38,7 +38,10 @@ class SignInPages:
         if response is None:
             _log.warning("console.sign_in_refused", by=name[:100])
             return self._page(
-                request, wanted=first(fields, "next"), name=name, mistake="This is not the token of admin.token."
+                request,
+                wanted=first(fields, "next"),
+                name=name,
+                mistake="This is not the token of admin.token.",
             )
         _log.info("console.signed_in", by=name)
         return response
@@ -46,9 +49,7 @@ class SignInPages:
     async def _sign_out(self, request: web.Request) -> web.Response:
         return self.context.access.sign_out(request)
 
-    def _page(
-        self, request: web.Request, *, wanted: str, name: str = "", mistake: str = ""
-    ) -> web.Response:
+    def _page(self, request: web.Request, *, wanted: str, name: str = "", mistake: str = "") -> web.Response:
         return self.context.renderer.page(
             request,
             "sign_in.html",

@@ -35,7 +35,9 @@ class SnapshotPages:
             "snapshots.html",
             title="Snapshots",
             snapshots=found["snapshots"][::-1],
-            paths=[each for each in self.context.configured.paths if ChannelKind.of(each) is ChannelKind.CHANGES],
+            paths=[
+                each for each in self.context.configured.paths if ChannelKind.of(each) is ChannelKind.CHANGES
+            ],
         )
 
     async def _forecast(self, request: web.Request) -> web.Response:

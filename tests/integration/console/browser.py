@@ -81,7 +81,7 @@ class Tab:
         return wide
 
     async def tab_to(self, name: str) -> None:
-        """Press the tabulator key until the element with that text or label has the focus, which is visible."""
+        """Press the tabulator key until the element of that text or label has the focus, in sight."""
         for _ in range(_TABS):
             await self.page.keyboard.press("Tab")
             found, outline = await self.page.evaluate(

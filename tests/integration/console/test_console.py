@@ -82,9 +82,7 @@ async def reading(world: World, browser: Browser, state: Any) -> AsyncIterator[T
 
 
 @asynccontextmanager
-async def sized(
-    world: World, browser: Browser, state: Any, size: Any, scheme: Scheme
-) -> AsyncIterator[Tab]:
+async def sized(world: World, browser: Browser, state: Any, size: Any, scheme: Scheme) -> AsyncIterator[Tab]:
     """Open a window of that size and scheme inside the context."""
     options = {"color_scheme": scheme, "is_mobile": size is PHONE, "reduced_motion": "reduce"}
     async with Tab.opened(browser, world.url, size=size, state=state, **options) as found:
@@ -264,9 +262,7 @@ async def test_every_change_is_in_the_audit_with_its_operator(tab: Tab) -> None:
     assert "/console/sign-in" in tab.page.url
 
 
-async def test_pictures_of_the_guide_are_drawn(
-    world: World, browser: Browser, tmp_path: Path
-) -> None:
+async def test_pictures_of_the_guide_are_drawn(world: World, browser: Browser, tmp_path: Path) -> None:
     """Into the folder that STREAMER_SCREENSHOTS names, if it names one."""
     folder = Path(os.environ.get("STREAMER_SCREENSHOTS", tmp_path))
     async with Tab.opened(browser, world.url) as tab:
