@@ -29,8 +29,6 @@ SIGN_IN = "sign_in"
 
 LONGEST_NAME = 100
 
-_VISITOR = "visitor"
-_FIELDS = "fields"
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -45,6 +43,10 @@ class Visitor:
     operator: str | None = None
     csrf: str = ""
     can_sign_out: bool = False
+
+
+_VISITOR = web.RequestKey("visitor", Visitor)
+_FIELDS: web.RequestKey[Fields] = web.RequestKey("fields")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +134,7 @@ class Access:
 
 def visitor_of(request: web.Request) -> Visitor:
     """Return the sender of an admitted request, or of one that was refused before."""
-    visitor: Visitor = request.get(_VISITOR, Visitor())
-    return visitor
+    return request[_VISITOR] if _VISITOR in request else Visitor()
 
 
 def operator_of(request: web.Request) -> str:
@@ -146,8 +147,7 @@ def operator_of(request: web.Request) -> str:
 
 def fields_of(request: web.Request) -> Fields:
     """Return the fields of an admitted form."""
-    fields: Fields = request[_FIELDS]
-    return fields
+    return request[_FIELDS]
 
 
 def redirect(location: str) -> web.Response:
@@ -172,7 +172,7 @@ def _check_origin(request: web.Request) -> None:
     if site != "same-origin" or not is_ours:
         raise ApiError(
             403,
-            "This form does not come from a page of this console. A proxy before it must pass the Host header "
+            "This form does not come from a page of this console. A proxy in front must pass the Host header "
             "on.",
         )
 

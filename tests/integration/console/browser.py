@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import which
 from typing import Any, Literal
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
 
 Scheme = Literal["light", "dark"]
 
-PHONE = {"width": 375, "height": 740}
-DESKTOP = {"width": 1280, "height": 860}
+PHONE = ViewportSize(width=375, height=740)
+DESKTOP = ViewportSize(width=1280, height=860)
 
-_CHROMIUM = "/usr/bin/chromium"
 _OPTIONS = ("--no-sandbox", "--disable-background-networking")
 _TABS = 80
 
@@ -23,7 +23,7 @@ _TABS = 80
 async def chromium() -> AsyncIterator[Browser]:
     """Start Debian's Chromium, which asks nobody for updates."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=[*_OPTIONS])
+        browser = await playwright.chromium.launch(executable_path=which("chromium"), args=[*_OPTIONS])
         yield browser
         await browser.close()
 
@@ -40,11 +40,11 @@ class Tab:
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, browser: Browser, base: str, *, size: Any = None, state: Any = None, **options: Any
+        cls, browser: Browser, base: str, *, size: ViewportSize = DESKTOP, state: Any = None, **options: Any
     ) -> AsyncIterator["Tab"]:
         """Open a window inside the context; at its end, all requests went to `base` and nothing failed."""
         context: BrowserContext = await browser.new_context(
-            base_url=base, viewport=size or DESKTOP, storage_state=state, **options
+            base_url=base, viewport=size, storage_state=state, **options
         )
         context.set_default_timeout(15_000)
         tab = cls(page=await context.new_page(), base=base)

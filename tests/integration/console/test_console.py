@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, ViewportSize
 
 from tests.daemon import until
 from tests.integration.console.browser import DESKTOP, PHONE, Scheme, Tab, chromium
@@ -32,7 +32,7 @@ PAGES = {
     "configuration": "/configuration",
     "audit": "/audit",
 }
-IN_THE_GUIDE = {
+IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme]] = {
     "overview-light": ("overview", DESKTOP, "light"),
     "subscriber-dark": ("subscriber", DESKTOP, "dark"),
     "dead-letters-light": ("dead-letters", DESKTOP, "light"),
@@ -82,7 +82,9 @@ async def reading(world: World, browser: Browser, state: Any) -> AsyncIterator[T
 
 
 @asynccontextmanager
-async def sized(world: World, browser: Browser, state: Any, size: Any, scheme: Scheme) -> AsyncIterator[Tab]:
+async def sized(
+    world: World, browser: Browser, state: Any, size: ViewportSize, scheme: Scheme
+) -> AsyncIterator[Tab]:
     """Open a window of that size and scheme inside the context."""
     options = {"color_scheme": scheme, "is_mobile": size is PHONE, "reduced_motion": "reduce"}
     async with Tab.opened(browser, world.url, size=size, state=state, **options) as found:
@@ -113,7 +115,8 @@ async def test_page_can_be_read_by_everybody(reading: Tab, name: str, tmp_path: 
 
 async def test_page_to_sign_in_can_be_read_by_everybody(world: World, browser: Browser) -> None:
     """Before there is a session too, and with a mistake."""
-    for scheme in ("light", "dark"):
+    schemes: tuple[Scheme, ...] = ("light", "dark")
+    for scheme in schemes:
         async with Tab.opened(browser, world.url, color_scheme=scheme) as tab:
             await tab.go("/audit")
             assert tab.page.url.endswith("/console/sign-in?next=%2Fconsole%2Faudit")

@@ -35,6 +35,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     add("curl")
     add("node")
     add("npm")
+    add("chromium")
     add("mosquitto")
     return add
 
