@@ -5,13 +5,13 @@ values are summed up. A sample is a few numbers, so an hour of them takes less
 than 100 kB.
 """
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
+from itertools import chain, pairwise
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streamer.clock import Clock
 
@@ -122,6 +122,8 @@ class Sampler:
     registry: CollectorRegistry
     clock: Clock
     _kept: Samples = field(default_factory=Samples, init=False)
+    # A registry does not find this collector by the names of its metrics.
+    _process: ProcessCollector = field(default_factory=lambda: ProcessCollector(registry=None), init=False)
 
     async def run(self) -> None:
         """Take samples until cancelled."""
@@ -134,19 +136,18 @@ class Sampler:
         return self._kept.with_one(self._taken())
 
     def _taken(self) -> Sample:
-        return Sample(at=self.clock.now(), values=summed(self.registry))
+        return Sample(at=self.clock.now(), values=self._summed())
 
-
-def summed(registry: CollectorRegistry) -> Values:
-    """Return the sum of each series over all of its labels; 0 for one that has no sample."""
-    sums: dict[Series, float] = defaultdict(float, dict.fromkeys(Series, 0.0))
-    names = {series.value: series for series in Series}
-    for family in registry.restricted_registry(list(names)).collect():
-        for sample in family.samples:
+    def _summed(self) -> Values:
+        """Return the sum of each series over all of its labels; 0 for one that has no sample."""
+        sums = dict.fromkeys(Series, 0.0)
+        names = {series.value: series for series in Series}
+        found = self.registry.restricted_registry(list(names)).collect()
+        for sample in chain.from_iterable(each.samples for each in chain(found, self._process.collect())):
             series = names.get(sample.name)
             if series is not None and _ONLY.get(series, {}).items() <= sample.labels.items():
                 sums[series] += sample.value
-    return dict(sums)
+        return sums
 
 
 def _growth(before: Sample, after: Sample, series: Series) -> float:

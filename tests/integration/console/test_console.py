@@ -32,10 +32,11 @@ PAGES = {
     "configuration": "/configuration",
     "audit": "/audit",
 }
+PICTURE = ViewportSize(width=1100, height=700)
 IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme]] = {
-    "overview-light": ("overview", DESKTOP, "light"),
-    "subscriber-dark": ("subscriber", DESKTOP, "dark"),
-    "dead-letters-light": ("dead-letters", DESKTOP, "light"),
+    "overview-light": ("overview", PICTURE, "light"),
+    "subscriber-dark": ("subscriber", PICTURE, "dark"),
+    "dead-letters-light": ("dead-letters", PICTURE, "light"),
     "overview-phone-dark": ("overview", PHONE, "dark"),
 }
 OPERATOR = "Anna <b>"
@@ -161,15 +162,18 @@ async def test_subscriber_is_paused_resumed_probed_and_tested(tab: Tab) -> None:
     await tab.page.fill("#reason", "a <script>alert(1)</script> of theirs")
     await pressed(tab.page, "Pause", "paused")
     assert "a <script>alert(1)</script> of theirs" in await tab.page.inner_text("#live")
+    assert await tab.violations() == []
     await pressed(tab.page, "Resume", "resumed")
     await pressed(tab.page, "Probe", "probed")
     await tab.page.fill("#data", '{"fields": {"Order_No__c": "77"}}')
     await tab.page.click("text=Send a test event")
     await tab.page.wait_for_selector("text=Outcome of the test")
     assert "retry" in await tab.page.inner_text(".panel >> nth=0")
+    assert await tab.violations() == []
     await tab.page.fill("#data", "[")
     await tab.page.click("text=Send a test event")
     assert await tab.said() == "The data of the test event must be JSON."
+    assert await tab.violations() == []
     tab.errors.clear()
 
 
@@ -197,6 +201,7 @@ async def test_letters_are_inspected_redriven_and_discarded(tab: Tab) -> None:
     await tab.page.click("text=Show")
     await tab.page.click("tbody a >> nth=0")
     assert "422" in await tab.page.inner_text(".pairs")
+    assert await tab.violations() == []
     assert '"Order_No__c": "1002"' in await tab.page.inner_text("pre >> nth=-1")
     await tab.page.click("text=Preview a discard")
     await pressed(tab.page, "Discard 1 letter", "discarded")
@@ -257,6 +262,7 @@ async def test_every_change_is_in_the_audit_with_its_operator(tab: Tab) -> None:
     await pressed(tab.page, "Probe", "probed")
     await tab.go("/audit?last=200")
     rows = await tab.page.locator("tbody tr").all_inner_texts()
+    assert await tab.violations() == []
 
     assert any("subscriber.probed" in row and OPERATOR in row for row in rows)
     await tab.page.click("text=Sign out")

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.charts import Chart, Line, charts, readable, rounded_up
-from streamer.console.samples import EVERY_S, Point, Sample, Sampler, Samples, Series, summed
+from streamer.console.samples import EVERY_S, Point, Sample, Sampler, Samples, Series
 from streamer.events import Channel, Delivered, OrgId, Retry, SubscriberName
 from streamer.observe.metrics import Metrics
 
@@ -36,10 +36,11 @@ def test_series_are_those_of_the_metrics() -> None:
     subscriber.outcomes[Delivered].inc(3)
     subscriber.outcomes[Retry].inc(5)
     subscriber.lag.set(7)
-    found = summed(metrics.registry)
+    sampler = Sampler(registry=metrics.registry, clock=TurnedClock())
+    found = {series: sampler.samples().levels(series)[0].value for series in Series}
 
     assert (found[Series.EVENTS], found[Series.DELIVERED], found[Series.LAG]) == (4, 3, 7)
-    assert found.keys() == set(Series)
+    assert found[Series.MEMORY] or sys.platform != "linux"
 
 
 def test_every_series_names_a_metric_that_exists() -> None:

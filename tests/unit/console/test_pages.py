@@ -133,7 +133,7 @@ async def test_discard_covers_what_its_preview_counted(world: World, browser: Br
     left = await browser.get("/dead-letters")
 
     assert "Discard 2 letters" in preview.text
-    assert "1 dead letters" in left.text
+    assert "1 dead letter:" in left.text
 
 
 async def test_redrive_is_previewed_and_ordered(world: World, browser: Browser) -> None:
