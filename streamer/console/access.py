@@ -199,4 +199,9 @@ def _place(wanted: str) -> str:
 
 def _cookie(request: web.Request) -> str:
     # Cookies do not tell ports apart, and one machine can run several daemons.
-    return f"streamer_console_{request.url.port or 0}"
+    try:
+        port = request.url.port
+    except ValueError:
+        # The Host header is none.
+        port = None
+    return f"streamer_console_{port or 0}"

@@ -172,8 +172,10 @@ async def test_form_that_can_not_be_read_is_refused(browser: Browser, raw: bytes
 async def test_session_ends_in_time_and_by_signing_out(world: World, browser: Browser) -> None:
     """A cookie that is kept is of no use any more."""
     csrf = await browser.signed_in()
+    [kept] = browser.client.session.cookie_jar
+    cookie = {"Cookie": f"{kept.key}={kept.value}"}
     await browser.post("/sign-out", {"csrf": csrf})
-    after_sign_out = await browser.post(PAUSE, {"csrf": csrf})
+    after_sign_out = await browser.post(PAUSE, {"csrf": csrf}, **cookie)
     csrf = await browser.signed_in()
     await world.api.clock.turn(28_801)
     after_its_time = await browser.post(PAUSE, {"csrf": csrf})

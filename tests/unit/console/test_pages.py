@@ -1,5 +1,6 @@
 """Pages show what happens, escape all of it, and hide secrets."""
 
+import asyncio
 import re
 
 import pytest
@@ -206,3 +207,33 @@ def test_moments_and_durations_are_readable() -> None:
     ]
     assert renderer._ago("2024-12-31T23:59:00Z") == "60 s ago"
     assert renderer._ahead(1_735_689_600.0 + 7_200) == "in 2 h"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/console/dead-letters?key=%FF&error=%ED%A0%80",
+        b"/console/subscribers/%FF",
+        b"/console/\xff\xfe",
+        b"/console/dead-letters?key=\xff",
+        b"/console/dead-letters/letter?id=%00",
+        b"/console/static/%2e%2e%2ftemplates%2fbase.html",
+        b"/console/static/../templates/base.html",
+    ],
+)
+@pytest.mark.parametrize("host", [b"localhost:PORT", b"[", b"a:99999999", b"\xff"])
+async def test_bytes_of_an_address_are_no_mistake_of_ours(target: bytes, host: bytes) -> None:
+    """They are answered with a page and a status of the sender's, in whatever encoding they are."""
+    async with World(admin={"token": "x" * 16}).opened() as browser:
+        await browser.signed_in(token="x" * 16)
+        [kept] = browser.client.session.cookie_jar
+        cookie = f"Cookie: {kept.key}={kept.value}".encode()
+        host = host.replace(b"PORT", str(browser.client.port).encode())
+        reader, writer = await asyncio.open_connection("127.0.0.1", browser.client.port)
+        writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\n" + cookie)
+        writer.write(b"\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+
+    assert int(answer.split()[1]) in {200, 303, 400, 403, 404}, answer[:200]
+    assert b"{% block" not in answer
