@@ -12,6 +12,7 @@ from streamer.admin.redrives import RedriveResource
 from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
 from streamer.console.access import Access
+from streamer.console.holes import RecentHoles
 from streamer.console.rendering import Renderer
 from streamer.console.samples import Sampler
 from streamer.console.sessions import Sessions
@@ -41,6 +42,7 @@ class ConsoleContext:
     letters: LetterResource = field(init=False)
     redrives: RedriveResource = field(init=False)
     continuity: ContinuityResource = field(init=False)
+    holes: RecentHoles = field(init=False)
     snapshots: SnapshotResource = field(init=False)
     audit: AuditResource = field(init=False)
 
@@ -48,13 +50,15 @@ class ConsoleContext:
         console = self.settings.console
         sessions = Sessions(clock=self.clock, lifetime_s=console.session_s)
         access = Access(token=self.settings.token, settings=console, sessions=sessions)
+        continuity = ContinuityResource(context=self.admin)
         made = {
             "renderer": Renderer(clock=self.clock),
             "access": access,
             "subscribers": SubscriberResource(context=self.admin),
             "letters": LetterResource(context=self.admin),
             "redrives": RedriveResource(context=self.admin),
-            "continuity": ContinuityResource(context=self.admin),
+            "continuity": continuity,
+            "holes": RecentHoles(resource=continuity, clock=self.clock),
             "snapshots": SnapshotResource(context=self.admin),
             "audit": AuditResource(context=self.admin),
         }

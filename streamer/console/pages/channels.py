@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from streamer.admin.schemas import Holes
 from streamer.channel_paths import ChannelKind
 from streamer.console.context import ConsoleContext
 from streamer.errors import LogUnavailable
 from streamer.events import Channel, Repair
 from streamer.ingest.keeper import ChannelState
-
-_HOLES = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +43,9 @@ class ChannelPages:
 
     async def _list(self, request: web.Request) -> web.Response:
         try:
-            records = (await self.context.continuity.records(Holes(last=_HOLES)))["records"]
-            log_problem = ""
+            holes, log_problem = await self.context.holes.records(), ""
         except LogUnavailable as error:
-            records, log_problem = [], str(error)
-        holes = [each for each in records if each["cause"] != "snapshot"]
+            holes, log_problem = [], str(error)
         return self.context.renderer.page(
             request,
             "channels.html",

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from streamer.admin.schemas import Holes
 from streamer.console.charts import charts
 from streamer.console.context import ConsoleContext
 from streamer.console.pages.channels import channel_rows
@@ -16,7 +15,6 @@ from streamer.events import JsonObject, Repair
 from streamer.supervision.health import Kind
 
 _MINUTE_S = 60.0
-_HOLES = 1_000
 _SHOWN_HOLES = 5
 
 
@@ -58,16 +56,16 @@ class OverviewPages:
 
     async def _from_log(self) -> JsonObject:
         """Return what the log tells; while it is away, the reason."""
+        subscribers, holes, problem = list[JsonObject](), list[JsonObject](), ""
         try:
             subscribers = (await self.context.subscribers.subscribers())["subscribers"]
-            records = (await self.context.continuity.records(Holes(last=_HOLES)))["records"]
+            # Holes that were repaired are no trouble any more.
+            holes = [each for each in await self.context.holes.records() if each["state"] != Repair.FULL]
         except LogUnavailable as error:
-            nothing: JsonObject = {"subscribers": [], "states": Counter(), "holes": [], "open_holes": 0}
-            return {**nothing, "log_problem": str(error)}
+            problem = str(error)
         shown = [{**each, "state": state_of(each)} for each in subscribers]
-        holes = [each for each in records if each["state"] != Repair.FULL and each["cause"] != "snapshot"]
         return {
-            "log_problem": "",
+            "log_problem": problem,
             "subscribers": shown,
             "states": Counter(each["state"].word for each in shown),
             "holes": holes[-_SHOWN_HOLES:][::-1],

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,45 @@ async def test_log_that_is_away_leaves_the_overview(world: World, browser: Brows
     world.api.context._log = None
     for answer in (await browser.get(""), await browser.get("/channels")):
         assert (answer.status, "The log is not open" in answer.text) == (200, True)
+
+
+async def test_holes_are_read_once_for_many_pages(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages draw themselves anew every ten seconds, and each reading costs a consumer in Kafka."""
+    controls, read = world.api.log.controls, list[float]()
+    continuity = controls.continuity
+
+    async def counted(*chosen: Any, **last: Any) -> Any:
+        read.append(world.api.clock.now())
+        return await continuity(*chosen, **last)
+
+    monkeypatch.setattr(controls, "continuity", counted)
+    await asyncio.gather(*(browser.get(path) for path in ("", "/channels", "")))
+    await world.api.clock.turn(29)
+    await browser.get("")
+    assert len(read) == 1
+    await world.api.clock.turn(2)
+    await browser.get("")
+    assert len(read) == 2
+
+
+async def test_log_that_does_not_answer_holds_no_page_up(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The overview is there for the time when something is wrong."""
+    asked = asyncio.Event()
+
+    async def silent(*_: Any, **__: Any) -> Any:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.api.log.controls, "continuity", silent)
+    page = asyncio.create_task(browser.get(""))
+    await asyncio.wait_for(asked.wait(), 5)
+    await world.api.clock.turn(6)
+
+    assert "within 5 s" in (await page).text
 
 
 async def test_mistake_of_our_own_is_not_shown(browser: Browser) -> None:
