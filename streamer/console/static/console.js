@@ -18,7 +18,6 @@
   let pauses = false;
   const show = () => {
     button.textContent = pauses ? "Refresh by itself" : "Stop refreshing";
-    button.setAttribute("aria-pressed", String(pauses));
   };
   button.addEventListener("click", () => {
     pauses = !pauses;
