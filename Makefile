@@ -13,7 +13,7 @@ READY  := $(VENV)/.ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire fuzz chain replica snapshot mutants dist requirements sbom stubs reference format clean
+.PHONY: help check lint test demo bench fire fuzz chain replica snapshot mutants screenshots dist requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -51,6 +51,11 @@ sbom: $(READY) ## write what the image installs as a CycloneDX bill of materials
 stubs: $(READY) ## write the Python modules of the Pub/Sub API's messages from streamer/eventbus/pubsub_api.proto
 	$(BIN)/uv run --quiet --no-project --python $(BIN)/python --with 'grpcio-tools==1.74.0' \
 		python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. streamer/eventbus/pubsub_api.proto
+
+screenshots: $(READY) ## draw the pictures of docs/console.md in Chromium
+	@$(BIN)/python -m tools.system_packages
+	@mkdir -p docs/images
+	STREAMER_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/integration/console --quiet
 
 reference: $(READY) ## write the pages, schema, dashboard and manifests that are made from the code and from the rules
 	$(BIN)/python -m tools.configuration_reference

@@ -40,6 +40,7 @@ def needs() -> list[Need]:
             ("curl", "reads the sandbox over TLS", "curl", "curl"),
             ("Node.js", "reads the sandbox over TLS", "node", "nodejs"),
             ("npm", "fetches clients of the sandbox", "npm", "npm"),
+            ("Chromium", "shows the console", "chromium", "chromium"),
         )
     ]
     clients.append(

@@ -81,8 +81,8 @@ class LetterResource:
             web.get("/dead-letters/{id:.+}", self._show),
         ]
 
-    async def _list(self, request: web.Request) -> web.Response:
-        asked = query_of(request, Listing)
+    async def letters(self, asked: Listing) -> JsonObject:
+        """Return the counts of a filter's letters, and the latest of them. Raises `LogUnavailable`."""
         latest, counts = LatestLetters(asked.last), LetterCounts()
         admits = asked.meant(self.context.clock.now()).admits
         async with aclosing(self.context.log.controls.dead_letters()) as letters:
@@ -90,18 +90,21 @@ class LetterResource:
                 if admits(letter):
                     counts.add(letter)
                     latest.add(letter)
-        return json_response({**counts.as_json(), "letters": latest.lines()})
+        return {**counts.as_json(), "letters": latest.lines()}
 
-    async def _show(self, request: web.Request) -> web.Response:
-        wanted = request.match_info["id"]
+    async def letter(self, id_: str) -> JsonObject:
+        """Return all of one letter. Raises `ApiError` when it is not there, and `LogUnavailable`."""
         async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
-                if letter.id == wanted:
-                    return json_response(letter_detail(letter))
+                if letter.id == id_:
+                    return letter_detail(letter)
         raise ApiError(404, "There is no dead letter of that id; perhaps it was redriven or discarded.")
 
-    async def _discard(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Chosen)
+    async def discard(self, asked: Chosen) -> JsonObject:
+        """Remove the letters of a filter for good, or only count them.
+
+        Raises `ApiError` and `LogUnavailable`.
+        """
         now = self.context.clock.now()
         meant = asked.meant(now)
         orders = () if asked.dry_run else (await self.context.switchboard()).redrives.values()
@@ -111,9 +114,16 @@ class LetterResource:
             if (await self.context.switchboard()).redrives.keys() - {order.id for order in orders}:
                 raise ApiError(409, "A redrive was ordered during the count: send the request again.")
             await self._discard_all(ids, asked, {"meant": filter_json(meant)})
-        return json_response(
-            {**counts.as_json(), "until": rfc3339(meant.failed_before or now), "dry_run": asked.dry_run}
-        )
+        return {**counts.as_json(), "until": rfc3339(meant.failed_before or now), "dry_run": asked.dry_run}
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return json_response(await self.letters(query_of(request, Listing)))
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return json_response(await self.letter(request.match_info["id"]))
+
+    async def _discard(self, request: web.Request) -> web.Response:
+        return json_response(await self.discard(await body_of(request, Chosen)))
 
     async def _discard_all(self, ids: Sequence[str], asked: Chosen, detail: JsonObject) -> None:
         for begin in range(0, len(ids), _DISCARDED_AT_ONCE):

@@ -26,7 +26,9 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 STREAM_HEADERS = {**_HEADERS, "Content-Type": "application/x-ndjson"}
 """Headers of an answer of JSON lines that goes on."""
 
-_INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
+INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
+"""Sentence for a mistake of ours."""
+
 _STATUS_SENTENCES = {
     404: "There is nothing at this path.",
     405: "This path does not support this method.",
@@ -47,15 +49,19 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 def authentication(token: SecretStr | None) -> Middleware:
     """Return the middleware that admits requests with `token`, or requests to loopback without one.
 
-    Raises `ApiError` 401, 403, or 415 for a change whose body is not JSON.
+    An application that is mounted below the API, as the console is,
+    authenticates its requests by itself. Raises `ApiError` 401, 403, or 415 for
+    a change whose body is not JSON.
     """
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if len(request.match_info.apps) > 1:
+            return await handler(request)
         if token is not None:
             _check_token(request, token)
         else:
-            _check_host(request)
+            check_host(request)
         if request.method not in {"GET", "HEAD"} and request.content_type != "application/json":
             raise ApiError(415, "Send the body as JSON, with Content-Type: application/json.")
         return await handler(request)
@@ -69,13 +75,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except Exception as error:  # noqa: BLE001 - whatever failed, the client waits for an answer
-        status, sentence = _status_and_sentence(error)
-        if sentence is _INTERNAL_ERROR:
+        status, sentence = status_and_sentence(error)
+        if sentence is INTERNAL_ERROR:
             _log.exception("admin.failed", method=request.method, path=request.path)
         return _error_response(status, sentence)
 
 
-def _status_and_sentence(error: Exception) -> tuple[int, str]:
+def status_and_sentence(error: Exception) -> tuple[int, str]:
+    """Return the status and the sentence that answer a request which `error` ended."""
     match error:
         case ApiError():
             return error.status, str(error)
@@ -88,7 +95,7 @@ def _status_and_sentence(error: Exception) -> tuple[int, str]:
         case StreamerError():
             return 503 if isinstance(error, LogUnavailable) else 500, str(error)
         case _:
-            return 500, _INTERNAL_ERROR
+            return 500, INTERNAL_ERROR
 
 
 def _error_response(status: int, sentence: str) -> web.Response:
@@ -98,15 +105,21 @@ def _error_response(status: int, sentence: str) -> web.Response:
     return response
 
 
-def _check_token(request: web.Request, token: SecretStr) -> None:
+def has_token(request: web.Request, token: SecretStr) -> bool:
+    """Return true for a request whose `Authorization` header holds `token`."""
     shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-    if not hmac.compare_digest(shown, f"Bearer {token.get_secret_value()}".encode()):
+    return hmac.compare_digest(shown, f"Bearer {token.get_secret_value()}".encode())
+
+
+def _check_token(request: web.Request, token: SecretStr) -> None:
+    if not has_token(request, token):
         raise ApiError(
             401, "This needs the token of admin.token: Authorization: Bearer …, or STREAMER_ADMIN_TOKEN."
         )
 
 
-def _check_host(request: web.Request) -> None:
+def check_host(request: web.Request) -> None:
+    """Raise `ApiError` 403 for a request whose `Host` header names no loopback address."""
     try:
         host = URL.build(scheme="http", authority=request.headers.get("Host", "")).host or ""
     except ValueError:

@@ -44,23 +44,20 @@ class RedriveResource:
             web.post("/redrives/{id}/cancel", self._cancel),
         ]
 
-    async def _redrive(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Redriving)
+    async def redrive(self, asked: Redriving) -> JsonObject:
+        """Order redrives, or only preview them. Raises `ApiError` and `LogUnavailable`."""
         if asked.subscriber is not None:
             self.context.subscriber_settings(asked.subscriber)
         meant = asked.meant(self.context.clock.now())
         found = await redrive_previews(self.context, meant, find_superseded=not asked.include_superseded)
         orders = [] if asked.dry_run else await self._ordered(asked, meant, found)
-        return json_response(
-            {
-                "until": rfc3339(meant.failed_before or 0),
-                "dry_run": asked.dry_run,
-                "subscribers": {name or "": each.as_json() for name, each in found.items()},
-                **_sum(found),
-                "redrives": [order.id for order in orders],
-            },
-            status=202 if orders else 200,
-        )
+        return {
+            "until": rfc3339(meant.failed_before or 0),
+            "dry_run": asked.dry_run,
+            "subscribers": {name or "": each.as_json() for name, each in found.items()},
+            **_sum(found),
+            "redrives": [order.id for order in orders],
+        }
 
     async def _ordered(
         self, asked: Redriving, meant: LetterFilter, found: Mapping[SubscriberName | None, RedrivePreview]
@@ -91,9 +88,9 @@ class RedriveResource:
             include_superseded=asked.include_superseded,
         )
 
-    async def _cancel(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Change)
-        order = _open(await self.context.switchboard(), request.match_info["id"])
+    async def cancel(self, id_: str, asked: Change) -> JsonObject:
+        """End an open redrive. Raises `ApiError` and `LogUnavailable`."""
+        order = _open(await self.context.switchboard(), id_)
         left = (await self._left({order.id: order}))[order.id]
         now = self.context.clock.now()
         audit = AuditRecord(
@@ -108,11 +105,10 @@ class RedriveResource:
         # The log can need a moment to show the end, and the next request must find it.
         await self.context.switchboard(lambda board: order.id not in board.redrives)
         superseded = _superseded(await self.context.log.controls.audit(last=MOST_LETTERS))[order.id]
-        return json_response(
-            {**ended_redrive_json(audit, superseded=superseded), "subscriber": audit.subscriber}
-        )
+        return {**ended_redrive_json(audit, superseded=superseded), "subscriber": audit.subscriber}
 
-    async def _list(self, _request: web.Request) -> web.Response:
+    async def redrives(self) -> JsonObject:
+        """Return the open redrives, and the latest that have ended. Raises `LogUnavailable`."""
         redrives = (await self.context.switchboard()).redrives
         left = await self._left(redrives)
         records = await self.context.log.controls.audit(last=MOST_LETTERS)
@@ -121,17 +117,26 @@ class RedriveResource:
         }
         ended = [each for each in records if each.what in {_ENDED, _CANCELLED}]
         superseded = _superseded(records)
-        return json_response(
-            {
-                "redrives": [
-                    redrive_json(each, left=left[id_], begun_with=begun_with.get(id_))
-                    for id_, each in redrives.items()
-                ],
-                "ended": [
-                    ended_redrive_json(each, superseded=superseded[each.detail.get("id")]) for each in ended
-                ],
-            }
-        )
+        return {
+            "redrives": [
+                redrive_json(each, left=left[id_], begun_with=begun_with.get(id_))
+                for id_, each in redrives.items()
+            ],
+            "ended": [
+                ended_redrive_json(each, superseded=superseded[each.detail.get("id")]) for each in ended
+            ],
+        }
+
+    async def _redrive(self, request: web.Request) -> web.Response:
+        answer = await self.redrive(await body_of(request, Redriving))
+        return json_response(answer, status=202 if answer["redrives"] else 200)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Change)
+        return json_response(await self.cancel(request.match_info["id"], asked))
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return json_response(await self.redrives())
 
     async def _left(self, redrives: Mapping[str, Redrive]) -> Counter[str]:
         left = Counter[str]()

@@ -22,13 +22,18 @@ from streamer.web.listener import listening
 
 _log = structlog.get_logger()
 
+CONSOLE_PATH = "/console"
+"""Path below which the console is served; it authenticates requests by itself."""
+
 LARGEST_BODY = 64 * 1024
 """Largest body of a request, in bytes."""
 
 
 @asynccontextmanager
-async def serving_admin(context: AdminContext, settings: AdminSettings | None) -> AsyncIterator[int]:
-    """Serve the API inside the context; yields the port, or 0 when `settings` is `None`.
+async def serving_admin(
+    context: AdminContext, settings: AdminSettings | None, console: web.Application | None = None
+) -> AsyncIterator[int]:
+    """Serve the API and the `console` inside the context; yields the port, or 0 when `settings` is `None`.
 
     Raises `ConfigurationError` when the address is not available.
     """
@@ -36,6 +41,8 @@ async def serving_admin(context: AdminContext, settings: AdminSettings | None) -
         yield 0
         return
     app = application(context, settings.token)
+    if console is not None:
+        app.add_subapp(CONSOLE_PATH, console)
     async with listening(app, host=settings.host, port=settings.port, section="admin") as port:
         _log.info("admin.listening", host=settings.host, port=port)
         yield port

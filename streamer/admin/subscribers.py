@@ -36,32 +36,32 @@ class SubscriberResource:
             web.get("/parked", self._parked),
         ]
 
-    async def _list(self, _request: web.Request) -> web.Response:
+    async def subscribers(self) -> JsonObject:
+        """Return all subscribers with their states. Raises `LogUnavailable`."""
         board = await self.context.switchboard()
         names = self.context.daemon.plan.settings.subscribers
-        return json_response({"subscribers": [self._as_json(name, board) for name in names]})
+        return {"subscribers": [self._as_json(name, board) for name in names]}
 
-    async def _pause(self, request: web.Request) -> web.Response:
-        name = self._named(request)
-        asked = await body_of(request, Pause)
+    async def pause(self, asked_name: str, asked: Pause) -> JsonObject:
+        """Pause a subscriber. Raises `ApiError` and `LogUnavailable`, as the other changes do."""
+        name = self._named(asked_name)
         board = await self.context.switchboard()
         if board.pauses(name):
             # The reason of the first pause still holds; the second one stands in the audit.
             await self.context.log.controls.note(
                 self._audit(name, "subscriber.paused", asked.by, asked.reason)
             )
-            return json_response({**self._as_json(name, board), "was_paused": True})
+            return {**self._as_json(name, board), "was_paused": True}
         answer = await self._switched(name, Switch.PAUSED, by=asked.by, reason=asked.reason)
-        return json_response({**answer, "was_paused": False})
+        return {**answer, "was_paused": False}
 
-    async def _resume(self, request: web.Request) -> web.Response:
-        name = self._named(request)
-        asked = await body_of(request, Change)
-        return json_response(await self._switched(name, Switch.RUNNING, by=asked.by))
+    async def resume(self, name: str, asked: Change) -> JsonObject:
+        """Let a paused subscriber deliver again."""
+        return await self._switched(self._named(name), Switch.RUNNING, by=asked.by)
 
-    async def _probe(self, request: web.Request) -> web.Response:
-        name = self._named(request)
-        asked = await body_of(request, Change)
+    async def probe(self, asked_name: str, asked: Change) -> JsonObject:
+        """Try a target now, whatever is waited for."""
+        name = self._named(asked_name)
         board = await self.context.switchboard()
         if board.pauses(name):
             raise ApiError(409, f"{name} is paused, so that nothing is tried: resume it instead.")
@@ -72,11 +72,11 @@ class SubscriberResource:
         await self.context.log.controls.note(self._audit(name, "subscriber.probed", asked.by, hindrance))
         _log.info("subscriber.probed", subscriber=name, by=asked.by, held=hindrance)
         dispatcher.probe_now()
-        return json_response({**self._as_json(name, board), "was_held": hindrance})
+        return {**self._as_json(name, board), "was_held": hindrance}
 
-    async def _test(self, request: web.Request) -> web.Response:
-        name, context = self._named(request), self.context
-        asked = await body_of(request, Trial)
+    async def test(self, asked_name: str, asked: Trial) -> JsonObject:
+        """Deliver a test event once, and return the outcome."""
+        name, context = self._named(asked_name), self.context
         event = trial_event(context.clock.now(), asked.data)
         # Before it is sent, so that no request leaves without a record.
         await context.log.controls.note(
@@ -90,10 +90,10 @@ class SubscriberResource:
         )
         result = await deliver_trial(context.daemon, name, event, context.clock)
         _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=result["outcome"])
-        return json_response({"subscriber": name, "event": event.id, **result})
+        return {"subscriber": name, "event": event.id, **result}
 
-    async def _parked(self, request: web.Request) -> web.Response:
-        asked = query_of(request, Parked)
+    async def parked(self, asked: Parked) -> JsonObject:
+        """Return the parked keys of this process. Raises `ApiError` for an unknown subscriber."""
         if asked.subscriber is not None:
             self.context.subscriber_settings(asked.subscriber)
         daemon = self.context.daemon
@@ -105,14 +105,34 @@ class SubscriberResource:
         }
         every = ((name, key) for name, parked in found.items() for key in parked.keys)
         first = heapq.nsmallest(asked.first, every, key=lambda each: each[1].due_at)
-        return json_response(
-            {
-                "total": sum(parked.total for parked in found.values()),
-                "by_subscriber": {name: parked.total for name, parked in found.items()},
-                "not_here": [name for name in names if name not in found],
-                "parked": [parked_json(name, key) for name, key in first],
-            }
-        )
+        return {
+            "total": sum(parked.total for parked in found.values()),
+            "by_subscriber": {name: parked.total for name, parked in found.items()},
+            "not_here": [name for name in names if name not in found],
+            "parked": [parked_json(name, key) for name, key in first],
+        }
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return json_response(await self.subscribers())
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        name = self._named(request.match_info["name"])
+        return json_response(await self.pause(name, await body_of(request, Pause)))
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        name = self._named(request.match_info["name"])
+        return json_response(await self.resume(name, await body_of(request, Change)))
+
+    async def _probe(self, request: web.Request) -> web.Response:
+        name = self._named(request.match_info["name"])
+        return json_response(await self.probe(name, await body_of(request, Change)))
+
+    async def _test(self, request: web.Request) -> web.Response:
+        name = self._named(request.match_info["name"])
+        return json_response(await self.test(name, await body_of(request, Trial)))
+
+    async def _parked(self, request: web.Request) -> web.Response:
+        return json_response(await self.parked(query_of(request, Parked)))
 
     async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> JsonObject:
         now = self.context.clock.now()
@@ -127,8 +147,7 @@ class SubscriberResource:
         detail: JsonObject = {"reason": reason} if reason else {}
         return AuditRecord(at=self.context.clock.now(), what=what, by=by, subscriber=name, detail=detail)
 
-    def _named(self, request: web.Request) -> SubscriberName:
-        name = request.match_info["name"]
+    def _named(self, name: str) -> SubscriberName:
         self.context.subscriber_settings(name)
         return SubscriberName(name)
 

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
+from aiohttp import web
 
 from streamer.admin import AdminContext, serving_admin
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log import Log, open_log
-from streamer.app.plan import Plan
+from streamer.app.plan import Plan, effective
 from streamer.app.reloading.changes import ConfigurationChanges, reloadable
 from streamer.app.reloading.reloading import Reloading
 from streamer.app.watcher import Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.configuration import Document
+from streamer.console import ConsoleContext, Sampler, console_application
 from streamer.controls import AuditRecord
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable, Stop, leaves
@@ -77,6 +79,7 @@ class App:
     _admin: AdminContext = field(init=False)
     _monitor: Monitor = field(init=False)
     _reloading: Reloading | None = field(default=None, init=False)
+    _sampler: Sampler | None = field(default=None, init=False)
     _controls: Controls | None = field(default=None, init=False)
     _protection: Protection = field(default_factory=Protection, init=False)
     _source_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -142,7 +145,7 @@ class App:
             each.register(health)
         async with (
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
-            serving_admin(self._admin, self.plan.settings.admin) as self.admin_port,
+            serving_admin(self._admin, self.plan.settings.admin, self._console(health)) as self.admin_port,
             asyncio.TaskGroup() as group,
         ):
             side_tasks = [
@@ -150,6 +153,8 @@ class App:
                 group.create_task(self._monitor.run(), name="monitor"),
                 group.create_task(LoopSampler(metrics=self.metrics).run(), name="loop sampler"),
             ]
+            if self._sampler is not None:
+                side_tasks.append(group.create_task(self._sampler.run(), name="samples"))
             if self._reloading is not None:
                 side_tasks.append(group.create_task(self._reloading.run(), name="configuration"))
             _log.info("daemon.started", role=self.role, port=self.port)
@@ -160,6 +165,22 @@ class App:
             for task in side_tasks:
                 task.cancel()
         _log.info("daemon.stopped")
+
+    def _console(self, health: Health) -> web.Application | None:
+        admin = self.plan.settings.admin
+        if admin is None or not admin.console.enabled:
+            return None
+        self._sampler = Sampler(registry=self.metrics.registry, clock=self.clock)
+        return console_application(
+            ConsoleContext(
+                admin=self._admin,
+                settings=admin,
+                health=health,
+                status=self._status,
+                sampler=self._sampler,
+                configuration=lambda: effective(self.plan),
+            )
+        )
 
     async def _serve(self, log: Log, stopping: asyncio.Event) -> None:
         # A probe can ask between this and the first step of a task.

@@ -166,6 +166,7 @@ async def _draw(world: World, screen: Screen, console: Console, clock: SystemClo
 
 async def _print_lines(world: World, screen: Screen, console: Console, clock: SystemClock) -> None:
     console.print(f"While the demo runs, this lists dead letters: {world.letters_command}", soft_wrap=True)
+    console.print(f"The web console: {world.console_url}", soft_wrap=True)
     printed, due = 0, clock.monotonic()
     while True:
         world.observe()

@@ -68,7 +68,12 @@ class Screen:
                 subtitle=self._world.letters_command,
             )
         if deliveries:
-            yield _latest(self._world.tally.latest, deliveries, title="Latest deliveries")
+            yield _latest(
+                self._world.tally.latest,
+                deliveries,
+                title="Latest deliveries",
+                subtitle=self._world.console_url,
+            )
         yield self._progress()
 
     def _flow(self, report: Report, width: int) -> Table:

@@ -50,6 +50,11 @@ class World:
         """Command that lists the dead letters while the demo runs."""
         return f"streamer deadletters list --url http://localhost:{self.daemon.admin_port}"
 
+    @property
+    def console_url(self) -> str:
+        """Address of the web console while the demo runs."""
+        return f"http://localhost:{self.daemon.admin_port}/console"
+
     def observe(self) -> None:
         """Add to the timeline what has changed since the last call."""
         self.timeline.observe(self.daemon.dispatchers, self.tally.dead_letters.values())

@@ -14,7 +14,7 @@ from streamer.settings.log import (
     SqliteLogSettings,
 )
 from streamer.settings.lookups import LookupsSettings
-from streamer.settings.operation import AdminSettings, ObserveSettings
+from streamer.settings.operation import AdminSettings, ConsoleSettings, ObserveSettings
 from streamer.settings.org import (
     Auth,
     ClientCredentialsAuth,
@@ -52,6 +52,7 @@ __all__ = [
     "BreakerSettings",
     "ChannelSettings",
     "ClientCredentialsAuth",
+    "ConsoleSettings",
     "ContentSettings",
     "GuardSettings",
     "How",

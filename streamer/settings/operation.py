@@ -1,8 +1,8 @@
-"""Operation: metrics, probes, logs and the admin API."""
+"""Operation: metrics, probes, logs, the admin API and the console."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streamer.settings.section import Section
 from streamer.web.loopback import is_loopback
@@ -30,6 +30,41 @@ class ObserveSettings(Section):
     )
 
 
+# With these, a browser or a proxy says something else than a person's name.
+_NOT_NAMES = ("authorization", "cookie", "forwarded", "host", "origin", "referer")
+_ANCESTOR = r"^https://(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$"
+
+
+class ConsoleSettings(Section):
+    """Web console, at /console of the admin API's address."""
+
+    enabled: bool = Field(default=True, description="false: no console, the API alone")
+    session_s: float = Field(
+        default=28_800.0, ge=60, le=604_800, description="time after which an operator signs in again"
+    )
+    trusted_header: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
+        description="header in which a proxy names the operator who has signed in there, such as "
+        "X-Auth-Request-Email; it counts only in requests that carry admin.token as Authorization: Bearer …",
+    )
+    frame_ancestors: tuple[Annotated[str, Field(pattern=_ANCESTOR)], ...] = Field(
+        default=(),
+        max_length=20,
+        description="sites that can show the console in a frame, such as https://acme.lightning.force.com; "
+        "its cookie then needs HTTPS",
+    )
+
+    @field_validator("trusted_header")
+    @classmethod
+    def _holds_a_name(cls, header: str | None) -> str | None:
+        if header is not None and header.lower() in _NOT_NAMES:
+            raise ValueError(
+                "this header has another meaning: choose the one in which your proxy puts the name"
+            )
+        return header
+
+
 class AdminSettings(Section):
     """Admin API, by which operators switch subscribers and redrive dead letters."""
 
@@ -38,6 +73,7 @@ class AdminSettings(Section):
     token: SecretStr | None = Field(
         default=None, min_length=16, description="sent by each request as Authorization: Bearer …"
     )
+    console: ConsoleSettings = Field(default=ConsoleSettings(), description="web page for operators")
 
     @model_validator(mode="after")
     def _other_machines_need_a_token(self) -> Self:
@@ -45,5 +81,14 @@ class AdminSettings(Section):
             raise ValueError(
                 "other machines can reach this host, so set a token of 16 characters or more, "
                 "or leave host at 127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_a_proxy_need_a_token(self) -> Self:
+        if self.console.trusted_header is not None and self.token is None:
+            raise ValueError(
+                "console.trusted_header: everybody can send this header, so set a token too, and let the "
+                "proxy send it as Authorization: Bearer …"
             )
         return self

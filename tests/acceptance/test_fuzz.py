@@ -189,6 +189,8 @@ def test_answer_of_a_target_has_an_outcome(patient: Patient, drawn: list[bytes])
 PATHS = [
     "healthz", "readyz", "metrics", "subscribers", "parked", "dead-letters", "redrives", "audit",
     "subscribers/erp/test", "subscribers/erp/probe", "dead-letters/redrive", "%00", "..%2f..", "a" * 9_000,
+    "console", "console/sign-in", "console/dead-letters", "console/continuity", "console/static/x",
+    "console/subscribers/erp/test", "console/dead-letters/letter", "console/snapshots/%ff/pause",
 ]  # fmt: skip
 
 

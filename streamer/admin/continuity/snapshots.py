@@ -18,12 +18,13 @@ from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity import snapshot_mistake
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.errors import LogUnavailable
-from streamer.events import ContinuityRecord, HoleCause, Repair
+from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
 
 _log = structlog.get_logger()
 
 _ALL_CHANGES = "/data/ChangeEvents"
-_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
+SNAPSHOT_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
+"""Changes of a snapshot, by their names in paths."""
 _DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
 _CANCELLED = "snapshot.cancelled"
 _ORDERED = "snapshot.ordered"
@@ -45,11 +46,14 @@ class SnapshotResource:
             web.post("/snapshots", self._start),
             web.get("/snapshots", self._list),
             web.get("/snapshots/{id}", self._show),
-            *(web.post(f"/snapshots/{{id}}/{change}", self._change) for change in _CHANGES),
+            *(web.post(f"/snapshots/{{id}}/{change}", self._change) for change in SNAPSHOT_CHANGES),
         ]
 
-    async def _start(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Snapshotting)
+    async def start(self, asked: Snapshotting) -> JsonObject:
+        """Order a snapshot; with `dry_run`, return its `forecast` instead.
+
+        Raises `ApiError` and `LogUnavailable`.
+        """
         order = self._order(asked)
         for other in (await self.context.switchboard()).snapshots.values():
             if _means_the_same(order, other) and await self._is_under_way(other):
@@ -60,12 +64,12 @@ class SnapshotResource:
                 )
         if asked.dry_run:
             forecast = await forecast_json(self.context, order, (await self._records()).values())
-            return json_response({**snapshot_json(order, None), "forecast": forecast})
+            return {**snapshot_json(order, None), "forecast": forecast}
         await self._write(order, _ORDERED)
         # The log can need a moment to show it. A small snapshot can have ended by then.
         with suppress(LogUnavailable):
             await self.context.switchboard(lambda board: order.id in board.snapshots)
-        return json_response(snapshot_json(order, None), status=202)
+        return snapshot_json(order, None)
 
     def _order(self, asked: Snapshotting) -> SnapshotOrder:
         paths = [channel.path for channel in self.context.daemon.plan.settings.channels]
@@ -89,10 +93,8 @@ class SnapshotResource:
             at=now,
         )
 
-    async def _change(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Change)
-        id_ = request.match_info["id"]
-        wanted = _CHANGES[request.path.rpartition("/")[2]]
+    async def change(self, id_: str, wanted: Wanted, asked: Change) -> JsonObject:
+        """Change what is wanted of a snapshot. Raises `ApiError` and `LogUnavailable`."""
         order = (await self.context.switchboard()).snapshots.get(id_)
         record = (await self._records()).get(id_)
         if order is None and record is None:
@@ -105,7 +107,7 @@ class SnapshotResource:
         await self._write(changed, _DONE.get(wanted, _CANCELLED))
         # The log can need a moment to show it, and the next request must find it.
         await self.context.switchboard(lambda board: board.snapshots.get(id_) != order)
-        return json_response(snapshot_json(changed, record), status=202)
+        return snapshot_json(changed, record)
 
     async def _write(self, order: SnapshotOrder, what: str) -> None:
         detail = {"id": order.id, "channel": order.channel, "entity": order.entity}
@@ -116,14 +118,14 @@ class SnapshotResource:
         await self.context.log.controls.order_snapshot(order, audit)
         _log.info(what, snapshot=order.id, channel=order.channel, entity=order.entity, by=order.by)
 
-    async def _list(self, request: web.Request) -> web.Response:
-        asked = query_of(request, Last)
+    async def snapshots(self, asked: Last) -> JsonObject:
+        """Return the latest snapshots, those that wait last. Raises `LogUnavailable`."""
         orders = dict((await self.context.switchboard()).snapshots)
         shown = [
             snapshot_json(orders.pop(id_, None), record) for id_, record in (await self._records()).items()
         ]
         shown += [snapshot_json(order, None) for order in sorted(orders.values(), key=lambda each: each.at)]
-        return json_response({"snapshots": shown[-asked.last :]})
+        return {"snapshots": shown[-asked.last :]}
 
     async def _show(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
@@ -132,6 +134,18 @@ class SnapshotResource:
         if order is None and record is None:
             raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
         return json_response(snapshot_json(order, record))
+
+    async def _start(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Snapshotting)
+        return json_response(await self.start(asked), status=200 if asked.dry_run else 202)
+
+    async def _change(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Change)
+        wanted = SNAPSHOT_CHANGES[request.path.rpartition("/")[2]]
+        return json_response(await self.change(request.match_info["id"], wanted, asked), status=202)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return json_response(await self.snapshots(query_of(request, Last)))
 
     async def _is_under_way(self, order: SnapshotOrder) -> bool:
         return order.wanted is not Wanted.CANCELLED and not _is_final((await self._records()).get(order.id))

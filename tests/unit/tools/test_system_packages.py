@@ -40,6 +40,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     add("curl")
     add("node")
     add("npm")
+    add("chromium")
     add("mosquitto")
     add("prometheus")
     add("promtool")

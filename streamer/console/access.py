@@ -1,0 +1,207 @@
+"""Access to the console: who asks, and whether a change comes from one of its own pages.
+
+Four checks stand between a website in an operator's browser and a change: the
+`Host` header (DNS rebinding, where there is no token), the `Origin` header, the
+session's cookie, which browsers do not send from other sites, and the CSRF
+token in the form.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from pydantic import SecretStr
+
+from streamer.admin.errors import ApiError
+from streamer.admin.middleware import check_host, has_token
+from streamer.console.forms import Fields, first, form_of
+from streamer.console.sessions import Sessions
+from streamer.settings import ConsoleSettings
+
+STATIC = "static"
+"""Name of the route that serves files without any secret, which a page to sign in needs too."""
+SIGN_IN = "sign_in"
+"""Name of the routes by which an operator signs in."""
+
+LONGEST_NAME = 100
+
+_READING = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Sender of a request: the name of the `operator`, `None` for a reader who has not signed in.
+
+    `csrf` is the token that the forms of this visitor hold. `can_sign_out` is
+    true with a session of the console's own.
+    """
+
+    operator: str | None = None
+    csrf: str = ""
+    can_sign_out: bool = False
+
+
+_VISITOR = web.RequestKey("visitor", Visitor)
+_FIELDS: web.RequestKey[Fields] = web.RequestKey("fields")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Admits requests to the console, with `token` or, without one, to loopback."""
+
+    token: SecretStr | None
+    settings: ConsoleSettings
+    sessions: Sessions
+    # Of this process; the tokens that it makes end with it.
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+
+    @property
+    def middleware(self) -> Middleware:
+        """Middleware that admits requests, or sends their senders to the page to sign in."""
+
+        @web.middleware
+        async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self.token is None:
+                check_host(request)
+            name = request.match_info.route.name
+            if name == STATIC:
+                return await handler(request)
+            visitor = self._visitor(request)
+            request[_VISITOR] = visitor
+            if request.method not in _READING:
+                _check_origin(request)
+                request[_FIELDS] = await form_of(request)
+                if name != SIGN_IN:
+                    _check_csrf(visitor, request[_FIELDS])
+            elif name != SIGN_IN and self.token is not None and visitor.operator is None:
+                wanted = quote(str(request.rel_url), safe="")
+                return redirect(f"/console/sign-in?next={wanted}")
+            return await handler(request)
+
+        return admitted
+
+    def sign_in(self, request: web.Request, name: str, shown: str) -> web.Response | None:
+        """Begin a session for `name`, whose answer sets its cookie; `None` when `shown` is not the token.
+
+        Raises `ApiError` for a name that can't stand in the audit.
+        """
+        operator = checked_name(name)
+        expected = self.token.get_secret_value() if self.token else ""
+        if self.token and not hmac.compare_digest(
+            shown.encode("utf-8", "surrogateescape"), expected.encode()
+        ):
+            return None
+        self.sessions.end(request.cookies.get(_cookie(request), ""))
+        response = redirect(_place(first(fields_of(request), "next")))
+        session = self.sessions.begin(operator)
+        response.headers["Set-Cookie"] = self._set_cookie(request, session, self.settings.session_s)
+        return response
+
+    def sign_out(self, request: web.Request) -> web.Response:
+        """End the session of `request`, and its cookie."""
+        self.sessions.end(request.cookies.get(_cookie(request), ""))
+        response = redirect("/console/sign-in?done=signed-out")
+        response.headers["Set-Cookie"] = self._set_cookie(request, "", 0)
+        return response
+
+    def _visitor(self, request: web.Request) -> Visitor:
+        session = self.sessions.find(request.cookies.get(_cookie(request), ""))
+        if session is not None:
+            return Visitor(operator=session.operator, csrf=session.csrf, can_sign_out=True)
+        header = self.settings.trusted_header
+        if self.token is None or header is None or not has_token(request, self.token):
+            return Visitor()
+        names = request.headers.getall(header, [])
+        if len(names) != 1:
+            raise ApiError(403, f"The proxy must send {header} once, with the operator's name.")
+        operator = checked_name(names[0])
+        csrf = hmac.digest(self._key, operator.encode(), hashlib.sha256).hex()
+        return Visitor(operator=operator, csrf=csrf)
+
+    def _set_cookie(self, request: web.Request, session: str, age_s: float) -> str:
+        parts = [f"{_cookie(request)}={session}", "Path=/console", f"Max-Age={age_s:.0f}", "HttpOnly"]
+        if self.settings.frame_ancestors:
+            # In a frame of another site, a browser sends no other cookie.
+            return "; ".join([*parts, "SameSite=None", "Secure", "Partitioned"])
+        # A sender that forges this header keeps only its own cookie from plain HTTP.
+        is_secure = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        return "; ".join([*parts, "SameSite=Strict", *(["Secure"] if is_secure else [])])
+
+
+def visitor_of(request: web.Request) -> Visitor:
+    """Return the sender of an admitted request, or of one that was refused before."""
+    return request[_VISITOR] if _VISITOR in request else Visitor()
+
+
+def operator_of(request: web.Request) -> str:
+    """Return the operator who sends a change."""
+    operator = visitor_of(request).operator
+    if operator is None:
+        raise _not_signed_in()
+    return operator
+
+
+def fields_of(request: web.Request) -> Fields:
+    """Return the fields of an admitted form."""
+    return request[_FIELDS]
+
+
+def redirect(location: str) -> web.Response:
+    """Return the answer that leads a browser to `location`, a path of the console."""
+    return web.Response(status=303, headers={"Location": location})
+
+
+def checked_name(name: str) -> str:
+    """Return the name of an operator for the audit. Raises `ApiError` for one that is empty or no text."""
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise ApiError(400, f"Give your name, with at most {LONGEST_NAME} characters: the audit records it.")
+    return name
+
+
+def _check_origin(request: web.Request) -> None:
+    """Raise `ApiError` for a form that a page of another site sends."""
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    scheme, separator, authority = request.headers.get("Origin", "").partition("://")
+    host = request.headers.get("Host", "")
+    is_ours = scheme in {"http", "https"} and bool(separator) and authority.lower() == host.lower()
+    if site != "same-origin" or not is_ours:
+        raise ApiError(
+            403,
+            "This form does not come from a page of this console. A proxy in front must pass the Host header "
+            "on.",
+        )
+
+
+def _check_csrf(visitor: Visitor, fields: Fields) -> None:
+    if visitor.operator is None:
+        raise _not_signed_in()
+    shown = first(fields, "csrf").encode("utf-8", "surrogateescape")
+    if not visitor.csrf or not hmac.compare_digest(shown, visitor.csrf.encode()):
+        raise ApiError(403, "This form is too old: go back, reload the page and send it again.")
+
+
+def _not_signed_in() -> ApiError:
+    return ApiError(403, "Sign in first: every change needs an operator's name for the audit.")
+
+
+def _place(wanted: str) -> str:
+    """Return the page to go to after signing in: `wanted` if it is one of the console's."""
+    after = wanted.removeprefix("/console")
+    is_ours = wanted.startswith("/console") and after[:1] in {"", "/", "?"}
+    is_plain = wanted.isascii() and wanted.isprintable() and not {"\\", " "} & set(wanted)
+    return wanted if is_ours and is_plain and not after.startswith("/sign-in") else "/console"
+
+
+def _cookie(request: web.Request) -> str:
+    # Cookies do not tell ports apart, and one machine can run several daemons.
+    try:
+        port = request.url.port
+    except ValueError:
+        # The Host header is none.
+        port = None
+    return f"streamer_console_{port or 0}"

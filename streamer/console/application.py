@@ -1,0 +1,93 @@
+"""Application of the console, which the listener of the admin API serves below /console."""
+
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from streamer.admin.middleware import INTERNAL_ERROR, status_and_sentence
+from streamer.console.access import STATIC
+from streamer.console.context import ConsoleContext
+from streamer.console.headers import security_headers
+from streamer.console.pages.audit import AuditPages
+from streamer.console.pages.channels import ChannelPages
+from streamer.console.pages.configuration import ConfigurationPages
+from streamer.console.pages.continuity import ContinuityPages
+from streamer.console.pages.dead_letters import DeadLetterPages
+from streamer.console.pages.overview import OverviewPages
+from streamer.console.pages.parked import ParkedPages
+from streamer.console.pages.redrives import RedrivePages
+from streamer.console.pages.signing_in import SignInPages
+from streamer.console.pages.snapshots import SnapshotPages
+from streamer.console.pages.subscribers import SubscriberPages
+from streamer.console.rendering import static_files
+
+_log = structlog.get_logger()
+
+
+def console_application(context: ConsoleContext) -> web.Application:
+    """Return the console of a daemon, which admits requests by itself."""
+    app = web.Application(
+        middlewares=[
+            _with_headers(context),
+            _errors_as_pages(context),
+            context.access.middleware,
+        ]
+    )
+    for pages in (
+        OverviewPages(context=context),
+        ChannelPages(context=context),
+        SubscriberPages(context=context),
+        DeadLetterPages(context=context),
+        RedrivePages(context=context),
+        ParkedPages(context=context),
+        ContinuityPages(context=context),
+        SnapshotPages(context=context),
+        ConfigurationPages(context=context),
+        AuditPages(context=context),
+        SignInPages(context=context),
+    ):
+        app.add_routes(pages.routes())
+    app.add_routes([_static()])
+    return app
+
+
+def _static() -> web.RouteDef:
+    files = static_files()
+
+    async def file(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in files:
+            raise web.HTTPNotFound
+        content, content_type = files[name]
+        return web.Response(body=content, content_type=content_type, charset="utf-8")
+
+    return web.get("/static/{name}", file, name=STATIC)
+
+
+def _with_headers(context: ConsoleContext) -> Middleware:
+    headers = security_headers(context.settings.console.frame_ancestors)
+
+    @web.middleware
+    async def secured(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        response.headers.update(headers)
+        return response
+
+    return secured
+
+
+def _errors_as_pages(context: ConsoleContext) -> Middleware:
+    @web.middleware
+    async def shown(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001 - whatever failed, an operator waits for a page
+            status, sentence = status_and_sentence(error)
+            if sentence is INTERNAL_ERROR:
+                _log.exception("console.failed", method=request.method, path=request.path)
+            title = HTTPStatus(status).phrase
+            return context.renderer.page(request, "error.html", status=status, title=title, sentence=sentence)
+
+    return shown

@@ -1,0 +1,96 @@
+"""Forms and queries of a browser, read into the requests of the admin API."""
+
+import json
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel
+
+from streamer.admin.errors import ApiError
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+Fields = Sequence[tuple[str, str]]
+"""Names and values of a form, in its order."""
+
+_MOST_FIELDS = 2_000
+_MINUTES = len("2026-01-31T09:30")
+_SECONDS = len("2026-01-31T09:30:00")
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+async def form_of(request: web.Request) -> Fields:
+    """Return the fields of the form that `request` sends. Raises `ApiError` when it is no form."""
+    if request.content_type != FORM_TYPE:
+        raise ApiError(415, "Send this with the form of the console.")
+    try:
+        text = (await request.read()).decode()
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ConnectionError:
+        raise ApiError(400, "The form is not whole.") from None
+    except ValueError:
+        raise ApiError(400, "The form can't be read.") from None
+
+
+def first(fields: Fields, name: str) -> str:
+    """Return the first value of a name, or an empty text."""
+    return next((value for key, value in fields if key == name), "")
+
+
+def filled(model: type[_Model], fields: Fields, /, **given: Any) -> _Model:
+    """Return `fields` as a `model`, with `given` in the place of what the browser says.
+
+    Fields that are left blank have their defaults, and names that the model
+    does not know are ignored. A time without a zone is in UTC. Raises
+    `ValidationError`.
+    """
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        found = [value.strip() for key, value in fields if key == name and value.strip()]
+        if not found:
+            continue
+        kinds = _kinds(field.annotation)
+        if any(get_origin(kind) is tuple for kind in kinds):
+            values[name] = found
+        elif any(kind is AwareDatetime or get_origin(kind) is AwareDatetime for kind in kinds):
+            values[name] = _in_utc(found[-1])
+        else:
+            values[name] = found[-1]
+    return model.model_validate({**values, **given})
+
+
+def object_of(text: str) -> dict[str, Any] | None:
+    """Return the JSON object in a text area, `None` when that is blank. Raises `ApiError` for other text."""
+    if not text.strip():
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "The data of the test event must be JSON.") from None
+    if not isinstance(found, dict):
+        raise ApiError(400, 'The data of the test event must be an object, such as {"entity": "Account"}.')
+    return found
+
+
+def unset(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `fields` without those that are `None` or empty."""
+    return {name: value for name, value in fields.items() if value not in (None, "", ())}
+
+
+def _kinds(annotation: Any) -> Sequence[Any]:
+    """Return the members of a union, or the one type that there is."""
+    members = get_args(annotation)
+    if get_origin(annotation) is not tuple and NoneType in members:
+        return [each for each in members if each is not NoneType]
+    return [annotation]
+
+
+def _in_utc(text: str) -> str:
+    """Return what an input of a time holds, with seconds and a zone."""
+    if len(text) == _MINUTES:
+        return f"{text}:00Z"
+    return f"{text}Z" if len(text) == _SECONDS else text

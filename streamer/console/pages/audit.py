@@ -1,0 +1,27 @@
+"""Audit: what was changed, when and by whom."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from streamer.admin.schemas import Last
+from streamer.console.context import ConsoleContext
+from streamer.console.forms import filled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPages:
+    """`/console/audit`."""
+
+    context: ConsoleContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this page."""
+        return [web.get("/audit", self._list)]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        asked = filled(Last, list(request.query.items()))
+        records = (await self.context.audit.records(asked))["records"]
+        return self.context.renderer.page(
+            request, "audit.html", title="Audit", records=records[::-1], asked=asked
+        )

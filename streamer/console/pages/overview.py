@@ -1,0 +1,73 @@
+"""Overview: health, rates, what waits, charts of the last hour, and what needs an operator."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from streamer.console.charts import charts
+from streamer.console.context import ConsoleContext
+from streamer.console.pages.channels import channel_rows
+from streamer.console.pages.subscribers import state_of
+from streamer.console.samples import HOUR_S, Samples, Series
+from streamer.errors import LogUnavailable
+from streamer.events import JsonObject, Repair
+from streamer.supervision.health import Kind
+
+_MINUTE_S = 60.0
+_SHOWN_HOLES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverviewPages:
+    """`/console`."""
+
+    context: ConsoleContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this page."""
+        return [web.get("", self._show), web.get("/", self._show)]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        context = self.context
+        samples = context.sampler.samples()
+        return context.renderer.page(
+            request,
+            "overview.html",
+            title="Overview",
+            alive=context.health.report(Kind.LIVENESS),
+            ready=context.health.report(Kind.READINESS),
+            numbers=self._numbers(samples),
+            charts=charts(samples, context.clock.now()),
+            channels=channel_rows(context),
+            **await self._from_log(),
+        )
+
+    def _numbers(self, samples: Samples) -> JsonObject:
+        statuses = [each.status for each in self.context.status.dispatchers.values()]
+        return {
+            "events": samples.growth(Series.EVENTS, _MINUTE_S),
+            "delivered": samples.growth(Series.DELIVERED, _MINUTE_S),
+            "failed": samples.growth(Series.FAILED, _MINUTE_S),
+            "dead_letters": samples.growth(Series.DEAD_LETTERS, HOUR_S),
+            "lag": sum(each.lag for each in statuses),
+            "parked": sum(each.parked for each in statuses),
+        }
+
+    async def _from_log(self) -> JsonObject:
+        """Return what the log tells; while it is away, the reason."""
+        subscribers, holes, problem = list[JsonObject](), list[JsonObject](), ""
+        try:
+            subscribers = (await self.context.subscribers.subscribers())["subscribers"]
+            # Holes that were repaired are no trouble any more.
+            holes = [each for each in await self.context.holes.records() if each["state"] != Repair.FULL]
+        except LogUnavailable as error:
+            problem = str(error)
+        shown = [{**each, "state": state_of(each)} for each in subscribers]
+        return {
+            "log_problem": problem,
+            "subscribers": shown,
+            "states": Counter(each["state"].word for each in shown),
+            "holes": holes[-_SHOWN_HOLES:][::-1],
+            "open_holes": sum(each["state"] == Repair.OPEN for each in holes),
+        }

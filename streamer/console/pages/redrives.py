@@ -1,0 +1,36 @@
+"""Redrives: their progress, and their end."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from streamer.admin.schemas import Change
+from streamer.console.access import operator_of, redirect
+from streamer.console.context import ConsoleContext
+
+_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedrivePages:
+    """`/console/redrives`."""
+
+    context: ConsoleContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of these pages."""
+        return [web.get("/redrives", self._list), web.post("/redrives/{id}/cancel", self._cancel)]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        found = await self.context.redrives.redrives()
+        return self.context.renderer.page(
+            request,
+            "redrives.html",
+            title="Redrives",
+            redrives=found["redrives"],
+            ended=found["ended"][-_SHOWN:][::-1],
+        )
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        await self.context.redrives.cancel(request.match_info["id"], Change(by=operator_of(request)))
+        return redirect("/console/redrives?done=cancelled")

@@ -1,0 +1,62 @@
+"""Pages to sign in and out."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+
+from streamer.console.access import SIGN_IN, fields_of
+from streamer.console.context import ConsoleContext
+from streamer.console.forms import first
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInPages:
+    """`/console/sign-in` and `/console/sign-out`."""
+
+    context: ConsoleContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of these pages."""
+        return [
+            web.get("/sign-in", self._form, name=SIGN_IN),
+            # A resource has one name, and this is the same one.
+            web.post("/sign-in", self._sign_in, name=SIGN_IN),
+            web.post("/sign-out", self._sign_out),
+        ]
+
+    async def _form(self, request: web.Request) -> web.Response:
+        return self._page(request, wanted=request.query.get("next", ""))
+
+    async def _sign_in(self, request: web.Request) -> web.Response:
+        fields = fields_of(request)
+        name = first(fields, "name")
+        response = self.context.access.sign_in(request, name, first(fields, "token"))
+        if response is None:
+            _log.warning("console.sign_in_refused", by=name[:100])
+            return self._page(
+                request,
+                wanted=first(fields, "next"),
+                name=name,
+                mistake="This is not the token of admin.token.",
+            )
+        _log.info("console.signed_in", by=name)
+        return response
+
+    async def _sign_out(self, request: web.Request) -> web.Response:
+        return self.context.access.sign_out(request)
+
+    def _page(self, request: web.Request, *, wanted: str, name: str = "", mistake: str = "") -> web.Response:
+        return self.context.renderer.page(
+            request,
+            "sign_in.html",
+            status=HTTPStatus.FORBIDDEN if mistake else HTTPStatus.OK,
+            title="Sign in",
+            needs_token=self.context.settings.token is not None,
+            wanted=wanted,
+            name=name,
+            mistake=mistake,
+        )

@@ -1,0 +1,112 @@
+"""Subscribers: their states, and the changes that an operator can make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from streamer.admin.errors import ApiError
+from streamer.admin.schemas import Change, Pause, Trial
+from streamer.console.access import fields_of, operator_of, redirect
+from streamer.console.context import ConsoleContext
+from streamer.console.forms import filled, first, object_of
+from streamer.controls import Switch
+from streamer.events import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberState:
+    """State of a subscriber in one word, of `level` `good`, `bad`, `waits` or `quiet`."""
+
+    word: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberPages:
+    """`/console/subscribers`."""
+
+    context: ConsoleContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of these pages."""
+        one = "/subscribers/{name}"
+        return [
+            web.get("/subscribers", self._list),
+            web.get(one, self._show),
+            web.post(f"{one}/pause", self._pause),
+            web.post(f"{one}/resume", self._resume),
+            web.post(f"{one}/probe", self._probe),
+            web.post(f"{one}/test", self._test),
+        ]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        found = (await self.context.subscribers.subscribers())["subscribers"]
+        return self.context.renderer.page(
+            request,
+            "subscribers.html",
+            title="Subscribers",
+            subscribers=[{**each, "state": state_of(each)} for each in found],
+        )
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return await self._page(request)
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        name, by = request.match_info["name"], operator_of(request)
+        await self.context.subscribers.pause(name, filled(Pause, fields_of(request), by=by))
+        return _back_to(name, "paused")
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        await self.context.subscribers.resume(name, Change(by=operator_of(request)))
+        return _back_to(name, "resumed")
+
+    async def _probe(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        await self.context.subscribers.probe(name, Change(by=operator_of(request)))
+        return _back_to(name, "probed")
+
+    async def _test(self, request: web.Request) -> web.Response:
+        data = first(fields_of(request), "data")
+        asked = Trial(by=operator_of(request), data=object_of(data))
+        result = await self.context.subscribers.test(request.match_info["name"], asked)
+        return await self._page(request, result=result, data=data)
+
+    async def _page(
+        self, request: web.Request, *, result: JsonObject | None = None, data: str = ""
+    ) -> web.Response:
+        name = request.match_info["name"]
+        found = (await self.context.subscribers.subscribers())["subscribers"]
+        subscriber = next((each for each in found if each["name"] == name), None)
+        if subscriber is None:
+            raise ApiError(404, "There is no subscriber of that name.")
+        return self.context.renderer.page(
+            request,
+            "subscriber.html",
+            title=name,
+            subscriber={**subscriber, "state": state_of(subscriber)},
+            result=result,
+            data=data,
+        )
+
+
+def state_of(subscriber: Mapping[str, Any]) -> SubscriberState:
+    """Return the state of a subscriber from the API's answer."""
+    here = subscriber["here"]
+    if subscriber["switch"] == Switch.PAUSED:
+        return SubscriberState("paused", "waits")
+    if here is None:
+        return SubscriberState("not here", "quiet")
+    if here["breaker"] == "open":
+        return SubscriberState("target down", "bad")
+    if here["held"]:
+        return SubscriberState("held", "waits")
+    if here["failing"] is not None:
+        return SubscriberState("failing", "bad")
+    return SubscriberState("delivering", "good")
+
+
+def _back_to(name: str, done: str) -> web.Response:
+    return redirect(f"/console/subscribers/{name}?done={done}")

@@ -1,0 +1,1 @@
+"""The console of a real daemon, in a real Chromium."""

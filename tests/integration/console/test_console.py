@@ -1,0 +1,295 @@
+"""Every page and every action of the console, in one Chromium on one daemon."""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, ViewportSize
+
+from tests.daemon import until
+from tests.integration.console.browser import DESKTOP, PHONE, Scheme, Tab, chromium
+from tests.integration.console.world import ORDERS, TOKEN, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAGES = {
+    "overview": "",
+    "channels": "/channels",
+    "subscribers": "/subscribers",
+    "subscriber": "/subscribers/shipment",
+    "dead-letters": "/dead-letters?subscriber=shipment&last=20",
+    "redrive": "/dead-letters/redrive?subscriber=shipment",
+    "discard": "/dead-letters/discard?key=1001",
+    "redrives": "/redrives",
+    "parked": "/parked",
+    "continuity": "/continuity",
+    "snapshots": "/snapshots",
+    "configuration": "/configuration",
+    "audit": "/audit",
+}
+PICTURE = ViewportSize(width=1100, height=700)
+IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme]] = {
+    "overview-light": ("overview", PICTURE, "light"),
+    "subscriber-dark": ("subscriber", PICTURE, "dark"),
+    "dead-letters-light": ("dead-letters", PICTURE, "light"),
+    "overview-phone-dark": ("overview", PHONE, "dark"),
+}
+OPERATOR = "Anna <b>"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all tests."""
+    async with chromium() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One daemon for all tests."""
+    async with World.running(tmp_path_factory.mktemp("console")) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def state(world: World, browser: Browser) -> Any:
+    """The cookie of an operator who has signed in."""
+    async with Tab.opened(browser, world.url) as tab:
+        await tab.go("/sign-in")
+        await tab.page.fill("#name", OPERATOR)
+        await tab.page.fill("#token", TOKEN)
+        await tab.page.click("text=Sign in >> nth=-1")
+        await tab.page.wait_for_url("**/console")
+        return await tab.page.context.storage_state()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(world: World, browser: Browser, state: Any) -> AsyncIterator[Tab]:
+    """A window in which the operator is signed in."""
+    async with Tab.opened(browser, world.url, state=state) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reading(world: World, browser: Browser, state: Any) -> AsyncIterator[Tab]:
+    """A window of the same operator, for all pages one after the other."""
+    async with Tab.opened(browser, world.url, state=state) as found:
+        yield found
+
+
+@asynccontextmanager
+async def sized(
+    world: World, browser: Browser, state: Any, size: ViewportSize, scheme: Scheme
+) -> AsyncIterator[Tab]:
+    """Open a window of that size and scheme inside the context."""
+    options = {"color_scheme": scheme, "is_mobile": size is PHONE, "reduced_motion": "reduce"}
+    async with Tab.opened(browser, world.url, size=size, state=state, **options) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_page_can_be_read_by_everybody(reading: Tab, name: str, tmp_path: Path) -> None:
+    """Axe finds nothing in either scheme and on a phone, and no page is wider than its window."""
+    page = reading.page
+    await page.set_viewport_size(DESKTOP)
+    await page.emulate_media(color_scheme="light")
+    await reading.go(PAGES[name])
+    assert await reading.violations() == []
+    await reading.shot(tmp_path / "light.png", whole=True)
+    await page.emulate_media(color_scheme="dark")
+    # The colours alone are others.
+    assert await reading.violations("color-contrast") == []
+    assert not await reading.overflows()
+    await page.set_viewport_size(PHONE)
+    assert await reading.violations() == []
+    assert not await reading.overflows()
+    await reading.shot(tmp_path / "phone.png", whole=True)
+    # What is bold there are our own words: no event has brought an element along.
+    assert await page.locator("b, script:not([src])").count() == 0
+    assert await page.locator("h1").count() == 1
+
+
+async def test_page_to_sign_in_can_be_read_by_everybody(world: World, browser: Browser) -> None:
+    """Before there is a session too, and with a mistake."""
+    schemes: tuple[Scheme, ...] = ("light", "dark")
+    for scheme in schemes:
+        async with Tab.opened(browser, world.url, color_scheme=scheme) as tab:
+            await tab.go("/audit")
+            assert tab.page.url.endswith("/console/sign-in?next=%2Fconsole%2Faudit")
+            assert await tab.violations() == []
+            await tab.page.fill("#name", OPERATOR)
+            await tab.page.fill("#token", "wrong")
+            await tab.page.click("main button")
+            assert await tab.said() == "This is not the token of admin.token."
+            assert await tab.violations() == []
+            # Chromium tells of the status 403 as an error.
+            tab.errors.clear()
+
+
+async def test_operator_who_only_has_a_keyboard_pauses_a_subscriber(world: World, browser: Browser) -> None:
+    """From the sign-in to the pause and back, with the focus in sight at each step."""
+    async with Tab.opened(browser, world.url) as tab:
+        await tab.go("/subscribers/archive")
+        await tab.tab_to("Skip to the content")
+        await tab.page.keyboard.press("Enter")
+        await tab.tab_to("Your name")
+        await tab.page.keyboard.type(OPERATOR)
+        await tab.tab_to("Token")
+        await tab.page.keyboard.type(TOKEN)
+        await tab.page.keyboard.press("Enter")
+        await tab.page.wait_for_url("**/console/subscribers/archive")
+        await tab.tab_to("Reason")
+        await tab.page.keyboard.type("no hands")
+        await tab.tab_to("Pause")
+        await tab.page.keyboard.press("Enter")
+        await tab.page.wait_for_url("**?done=paused")
+        assert "paused by Anna <b>" in await tab.page.inner_text("#live")
+        await tab.tab_to("Resume")
+        await tab.page.keyboard.press("Space")
+        await tab.page.wait_for_url("**?done=resumed")
+        await tab.tab_to("Sign out")
+
+
+async def test_subscriber_is_paused_resumed_probed_and_tested(tab: Tab) -> None:
+    """And the page says what came of it."""
+    await tab.go("/subscribers")
+    await tab.page.click("text=warehouse")
+    await tab.page.fill("#reason", "a <script>alert(1)</script> of theirs")
+    await pressed(tab.page, "Pause", "paused")
+    assert "a <script>alert(1)</script> of theirs" in await tab.page.inner_text("#live")
+    assert await tab.violations() == []
+    await pressed(tab.page, "Resume", "resumed")
+    await pressed(tab.page, "Probe", "probed")
+    await tab.page.fill("#data", '{"fields": {"Order_No__c": "77"}}')
+    await tab.page.click("text=Send a test event")
+    await tab.page.wait_for_selector("text=Outcome of the test")
+    assert "retry" in await tab.page.inner_text(".panel >> nth=0")
+    assert await tab.violations() == []
+    await tab.page.fill("#data", "[")
+    await tab.page.click("text=Send a test event")
+    assert await tab.said() == "The data of the test event must be JSON."
+    assert await tab.violations() == []
+    tab.errors.clear()
+
+
+async def test_page_draws_itself_anew(world: World, tab: Tab) -> None:
+    """Ten seconds later, unless the reader stops that."""
+    await tab.page.clock.install()
+    await tab.go("/subscribers")
+    assert (await world.operator.call("subscribers", "pause", "archive")).status == 0
+    await tab.page.clock.run_for(10_000)
+    await tab.page.wait_for_selector(".badge:text('paused')")
+    await tab.page.click("text=Stop refreshing")
+    assert (await world.operator.call("subscribers", "resume", "archive")).status == 0
+    await tab.page.clock.run_for(30_000)
+    await tab.page.click("text=Refresh by itself")
+    assert await tab.page.locator(".badge", has_text="paused").count() == 1
+    await tab.page.clock.run_for(10_000)
+    await tab.page.wait_for_selector(".badge:text('paused')", state="detached")
+
+
+async def test_letters_are_inspected_redriven_and_discarded(tab: Tab) -> None:
+    """Each after a preview that counts them; an open redrive is cancelled."""
+    await tab.go("/dead-letters")
+    await tab.page.select_option("#subscriber", "shipment")
+    await tab.page.fill("#key", "1002")
+    await tab.page.click("text=Show")
+    await tab.page.click("tbody a >> nth=0")
+    assert "422" in await tab.page.inner_text(".pairs")
+    assert await tab.violations() == []
+    assert '"Order_No__c": "1002"' in await tab.page.inner_text("pre >> nth=-1")
+    await tab.page.click("text=Preview a discard")
+    await pressed(tab.page, "Discard 1 letter", "discarded")
+
+    await tab.page.click("text=Preview a redrive")
+    await tab.page.fill("#per_second", "0.1")
+    await tab.page.click("text=/Redrive \\d letters/")
+    await tab.page.wait_for_url("**/redrives?done=ordered")
+    assert await tab.violations() == []
+    await pressed(tab.page, "Cancel", "cancelled")
+    assert f"cancelled by {OPERATOR}" in await tab.page.inner_text("#live")
+
+
+async def test_snapshot_is_forecast_ordered_paused_resumed_and_cancelled(world: World, tab: Tab) -> None:
+    """While Salesforce refuses to read, so that it does not end by itself."""
+    await tab.go("/snapshots")
+    await tab.page.fill("#entity", "Account")
+    await tab.page.click("text=Count the records")
+    await tab.page.wait_for_selector("text=What it costs")
+    assert "20" in await tab.page.inner_text(".pairs")
+    assert await tab.violations() == []
+    world.sandbox.faults.refuse_call(on=["read"], times=None)
+    await pressed(tab.page, "Order the snapshot", "snapshot-ordered")
+    await pressed(tab.page, "Pause", "snapshot-pause")
+    await pressed(tab.page, "Resume", "snapshot-resume")
+    assert await tab.violations() == []
+    await pressed(tab.page, "Cancel", "snapshot-cancel")
+    world.sandbox.faults.heal("refuse_call")
+
+    async def ended() -> bool:
+        await tab.go("/snapshots")
+        return await tab.page.locator("td:has-text('cancelling')").count() == 0
+
+    await until(ended, within_s=30)
+
+
+async def test_page_works_without_a_script(world: World, browser: Browser, state: Any) -> None:
+    """A change is a form, and a reload draws a page anew."""
+    async with Tab.opened(browser, world.url, state=state, java_script_enabled=False) as tab:
+        await tab.go("/subscribers/archive")
+        await pressed(tab.page, "Pause", "paused")
+        await pressed(tab.page, "Resume", "resumed")
+        assert await tab.page.locator("text=Stop refreshing").count() == 0
+
+
+async def test_configuration_shows_no_secret(tab: Tab) -> None:
+    """As `streamer check --print` does not."""
+    await tab.go("/configuration")
+    shown = await tab.page.inner_text("#configuration")
+
+    assert "client_secret: '***'" in shown
+    assert not re.search(f"sandbox-secret|{TOKEN}", await tab.page.content())
+
+
+async def test_every_change_is_in_the_audit_with_its_operator(tab: Tab) -> None:
+    """Under the name that was given at the sign-in."""
+    await tab.go("/subscribers/archive")
+    await pressed(tab.page, "Probe", "probed")
+    await tab.go("/audit?last=200")
+    rows = await tab.page.locator("tbody tr").all_inner_texts()
+    assert await tab.violations() == []
+
+    assert any("subscriber.probed" in row and OPERATOR in row for row in rows)
+    await tab.page.click("text=Sign out")
+    await tab.page.wait_for_url("**/sign-in?done=signed-out")
+    await tab.page.goto("/console/audit")
+    assert "/console/sign-in" in tab.page.url
+
+
+async def test_pictures_of_the_guide_are_drawn(world: World, browser: Browser, tmp_path: Path) -> None:
+    """Into the folder that STREAMER_SCREENSHOTS names, if it names one."""
+    folder = Path(os.environ.get("STREAMER_SCREENSHOTS", tmp_path))
+    async with Tab.opened(browser, world.url) as tab:
+        await tab.go("/sign-in")
+        await tab.page.fill("#name", "Anna")
+        await tab.page.fill("#token", TOKEN)
+        await tab.page.click("main button")
+        await tab.page.wait_for_url("**/console")
+        state = await tab.page.context.storage_state()
+    for name, (page, size, scheme) in IN_THE_GUIDE.items():
+        async with sized(world, browser, state, size, scheme) as tab:
+            await tab.go(PAGES[page])
+            await tab.shot(folder / f"console-{name}.png")
+            assert (folder / f"console-{name}.png").stat().st_size < 150_000
+    assert len(ORDERS) > 1
+
+
+async def pressed(page: Page, button: str, done: str) -> None:
+    """Press a button, and wait for the page that says what is done."""
+    await page.get_by_role("button", name=re.compile(f"^{button}")).first.click()
+    await page.wait_for_url(f"**?done={done}")

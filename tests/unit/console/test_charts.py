@@ -1,0 +1,134 @@
+"""Samples are bounded and fixed, and a chart draws what they say."""
+
+import math
+import re
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.console.charts import Chart, Line, charts, readable, rounded_up
+from streamer.console.samples import EVERY_S, Point, Sample, Sampler, Samples, Series
+from streamer.events import Channel, Delivered, OrgId, Retry, SubscriberName
+from streamer.observe.metrics import Metrics
+
+
+def sample(at: float, **values: float) -> Sample:
+    """Return a sample whose other series are 0."""
+    return Sample(at=at, values={each: values.get(each.name, 0.0) for each in Series})
+
+
+def samples(*every: Sample) -> Samples:
+    """Return samples."""
+    made = Samples()
+    for each in every:
+        made.add(each)
+    return made
+
+
+def test_series_are_those_of_the_metrics() -> None:
+    """Summed over their labels; of deliveries only those that were delivered."""
+    metrics = Metrics(clock=TurnedClock())
+    for path in ("/data/ChangeEvents", "/event/X__e"):
+        metrics.channel(Channel(org=OrgId("00D"), path=path)).events.inc(2)
+    subscriber = metrics.subscriber(SubscriberName("erp"))
+    subscriber.outcomes[Delivered].inc(3)
+    subscriber.outcomes[Retry].inc(5)
+    subscriber.lag.set(7)
+    sampler = Sampler(registry=metrics.registry, clock=TurnedClock())
+    found = {series: sampler.samples().levels(series)[0].value for series in Series}
+
+    assert (found[Series.EVENTS], found[Series.DELIVERED], found[Series.LAG]) == (4, 3, 7)
+    assert found[Series.MEMORY] or sys.platform != "linux"
+
+
+def test_every_series_names_a_metric_that_exists() -> None:
+    """A metric that is renamed would leave a chart empty."""
+    metrics = Metrics(clock=TurnedClock())
+    metrics.channel(Channel(org=OrgId("00D"), path="/data/ChangeEvents"))
+    metrics.subscriber(SubscriberName("erp"))
+    metrics._dead_letters.labels("dispatch", "erp", "rejected")
+    names = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+
+    assert (
+        set(map(str, Series)) - (set() if sys.platform == "linux" else {"process_resident_memory_bytes"})
+        <= names
+    )
+
+
+async def test_samples_cover_an_hour_and_no_more() -> None:
+    """Whatever the time that a daemon runs."""
+    clock = TurnedClock()
+    made = samples(*(sample(each * EVERY_S) for each in range(1_000)))
+    sampler = Sampler(registry=Metrics(clock=clock).registry, clock=clock)
+
+    assert made.span_s == 3_600
+    assert len(made.levels(Series.LAG)) == 361
+    assert len(sampler.samples().levels(Series.LAG)) == len(sampler.samples().levels(Series.LAG)) == 1
+
+
+def test_rates_survive_a_counter_that_falls() -> None:
+    """A subscriber that is removed takes its count along."""
+    made = samples(sample(0, EVENTS=10), sample(10, EVENTS=30), sample(20, EVENTS=5), sample(20, EVENTS=9))
+
+    assert [each.value for each in made.rates(Series.EVENTS)] == [2, 0]
+    assert made.growth(Series.EVENTS, 60) == 20
+    assert Samples().growth(Series.EVENTS, 60) == 0
+
+
+def test_mean_is_none_where_nothing_was_observed() -> None:
+    """No age is not the age 0."""
+    made = samples(sample(0), sample(10, AGE_SUM=6, AGE_COUNT=3), sample(20, AGE_SUM=6, AGE_COUNT=3))
+
+    assert [each.value for each in made.means(Series.AGE_SUM, Series.AGE_COUNT)] == [2, None]
+
+
+def test_line_is_interrupted_where_there_is_no_value() -> None:
+    """And where the process stood still."""
+    values = [(0, 1.0), (10, 2.0), (20, None), (30, 4.0), (90, 1.0), (100, 0.0)]
+    points = [Point(at=at, value=value) for at, value in values]
+    chart = Chart(title="x", unit="y", lines=[Line("z", points)], until=100, span_s=100)
+    paths = re.findall(r' d="([^"]+)"', chart.svg)
+
+    assert [each.count("L") for each in paths] == [1, 1, 1]
+    assert paths[0].startswith("M64.0 ")
+    assert paths[-1].endswith("592.0 166.0")
+
+
+@pytest.mark.parametrize("until", [0.0, 100.0, 1e12])
+def test_chart_is_whole_xml_that_tells_its_values(until: float) -> None:
+    """With no sample, and with any."""
+    made = samples(sample(0), sample(100, LAG=12_345, MEMORY=5e7))
+    for chart in (*charts(made, until), *charts(Samples(), until)):
+        drawn = ET.fromstring(chart.svg)  # noqa: S314 - our own
+        assert drawn.attrib["aria-label"] == chart.description
+    assert "Not settled: now 12.35k, at most 12.35k" in charts(made, 100)[2].description
+
+
+def test_name_of_a_line_is_escaped() -> None:
+    """Though no outside word is one today."""
+    chart = Chart(title='"><b>', unit="y", lines=[Line("z", [])], until=0, span_s=60)
+    assert "<b>" not in chart.svg
+
+
+def test_chart_spans_what_was_sampled() -> None:
+    """So that a young process has more than a dot to show."""
+    spans = [charts(samples(sample(0), sample(to)), to)[0].span_s for to in (0, 600, 610, 3_600)]
+    assert spans == [600, 600, 1_800, 3_600]
+
+
+@pytest.mark.parametrize(
+    ("peak", "top"),
+    [(0, 1), (-1, 1), (math.inf, 1), (0.3, 0.5), (1, 1), (1.1, 2), (24, 25), (99, 100), (2e9, 2e9)],
+)
+def test_axis_ends_at_a_round_number(peak: float, top: float) -> None:
+    """Above the largest value."""
+    assert rounded_up(peak) == pytest.approx(top)
+
+
+def test_numbers_are_short() -> None:
+    """They stand beside an axis."""
+    assert [readable(each) for each in (None, 0, 0.123456, 12.5, 1_500, 2e6, 3e9)] == [
+        *("\N{EN DASH}", "0", "0.123", "12.5", "1.5k", "2M", "3G"),
+    ]
