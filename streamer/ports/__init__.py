@@ -61,6 +61,7 @@ from streamer.ports.queries import (
     RecordQuery,
     Replication,
 )
+from streamer.ports.tracing import Span, SpanKind, Tracer
 from streamer.ports.writing import (
     Answered,
     ApexRestCall,
@@ -125,8 +126,11 @@ __all__ = [
     "Revoked",
     "Settlement",
     "Source",
+    "Span",
+    "SpanKind",
     "Subscriber",
     "Subscription",
+    "Tracer",
     "Unanswered",
     "Unpublished",
     "Wants",
