@@ -42,6 +42,7 @@ from streamer.settings.subscribers import (
     RetrySettings,
     SubscriberSettings,
 )
+from streamer.settings.tracing import OtlpSettings, TracingSettings
 
 __all__ = [
     "MASK_TEXT",
@@ -64,6 +65,7 @@ __all__ = [
     "LookupsSettings",
     "ObserveSettings",
     "OrgSettings",
+    "OtlpSettings",
     "OutboundMessageSettings",
     "OutboundSettings",
     "OutboundTlsSettings",
@@ -80,6 +82,7 @@ __all__ = [
     "StartTime",
     "StartWord",
     "SubscriberSettings",
+    "TracingSettings",
     "Transport",
     "UnreadableBytes",
 ]
