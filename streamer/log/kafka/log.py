@@ -24,6 +24,7 @@ from streamer.log.kafka.control.controls import KafkaControls
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
+from streamer.log.kafka.records.events import Traceparent
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.ports import Feed, Subscription
@@ -38,7 +39,14 @@ class KafkaLog:
     which fences off the producer of any other process.
     """
 
-    def __init__(self, clients: Clients, topics: TopicProvisioner, clock: Clock, pulses: Pulses) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        topics: TopicProvisioner,
+        clock: Clock,
+        pulses: Pulses,
+        traceparent: Traceparent | None = None,
+    ) -> None:
         """Use `open` instead: it prepares the topics first, and closes every client."""
         self._clients = clients
         self._topics = topics
@@ -46,7 +54,7 @@ class KafkaLog:
         self._pulses = pulses
         self._connectivity = Connectivity(clients, clock)
         self._checkpoints = Checkpoints(clients, clock)
-        self._encoder = AppendEncoder(clients.settings, self._checkpoints)
+        self._encoder = AppendEncoder(clients.settings, self._checkpoints, traceparent)
         self.controls = KafkaControls(clients, topics.admin, clock, pulses)
         self._writers: dict[int, Writer] = {}
         self._membership: Membership | None = None
@@ -55,10 +63,16 @@ class KafkaLog:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: KafkaLogSettings, clock: Clock, pulses: Pulses | None = None
+        cls,
+        settings: KafkaLogSettings,
+        clock: Clock,
+        pulses: Pulses | None = None,
+        *,
+        traceparent: Traceparent | None = None,
     ) -> AsyncIterator[Self]:
         """Connect, check or create the topics, and close every client on leaving.
 
+        `traceparent` gives the header of this name for an event that is appended.
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
         within 10 s.
         """
@@ -69,7 +83,7 @@ class KafkaLog:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
         finally:
             executor.shutdown(wait=False)
-        log = cls(clients, topics, clock, pulses or Pulses(clock))
+        log = cls(clients, topics, clock, pulses or Pulses(clock), traceparent)
         reaching = asyncio.create_task(log._connectivity.run(), name="log.reach")
         try:
             yield log
