@@ -107,6 +107,7 @@ class Webhook(RequestSubscriber):
             key=delivery.key,
             ready=sent.content,
             headers={**self._headers, **_attribute_headers(sent)},
+            traceparent=delivery.traceparent,
         )
 
 
