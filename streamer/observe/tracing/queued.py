@@ -103,9 +103,11 @@ class QueuedTracer:
 
     def _run(self) -> None:
         exporter = None
-        while not self._closing:
+        is_last = False
+        while not is_last:
             self._wake.wait(self._interval_s)
             self._wake.clear()
+            is_last = self._closing
             while batch := self._taken():
                 try:
                     exporter = exporter or self._make()
@@ -116,7 +118,7 @@ class QueuedTracer:
                 if reason and self._closing:
                     # The stop of the daemon does not wait for a dead collector.
                     self._metrics.spans("failed", len(self._queue))
-                    break
+                    self._queue.clear()
         if exporter is not None:
             exporter.close()
 
