@@ -1,5 +1,6 @@
 """W3C Trace Context of events, derived from what identifies an event."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ from streamer.events import Event, SubscriberName
 
 _PERSON = b"streamer-trace"
 _IDS = 1 << 64
+_REMEMBERED = 4096
 
 
 class TraceContext(NamedTuple):
@@ -42,11 +44,16 @@ class EventTraces:
 
     def __init__(self, ratio: float) -> None:
         self._bound = round(ratio * _IDS)
+        # An event is asked for several times in a row.
+        self._known = lru_cache(_REMEMBERED)(self._made)
 
     def of(self, event: Event) -> TraceContext:
         """Return the trace of `event`."""
+        return self._known(event.source, event.id)
+
+    def _made(self, source: str, event_id: str) -> TraceContext:
         # An id that UTF-8 can't hold is refused by the log, and not here.
-        identity = f"{event.source}\0{event.id}".encode(errors="surrogatepass")
+        identity = f"{source}\0{event_id}".encode(errors="surrogatepass")
         digest = blake2b(identity, digest_size=32, person=_PERSON).hexdigest()
         is_sampled = int(digest[16:32], 16) < self._bound
         return TraceContext(digest[:32], digest[32:48], digest[48:], is_sampled)
