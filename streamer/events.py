@@ -454,6 +454,8 @@ class Delivery:
     `Decimal`. `content` is sent in place of it, by a plugin that takes it.
     `text` is a sentence for people. Each is `None` where not configured.
     `receipts` are those of the subscribers after which this one comes, by name.
+    `traceparent` is the attempt's span as W3C Trace Context writes it, for the
+    header of this name of the request; `None` where tracing is off.
     """
 
     event: Event
@@ -463,6 +465,7 @@ class Delivery:
     text: str | None = None
     content: Content | None = None
     receipts: Mapping[str, Any] = field(default_factory=dict)
+    traceparent: str | None = None
 
 
 class FailureClass(StrEnum):

@@ -119,13 +119,14 @@ class Erp(RequestSubscriber):
                 sent=False,
             )
         if deletes:
-            return Request(method="DELETE", url=url, key=delivery.key)
+            return Request(method="DELETE", url=url, key=delivery.key, traceparent=delivery.traceparent)
         return Request(
             method=self._settings.method,
             url=url,
             key=delivery.key,
             body=data_of(delivery),
             ready=delivery.content,
+            traceparent=delivery.traceparent,
         )
 
     def _skipped_because(self, delivery: Delivery, *, deletes: bool) -> str | None:

@@ -84,7 +84,14 @@ class Fulfillment(RequestSubscriber):
         if cancels:
             url, body = self._below(f"shipments/{quote(order, safe='')}/cancel"), {"order": order}
             ready = None
-        return Request(method="POST", url=url, key=delivery.key, body=body, ready=ready)
+        return Request(
+            method="POST",
+            url=url,
+            key=delivery.key,
+            body=body,
+            ready=ready,
+            traceparent=delivery.traceparent,
+        )
 
     def _is_cancellation(self, delivery: Delivery) -> bool:
         if delivery.event.is_deletion:

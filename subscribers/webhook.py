@@ -111,6 +111,7 @@ class Webhook(RequestSubscriber):
             key=delivery.key,
             ready=sent.content,
             headers={**self._headers, **_attribute_headers(sent)},
+            traceparent=delivery.traceparent,
         )
 
 

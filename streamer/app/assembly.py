@@ -13,11 +13,12 @@ from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts, DispatchObserver
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
+from streamer.dispatch.attempt.tracing import DeliveryTracing
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.events import SubscriberName
-from streamer.ports import Batching, LogReader
+from streamer.ports import Batching, LogReader, Tracer
 
 _LEAST_FINISHED = 256
 
@@ -30,6 +31,7 @@ class Assembly:
     clock: Clock
     log: LogReader
     lookups: OrgLookups
+    tracer: Tracer | None = None
 
     def dispatcher(
         self, name: SubscriberName, observer: DispatchObserver, on_pause: OnPause, on_breaker: OnBreaker
@@ -55,6 +57,7 @@ class Assembly:
                 forwarding=forwarding_of(name, self.plan.settings.subscribers),
                 enrichment=self.plan.enrichment(name, self.lookups),
                 on_read=self.lookups.changed,
+                tracing=DeliveryTracing.by(self.tracer, name, self.clock),
             ),
             schedule=RetrySchedule(**settings.retry.model_dump()),
             admission=self._admission(name, on_pause, on_breaker, batch),

@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import Task
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -17,6 +17,7 @@ from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan, effective
 from streamer.app.reloading.changes import ConfigurationChanges, reloadable
 from streamer.app.reloading.reloading import Reloading
+from streamer.app.tracing import tracer_of
 from streamer.app.watcher import Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
@@ -29,6 +30,7 @@ from streamer.events import JsonObject, SubscriberName
 from streamer.ingest.protection import Protection
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
+from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Controls
 from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
@@ -83,17 +85,20 @@ class App:
     _controls: Controls | None = field(default=None, init=False)
     _protection: Protection = field(default_factory=Protection, init=False)
     _source_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _tracer: QueuedTracer | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(clock=self.clock)
         self._protect()
         self._pulses = Pulses(self.clock)
+        self._tracer = tracer_of(self.plan.settings.tracing, self.metrics.spans, self.role)
         self._dispatching = Dispatching(
             plan=self.plan,
             clock=self.clock,
             metrics=self.metrics,
             status=self._status,
             watcher=self.watcher,
+            tracer=self._tracer,
         )
         self._admin = AdminContext(daemon=self._dispatching, clock=self.clock)
         limits = StuckLimits.of(self.plan.settings)
@@ -144,6 +149,7 @@ class App:
         for each in (heartbeat, self._monitor, Readiness(self._status)):
             each.register(health)
         async with (
+            self._tracer.sending() if self._tracer else nullcontext(),
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
             serving_admin(self._admin, self.plan.settings.admin, self._console(health)) as self.admin_port,
             asyncio.TaskGroup() as group,
@@ -270,6 +276,7 @@ class App:
             status=self._status,
             protection=self._protection,
             watcher=self.watcher,
+            tracer=self._tracer,
             forecasting=self._admin.with_forecaster,
         )
 
@@ -278,7 +285,7 @@ class App:
         delays = Delays(_BACKOFF)
         while not stopping.is_set():
             try:
-                log = await stack.enter_async_context(open_log(self.plan.settings, self.clock, self._pulses))
+                log = await stack.enter_async_context(self._opening_log())
             except LogUnavailable as error:
                 pause_s = delays.next_s()
                 self._status.log_unavailable(str(error))
@@ -291,6 +298,9 @@ class App:
                 self._controls = log.controls
                 return log
         return None
+
+    def _opening_log(self) -> AbstractAsyncContextManager[Log]:
+        return open_log(self.plan.settings, self.clock, self._pulses, self._tracer)
 
     async def _drain(self, reading: Task[None] | None, delivering: Task[None] | None) -> None:
         self._status.stop_requested()

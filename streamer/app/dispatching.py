@@ -22,7 +22,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
 from streamer.observe.metrics import Metrics
-from streamer.ports import ControlledLog, Controls
+from streamer.ports import ControlledLog, Controls, Tracer
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -53,6 +53,7 @@ class Dispatching:
     metrics: Metrics
     status: Status
     watcher: Watcher | None
+    tracer: Tracer | None = None
     _lookups: OrgLookups = field(init=False)
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
@@ -114,7 +115,9 @@ class Dispatching:
             self._applied.clear()
             self.report_configured()
             wanted = self.plan.settings.subscribers
-            assembly = Assembly(plan=self.plan, clock=self.clock, log=log, lookups=self._lookups)
+            assembly = Assembly(
+                plan=self.plan, clock=self.clock, log=log, lookups=self._lookups, tracer=self.tracer
+            )
             self._start(group, assembly, control_follower)
             await self._stop(
                 [

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from streamer.clock import Clock
+from streamer.events import Event
 from streamer.observe.pulse import Pulses
 from streamer.ports import (
     ControlledLog,
@@ -16,6 +18,7 @@ from streamer.ports import (
     Ownership,
     RecordedHoles,
     RecordedPositions,
+    Tracer,
 )
 from streamer.settings import LogSettings, Settings, SqliteLogSettings
 from streamer.supervision.status import LogCondition
@@ -30,12 +33,15 @@ class Log(
 
 
 @asynccontextmanager
-async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIterator[Log]:
+async def open_log(
+    settings: Settings, clock: Clock, pulses: Pulses, tracer: Tracer | None = None
+) -> AsyncIterator[Log]:
     """Open the configured log, Kafka or SQLite, inside the context; the other one is not imported."""
+    traceparent = None if tracer is None else partial(_traceparent, tracer)
     if settings.log.kafka:
         from streamer.log.kafka import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
 
-        async with KafkaLog.open(settings.log.kafka, clock, pulses) as kafka:
+        async with KafkaLog.open(settings.log.kafka, clock, pulses, traceparent=traceparent) as kafka:
             _log.info(
                 "log.opened",
                 kafka=settings.log.kafka.bootstrap_servers,
@@ -49,6 +55,10 @@ async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIte
         async with SqliteLog.open(file, clock, pulses) as sqlite:
             _log.info("log.opened", sqlite=str(file.path.absolute()))
             yield sqlite
+
+
+def _traceparent(tracer: Tracer, event: Event) -> str:
+    return tracer.trace_of(event).traceparent
 
 
 @asynccontextmanager

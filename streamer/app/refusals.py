@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 
+from streamer.app.tracing import has_opentelemetry
 from streamer.clock import Clock
 from streamer.configuration import Document, Draft, Keys
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
 from streamer.salesforce.auth.addresses import safe_address
 from streamer.salesforce.auth.flows import token_form
 from streamer.salesforce.outbound.endpoint import tls_files
-from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings, OutboundSettings, Transport
+from streamer.settings import (
+    JwtAuth,
+    KafkaLogSettings,
+    OrgSettings,
+    OutboundSettings,
+    TracingSettings,
+    Transport,
+)
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
@@ -22,6 +30,8 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
         yield from _refused_key(org, document, clock)
     if draft.settings.outbound is not None and draft.is_sound("outbound"):
         yield from _refused_certificate(draft.settings.outbound, document)
+    if draft.settings.tracing is not None and draft.is_sound("tracing"):
+        yield from _refused_tracing(draft.settings.tracing, document)
     kafka = draft.settings.log.kafka
     if kafka is not None and draft.is_sound("log"):
         yield from _refused_kafka(kafka, document)
@@ -48,6 +58,16 @@ def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]
         clients.verify()
     except LogMisconfigured as error:
         yield _line(document, ("log", "kafka"), error)
+
+
+def _refused_tracing(tracing: TracingSettings, document: Document) -> Iterator[str]:
+    if not has_opentelemetry():
+        yield document.mistake(
+            ("tracing",), "needs packages that are not installed: pip install 'streamer-salesforce[otel]'"
+        )
+    ca_file = tracing.otlp.ca_file
+    if ca_file is not None and not ca_file.is_file():
+        yield document.mistake(("tracing", "otlp", "ca_file"), "there is no such file")
 
 
 def _refused_address(org: OrgSettings, document: Document) -> Iterator[str]:

@@ -33,7 +33,7 @@ class WatchedIngest:
     watcher: Watcher
     _events: list[Event] = field(default_factory=list, init=False)
 
-    def taken(self, events: Sequence[Event]) -> None:
+    def taken(self, events: Sequence[Event], read_at: float) -> None:  # noqa: ARG002 - of no interest here
         """Keep the events until they are in the log."""
         self._events += events
 
@@ -52,9 +52,9 @@ class WatchedDispatch:
     metrics: SubscriberMetrics
     watcher: Watcher
 
-    def attempted(self, event: Event, outcome: Outcome, seconds: float | None) -> None:
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
         """Pass an attempt on."""
-        self.metrics.attempted(event, outcome, seconds)
+        self.metrics.attempted(event, outcome, seconds, trace_id)
         self.watcher.attempted(self.name, event, outcome)
 
     def called(self, events: int) -> None:

@@ -134,8 +134,9 @@ class Batches:
         deliveries = tuple(delivery for _, delivery in members.values())
         outcomes = await self.attempts.delivered_together(deliveries)
         seconds, share = self.clock.monotonic() - began, 1 / len(members)
-        for (lane, (entry, _)), outcome in zip(members.items(), outcomes, strict=True):
-            batch.tried[lane] = self.attempts.noted(Tried(entry, outcome, seconds, share))
+        for (lane, (entry, delivery)), outcome in zip(members.items(), outcomes, strict=True):
+            tried = Tried(entry, outcome, seconds, share, delivery=delivery)
+            batch.tried[lane] = self.attempts.noted(tried)
 
     async def _follow(self, batch: _Batch) -> None:
         before = cancellations()

@@ -88,6 +88,8 @@ class OutcomeHandler:
 
     def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         """Handle the outcome of an attempt at the head of `lane`."""
+        if lane.state is not LaneState.GONE and isinstance(tried.outcome, Delivered | Skip):
+            self.attempts.ended(lane, tried.outcome)
         if lane.state is LaneState.OPEN:
             self._conclude(lane, ticket, tried)
             return
@@ -187,12 +189,12 @@ class OutcomeHandler:
             case Retry() as failure if tried.awaits_lookup:
                 # It says nothing about the target.
                 self.admission.forgone(ticket)
-                self.failures.failed(tried.entry.event.id, failure)
+                self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
                 lane.waits(failure.reason)
                 self._delay(lane, failure)
             case Retry() as failure:
                 lane.failed(failure.reason, self.clock.now())
-                self.failures.failed(tried.entry.event.id, failure)
+                self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
                 self.give_back(self.admission.failed(ticket, seconds=tried.seconds, share=tried.share))
                 self._retry(lane, failure)
             case Reject() as failure:

@@ -63,8 +63,8 @@ _TIMES_WITHOUT = 3.0
 class IngestObserver(Protocol):
     """Counts and measures appends; must not block or raise."""
 
-    def taken(self, events: Sequence[Event]) -> None:
-        """These events will be in the log with the next append."""
+    def taken(self, events: Sequence[Event], read_at: float) -> None:
+        """These events, read at `read_at` (epoch seconds), will be in the log with the next append."""
         ...
 
     def appended(self, appended: Appended, seconds: float) -> None:
@@ -291,9 +291,10 @@ class Ingest:
         pending.continuity += repaired.records
         pending.redriven += repaired.redriven
         pending.set_aside += repaired.set_aside
-        self._add(repaired.stored, pending)
+        now = self.clock.now()
+        self._add(repaired.stored, pending, now)
         # Letters that still can't be stored are no news of the channel.
-        self._add(self._as_stored(repaired.events, is_judged=not repaired.redriven), pending)
+        self._add(self._as_stored(repaired.events, is_judged=not repaired.redriven), pending, now)
         await self._write(pending, checkpoint)
 
     async def _checkpoint(self) -> Checkpoint | None:
@@ -327,16 +328,16 @@ class Ingest:
             self.repairs.taken([item for item in read if type(item) is Event])
         read = self._as_stored(read)
         pending.position = advanced(pending.position, read, batch)
-        self._add(read, pending)
+        self._add(read, pending, batch.read_at)
 
-    def _add(self, read: Sequence[Event | DeadLetter], pending: _Pending) -> None:
+    def _add(self, read: Sequence[Event | DeadLetter], pending: _Pending, read_at: float) -> None:
         events = [item for item in read if type(item) is Event]
         if len(events) < len(read):
             pending.set_aside += [item for item in read if type(item) is DeadLetter]
         if events:
             pending.events += len(events)
             pending.first = pending.first or events[0]
-            self.observer.taken(events)
+            self.observer.taken(events, read_at)
             try:
                 pending.append.add(events)
             except EventsRefused as refused:
@@ -349,7 +350,7 @@ class Ingest:
         repaired = await self.repairs.repaired(pending.gaps, batch.read_at)
         pending.continuity += repaired.records
         # Their positions are those of their gap events, which have advanced the checkpoint.
-        self._add(self._as_stored(repaired.events), pending)
+        self._add(self._as_stored(repaired.events), pending, batch.read_at)
 
     def _read(self, batch: Batch) -> Sequence[Event | DeadLetter]:
         # The position of an unreadable piece among the messages is unknown; put

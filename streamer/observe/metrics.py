@@ -33,12 +33,14 @@ from streamer.observe.series import (
     DISPATCH_LETTERS,
     INGEST_LETTERS,
     LOOKUP_RESULTS,
+    SPAN_RESULTS,
     TEXT_RESULTS,
     ChannelMetrics,
     LabelValues,
     LookupMetrics,
     OutboundMetrics,
     SessionMetrics,
+    SpanMetrics,
     SubscriberMetrics,
 )
 
@@ -69,6 +71,7 @@ class Metrics:
         self._declare_large_texts()
         self.outbound = self._declared_outbound()
         self.lookups = self._declared_lookups()
+        self.spans = self._declared_spans()
         self._declare_set_aside()
         self._declare_attempts()
         self._declare_subscriber()
@@ -186,6 +189,15 @@ class Metrics:
                 "1 while look-ups wait for Salesforce, or for the org's daily requests, 0 otherwise.",
             ),
         )
+
+    def _declared_spans(self) -> SpanMetrics:
+        spans = self._counter(
+            "trace_spans",
+            "Spans of traced events: exported to the collector, failed because it did not take them, or "
+            "dropped because too many waited.",
+            "result",
+        )
+        return SpanMetrics(results={result: spans.labels(result) for result in SPAN_RESULTS})
 
     def _declare_set_aside(self) -> None:
         self._dead_letters = self._counter(

@@ -28,6 +28,7 @@ CALL_RESULTS = ("answered", "refused", "failed")
 # Those that are known beforehand have series from the beginning, so that a rate sees the first letter.
 INGEST_LETTERS = ("unreadable", "refused_by_log")
 DISPATCH_LETTERS = ("rejected", "retries_exhausted", "incomplete", "parked_lost", "unreadable", "too_large")
+SPAN_RESULTS = ("exported", "failed", "dropped")
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ class ChannelMetrics:
     dead_letters: Counter
     label_values: LabelValues
 
-    def taken(self, events: Sequence[Event]) -> None:
+    def taken(self, events: Sequence[Event], read_at: float) -> None:
         """Count nothing: these events are not in the log yet."""
 
     def appended(self, appended: Appended, seconds: float) -> None:
@@ -181,6 +182,17 @@ class LookupMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpanMetrics:
+    """Series of spans, by what became of them, of `SPAN_RESULTS`."""
+
+    results: Mapping[str, Counter]
+
+    def spans(self, result: str, number: int, /) -> None:
+        """Count spans."""
+        self.results[result].inc(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundMetrics:
     """Series of the endpoint for outbound messages."""
 
@@ -223,14 +235,18 @@ class SubscriberMetrics:
     dead_letters: Counter
     label_values: LabelValues
 
-    def attempted(self, event: Event, outcome: Outcome, seconds: float | None) -> None:
-        """Count an attempt at `event` that took `seconds`, `None` if no request was sent."""
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
+        """Count an attempt at `event` that took `seconds`, `None` if no request was sent.
+
+        The `trace_id` of a sampled event becomes an exemplar of its times.
+        """
+        exemplar = {"trace_id": trace_id} if trace_id else None
         self.outcomes[type(outcome)].inc()
         if seconds is not None:
             # Zeros of the events that `when` excludes would hide how long the target takes.
-            self.seconds.observe(seconds)
+            self.seconds.observe(seconds, exemplar)
         if isinstance(outcome, Delivered):
-            self.to_target_seconds.observe(_age(event, self.clock))
+            self.to_target_seconds.observe(_age(event, self.clock), exemplar)
         elif not isinstance(outcome, Skip):
             self.failures[outcome.failure].inc()
 

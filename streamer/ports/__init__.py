@@ -76,6 +76,7 @@ from streamer.ports.queries import (
     RecordQuery,
     Replication,
 )
+from streamer.ports.tracing import Span, SpanKind, Tracer
 from streamer.ports.writing import (
     Answered,
     ApexRestCall,
@@ -149,11 +150,14 @@ __all__ = [
     "Revoked",
     "Settlement",
     "Source",
+    "Span",
+    "SpanKind",
     "StoredCheckpoint",
     "Subscriber",
     "SubscriberPlace",
     "Subscription",
     "TargetReport",
+    "Tracer",
     "Unanswered",
     "Unpublished",
     "Wants",

@@ -42,6 +42,7 @@ from streamer.settings.subscribers import (
     RetrySettings,
     SubscriberSettings,
 )
+from streamer.settings.tracing import OtlpSettings, TracingSettings
 
 __all__ = [
     "MASK_TEXT",
@@ -65,6 +66,7 @@ __all__ = [
     "LookupsSettings",
     "ObserveSettings",
     "OrgSettings",
+    "OtlpSettings",
     "OutboundMessageSettings",
     "OutboundSettings",
     "OutboundTlsSettings",
@@ -81,6 +83,7 @@ __all__ = [
     "StartTime",
     "StartWord",
     "SubscriberSettings",
+    "TracingSettings",
     "Transport",
     "UnreadableBytes",
 ]

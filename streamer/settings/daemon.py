@@ -15,6 +15,7 @@ from streamer.settings.outbound import OutboundSettings
 from streamer.settings.protection import ProtectionSettings, ProtectRule
 from streamer.settings.section import Section
 from streamer.settings.subscribers import SubscriberSettings
+from streamer.settings.tracing import TracingSettings
 
 _NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 _SHORTEST_KEY = 16
@@ -66,6 +67,9 @@ class Settings(Section):
         default=LookupsSettings(), description="limits of the look-ups of subscribers with enrich"
     )
     observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
+    tracing: TracingSettings | None = Field(
+        default=None, description="traces of events, for OpenTelemetry; default: none"
+    )
     admin: AdminSettings | None = Field(
         default=AdminSettings(), description="API for operators; null switches it off"
     )

@@ -46,7 +46,8 @@ class Request:
     Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have
     none. `headers` are further ones; they change none of those that
     authenticate, sign or name the key. `secrets` are those that this content
-    alone holds: they are removed from the answer.
+    alone holds: they are removed from the answer. `traceparent` tells the
+    target the trace of the attempt, as W3C Trace Context specifies.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Request:
     ready: Content | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    traceparent: str | None = None
 
     @property
     def content(self) -> bytes:
@@ -251,7 +253,9 @@ class HttpTarget:
 
     def _headers(self, request: Request, content: bytes, proof: Proof) -> Mapping[str, str]:
         key = _quoted(request.key)
+        traced = {"traceparent": request.traceparent} if request.traceparent else {}
         return {
+            **traced,
             **request.content_headers,
             **request.headers,
             "Idempotency-Key": key,

@@ -91,6 +91,8 @@ class Records:
         # Of a text that UTF-8 can't hold, the client would raise.
         headers = {f"ce_{name}": _encoded(name, value) for name, value in sent.attributes.items()}
         headers["content-type"] = _encoded("content.type", sent.content.type)
+        if delivery.traceparent is not None:
+            headers["traceparent"] = delivery.traceparent.encode()
         for name, query in self._headers.items():
             found = query.of(delivery)
             if found is not None:

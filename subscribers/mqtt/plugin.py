@@ -144,13 +144,17 @@ class Mqtt:
             retain=settings.retain,
             content_type=sent.content.type,
             expiry_s=settings.expiry_s,
-            user_properties=sent.attributes,
+            user_properties={**sent.attributes, **_traced(delivery)},
         )
 
     def _shown(self, answer: Answer) -> Answer:
         """Return `answer` without the password, should the broker repeat it."""
         reason, server = (self._redaction(each.encode()).decode() for each in (answer.reason, answer.server))
         return replace(answer, reason=reason, server=server)
+
+
+def _traced(delivery: Delivery) -> dict[str, str]:
+    return {} if delivery.traceparent is None else {"traceparent": delivery.traceparent}
 
 
 def _level(value: str) -> str:

@@ -74,7 +74,13 @@ class Slack(RequestSubscriber):
                 hint="map body to members of a Slack message, or drop it",
                 sent=False,
             )
-        return Request(method="POST", url=self._url, key=delivery.key, body=self._payload(delivery))
+        return Request(
+            method="POST",
+            url=self._url,
+            key=delivery.key,
+            body=self._payload(delivery),
+            traceparent=delivery.traceparent,
+        )
 
     def _payload(self, delivery: Delivery) -> JsonObject:
         payload = message(delivery, blocks=self._settings.blocks, record_url=self._settings.record_url)

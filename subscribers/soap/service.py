@@ -54,6 +54,7 @@ class SoapService:
             ready=envelope.content,
             headers=envelope.headers,
             secrets=envelope.secrets,
+            traceparent=delivery.traceparent,
         )
 
     def _envelope(self, delivery: Delivery, *, deletes: bool) -> Envelope | Reject:

@@ -11,6 +11,7 @@ from streamer.app.ingest.positions import PositionOrders
 from streamer.app.ingest.redrives import RedriveOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
+from streamer.app.ingest.tracing import TracedIngest
 from streamer.app.log import Log
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
@@ -30,7 +31,7 @@ from streamer.ingest.start import configured_start
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.ports import EventLog, PayloadReader, Source
+from streamer.ports import EventLog, PayloadReader, Source, Tracer
 from streamer.quota import LimitsMonitor, ReplayAllowance
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
@@ -73,6 +74,7 @@ class Ingesting:
     status: Status
     protection: Protection = field(default_factory=Protection)
     watcher: Watcher | None
+    tracer: Tracer | None = None
     forecasting: Callable[[SnapshotForecaster], AbstractContextManager[None]] = lambda _: nullcontext()
 
     async def run(self, log: Log) -> None:
@@ -236,7 +238,10 @@ class Ingesting:
 
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)
-        return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+        watched = WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+        if self.tracer is None:
+            return watched
+        return TracedIngest(observer=watched, tracer=self.tracer, clock=self.clock)
 
 
 @asynccontextmanager

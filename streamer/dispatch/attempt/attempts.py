@@ -21,6 +21,7 @@ from streamer.dispatch.attempt.forwarding import (
 )
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of, outcomes_of
 from streamer.dispatch.attempt.route import Route
+from streamer.dispatch.attempt.tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import (
@@ -55,8 +56,8 @@ _HINT = "Look at the error and the target's answer, mend the cause, then redrive
 class DispatchObserver(Protocol):
     """Receives the events of one subscriber for metrics; must not block or raise."""
 
-    def attempted(self, event: Event, outcome: Outcome, seconds: float | None) -> None:
-        """One attempt took `seconds`; `None` if no request was sent."""
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
+        """One attempt took `seconds`, `None` if no request was sent; a sampled event has a `trace_id`."""
         ...
 
     def called(self, events: int) -> None:
@@ -76,7 +77,7 @@ class Tried(NamedTuple):
     """Outcome of one attempt at `entry`, its duration without look-ups, and its share of the plugin's call.
 
     With `awaits_lookup` the target was not asked, because a record could not be
-    read.
+    read. `delivery` is what the plugin was called with, `None` if it was not.
     """
 
     entry: Entry
@@ -84,12 +85,18 @@ class Tried(NamedTuple):
     seconds: float
     share: float = 1.0
     awaits_lookup: bool = False
+    delivery: Delivery | None = None
 
     @property
     def was_sent(self) -> bool:
         """True if the target was asked."""
         is_unsent = isinstance(self.outcome, Skip | Reject) and not self.outcome.sent
         return not (self.awaits_lookup or is_unsent)
+
+    @property
+    def trace_id(self) -> str:
+        """Id of the event's trace if it is sampled, otherwise empty."""
+        return sampled_trace(self.delivery.traceparent) if self.delivery else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +106,7 @@ class Attempts:
     With `receipts`, each delivery leaves a receipt. `upstream` are the
     subscribers after which this one comes, and `forwarding` serves those
     downstream, which needs receipts. `on_read` takes note of each event that the
-    subscriber reads.
+    subscriber reads. With `tracing`, attempts and deliveries leave spans.
     """
 
     name: SubscriberName
@@ -113,6 +120,7 @@ class Attempts:
     forwarding: Forwarding | None = None
     enrichment: Enrichment | None = None
     on_read: Callable[[Event], None] = _ignore
+    tracing: DeliveryTracing | None = None
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
 
@@ -179,7 +187,8 @@ class Attempts:
         """Deliver the head of `lane` in its shape, and return the outcome."""
         entry, began = lane.head, self.clock.monotonic()
         outcome = await self._delivered(delivery)
-        return self.noted(Tried(entry=entry, outcome=outcome, seconds=self.clock.monotonic() - began))
+        seconds = self.clock.monotonic() - began
+        return self.noted(Tried(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
 
     async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | Tried:
         """Return the delivery of the head of `lane`, or what becomes of it without one.
@@ -206,8 +215,15 @@ class Attempts:
     def noted(self, tried: Tried) -> Tried:
         """Return `tried`, after the observer has heard of it."""
         seconds = tried.seconds if tried.was_sent else None
-        self.observer.attempted(tried.entry.event, tried.outcome, seconds)
+        self.observer.attempted(tried.entry.event, tried.outcome, seconds, tried.trace_id)
+        if self.tracing is not None and tried.delivery is not None:
+            self.tracing.attempted(tried.delivery, tried.outcome, tried.seconds)
         return tried
+
+    def ended(self, lane: Lane, outcome: Delivered | Skip) -> None:
+        """Note in the trace that the delivery of the head of `lane` has ended."""
+        if self.tracing is not None:
+            self.tracing.ended(lane, outcome, attempts=lane.attempts + 1)
 
     def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
         """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
@@ -248,8 +264,17 @@ class Attempts:
             partition=entry.partition,
             offset=entry.offset,
         )
+        traced = {}
+        if self.tracing is not None:
+            self.tracing.ended(lane, failure, attempts=lane.attempts, error=reason)
+            traced = self.tracing.log_fields(event)
         _log.warning(
-            "event.set_aside", subscriber=self.name, event_id=event.id, reason=reason, error=failure.reason
+            "event.set_aside",
+            subscriber=self.name,
+            event_id=event.id,
+            reason=reason,
+            error=failure.reason,
+            **traced,
         )
         self.observer.set_aside(letter)
         return letter
@@ -298,7 +323,8 @@ class Attempts:
             )
 
     def _delivery(self, event: Event, attempt: int, more: JsonObject) -> Delivery:
-        return self.upstream.told(self.route.delivery(event, attempt=attempt, more=more), more)
+        delivery = self.upstream.told(self.route.delivery(event, attempt=attempt, more=more), more)
+        return delivery if self.tracing is None else self.tracing.marked(delivery)
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         return outcome_of(await self._returned(partial(self.subscriber.deliver, delivery), delivery.event))

@@ -26,13 +26,15 @@ class Failures:
     last: LastFailure | None = field(default=None, init=False)
     _began_at: float = field(default=0.0, init=False)
 
-    def failed(self, event_id: EventId, outcome: Retry | Hold) -> None:
+    def failed(self, event_id: EventId, outcome: Retry | Hold, trace_id: str = "") -> None:
         """Note a failed attempt; the log tells of a hold by itself."""
         error, failure = outcome.reason, outcome.failure
         if self.last is None:
             self._began_at = self.clock.now()
             if isinstance(outcome, Retry):
                 about = {"event_id": event_id, "failure": failure, "error": error}
+                if trace_id:
+                    about["trace_id"] = trace_id
                 _log.warning("subscriber.failing", subscriber=self.name, **about)
         count = 1 if self.last is None else self.last.count + 1
         self.last = LastFailure(error=error, failure=failure, at=self.clock.now(), count=count)

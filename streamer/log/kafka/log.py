@@ -25,6 +25,7 @@ from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
 from streamer.log.kafka.history.history import KafkaHistory
+from streamer.log.kafka.records.events import Traceparent
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.ports import Feed, StoredCheckpoint, Subscription
@@ -39,7 +40,14 @@ class KafkaLog:
     which fences off the producer of any other process.
     """
 
-    def __init__(self, clients: Clients, topics: TopicProvisioner, clock: Clock, pulses: Pulses) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        topics: TopicProvisioner,
+        clock: Clock,
+        pulses: Pulses,
+        traceparent: Traceparent | None = None,
+    ) -> None:
         """Use `open` instead: it prepares the topics first, and closes every client."""
         self._clients = clients
         self._topics = topics
@@ -47,8 +55,7 @@ class KafkaLog:
         self._pulses = pulses
         self._connectivity = Connectivity(clients, clock)
         self._checkpoints = Checkpoints(clients, clock)
-        self._history = KafkaHistory(clients)
-        self._encoder = AppendEncoder(clients.settings, self._checkpoints)
+        self._encoder = AppendEncoder(clients.settings, self._checkpoints, traceparent)
         self.controls = KafkaControls(clients, topics.admin, clock, pulses)
         self.history = KafkaHistory(clients)
         self._writers: dict[int, Writer] = {}
@@ -58,10 +65,16 @@ class KafkaLog:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: KafkaLogSettings, clock: Clock, pulses: Pulses | None = None
+        cls,
+        settings: KafkaLogSettings,
+        clock: Clock,
+        pulses: Pulses | None = None,
+        *,
+        traceparent: Traceparent | None = None,
     ) -> AsyncIterator[Self]:
         """Connect, check or create the topics, and close every client on leaving.
 
+        `traceparent` gives the header of this name for an event that is appended.
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
         within 10 s.
         """
@@ -72,7 +85,7 @@ class KafkaLog:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
         finally:
             executor.shutdown(wait=False)
-        log = cls(clients, topics, clock, pulses or Pulses(clock))
+        log = cls(clients, topics, clock, pulses or Pulses(clock), traceparent)
         reaching = asyncio.create_task(log._connectivity.run(), name="log.reach")
         try:
             yield log
@@ -101,11 +114,11 @@ class KafkaLog:
 
     async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
         """Return the committed checkpoints, and which processes own their channels."""
-        return await self._history.stored_checkpoints()
+        return await self.history.stored_checkpoints()
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
         """Return the most events of some types that were appended since `at`."""
-        return await self._history.appended_since(patterns, at)
+        return await self.history.appended_since(patterns, at)
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
         """Return the open continuity records of `channel`."""

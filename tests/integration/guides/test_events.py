@@ -67,7 +67,7 @@ async def test_headers_and_data_are_those_of_the_guide() -> None:
     """The two tables name every header and every key of a change event, and no other."""
     event, read = await _event_with_every_key(), [*_events_that_were_read(), await _redriven_event()]
     settings = KafkaLogSettings(bootstrap_servers="nowhere:9092")
-    record = EventEncoder(Names.of(settings), "binary").encode(event, 2**42)
+    record = EventEncoder(Names.of(settings), "binary", lambda _: "00-…-01").encode(event, 2**42)
     headers, data = GUIDE.split("## The headers")[1].split("## The data of a change event")
     data = data.partition("## The data of other events")[0]
 

@@ -1,5 +1,6 @@
 """Mistakes of a configuration are found before anything connects, all in one go."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,45 @@ def test_every_part_is_checked_whatever_is_wrong_with_the_others(tmp_path: Path)
         "subscribers.sales.body.a",
         "subscribers.sales.body.b.1",
     ]
+
+
+def test_tracing_without_its_packages_says_how_to_install_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the check, and not when the first span is sent."""
+    text = GOOD + "tracing: {ratio: 1}\n"
+    assert lines_of(tmp_path, text) == []
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+
+    [line] = lines_of(tmp_path, text)
+    assert line.startswith("streamer.yaml:10: tracing: needs packages that are not installed: ")
+    assert line.endswith("pip install 'streamer-salesforce[otel]'")
+
+
+def test_missing_certificate_of_a_collector_is_named(tmp_path: Path) -> None:
+    """Requests would fail one after the other."""
+    text = GOOD + "tracing: {otlp: {ca_file: nowhere.pem}}\n"
+    assert lines_of(tmp_path, text) == ["streamer.yaml:10: tracing.otlp.ca_file: there is no such file"]
+
+
+@pytest.mark.parametrize(
+    ("otlp", "said"),
+    [
+        ("{endpoint: 'collector:4318'}", "must be an http or https address"),
+        ("{endpoint: 'https://a:b@c'}", "must hold no credentials"),
+        (
+            "{endpoint: 'http://c', headers: {a: b}}",
+            "headers hold secrets, so endpoint must be",
+        ),
+        ("{headers: {'a b': c}}", "tracing.otlp.headers.a b"),
+        ('{headers: {a: "b\\nc"}}', "must be printable ASCII"),
+    ],
+)
+def test_collector_that_can_not_be_used_is_refused(tmp_path: Path, otlp: str, said: str) -> None:
+    """With the reason, and never with a secret."""
+    [line] = lines_of(tmp_path, f"{GOOD}tracing: {{otlp: {otlp}}}\n")
+    assert line.startswith("streamer.yaml:10: tracing.otlp")
+    assert said in line
 
 
 @pytest.mark.parametrize(

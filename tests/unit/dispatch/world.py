@@ -19,6 +19,7 @@ from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.forwarding import Upstream
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.attempt.route import Keys, Route, RouteSource, compile_route
+from streamer.dispatch.attempt.tracing import DeliveryTracing
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
@@ -37,6 +38,7 @@ from streamer.events import (
 )
 from streamer.log.memory import MemoryFeed, MemoryLog
 from streamer.observe.metrics import Metrics
+from streamer.observe.tracing import MemoryTracer
 from streamer.ports import Batching, Subscription
 from tests.contracts.values import an_append, an_event, append_to
 
@@ -59,6 +61,7 @@ class ScriptedTarget:
     delivered: list[str] = field(default_factory=list)
     attempts: list[int] = field(default_factory=list)
     bodies: dict[str, Any] = field(default_factory=dict)
+    parents: list[str | None] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
     overlapping: list[str] = field(default_factory=list)
     closed: bool = False
@@ -92,6 +95,7 @@ class ScriptedTarget:
         self.began.append(delivery.event.id)
         self.attempts.append(delivery.attempt)
         self.bodies[delivery.event.id] = delivery.body
+        self.parents.append(delivery.traceparent)
         try:
             await asyncio.sleep(0)
             while self.closed:
@@ -158,6 +162,7 @@ class World:
     route: Route = field(default_factory=lambda: Route(name=TARGET))
     enrichment: Enrichment | None = None
     on_read: Callable[[Event], None] = lambda _: None
+    tracer: MemoryTracer | None = None
     schedule: RetrySchedule = field(
         default_factory=lambda: RetrySchedule(
             first_delay_s=2.0, max_delay_s=8.0, give_up_after_s=60.0, jitter=middle
@@ -187,6 +192,7 @@ class World:
                 enrichment=self.enrichment,
                 on_read=self.on_read,
                 upstream=self.upstream,
+                tracing=DeliveryTracing.by(self.tracer, TARGET, self.clock),
             ),
             schedule=self.schedule,
             admission=self.admission(),

@@ -25,7 +25,7 @@ from streamer.events import (
 )
 from streamer.ingest import relay
 from streamer.ingest.quarantine import Quarantine
-from streamer.ingest.relay import Ingest, OnRefused
+from streamer.ingest.relay import Ingest, IngestObserver, OnRefused
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -80,6 +80,7 @@ class World:
     clock: TurnedClock = field(default_factory=TurnedClock)
     on_refused: OnRefused = "repair"
     admission: "Admission | None" = None
+    observer: IngestObserver | None = None
 
     def ingest(self) -> Ingest:
         """Return what relays the script to its end."""
@@ -90,7 +91,7 @@ class World:
             normalise=normaliser_for(CHANGES),
             quarantine=Quarantine(clock=self.clock),
             clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(CHANGES),
+            observer=self.observer or Metrics(clock=self.clock).channel(CHANGES),
             start=Start.EARLIEST,
             on_refused=self.on_refused,
             admission=self.admission,

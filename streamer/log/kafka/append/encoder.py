@@ -15,7 +15,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.records.continuity import continuity_message
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
-from streamer.log.kafka.records.events import EventEncoder, decode
+from streamer.log.kafka.records.events import EventEncoder, Traceparent, decode
 from streamer.settings import KafkaLogSettings
 
 # Bytes that Kafka and the headers add to a value.
@@ -56,10 +56,12 @@ class EncodedAppend:
 class AppendEncoder:
     """Encodes appends, and groups of appends."""
 
-    def __init__(self, settings: KafkaLogSettings, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, settings: KafkaLogSettings, checkpoints: Checkpoints, traceparent: Traceparent | None = None
+    ) -> None:
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
-        self.event = EventEncoder(self._names, settings.content_mode).encode
+        self.event = EventEncoder(self._names, settings.content_mode, traceparent).encode
         self.largest = largest_record(settings) - _OVERHEAD_BYTES
 
     def complete(

@@ -7,7 +7,7 @@ so that a Salesforce record's changes stay in one partition.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import orjson
@@ -32,13 +32,29 @@ Raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
 """
 
 
-class EventEncoder:
-    """Encodes events as records, and caches what all events of a type share."""
+Traceparent = Callable[[Event], str]
+"""Returns the header `traceparent` of an event."""
 
-    def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:
+
+class EventEncoder:
+    """Encodes events as records, and caches what all events of a type share.
+
+    With `traceparent`, the trace of an event is in the header of this name, by
+    which consumers go on with it, and in the attribute of CloudEvents'
+    distributed tracing extension.
+    """
+
+    def __init__(
+        self, names: Names, mode: Literal["binary", "structured"], traceparent: Traceparent | None = None
+    ) -> None:
         self._names = names
         self._types: dict[str, tuple[str, bytes]] = {}
-        self.encode: Encode = self._binary if mode == "binary" else self._structured
+        is_binary = mode == "binary"
+        self.encode: Encode = self._binary if is_binary else self._structured
+        if traceparent is not None:
+            # Without traces, an event costs not even a question.
+            traced = self._traced_binary if is_binary else self._traced_structured
+            self.encode = partial(traced, traceparent)
 
     def _binary(self, event: Event, now_ms: int) -> Record:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
@@ -47,10 +63,25 @@ class EventEncoder:
         return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
 
     def _structured(self, event: Event, now_ms: int) -> Record:
+        return self._of_document(event, structured_document(event, event.data), now_ms)
+
+    def _of_document(self, event: Event, document: JsonObject, now_ms: int) -> Record:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
         headers: WrittenHeaders = {"type": type_, "content-type": STRUCTURED}
-        value, key = _value(structured_document(event, event.data)), event.key.encode()
+        value, key = _value(document), event.key.encode()
         return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
+
+    def _traced_binary(self, traceparent: Traceparent, event: Event, now_ms: int) -> Record:
+        record, value = self._binary(event, now_ms), traceparent(event)
+        record.headers.update({"traceparent": value, "ce_traceparent": value})
+        return record
+
+    def _traced_structured(self, traceparent: Traceparent, event: Event, now_ms: int) -> Record:
+        value = traceparent(event)
+        document = {**structured_document(event, event.data), "traceparent": value}
+        record = self._of_document(event, document, now_ms)
+        record.headers["traceparent"] = value
+        return record
 
     def _learn(self, event_type: str) -> tuple[str, bytes]:
         if len(self._types) >= _TYPES_REMEMBERED:

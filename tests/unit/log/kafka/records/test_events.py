@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
+import orjson
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
@@ -47,6 +48,20 @@ def test_event_is_decoded_as_it_was_encoded(mode: Mode) -> None:
 def test_type_is_told_without_the_value(mode: Mode) -> None:
     """A reader can skip unwanted events by a header alone."""
     assert event_type(read(encoded(mode))) == "salesforce.cdc.Account.updated"
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_traced_event_has_its_trace_in_a_header_and_an_attribute(mode: Mode) -> None:
+    """Instrumented consumers read the one, consumers of CloudEvents the other, and nothing else changes."""
+    event = an_event("e1", key="001A")
+    record = EventEncoder(_NAMES, mode, lambda event: f"00-{event.id}").encode(event, _NOW_MS)
+
+    assert dict(read(record))["traceparent"] == b"00-e1"
+    message = KafkaMessage(headers=dict(read(record)), key=record.key, value=record.value)
+    assert from_kafka_event(message).get_attributes()["traceparent"] == "00-e1"
+    assert decode(record.key, record.value, read(record)) == event
+    plain = encoded(mode)
+    assert "traceparent" not in {**plain.headers, **orjson.loads(plain.value)}
 
 
 @pytest.mark.parametrize("mode", _MODES)

@@ -1,0 +1,137 @@
+"""Tracer that sends spans from a thread of its own, out of a bounded queue."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal, Protocol
+
+import structlog
+
+from streamer.events import Event
+from streamer.ports import Span
+from streamer.ports.trace_context import EventTraces, TraceContext
+
+_log = structlog.get_logger()
+
+_BATCH = 512
+_INTERVAL_S = 1.0
+_CLOSE_S = 2.0
+_LONGEST_REASON = 300
+
+
+class Exporter(Protocol):
+    """Sender of spans to one collector, called on one thread."""
+
+    def export(self, spans: Sequence[Span], /) -> str:
+        """Send `spans`, and return why the collector did not take them; empty if it did."""
+        ...
+
+    def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+class TraceMetrics(Protocol):
+    """Counts spans; called on several threads."""
+
+    def spans(self, result: Literal["exported", "failed", "dropped"], number: int, /) -> None:
+        """Count spans by what became of them."""
+        ...
+
+
+class QueuedTracer:
+    """Sends spans to a collector, at most `interval_s` after they ended.
+
+    A collector that is slow or dead costs spans, and nothing else: no more than
+    `limit` wait in memory, and the others are dropped and counted. One line
+    tells of its first failure, and one that it is back. `make` makes the
+    exporter, on the thread.
+    """
+
+    def __init__(
+        self,
+        traces: EventTraces,
+        make: Callable[[], Exporter],
+        metrics: TraceMetrics,
+        *,
+        limit: int,
+        interval_s: float = _INTERVAL_S,
+    ) -> None:
+        self._traces = traces
+        self._make = make
+        self._metrics = metrics
+        self._limit = limit
+        self._interval_s = interval_s
+        self._queue: deque[Span] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._is_failing = False
+
+    @asynccontextmanager
+    async def sending(self) -> AsyncIterator[None]:
+        """Send inside the context; leaving it sends what waits, for two seconds at most."""
+        thread = threading.Thread(target=self._run, name="traces", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._closing = True
+            self._wake.set()
+            await asyncio.to_thread(thread.join, _CLOSE_S)
+
+    def trace_of(self, event: Event, /) -> TraceContext:
+        """Return the trace of `event`."""
+        return self._traces.of(event)
+
+    def ended(self, spans: Sequence[Span], /) -> None:
+        """Queue `spans`, as far as there is room."""
+        room = max(0, self._limit - len(self._queue))
+        if len(spans) > room:
+            self.dropped(len(spans) - room)
+            spans = spans[:room]
+        self._queue.extend(spans)
+        if len(self._queue) >= _BATCH:
+            self._wake.set()
+
+    def dropped(self, spans: int, /) -> None:
+        """Count spans that were never made."""
+        self._metrics.spans("dropped", spans)
+
+    # On the thread.
+
+    def _run(self) -> None:
+        exporter = None
+        is_last = False
+        while not is_last:
+            self._wake.wait(self._interval_s)
+            self._wake.clear()
+            is_last = self._closing
+            while batch := self._taken():
+                try:
+                    exporter = exporter or self._make()
+                    reason = exporter.export(batch)
+                except Exception as error:  # noqa: BLE001 - whatever a foreign library raises costs spans alone
+                    reason = f"{type(error).__name__}: {error}"
+                self._note(reason, len(batch))
+                if reason and self._closing:
+                    # The stop of the daemon does not wait for a dead collector.
+                    self._metrics.spans("failed", len(self._queue))
+                    self._queue.clear()
+        if exporter is not None:
+            exporter.close()
+
+    def _taken(self) -> list[Span]:
+        queue = self._queue
+        return [queue.popleft() for _ in range(min(_BATCH, len(queue)))]
+
+    def _note(self, reason: str, number: int) -> None:
+        self._metrics.spans("failed" if reason else "exported", number)
+        if reason and not self._is_failing:
+            _log.warning(
+                "tracing.unavailable", reason=reason[:_LONGEST_REASON], effect="spans are dropped, no events"
+            )
+        elif self._is_failing and not reason:
+            _log.info("tracing.recovered")
+        self._is_failing = bool(reason)

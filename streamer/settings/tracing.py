@@ -1,0 +1,87 @@
+"""Tracing: which events are traced, and where their spans go."""
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+
+from streamer.settings.section import Section
+from streamer.web.loopback import is_loopback
+
+_HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+
+
+def _in_one_line(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("must be printable ASCII, because it is the value of a header")
+    return value
+
+
+_HeaderName = Annotated[str, Field(pattern=_HEADER)]
+_HeaderValue = Annotated[SecretStr, AfterValidator(_in_one_line)]
+
+
+class OtlpSettings(Section):
+    """OpenTelemetry collector that takes spans over OTLP/HTTP."""
+
+    endpoint: str = Field(
+        default="http://localhost:4318",
+        description="address of the collector; /v1/traces is added where it names no path",
+    )
+    headers: dict[_HeaderName, _HeaderValue] = Field(
+        default_factory=dict, description="sent with each request, such as {Authorization: Bearer …}"
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM; default: the certificate authorities that the package certifi brings"
+    )
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="time for one request, repetitions included"
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str) -> str:
+        parsed = urlsplit(endpoint)
+        if parsed.scheme not in {"http", "https"} or not parsed.hostname:
+            raise ValueError("must be an http or https address, such as http://localhost:4318")
+        if "@" in parsed.netloc or parsed.query or parsed.fragment:
+            raise ValueError(
+                "must hold no credentials, no query and no fragment: credentials belong to headers"
+            )
+        return endpoint
+
+    @model_validator(mode="after")
+    def _secrets_are_encrypted(self) -> Self:
+        parsed = urlsplit(self.endpoint)
+        if self.headers and parsed.scheme == "http" and not is_loopback(parsed.hostname or ""):
+            raise ValueError("headers hold secrets, so endpoint must be an https address or on this machine")
+        return self
+
+    @property
+    def traces_url(self) -> str:
+        """Address to which spans are sent."""
+        has_path = urlsplit(self.endpoint).path.strip("/")
+        return self.endpoint if has_path else f"{self.endpoint.rstrip('/')}/v1/traces"
+
+
+class TracingSettings(Section):
+    """Traces of events, from their receipt to their deliveries."""
+
+    otlp: OtlpSettings = Field(default=OtlpSettings(), description="collector that takes the spans")
+    ratio: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="share of the events that are traced; the same in all processes of a prefix",
+    )
+    service_name: str = Field(
+        default="streamer", min_length=1, max_length=255, description="service.name of the spans"
+    )
+    max_waiting_spans: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="spans in memory; further ones are dropped, and counted",
+    )
