@@ -20,13 +20,13 @@ from tests.in_process import offer_plugins
 from tests.integration.snippets.blocks import Block
 from tests.keys import certificate_pem, private_key_pem
 
-MINIMAL = """\
+ORG = """\
 org:
   login_url: https://acme.my.salesforce.com
   client_name: acme-erp-bus
   auth: {flow: client_credentials, client_id: app, client_secret: an-invented-secret}
-channels: [/data/ChangeEvents, /event/Order_Placed__e, /event/Invoice_Posted__e]
 """
+CHANNELS = "channels: [/data/ChangeEvents, /event/Order_Placed__e, /event/Invoice_Posted__e]\n"
 SUBSCRIBER = """\
 subscribers:
   shown:
@@ -67,6 +67,11 @@ def is_of_subscriber(data: Any) -> bool:
     return isinstance(data, dict) and data.keys() <= SubscriberSettings.model_fields.keys()
 
 
+def has_login(data: Any) -> bool:
+    """Return true for a configuration that says how to log in."""
+    return "auth" in data.get("org", {})
+
+
 def planned(blocks: Iterable[Block], folder: Path) -> Plan:
     """Check the configuration that `blocks` make of the minimal one, to the last expression.
 
@@ -77,9 +82,16 @@ def planned(blocks: Iterable[Block], folder: Path) -> Plan:
 
 
 def written(blocks: Iterable[Block], folder: Path) -> list[Path]:
-    """Write the minimal configuration and `blocks`, and the files that they name."""
-    texts = [MINIMAL]
-    for block in blocks:
+    """Write the minimal configuration and `blocks`, and the files that they name.
+
+    A block that says how to log in takes the place of what said so before.
+    """
+    shown = [*blocks]
+    logins = [block for block in shown if has_login(data_of(block))]
+    texts = [CHANNELS] if logins else [ORG, CHANNELS]
+    for block in shown:
+        if block in logins[:-1]:
+            continue
         text = block.text.replace(_SECRETS, f"{folder}/secrets/")
         if not is_configuration(data_of(block)):
             indented = "".join(f"    {line}" for line in text.splitlines(keepends=True))
