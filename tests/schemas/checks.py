@@ -39,7 +39,7 @@ def closed(schema: Any) -> Any:
 
 
 @cache
-def _validator(*names: str) -> Draft202012Validator:
+def _validator(*names: str) -> Any:
     whole = {"$defs": definitions(), **data_of(names)}
     return Draft202012Validator(closed(whole))
 
