@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests import commands
 from tests.commands import AnyProcess
+from tests.schemas import checked_log
 
 _LOOK_S = 0.01
 _STOP_S = 60.0
@@ -51,7 +52,10 @@ class Daemon:
     async def running(
         cls, config: Path, *arguments: str, environ: Mapping[str, str] | None = None
     ) -> AsyncIterator["Daemon"]:
-        """Start `streamer run -c config`; whatever still runs at the end is killed."""
+        """Start `streamer run -c config`; whatever still runs at the end is killed.
+
+        What it has written to an embedded log must keep the published schemas.
+        """
         number = len(list(config.parent.glob("*.output")))
         output = config.parent / f"{number}.output"
         with output.open("wb") as file:
@@ -65,6 +69,7 @@ class Daemon:
             if daemon.runs:
                 process.kill()
                 await process.wait()
+        assert checked_log(config).mistakes == []
 
     @property
     def pid(self) -> int:

@@ -17,6 +17,7 @@ COMMANDS = {
     "explain": "streamer.cli.routing.explain:explain",
     "render": "streamer.cli.routing.render:render",
     "schema": "streamer.cli.schema:schema",
+    "asyncapi": "streamer.cli.asyncapi:asyncapi",
     "flow": "streamer.cli.flow.command:flow",
     "publish": "streamer.cli.publishing.command:publish",
     "sandbox": "streamer.cli.sandbox:sandbox",

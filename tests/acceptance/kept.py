@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from streamer.events import JsonObject
 from tests.acceptance.sent import Seen
+from tests.schemas import RECORDS, CheckedTopics
 
 _READ_S = 2.0
 
@@ -85,7 +86,10 @@ class KeptInSqlite:
 
 
 class KeptInKafka:
-    """Topics of their own on a real broker, read by aiokafka as any service downstream would."""
+    """Topics of their own on a real broker, read by aiokafka as any service downstream would.
+
+    What is in them must keep the published schemas.
+    """
 
     def __init__(self, address: str) -> None:
         """Keep it at `address`, apart from every other test."""
@@ -105,6 +109,7 @@ class KeptInKafka:
         self._beside: dict[str, list[ConsumerRecord[bytes, bytes]]] = defaultdict(list)
         self._next: dict[TopicPartition, int] = defaultdict(int)
         self._consumer: Any = None
+        self._checked = CheckedTopics()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator["KeptInKafka"]:
@@ -116,12 +121,15 @@ class KeptInKafka:
             enable_auto_commit=False,
             metadata_max_age_ms=250,
         )
-        self._consumer.subscribe(pattern=rf"^(t{self.unique}|{self._prefix}\.(receipts|parked))(\..*)?$")
+        beside = "|".join(("parked", *RECORDS))
+        self._consumer.subscribe(pattern=rf"^(t{self.unique}|{self._prefix}\.({beside}))(\..*)?$")
         await self._consumer.start()
         try:
             yield self
+            await self._read_on()
         finally:
             await self._consumer.stop()
+        assert self._checked.mistakes == []
 
     async def events(self) -> list[Seen]:
         """Return what was committed."""
@@ -162,9 +170,12 @@ class KeptInKafka:
             if record.offset >= self._next[partition]:
                 self._next[partition] = record.offset + 1
                 if record.topic.startswith(f"{self._prefix}."):
-                    self._beside[record.topic.removeprefix(f"{self._prefix}.")].append(record)
+                    name = record.topic.removeprefix(f"{self._prefix}.")
+                    self._beside[name].append(record)
+                    self._checked.record_of(name, record.value, record.headers)
                 else:
                     self._events.append(_seen(record))
+                    self._checked.event_of(record.value, record.headers)
 
     async def reached(self, count: int) -> bool:
         """Tell whether as many events are committed."""

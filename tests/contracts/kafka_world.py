@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
 from typing import Any, cast
 
@@ -17,8 +17,12 @@ from streamer.log.records import decode_continuity, decode_dead_letter, decode_r
 from streamer.ports import EventHistory
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
+from tests.schemas import RECORDS, CheckedTopics
 
 _DEADLINE_S = 60.0
+
+Place = tuple[str, int]
+"""A topic, and the number of one of its partitions."""
 
 
 class KafkaWorld:
@@ -27,9 +31,10 @@ class KafkaWorld:
     def __init__(self, address: str) -> None:
         """Choose an unused prefix."""
         unique = uuid.uuid4().hex[:8]
+        self.prefix = f"test-{unique}"
         self._settings = KafkaLogSettings(
             bootstrap_servers=address,
-            prefix=f"test-{unique}",
+            prefix=self.prefix,
             topic=f"t{unique}.{{kind}}.{{name}}",
             partitions=2,
             # A new topic is found this fast.
@@ -65,6 +70,29 @@ class KafkaWorld:
         return [decode_receipt(message.value() or b"") for message in messages]
 
 
+class KafkaWorlds:
+    """The worlds of all tests on one broker."""
+
+    def __init__(self, address: str) -> None:
+        """Make them at `address`."""
+        self._address = address
+        self._worlds: list[KafkaWorld] = []
+
+    def new(self) -> KafkaWorld:
+        """Return a world of a test's own."""
+        self._worlds.append(KafkaWorld(self._address))
+        return self._worlds[-1]
+
+    def checked(self) -> CheckedTopics:
+        """Check the records beside events, whose form no test has invented, with one reader."""
+        checked = CheckedTopics()
+        prefixes = {world.prefix for world in self._worlds}
+        for message in read_committed_of(self._address, prefixes, RECORDS):
+            topic = str(message.topic()).rpartition(".")[2]
+            checked.record_of(topic, message.value(), cast("Headers", message.headers() or ()))
+        return checked
+
+
 def read_dead_letters(address: str, topic: str) -> list[DeadLetter]:
     """Return the dead letters, the latest of each id, joined from their chunks."""
     latest = {message.key(): message for message in read_committed(address, topic)}
@@ -88,12 +116,31 @@ def read_committed(address: str, topic: str, partitions: int = 1) -> list[Messag
     A transaction is visible a moment after its commit was answered, so this
     reads on to the end that a `read_uncommitted` reader sees.
     """
-    places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)]
-    with _reader(address, "read_uncommitted") as everything:
-        ends = [everything.get_watermark_offsets(place, _DEADLINE_S)[1] for place in places]
+    return _read(address, [(topic, number) for number in range(partitions)])
+
+
+def read_committed_of(address: str, prefixes: Collection[str], names: Collection[str]) -> list[Message]:
+    """Return the committed records of the topics `PREFIX.NAME` that there are."""
     with _reader(address, "read_committed") as reader:
-        reader.assign(places)
-        return list(_until(dict(enumerate(ends)), reader))
+        topics = reader.list_topics(timeout=_DEADLINE_S).topics
+    places = [
+        (name, number)
+        for name, topic in topics.items()
+        if name.rpartition(".")[0] in prefixes and name.rpartition(".")[2] in names
+        for number in topic.partitions
+    ]
+    return _read(address, places)
+
+
+def _read(address: str, places: Sequence[Place]) -> list[Message]:
+    with _reader(address, "read_uncommitted") as everything:
+        ends = {
+            place: everything.get_watermark_offsets(TopicPartition(*place), _DEADLINE_S)[1]
+            for place in places
+        }
+    with _reader(address, "read_committed") as reader:
+        reader.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
+        return list(_until(ends, reader))
 
 
 def _reader(address: str, isolation: str) -> AbstractContextManager[Consumer]:
@@ -107,12 +154,12 @@ def _reader(address: str, isolation: str) -> AbstractContextManager[Consumer]:
     return closing(Consumer(configuration))
 
 
-def _until(ends: dict[int, int], reader: Consumer) -> Iterator[Message]:
+def _until(ends: dict[Place, int], reader: Consumer) -> Iterator[Message]:
     while ends:
         message = reader.poll(_DEADLINE_S)
         assert message is not None
-        partition = message.partition() or 0
+        place = str(message.topic()), message.partition() or 0
         if message.error() is None:
             yield message
-        elif (message.offset() or 0) >= ends.get(partition, 0):
-            ends.pop(partition, None)
+        elif (message.offset() or 0) >= ends.get(place, 0):
+            ends.pop(place, None)

@@ -27,7 +27,6 @@ from streamer.ports import (
     RecordedPositions,
 )
 from streamer.settings import SqliteLogSettings
-from tests.contracts.kafka_world import KafkaWorld
 from tests.contracts.values import an_event
 
 
@@ -102,15 +101,15 @@ class SqliteWorld:
 
     def __init__(self, folder: Path) -> None:
         """Keep the file in `folder`."""
-        self._path = folder / "log.db"
+        self.path = folder / "log.db"
 
     def open(self) -> AbstractAsyncContextManager[Log]:
         """Open the file."""
-        return SqliteLog.open(SqliteLogSettings(path=self._path), SystemClock())
+        return SqliteLog.open(SqliteLogSettings(path=self.path), SystemClock())
 
     def history(self) -> AbstractAsyncContextManager[EventHistory]:
         """Open the file for reading alone."""
-        return SqliteHistory.open(SqliteLogSettings(path=self._path), SystemClock())
+        return SqliteHistory.open(SqliteLogSettings(path=self.path), SystemClock())
 
     def refused_event(self) -> Event:
         """Return an event with half a surrogate pair, which no JSON holds."""
@@ -129,7 +128,7 @@ class SqliteWorld:
         return [decode_receipt(body) for body in self._bodies("receipts")]
 
     def _bodies(self, table: str) -> list[bytes]:
-        connection = sqlite3.connect(self._path)
+        connection = sqlite3.connect(self.path)
         try:
             return [row[0] for row in connection.execute(f"SELECT body FROM {table} ORDER BY rowid")]  # noqa: S608 - names of ours
         finally:
@@ -137,7 +136,7 @@ class SqliteWorld:
 
 
 WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
-    "kafka": lambda request: KafkaWorld(request.getfixturevalue("kafka")),
+    "kafka": lambda request: request.getfixturevalue("kafka_worlds").new(),
     "memory": lambda _: MemoryWorld(),
     "sqlite": lambda request: SqliteWorld(request.getfixturevalue("tmp_path")),
 }

@@ -24,6 +24,7 @@ from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
 from tests.acceptance.sent import sent_by
 from tests.configuration import CHANGES, ORDER_KEY, over_pubsub, sandbox_configuration, written
+from tests.schemas import all_of
 
 HOUR_S = 3600.0
 _ALL = 10_000
@@ -89,6 +90,7 @@ class World:
                     task.cancel()
                 ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(each, asyncio.CancelledError | ConsumerDied) for each in ended), ended
+        assert all_of({"type": each.type, "data": each.data} for each in self.events) == []
 
     async def until(self, condition: Callable[[], object], *, turning: float = 0.2) -> None:
         """Turn the clock a little at a time until `condition` holds."""

@@ -20,7 +20,7 @@ from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.sandbox import Sandbox
 from tests.integration.deployment.manifests import ROOT
-from tests.integration.guides.pages import parse
+from tests.integration.snippets.shell import parse
 from tools.go_programs import COMPOSE_SPEC
 from tools.kafka.jars import VERSION as KAFKA
 from tools.monitoring.prometheus import promtool
@@ -128,7 +128,7 @@ def test_mounted_files_are_there_and_are_not_written(services: Mapping[str, Serv
 @pytest.mark.parametrize("name", ["sandbox", "streamer", "demo"])
 def test_command_line_takes_the_commands(services: Mapping[str, Service], name: str) -> None:
     """Each with its options."""
-    parse(" ".join(["streamer", *services[name]["command"]]))
+    parse(services[name]["command"])
 
 
 def test_daemon_takes_its_configuration(services: Mapping[str, Service]) -> None:

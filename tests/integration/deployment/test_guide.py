@@ -1,13 +1,15 @@
 """docs/kubernetes.md tells of what there is."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.integration.deployment.manifests import FOLDERS, K8S, ROOT, Manifests, check_schema, rendered
-from tests.integration.guides.pages import block, page, parse
+from tests.integration.guides.pages import block, page
+from tests.integration.snippets.shell import parse
 
 PAGE = page("docs/kubernetes.md")
 COMMANDS = re.findall(
@@ -18,7 +20,7 @@ COMMANDS = re.findall(
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_exists_with_its_options(line: str) -> None:
     """Every command that the page shows."""
-    parse(line)
+    parse(shlex.split(line)[1:])
 
 
 def test_own_overlay_is_rendered_as_it_is_shown(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.settings import ObserveSettings, OutboundSettings
 from tests.integration.deployment.manifests import FOLDERS, K8S, KUBERNETES, Manifests, check_schema, rendered
-from tests.integration.guides.pages import parse
+from tests.integration.snippets.shell import parse
 from tests.keys import private_key_pem
 from tools.go_programs import KUBE_SCORE
 
@@ -152,7 +152,7 @@ def test_pods_are_bounded(manifests: Manifests) -> None:
 def test_pods_run_commands_that_there_are(manifests: Manifests) -> None:
     """The command line takes each pod's arguments, and the image has this version."""
     for container in manifests.containers:
-        parse(" ".join(["streamer", *container["args"]]))
+        parse(container["args"])
         assert container["image"] == f"streamer:{version('streamer-salesforce')}"
 
 

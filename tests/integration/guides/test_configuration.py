@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from streamer.configuration.reading import Yaml12Words
-from tests.integration.guides.pages import ROOT, block, commands, page, parse
+from tests.integration.guides.pages import ROOT, block, page
 from tools.configuration_reference import SCHEMA, files
 
 EXAMPLES = sorted(path for folder in ("config", "k8s") for path in (ROOT / folder).rglob("streamer.yaml"))
@@ -38,12 +38,6 @@ def test_example_names_the_schema_and_keeps_it(path: Path) -> None:
 
     assert (path.parent / named).resolve() == SCHEMA
     assert [*Draft7Validator(json.loads(SCHEMA.read_text())).iter_errors(read(text))] == []
-
-
-@pytest.mark.parametrize("line", commands(page("docs/configuration.md")))
-def test_command_exists_with_its_options(line: str) -> None:
-    """Every command that the page shows."""
-    parse(line)
 
 
 def test_readmes_configuration_keeps_the_schema() -> None:

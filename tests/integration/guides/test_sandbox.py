@@ -1,8 +1,7 @@
-"""The requests, users, parameters and schema that docs/sandbox.md shows work as they stand there."""
+"""The requests, parameters and schema that docs/sandbox.md shows work as they stand there."""
 
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -10,19 +9,16 @@ from aiohttp import ClientSession
 
 from streamer.clock import SystemClock
 from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
-from streamer.sandbox.access.users_file import read_users
 from streamer.sandbox.faults.catalogue import Faults
-from tests.integration.guides.pages import block, page
+from tests.integration.guides.pages import page
 
 GUIDE = page("docs/sandbox.md")
-REQUESTS = re.findall(
-    r"^\$ curl -X (\w+) localhost:8808(\S+) -d '(.+)'$", GUIDE, flags=re.MULTILINE
-) + re.findall(r"^\| `(POST) (/sandbox/[a-z]+)` `(\{.+?\})` \|", GUIDE, flags=re.MULTILINE)
+REQUESTS = re.findall(r"^\| `(POST) (/sandbox/[a-z]+)` `(\{.+?\})` \|", GUIDE, flags=re.MULTILINE)
 FAULTS, PARAMETERS = GUIDE.partition("## Faults")[2].split("parameters of their own")
 COMMON = {"self", "times", "after_events"}
 
 
-async def test_every_request_is_taken() -> None:
+async def test_every_request_of_the_table_is_taken() -> None:
     """As curl sends it, whose content type is that of a form."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     async with Sandbox(SystemClock()) as sandbox, ClientSession() as http:
@@ -33,19 +29,8 @@ async def test_every_request_is_taken() -> None:
             assert answer.status in taken, await answer.text()
 
     assert {path for _, path, _ in REQUESTS} >= {
-        f"/sandbox/{name}"
-        for name in ("changes", "transactions", "gaps", "overflows", "faults/lose_response")
+        f"/sandbox/{name}" for name in ("transactions", "gaps", "overflows")
     }
-
-
-def test_users_are_read(tmp_path: Path) -> None:
-    """The file of users can be copied."""
-    (tmp_path / "users.yaml").write_text(block(GUIDE.partition("## Schema")[0], "yaml"))
-
-    assert [user.username for user in read_users(tmp_path / "users.yaml")] == [
-        "reader@acme.example",
-        "bus@sandbox.example",
-    ]
 
 
 def test_table_names_every_fault_but_the_one_of_oauth() -> None:

@@ -49,7 +49,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-COMMANDS = [(), *((name,) for name in ("run", "check", "explain", "render", "schema", "publish"))]
+COMMANDS = [(), *((name,) for name in ("run", "check", "explain", "render", "schema", "asyncapi", "publish"))]
 SERVERS = [("sandbox",), ("demo",), ("audit",), ("reconcile",), ("tail",)]
 EVENTS = [("events", name) for name in ("find", "show")]
 PARKED = [("parked", "list"), ("continuity", "list")]

@@ -1,0 +1,6 @@
+"""AsyncAPI 3.0 document of the topics: their names, keys, headers and schemas."""
+
+from streamer.asyncapi.document import asyncapi_document
+from streamer.asyncapi.interface import Interface
+
+__all__ = ["Interface", "asyncapi_document"]

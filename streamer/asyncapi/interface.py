@@ -1,0 +1,80 @@
+"""Interface of one configuration to those who read its topics."""
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streamer.configuration import load_draft
+from streamer.configuration.document import Document, Keys
+from streamer.configuration.event_types import ANYTHING, Carried
+from streamer.errors import ConfigurationError
+from streamer.events import SubscriberName
+from streamer.settings import KafkaLogSettings
+
+# Long enough for every secret that the models check.
+_STAND_IN = "a-secret-that-is-not-there"
+_SECRETS = (("log", "kafka", "security"), ("outbound", "messages"))
+_NEEDED = ("log", "channels", "outbound")
+_NOWHERE = "localhost:9092"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """What decides about the topics: the log's settings, the events that the channels carry, the subscribers.
+
+    `servers` says whether the log's addresses are those of a configuration.
+    `forwarded` are the subscribers that come after others.
+    """
+
+    kafka: KafkaLogSettings
+    carried: tuple[Carried, ...]
+    servers: bool = True
+    subscribers: tuple[SubscriberName, ...] = ()
+    forwarded: tuple[SubscriberName, ...] = ()
+
+    @classmethod
+    def by_default(cls) -> "Interface":
+        """Return the interface of a configuration that sets nothing: any channels, and no servers."""
+        kafka = KafkaLogSettings(bootstrap_servers=_NOWHERE)
+        return cls(kafka=kafka, carried=ANYTHING, servers=False)
+
+    @classmethod
+    def of(cls, document: Document) -> "Interface":
+        """Return the interface of a configuration, whose secrets need not be there.
+
+        Raises `ConfigurationError` for a mistake in the sections that decide
+        about topics or in the name of a section, and for a log that is not in
+        Kafka.
+        """
+        filled = _filled(document)
+        draft = load_draft(filled)
+        # A section whose name is mistyped could be one of these.
+        unknown = any(len(keys) == 1 for keys in draft.mistaken)
+        if unknown or not all(draft.is_sound(section) for section in _NEEDED):
+            raise ConfigurationError("\n".join(draft.lines))
+        settings = draft.settings
+        if settings.log.kafka is None:
+            sentence = "the log is an embedded file, which has no topics: set log.kafka"
+            raise ConfigurationError(document.mistake(("log",), sentence))
+        return cls(
+            kafka=settings.log.kafka,
+            carried=tuple(dict.fromkeys(Carried.by(path) for path in settings.paths)),
+            subscribers=tuple(settings.subscribers),
+            forwarded=tuple(name for name, each in settings.subscribers.items() if each.after),
+        )
+
+
+def _filled(document: Document) -> Document:
+    """Return `document` with something in the place of the secrets that are not there."""
+    missing = [keys for keys in document.mistakes if any(keys[: len(each)] == each for each in _SECRETS)]
+    data = deepcopy(document.data)
+    for keys in missing:
+        _put(data, keys, _STAND_IN)
+    mistakes = {keys: line for keys, line in document.mistakes.items() if keys not in missing}
+    return replace(document, data=data, mistakes=mistakes)
+
+
+def _put(data: Any, keys: Keys, value: str) -> None:
+    for key in keys[:-1]:
+        data = data[key]
+    data[keys[-1]] = value

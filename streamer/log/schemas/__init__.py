@@ -1,0 +1,19 @@
+"""JSON Schemas of the records that others read: events, receipts, dead letters, holes and the audit."""
+
+from streamer.log.schemas.catalogue import SchemaName, definitions, reachable, schema, schema_of
+from streamer.log.schemas.cloud_events import DATA_OF_TYPES, data_of, definitions_of
+from streamer.log.schemas.parts import DEFINITIONS, reference, references
+
+__all__ = [
+    "DATA_OF_TYPES",
+    "DEFINITIONS",
+    "SchemaName",
+    "data_of",
+    "definitions",
+    "definitions_of",
+    "reachable",
+    "reference",
+    "references",
+    "schema",
+    "schema_of",
+]

@@ -1,0 +1,146 @@
+"""The document names the topics of a configuration as the log writes them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.asyncapi import Interface, asyncapi_document
+from streamer.configuration import load_document
+from streamer.errors import ConfigurationError
+from streamer.log.schemas import definitions
+
+SECRETS = {
+    name: f"not-to-be-shown-{number}" for number, name in enumerate(("SF_SECRET", "KAFKA_PASSWORD", "LEADS"))
+}
+EVERYTHING = """\
+org:
+  login_url: https://acme.my.salesforce.com
+  auth: {flow: client_credentials, client_id: app, client_secret: "${SF_SECRET}"}
+channels:
+  - /data/ChangeEvents
+  - /data/Invoice__ChangeEvent
+  - /event/Order_Placed__e
+  - /event/Orders__chn
+  - /topic/OpenInvoices?Region__c='North'
+  - /u/notifications/Demo
+outbound:
+  host: localhost
+  messages: {leads: {secret: "${LEADS}"}}
+log:
+  kafka:
+    bootstrap_servers: kafka-1.acme.com:9093, kafka-2.acme.com:9093
+    prefix: sales
+    topic: sf.{kind}.{name}
+    partitions: 3
+    retention_h: 96
+    security: {protocol: SASL_SSL, mechanism: SCRAM-SHA-512, username: bus, password: "${KAFKA_PASSWORD}"}
+subscribers:
+  first: {uses: stdout, on: "salesforce.*"}
+  second: {uses: stdout, after: first}
+"""
+ADDRESSES = {
+    "sf.cdc.{name}",
+    "sf.cdc.Invoice__c",
+    "sf.event.Order_Placed__e",
+    "sf.event.{name}",
+    "sf.topic.OpenInvoices",
+    "sf.generic.notifications_Demo",
+    "sf.outbound.{name}",
+    "sales.receipts",
+    "sales.dead-letters",
+    "sales.continuity",
+    "sales.audit",
+    "sales.checkpoints",
+    "sales.control",
+    "sales.parked.first",
+    "sales.parked.second",
+    "sales.forwarded.second",
+}
+
+
+def document_of(text: str, folder: Path, environ: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return the document of a configuration."""
+    path = folder / "streamer.yaml"
+    path.write_text(text)
+    return asyncapi_document(Interface.of(load_document([path], environ or {})))
+
+
+def test_every_topic_is_there(tmp_path: Path) -> None:
+    """Under the names that the configuration gives them."""
+    channels = document_of(EVERYTHING, tmp_path)["channels"]
+    binding = channels["sf.cdc.Invoice__c"]["bindings"]["kafka"]
+
+    assert {each["address"] for each in channels.values()} == ADDRESSES
+    assert (binding["partitions"], binding["topicConfiguration"]["retention.ms"]) == (3, 96 * 3_600_000)
+
+
+def test_others_need_not_know_the_secrets(tmp_path: Path) -> None:
+    """The document is the same whether they are there or not, and holds none."""
+    with_secrets = document_of(EVERYTHING, tmp_path, SECRETS)
+
+    assert with_secrets == document_of(EVERYTHING, tmp_path)
+    assert not [each for each in (*SECRETS.values(), "a-secret") if each in str(with_secrets)]
+
+
+def test_servers_are_the_brokers(tmp_path: Path) -> None:
+    """Each with its protocol, and with the way to log in."""
+    document = document_of(EVERYTHING, tmp_path)
+
+    assert [each["host"] for each in document["servers"].values()] == [
+        "kafka-1.acme.com:9093",
+        "kafka-2.acme.com:9093",
+    ]
+    assert {each["protocol"] for each in document["servers"].values()} == {"kafka-secure"}
+    assert document["components"]["securitySchemes"]["login"]["type"] == "scramSha512"
+
+
+def test_template_without_a_kind_joins_topics(tmp_path: Path) -> None:
+    """An address stands there once, with the messages of all that share it."""
+    channels = document_of(EVERYTHING.replace("sf.{kind}.{name}", "sf.{name}"), tmp_path)["channels"]
+    joined = channels["sf.NAME"]
+
+    assert set(joined["messages"]) >= {"ChangeUpdated", "PlatformEvent", "OutboundMessage"}
+    assert "object" in joined["parameters"]["name"]["description"]
+
+
+def test_structured_mode_is_one_document(tmp_path: Path) -> None:
+    """The value is the whole CloudEvent, and its media type says so."""
+    text = EVERYTHING.replace("    prefix: sales\n", "    prefix: sales\n    content_mode: structured\n")
+    message = document_of(text, tmp_path)["components"]["messages"]["ChangeUpdated"]
+
+    assert message["contentType"] == "application/cloudevents+json"
+    assert message["payload"]["allOf"][0] == {"$ref": "#/components/schemas/CloudEvent"}
+
+
+def test_every_definition_is_used() -> None:
+    """The document without a configuration has the messages of every kind, and their headers."""
+    document = asyncapi_document(Interface.by_default())
+    left = definitions().keys() - document["components"]["schemas"].keys()
+
+    assert left == {"ChangeEvent", "EventData", "CloudEvent", "StructuredHeaders"}
+    assert "servers" not in document
+
+
+@pytest.mark.parametrize(
+    ("former", "latter", "sentence"),
+    [
+        ("log:\n  kafka:", "observe: {}\nremoved:\n  kafka:", "removed: no such key"),
+        ("    partitions: 3\n", "    partitions: none\n", "log.kafka.partitions"),
+        ("  - /u/notifications/Demo", "  - nowhere", "channels"),
+    ],
+)
+def test_mistake_in_what_decides_about_topics_is_named(
+    tmp_path: Path, former: str, latter: str, sentence: str
+) -> None:
+    """Rather than a document that is not the daemon's."""
+    with pytest.raises(ConfigurationError, match=sentence):
+        document_of(EVERYTHING.replace(former, latter), tmp_path)
+
+
+def test_embedded_log_has_no_topics(tmp_path: Path) -> None:
+    """The error says what to set."""
+    text = EVERYTHING.partition("log:\n")[0] + "log: {sqlite: {path: log.db}}\n"
+
+    with pytest.raises(ConfigurationError, match=r"log: the log is an embedded file.*set log\.kafka"):
+        document_of(text, tmp_path)
