@@ -35,6 +35,7 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "explain": ("events",),
     "render": ("events",),
     "flow": ("arrows", "subscribers"),
+    "asyncapi": ("asyncapi", "info", "defaultContentType", "servers", "channels", "operations", "components"),
     "doctor": ("findings", "counts", "configuration_is_sound"),
     "events find": ("events", "scanned", "is_whole", "reached", "cursor"),
     "events show": ("event", "log", "said", "set_aside_by_ingest", "subscribers", "not_kept"),

@@ -79,6 +79,7 @@ OF_FILES: Mapping[str, Sequence[str]] = {
     "check": (),
     "flow": (),
     "doctor": ("--only", "configuration"),
+    "asyncapi": (),
     "explain": ("event.json",),
     "render": ("erp", "event.json"),
 }
@@ -167,6 +168,7 @@ org:
   login_url: https://acme.my.salesforce.com
   auth: {flow: client_credentials, client_id: app, client_secret: sesame}
 channels: [/data/ChangeEvents]
+log: {kafka: {bootstrap_servers: "localhost:9092"}}
 subscribers:
   erp: {uses: erp, on: salesforce.cdc.Account.updated, settings: {url: https://erp.acme.com/api}}
 """

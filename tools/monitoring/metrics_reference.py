@@ -19,6 +19,7 @@ from streamer.observe.series import (
     DISPATCH_LETTERS,
     INGEST_LETTERS,
     LOOKUP_RESULTS,
+    SPAN_RESULTS,
     TEXT_RESULTS,
 )
 from streamer.quota import OrgLimit
@@ -85,6 +86,7 @@ VALUES = {
     ("large_text_diffs", "result"): Values(TEXT_RESULTS),
     ("lookups", "result"): Values(LOOKUP_RESULTS),
     ("lookup_calls", "result"): Values(CALL_RESULTS),
+    ("trace_spans", "result"): Values(SPAN_RESULTS),
     ("", "limit"): Values(tuple(OrgLimit)),
     ("poll_age_seconds", "thread"): Values(
         source="names of this process's threads of the log: one or a few, and with Kafka one for each "
