@@ -5,6 +5,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from socket import gethostname
 
+from streamer import DISTRIBUTION
 from streamer.observe.tracing import Exporter, QueuedTracer, TraceMetrics
 from streamer.ports.trace_context import EventTraces
 from streamer.settings import TracingSettings
@@ -38,7 +39,7 @@ def _exporter(settings: TracingSettings, role: str) -> Exporter:
 
     resource = {
         "service.name": settings.service_name,
-        "service.version": version("streamer-salesforce"),
+        "service.version": version(DISTRIBUTION),
         "service.instance.id": gethostname(),
         "streamer.role": role,
     }
