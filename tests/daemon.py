@@ -50,11 +50,16 @@ class Daemon:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, config: Path, *arguments: str, environ: Mapping[str, str] | None = None
+        cls,
+        config: Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        reads_nonsense: bool = False,
     ) -> AsyncIterator["Daemon"]:
         """Start `streamer run -c config`; whatever still runs at the end is killed.
 
-        What it has written to an embedded log must keep the published schemas.
+        What it has written to an embedded log must keep the published schemas,
+        unless the org that it reads sends what no Salesforce would.
         """
         number = len(list(config.parent.glob("*.output")))
         output = config.parent / f"{number}.output"
@@ -69,7 +74,8 @@ class Daemon:
             if daemon.runs:
                 process.kill()
                 await process.wait()
-        assert checked_log(config).mistakes == []
+        mistakes = [] if reads_nonsense else checked_log(config).mistakes
+        assert not mistakes, mistakes[:10]
 
     @property
     def pid(self) -> int:

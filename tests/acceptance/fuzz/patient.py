@@ -127,7 +127,8 @@ class Patient:
             target = await asyncio.start_server(self._serve, "localhost", 0)
             stack.callback(target.close)
             port = target.sockets[0].getsockname()[1]
-            self.daemon = await stack.enter_async_context(Daemon.running(self._config(port)))
+            running = Daemon.running(self._config(port), reads_nonsense=True)
+            self.daemon = await stack.enter_async_context(running)
             await self.daemon.ready()
             self.ports = [self.daemon.logged(f"{each}.listening")[0]["port"] for each in ("observe", "admin")]
             pulse = asyncio.create_task(self._feel_pulse())
