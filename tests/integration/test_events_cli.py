@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from streamer.cli.operating.api import Api
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
@@ -51,8 +52,9 @@ async def parts(directory: Path) -> AsyncIterator[tuple[Sandbox, FulfillmentRece
 
 async def stories(operator: Operator, key: str) -> list[dict[str, Any]]:
     """Return the stories of the events of a key, the oldest first."""
-    found = (await operator.call("events", "find", key, "--oldest-first", "--json")).json["events"]
-    return [(await operator.call("events", "show", each["id"], "--json")).json for each in found]
+    api = Api(url=operator.environ["STREAMER_ADMIN_URL"])
+    found = (await api.get("/events", record=key, order="oldest"))["events"]
+    return [await api.get(f"/events/{each['id']}") for each in found]
 
 
 def states(story: dict[str, Any]) -> dict[str, str]:
