@@ -1,6 +1,7 @@
 """The daemons of a trial: processes that are ended, frozen and started again."""
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -60,8 +61,11 @@ class Member:
     async def stop(self) -> None:
         """Stop it in good order, as Kubernetes does."""
         daemon = self._leave()
-        if daemon is not None and (status := await daemon.stop()) != 0:
-            self.complaints.append(f"daemon {self.number} ended with {status} when it was stopped")
+        if daemon is not None:
+            # Before it listens it has begun nothing, and the signal can end it like any process.
+            begun, status = daemon.listens, await daemon.stop()
+            if status != 0 and (begun or status != -signal.SIGTERM):
+                self.complaints.append(f"daemon {self.number} ended with {status} when it was stopped")
         await self._running.aclose()
 
     def freeze(self) -> None:
