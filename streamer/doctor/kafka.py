@@ -8,6 +8,7 @@ from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined] 
 from streamer.clock import Clock
 from streamer.doctor.check import Area, Check, Verdict, counted, failed, ok, warning
 from streamer.doctor.once import Once
+from streamer.errors import LogUnavailable
 from streamer.log.kafka.topics.inspector import TopicInspector, TopicsFound
 from streamer.settings import KafkaLogSettings, Settings
 
@@ -15,6 +16,7 @@ _BROKERS = "the brokers"
 # A call ends before the time of its check, so that its error is told.
 _SHARE = 0.5
 _SHOWN = 3
+_REACH = "check log.kafka.bootstrap_servers and log.kafka.security, and that a broker listens there"
 
 
 class KafkaChecks:
@@ -51,7 +53,11 @@ class KafkaChecks:
         return await asyncio.to_thread(self._inspector.topics, cluster, list(subscribers), after)
 
     async def _reached(self) -> Verdict:
-        count = len((await self.cluster()).brokers)
+        try:
+            count = len((await self.cluster()).brokers)
+        except LogUnavailable as error:
+            refused = failed(str(error))
+            return refused if refused.remedy else refused._replace(remedy=_REACH)
         answer = f"{counted(count, 'broker')} {'answers' if count == 1 else 'answer'}"
         return ok(
             f"{answer} at {self._kafka.bootstrap_servers} over {self._kafka.security.protocol}, to "

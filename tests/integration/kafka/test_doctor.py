@@ -72,7 +72,8 @@ async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
 
     found = the_fault(diagnosis)
     assert re.search(
-        "failed Kafka brokers: .*localhost:9 .log.kafka.bootstrap_servers.*Connection refused", found
+        "failed Kafka brokers: .*localhost:9 .*Connection refused.*-> check log.kafka.bootstrap_servers",
+        found,
     )
     assert [each.verdict.status for each in diagnosis.findings].count(Status.SKIPPED) == 4
 
