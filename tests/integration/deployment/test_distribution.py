@@ -109,14 +109,15 @@ def test_installed_command_checks_the_packaged_example(programs: Path, sources: 
 
 
 def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) -> None:
-    """With what the wheel asks for; the test kit alone asks for pytest as well."""
+    """With what the wheel asks for; the test kit asks for pytest as well, and traces for their extra."""
     script = """
         import pkgutil, subscribers, streamer
         from importlib import import_module
         from importlib.metadata import entry_points
+        EXTRA = "streamer.testing", "streamer.observe.tracing.otlp"
         for package in (streamer, subscribers):
             for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-                if "__main__" not in module.name and not module.name.startswith("streamer.testing"):
+                if "__main__" not in module.name and not module.name.startswith(EXTRA):
                     import_module(module.name)
         for point in sorted(entry_points(group="streamer.subscribers")):
             print(point.name, point.load().__name__)

@@ -48,6 +48,8 @@ LANGUAGES = {
     "mermaid",
     "sql",
     "apex",
+    "nginx",
+    "dockerfile",
 }
 COMMANDS = commands()
 # Programs of others: their options are not ours to check.

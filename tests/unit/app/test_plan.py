@@ -57,7 +57,7 @@ def test_tracing_without_its_packages_says_how_to_install_them(
     """At the check, and not when the first span is sent."""
     text = GOOD + "tracing: {ratio: 1}\n"
     assert lines_of(tmp_path, text) == []
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
 
     [line] = lines_of(tmp_path, text)
     assert line.startswith("streamer.yaml:10: tracing: needs packages that are not installed: ")

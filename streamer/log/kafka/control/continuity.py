@@ -1,5 +1,6 @@
 """Reader of the continuity records in their topic."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import Message
@@ -12,11 +13,14 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import place_of
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.records.continuity import continuity_of
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
 _AT_ONCE = 500
 _POLL_S = 0.5
+# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+_LEADER_WITHIN_S = 5.0
 
 
 def read_continuity(
@@ -35,7 +39,8 @@ def read_continuity(
     topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
     states = LastStates(admits, most=most)
     with errors.explained(doing="reading", subject=f"topic {topic}"):
-        read_ranges = admin.bounds(topic, [0])
+        retry = RetryPolicy(limit_s=_LEADER_WITHIN_S, wait=time.sleep)
+        read_ranges = retry.call(admin.bounds, topic, [0])
         with BoundedReader(clients, errors, topic, read_ranges, over_holes=True) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
