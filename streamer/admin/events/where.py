@@ -35,7 +35,8 @@ def compiled_where(expression: str, settings: Settings) -> Admits:
         raise ApiError(400, "where: is nested too deeply.") from error
     if is_too_much:
         raise ApiError(
-            400, f"where: a value in it has more than {_MOST_COPIES} times what the event has; repeat less in it."
+            400,
+            f"where: a value in it has more than {_MOST_COPIES} times what the event has; repeat less in it.",
         )
     return route.admits
 

@@ -88,7 +88,10 @@ def test_mistake_in_an_expression_is_named(expression: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [
-        (f"length(data.fields.*.[{','.join('@' * 10)}][].[{','.join('@' * 10)}][]) > `0`", "repeat less in it"),
+        (
+            f"length(data.fields.*.[{','.join('@' * 10)}][].[{','.join('@' * 10)}][]) > `0`",
+            "repeat less in it",
+        ),
         ("!" * 900 + "id", "nested too deeply"),
     ],
 )
