@@ -111,7 +111,7 @@ class Access:
         return response
 
     def _is_link(self, request: web.Request) -> bool:
-        """Return true for a page that a person opens from elsewhere, and false for what a page loads by itself."""
+        """Return true for a page that a person opens from elsewhere, and not for what a page loads."""
         shown_in = {"document", "iframe"} if self.settings.frame_ancestors else {"document"}
         return (
             request.method in _READING
