@@ -14,6 +14,9 @@ from streamer.errors import LogUnavailable
 from streamer.events import SubscriberName
 from streamer.settings import SubscriberSettings
 
+MOST_SEARCHES = 4
+"""Most searches for events at a time in one process: each holds some MB, and a thread."""
+
 _SWITCHBOARD_TIMEOUT_S = 5.0
 _NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
 
@@ -31,6 +34,7 @@ class AdminContext:
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)
+    _searches: int = field(default=0, init=False)
 
     @contextmanager
     def with_log(self, log: AdminLog) -> Iterator[None]:
@@ -51,6 +55,17 @@ class AdminContext:
             yield
         finally:
             self._forecaster = None
+
+    @contextmanager
+    def searching(self) -> Iterator[None]:
+        """Search for events inside the context. Raises `ApiError` 409 when there are too many searches."""
+        if self._searches >= MOST_SEARCHES:
+            raise ApiError(409, f"{MOST_SEARCHES} searches of this process are under way already: try again.")
+        self._searches += 1
+        try:
+            yield
+        finally:
+            self._searches -= 1
 
     @property
     def forecaster(self) -> SnapshotForecaster | None:

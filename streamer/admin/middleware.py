@@ -3,7 +3,8 @@
 A page in an operator's browser can't use the API. To send JSON to another
 site, a browser first sends a preflight request, which the API never grants. A
 page whose own host name points to this machine (DNS rebinding) fails the check
-of the `Host` header.
+of the `Host` header. Where no token is needed, a page can't keep the daemon
+busy either: a request that a browser marks as one of another site is refused.
 """
 
 import hmac
@@ -62,6 +63,8 @@ def authentication(token: SecretStr | None) -> Middleware:
             _check_token(request, token)
         else:
             check_host(request)
+            if is_of_another_site(request):
+                raise ApiError(403, "A page of another site sends this.")
         if request.method not in {"GET", "HEAD"} and request.content_type != "application/json":
             raise ApiError(415, "Send the body as JSON, with Content-Type: application/json.")
         return await handler(request)
@@ -116,6 +119,11 @@ def _check_token(request: web.Request, token: SecretStr) -> None:
         raise ApiError(
             401, "This needs the token of admin.token: Authorization: Bearer …, or STREAMER_ADMIN_TOKEN."
         )
+
+
+def is_of_another_site(request: web.Request) -> bool:
+    """Return true for a request that a browser sends for a page of another origin, be it of this machine."""
+    return request.headers.get("Sec-Fetch-Site", "none").lower() not in {"same-origin", "none"}
 
 
 def check_host(request: web.Request) -> None:

@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from pydantic import SecretStr
 
 from streamer.admin.errors import ApiError
-from streamer.admin.middleware import check_host, has_token
+from streamer.admin.middleware import check_host, has_token, is_of_another_site
 from streamer.console.forms import Fields, first, form_of
 from streamer.console.sessions import Sessions
 from streamer.settings import ConsoleSettings
@@ -70,6 +70,8 @@ class Access:
             name = request.match_info.route.name
             if name == STATIC:
                 return await handler(request)
+            if is_of_another_site(request) and not self._is_link(request):
+                raise ApiError(403, "A page of another site asks for this. Open the console by its address.")
             visitor = self._visitor(request)
             request[_VISITOR] = visitor
             if request.method not in _READING:
@@ -107,6 +109,15 @@ class Access:
         response = redirect("/console/sign-in?done=signed-out")
         response.headers["Set-Cookie"] = self._set_cookie(request, "", 0)
         return response
+
+    def _is_link(self, request: web.Request) -> bool:
+        """Return true for a page that a person opens from elsewhere, and not for what a page loads."""
+        shown_in = {"document", "iframe"} if self.settings.frame_ancestors else {"document"}
+        return (
+            request.method in _READING
+            and request.headers.get("Sec-Fetch-Mode") == "navigate"
+            and request.headers.get("Sec-Fetch-Dest") in shown_in
+        )
 
     def _visitor(self, request: web.Request) -> Visitor:
         session = self.sessions.find(request.cookies.get(_cookie(request), ""))

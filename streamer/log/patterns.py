@@ -38,4 +38,10 @@ def change_type_stem(entity: str) -> str:
 
 
 def _regular_expression(pattern: str) -> str:
-    return ".*".join(map(re.escape, pattern.split(_ANY_RUN)))
+    first, *others = map(re.escape, pattern.split(_ANY_RUN))
+    if not others:
+        return first
+    # The first place of each part is as good as any other. So no other is tried, which
+    # would take forever with some patterns, and they come from requests too.
+    *inner, last = others
+    return first + "".join(f"(?>.*?{part})" for part in inner if part) + ".*" + last

@@ -37,7 +37,8 @@ class EventResource:
     async def _find(self, request: web.Request) -> web.Response:
         asked = query_of(request, Searching).meant()
         try:
-            found = await self.context.log.history.find(asked)
+            with self.context.searching():
+                found = await self.context.log.history.find(asked)
         except ValueError as error:
             raise ApiError(400, f"cursor: {error}.") from error
         return json_response(
@@ -52,7 +53,8 @@ class EventResource:
 
     async def _show(self, request: web.Request) -> web.Response:
         asked = query_of(request, Showing)
-        story = await StoryTeller(context=self.context).story(EventId(request.match_info["id"]), asked)
+        with self.context.searching():
+            story = await StoryTeller(context=self.context).story(EventId(request.match_info["id"]), asked)
         return json_response(story)
 
     async def _tail(self, request: web.Request) -> web.StreamResponse:

@@ -24,6 +24,8 @@ _ALIVE_S = 5.0
 _RETRY_S = 1.0
 # At most 500 events a page, so an event costs a daemon under load little, however many there are.
 _PAUSE_S = 0.25
+# An expression can take long for a large event. Then the loop is left alone as long.
+_SLICE_S = 0.01
 
 Admits = Callable[[Event], bool]
 """Test whether a client wants an event; it can raise `BrokenRoute`."""
@@ -187,8 +189,13 @@ class Tail:
         for client in list(self._clients):
             if page.skipped:
                 client.tell(skipped=page.skipped)
+            begun_at = self._clock.monotonic()
             for logged in page.events:
                 client.offer(logged)
+                used_s = self._clock.monotonic() - begun_at
+                if used_s >= _SLICE_S:
+                    await self._clock.sleep(used_s)
+                    begun_at = self._clock.monotonic()
             # Expressions of several clients must not hold up the loop together.
             await asyncio.sleep(0)
 

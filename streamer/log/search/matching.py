@@ -9,6 +9,9 @@ from streamer.normalise.times import as_event_time
 from streamer.ports import EventSearch
 
 ANY_TYPE = ("*",)
+# The first and the last second that can be written.
+_FIRST_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+_LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def matcher(asked: EventSearch) -> Callable[[Event], bool]:
@@ -32,7 +35,7 @@ def matcher(asked: EventSearch) -> Callable[[Event], bool]:
 
 def text_time(at: float | None) -> str | None:
     """Return epoch seconds as the times of events are written."""
-    return None if at is None else as_event_time(datetime.fromtimestamp(at, UTC))
+    return None if at is None else as_event_time(datetime.fromtimestamp(min(max(at, _FIRST_S), _LAST_S), UTC))
 
 
 def epoch_s(event: Event) -> float:

@@ -57,7 +57,7 @@ class _Side:
         return self.begin >= self.end
 
     def next_span(self, most: int) -> Span:
-        size = min(self.size, most)
+        self.size = size = min(self.size, most)
         if self.oldest_first:
             return self.begin, min(self.end, self.begin + size)
         return max(self.begin, self.end - size), self.end
@@ -65,7 +65,8 @@ class _Side:
     def add(self, chunk: Chunk) -> None:
         self.pending = chunk.events
         self.edge = chunk.edge
-        self.size = min(2 * self.size, _LARGEST_CHUNK)
+        # What had no room in the chunk is read again.
+        self.size = min(2 * min(self.size, chunk.end - chunk.begin), _LARGEST_CHUNK)
         if self.oldest_first:
             self.begin = chunk.end
         else:

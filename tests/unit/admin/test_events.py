@@ -1,7 +1,9 @@
 """Events are found over the API, and told with what became of them."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
+from streamer.admin.context import MOST_SEARCHES
 from streamer.app.chains.verdicts import Verdict
 from streamer.controls import AuditRecord
 from streamer.events import Reject, Retry, Stage, SubscriberName
@@ -40,6 +42,25 @@ async def test_mistakes_of_a_search_are_named(ask: Asking) -> None:
     ):
         status, body = await ask.get(f"/events?{query}")
         assert (status, word in body["error"]) == (400, True), query
+
+
+async def test_searches_at_a_time_are_few(world: World, ask: Asking) -> None:
+    """Each takes memory of the daemon until it ends, and its client need not wait for that."""
+    with ExitStack() as under_way:
+        for _ in range(MOST_SEARCHES):
+            under_way.enter_context(world.context.searching())
+        for path in ("/events", "/events/1"):
+            status, body = await ask.get(path)
+            assert (status, "under way already" in body["error"]) == (409, True)
+    assert (await ask.get("/events"))[0] == 200
+
+
+async def test_search_at_the_end_of_time_is_answered(world: World, ask: Asking) -> None:
+    """A time in UTC can lie outside of the years that there are."""
+    await world.deliver(1)
+    for query in ("until=9999-12-31T23:59:59-23:00", "since=0001-01-01T00:00:00%2B23:00"):
+        assert (await ask.get(f"/events?{query}"))[0] == 200
+        assert (await ask.get(f"/events/none?{query}"))[0] == 404
 
 
 async def test_story_of_a_dead_letter(world: World, ask: Asking) -> None:

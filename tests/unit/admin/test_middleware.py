@@ -58,6 +58,16 @@ async def test_page_that_renames_itself_to_this_machine_is_refused(ask: Asking, 
     assert (status, "subscribers" in body) == (403, False)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("path", ["/subscribers", "/events", "/events/tail", "/none"])
+async def test_page_of_another_site_keeps_nothing_busy(ask: Asking, path: str) -> None:
+    """It reads no answer, but could make the daemon search its log, and take the places of the tails."""
+    for site in ("cross-site", "same-site"):
+        answer = await ask.get(path, **{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})
+        assert answer == (403, {"error": "A page of another site sends this."})
+    assert (await ask.get("/subscribers", **{"Sec-Fetch-Site": "none"}))[0] == 200
+
+
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
 )

@@ -85,6 +85,44 @@ def test_mistake_in_an_expression_is_named(expression: str) -> None:
     assert refused.value.status == 400
 
 
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        (
+            f"length(data.fields.*.[{','.join('@' * 10)}][].[{','.join('@' * 10)}][]) > `0`",
+            "repeat less in it",
+        ),
+        ("!" * 900 + "id", "nested too deeply"),
+    ],
+)
+def test_expression_that_would_hold_up_the_daemon_is_refused(expression: str, reason: str) -> None:
+    """It is evaluated on the loop, for every event."""
+    with pytest.raises(ApiError, match=reason) as refused:
+        compiled_where(expression, SETTINGS)
+    assert refused.value.status == 400
+
+
+async def test_slow_expressions_leave_the_loop_half_of_its_time() -> None:
+    """However many events there are."""
+    log, clock = MemoryLog(), TurnedClock()
+    asked: list[str] = []
+
+    def slowly(event: Event) -> bool:
+        asked.append(event.id)
+        clock._now += 1.0
+        return False
+
+    with Tail(log.history, clock).client(slowly):
+        await clock.turn(1)
+        await append_to(log, an_append(*(an_event(number) for number in range(100))))
+        await clock.turn(1)
+        first = len(asked)
+        await clock.turn(10)
+
+    assert first <= 2
+    assert first < len(asked) <= first + 10
+
+
 async def test_silent_log_has_signs_of_life() -> None:
     """By which a client knows that the daemon is there."""
     clock = TurnedClock()

@@ -34,6 +34,26 @@ async def test_page_that_renames_itself_to_this_machine_sees_nothing(
     assert (await browser.get(path, Host=host)).status == 403
 
 
+@pytest.mark.parametrize(
+    ("mode", "dest", "status", "status_of_framed"),
+    [
+        ("no-cors", "image", 403, 403),
+        ("cors", "empty", 403, 403),
+        ("navigate", "iframe", 403, 200),
+        ("navigate", "document", 200, 200),
+    ],
+)
+async def test_other_site_leads_to_the_console_and_loads_nothing_of_it(
+    browser: Browser, mode: str, dest: str, status: int, status_of_framed: int
+) -> None:
+    """A link works; what a page asks for by itself would only keep the daemon busy."""
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    assert (await browser.get("/dead-letters", **headers)).status == status
+    framed = {"console": {"frame_ancestors": ["https://acme.lightning.force.com"]}}
+    async with World(admin=framed).opened() as other:
+        assert (await other.get("/dead-letters", **headers)).status == status_of_framed
+
+
 async def test_nothing_is_shown_without_the_token() -> None:
     """But the form to sign in, which leads back, and what it loads."""
     async with World(admin={"token": TOKEN}).opened() as browser:

@@ -24,7 +24,7 @@ from streamer.log.kafka.records.forwarded import decode_forwarded
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.patterns import matching, topic_expressions
 from streamer.log.patterns import wants
-from streamer.log.search.chunks import Chunk, Collector, Span
+from streamer.log.search.chunks import Chunk, Collector, Room, Span
 from streamer.log.search.matching import ANY_TYPE, matcher
 from streamer.ports import EventSearch, LoggedEvent
 
@@ -100,10 +100,13 @@ class EventTopics:
         self._names = Names.of(clients.settings)
         self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
         self._read_event = EventRecords(asked)
+        self._room = Room(events=asked.limit)
 
     async def spans(self) -> Mapping[Partition, Span]:
         """Return the committed offsets of each partition, from `since` on."""
-        return await self._run(self._spans)
+        spans = await self._run(self._spans)
+        self._room = Room.beside(len(spans), self._asked.limit)
+        return spans
 
     async def read(self, spans: Mapping[Partition, Span]) -> Mapping[Partition, Chunk]:
         """Return a chunk of each span."""
@@ -151,7 +154,11 @@ class EventTopics:
         by_topic: dict[str, dict[int, Collector]] = defaultdict(dict)
         for partition, (begin, end) in spans.items():
             by_topic[partition.topic][partition.number] = Collector(
-                begin=begin, end=end, most=self._asked.limit, oldest_first=self._asked.oldest_first
+                begin=begin,
+                end=end,
+                most=self._room.events,
+                most_bytes=self._room.bytes,
+                oldest_first=self._asked.oldest_first,
             )
         for topic, collectors in by_topic.items():
             with self._errors.explained(doing="searching", subject=f"topic {topic}"):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.events import Entry, Partition
-from streamer.log.search.chunks import MOST_BYTES, Chunk, Collector, Span
+from streamer.log.search.chunks import MOST_BYTES, Chunk, Collector, Room, Span
 from streamer.log.search.cursors import LONGEST, decode_cursor, encode_cursor
 from streamer.log.search.matching import epoch_s
 from streamer.log.search.merge import search
@@ -31,6 +31,7 @@ class Source:
     reads: list[Mapping[Partition, Span]] = field(default_factory=list)
     oldest_first: bool = False
     most: int = 50
+    room: Room | None = None
 
     async def spans(self) -> Mapping[Partition, Span]:
         """Return all offsets."""
@@ -42,7 +43,14 @@ class Source:
         return {partition: self._chunk(partition, *span) for partition, span in spans.items()}
 
     def _chunk(self, partition: Partition, begin: int, end: int) -> Chunk:
-        collector = Collector(begin=begin, end=end, most=self.most, oldest_first=self.oldest_first)
+        room = self.room or Room(events=self.most)
+        collector = Collector(
+            begin=begin,
+            end=end,
+            most=room.events,
+            most_bytes=room.bytes,
+            oldest_first=self.oldest_first,
+        )
         for offset in range(begin, end):
             at = self.times[partition][offset]
             collector.saw(at)
@@ -110,6 +118,30 @@ async def test_search_ends_at_its_bound_and_tells_what_it_has() -> None:
     assert found.reached is not None
     assert found.reached > 10_000
     assert await all_ids(source, limit=10, scan=2_000) == ["b7"]
+
+
+def _every(busy: int, number: int) -> tuple[int, int, int]:
+    """Return the times of 1,000 events in a partition, as many of which are `busy` at a time."""
+    first = number // busy * busy * 1_000 + number % busy
+    return first, first + busy * 1_000 - number % busy, busy
+
+
+@pytest.mark.parametrize("is_even", [True, False])
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_many_partitions_hold_few_events_together(*, oldest_first: bool, is_even: bool) -> None:
+    """And what has no room is not read over and over, also where two partitions have all that is wanted."""
+    places = [Partition(topic="a", number=number) for number in range(40)]
+    busy = 40 if is_even else 2
+    times = {each: list(range(*_every(busy, each.number))) for each in places}
+    room = Room.beside(len(places), 1_000)
+    source = Source(times, size=3_000, oldest_first=oldest_first, room=room)
+    found = await search(EventSearch(limit=1_000, oldest_first=oldest_first), source)
+    read = sum(end - begin for spans in source.reads for begin, end in spans.values())
+
+    expected = range(1_000) if oldest_first else range(39_999, 38_999, -1)
+    assert ids(list(found.events)) == [f"a{at}" for at in expected]
+    assert (room.events * len(places), room.bytes * len(places)) <= (4_000, 9_000_000)
+    assert read <= 1_000 * len(places) + 4_000
 
 
 async def test_answer_is_bounded_in_bytes() -> None:
