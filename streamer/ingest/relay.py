@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.controls import Place
+from streamer.controls import Place, PositionOrder
 from streamer.errors import EventsRefused, ReplayIdRefused
 from streamer.events import (
     Batch,
@@ -37,8 +37,10 @@ from streamer.ingest.position import advanced, confirmed, verified_at, without_a
 from streamer.ingest.positions import (
     OrderedPositions,
     PositionOrdered,
+    known_place,
     move_of,
     position_record,
+    refused_move,
     unchanged_record,
 )
 from streamer.ingest.protection import ChannelProtection
@@ -148,6 +150,8 @@ class Ingest:
                 stored = await self._checkpoint()
                 if self._is_ordered_id:
                     checkpoint, after = stored, await self._keep_position(stored)
+                elif (order := self._order_begun) is not None:
+                    checkpoint, after = None, self._read_retained(order, stored)
                 else:
                     checkpoint, after = None, self._resume(refused, stored)
             except PositionOrdered:
@@ -190,9 +194,21 @@ class Ingest:
         return None, move.after
 
     @property
-    def _is_ordered_id(self) -> bool:
+    def _order_begun(self) -> PositionOrder | None:
         order = self.positions.current if self.positions is not None else None
-        return order is not None and order.place is Place.REPLAY_ID and order.id in self._holes
+        return order if order is not None and order.id in self._holes else None
+
+    @property
+    def _is_ordered_id(self) -> bool:
+        order = self._order_begun
+        return order is not None and order.place is Place.REPLAY_ID
+
+    def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return the place of an order that was to read on behind the id in the log, which was refused."""
+        hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
+        self._holes[order.id] = self._found(hole)
+        _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
+        return after
 
     async def _keep_position(self, stored: Checkpoint | None) -> Checkpoint | Start:
         """Return the position in the log: Salesforce has refused the one that was ordered."""
@@ -219,20 +235,22 @@ class Ingest:
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
         async with BatchReader(self.source.batches(self.channel, after=after)) as self._reader:
-            pending, is_between = self._begin(checkpoint), True
+            known = checkpoint or known_place(after)
+            pending, is_between = self._begin(known), True
             while (batch := await self._next(self._reader, checkpoint, is_between=is_between)) is not None:
                 if batch.place_lost:
                     self._lose_place(checkpoint)
+                    known = pending.position = checkpoint
                 if self._unread_since is not None:
                     self._begin_since(self._unread_since, batch.read_at)
-                await self._take_in(batch, pending, checkpoint)
+                await self._take_in(batch, pending, known)
                 is_between = not batch.more
                 if batch.more and pending.append.size < _MOST_BYTES:
                     continue
                 await self._repair(batch, pending)
                 # Asking for the next batch tells the source that this one is
                 # safe, so no step may come between the commit and the next turn.
-                checkpoint = await self._commit(batch, pending)
+                checkpoint = known = await self._commit(batch, pending)
                 self.source.settle(checkpoint)
                 pending = self._begin(checkpoint)
                 # An empty last piece of a large answer is not a quiet answer.
