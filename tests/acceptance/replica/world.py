@@ -111,7 +111,7 @@ class World:
         if not any(each.repeat for each in self.positions_ordered):
             read = [each.id for each in self.log.events if not each.type.endswith((".snapshot", ".gap"))]
             repeated = [name for name, times in Counter(read).items() if times > 1]
-            assert repeated == []
+            assert repeated == [], [each.type for each in self.log.events if each.id in repeated]
 
     @property
     def difference(self) -> str:
