@@ -147,13 +147,7 @@ class Ingest:
             try:
                 await self._relay(checkpoint, after)
             except ReplayIdRefused as refused:
-                stored = await self._checkpoint()
-                if self._is_ordered_id:
-                    checkpoint, after = stored, await self._keep_position(stored)
-                elif (order := self._order_begun) is not None:
-                    checkpoint, after = None, self._read_retained(order, stored)
-                else:
-                    checkpoint, after = None, self._resume(refused, stored)
+                checkpoint, after = await self._refused(refused)
             except PositionOrdered:
                 checkpoint = await self._checkpoint()
                 after = checkpoint or after
@@ -193,15 +187,14 @@ class Ingest:
         )
         return None, move.after
 
-    @property
-    def _order_begun(self) -> PositionOrder | None:
+    async def _refused(self, refused: ReplayIdRefused) -> tuple[Checkpoint | None, Checkpoint | Start]:
+        stored = await self._checkpoint()
         order = self.positions.current if self.positions is not None else None
-        return order if order is not None and order.id in self._holes else None
-
-    @property
-    def _is_ordered_id(self) -> bool:
-        order = self._order_begun
-        return order is not None and order.place is Place.REPLAY_ID
+        if order is None or order.id not in self._holes:
+            return None, self._resume(refused, stored)
+        if order.place is Place.REPLAY_ID:
+            return stored, await self._keep_position(stored)
+        return None, self._read_retained(order, stored)
 
     def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
         """Return the place of an order that was to read on behind the id in the log, which was refused."""

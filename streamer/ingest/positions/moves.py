@@ -175,7 +175,7 @@ def _back(
 
 
 def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpoint | None, bool]:
-    """Return the place to seek behind a replay id, and whether it shows on which side of the log's end it lies."""
+    """Return the place behind a replay id, and whether reading shows if that lies beyond the log's end."""
     if checkpoint is None:
         return None, False
     if replay_id in {checkpoint.replay_id, checkpoint.open_replay_id}:

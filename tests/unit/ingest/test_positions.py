@@ -10,7 +10,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.controls import Place, PositionOrder
 from streamer.errors import LogUnavailable, ReplayIdRefused, RetryLater
-from streamer.events import Checkpoint, HoleCause, Repair, ReplayId, SoughtPlace, Start
+from streamer.events import Batch, Checkpoint, HoleCause, Repair, ReplayId, SoughtPlace, Start
 from streamer.ingest.positions import OrderedPositions
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, OnRefused
@@ -352,15 +352,14 @@ async def test_position_further_back_repeats_nothing_behind_a_quiet_answer(order
 
 
 @pytest.mark.parametrize("order", NOT_REPEATED, ids=lambda each: each.place)
-@pytest.mark.parametrize("is_quiet", [False, True])
+@pytest.mark.parametrize("end", [[], [batch(at=T0 + 5)]], ids=["after an event", "after a quiet answer"])
 async def test_restart_after_an_order_and_a_quiet_answer_repeats_nothing(
-    order: PositionOrder, is_quiet: bool
+    order: PositionOrder, end: list[Batch]
 ) -> None:
     """The place that was found is in the log with the order, so that nothing is sought a second time."""
-    world = quiet_world() if is_quiet else await read()
+    world = World(source=MemorySource({CHANGES.path: [*SCRIPT, *end]}))
     await world.run()
-    if not is_quiet:
-        world.source.script[CHANGES.path].append(batch(at=T0 + 20))
+    world.source.script[CHANGES.path].append(batch(at=T0 + 20))
     await world.run(order)
     assert world.ended == [order.id]
     assert world.log.checkpoints[CHANGES].replay_id == ReplayId(b"3")
