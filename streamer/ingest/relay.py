@@ -470,7 +470,10 @@ class Ingest:
             _log.warning("start.not_retained", channel=str(self.channel), start=str(since), state=hole.state)
 
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
-        self._holes = {name: self._found(without_place(hole)) for name, hole in self._holes.items()}
+        without = {name: without_place(hole) for name, hole in self._holes.items()}
+        # What an operator skips is not repaired, and the state of others is known.
+        changed = {name: self._found(hole) for name, hole in without.items() if hole is not self._holes[name]}
+        self._holes |= changed
         if checkpoint is None:
             return
         hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))

@@ -10,7 +10,16 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.controls import Place, PositionOrder
 from streamer.errors import LogUnavailable, ReplayIdRefused, RetryLater
-from streamer.events import Batch, Checkpoint, HoleCause, Repair, ReplayId, SoughtPlace, Start
+from streamer.events import (
+    Batch,
+    Checkpoint,
+    ContinuityRecord,
+    HoleCause,
+    Repair,
+    ReplayId,
+    SoughtPlace,
+    Start,
+)
 from streamer.ingest.positions import OrderedPositions
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, OnRefused
@@ -20,7 +29,7 @@ from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemorySource
 from tests.messages import CHANGES, batch, change
-from tests.unit.ingest.test_between_answers import LiveSource
+from tests.unit.ingest.test_between_answers import LiveSource, Steps
 from tests.unit.ingest.test_relay import RefusingSource
 
 T0 = 1_735_689_600.0
@@ -28,6 +37,14 @@ T0 = 1_735_689_600.0
 
 ORDER = PositionOrder(id="position:1", channel=CHANGES.path, place=Place.EARLIEST, by="ada", at=T0 + 50)
 SCRIPT = [batch(change(1, "001A"), change(2, "001B")), batch(change(3, "001C"))]
+
+
+class Opening(Steps):
+    """Repairs that will repair every hole."""
+
+    def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:
+        """Open it."""
+        return replace(hole, state=Repair.OPEN)
 
 
 @dataclass
@@ -160,6 +177,22 @@ async def test_replay_id_beside_a_quiet_position_claims_nothing() -> None:
     assert isinstance(world.source.opened[-1][1], SoughtPlace)
     assert world.told[0][1] is Repair.NONE
     assert "can't tell" in world.log.continuity[0].detail
+
+
+async def test_replay_id_further_on_than_a_quiet_position_is_not_repaired() -> None:
+    """The operator has named it: its hole is none that the policy is about."""
+    world = quiet_world(on_refused="repair")
+    await world.run()
+    world.source.script[CHANGES.path] += [
+        batch(change(5, "001E")),
+        batch(change(6, "001F")),
+        batch(at=T0 + 90),
+    ]
+    ingest = world.ingest(world.positions(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"5"))))
+    ingest.repairs = Opening(clock=world.clock, has_work=False)
+    await ingest.run()
+
+    assert [each[1] for each in world.told] == [Repair.NONE]
 
 
 async def test_place_older_than_the_retention_leaves_a_hole() -> None:
