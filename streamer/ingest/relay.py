@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.controls import Place
+from streamer.controls import Place, PositionOrder
 from streamer.errors import EventsRefused, ReplayIdRefused
 from streamer.events import (
     Batch,
@@ -37,8 +37,10 @@ from streamer.ingest.position import advanced, confirmed, verified_at, without_a
 from streamer.ingest.positions import (
     OrderedPositions,
     PositionOrdered,
+    known_place,
     move_of,
     position_record,
+    refused_move,
     unchanged_record,
 )
 from streamer.ingest.protection import ChannelProtection
@@ -145,11 +147,7 @@ class Ingest:
             try:
                 await self._relay(checkpoint, after)
             except ReplayIdRefused as refused:
-                stored = await self._checkpoint()
-                if self._is_ordered_id:
-                    checkpoint, after = stored, await self._keep_position(stored)
-                else:
-                    checkpoint, after = None, self._resume(refused, stored)
+                checkpoint, after = await self._refused(refused)
             except PositionOrdered:
                 checkpoint = await self._checkpoint()
                 after = checkpoint or after
@@ -189,10 +187,21 @@ class Ingest:
         )
         return None, move.after
 
-    @property
-    def _is_ordered_id(self) -> bool:
+    async def _refused(self, refused: ReplayIdRefused) -> tuple[Checkpoint | None, Checkpoint | Start]:
+        stored = await self._checkpoint()
         order = self.positions.current if self.positions is not None else None
-        return order is not None and order.place is Place.REPLAY_ID and order.id in self._holes
+        if order is None or order.id not in self._holes:
+            return None, self._resume(refused, stored)
+        if order.place is Place.REPLAY_ID:
+            return stored, await self._keep_position(stored)
+        return None, self._read_retained(order, stored)
+
+    def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return the place of an order that was to read on behind the id in the log, which was refused."""
+        hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
+        self._holes[order.id] = self._found(hole)
+        _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
+        return after
 
     async def _keep_position(self, stored: Checkpoint | None) -> Checkpoint | Start:
         """Return the position in the log: Salesforce has refused the one that was ordered."""
@@ -219,20 +228,22 @@ class Ingest:
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
         async with BatchReader(self.source.batches(self.channel, after=after)) as self._reader:
-            pending, is_between = self._begin(checkpoint), True
+            known = checkpoint or known_place(after)
+            pending, is_between = self._begin(known), True
             while (batch := await self._next(self._reader, checkpoint, is_between=is_between)) is not None:
                 if batch.place_lost:
                     self._lose_place(checkpoint)
+                    known = pending.position = checkpoint
                 if self._unread_since is not None:
                     self._begin_since(self._unread_since, batch.read_at)
-                await self._take_in(batch, pending, checkpoint)
+                await self._take_in(batch, pending, known)
                 is_between = not batch.more
                 if batch.more and pending.append.size < _MOST_BYTES:
                     continue
                 await self._repair(batch, pending)
                 # Asking for the next batch tells the source that this one is
                 # safe, so no step may come between the commit and the next turn.
-                checkpoint = await self._commit(batch, pending)
+                checkpoint = known = await self._commit(batch, pending)
                 self.source.settle(checkpoint)
                 pending = self._begin(checkpoint)
                 # An empty last piece of a large answer is not a quiet answer.
@@ -459,7 +470,10 @@ class Ingest:
             _log.warning("start.not_retained", channel=str(self.channel), start=str(since), state=hole.state)
 
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
-        self._holes = {name: self._found(without_place(hole)) for name, hole in self._holes.items()}
+        without = {name: without_place(hole) for name, hole in self._holes.items()}
+        # What an operator skips is not repaired, and the state of others is known.
+        changed = {name: self._found(hole) for name, hole in without.items() if hole is not self._holes[name]}
+        self._holes |= changed
         if checkpoint is None:
             return
         hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))

@@ -32,6 +32,8 @@ class RetainedMessages:
     none after it. It is known by its id, or by its replay id `last` where that
     is of the same transport.
 
+    With `last` alone, all events of that replay id are dropped as well.
+
     Without such an event, time decides: messages that were committed before
     `since` (epoch seconds) are dropped until one is not. An event that is
     committed after `until` shows that the last event is no longer retained:
@@ -52,7 +54,7 @@ class RetainedMessages:
     _found_at: ReplayId | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if self.appended:
+        if self.appended or self.last is not None:
             self._state = _State.SEEKING
 
     @classmethod
@@ -107,7 +109,7 @@ class RetainedMessages:
             return self._is_beyond_last(message)
         if self._state is _State.AT_LAST:
             # The events of a split message share a replay id.
-            if position_of(message) == self._found_at and self._is_appended(message):
+            if position_of(message) == self._found_at and self._is_held(message):
                 return False
             self._state = _State.PASSED
         if self._state is _State.BY_TIME:
@@ -123,7 +125,7 @@ class RetainedMessages:
         position = position_of(message)
         if (position is not None and position == self.last) or self._is_appended(message):
             self._found_at, self._state = position, _State.AT_LAST
-            return not self._is_appended(message) and not isinstance(message, Unreadable)
+            return not self._is_held(message) and not isinstance(message, Unreadable)
         committed = committed_at(message)
         if committed is not None and committed > self.until:
             self._give_up()
@@ -137,6 +139,9 @@ class RetainedMessages:
             raise LastEventMissing
         self.is_lost = True
         self._state = _State.PASSED
+
+    def _is_held(self, message: Any) -> bool:
+        return not self.appended or self._is_appended(message)
 
     def _is_appended(self, message: Any) -> bool:
         if self.normalise is None or isinstance(message, Unreadable):

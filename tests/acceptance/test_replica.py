@@ -39,6 +39,7 @@ async def _history(seed: int) -> None:
                 await history.move()
                 if number % SETTLED_EACH == 0:
                     await world.settle()
+            world.check_positions()
         except BaseException:
             print(f"seed {seed} over {transport}:", *history.moves, sep="\n")  # noqa: T201 - pytest shows it
             raise

@@ -15,6 +15,7 @@ from streamer.events import (
     SoughtPlace,
     Start,
 )
+from streamer.ingest.holes import refused_hole
 from streamer.ingest.position import verified_at
 from streamer.ingest.start import ChannelStart, Since, source_position
 from streamer.replay_ids import replay_id_to_text
@@ -98,6 +99,36 @@ def position_record(
     )
 
 
+def known_place(after: Checkpoint | Start) -> Checkpoint | None:
+    """Return the position of a channel that reads on `after`, where an id or the last event marks it.
+
+    It holds as long as the source finds that place. `None` where the log can't know it.
+    """
+    if not isinstance(after, Checkpoint):
+        return None
+    if not isinstance(after, SoughtPlace):
+        return after if after.appended or after.replay_id is not None else None
+    values = {each.name: getattr(after, each.name) for each in fields(after)}
+    # The id that the operator named lies elsewhere.
+    return Checkpoint(**values | {"replay_id": None}) if after.open_replay_id is not None else None
+
+
+def refused_move(
+    record: ContinuityRecord, checkpoint: Checkpoint | None, now: float
+) -> tuple[ContinuityRecord, Checkpoint | Start]:
+    """Return the record and the place of an order that was to read on behind the id of `checkpoint`.
+
+    Salesforce has refused that at `now` (epoch seconds), so what it retains is
+    read, and time decides what of it the log holds.
+    """
+    refused = refused_hole(record.channel, checkpoint, Start.EARLIEST, now)
+    detail = f"{record.detail}; Salesforce refused the replay id in the log"[:_LONGEST_DETAIL]
+    after = replace(checkpoint, replay_id=None) if checkpoint is not None else Start.EARLIEST
+    if refused.state is Repair.FULL or record.state is not Repair.FULL:
+        return replace(record, detail=detail), after
+    return replace(record, detail=detail, state=refused.state, until=refused.until), after
+
+
 def unchanged_record(record: ContinuityRecord) -> ContinuityRecord:
     """Return the record of an order whose replay id Salesforce has refused: nothing has changed."""
     detail = f"{record.detail}; Salesforce refused that replay id, so the position stays as it was"
@@ -129,7 +160,8 @@ def _back(
     where = "at the earliest retained event" if since is None else f"at {_text(since.at)}"
     if checkpoint is not None and not order.repeat:
         # Without the id, the source leaves out what the log holds by the last event.
-        after: Checkpoint | Start = replace(checkpoint, replay_id=None)
+        # Where a quiet answer has closed the position, nothing but the id tells what that is.
+        after: Checkpoint | Start = replace(checkpoint, replay_id=None) if checkpoint.appended else checkpoint
         where = "with the first retained event that the log does not hold"
     else:
         after = Start.EARLIEST if since is None else source_position(channel, since)
@@ -142,12 +174,18 @@ def _back(
     )
 
 
-def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[SoughtPlace | None, bool]:
-    """Return the place to seek behind a replay id, and whether the log's last event is known by its id."""
+def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpoint | None, bool]:
+    """Return the place behind a replay id, and whether reading shows if that lies beyond the log's end."""
     if checkpoint is None:
         return None, False
+    if replay_id in {checkpoint.replay_id, checkpoint.open_replay_id}:
+        # It is where the log ends: the last event does not come behind it.
+        return checkpoint, True
     values = {each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}
-    return SoughtPlace(**values | {"replay_id": replay_id}), bool(checkpoint.appended)
+    # The id of a quiet answer can be that of the last event, which is found by it then.
+    last = checkpoint.open_replay_id or checkpoint.replay_id
+    values |= {"replay_id": replay_id, "open_replay_id": last}
+    return SoughtPlace(**values), bool(checkpoint.appended)
 
 
 def _text(at: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from streamer.controls import PositionOrder
+from streamer.errors import RetryLater
 from streamer.ports import RecordedHoles
 
 
@@ -33,8 +34,10 @@ class OrderedPositions:
 
     @property
     def has_order(self) -> bool:
-        """True while an order waits, and none is being carried out."""
-        return self._current is None and not self._known.issuperset(self._orders)
+        """True while an order waits and none is being carried out, or while that one was withdrawn."""
+        if self._current is not None:
+            return self._current.id not in self._orders
+        return not self._known.issuperset(self._orders)
 
     def resume(self, wake: Callable[[], None]) -> None:
         """Call `wake` when there is a new order."""
@@ -49,9 +52,13 @@ class OrderedPositions:
     async def begin(self) -> PositionOrder | None:
         """Return the oldest order that the log does not hold, to be carried out now, if there is one.
 
-        Raises what the log raises. It is certain for the channel's owner, as
-        `RecordedHoles.holes` is.
+        Raises what the log raises, and `RetryLater` when the current order was
+        withdrawn: the log holds nothing of it. It is certain for the channel's
+        owner, as `RecordedHoles.holes` is.
         """
+        if self._current is not None:
+            self._current = None
+            raise RetryLater("the order of another position was withdrawn: reading goes on where it was")
         waiting = [each for name, each in self._orders.items() if name not in self._known]
         found = await self.log.holes([each.id for each in waiting])
         for order in waiting:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamer.controls import Place
 from tests.acceptance.replica.replica import TRACKED
 from tests.acceptance.replica.world import TRANSACTION_CHANGES, World
 
@@ -30,12 +31,13 @@ class History:
                 self._overflow,
                 self._convert,
                 self._snapshot,
+                self._position,
                 self._pass,
                 self._kill,
                 self._away,
                 self._reset,
             ),
-            weights=(10, 4, 1, 1, 2, 2, 3, 2, 1),
+            weights=(10, 4, 1, 1, 2, 2, 2, 3, 2, 1),
         )[0]
         self.moves.append(await choice())
 
@@ -100,6 +102,20 @@ class History:
         entity = self._entity()
         await self.world.order(entity)
         return f"a snapshot of {entity} was ordered"
+
+    async def _position(self) -> str:
+        # New events alone would leave a hole that nothing reads: the replica could not become the org.
+        place = self.draw.choice((Place.EARLIEST, Place.SINCE, Place.START))
+        since = self.world.clock.now() - self.draw.choice(_AWAY_S) if place is Place.SINCE else None
+        repeat = self.draw.random() < 0.5
+        if since is not None and (verified_at := self.world.verified_at) is not None:
+            # A time beyond what the log holds leaves a hole as well.
+            since = min(since, verified_at)
+        if repeat:
+            # Only a repetition of all that followed ends at the same state.
+            await self.world.settle()
+        await self.world.order_position(place, since=since, repeat=repeat)
+        return f"reading was ordered to go on at {place} {since}, with a repetition: {repeat}"
 
     async def _pass(self) -> str:
         seconds = self.draw.uniform(1, 300)

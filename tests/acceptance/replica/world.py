@@ -1,18 +1,20 @@
 """An org on a turned clock, its ingest, and the log."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 
+from streamer.app.ingest.positions import PositionOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
-from streamer.controls import AuditRecord, SnapshotOrder
+from streamer.controls import AuditRecord, Place, PositionOrder, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
-from streamer.events import Channel, ContinuityRecord, Event, OrgId, Repair, Start
+from streamer.events import Channel, ContinuityRecord, Event, HoleCause, OrgId, Repair, Start
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.ingest.rereading import Rereading
@@ -49,6 +51,7 @@ class World:
     start_at: ChannelStart = Start.EARLIEST
     log: MemoryLog = field(default_factory=MemoryLog)
     task: asyncio.Task[None] | None = None
+    positions_ordered: list[PositionOrder] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the daemon."""
@@ -73,12 +76,42 @@ class World:
         audit = AuditRecord(at=now, what="snapshot.ordered", by="history")
         await self.log.controls.order_snapshot(order, audit)
 
+    async def order_position(self, place: Place, *, since: float | None, repeat: bool) -> None:
+        """Order another position."""
+        order = PositionOrder(
+            id=PositionOrder.new_id(),
+            channel=CHANGES,
+            place=place,
+            since=since,
+            repeat=repeat,
+            by="history",
+            at=self.clock.now(),
+        )
+        self.positions_ordered.append(order)
+        audit = AuditRecord(at=order.at, what="position.ordered", by="history")
+        await self.log.controls.order_position(order, audit)
+
+    @property
+    def verified_at(self) -> float | None:
+        """Last moment at which nothing was missing."""
+        return min((each.verified_at for each in self.log.checkpoints.values()), default=None)
+
     @property
     def is_done(self) -> bool:
-        """True while no hole is open, and every snapshot that was ordered has ended."""
-        return not self.log.controls._board.snapshots and not any(
+        """True while no hole is open, and everything that was ordered has ended."""
+        board = self.log.controls._board
+        return not (board.snapshots or board.positions) and not any(
             each.state is Repair.OPEN for each in self.holes
         )
+
+    def check_positions(self) -> None:
+        """Check that each order was carried out, and that no event was repeated unless one says so."""
+        told = Counter(each.id for each in self.log.continuity if each.cause is HoleCause.POSITION_SET)
+        assert told.keys() == {each.id for each in self.positions_ordered}
+        if not any(each.repeat for each in self.positions_ordered):
+            # What is read from the org, a repair can publish again after a kill.
+            streamed = Counter(each.id for each in self.log.events if "snapshot" not in each.data)
+            assert [name for name, times in streamed.items() if times > 1] == []
 
     @property
     def difference(self) -> str:
@@ -121,8 +154,10 @@ class World:
                 bulk_from=6,
                 page_rows=3,
             )
-            following = asyncio.create_task(snapshots.run(), name="snapshots")
-            stack.callback(following.cancel)
+            positions = PositionOrders(controls=self.log.controls, log=self.log, clock=self.clock)
+            for orders in (snapshots, positions):
+                following = asyncio.create_task(orders.run(), name="orders")
+                stack.callback(following.cancel)
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
                 ingest = Ingest(
@@ -136,6 +171,7 @@ class World:
                     start=self.start_at,
                     on_refused="repair",
                     repairs=repairing.of(channel, rereading, repairs_gaps=True),
+                    positions=positions.of(channel),
                 )
                 try:
                     await ingest.run()

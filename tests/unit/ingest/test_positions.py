@@ -9,8 +9,17 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.controls import Place, PositionOrder
-from streamer.errors import LogUnavailable, ReplayIdRefused
-from streamer.events import Checkpoint, HoleCause, Repair, ReplayId, SoughtPlace, Start
+from streamer.errors import LogUnavailable, ReplayIdRefused, RetryLater
+from streamer.events import (
+    Batch,
+    Checkpoint,
+    ContinuityRecord,
+    HoleCause,
+    Repair,
+    ReplayId,
+    SoughtPlace,
+    Start,
+)
 from streamer.ingest.positions import OrderedPositions
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, OnRefused
@@ -20,7 +29,7 @@ from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemorySource
 from tests.messages import CHANGES, batch, change
-from tests.unit.ingest.test_between_answers import LiveSource
+from tests.unit.ingest.test_between_answers import LiveSource, Steps
 from tests.unit.ingest.test_relay import RefusingSource
 
 T0 = 1_735_689_600.0
@@ -28,6 +37,14 @@ T0 = 1_735_689_600.0
 
 ORDER = PositionOrder(id="position:1", channel=CHANGES.path, place=Place.EARLIEST, by="ada", at=T0 + 50)
 SCRIPT = [batch(change(1, "001A"), change(2, "001B")), batch(change(3, "001C"))]
+
+
+class Opening(Steps):
+    """Repairs that will repair every hole."""
+
+    def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:
+        """Open it."""
+        return replace(hole, state=Repair.OPEN)
 
 
 @dataclass
@@ -155,11 +172,27 @@ async def test_replay_id_beside_a_quiet_position_claims_nothing() -> None:
     world = await read()
     known = world.log.checkpoints[CHANGES]
     world.log.checkpoints[CHANGES] = replace(known, appended=(), open_replay_id=None)
-    await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"2")))
+    await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"1")))
 
     assert isinstance(world.source.opened[-1][1], SoughtPlace)
     assert world.told[0][1] is Repair.NONE
     assert "can't tell" in world.log.continuity[0].detail
+
+
+async def test_replay_id_further_on_than_a_quiet_position_is_not_repaired() -> None:
+    """The operator has named it: its hole is none that the policy is about."""
+    world = quiet_world(on_refused="repair")
+    await world.run()
+    world.source.script[CHANGES.path] += [
+        batch(change(5, "001E")),
+        batch(change(6, "001F")),
+        batch(at=T0 + 90),
+    ]
+    ingest = world.ingest(world.positions(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"5"))))
+    ingest.repairs = Opening(clock=world.clock, has_work=False)
+    await ingest.run()
+
+    assert [each[1] for each in world.told] == [Repair.NONE]
 
 
 async def test_place_older_than_the_retention_leaves_a_hole() -> None:
@@ -319,4 +352,94 @@ async def test_withdrawn_order_is_not_carried_out() -> None:
     positions.follow({})
     await world.ingest(positions).run()
 
+    assert (world.told, world.ended) == ([], [])
+
+
+@pytest.mark.parametrize("replay_id", [b"2", b"3"])
+async def test_replay_id_at_which_the_log_ends_is_no_hole(replay_id: bytes) -> None:
+    """The last event does not come behind it, which says nothing about the others."""
+    world = await read()
+    world.source.script[CHANGES.path] += [batch(change(4, "001D")), batch(at=T0 + 400)]
+    await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(replay_id)))
+
+    assert world.records == ["001A", "001B", "001C", "001D"]
+    assert [each[1] for each in world.told] == [Repair.FULL]
+
+
+def quiet_world(**more: Any) -> World:
+    """Return a world whose script ends with a quiet answer, some seconds after the last event."""
+    return World(source=MemorySource({CHANGES.path: [*SCRIPT, batch(at=T0 + 5)]}), **more)
+
+
+@pytest.mark.parametrize("order", NOT_REPEATED, ids=lambda each: each.place)
+async def test_position_further_back_repeats_nothing_behind_a_quiet_answer(order: PositionOrder) -> None:
+    """It has closed the position: no last event is known by its id, and the last minute is not read again."""
+    world = quiet_world()
+    await world.run()
+    assert world.log.checkpoints[CHANGES].appended == ()
+    world.source.script[CHANGES.path].append(batch(change(4, "001D")))
+    await world.run(order)
+
+    assert world.records == ["001A", "001B", "001C", "001D"]
+    assert world.ended == [order.id]
+
+
+@pytest.mark.parametrize("order", NOT_REPEATED, ids=lambda each: each.place)
+@pytest.mark.parametrize("end", [[], [batch(at=T0 + 5)]], ids=["after an event", "after a quiet answer"])
+async def test_restart_after_an_order_and_a_quiet_answer_repeats_nothing(
+    order: PositionOrder, end: list[Batch]
+) -> None:
+    """The place that was found is in the log with the order, so that nothing is sought a second time."""
+    world = World(source=MemorySource({CHANGES.path: [*SCRIPT, *end]}))
+    await world.run()
+    world.source.script[CHANGES.path].append(batch(at=T0 + 20))
+    await world.run(order)
+    assert world.ended == [order.id]
+    assert world.log.checkpoints[CHANGES].replay_id == ReplayId(b"3")
+    world.source.script[CHANGES.path].append(batch(change(4, "001D")))
+    await world.run()
+
+    assert world.records == ["001A", "001B", "001C", "001D"]
+
+
+async def test_split_event_behind_an_ordered_place_keeps_its_other_half() -> None:
+    """Its halves share a replay id: the half that the log held before the order is still known after it."""
+    world = World(source=MemorySource({CHANGES.path: [batch(change(3, "001A"))]}))
+    await world.run()
+    world.source.script[CHANGES.path].append(batch(change(3, "001B", transaction="t2")))
+    await world.run(ORDER)
+    await world.run()
+
+    assert world.records == ["001A", "001B"]
+
+
+async def test_order_helps_a_quiet_channel_whose_replay_id_is_refused() -> None:
+    """The id of its quiet answer is tried, and then the events that are retained."""
+    world = World(source=RefusingSource({CHANGES.path: []}), on_refused="fail")
+    known = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"7"), verified_at=T0 + 1, positioned_at=T0 + 1)
+    world.log.checkpoints[CHANGES] = known
+    world.source.script[CHANGES.path] = [batch(change(120_000, "001D"))]
+    await world.run(ORDER)
+
+    assert world.records == ["001D"]
+    # Nobody knows what lies between: the id was refused before its time.
+    assert [each[1] for each in world.told] == [Repair.NONE]
+    assert "refused" in world.log.continuity[0].detail
+
+
+async def test_withdrawn_order_ends_where_it_is_carried_out() -> None:
+    """As long as nothing of it is in the log: reading begins again at the place of before."""
+    source = LiveSource()
+    world = World(source=source, start=Start.LATEST)
+    positions = world.positions()
+    running = asyncio.create_task(world.ingest(positions).run())
+    source.coming.put_nowait(batch(change(1, "001A")))
+    await until(world.clock, lambda: world.records == ["001A"])
+    positions.follow({ORDER.id: replace(ORDER, repeat=True)})
+    await until(world.clock, lambda: len(source.opened) == 2)
+    positions.follow({})
+    with pytest.raises(RetryLater, match="withdrawn"):
+        await asyncio.wait_for(running, 10)
+
+    assert (positions.has_order, positions.current) == (False, None)
     assert (world.told, world.ended) == ([], [])

@@ -56,6 +56,14 @@ def test_last_event_of_the_same_transport_is_known_by_its_replay_id() -> None:
     assert retained.new(pieces) == pieces[2:]
 
 
+def test_last_replay_id_of_which_all_is_held_marks_the_place() -> None:
+    """Behind a quiet answer, no event is known by its id, and none of that replay id is new."""
+    retained = RetainedMessages.after(checkpoint(at=T0 + 1), last=ReplayId(b"3"))
+    messages = [change(2), change(3, "001A"), change(3, "001B"), change(4)]
+
+    assert numbers(retained.new(messages)) == [4]
+
+
 def test_without_a_last_event_time_decides() -> None:
     """After a quiet answer, clocks that differ by a minute lose nothing."""
     retained = RetainedMessages.after(checkpoint(at=T0 + CLOCKS_DIFFER_S + 0.003))
