@@ -11,7 +11,7 @@ from streamer.continuity.letters import LetterRedrives
 from streamer.continuity.readings import Readings
 from streamer.controls import SnapshotOrder
 from streamer.events import Channel, ContinuityRecord, Event, Repair, ReplayId
-from streamer.ingest.holes import holes_of
+from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.repairs import Repaired
 from streamer.normalise.times import from_text
 

@@ -1,13 +1,7 @@
-"""Orders of operators to read a channel on at another place."""
+"""Positions of a channel: where reading begins and goes on, by which checkpoints, and which holes follow."""
 
-from streamer.ingest.positions.moves import Move, move_of, position_record, unchanged_record
+from streamer.ingest.positions.moves import Move, move_of
 from streamer.ingest.positions.orders import OrderedPositions, PositionOrdered
+from streamer.ingest.positions.positioning import OnRefused, Positioning
 
-__all__ = [
-    "Move",
-    "OrderedPositions",
-    "PositionOrdered",
-    "move_of",
-    "position_record",
-    "unchanged_record",
-]
+__all__ = ["Move", "OnRefused", "OrderedPositions", "PositionOrdered", "Positioning", "move_of"]

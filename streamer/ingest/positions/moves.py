@@ -15,8 +15,8 @@ from streamer.events import (
     SoughtPlace,
     Start,
 )
-from streamer.ingest.position import verified_at
-from streamer.ingest.start import ChannelStart, Since, source_position
+from streamer.ingest.positions.checkpoints import verified_at
+from streamer.ingest.positions.start import ChannelStart, Since, source_position
 from streamer.replay_ids import replay_id_to_text
 
 _LONGEST_DETAIL = 500

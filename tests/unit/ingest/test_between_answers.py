@@ -18,9 +18,11 @@ from streamer.events import (
     ReplayId,
     Start,
 )
-from streamer.ingest.holes import holes_of
-from streamer.ingest.protection import ChannelProtection, Protection
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.positions.holes import holes_of
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.ingest.repairs import Repaired
 from streamer.log.memory import MemoryLog
@@ -124,11 +126,12 @@ class World:
             channel=CHANGES,
             source=self.source,
             log=self.log,
-            normalise=normaliser_for(CHANGES),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(channel=CHANGES, clock=self.clock, on_refused="earliest"),
             clock=self.clock,
             observer=Metrics(clock=self.clock).channel(CHANGES),
-            on_refused="earliest",
             repairs=self.steps,
         )
 
@@ -276,7 +279,7 @@ async def test_what_is_read_from_the_org_is_protected() -> None:
     """Between the answers, and with them."""
     world = World()
     rules = Protection([rule("drop", "Email")], WITH_KEY)
-    world.ingest.protection = ChannelProtection(protection=rules, channel=CHANGES)
+    world.ingest.messages.protection = ChannelProtection(protection=rules, channel=CHANGES)
     await world.run(
         lambda: len(world.log.events) > 20,
         lambda number: batch(change(number + 10, "001A", kind="GAP_UPDATE")),
