@@ -53,6 +53,8 @@ class Ingest:
     verified_at: float | None = field(default=None, init=False)
     _reader: BatchReader | None = field(default=None, init=False)
     _repair_at: float = field(default=0.0, init=False)
+    _busy_until: float = field(default=0.0, init=False)
+    _is_woken: bool = field(default=False, init=False)
 
     async def run(self) -> None:
         """Relay batches until the source ends.
@@ -64,7 +66,7 @@ class Ingest:
         if self.repairs is not None:
             self.repairs.resume(await self._answered(self.log.open_holes(self.channel)), self._wake)
         repaired = self.repairs.found if self.repairs is not None else None
-        after = self.positioning.begin(checkpoint, repaired=repaired, wake=self._wake)
+        after = self.positioning.begin(checkpoint, repaired=repaired, wake=self._interrupt)
         while True:
             if self.positioning.has_order:
                 checkpoint, after = await self._ordered(checkpoint, after)
@@ -128,7 +130,7 @@ class Ingest:
             self._check_orders()
         reader.ask()
         while is_between and not reader.has_come:
-            wait_s = self._repair_at - self.clock.monotonic()
+            wait_s = max(self._repair_at, self._busy_until) - self.clock.monotonic()
             if self.repairs is None or checkpoint is None or not self.repairs.has_work:
                 await reader.turn()
             elif wait_s > 0:
@@ -170,13 +172,15 @@ class Ingest:
         began = self.clock.monotonic()
         # A channel that was reset has no position before its next event.
         position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")
+        self._is_woken = False
         repaired = await repairs.step(position)
         if not repaired.is_empty:
             await self._append(repaired, checkpoint)
         now = self.clock.monotonic()
+        if not self._is_woken:
+            self._repair_at = now + repaired.again_in_s
         # A batch that had to wait is followed by others that have not.
-        pause_s = (now - began) * _TIMES_WITHOUT if reader.has_come else 0.0
-        self._repair_at = now + max(repaired.again_in_s, pause_s)
+        self._busy_until = now + (now - began) * _TIMES_WITHOUT if reader.has_come else 0.0
 
     async def _append(self, repaired: Repaired, checkpoint: Checkpoint) -> None:
         """Append what was repaired between two answers, at the position of the former."""
@@ -196,6 +200,11 @@ class Ingest:
                 await reader.turn()
 
     def _wake(self) -> None:
+        """Let the next step of the repairs be due at once; a busy channel keeps its share of the time."""
+        self._repair_at, self._is_woken = 0.0, True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         if self._reader is not None:
             self._reader.interrupt()
 
