@@ -12,7 +12,9 @@ from pydantic import SecretStr
 from streamer.clock import Clock, SystemClock
 from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -101,8 +103,10 @@ async def receiving(
             channel=channel,
             source=source,
             log=NotificationLog(log=log, recent=source.recent(channel), clock=clock),
-            normalise=normaliser_for(channel),
-            quarantine=Quarantine(clock=clock),
+            messages=MessageReader(
+                channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=clock)
+            ),
+            positioning=Positioning(channel=channel, clock=clock),
             clock=clock,
             observer=metrics.channel(channel),
         )

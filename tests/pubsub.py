@@ -15,8 +15,10 @@ from yarl import URL
 from streamer.clock import TurnedClock
 from streamer.errors import Stop
 from streamer.events import Batch, Channel, OrgId, Start
-from streamer.ingest.quarantine import Quarantine
-from streamer.ingest.relay import Ingest, OnRefused
+from streamer.ingest.positions import OnRefused, Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -94,12 +96,12 @@ class World:
             channel=channel,
             source=self.gated,
             log=self.log,
-            normalise=normaliser_for(channel),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(channel=channel, clock=self.clock, start=start, on_refused=on_refused),
             clock=self.clock,
             observer=Metrics(clock=self.clock).channel(channel),
-            start=start,
-            on_refused=on_refused,
         )
         self.tasks[path] = asyncio.create_task(ingest.run(), name=f"ingest {path}")
 

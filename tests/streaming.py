@@ -24,7 +24,7 @@ from streamer.events import (
     OrgId,
     Start,
 )
-from streamer.ingest.position import advanced, confirmed, without_appended
+from streamer.ingest.positions.checkpoints import advanced, confirmed, without_appended
 from streamer.normalise.malformed import replay_id_of
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.source import CometdSource

@@ -27,7 +27,7 @@ from streamer.controls import AuditRecord
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable, Stop, leaves
 from streamer.events import JsonObject, SubscriberName
-from streamer.ingest.protection import Protection
+from streamer.ingest.reading.protection import Protection
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.observe.tracing import QueuedTracer

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 
 import structlog
@@ -11,14 +12,11 @@ from streamer.continuity.letters import LetterRedrives
 from streamer.continuity.readings import Readings
 from streamer.controls import SnapshotOrder
 from streamer.events import Channel, ContinuityRecord, Event, Repair, ReplayId
-from streamer.ingest.holes import holes_of
+from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.repairs import Repaired
 from streamer.normalise.times import from_text
 
 _log = structlog.get_logger()
-
-# A redrive can be ordered while a reading pauses for longer.
-_LONGEST_PAUSE_S = 15.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +35,7 @@ class ChannelRepairs:
     redrives: LetterRedrives | None = None
     _reading_at: float = field(default=0.0, init=False)
     _redrive_at: float = field(default=0.0, init=False)
+    _is_woken: bool = field(default=False, init=False)
 
     @property
     def has_work(self) -> bool:
@@ -48,7 +47,7 @@ class ChannelRepairs:
         if self.gaps is not None:
             self.gaps.resume(holes)
         if self.readings is not None:
-            self.readings.resume(holes, wake)
+            self.readings.resume(holes, partial(self._wake_readings, wake))
         if self.redrives is not None:
             self.redrives.resume(wake)
 
@@ -94,6 +93,10 @@ class ChannelRepairs:
     def _has_readings(self) -> bool:
         return self.readings is not None and self.readings.has_work
 
+    def _wake_readings(self, wake: Callable[[], None]) -> None:
+        self._reading_at, self._is_woken = 0.0, True
+        wake()
+
     async def _read(self, position: ReplayId) -> Repaired:
         if self.readings is None:
             return Repaired()
@@ -102,11 +105,11 @@ class ChannelRepairs:
         clock = self.redrives.clock
         repaired = Repaired()
         if self._reading_at <= clock.monotonic():
+            self._is_woken = False
             repaired = await self.readings.step(position)
-            self._reading_at = clock.monotonic() + repaired.again_in_s
-        # A redrive can be ordered while a reading pauses for longer.
-        pause_s = min(self._reading_at - clock.monotonic(), _LONGEST_PAUSE_S)
-        return replace(repaired, again_in_s=max(0.0, pause_s))
+            if not self._is_woken:
+                self._reading_at = clock.monotonic() + repaired.again_in_s
+        return replace(repaired, again_in_s=max(0.0, self._reading_at - clock.monotonic()))
 
     async def _redriven(self, redrives: LetterRedrives) -> Repaired:
         """Return the events of redriven letters, and then what they tell of as it is now."""

@@ -11,9 +11,9 @@ from streamer.clock import Clock
 from streamer.continuity.gap_json import gap_from_json, gap_to_json
 from streamer.errors import UnreadableEvent
 from streamer.events import Channel, ContinuityRecord, Event, HoleCause, Repair
-from streamer.ingest.holes import holes_of
+from streamer.ingest.positions.holes import holes_of
+from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.repairs import Repaired
-from streamer.ingest.rereading import Rereading
 from streamer.normalise.records import RecordShape, recovered_event
 from streamer.ports import Describer
 

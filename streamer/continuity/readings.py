@@ -89,6 +89,7 @@ class Readings:
     _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
     _held: set[str] = field(default_factory=set, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
+    _read_at: float = field(default=0.0, init=False)
     _late: "asyncio.Task[Any] | None" = field(default=None, init=False)
     _has_missed_changes: bool = field(default=False, init=False)
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
@@ -149,7 +150,15 @@ class Readings:
         if cancelled := self.snapshots.cancelled(self._open.values()):
             return await self._cancel(*cancelled)
         hole = self._next()
-        return Repaired() if hole is None else await self._read(hole, position)
+        if hole is None:
+            return Repaired()
+        # An order ends the wait for the next step, and not the pause of requests.
+        pause_s = self._read_at - self.clock.monotonic()
+        if pause_s > 0:
+            return Repaired(again_in_s=pause_s)
+        repaired = await self._read(hole, position)
+        self._read_at = self.clock.monotonic() + repaired.again_in_s
+        return repaired
 
     async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
         if self._has_missed_changes:

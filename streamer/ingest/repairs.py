@@ -13,7 +13,8 @@ class Repaired:
 
     `stored` are events that were protected before, and come before the others. The
     letters whose ids are `redriven` are removed, and those in `set_aside`
-    written after that. The next turn is due in `again_in_s` seconds.
+    written after that. The next turn is due in `again_in_s` seconds, or earlier
+    by a wake.
     """
 
     events: Sequence[Event] = ()
@@ -45,7 +46,11 @@ class Repairs(Protocol):
         ...
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
-        """Go on with the `holes` that are open in the log; `wake` is called when there is new work."""
+        """Go on with the `holes` that are open in the log.
+
+        `wake` is called when there is new work, or another wish about the old.
+        The next `step` is due at once then, and begins with what needs no pause.
+        """
         ...
 
     def found(self, hole: ContinuityRecord, /) -> ContinuityRecord:

@@ -10,7 +10,9 @@ import pytest
 
 from streamer.events import Channel, Checkpoint, HoleCause, Start
 from streamer.ingest.keeper import Keeper
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.log.memory.log import MemoryAppend
@@ -100,11 +102,12 @@ def kept(world: World, log: MemoryLog) -> Iterator[None]:
             channel=channel,
             source=world.source,
             log=log,
-            normalise=normaliser_for(channel),
-            quarantine=Quarantine(clock=clock),
+            messages=MessageReader(
+                channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=clock)
+            ),
+            positioning=Positioning(channel=channel, clock=clock, start=Start.EARLIEST),
             clock=clock,
             observer=Metrics(clock=clock).channel(channel),
-            start=Start.EARLIEST,
         )
 
     channels = [Channel(org=world.org, path=path) for path in (CHANGES, ORDERS)]

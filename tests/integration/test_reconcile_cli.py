@@ -18,9 +18,11 @@ from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import SystemClock, TurnedClock
 from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.events import Channel, OrgId, Start
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.relay import Ingest
-from streamer.ingest.rereading import Rereading
 from streamer.log.sqlite import SqliteLog
 from streamer.normalise import normaliser_for
 from streamer.normalise.times import as_event_time
@@ -154,11 +156,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             channel=channel,
             source=source,
             log=log,
-            normalise=normaliser_for(channel),
-            quarantine=Quarantine(clock=clock),
+            messages=MessageReader(
+                channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=clock)
+            ),
+            positioning=Positioning(channel=channel, clock=clock, start=Start.EARLIEST),
             clock=clock,
             observer=Metrics(clock=clock).channel(channel),
-            start=Start.EARLIEST,
             repairs=repairing.of(channel, rereading, repairs_gaps=True),
         )
         daemon = asyncio.create_task(ingest.run(), name="daemon")

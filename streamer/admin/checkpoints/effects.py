@@ -9,7 +9,7 @@ from streamer.configuration.event_types import Carried
 from streamer.controls import Place, PositionOrder
 from streamer.events import Channel, Checkpoint, JsonObject, Repair, Start
 from streamer.ingest.positions import Move, move_of
-from streamer.ingest.start import configured_start
+from streamer.ingest.positions.start import configured_start
 from streamer.ports import RecordedPositions
 from streamer.settings import ChannelSettings
 

@@ -20,15 +20,18 @@ from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId
+from streamer.ingest.growing_append import IngestObserver
 from streamer.ingest.keeper import Keeper
-from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.org_identity import check_org
-from streamer.ingest.protection import ChannelProtection, Protection
-from streamer.ingest.quarantine import Quarantine
-from streamer.ingest.relay import Ingest, IngestObserver
-from streamer.ingest.rereading import Rereading
-from streamer.ingest.start import configured_start
-from streamer.ingest.text_cache import TextCache
+from streamer.ingest.positions import Positioning
+from streamer.ingest.positions.start import configured_start
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.rereading import Rereading
+from streamer.ingest.reading.text_cache import TextCache
+from streamer.ingest.relay import Ingest
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.ports import EventLog, PayloadReader, Source, Tracer
@@ -104,7 +107,7 @@ class Ingesting:
                     if channel in channels:
                         made = self._ingest(channel, source, log, channels[channel], repairing)
                         made.admission = self._admission(channel, channels[channel], limits)
-                        made.positions = positions.of(channel)
+                        made.positioning.orders = positions.of(channel)
                         return made
                     recent = outbound.recent(channel)
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
@@ -166,14 +169,21 @@ class Ingesting:
             channel=channel,
             source=source,
             log=log,
-            normalise=normalise,
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=channel,
+                normalise=normalise,
+                quarantine=Quarantine(clock=self.clock),
+                large_texts=self._large_texts(channel, rules, rereading, protection.hides),
+                protection=protection,
+            ),
+            positioning=Positioning(
+                channel=channel,
+                clock=self.clock,
+                start=configured_start(rules.start),
+                on_refused=rules.on_refused_replay_id,
+            ),
             clock=self.clock,
             observer=self._observer(channel),
-            start=configured_start(rules.start),
-            on_refused=rules.on_refused_replay_id,
-            large_texts=self._large_texts(channel, rules, rereading, protection.hides),
-            protection=protection,
             repairs=repairs,
         )
 

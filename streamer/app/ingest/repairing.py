@@ -22,7 +22,7 @@ from streamer.continuity import (
     Snapshots,
 )
 from streamer.events import Channel, DeadLetter
-from streamer.ingest.rereading import Rereading
+from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
 from streamer.quota import Reading

@@ -10,7 +10,7 @@ from streamer.channel_paths import without_filter
 from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
 from streamer.events import Channel, DeadLetter, Event, JsonObject, Unreadable
-from streamer.ingest.protection import unprotected_event
+from streamer.ingest.reading.protection import unprotected_event
 from streamer.normalise import Normaliser
 from streamer.normalise.times import from_epoch_ms
 from streamer.ports import PayloadReader

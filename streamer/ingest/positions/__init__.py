@@ -1,22 +1,15 @@
-"""Orders of operators to read a channel on at another place."""
+"""Positions of a channel: where reading begins and goes on, by which checkpoints, and which holes follow."""
 
-from streamer.ingest.positions.moves import (
-    Move,
-    known_place,
-    move_of,
-    position_record,
-    refused_move,
-    unchanged_record,
-)
+from streamer.ingest.positions.moves import Move, known_place, move_of
 from streamer.ingest.positions.orders import OrderedPositions, PositionOrdered
+from streamer.ingest.positions.positioning import OnRefused, Positioning
 
 __all__ = [
     "Move",
+    "OnRefused",
     "OrderedPositions",
     "PositionOrdered",
+    "Positioning",
     "known_place",
     "move_of",
-    "position_record",
-    "refused_move",
-    "unchanged_record",
 ]

@@ -15,9 +15,9 @@ from streamer.events import (
     SoughtPlace,
     Start,
 )
-from streamer.ingest.holes import refused_hole
-from streamer.ingest.position import verified_at
-from streamer.ingest.start import ChannelStart, Since, source_position
+from streamer.ingest.positions.checkpoints import verified_at
+from streamer.ingest.positions.holes import refused_hole
+from streamer.ingest.positions.start import ChannelStart, Since, source_position
 from streamer.replay_ids import replay_id_to_text
 
 _LONGEST_DETAIL = 500

@@ -14,7 +14,7 @@ from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder
 from streamer.events import ContinuityRecord, DeadLetter, Entry, Event, Progress, Start, SubscriberName
-from streamer.ingest.protection import Protection
+from streamer.ingest.reading.protection import Protection
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.ports import Assigned, Page, Settlement, Subscription

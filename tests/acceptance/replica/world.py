@@ -15,10 +15,12 @@ from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, Place, PositionOrder, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, Event, HoleCause, OrgId, Repair, Start
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.positions.start import ChannelStart
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.relay import Ingest
-from streamer.ingest.rereading import Rereading
-from streamer.ingest.start import ChannelStart
 from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
@@ -164,14 +166,21 @@ class World:
                     channel=channel,
                     source=source,
                     log=self.log,
-                    normalise=normaliser_for(channel),
-                    quarantine=Quarantine(clock=self.clock),
+                    messages=MessageReader(
+                        channel=channel,
+                        normalise=normaliser_for(channel),
+                        quarantine=Quarantine(clock=self.clock),
+                    ),
+                    positioning=Positioning(
+                        channel=channel,
+                        clock=self.clock,
+                        start=self.start_at,
+                        on_refused="repair",
+                        orders=positions.of(channel),
+                    ),
                     clock=self.clock,
                     observer=Metrics(clock=self.clock).channel(channel),
-                    start=self.start_at,
-                    on_refused="repair",
                     repairs=repairing.of(channel, rereading, repairs_gaps=True),
-                    positions=positions.of(channel),
                 )
                 try:
                     await ingest.run()

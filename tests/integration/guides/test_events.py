@@ -11,9 +11,9 @@ import orjson
 from streamer.clock import SystemClock
 from streamer.continuity.letters.decoder import LetterDecoder
 from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Stage
-from streamer.ingest.large_texts import LargeTexts
-from streamer.ingest.rereading import Rereading
-from streamer.ingest.text_cache import TextCache
+from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.rereading import Rereading
+from streamer.ingest.reading.text_cache import TextCache
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.records.events import EventEncoder

@@ -7,7 +7,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamer.clock import SystemClock
 from streamer.events import Checkpoint, Start
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
@@ -34,11 +36,12 @@ async def relayed(log: KafkaLog, *messages: dict[str, object]) -> Checkpoint | N
         channel=CHANGES,
         source=MemorySource({CHANGES.path: [batch(*messages)]}),
         log=log,
-        normalise=normaliser_for(CHANGES),
-        quarantine=Quarantine(clock=clock),
+        messages=MessageReader(
+            channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=clock)
+        ),
+        positioning=Positioning(channel=CHANGES, clock=clock, start=Start.EARLIEST),
         clock=clock,
         observer=Metrics(clock=clock).channel(CHANGES),
-        start=Start.EARLIEST,
     ).run()
     return await log.checkpoint(CHANGES)
 

@@ -12,11 +12,13 @@ import pytest
 from streamer.app.ingest.ingesting import Ingesting
 from streamer.clock import TurnedClock
 from streamer.events import Channel, Event, OrgId, ReplayId, Start
-from streamer.ingest.large_texts import LargeTexts
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.rereading import Rereading
+from streamer.ingest.reading.text_cache import TextCache
 from streamer.ingest.relay import Ingest
-from streamer.ingest.rereading import Rereading
-from streamer.ingest.text_cache import TextCache
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -86,17 +88,20 @@ class World:
             channel=channel,
             source=source,
             log=log,
-            normalise=normaliser_for(channel),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=channel,
+                normalise=normaliser_for(channel),
+                quarantine=Quarantine(clock=self.clock),
+                large_texts=LargeTexts(
+                    cache=TextCache(1_000_000),
+                    clock=self.clock,
+                    observer=metrics,
+                    rereading=rereading if rereads else None,
+                ),
+            ),
+            positioning=Positioning(channel=channel, clock=self.clock, start=Start.EARLIEST),
             clock=self.clock,
             observer=metrics,
-            start=Start.EARLIEST,
-            large_texts=LargeTexts(
-                cache=TextCache(1_000_000),
-                clock=self.clock,
-                observer=metrics,
-                rereading=rereading if rereads else None,
-            ),
         )
 
 

@@ -15,7 +15,9 @@ from yarl import URL
 from streamer.clock import TurnedClock
 from streamer.events import Channel, Checkpoint, Event, OrgId, Start
 from streamer.ingest import relay
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
@@ -136,12 +138,14 @@ class World:
             channel=channel,
             source=source,
             log=self.log,
-            normalise=normaliser_for(channel),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(
+                channel=channel, clock=self.clock, start=Start.EARLIEST, on_refused="fail"
+            ),
             clock=self.clock,
             observer=Metrics(clock=self.clock).channel(channel),
-            start=Start.EARLIEST,
-            on_refused="fail",
         )
 
 

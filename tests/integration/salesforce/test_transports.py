@@ -13,7 +13,9 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.events import Channel, Event, JsonObject, OrgId, ReplayId, Start
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
@@ -74,12 +76,14 @@ class World:
             channel=channel,
             source=source,
             log=log,
-            normalise=normaliser_for(channel),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(
+                channel=channel, clock=self.clock, start=Start.EARLIEST, on_refused="fail"
+            ),
             clock=self.clock,
             observer=Metrics(clock=self.clock).channel(channel),
-            start=Start.EARLIEST,
-            on_refused="fail",
         )
 
     @property

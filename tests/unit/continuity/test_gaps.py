@@ -9,9 +9,11 @@ from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Reading
 from streamer.continuity.gap_json import gap_from_json
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Batch, ContinuityRecord, Event, HoleCause, JsonObject, Repair
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.relay import Ingest
-from streamer.ingest.rereading import Rereading
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -59,8 +61,10 @@ class World:
             channel=CHANGES,
             source=MemorySource({CHANGES.path: self.script}),
             log=self.log,
-            normalise=normaliser_for(CHANGES),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(channel=CHANGES, clock=self.clock),
             clock=self.clock,
             observer=self.metrics.channel(CHANGES),
             repairs=self._repairs(),

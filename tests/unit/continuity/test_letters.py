@@ -25,10 +25,12 @@ from streamer.events import (
     Stage,
     Unreadable,
 )
-from streamer.ingest.protection import ChannelProtection, Protection
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.relay import Ingest
-from streamer.ingest.rereading import Rereading
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -141,11 +143,15 @@ class World:
             channel=CHANGES,
             source=self.source,
             log=self.log,
-            normalise=normaliser_for(CHANGES),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=CHANGES,
+                normalise=normaliser_for(CHANGES),
+                quarantine=Quarantine(clock=self.clock),
+                protection=protection,
+            ),
+            positioning=Positioning(channel=CHANGES, clock=self.clock),
             clock=self.clock,
             observer=Metrics(clock=self.clock).channel(CHANGES),
-            protection=protection,
             repairs=ChannelRepairs(
                 channel=CHANGES, gaps=gaps if self.gaps else None, readings=None, redrives=redrives
             ),

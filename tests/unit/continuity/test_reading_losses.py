@@ -161,6 +161,7 @@ async def test_late_answer_is_waited_for_and_not_broken_off() -> None:
     await world.clock.turn(2)
     assert await stepping >= 5.0
     asked = len(world.queries.requests)
+    await world.clock.turn(5)
     assert await world.step() >= 5.0
     assert len(world.queries.requests) == asked
     await world.clock.turn(10)

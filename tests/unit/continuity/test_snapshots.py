@@ -8,15 +8,30 @@ import pytest
 
 from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
-from streamer.continuity import EntityReader, Readings, Snapshots
+from streamer.continuity import (
+    ChannelRepairs,
+    EntityReader,
+    LetterDecoder,
+    LetterRedrives,
+    Readings,
+    Snapshots,
+)
 from streamer.controls import AuditRecord, SnapshotOrder, Wanted
+from streamer.errors import RetryLater
 from streamer.events import Checkpoint, ContinuityRecord, HoleCause, JsonObject, Repair, ReplayId
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
+from streamer.normalise import normaliser_for
+from streamer.observe.metrics import Metrics
 from streamer.ports import Deletion
 from streamer.salesforce.memory import MemoryRecords
 from tests.contracts.values import an_event
 from tests.messages import CHANGES
 from tests.unit.continuity.org import History, Queries
+from tests.unit.ingest.test_between_answers import LiveSource
 from tests.unit.normalise.records.describes import CONTACT, described
 from tests.unit.normalise.records.describes import field as a_field
 
@@ -273,6 +288,72 @@ async def test_cancelled_snapshot_ends(world: World, steps: int, state: Repair) 
     assert (hole.state, hole.detail.rpartition("; ")[2]) == (state, "cancelled by otto")
     assert (world.told, await world.ordered()) == (before, set())
     assert world.queries.ended == world.queries.jobs
+
+
+async def test_snapshot_that_waits_for_requests_is_cancelled_at_once(world: World) -> None:
+    """The pause is that of requests to the org; another snapshot begins in it, and keeps it."""
+    world.queries.requests_left = 0.0
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(_loop(world).run())
+        await world.order()
+        await world.clock.turn(1)
+        assert "requests" in str(world.holes[ORDER.id].progress)
+        world.queries.requests_left = None
+        await world.order(replace(ORDER, wanted=Wanted.CANCELLED, by="otto"))
+        await world.order(replace(ORDER, id="snapshot:2"))
+        await world.clock.turn(1)
+        states = [world.holes[each].state for each in (ORDER.id, "snapshot:2")]
+        await world.clock.turn(290)
+        assert (states, world.told) == ([Repair.NONE, Repair.OPEN], [])
+        await world.clock.turn(20)
+        running.cancel()
+
+    assert world.told == IDS
+
+
+async def test_snapshot_is_cancelled_at_once_when_its_last_request_asks_for_a_pause(world: World) -> None:
+    """The order has come while the request was under way."""
+
+    def ask_for_a_pause() -> None:
+        world.readings.follow({ORDER.id: replace(ORDER, wanted=Wanted.CANCELLED)})
+        raise RetryLater("The org is busy", after_s=300.0)
+
+    world.queries.on_page = ask_for_a_pause
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(_loop(world).run())
+        await world.order()
+        await world.clock.turn(10)
+        running.cancel()
+
+    assert world.holes[ORDER.id].state is Repair.NONE
+
+
+def _loop(world: World) -> Ingest:
+    """Return the loop of the channel, which is quiet, with letters that can be redriven."""
+    world.log.checkpoints[CHANGES] = Checkpoint(channel=CHANGES, replay_id=POSITION, verified_at=1.0)
+    normalise = normaliser_for(CHANGES)
+    decoder = LetterDecoder(
+        channel=CHANGES, normalise=normalise, unsealed=lambda letter: letter.raw, clock=world.clock
+    )
+    redrives = LetterRedrives(
+        channel=CHANGES,
+        controls=world.log.controls,
+        decoder=decoder,
+        clock=world.clock,
+        ended=lambda _: None,
+    )
+    return Ingest(
+        channel=CHANGES,
+        source=LiveSource(),
+        log=world.log,
+        messages=MessageReader(
+            channel=CHANGES, normalise=normalise, quarantine=Quarantine(clock=world.clock)
+        ),
+        positioning=Positioning(channel=CHANGES, clock=world.clock),
+        clock=world.clock,
+        observer=Metrics(clock=world.clock).channel(CHANGES),
+        repairs=ChannelRepairs(channel=CHANGES, gaps=None, readings=world.readings, redrives=redrives),
+    )
 
 
 async def test_records_that_change_during_a_pause_are_read_again(world: World) -> None:

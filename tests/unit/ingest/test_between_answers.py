@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from streamer.clock import TurnedClock
 from streamer.errors import ReplayIdRefused
 from streamer.events import (
@@ -18,9 +20,11 @@ from streamer.events import (
     ReplayId,
     Start,
 )
-from streamer.ingest.holes import holes_of
-from streamer.ingest.protection import ChannelProtection, Protection
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.positions.holes import holes_of
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.ingest.repairs import Repaired
 from streamer.log.memory import MemoryLog
@@ -45,6 +49,7 @@ class Steps:
     again_in_s: float = 0.0
     step_s: float = 0.0
     has_work: bool = True
+    wake: Callable[[], None] = lambda: None
     made_at: list[float] = field(default_factory=list)
     noted: int = 0
     noted_at: list[int] = field(default_factory=list)
@@ -124,11 +129,12 @@ class World:
             channel=CHANGES,
             source=self.source,
             log=self.log,
-            normalise=normaliser_for(CHANGES),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(channel=CHANGES, clock=self.clock, on_refused="earliest"),
             clock=self.clock,
             observer=Metrics(clock=self.clock).channel(CHANGES),
-            on_refused="earliest",
             repairs=self.steps,
         )
 
@@ -160,21 +166,35 @@ async def test_pause_is_kept_on_a_busy_channel() -> None:
     assert sum(event.key == "001A" for event in world.log.events) >= 95
 
 
-async def test_new_work_does_not_shorten_a_pause() -> None:
-    """It comes after what waits."""
+@pytest.mark.parametrize("step_s", [0.0, 20.0])
+async def test_wake_ends_a_pause_at_once(step_s: float) -> None:
+    """Between two steps, and during one, which asks for its pause afterwards."""
     world = World()
-    world.steps.again_in_s = 60.0
+    world.steps.again_in_s, world.steps.step_s = 300.0, step_s
     began = world.clock.now()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(world.ingest.run())
         await world.clock.turn(10)
         world.steps.wake()
-        await world.clock.turn(10)
-        assert len(world.steps.made_at) == 1
-        await world.clock.turn(41)
+        await world.clock.turn(270)
         running.cancel()
 
-    assert [at - began for at in world.steps.made_at] == [0.0, 60.0]
+    assert [at - began for at in world.steps.made_at] == [0.0, max(10.0, step_s)]
+
+
+async def test_wakes_leave_a_busy_channel_its_time() -> None:
+    """They end the pause that a step has asked for, and not the time of the answers."""
+    world = World()
+    world.steps.again_in_s, world.steps.step_s = 300.0, 10.0
+    began = world.clock.now()
+
+    def every(number: int) -> Batch:
+        world.steps.wake()
+        return one_change(number)
+
+    await world.run(lambda: world.clock.now() >= began + 400, every, each_s=1.0)
+
+    assert 9 <= len(world.steps.made_at) <= 11
 
 
 async def test_slow_steps_leave_a_busy_channel_its_time() -> None:
@@ -276,7 +296,7 @@ async def test_what_is_read_from_the_org_is_protected() -> None:
     """Between the answers, and with them."""
     world = World()
     rules = Protection([rule("drop", "Email")], WITH_KEY)
-    world.ingest.protection = ChannelProtection(protection=rules, channel=CHANGES)
+    world.ingest.messages.protection = ChannelProtection(protection=rules, channel=CHANGES)
     await world.run(
         lambda: len(world.log.events) > 20,
         lambda number: batch(change(number + 10, "001A", kind="GAP_UPDATE")),

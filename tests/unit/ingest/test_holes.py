@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.events import Channel, Checkpoint, Event, EventId, HoleCause, Repair, ReplayId, Start
-from streamer.ingest.holes import holes_of, refused_hole
+from streamer.ingest.positions.holes import holes_of, refused_hole
 from streamer.log.records import encode_continuity
 from streamer.normalise import normaliser_for
 from tests.messages import CHANGES, change

@@ -9,9 +9,9 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import RetryLater
 from streamer.events import DeadLetter, Event
-from streamer.ingest.large_texts import LargeTexts
-from streamer.ingest.rereading import Rereading
-from streamer.ingest.text_cache import TextCache
+from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.rereading import Rereading
+from streamer.ingest.reading.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.normalise.text_diffs import LONGEST
 from streamer.observe.metrics import Metrics

@@ -20,10 +20,11 @@ from streamer.events import (
     SoughtPlace,
     Start,
 )
-from streamer.ingest.positions import OrderedPositions
-from streamer.ingest.quarantine import Quarantine
-from streamer.ingest.relay import Ingest, OnRefused
-from streamer.ingest.start import ChannelStart, Since
+from streamer.ingest.positions import OnRefused, OrderedPositions, Positioning
+from streamer.ingest.positions.start import ChannelStart, Since
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -70,13 +71,18 @@ class World:
             channel=CHANGES,
             source=self.source,
             log=self.log,
-            normalise=normaliser_for(CHANGES),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(
+                channel=CHANGES,
+                clock=self.clock,
+                start=self.start,
+                on_refused=self.on_refused,
+                orders=positions,
+            ),
             clock=self.clock,
             observer=Metrics(clock=self.clock).channel(CHANGES),
-            start=self.start,
-            on_refused=self.on_refused,
-            positions=positions,
         )
 
     async def run(self, *orders: PositionOrder) -> None:

@@ -12,12 +12,14 @@ from structlog.testing import capture_logs
 from streamer.clock import TurnedClock
 from streamer.errors import MostlyUnreadable
 from streamer.events import Batch, Channel, Checkpoint, Event, ReplayId, Start, Unreadable
-from streamer.ingest.large_texts import LargeTexts
-from streamer.ingest.protection import ChannelProtection, Protection
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.rereading import Rereading
+from streamer.ingest.reading.text_cache import TextCache
 from streamer.ingest.relay import Ingest
-from streamer.ingest.rereading import Rereading
-from streamer.ingest.text_cache import TextCache
 from streamer.log.memory import MemoryLog
 from streamer.log.records import encode_dead_letter, encode_event
 from streamer.normalise import normaliser_for
@@ -64,13 +66,16 @@ class World:
                 channel=self.channel,
                 source=self.source({self.channel.path: batches}),
                 log=self.log,
-                normalise=normaliser_for(self.channel),
-                quarantine=Quarantine(clock=self.clock),
+                messages=MessageReader(
+                    channel=self.channel,
+                    normalise=normaliser_for(self.channel),
+                    quarantine=Quarantine(clock=self.clock),
+                    large_texts=self.large_texts,
+                    protection=protection,
+                ),
+                positioning=Positioning(channel=self.channel, clock=self.clock, start=Start.EARLIEST),
                 clock=self.clock,
                 observer=METRICS.channel(self.channel),
-                start=Start.EARLIEST,
-                large_texts=self.large_texts,
-                protection=protection,
             ).run()
         self.lines += lines
 

@@ -24,8 +24,11 @@ from streamer.events import (
     Unreadable,
 )
 from streamer.ingest import relay
-from streamer.ingest.quarantine import Quarantine
-from streamer.ingest.relay import Ingest, IngestObserver, OnRefused
+from streamer.ingest.growing_append import IngestObserver
+from streamer.ingest.positions import OnRefused, Positioning
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -88,12 +91,14 @@ class World:
             channel=CHANGES,
             source=self.source,
             log=self.log,
-            normalise=normaliser_for(CHANGES),
-            quarantine=Quarantine(clock=self.clock),
+            messages=MessageReader(
+                channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
+            ),
+            positioning=Positioning(
+                channel=CHANGES, clock=self.clock, start=Start.EARLIEST, on_refused=self.on_refused
+            ),
             clock=self.clock,
             observer=self.observer or Metrics(clock=self.clock).channel(CHANGES),
-            start=Start.EARLIEST,
-            on_refused=self.on_refused,
             admission=self.admission,
         )
 

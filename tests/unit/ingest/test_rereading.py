@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, StreamerError
 from streamer.events import JsonObject
-from streamer.ingest.rereading import Rereading
+from streamer.ingest.reading.rereading import Rereading
 from streamer.salesforce.memory import MemoryRecords
 from tests.messages import CHANGES
 

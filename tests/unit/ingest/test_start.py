@@ -8,9 +8,11 @@ from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.events import Batch, Channel, ContinuityRecord, HoleCause, OrgId, Repair, Start
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions import Positioning
+from streamer.ingest.positions.start import ChannelStart, Since
+from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
-from streamer.ingest.start import ChannelStart, Since
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -38,11 +40,14 @@ class World:
             channel=self.channel,
             source=MemorySource({self.channel.path: self.batches}),
             log=self.log,
-            normalise=normaliser_for(self.channel),
-            quarantine=Quarantine(clock=clock),
+            messages=MessageReader(
+                channel=self.channel,
+                normalise=normaliser_for(self.channel),
+                quarantine=Quarantine(clock=clock),
+            ),
+            positioning=Positioning(channel=self.channel, clock=clock, start=self.start),
             clock=clock,
             observer=Metrics(clock=clock).channel(self.channel),
-            start=self.start,
         ).run()
 
     async def holes(self) -> Sequence[ContinuityRecord]:

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from streamer.clock import Clock
 from streamer.events import DeadLetter, Event, JsonObject
-from streamer.ingest.rereading import Rereading
-from streamer.ingest.text_cache import TextCache
+from streamer.ingest.reading.rereading import Rereading
+from streamer.ingest.reading.text_cache import TextCache
 from streamer.normalise.text_diffs import LONGEST, TextDiff, is_diff
 from streamer.normalise.times import from_text
 

@@ -8,7 +8,7 @@ import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Channel, Checkpoint, Start
-from streamer.ingest.position import verified_at
+from streamer.ingest.positions.checkpoints import verified_at
 from streamer.replay_ids import replay_id_to_text
 from streamer.settings import StartTime, StartWord
 

@@ -12,7 +12,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.configuration.protection import can_concern
 from streamer.errors import UnreadableEvent
 from streamer.events import Channel, DeadLetter, Event, EventId, Unreadable
-from streamer.ingest.quarantine import SecretBytes
+from streamer.ingest.reading.quarantine import SecretBytes
 from streamer.protection import (
     SEALED,
     Fixed,

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Channel, Checkpoint, ContinuityRecord, Event, HoleCause, Repair, Start
-from streamer.ingest.position import verified_at
+from streamer.ingest.positions.checkpoints import verified_at
 from streamer.replay_ids import optional_text, replay_id_to_text
 
 # Salesforce's own ids are short; others must not make a record too large for the log.

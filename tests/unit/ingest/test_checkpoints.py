@@ -7,8 +7,8 @@ import pytest
 
 from streamer.clock import CLOCKS_DIFFER_S, TurnedClock
 from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Unreadable
-from streamer.ingest.position import advanced, confirmed, without_appended
-from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.positions.checkpoints import advanced, confirmed, without_appended
+from streamer.ingest.reading.quarantine import Quarantine
 from streamer.normalise import normaliser_for
 from streamer.salesforce.cometd.replay_position import ReplayPosition
 from tests.messages import CHANGES, batch, change, events_of

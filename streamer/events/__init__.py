@@ -1,0 +1,65 @@
+"""Values that travel from Salesforce through the log to the targets.
+
+This package does no I/O and knows no transport, log or target.
+"""
+
+from streamer.events.channel import Channel
+from streamer.events.continuity import ContinuityRecord, HoleCause, Repair
+from streamer.events.dead_letters import DeadLetter, Stage
+from streamer.events.deliveries import Content, Delivery, Forwarded, Receipt, WrittenText
+from streamer.events.event import Event
+from streamer.events.ids import EventId, JsonObject, OrgId, ReplayId, SubscriberName, record_id_of, short_id
+from streamer.events.outcomes import (
+    LONGEST_PAUSE_S,
+    Delivered,
+    Disable,
+    FailureClass,
+    Hold,
+    Outcome,
+    Reject,
+    Retry,
+    Skip,
+)
+from streamer.events.places import Entry, ParkedLane, Partition, Progress, Setback
+from streamer.events.reading import Batch, Checkpoint, SoughtPlace, Start, Unreadable
+
+__all__ = [
+    "LONGEST_PAUSE_S",
+    "Batch",
+    "Channel",
+    "Checkpoint",
+    "Content",
+    "ContinuityRecord",
+    "DeadLetter",
+    "Delivered",
+    "Delivery",
+    "Disable",
+    "Entry",
+    "Event",
+    "EventId",
+    "FailureClass",
+    "Forwarded",
+    "Hold",
+    "HoleCause",
+    "JsonObject",
+    "OrgId",
+    "Outcome",
+    "ParkedLane",
+    "Partition",
+    "Progress",
+    "Receipt",
+    "Reject",
+    "Repair",
+    "ReplayId",
+    "Retry",
+    "Setback",
+    "Skip",
+    "SoughtPlace",
+    "Stage",
+    "Start",
+    "SubscriberName",
+    "Unreadable",
+    "WrittenText",
+    "record_id_of",
+    "short_id",
+]

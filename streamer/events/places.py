@@ -1,0 +1,71 @@
+"""Events at their places in the log, the progress of a subscriber, and its parked lanes."""
+
+from dataclasses import dataclass, field
+
+from streamer.events.event import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One ordered part of the log, and the unit in which processes share work."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Event at its place in the log, where it takes `size` bytes."""
+
+    partition: Partition
+    offset: int
+    event: Event
+    size: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Settled offsets of one subscriber in one partition.
+
+    Every offset below `next_offset` is settled, and so is each in
+    `settled_above`.
+    """
+
+    next_offset: int
+    settled_above: frozenset[int] = frozenset()
+
+    def covers(self, offset: int) -> bool:
+        """Return true for a settled `offset`."""
+        return offset < self.next_offset or offset in self.settled_above
+
+    @property
+    def end(self) -> int:
+        """Offset after the last settled one."""
+        return max(self.next_offset, max(self.settled_above, default=-1) + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """Failures of the head of a lane, and the time of its next attempt.
+
+    `attempts` were spent on it. `first_failed_at` and `due_at` are epoch seconds.
+    """
+
+    attempts: int
+    first_failed_at: float
+    due_at: float
+    first_error: str
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedLane:
+    """Lane that the log keeps because its head keeps failing.
+
+    `offsets` are the places of its events in the partition that they were read
+    from, rising.
+    """
+
+    lane: str
+    offsets: tuple[int, ...]
+    setback: Setback

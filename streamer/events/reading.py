@@ -1,0 +1,88 @@
+"""Batches of a channel as they are read, and the positions after which reading goes on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from streamer.events.channel import Channel
+from streamer.events.ids import EventId, ReplayId
+
+
+class Start(StrEnum):
+    """Position at which reading begins when no other is known."""
+
+    LATEST = "latest"
+    EARLIEST = "earliest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A piece of a response that could not be read as a message.
+
+    `error` can quote the piece; `summary`, where there is one, says what it can
+    without that. `event_id` is that of an event which was read and can't be
+    stored. `schema_id` and `event_uuid` are what came beside the piece, where
+    they are known; with the schema, an Avro payload can be decoded later.
+    """
+
+    raw: bytes
+    error: str
+    replay_id: ReplayId | None = None
+    summary: str = ""
+    event_id: EventId | None = None
+    schema_id: str = ""
+    event_uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Result of one read of a channel, possibly without messages.
+
+    `messages` are the transport's own payloads, in Salesforce's order; a
+    normaliser turns each into events. `read_at` is in epoch seconds. A large
+    answer comes in several batches; in all but the last, `more` is true. The
+    `position` of an empty batch is where Salesforce says that reading has come
+    to; without one, it is where the last message was. `place_lost` says that the
+    last event in the log is not among those that Salesforce retains: others
+    between it and this batch can be missing.
+    """
+
+    channel: Channel
+    read_at: float
+    messages: Sequence[Any] = ()
+    unreadable: Sequence[Unreadable] = ()
+    more: bool = False
+    position: ReplayId | None = None
+    place_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Position up to which a channel has been appended to the log.
+
+    The log is complete up to and including `replay_id`; with `None` it holds
+    nothing yet. `appended` are the ids of later events that the log already
+    holds: the events of a split message share one replay id, and reading
+    resumes before all of them. `open_replay_id` is the replay id of those
+    events. `verified_at` (epoch seconds) is the last moment at which no event
+    was known to be missing. `positioned_at` is the time of the event, or of the
+    answer, that the ids are of, and `None` where it is unknown: once it is older
+    than the retention, Salesforce can forget them although nothing is missing.
+    """
+
+    channel: Channel
+    replay_id: ReplayId | None
+    verified_at: float
+    appended: tuple[EventId, ...] = ()
+    open_replay_id: ReplayId | None = None
+    positioned_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoughtPlace(Checkpoint):
+    """Checkpoint whose last event is to be found among what follows `replay_id`, which an operator named.
+
+    The other fields are those of the log's checkpoint. What the log holds
+    already is not yielded again, and what follows its last event is.
+    """

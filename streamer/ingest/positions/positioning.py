@@ -1,0 +1,204 @@
+"""Positioning of a channel: where its reading begins and goes on, and the holes that follow from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.controls import Place, PositionOrder
+from streamer.errors import ReplayIdRefused
+from streamer.events import Batch, Channel, Checkpoint, ContinuityRecord, HoleCause, Repair, Start
+from streamer.ingest.positions.holes import (
+    first_snapshot,
+    hole_before,
+    lost_place,
+    refused_hole,
+    without_place,
+)
+from streamer.ingest.positions.moves import move_of, position_record, refused_move, unchanged_record
+from streamer.ingest.positions.orders import OrderedPositions
+from streamer.ingest.positions.start import ChannelStart, Since, source_position, tell_position
+
+OnRefused = Literal["repair", "earliest", "latest", "fail"]
+
+Found = Callable[[ContinuityRecord], ContinuityRecord]
+"""Call that returns the state of a new hole, which is open if it will be repaired."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class Positioning:
+    """Decides where reading of one channel begins and goes on.
+
+    `start` counts while the log has no checkpoint, and `on_refused` when
+    Salesforce refuses a replay id. With `orders`, an operator can order another
+    position. What is, or can be, missing by such a decision is a hole. The
+    `holes` are written with the next commit, so that a record and the position
+    it explains are in the log together, and `recorded` is called then.
+    """
+
+    channel: Channel
+    clock: Clock
+    start: ChannelStart = Start.LATEST
+    on_refused: OnRefused = "earliest"
+    orders: OrderedPositions | None = None
+    _holes: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
+    _unread_since: Since | None = field(default=None, init=False)
+    _repaired: Found | None = field(default=None, init=False)
+
+    @property
+    def holes(self) -> Sequence[ContinuityRecord]:
+        """Records that the log does not hold yet."""
+        return list(self._holes.values())
+
+    def recorded(self) -> None:
+        """Note that the `holes` are in the log, and with them the order that was carried out."""
+        self._holes = {}
+        if self.orders is not None:
+            self.orders.recorded()
+
+    def begin(
+        self, checkpoint: Checkpoint | None, *, repaired: Found | None, wake: Callable[[], None]
+    ) -> Checkpoint | Start:
+        """Return where reading begins, with the `checkpoint` in the log.
+
+        `repaired` is called with new holes, unless nothing repairs them, and
+        `wake` when there is a new order. The first commit of a new channel holds
+        the record of a first snapshot.
+        """
+        self._repaired = repaired
+        if self.orders is not None:
+            self.orders.resume(wake)
+        tell_position(self.channel, checkpoint, self.start, self.clock.now())
+        if checkpoint is not None:
+            return checkpoint
+        if isinstance(self.start, Since):
+            self._unread_since = self.start
+        elif self.start == "snapshot":
+            self._begin_snapshot()
+        return source_position(self.channel, self.start)
+
+    @property
+    def has_order(self) -> bool:
+        """True while an operator's order waits to be carried out."""
+        return self.orders is not None and self.orders.has_order
+
+    async def next_order(self) -> PositionOrder | None:
+        """Return the order to carry out now: see `OrderedPositions.begin`."""
+        return await self.orders.begin() if self.orders is not None else None
+
+    def moved(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return where reading goes on by `order`, where the log has `stored`.
+
+        The order's record is written with the first batch that follows, so that
+        a crash before that leaves the position and the order as they are.
+        """
+        now = self.clock.now()
+        move = move_of(order, self.channel, stored, self.start, now)
+        hole = position_record(move, order, self.channel, stored, now)
+        # What was about to be recorded of the former position is a part of this hole.
+        self._holes = {name: each for name, each in self._holes.items() if each.state is Repair.OPEN}
+        self._unread_since = None
+        if move.with_snapshot:
+            self._begin_snapshot()
+        self._holes[hole.id] = hole if move.skips else self._found(hole)
+        _log.warning(
+            "position.set",
+            channel=str(self.channel),
+            order=order.id,
+            by=order.by,
+            verified_at=hole.verified_at,
+            state=self._holes[hole.id].state,
+            detail=hole.detail,
+        )
+        return move.after
+
+    @property
+    def is_ordered_id(self) -> bool:
+        """True while the position is a replay id that an operator named, of which the log has no record."""
+        order = self._unrecorded_order
+        return order is not None and order.place is Place.REPLAY_ID
+
+    def kept(self, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return the position in the log: Salesforce has refused the replay id that was ordered."""
+        [order_id] = [name for name, hole in self._holes.items() if hole.cause is HoleCause.POSITION_SET]
+        hole = self._holes[order_id] = unchanged_record(self._holes[order_id])
+        _log.warning("position.not_set", channel=str(self.channel), order=order_id, detail=hole.detail)
+        return source_position(self.channel, self.start) if stored is None else stored
+
+    def resumed(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return where reading goes on without the replay id of `stored`; raises `refused` by the policy."""
+        if (order := self._unrecorded_order) is not None:
+            return self._read_retained(order, stored)
+        if self.on_refused == "fail":
+            raise refused
+        resumes_at = Start.EARLIEST if self.on_refused == "repair" else Start(self.on_refused)
+        # An id that was refused too early means that the stream was reset, and nothing is retained.
+        hole = self._found(refused_hole(self.channel, stored, resumes_at, self.clock.now()))
+        self._holes[hole.id] = hole
+        log = _log.error if hole.is_unrepaired else _log.warning
+        log(
+            "replay_id.refused",
+            channel=str(self.channel),
+            resumes_at=resumes_at,
+            verified_at=hole.verified_at,
+            state=hole.state,
+            answer=str(refused),
+        )
+        if stored is not None and resumes_at is Start.EARLIEST:
+            # Without the id, the source leaves out what the log holds by the last event.
+            return replace(stored, replay_id=None)
+        return resumes_at
+
+    def came(self, batch: Batch, checkpoint: Checkpoint | None) -> None:
+        """Note the holes that `batch`, which follows `checkpoint`, shows."""
+        if batch.place_lost:
+            self._lose_place(checkpoint)
+        if self._unread_since is not None:
+            self._begin_since(self._unread_since, batch.read_at)
+
+    @property
+    def _unrecorded_order(self) -> PositionOrder | None:
+        """Order that is being carried out, and of which the log has no record yet."""
+        order = self.orders.current if self.orders is not None else None
+        return order if order is not None and order.id in self._holes else None
+
+    def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return the place of an order that was to read on behind the id in the log, which was refused."""
+        hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
+        self._holes[order.id] = self._found(hole)
+        _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
+        return after
+
+    def _begin_snapshot(self) -> None:
+        snapshot = first_snapshot(self.channel, self.clock.now())
+        snapshot = snapshot if self._repaired is None else self._repaired(snapshot)
+        self._holes[snapshot.id] = snapshot
+
+    def _begin_since(self, since: Since, read_at: float) -> None:
+        """Note the hole of a channel whose first batch shows what Salesforce retains."""
+        self._unread_since = None
+        if hole := hole_before(self.channel, since.at, read_at):
+            hole = self._found(hole)
+            self._holes[hole.id] = hole
+            _log.warning("start.not_retained", channel=str(self.channel), start=str(since), state=hole.state)
+
+    def _lose_place(self, checkpoint: Checkpoint | None) -> None:
+        without = {name: without_place(hole) for name, hole in self._holes.items()}
+        # What an operator skips is not repaired, and the state of others is known.
+        changed = {name: self._found(hole) for name, hole in without.items() if hole is not self._holes[name]}
+        self._holes |= changed
+        if checkpoint is None:
+            return
+        hole = self._found(lost_place(self.channel, checkpoint, self.clock.now()))
+        self._holes[hole.id] = hole
+        _log.warning("place.lost", channel=str(self.channel), verified_at=hole.verified_at, state=hole.state)
+
+    def _found(self, hole: ContinuityRecord) -> ContinuityRecord:
+        """Return the state of a hole that the policy is about."""
+        if self._repaired is None or self.on_refused != "repair" or hole.state is Repair.FULL:
+            return hole
+        return self._repaired(hole)

@@ -1,0 +1,5 @@
+"""Messages of a channel, read into the events and the dead letters that the log stores."""
+
+from streamer.ingest.reading.message_reader import MessageReader
+
+__all__ = ["MessageReader"]
