@@ -56,7 +56,7 @@ class TailClient:
             self._failure = str(error)
             self._woken.set()
             return
-        line = _line({"event": {**event_json(logged.event), **place_json(logged)}})
+        line = _line({"event": followed_json(logged)})
         self._lines.append(line)
         self._bytes += len(line)
         while len(self._lines) > _MOST_LINES or self._bytes > _MOST_BYTES:
@@ -195,6 +195,11 @@ class Tail:
     def _tell(self, **said: object) -> None:
         for client in self._clients:
             client.tell(**said)
+
+
+def followed_json(logged: LoggedEvent) -> JsonObject:
+    """Return an event as the tail tells it: all of it, and its place in the log."""
+    return {**event_json(logged.event), **place_json(logged)}
 
 
 def _line(value: JsonObject) -> bytes:
