@@ -96,7 +96,7 @@ class Renderer:
             visitor=visitor_of(request),
             navigation=NAVIGATION,
             path=request.path,
-            query=request.query,
+            query=tuple(request.query.items()),
             done=_DONE.get(request.query.get("done", "")),
             now=self.clock.now(),
             **values,

@@ -160,6 +160,15 @@ async def test_redrive_is_previewed_and_ordered(world: World, browser: Browser) 
     assert order.id in (await browser.get("/redrives")).text
 
 
+@pytest.mark.parametrize("what", ["redrive", "discard"])
+async def test_reader_who_has_not_signed_in_sees_a_preview(browser: Browser, what: str) -> None:
+    """And the link that leads back to it."""
+    answer = await browser.get(f"/dead-letters/{what}?key=a+b&ids=1&ids=2")
+
+    assert answer.status == 200
+    assert f"next=/console/dead-letters/{what}%3Fkey%3Da%2Bb%26ids%3D1%26ids%3D2" in answer.text
+
+
 async def test_log_that_is_away_leaves_the_overview(world: World, browser: Browser) -> None:
     """An operator looks there first; other pages say why they are empty."""
     world.api.log.down = True
