@@ -85,7 +85,8 @@ class Renderer:
         environment.filters.update(
             {"ago": self._ago, "ahead": self._ahead, "duration": duration, "number": number, "pretty": pretty}
         )
-        environment.filters.update({"moment": moment, "compact": compact, "story": story_address})
+        environment.filters.update({"moment": moment, "compact": compact})
+        environment.filters.update({"sentence": sentence, "story": story_address})
         object.__setattr__(self, "_environment", environment)
 
     def page(
@@ -165,6 +166,16 @@ def pretty(value: Any) -> str:
 def compact(value: Any) -> str:
     """Return a value as JSON on one line."""
     return orjson.dumps(value, default=str).decode()
+
+
+def sentence(text: str) -> Markup:
+    """Return a sentence whose commands between backticks are marked as code; secrets are masked."""
+    parts = str(_masked(text)).split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format("`".join(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+    )
 
 
 def _epoch(at: object) -> float:

@@ -17,7 +17,7 @@ from streamer.console.rendering import pretty
 from streamer.console.stories import event_rows, story_address
 from streamer.events import JsonObject, Partition
 
-_FILTER = ("record", "type", "channel", "since", "until", "order", "limit", "scan")
+_FILTER = ("record", "type", "channel", "since", "until", "order", "limit", "scan", "every_partition")
 _LEVELS = {
     AccountState.DELIVERED: "good",
     AccountState.DEAD_LETTER: "bad",

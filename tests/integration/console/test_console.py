@@ -47,8 +47,8 @@ IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme]] = {
     "overview-light": ("overview", PICTURE, "light"),
     "subscriber-dark": ("subscriber", PICTURE, "dark"),
     "dead-letters-light": ("dead-letters", PICTURE, "light"),
-    "event-phone-dark": ("event", PHONE, "dark"),
-    "events-light": ("events", PICTURE, "light"),
+    "events-light": ("events", ViewportSize(width=1100, height=900), "light"),
+    "event-phone-dark": ("event", ViewportSize(width=375, height=1500), "dark"),
 }
 OPERATOR = "Anna <b>"
 
@@ -98,7 +98,7 @@ async def sized(
     world: World, browser: Browser, state: Any, size: ViewportSize, scheme: Scheme
 ) -> AsyncIterator[Tab]:
     """Open a window of that size and scheme inside the context."""
-    options = {"color_scheme": scheme, "is_mobile": size is PHONE, "reduced_motion": "reduce"}
+    options = {"color_scheme": scheme, "is_mobile": size["width"] == PHONE["width"], "reduced_motion": "reduce"}
     async with Tab.opened(browser, world.url, size=size, state=state, **options) as found:
         yield found
 

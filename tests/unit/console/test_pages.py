@@ -8,7 +8,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.headers import security_headers
-from streamer.console.rendering import Renderer, duration
+from streamer.console.rendering import Renderer, duration, sentence
 from streamer.settings import AdminSettings
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
@@ -260,6 +260,12 @@ def test_moments_and_durations_are_readable() -> None:
     ]
     assert renderer._ago("2024-12-31T23:59:00Z") == "60 s ago"
     assert renderer._ahead(1_735_689_600.0 + 7_200) == "in 2 h"
+
+
+def test_commands_in_a_sentence_are_code() -> None:
+    """Escaped and masked as all texts are; backticks that are no pair stay."""
+    assert sentence(f"Try `streamer <b> {JWT}` now.") == "Try <code>streamer &lt;b&gt; ***</code> now."
+    assert sentence("It's <i>`</i>.") == "It&#39;s &lt;i&gt;`&lt;/i&gt;."
 
 
 @pytest.mark.parametrize(
