@@ -1,6 +1,6 @@
 """A daemon with something on every page of its console."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,14 @@ ORDERS = ("1001", "1002", "1003", "1004", '<b title="x">1005</b>')
 class World:
     """An org, a running daemon and its operator at a terminal; the console is at `url`/console.
 
-    `story` is the path of the story of the last order, whose name is hostile.
+    `stories` are the paths of the stories of the orders, by their names.
     """
 
     sandbox: Sandbox
     daemon: Daemon
     operator: Operator
     url: str
-    story: str
+    stories: Mapping[str, str]
 
     @classmethod
     @asynccontextmanager
@@ -64,14 +64,15 @@ class World:
                     sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: name})
                 await operator.dead_letters(len(ORDERS))
                 await until(lambda: operator.parked(len(ORDERS)))
-                found = await operator.call("events", "find", ORDERS[-1], "--json")
-                [event] = found.json["events"]
+                found = await operator.call("events", "find", "--type", "*.Order_Placed__e", "--json")
                 yield cls(
                     sandbox=sandbox,
                     daemon=daemon,
                     operator=operator,
                     url=await admin_url(daemon),
-                    story=f"/events/{quote(event['id'], safe='')}",
+                    stories={
+                        each["key"]: f"/events/{quote(each['id'], safe='')}" for each in found.json["events"]
+                    },
                 )
 
 
