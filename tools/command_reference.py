@@ -46,8 +46,18 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "subscribers test": ("subscriber", "event", "outcome", "answer", "seconds"),
     "deadletters list": ("total", "by_reason", "by_subscriber", "letters"),
     "deadletters show": (
-        *("id", "subscriber", "stage", "type", "key", "reason", "error", "attempts", "failed_at", "hint"),
-        *("first_error", "first_failed_at", "answer", "channel", "replay_id", "schema_id", "event_uuid"),
+        *("id", "subscriber", "stage", "event_id", "type", "key", "reason", "error", "attempts"),
+        *(
+            "failed_at",
+            "hint",
+            "first_error",
+            "first_failed_at",
+            "answer",
+            "channel",
+            "replay_id",
+            "schema_id",
+            "event_uuid",
+        ),
         *("topic", "partition", "offset", "raw", "event"),
     ),
     "deadletters redrive": (

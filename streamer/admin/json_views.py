@@ -37,6 +37,7 @@ def letter_summary(letter: DeadLetter) -> JsonObject:
         "id": letter.id,
         "subscriber": letter.subscriber,
         "stage": letter.stage,
+        "event_id": event.id if event else letter.event_uuid or None,
         "type": event.type if event else None,
         "key": event.key if event else None,
         "reason": letter.reason,

@@ -15,12 +15,15 @@ from streamer.console.pages.channels import ChannelPages
 from streamer.console.pages.configuration import ConfigurationPages
 from streamer.console.pages.continuity import ContinuityPages
 from streamer.console.pages.dead_letters import DeadLetterPages
+from streamer.console.pages.events import EventPages
 from streamer.console.pages.overview import OverviewPages
 from streamer.console.pages.parked import ParkedPages
+from streamer.console.pages.positions import PositionPages
 from streamer.console.pages.redrives import RedrivePages
 from streamer.console.pages.signing_in import SignInPages
 from streamer.console.pages.snapshots import SnapshotPages
 from streamer.console.pages.subscribers import SubscriberPages
+from streamer.console.pages.tail import TailPages
 from streamer.console.rendering import static_files
 
 _log = structlog.get_logger()
@@ -38,7 +41,10 @@ def console_application(context: ConsoleContext) -> web.Application:
     for pages in (
         OverviewPages(context=context),
         ChannelPages(context=context),
+        PositionPages(context=context),
         SubscriberPages(context=context),
+        EventPages(context=context),
+        TailPages(context=context),
         DeadLetterPages(context=context),
         RedrivePages(context=context),
         ParkedPages(context=context),

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from streamer.clock import Clock
 from streamer.console.access import visitor_of
 from streamer.console.samples import NOTHING
+from streamer.console.stories import story_address
 from streamer.observe.redaction import masked
 
 _PACKAGE = importlib.resources.files("streamer.console")
@@ -34,6 +35,8 @@ NAVIGATION = (
     NavigationEntry("", "Overview"),
     NavigationEntry("/channels", "Channels"),
     NavigationEntry("/subscribers", "Subscribers"),
+    NavigationEntry("/events", "Events"),
+    NavigationEntry("/tail", "Live tail"),
     NavigationEntry("/dead-letters", "Dead letters"),
     NavigationEntry("/redrives", "Redrives"),
     NavigationEntry("/parked", "Parked keys"),
@@ -57,6 +60,8 @@ _DONE = {
     "snapshot-pause": "The snapshot pauses, across restarts, until it is resumed.",
     "snapshot-resume": "The snapshot goes on where it was.",
     "snapshot-cancel": "The snapshot is cancelled. What is published stays.",
+    "position-ordered": "The position is ordered. The process that reads the channel sets it soon.",
+    "position-cancelled": "The order is cancelled. The channel keeps its position.",
     "signed-out": "You have signed out.",
 }
 
@@ -81,6 +86,7 @@ class Renderer:
             {"ago": self._ago, "ahead": self._ahead, "duration": duration, "number": number, "pretty": pretty}
         )
         environment.filters.update({"moment": moment, "compact": compact})
+        environment.filters.update({"sentence": sentence, "story": story_address})
         object.__setattr__(self, "_environment", environment)
 
     def page(
@@ -91,12 +97,16 @@ class Renderer:
             visitor=visitor_of(request),
             navigation=NAVIGATION,
             path=request.path,
-            query=request.query,
+            query=tuple(request.query.items()),
             done=_DONE.get(request.query.get("done", "")),
             now=self.clock.now(),
             **values,
         )
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+
+    def fragment(self, template: str, **values: object) -> str:
+        """Return a template as a part of a page that a script draws."""
+        return self._environment.get_template(template).render(**values)
 
     def _ago(self, at: object) -> str:
         """Return how long ago a moment was."""
@@ -156,6 +166,16 @@ def pretty(value: Any) -> str:
 def compact(value: Any) -> str:
     """Return a value as JSON on one line."""
     return orjson.dumps(value, default=str).decode()
+
+
+def sentence(text: str) -> Markup:
+    """Return a sentence whose commands between backticks are marked as code; secrets are masked."""
+    parts = str(_masked(text)).split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format("`".join(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+    )
 
 
 def _epoch(at: object) -> float:

@@ -43,16 +43,22 @@ class CheckpointResource:
             web.post("/checkpoints/cancel", self._cancel),
         ]
 
-    async def _list(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+    async def positions(self) -> list[JsonObject]:
+        """Return the position of each channel, and the order that waits to change it.
+
+        Raises `LogUnavailable`.
+        """
         stored = await self._stored()
         orders = {each.channel: each for each in await self._orders()}
         settings = self.context.daemon.plan.settings
         paths = dict.fromkeys([*settings.paths, *stored, *orders])
-        shown = [checkpoint_json(path, stored.get(path), settings, orders.get(path)) for path in paths]
-        return json_response({"checkpoints": shown})
+        return [checkpoint_json(path, stored.get(path), settings, orders.get(path)) for path in paths]
 
-    async def _set(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Positioning)
+    async def order(self, asked: Positioning) -> JsonObject:
+        """Order another position in the place of an order that waits, or only tell its effect.
+
+        Raises `ApiError` and `LogUnavailable`.
+        """
         rules = self._rules(asked.channel)
         order = self._order(asked, rules)
         stored = (await self._stored()).get(order.channel)
@@ -61,23 +67,36 @@ class CheckpointResource:
         effect = await effect_json(self.context.log, order, rules, channel, checkpoint, order.at)
         answer = {**order_json(order), "effect": effect}
         if asked.dry_run:
-            return json_response(answer)
+            return answer
         for former in await self._orders(order.channel):
             await self._end(former, asked.by)
         await self.context.log.controls.order_position(order, _audit(order, "position.ordered"))
         _log.warning(
             "position.ordered", order=order.id, channel=order.channel, place=order.place, by=order.by
         )
-        return json_response(answer, status=202)
+        return answer
 
-    async def _cancel(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, OfChannel)
+    async def cancel(self, asked: OfChannel) -> JsonObject:
+        """Cancel the orders that wait for a channel.
+
+        Raises `ApiError` 404 when there are none, and `LogUnavailable`.
+        """
         orders = await self._orders(asked.channel)
         if not orders:
             raise ApiError(404, "No order waits for this channel: see `streamer checkpoint list`.")
         for order in orders:
             await self._end(order, asked.by)
-        return json_response({"cancelled": [order_json(each) for each in orders]})
+        return {"cancelled": [order_json(each) for each in orders]}
+
+    async def _list(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+        return json_response({"checkpoints": await self.positions()})
+
+    async def _set(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Positioning)
+        return json_response(await self.order(asked), status=200 if asked.dry_run else 202)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        return json_response(await self.cancel(await body_of(request, OfChannel)))
 
     async def _end(self, order: PositionOrder, by: str) -> None:
         now = self.context.clock.now()

@@ -1,7 +1,8 @@
 """Resource of the events: finds them, tells their stories, and streams new ones."""
 
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -9,15 +10,21 @@ from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.story import StoryTeller
-from streamer.admin.events.tail import TailClient, all_of
+from streamer.admin.events.tail import Admits, TailClient, all_of, followed_json, left_loop
 from streamer.admin.events.where import compiled_where
 from streamer.admin.json_views import logged_json, optional_time
 from streamer.admin.middleware import STREAM_HEADERS, json_response
 from streamer.admin.schemas import query_of
-from streamer.events import EventId
+from streamer.clock import Clock
+from streamer.errors import BrokenRoute
+from streamer.events import EventId, JsonObject, Partition
 from streamer.log.search.matching import matcher
+from streamer.ports import EventSearch, FoundEvents
 
 _WRITTEN_WITHIN_S = 60.0
+_NEWEST_SCANNED = 10_000
+# An expression is asked on so many events, which holds the loop up for milliseconds.
+_AMONG = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,48 +41,104 @@ class EventResource:
             web.get("/events/{id:.+}", self._show),
         ]
 
-    async def _find(self, request: web.Request) -> web.Response:
-        asked = query_of(request, Searching).meant()
+    async def events(self, asked: Searching) -> JsonObject:
+        """Return the events that a search finds, and how far it came.
+
+        Raises `ApiError` 400 for a foreign cursor, and `LogUnavailable`.
+        """
+        found = await self._found(asked.meant())
+        return {
+            "events": [logged_json(each) for each in found.events],
+            **_reach(found),
+            "cursor": found.cursor or None,
+        }
+
+    async def story(self, event_id: str, asked: Showing) -> JsonObject:
+        """Return one event's story. Raises `ApiError` 404 when it is not found, and `LogUnavailable`."""
+        with self.context.searching():
+            return await StoryTeller(context=self.context).story(EventId(event_id), asked)
+
+    async def event_at(self, place: Partition, offset: int) -> JsonObject | None:
+        """Return the event at a place of the log as a search does, `None` when there is none any more.
+
+        Raises `LogUnavailable`.
+        """
+        logged = await self.context.log.history.at(place, offset)
+        return None if logged is None else logged_json(logged)
+
+    async def newest(self, asked: Tailing, most: int) -> JsonObject:
+        """Return the newest events of those that a tail shows, at most `most`, and how far the search came.
+
+        With `where`, it is among the newest that the other fields find; `failed`
+        is the number of those on which the expression fails. Raises `ApiError`
+        400 for a mistake in it, and `LogUnavailable`.
+        """
+        admits = self._where(asked)
+        limit = most if asked.where is None else _AMONG
+        found = await self._found(replace(asked.meant(), limit=limit, scan=_NEWEST_SCANNED))
+        shown, failed = list[JsonObject](), 0
+        begun_at = self.context.clock.monotonic()
+        for each in found.events:
+            if len(shown) == most:
+                break
+            begun_at = await left_loop(self.context.clock, begun_at)
+            try:
+                if admits(each.event):
+                    shown.append(followed_json(each))
+            except BrokenRoute:
+                failed += 1
+        return {"events": shown, **_reach(found), "failed": failed}
+
+    def following(self, asked: Tailing) -> AbstractContextManager[TailClient]:
+        """Return a context with a client of the tail, which gets new events.
+
+        Raises `ApiError` 400 for a mistake in `where` and, on entering, 409 when
+        there are too many clients. Raises `LogUnavailable`.
+        """
+        return self.context.tail.client(all_of([matcher(asked.meant()), self._where(asked)]))
+
+    def _where(self, asked: Tailing) -> Admits:
+        if asked.where is None:
+            return all_of(())
+        return compiled_where(asked.where, self.context.daemon.plan.settings)
+
+    async def _found(self, asked: EventSearch) -> FoundEvents:
         try:
             with self.context.searching():
-                found = await self.context.log.history.find(asked)
+                return await self.context.log.history.find(asked)
         except ValueError as error:
             raise ApiError(400, f"cursor: {error}.") from error
-        return json_response(
-            {
-                "events": [logged_json(each) for each in found.events],
-                "scanned": found.scanned,
-                "is_whole": found.is_whole,
-                "reached": optional_time(found.reached),
-                "cursor": found.cursor or None,
-            }
-        )
+
+    async def _find(self, request: web.Request) -> web.Response:
+        return json_response(await self.events(query_of(request, Searching)))
 
     async def _show(self, request: web.Request) -> web.Response:
-        asked = query_of(request, Showing)
-        with self.context.searching():
-            story = await StoryTeller(context=self.context).story(EventId(request.match_info["id"]), asked)
-        return json_response(story)
+        return json_response(await self.story(request.match_info["id"], query_of(request, Showing)))
 
     async def _tail(self, request: web.Request) -> web.StreamResponse:
-        asked = query_of(request, Tailing)
-        tests = [matcher(asked.meant())]
-        if asked.where is not None:
-            tests.append(compiled_where(asked.where, self.context.daemon.plan.settings))
-        with self.context.tail.client(all_of(tests)) as client:
+        with self.following(query_of(request, Tailing)) as client:
             response = web.StreamResponse(headers=STREAM_HEADERS)
             await response.prepare(request)
-            await self._stream(client, response)
+            await write_lines(client.lines(), response, self.context.clock)
         return response
 
-    async def _stream(self, client: TailClient, response: web.StreamResponse) -> None:
-        """Write lines until the log is closed, or the client is gone or has read nothing for a minute."""
-        try:
-            async with aclosing(client.lines()) as lines:
-                async for some in lines:
-                    async with self.context.clock.timeout(_WRITTEN_WITHIN_S):
-                        await response.write(some)
-            await response.write_eof()
-        except (ConnectionError, TimeoutError):
-            # The answer has begun: nothing else can be said to this client.
-            response.force_close()
+
+async def write_lines(lines: AsyncGenerator[bytes, None], response: web.StreamResponse, clock: Clock) -> None:
+    """Write lines until they end, or the client is gone or has read nothing for a minute."""
+    try:
+        async with aclosing(lines):
+            async for some in lines:
+                async with clock.timeout(_WRITTEN_WITHIN_S):
+                    await response.write(some)
+        await response.write_eof()
+    except (ConnectionError, TimeoutError):
+        # The answer has begun: nothing else can be said to this client.
+        response.force_close()
+
+
+def _reach(found: FoundEvents) -> JsonObject:
+    return {
+        "scanned": found.scanned,
+        "is_whole": found.is_whole,
+        "reached": optional_time(found.reached),
+    }

@@ -58,7 +58,7 @@ class TailClient:
             self._failure = str(error)
             self._woken.set()
             return
-        line = _line({"event": {**event_json(logged.event), **place_json(logged)}})
+        line = _line({"event": followed_json(logged)})
         self._lines.append(line)
         self._bytes += len(line)
         while len(self._lines) > _MOST_LINES or self._bytes > _MOST_BYTES:
@@ -192,16 +192,31 @@ class Tail:
             begun_at = self._clock.monotonic()
             for logged in page.events:
                 client.offer(logged)
-                used_s = self._clock.monotonic() - begun_at
-                if used_s >= _SLICE_S:
-                    await self._clock.sleep(used_s)
-                    begun_at = self._clock.monotonic()
+                begun_at = await left_loop(self._clock, begun_at)
             # Expressions of several clients must not hold up the loop together.
             await asyncio.sleep(0)
 
     def _tell(self, **said: object) -> None:
         for client in self._clients:
             client.tell(**said)
+
+
+async def left_loop(clock: Clock, begun_at: float) -> float:
+    """Leave the event loop after a slice of time since `begun_at`, for as long as it was used.
+
+    Returns the time at which the next slice begins. So operators' expressions
+    take half of the loop's time at most. Times are monotonic.
+    """
+    used_s = clock.monotonic() - begun_at
+    if used_s < _SLICE_S:
+        return begun_at
+    await clock.sleep(used_s)
+    return clock.monotonic()
+
+
+def followed_json(logged: LoggedEvent) -> JsonObject:
+    """Return an event as the tail tells it: all of it, and its place in the log."""
+    return {**event_json(logged.event), **place_json(logged)}
 
 
 def _line(value: JsonObject) -> bytes:

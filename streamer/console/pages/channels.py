@@ -9,7 +9,7 @@ from aiohttp import web
 from streamer.channel_paths import ChannelKind
 from streamer.console.context import ConsoleContext
 from streamer.errors import LogUnavailable
-from streamer.events import Channel, Repair
+from streamer.events import Channel, JsonObject, Repair
 from streamer.ingest.keeper import ChannelState
 
 
@@ -42,15 +42,18 @@ class ChannelPages:
         return [web.get("/channels", self._list)]
 
     async def _list(self, request: web.Request) -> web.Response:
+        holes, positions, log_problem = list[JsonObject](), list[JsonObject](), ""
         try:
-            holes, log_problem = await self.context.holes.records(), ""
+            holes = list(await self.context.holes.records())
+            positions = list(await self.context.positions.records())
         except LogUnavailable as error:
-            holes, log_problem = [], str(error)
+            log_problem = str(error)
         return self.context.renderer.page(
             request,
             "channels.html",
             title="Channels",
             channels=channel_rows(self.context),
+            positions=positions,
             log_problem=log_problem,
             open_holes=Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN),
             lasting_holes=Counter(

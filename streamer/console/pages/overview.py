@@ -1,6 +1,7 @@
 """Overview: health, rates, what waits, charts of the last hour, and what needs an operator."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -57,16 +58,19 @@ class OverviewPages:
     async def _from_log(self) -> JsonObject:
         """Return what the log tells; while it is away, the reason."""
         subscribers, holes, problem = list[JsonObject](), list[JsonObject](), ""
+        failures: Sequence[JsonObject] = ()
         try:
             subscribers = (await self.context.subscribers.subscribers())["subscribers"]
             # Holes that were repaired are no trouble any more.
             holes = [each for each in await self.context.holes.records() if each["state"] != Repair.FULL]
+            failures = await self.context.failures.records()
         except LogUnavailable as error:
             problem = str(error)
         shown = [{**each, "state": state_of(each)} for each in subscribers]
         return {
             "log_problem": problem,
             "subscribers": shown,
+            "failures": failures,
             "states": Counter(each["state"].word for each in shown),
             "holes": holes[-_SHOWN_HOLES:][::-1],
             "open_holes": sum(each["state"] == Repair.OPEN for each in holes),

@@ -1,5 +1,6 @@
 """Every page and every action of the console, in one Chromium on one daemon."""
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -11,9 +12,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize
 
+from streamer.clock import SystemClock
+from streamer.demo.world import DemoOptions, demo_world
+from tests.configuration import ORDER_KEY
 from tests.daemon import until
 from tests.integration.console.browser import DESKTOP, PHONE, Scheme, Tab, chromium
 from tests.integration.console.world import ORDERS, TOKEN, World
+from tests.unit.console.world import World as Unread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -22,6 +27,11 @@ PAGES = {
     "channels": "/channels",
     "subscribers": "/subscribers",
     "subscriber": "/subscribers/shipment",
+    "position": "/channels/position?channel=/event/Order_Placed__e",
+    "position-preview": "/channels/position/preview?channel=/data/ChangeEvents&place=latest",
+    "events": "/events?type=*.Order_Placed__e",
+    "event": "",
+    "tail": "/tail",
     "dead-letters": "/dead-letters?subscriber=shipment&last=20",
     "redrive": "/dead-letters/redrive?subscriber=shipment",
     "discard": "/dead-letters/discard?key=1001",
@@ -37,7 +47,8 @@ IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme]] = {
     "overview-light": ("overview", PICTURE, "light"),
     "subscriber-dark": ("subscriber", PICTURE, "dark"),
     "dead-letters-light": ("dead-letters", PICTURE, "light"),
-    "overview-phone-dark": ("overview", PHONE, "dark"),
+    "events-light": ("/events?channel=/data/ChangeEvents", ViewportSize(width=1100, height=900), "light"),
+    "event-phone-dark": ("1003", ViewportSize(width=375, height=1500), "dark"),
 }
 OPERATOR = "Anna <b>"
 
@@ -87,18 +98,24 @@ async def sized(
     world: World, browser: Browser, state: Any, size: ViewportSize, scheme: Scheme
 ) -> AsyncIterator[Tab]:
     """Open a window of that size and scheme inside the context."""
-    options = {"color_scheme": scheme, "is_mobile": size is PHONE, "reduced_motion": "reduce"}
+    is_mobile = size["width"] == PHONE["width"]
+    options = {"color_scheme": scheme, "is_mobile": is_mobile, "reduced_motion": "reduce"}
     async with Tab.opened(browser, world.url, size=size, state=state, **options) as found:
         yield found
 
 
+def path_of(world: World, name: str) -> str:
+    """Return the path of a page."""
+    return world.stories[ORDERS[-1]] if name == "event" else PAGES[name]
+
+
 @pytest.mark.parametrize("name", PAGES)
-async def test_page_can_be_read_by_everybody(reading: Tab, name: str, tmp_path: Path) -> None:
+async def test_page_can_be_read_by_everybody(world: World, reading: Tab, name: str, tmp_path: Path) -> None:
     """Axe finds nothing in either scheme and on a phone, and no page is wider than its window."""
     page = reading.page
     await page.set_viewport_size(DESKTOP)
     await page.emulate_media(color_scheme="light")
-    await reading.go(PAGES[name])
+    await reading.go(path_of(world, name))
     assert await reading.violations() == []
     await reading.shot(tmp_path / "light.png", whole=True)
     await page.emulate_media(color_scheme="dark")
@@ -238,6 +255,135 @@ async def test_snapshot_is_forecast_ordered_paused_resumed_and_cancelled(world: 
     await until(ended, within_s=30)
 
 
+async def test_event_is_searched_and_its_story_leads_on(tab: Tab) -> None:
+    """From the search to the story, its dead letter and back, and from a failure and a parked key."""
+    await tab.go("/events")
+    await tab.page.fill("#record", "1003")
+    await tab.page.fill("#type", "*.Order_Placed__e")
+    await tab.page.click("main button:text('Search')")
+    assert "The search came to the end of what the log holds" in await tab.page.inner_text("#reach")
+    await tab.page.click("tbody a")
+    await tab.page.click("text=/^Dead letter of/")
+    await tab.page.click("text=its whole story")
+    assert '"Order_No__c": "1003"' in await tab.page.inner_text("pre")
+    assert "Parked: " in await tab.page.inner_text("article:has-text('warehouse')")
+    await tab.page.click("text=1003 >> nth=0")
+    await tab.page.wait_for_url("**/events?record=1003")
+    for path in ("", "/parked"):
+        await tab.go(path)
+        await tab.page.click("a[href*='/events/'] >> nth=0" if not path else "text=its story >> nth=0")
+        assert await tab.page.inner_text("h1") == "Event"
+
+
+async def test_search_goes_further_by_its_cursor(tab: Tab) -> None:
+    """And back to the beginning."""
+    await tab.go("/events?type=*.Order_Placed__e&limit=2&order=oldest")
+    first = await tab.page.inner_text("tbody")
+    await tab.page.click("text=Search further")
+    assert await tab.page.locator("tbody tr").count() == 2
+    assert await tab.page.inner_text("tbody") != first
+    await tab.page.click("text=To the beginning")
+    assert await tab.page.inner_text("tbody") == first
+
+
+async def test_tail_adds_new_events_until_it_is_paused(world: World, tab: Tab) -> None:
+    """Hostile ones as text; what waits is counted, and shown afterwards."""
+    await tab.go("/tail?type=*.Order_Placed__e")
+    await tab.page.wait_for_selector(".refreshing :text('Following.')")
+    before = await tab.page.locator("#tail tbody tr").count()
+    publish(world, "<i>2001</i>", "2002")
+    await tab.page.wait_for_selector("tbody tr >> nth=0 >> text=2002")
+    assert await tab.page.locator("#tail tbody tr").count() == before + 2
+    assert await tab.page.locator("tbody i").count() == 0
+    assert "2 new events shown; 0 dropped" in await tab.page.inner_text("#counts")
+    assert await tab.violations() == []
+    await tab.page.click("text=Pause")
+    publish(world, "2003")
+    await tab.page.wait_for_selector("#counts:has-text('1 wait')")
+    assert "2003" not in await tab.page.inner_text("tbody")
+    await tab.page.click("button:text('Follow')")
+    await tab.page.wait_for_selector("tbody tr >> nth=0 >> text=2003")
+
+
+async def test_tail_without_motion_begins_paused(world: World, browser: Browser, state: Any) -> None:
+    """And its rows are bounded, however many come."""
+    async with Tab.opened(browser, world.url, state=state, reduced_motion="reduce") as tab:
+        await tab.go("/tail?record=of-many")
+        await tab.page.wait_for_selector(".refreshing :text('Paused: new events wait.')")
+        # The stream tells what is appended once it follows, and the page is drawn again then.
+        publish(world, *["of-many"] * 230)
+
+        async def counted() -> bool:
+            counts = re.findall(r"(\d+) (?:wait|dropped)", await tab.page.inner_text("#counts"))
+            return sum(map(int, counts)) == 230
+
+        await until(counted, within_s=20)
+        assert await tab.page.locator("tbody tr").count() == 0
+        await tab.page.click("button:text('Follow')")
+        await tab.page.wait_for_selector("tbody tr")
+        assert await tab.page.locator("tbody tr").count() <= 200
+
+
+async def test_position_is_previewed_and_ordered(tab: Tab) -> None:
+    """What is repeated and lost is told first; back to the beginning, what the log holds is left out."""
+    await tab.go("/channels")
+    await tab.page.click("table >> nth=1 >> text='/event/Order_Placed__e'")
+    await tab.page.select_option("#place", "earliest")
+    await tab.page.check("#repeat")
+    await tab.page.click("text=Preview")
+    assert "Repeated: what Salesforce retains since" in await tab.page.inner_text("#effect")
+    await tab.page.click("text=Back without a change")
+    await tab.page.select_option("#place", "earliest")
+    await tab.page.click("text=Preview")
+    assert "Repeated: nothing. " in await tab.page.inner_text("#effect")
+    await pressed(tab.page, "Set the position", "position-ordered")
+    await tab.go("/audit")
+    assert "position.ordered" in await tab.page.inner_text("tbody tr >> nth=0")
+
+
+async def test_order_that_waits_is_cancelled(browser: Browser) -> None:
+    """In a daemon whose channels no process reads."""
+    async with Unread().opened() as served, Tab.opened(browser, served.origin) as tab:
+        await tab.go("/sign-in?next=/console/channels/position%3Fchannel%3D/data/ChangeEvents")
+        await tab.page.fill("#name", OPERATOR)
+        await tab.page.click("main button")
+        await tab.page.select_option("#place", "latest")
+        await tab.page.click("text=Preview")
+        await pressed(tab.page, "Set the position", "position-ordered")
+        await tab.page.click("table >> nth=1 >> text='/data/ChangeEvents'")
+        assert f"{OPERATOR} has ordered at" in await tab.page.inner_text("#main")
+        assert await tab.violations() == []
+        await pressed(tab.page, "Cancel the order", "position-cancelled")
+
+
+async def test_won_opportunity_of_the_demo_is_two_clicks_away(browser: Browser, tmp_path: Path) -> None:
+    """From the address that the demo names: to the events, and to one that tells of the win."""
+    async with demo_world(DemoOptions(per_second=20, directory=tmp_path), SystemClock()) as demo:
+        winning = asyncio.create_task(demo.scenario.run(), name="scenario")
+
+        async def arrived() -> bool:
+            report = demo.report()
+            return report.sent > 10 and report.lost == 0
+
+        await asyncio.sleep(0.5)
+        winning.cancel()
+        await until(arrived, within_s=20)
+        address = demo.console_url.removesuffix("/console")
+        async with Tab.opened(browser, address) as tab:
+            await tab.page.goto(demo.console_url)
+            await tab.page.click("nav >> text=Events")
+            await tab.page.click("tr:has-text('StageName') >> text=salesforce.cdc.Opportunity.updated")
+            assert '"StageName": "Closed Won"' in await tab.page.inner_text("pre")
+            for name in ("invoice", "shipment"):
+                assert "Delivered at" in await tab.page.inner_text(f"article:has(h3:has-text('{name}'))")
+
+
+def publish(world: World, *names: str) -> None:
+    """Place orders of these names."""
+    for name in names:
+        world.sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: name})
+
+
 async def test_page_works_without_a_script(world: World, browser: Browser, state: Any) -> None:
     """A change is a form, and a reload draws a page anew."""
     async with Tab.opened(browser, world.url, state=state, java_script_enabled=False) as tab:
@@ -283,7 +429,7 @@ async def test_pictures_of_the_guide_are_drawn(world: World, browser: Browser, t
         state = await tab.page.context.storage_state()
     for name, (page, size, scheme) in IN_THE_GUIDE.items():
         async with sized(world, browser, state, size, scheme) as tab:
-            await tab.go(PAGES[page])
+            await tab.go(world.stories.get(page) or PAGES.get(page, page))
             await tab.shot(folder / f"console-{name}.png")
             assert (folder / f"console-{name}.png").stat().st_size < 150_000
     assert len(ORDERS) > 1

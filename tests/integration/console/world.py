@@ -1,9 +1,10 @@
 """A daemon with something on every page of its console."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
@@ -18,12 +19,16 @@ ORDERS = ("1001", "1002", "1003", "1004", '<b title="x">1005</b>')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """An org, a running daemon and its operator at a terminal; the console is at `url`/console."""
+    """An org, a running daemon and its operator at a terminal; the console is at `url`/console.
+
+    `stories` are the paths of the stories of the orders, by their names.
+    """
 
     sandbox: Sandbox
     daemon: Daemon
     operator: Operator
     url: str
+    stories: Mapping[str, str]
 
     @classmethod
     @asynccontextmanager
@@ -59,7 +64,16 @@ class World:
                     sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: name})
                 await operator.dead_letters(len(ORDERS))
                 await until(lambda: operator.parked(len(ORDERS)))
-                yield cls(sandbox=sandbox, daemon=daemon, operator=operator, url=await admin_url(daemon))
+                found = await operator.call("events", "find", "--type", "*.Order_Placed__e", "--json")
+                yield cls(
+                    sandbox=sandbox,
+                    daemon=daemon,
+                    operator=operator,
+                    url=await admin_url(daemon),
+                    stories={
+                        each["key"]: f"/events/{quote(each['id'], safe='')}" for each in found.json["events"]
+                    },
+                )
 
 
 def _orders_to(url: str) -> dict[str, object]:

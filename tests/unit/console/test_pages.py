@@ -8,19 +8,22 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.headers import security_headers
-from streamer.console.rendering import Renderer, duration
+from streamer.console.rendering import Renderer, duration, sentence
 from streamer.settings import AdminSettings
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 
 EVIL = "<script>alert('x')</script>"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
+OUR_SCRIPT = r'<script src="/console/static/\w+\.js" defer></script>'
 PAGES = (
     "",
     "/",
     "/channels",
     "/subscribers",
     f"/subscribers/{TARGET}",
+    "/events",
+    "/tail",
     "/dead-letters",
     "/dead-letters/redrive",
     "/dead-letters/discard",
@@ -89,7 +92,8 @@ async def test_page_has_no_script_style_or_event_of_its_own(world: World, browse
         assert "<style" not in text
         assert " style=" not in text
         assert not re.search(r"<[^>]* on\w+=", text)
-        assert text.count("<script") == text.count('<script src="/console/static/console.js" defer>') == 1
+        scripts = 2 if path == "/tail" else 1
+        assert text.count("<script") == len(re.findall(OUR_SCRIPT, text)) == scripts
 
 
 async def test_what_comes_from_outside_is_escaped_and_masked(world: World, browser: Browser) -> None:
@@ -154,6 +158,15 @@ async def test_redrive_is_previewed_and_ordered(world: World, browser: Browser) 
         frozenset({"1:target"}),
     )
     assert order.id in (await browser.get("/redrives")).text
+
+
+@pytest.mark.parametrize("what", ["redrive", "discard"])
+async def test_reader_who_has_not_signed_in_sees_a_preview(browser: Browser, what: str) -> None:
+    """And the link that leads back to it."""
+    answer = await browser.get(f"/dead-letters/{what}?key=a+b&ids=1&ids=2")
+
+    assert answer.status == 200
+    assert f"next=/console/dead-letters/{what}%3Fkey%3Da%2Bb%26ids%3D1%26ids%3D2" in answer.text
 
 
 async def test_log_that_is_away_leaves_the_overview(world: World, browser: Browser) -> None:
@@ -247,6 +260,12 @@ def test_moments_and_durations_are_readable() -> None:
     ]
     assert renderer._ago("2024-12-31T23:59:00Z") == "60 s ago"
     assert renderer._ahead(1_735_689_600.0 + 7_200) == "in 2 h"
+
+
+def test_commands_in_a_sentence_are_code() -> None:
+    """Escaped and masked as all texts are; backticks that are no pair stay."""
+    assert sentence(f"Try `streamer <b> {JWT}` now.") == "Try <code>streamer &lt;b&gt; ***</code> now."
+    assert sentence("It's <i>`</i>.") == "It&#39;s &lt;i&gt;`&lt;/i&gt;."
 
 
 @pytest.mark.parametrize(
