@@ -47,18 +47,8 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "deadletters list": ("total", "by_reason", "by_subscriber", "letters"),
     "deadletters show": (
         *("id", "subscriber", "stage", "event_id", "type", "key", "reason", "error", "attempts"),
-        *(
-            "failed_at",
-            "hint",
-            "first_error",
-            "first_failed_at",
-            "answer",
-            "channel",
-            "replay_id",
-            "schema_id",
-            "event_uuid",
-        ),
-        *("topic", "partition", "offset", "raw", "event"),
+        *("failed_at", "hint", "first_error", "first_failed_at", "answer", "channel", "replay_id"),
+        *("schema_id", "event_uuid", "topic", "partition", "offset", "raw", "event"),
     ),
     "deadletters redrive": (
         *("until", "dry_run", "subscribers", "matching", "deliverable", "superseded", "by_reason"),

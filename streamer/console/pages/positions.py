@@ -87,7 +87,5 @@ class PositionPages:
 
 def _fields(asked: Positioning) -> JsonObject:
     """Return the fields of an order that are set, by their names in forms."""
-    said = unset(asked.model_dump(mode="json"))
-    fields = {name: said[name] for name in _ORDER if name in said}
-    # The texts of a form; Python's are others.
-    return {**fields, "repeat": "true"} if fields.pop("repeat", False) else fields
+    said = asked.model_dump(mode="json")
+    return unset({name: said[name] for name in _ORDER})

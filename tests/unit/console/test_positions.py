@@ -1,5 +1,7 @@
 """A position is changed after a preview that says what is repeated or lost, and audited."""
 
+import re
+
 import pytest
 
 from streamer.controls import Place
@@ -127,11 +129,12 @@ async def test_mistake_in_an_order_is_told(
 async def test_since_is_taken_in_utc(world: World, browser: Browser) -> None:
     """And comes back in the form as it was previewed."""
     csrf = await browser.signed_in()
-    form = {"channel": CHANNEL.path, "place": "since", "since": "2024-12-31T23:30"}
+    form = {"channel": CHANNEL.path, "place": "since", "since": "2024-12-31T23:30", "repeat": "true"}
     preview = await browser.send("GET", f"{POSITION}/preview", params=form)
-    since = preview.text.partition('name="since" value="')[2].partition('"')[0]
-    await browser.post(POSITION, {"csrf": csrf, "channel": CHANNEL.path, "place": "since", "since": since})
+    previewed = dict(re.findall('name="([a-z_]+)" value="([^"]+)"', preview.text))
+    await browser.post(POSITION, {**previewed, "csrf": csrf})
     [order] = (await world.api.context.switchboard()).positions.values()
 
-    assert since == "2024-12-31T23:30:00Z"
+    assert previewed["since"] == "2024-12-31T23:30:00Z"
+    assert order.repeat
     assert order.since == world.api.clock.now() - 1_800

@@ -115,6 +115,18 @@ async def test_rows_are_bounded_and_the_others_counted(world: World, browser: Br
     assert 0 < shown < 300
 
 
+async def test_error_of_an_expression_is_masked(world: World, browser: Browser) -> None:
+    """It quotes the event."""
+    async with rows_of(world, browser, "?where=starts_with(data.fields.Name,'a')") as rows:
+        await append(world, *(an_event(number, data={"fields": {"Name": [JWT]}}) for number in range(2)))
+        while not (line := await rows.line())["failed"]:
+            pass
+
+    assert line["failed"] == 2
+    assert "***" in line["error"]
+    assert JWT not in line["error"]
+
+
 async def test_stream_ends_after_some_minutes(world: World, browser: Browser) -> None:
     """So that a session which has ended is noticed when the page asks again."""
     async with rows_of(world, browser) as rows:
