@@ -124,7 +124,7 @@ async def test_gap_events_are_ignored(world: World) -> None:
         await world.read(6)
         world.change(ada, "Contact", LastName="Berg-Dal")
         await world.read(7)
-        records = await world.records()
+        records = await world.repaired()
 
     about = {each: [event for event in world.events if event.subject == each] for each in (ada, ida)}
     assert [kind for kind, _ in told(about[ada])] == ["created", "gap", "updated", "updated"]
@@ -155,7 +155,7 @@ async def test_gap_events_are_ignored_while_nothing_can_be_read(world: World) ->
     async with world.running():
         await world.read(4, turning=2)
         await world.settled()
-        assert [record.state for record in await world.records()] == [Repair.FULL]
+        assert [record.state for record in await world.repaired()] == [Repair.FULL]
 
     changes = [event for event in world.events if event.channel == CHANGES]
     assert told(changes) == [(kind, account) for kind in ("created", "gap", "updated")]

@@ -43,7 +43,7 @@ async def test_expired_replay_id_wedges_the_stream(world: World) -> None:
         world.change(account, Name="After")
         await world.read(3)
         await world.settled()
-        records, letters = await world.records(), await world.letters()
+        records, letters = await world.repaired(), await world.letters()
 
     names = [event.data["fields"]["Name"] for event in world.events]
     assert names == ["Before", "While it is away", "After"]
@@ -68,7 +68,7 @@ async def test_replay_id_that_expires_in_mid_stream(world: World) -> None:
             world.save(Name=f"No {number}")
         await world.read(6)
         await world.settled()
-        records = await world.records()
+        records = await world.repaired()
 
     assert _sent(world) == before + [each.id for each in sent_by(world.sandbox)]
     assert [(record.cause, record.state) for record in records] == [
@@ -90,7 +90,7 @@ async def test_refused_replay_id_repeats_what_the_log_holds(world: World) -> Non
     async with world.running():
         await world.read(25)
         await world.settled()
-        records = await world.records()
+        records = await world.repaired()
 
     assert world.sandbox.faults.struck["refuse_replay_id"] == 1
     assert _sent(world) == [each.id for each in sent_by(world.sandbox)]

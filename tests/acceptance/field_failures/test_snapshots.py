@@ -35,7 +35,7 @@ async def test_snapshot_that_loses_the_changes_made_meanwhile(
             lambda: not difference(replica_of(world.events), state_of(world.sandbox)), turning=5
         )
         await world.settled()
-        [record] = await world.records()
+        [record] = await world.repaired()
 
     assert difference(replica_of(world.events), state_of(world.sandbox)) == ""
     assert (record.cause, record.state) == (HoleCause.SNAPSHOT, Repair.FULL)

@@ -82,7 +82,7 @@ async def test_start_with_the_records_that_there_are(world: World) -> None:
         async with world.running():
             await world.until(lambda: len(world.events) >= 2, turning=1.0)
             await world.settled()
-            [snapshot] = await world.records()
+            [snapshot] = await world.repaired()
     async with world.running():
         world.change(first, Name="Acme AS")
         await world.until(lambda: len(world.events) >= 3, turning=1.0)

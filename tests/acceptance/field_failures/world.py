@@ -13,7 +13,16 @@ from streamer.app.log import Log, open_log
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder
-from streamer.events import ContinuityRecord, DeadLetter, Entry, Event, Progress, Start, SubscriberName
+from streamer.events import (
+    ContinuityRecord,
+    DeadLetter,
+    Entry,
+    Event,
+    Progress,
+    Repair,
+    Start,
+    SubscriberName,
+)
 from streamer.ingest.reading.protection import Protection
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
@@ -130,6 +139,16 @@ class World:
         assert self._log is not None
         found = await self._log.controls.continuity(ContinuityFilter(), last=_ALL)
         return sorted(found, key=lambda each: each.recorded_at)
+
+    async def repaired(self) -> Sequence[ContinuityRecord]:
+        """Turn the clock until no hole waits for its repair, and return the records."""
+        async with asyncio.timeout(60):
+            found = await self.records()
+            while any(each.state is Repair.OPEN for each in found):
+                await self.clock.turn(5)
+                await asyncio.sleep(0.005)
+                found = await self.records()
+        return found
 
     async def letters(self) -> list[DeadLetter]:
         """Return the dead letters."""
