@@ -1,6 +1,9 @@
 """docs/quickstart.md leads to the events that it promises."""
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,31 +23,44 @@ CONFIGURATION = next(block.text for block in blocks_of(ROOT / PAGE) if block.lan
 PORTS = "observe: {port: 0}\nadmin: null\n"
 
 
-class Screen:
-    """What the daemon has shown so far."""
+_STDOUT = 1
 
-    def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
-        self._captured = captured
-        self._text = ""
+
+class Screen:
+    """What the daemon has shown so far; pytest's own capture loses what is written while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def showing(self) -> Iterator["Screen"]:
+        """Show here what this process writes inside the context."""
+        former = os.dup(_STDOUT)
+        with self._path.open("ab") as shown:
+            os.dup2(shown.fileno(), _STDOUT)
+        try:
+            yield self
+        finally:
+            os.dup2(former, _STDOUT)
+            os.close(former)
 
     @property
     def records(self) -> list[str]:
         """The ids of the records of the events, in their order."""
-        self._text += self._captured.readouterr().out
-        return re.findall(r"salesforce\.cdc\.Account\.created +(\w+)$", self._text, flags=re.MULTILINE)
+        text = self._path.read_text(encoding="utf-8")
+        return re.findall(r"salesforce\.cdc\.Account\.created +(\w+)$", text, flags=re.MULTILINE)
 
 
 async def test_three_events_appear_and_none_comes_again(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the page's configuration and its request; a second run goes on where the first was."""
     monkeypatch.chdir(tmp_path)
-    files, screen, request = (
-        [Path("streamer.yaml"), Path("ports.yaml")],
-        Screen(capfd),
-        request_of(CURL.words[1:]),
-    )
-    async with Sandbox(SystemClock(), pubsub_port=0) as sandbox, ClientSession() as http:
+    files, request = [Path("streamer.yaml"), Path("ports.yaml")], request_of(CURL.words[1:])
+    async with AsyncExitStack() as stack:
+        screen = stack.enter_context(Screen(tmp_path / "screen").showing())
+        sandbox = await stack.enter_async_context(Sandbox(SystemClock(), pubsub_port=0))
+        http = await stack.enter_async_context(ClientSession())
         text = CONFIGURATION.replace("http://localhost:8808", sandbox.url)
         files[0].write_text(text.replace("http://localhost:7443", f"http://{sandbox.pubsub_address}"))
         files[1].write_text(PORTS)
