@@ -33,6 +33,14 @@ def test_every_anchor_is_a_heading(path: Path) -> None:
     assert [(str(page), anchor) for page, anchor in anchors if anchor not in _headings(page)] == []
 
 
+def test_index_has_every_page() -> None:
+    """A page that no other leads to is found by nobody."""
+    index = ROOT / "docs" / "README.md"
+    linked = {link for link, _ in LINK.findall(index.read_text())}
+
+    assert {each.name for each in index.parent.glob("*.md")} - linked == {index.name}
+
+
 def _headings(path: Path) -> set[str]:
     found = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
