@@ -124,7 +124,7 @@ def declared() -> list[Declared]:
     """Return all metrics of Streamer's own, in the order of their declaration."""
     registry = Metrics(clock=TurnedClock()).registry
     # The client publishes no way to ask for the labels of a metric that has no series yet.
-    collectors = registry._collector_to_names  # noqa: SLF001
+    collectors = registry._collector_to_names  # noqa: SLF001 - there is no public way
     return [_declared(each) for each in collectors if isinstance(each, MetricWrapperBase)]
 
 

@@ -1,4 +1,4 @@
-"""What an order of another position comes to, and its continuity record."""
+"""Moves of a position by an order, and their continuity records."""
 
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime

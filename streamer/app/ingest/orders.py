@@ -1,0 +1,105 @@
+"""Orders of operators to channels: passes them from the log to the parts that carry them out."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import structlog
+
+from streamer.backoff import Backoff, Delays
+from streamer.clock import Clock
+from streamer.controls import AuditRecord, PositionOrder, Redrive, SnapshotOrder, Switchboard
+from streamer.errors import LogUnavailable
+from streamer.events import Channel
+from streamer.ports import Controls
+
+_log = structlog.get_logger()
+
+_BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
+
+Order = TypeVar("Order", PositionOrder, Redrive, SnapshotOrder)
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelOrders(ABC, Generic[Order]):
+    """Orders of one `kind` in the log, for the channels that this process owns.
+
+    An order that is carried out is ended in the log. `hurry` is called with a
+    channel whose orders change: it can be one that has failed, and waits to be
+    tried again.
+    """
+
+    kind: ClassVar[str]
+
+    controls: Controls
+    clock: Clock
+    hurry: Callable[[Channel], None] = field(default=lambda _: None)
+    _orders: Mapping[str, Order] | None = field(default=None, init=False)
+    _followers: dict[Channel, Callable[[Mapping[str, Order]], None]] = field(default_factory=dict, init=False)
+    _over: "asyncio.Queue[tuple[str, dict[str, Any]]]" = field(default_factory=asyncio.Queue, init=False)
+
+    @abstractmethod
+    def _all(self, board: Switchboard) -> Mapping[str, Order]:
+        """Return the open orders of the kind, by their ids."""
+
+    @abstractmethod
+    def _path(self, order: Order) -> str | None:
+        """Return the path of the channel that the order is for."""
+
+    @abstractmethod
+    async def _write_end(self, order: Order, audit: AuditRecord) -> None:
+        """Write that the order has ended at the time of `audit`; raises `LogUnavailable`."""
+
+    async def run(self) -> None:
+        """Follow the orders until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_orders(), name=f"ended orders: {self.kind}")
+            async for board in self.controls.switched():
+                former, self._orders = self._orders, self._all(board)
+                for channel in self._followers:
+                    is_changed = self._of(channel, self._orders) != self._of(channel, former or {})
+                    if is_changed or former is None:
+                        self._pass_on(channel)
+                    if is_changed:
+                        self.hurry(channel)
+
+    def subscribe(self, channel: Channel, follow: Callable[[Mapping[str, Order]], None]) -> None:
+        """Call `follow` with the orders for `channel`, as soon as they are known and at each change.
+
+        Each call replaces the orders of the one before, and `follow` the former
+        one of the channel.
+        """
+        self._followers[channel] = follow
+        self._pass_on(channel)
+
+    def _pass_on(self, channel: Channel) -> None:
+        if self._orders is not None:
+            self._followers[channel](self._of(channel, self._orders))
+
+    def _of(self, channel: Channel, orders: Mapping[str, Order]) -> Mapping[str, Order]:
+        return {name: each for name, each in orders.items() if self._path(each) == channel.path}
+
+    def _carried_out(self, order_id: str, **outcome: Any) -> None:
+        """End the order in the log, with its `outcome` for the audit."""
+        self._over.put_nowait((order_id, outcome))
+
+    async def _end_orders(self) -> None:
+        while True:
+            order_id, outcome = await self._over.get()
+            delays = Delays(_BACKOFF)
+            # An operator can have withdrawn it meanwhile.
+            while (order := (self._orders or {}).get(order_id)) is not None:
+                detail = {"id": order_id, "channel": self._path(order), **outcome}
+                audit = AuditRecord(
+                    at=self.clock.now(), what=f"{self.kind}.ended", by="streamer", detail=detail
+                )
+                try:
+                    await self._write_end(order, audit)
+                except LogUnavailable as error:
+                    _log.warning(f"{self.kind}.not_ended", order=order_id, reason=str(error))
+                    await self.clock.sleep(delays.next_s())
+                else:
+                    _log.info(f"{self.kind}.ended", order=order_id, **outcome)
+                    break
