@@ -223,19 +223,30 @@ def test_pods_are_given_time_to_drain(manifests: Manifests) -> None:
     assert all(pod["spec"]["terminationGracePeriodSeconds"] >= drain_s + 10 for pod in manifests.pods)
 
 
-def test_outbound_messages_reach_the_pods_through_an_ingress() -> None:
-    """One port from the ingress to the daemon, and the next pod is tried on 503."""
+def test_outbound_messages_reach_the_pods_through_a_gateway() -> None:
+    """The listener, the route, the service and the pods fit together, and the next pod is tried on 503."""
     manifests = rendered("overlays/outbound")
+    gateway = manifests.one("Gateway", "streamer-outbound")
+    route = manifests.one("HTTPRoute", "streamer-outbound")["spec"]
+    [listener] = gateway["spec"]["listeners"]
+    [rule] = route["rules"]
+    [backend] = rule["backendRefs"]
+    [service] = manifests.one("Service", backend["name"])["spec"]["ports"]
     [container] = manifests.containers
-    [service] = manifests.one("Service", "streamer-outbound")["spec"]["ports"]
-    ingress = manifests.one("Ingress", "streamer-outbound")
-    [path] = ingress["spec"]["rules"][0]["http"]["paths"]
-    tried = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-next-upstream"]
 
-    assert {"name": "outbound", "containerPort": service["port"]} in container["ports"]
-    assert service["port"] == OutboundSettings.model_fields["port"].default
-    assert path["backend"]["service"]["name"] == "streamer-outbound"
-    assert "http_503" in tried.split()
+    assert route["parentRefs"] == [{"name": gateway["metadata"]["name"], "sectionName": listener["name"]}]
+    assert route["hostnames"] == [listener["hostname"]]
+    assert backend["port"] == service["port"] == OutboundSettings.model_fields["port"].default
+    assert {"name": service["targetPort"], "containerPort": service["port"]} in container["ports"]
+    assert 503 in rule["retry"]["codes"]
+    assert rule["retry"]["attempts"] >= 1
+
+
+def test_slow_node_has_five_minutes_for_a_start(manifests: Manifests) -> None:
+    """Loading the code takes a minute there, and Kubernetes must not kill the pod meanwhile."""
+    for container in manifests.containers:
+        probe = container["startupProbe"]
+        assert probe["periodSeconds"] * probe["failureThreshold"] >= 300
 
 
 def test_embedded_log_has_one_owner_and_a_volume(embedded: Manifests) -> None:
