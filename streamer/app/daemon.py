@@ -150,7 +150,9 @@ class App:
             each.register(health)
         async with (
             self._tracer.sending() if self._tracer else nullcontext(),
-            serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
+            serving(
+                health, self.metrics.registry, self.clock, host=observe.host, port=observe.port
+            ) as self.port,
             serving_admin(self._admin, self.plan.settings.admin, self._console(health)) as self.admin_port,
             asyncio.TaskGroup() as group,
         ):

@@ -1,8 +1,9 @@
 """Metrics for Prometheus.
 
 Every metric is declared once, in :class:`Metrics`, and used through a handle
-for one channel, subscriber or session. The series of a handle exist from its
-beginning, at zero, and their use costs no lookup.
+for one channel, subscriber or session. The use of a handle costs no lookup. Its
+series exist from the beginning, at zero, but for those of causes, errors and
+reasons: these begin with their first use (`CountersByKey`).
 """
 
 from prometheus_client import (
@@ -10,6 +11,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
 )
 
 from streamer.clock import Clock
@@ -17,25 +19,20 @@ from streamer.events import (
     Channel,
     Delivered,
     Disable,
-    FailureClass,
     Hold,
-    HoleCause,
     Reject,
     Retry,
     Skip,
-    Stage,
     SubscriberName,
 )
 from streamer.observe.org_limits import OrgLimitMetrics
 from streamer.observe.process import ProcessMetrics
 from streamer.observe.series import (
     CALL_RESULTS,
-    DISPATCH_LETTERS,
-    INGEST_LETTERS,
     LOOKUP_RESULTS,
     SPAN_RESULTS,
-    TEXT_RESULTS,
     ChannelMetrics,
+    CountersByKey,
     LabelValues,
     LookupMetrics,
     OutboundMetrics,
@@ -61,6 +58,8 @@ class Metrics:
     """
 
     def __init__(self, *, clock: Clock, registry: CollectorRegistry | None = None) -> None:
+        # They would double the counters of each scrape, and Prometheus does not use them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = registry or CollectorRegistry()
         self._clock = clock
         self._label_values = LabelValues()
@@ -90,7 +89,6 @@ class Metrics:
         """Return the metrics of the subscriber `name`, the same object each time."""
         if name not in self._subscribers:
             self._subscribers[name] = self._bound_to_subscriber(name)
-            self.process.expect_plugin(name)
         return self._subscribers[name]
 
     def forget_channel(self, path: str) -> None:
@@ -335,8 +333,6 @@ class Metrics:
 
     def _bound_to_channel(self, channel: Channel) -> ChannelMetrics:
         path = channel.path
-        for reason in INGEST_LETTERS:
-            self._dead_letters.labels(Stage.INGEST.value, "", reason)
         return ChannelMetrics(
             clock=self._clock,
             events=self._events.labels(path),
@@ -348,21 +344,19 @@ class Metrics:
             expires=self._expires,
             ups=self._up,
             owned=self._owned.labels(path),
-            holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},
-            unrepaired={cause: self._unrepaired.labels(path, cause.value) for cause in HoleCause},
-            texts={result: self._large_texts.labels(path, result) for result in TEXT_RESULTS},
+            holes=CountersByKey(lambda cause: self._continuity.labels(path, cause.value)),
+            unrepaired=CountersByKey(lambda cause: self._unrepaired.labels(path, cause.value)),
+            texts=CountersByKey(lambda result: self._large_texts.labels(path, result)),
             dead_letters=self._dead_letters,
             label_values=self._label_values,
         )
 
     def _bound_to_subscriber(self, name: SubscriberName) -> SubscriberMetrics:
-        for reason in DISPATCH_LETTERS:
-            self._dead_letters.labels(Stage.DISPATCH.value, name, reason)
         return SubscriberMetrics(
             name=name,
             clock=self._clock,
             outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in OUTCOMES},
-            failures={each: self._failed.labels(name, each.value) for each in FailureClass},
+            failures=CountersByKey(lambda failure: self._failed.labels(name, failure.value)),
             seconds=self._delivery_seconds.labels(name),
             to_target_seconds=self._to_target_seconds.labels(name),
             batch_events=self._batch_events,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from importlib.metadata import version
 from platform import python_version
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -44,11 +45,11 @@ class ProcessMetrics:
             registry=registry,
         )
         self._loop_blocked.labels("")
-        self._poll_age = gauge(
-            "poll_age_seconds", "Time since the last beat of a log thread; 0 while it rests.", "thread"
+        self._poll_age = _Table(
+            gauge("poll_age_seconds", "Time since the last beat of a log thread; 0 while it rests.", "thread")
         )
-        self._stuck = gauge(
-            "stuck", "1 while a part has stalled for no known reason, 0 otherwise.", "kind", "name"
+        self._stuck = _Table(
+            gauge("stuck", "1 while a part has stalled for no known reason, 0 otherwise.", "kind", "name")
         )
         self._log_unavailable = gauge(
             "log_unavailable", "1 while the log can't be opened, read or written, 0 otherwise."
@@ -93,10 +94,6 @@ class ProcessMetrics:
         """Count that the event loop was blocked, by the plugin of `subscriber` unless that is empty."""
         self._loop_blocked.labels(subscriber).inc()
 
-    def expect_plugin(self, subscriber: str) -> None:
-        """Show the plugin of `subscriber` among those that can block the event loop."""
-        self._loop_blocked.labels(subscriber)
-
     def forget_plugin(self, subscriber: str) -> None:
         """Remove the series of a subscriber that is no longer configured."""
         self._loop_blocked.remove_by_labels({"subscriber": subscriber})
@@ -112,12 +109,28 @@ class ProcessMetrics:
 
     def polled(self, ages: Mapping[str, float]) -> None:
         """Record the seconds since the last beat of every thread; no others are shown."""
-        self._poll_age.clear()
-        for thread, age_s in ages.items():
-            self._poll_age.labels(thread).set(age_s)
+        self._poll_age.show({(thread,): age_s for thread, age_s in ages.items()})
 
     def set_stuck(self, stuck: Mapping[tuple[str, str], bool]) -> None:
         """Record for every part, by kind and name, whether it is stuck; no others are shown."""
-        self._stuck.clear()
-        for (kind, name), is_stuck in stuck.items():
-            self._stuck.labels(kind, name).set(is_stuck)
+        self._stuck.show(stuck)
+
+
+class _Table:
+    """Gauge whose series are replaced together.
+
+    A scrape runs in a thread of its own, so the gauge is never cleared first:
+    the scrape would miss series that are there.
+    """
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: set[tuple[str, ...]] = set()
+
+    def show(self, values: Mapping[Any, float]) -> None:
+        """Show `values`, by their labels, and no others."""
+        for labels, value in values.items():
+            self._gauge.labels(*labels).set(value)
+        for labels in self._shown - values.keys():
+            self._gauge.remove(*labels)
+        self._shown = set(values)

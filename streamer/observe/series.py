@@ -1,9 +1,10 @@
 """Handles for the series of one channel, one subscriber or the session."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -25,10 +26,30 @@ from streamer.ports import Appended
 TEXT_RESULTS = ("applied", "reread", "marked")
 LOOKUP_RESULTS = ("cached", "read", "refused", "failed")
 CALL_RESULTS = ("answered", "refused", "failed")
-# Those that are known beforehand have series from the beginning, so that a rate sees the first letter.
 INGEST_LETTERS = ("unreadable", "refused_by_log")
 DISPATCH_LETTERS = ("rejected", "retries_exhausted", "incomplete", "parked_lost", "unreadable", "too_large")
+"""Reasons that Streamer itself gives; a plugin can give others."""
 SPAN_RESULTS = ("exported", "failed", "dropped")
+
+Key = TypeVar("Key")
+
+
+class CountersByKey(dict[Key, Counter]):
+    """Counters of one metric, by the value of a label. Each series begins when it is first used.
+
+    Most subscribers never meet most classes of errors, and each series costs
+    every scrape. An alert on such a counter must take a series that has just
+    begun as an increase, because a rate sees none in its first sample.
+    """
+
+    def __init__(self, series: Callable[[Key], Counter]) -> None:
+        super().__init__()
+        self._series = series
+
+    def __missing__(self, key: Key) -> Counter:
+        """Begin the series of `key`."""
+        counter = self[key] = self._series(key)
+        return counter
 
 
 @dataclass(slots=True)
@@ -102,9 +123,9 @@ class ChannelMetrics:
     expires: Gauge
     ups: Gauge
     owned: Gauge
-    holes: dict[HoleCause, Counter]
-    unrepaired: dict[HoleCause, Counter]
-    texts: dict[str, Counter]
+    holes: CountersByKey[HoleCause]
+    unrepaired: CountersByKey[HoleCause]
+    texts: CountersByKey[str]
     dead_letters: Counter
     label_values: LabelValues
 
@@ -132,7 +153,8 @@ class ChannelMetrics:
     def large_texts(self, **counts: int) -> None:
         """Count large texts that came as diffs, by what became of them, of `TEXT_RESULTS`."""
         for result, count in counts.items():
-            self.texts[result].inc(count)
+            if count:
+                self.texts[result].inc(count)
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether this process owns the channel."""
@@ -220,7 +242,7 @@ class SubscriberMetrics:
     name: SubscriberName
     clock: Clock
     outcomes: dict[type[Outcome], Counter]
-    failures: dict[FailureClass, Counter]
+    failures: CountersByKey[FailureClass]
     seconds: Histogram
     to_target_seconds: Histogram
     batch_events: Histogram

@@ -1,15 +1,16 @@
 """HTTP endpoint for Prometheus and for the probes of Kubernetes."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import orjson
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
+from streamer.clock import Clock
+from streamer.supervision.exposition import Exposition
 from streamer.supervision.health import Health, Kind, Report
 from streamer.web.listener import listening
 
@@ -17,7 +18,9 @@ _log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def serving(health: Health, registry: CollectorRegistry, *, host: str, port: int) -> AsyncIterator[int]:
+async def serving(
+    health: Health, registry: CollectorRegistry, clock: Clock, *, host: str, port: int
+) -> AsyncIterator[int]:
     """Serve `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
@@ -25,15 +28,16 @@ async def serving(health: Health, registry: CollectorRegistry, *, host: str, por
     of the process in one word, as JSON. Port 0 takes a free port. Raises
     `ConfigurationError` when the address is not available.
     """
-    async with listening(_app(health, registry), host=host, port=port, section="observe") as found:
-        _log.info("observe.listening", host=host, port=found)
-        yield found
+    with closing(Exposition(registry, clock)) as exposition:
+        async with listening(_app(health, exposition), host=host, port=port, section="observe") as found:
+            _log.info("observe.listening", host=host, port=found)
+            yield found
 
 
-def _app(health: Health, registry: CollectorRegistry) -> web.Application:
+def _app(health: Health, exposition: Exposition) -> web.Application:
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+        body, content_type = await exposition.page(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def healthz(_request: web.Request) -> web.Response:
         return _answer(health.report(Kind.LIVENESS))
