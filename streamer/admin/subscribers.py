@@ -171,6 +171,8 @@ class SubscriberResource:
             "held": status.hindrance,
             "breaker": "open" if status.is_down else "closed",
             "lag": status.lag,
+            "oldest_waits_s": round(status.waited_s, 1),
+            "late": status.lateness,
             "waiting": status.waiting,
             "parked": status.parked,
             "in_flight": status.in_flight,

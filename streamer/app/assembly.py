@@ -73,6 +73,7 @@ class Assembly:
             session_s=self._session_s(),
             batching=batching,
             join_within_s=settings.join_within_s,
+            deliver_within_s=settings.deliver_within,
         )
 
     def _admission(

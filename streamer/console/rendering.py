@@ -16,11 +16,11 @@ from streamer.clock import Clock
 from streamer.console.access import visitor_of
 from streamer.console.samples import NOTHING
 from streamer.console.stories import story_address
+from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
 _PACKAGE = importlib.resources.files("streamer.console")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +138,6 @@ def moment(at: object) -> Markup | str:
     return Markup('<time datetime="{}">{}</time>').format(
         found.isoformat(timespec="seconds"), f"{found:%Y-%m-%d %H:%M:%S}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in the unit that fits: 40 s, 12 min, 5 h, 3 d."""
-    for unit, size, limit in (
-        ("s", 1, 2 * _MINUTE_S),
-        ("min", _MINUTE_S, 2 * _HOUR_S),
-        ("h", _HOUR_S, 2 * _DAY_S),
-    ):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / _DAY_S:.0f} d"
 
 
 def number(value: float) -> str:

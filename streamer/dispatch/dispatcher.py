@@ -16,6 +16,7 @@ from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.lanes.oldest import OldestEvent
 from streamer.dispatch.lanes.parked_keys import ParkedListing
 from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
@@ -56,8 +57,10 @@ class Dispatcher:
     session_s: float | None = None
     batching: Batching | None = None
     join_within_s: float = _DAY_S
+    deliver_within_s: float | None = None
     following: bool = field(default=False, init=False)
     _lanes: Lanes = field(init=False)
+    _oldest: OldestEvent = field(init=False)
     _ledger: Ledger = field(init=False)
     _delay_queue: DelayQueue = field(init=False)
     _failures: Failures = field(init=False)
@@ -71,6 +74,7 @@ class Dispatcher:
 
     def __post_init__(self) -> None:
         self._lanes = Lanes(self.order, joins=self.attempts.upstream.joins)
+        self._oldest = OldestEvent(self._lanes, self.clock)
         self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
         self._delay_queue = DelayQueue(self.clock)
         self._failures = Failures(name=self.subscription.subscriber, clock=self.clock)
@@ -175,6 +179,8 @@ class Dispatcher:
             hindrance=self.admission.hindrance,
             is_held=self.admission.is_held,
             is_down=self.admission.probes,
+            waited_s=self._oldest.waited_s,
+            deliver_within_s=self.deliver_within_s,
             last_failure=self._failures.last,
             next_try_at=self._next_try_at,
         )

@@ -272,6 +272,17 @@ class Metrics:
         self._lag = self._gauge(
             "delivery_lag_events", "Events in the log that are not settled yet.", "subscriber"
         )
+        self._delivered_through = self._gauge(
+            "oldest_undelivered_timestamp_seconds",
+            "Commit time of the oldest event that is not delivered, in seconds since the epoch; the present "
+            "while none waits.",
+            "subscriber",
+        )
+        self._deliver_within = self._gauge(
+            "deliver_within_seconds",
+            "Longest time that an event can wait for its delivery without an alert; infinite if unlimited.",
+            "subscriber",
+        )
         self._parked = self._gauge(
             "parked_events", "Events that the log keeps for a later attempt.", "subscriber"
         )
@@ -304,6 +315,8 @@ class Metrics:
             self._in_flight,
             self._limit,
             self._lag,
+            self._delivered_through,
+            self._deliver_within,
             self._parked,
             self._following,
             self._held,
@@ -361,6 +374,8 @@ class Metrics:
             to_target_seconds=self._to_target_seconds.labels(name),
             batch_events=self._batch_events,
             lag=self._lag.labels(name),
+            delivered_through=self._delivered_through.labels(name),
+            deliver_within_s=self._deliver_within.labels(name),
             in_flight=self._in_flight.labels(name),
             parked=self._parked.labels(name),
             limit=self._limit.labels(name),

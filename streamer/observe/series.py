@@ -1,5 +1,6 @@
 """Handles for the series of one channel, one subscriber or the session."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -247,6 +248,8 @@ class SubscriberMetrics:
     to_target_seconds: Histogram
     batch_events: Histogram
     lag: Gauge
+    delivered_through: Gauge
+    deliver_within_s: Gauge
     in_flight: Gauge
     parked: Gauge
     limit: Gauge
@@ -286,6 +289,9 @@ class SubscriberMetrics:
     def set_status(self, status: SubscriberStatus) -> None:
         """Record the subscriber's present status."""
         self.lag.set(status.lag)
+        self.delivered_through.set(self.clock.now() - status.waited_s)
+        # An infinite limit is never passed, and its series is there to be compared with.
+        self.deliver_within_s.set(math.inf if status.deliver_within_s is None else status.deliver_within_s)
         self.in_flight.set(status.in_flight)
         self.parked.set(status.parked)
         self.limit.set(status.limit)

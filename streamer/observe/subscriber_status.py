@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from streamer.events import FailureClass, Partition
+from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
 _ERROR_LIMIT = 300
@@ -33,7 +34,8 @@ class SubscriberStatus:
     is the time before which no attempt begins; `None` when an attempt can
     begin now, when nothing is to be tried, and while the subscriber is paused.
     `is_down` is true while the breaker is open, or probes with one event at a
-    time.
+    time. The oldest undelivered event was committed in Salesforce `waited_s`
+    seconds ago; after `deliver_within_s` it is late.
     """
 
     lag: int
@@ -44,6 +46,8 @@ class SubscriberStatus:
     hindrance: str
     is_held: bool
     is_down: bool
+    waited_s: float = 0.0
+    deliver_within_s: float | None = None
     last_failure: LastFailure | None = None
     next_try_at: float | None = None
 
@@ -53,13 +57,22 @@ class SubscriberStatus:
         last = self.last_failure
         # A hold for refused credentials is the last failure too, and is told once.
         is_told = last is not None and last.error == self.hindrance
-        parts = [self.hindrance] if self.is_held and not is_told else []
+        parts = [self.lateness] if self.lateness else []
+        parts += [self.hindrance] if self.is_held and not is_told else []
         if last is not None:
             said = f"{last.count} attempts failed" if last.count > 1 else "1 attempt failed"
             parts.append(f"{said}, last at {_time(last.at)} ({last.failure}): {last.error[:_ERROR_LIMIT]}")
         if parts and self.next_try_at is not None:
             parts.append(f"next try at {_time(self.next_try_at)}")
         return masked(", ".join(parts))
+
+    @property
+    def lateness(self) -> str:
+        """Sentence on an event that waits for longer than `deliver_within` allows; empty without one."""
+        if self.deliver_within_s is None or self.waited_s <= self.deliver_within_s:
+            return ""
+        waited, allowed = duration(self.waited_s), duration(self.deliver_within_s)
+        return f"the oldest event has waited for {waited}, and deliver_within is {allowed}"
 
 
 class ParkedState(StrEnum):

@@ -1,14 +1,31 @@
 """Section: base of every part of the configuration."""
 
-from typing import Any
+import re
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Section(BaseModel):
     """Part of the configuration: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _as_seconds(value: object) -> object:
+    """Return the seconds of a text such as `10m`. Everything else is left to the type."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhd]?)", value.strip())
+    if found is None:
+        raise ValueError("must be a number with a unit: 90s, 10m, 2h or 1d")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
+Duration: TypeAlias = Annotated[float, BeforeValidator(_as_seconds, json_schema_input_type=float | str)]
+"""Time span in seconds, which a configuration gives as a number with a unit: `10m`."""
 
 
 def one_or_more(text: Any = str) -> BeforeValidator:

@@ -13,7 +13,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from streamer.events import Start, SubscriberName
-from streamer.settings.section import Section, one_or_more
+from streamer.settings.section import Duration, Section, one_or_more
 
 _HOUR_S = 3600.0
 _MAX_IN_FLIGHT = 32
@@ -183,6 +183,13 @@ class SubscriberSettings(Section):
         default=False,
         description="true: the log keeps the answer to each delivery, as it does where another subscriber "
         "comes after",
+    )
+    deliver_within: Duration | None = Field(
+        default=0.5 * _HOUR_S,
+        gt=0,
+        examples=["10m"],
+        description="how long after its commit in Salesforce an event can wait for its delivery without an "
+        "alert, such as 90s, 10m or 2h; null: for ever",
     )
     max_in_flight: int | None = Field(
         default=None,

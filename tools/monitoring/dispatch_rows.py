@@ -40,6 +40,15 @@ DISPATCH = (
         (f"sum by (subscriber) (streamer_delivery_lag_events{{{SUBSCRIBERS}}})", "{{subscriber}}"),
     ),
     graph(
+        "Oldest undelivered event",
+        "Time since its commit in Salesforce. An alert compares it with `deliver_within` of the subscriber.",
+        (
+            f"time() - min by (subscriber) (streamer_oldest_undelivered_timestamp_seconds{{{SUBSCRIBERS}}})",
+            "{{subscriber}}",
+        ),
+        unit="s",
+    ),
+    graph(
         "Parked events",
         "Events whose key waits behind one that keeps failing. `streamer parked list` shows the keys.",
         (f"sum by (subscriber) (streamer_parked_events{{{SUBSCRIBERS}}})", "{{subscriber}}"),

@@ -11,6 +11,7 @@ from streamer.cli.operating.api_command import ApiOptions, AsJson, Name, Operato
 from streamer.cli.output import at, console, plain, print_json, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
+from streamer.observe.durations import duration
 
 subscribers = typer.Typer(
     cls=HelpfulGroup,
@@ -154,6 +155,7 @@ def _line(subscriber: JsonObject) -> JsonObject:
         "USES": subscriber["uses"],
         "STATE": _state(subscriber, here),
         "LAG": here.get("lag"),
+        "OLDEST": duration(here["oldest_waits_s"]) if here.get("lag") else None,
         "IN FLIGHT": here.get("in_flight"),
         "WAITING": here.get("waiting"),
         "PARKED": here.get("parked"),
@@ -168,7 +170,8 @@ def _why(here: JsonObject) -> str | None:
     failing = here.get("failing")
     # A hold for refused credentials is the last failure too, and is told once.
     is_told = failing is not None and failing["error"] == here["held"]
-    reasons = [here["held"]] if here.get("held") and not is_told else []
+    reasons = [here["late"]] if here.get("late") else []
+    reasons += [here["held"]] if here.get("held") and not is_told else []
     if failing:
         last = f"last at {at(failing['at'])} ({failing['class']}): {failing['error']}"
         reasons.append(f"{failing['count']} failed, {last}")

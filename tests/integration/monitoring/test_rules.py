@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,48 @@ def test_promtool_finds_no_mistake(words: tuple[str, ...]) -> None:
 
 def test_every_alert_has_a_unit_test() -> None:
     """Silent before its fault, firing during it, and silent again at the end."""
-    tests = {
-        each["name"].partition(":")[0]: each["promql_expr_test"]
+    tests = [
+        (each["name"].partition(":")[0], each["promql_expr_test"])
         for each in yaml.safe_load(UNITS.read_text())["tests"]
-    }
+    ]
 
-    assert sorted(tests) == sorted(NAMES)
-    for name, cases in tests.items():
+    assert {name for name, _ in tests} == set(NAMES)
+    for name, cases in tests:
         fired = [[sample["labels"] for sample in case["exp_samples"]] for case in cases]
         assert (fired[0], fired[-1]) == ([], [])
         assert [f'{{alertname="{name}"}}'] in fired
+
+
+def test_missed_scrapes_delay_no_alert_and_end_none(tmp_path: Path) -> None:
+    """Each fourth scrape fails, as on a starved machine. The same alerts fire at the same minutes."""
+    document = yaml.safe_load(UNITS.read_text())
+    for each in document["tests"]:
+        for series in each["input_series"]:
+            # Prometheus writes `up` itself, and does so for a scrape that fails too.
+            if not series["series"].startswith("up{"):
+                series["values"] = _with_missed_scrapes(series["values"])
+    document["rule_files"] = [str(RULES)]
+    starved = tmp_path / "starved.test.yaml"
+    starved.write_text(yaml.safe_dump(document))
+
+    ran = promtool("test", "rules", str(starved))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def _with_missed_scrapes(values: str) -> str:
+    """Return promtool's series with `stale`, Prometheus's mark of a failed scrape, in each fourth place."""
+    samples = [sample for part in values.split() for sample in _expanded(part)]
+    return " ".join("stale" if place % 4 == 3 and text != "_" else text for place, text in enumerate(samples))
+
+
+def _expanded(part: str) -> list[str]:
+    """Return the samples of one of promtool's shorthands: `1`, `stale`, `_x3`, `1+2x3`."""
+    if found := re.fullmatch(r"(?P<text>_|stale)(x(?P<times>[0-9]+))?", part):
+        return [found["text"]] * int(found["times"] or 1)
+    found = re.fullmatch(r"(?P<first>Inf|[0-9]+)(\+(?P<step>[0-9]+)x(?P<times>[0-9]+))?", part)
+    assert found, part
+    first, step, times = float(found["first"]), int(found["step"] or 0), int(found["times"] or 0)
+    return ["Inf" if first == inf else f"{first + step * number:.0f}" for number in range(times + 1)]
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=NAMES)

@@ -49,6 +49,7 @@ def test_every_series_names_a_metric_that_exists() -> None:
     metrics.channel(Channel(org=OrgId("00D"), path="/data/ChangeEvents"))
     metrics.subscriber(SubscriberName("erp"))
     metrics._dead_letters.labels("dispatch", "erp", "rejected")
+    metrics._failed.labels("erp", "http_5xx")
     names = {sample.name for family in metrics.registry.collect() for sample in family.samples}
 
     assert (

@@ -8,7 +8,8 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.headers import security_headers
-from streamer.console.rendering import Renderer, duration, sentence
+from streamer.console.rendering import Renderer, sentence
+from streamer.observe.durations import duration
 from streamer.settings import AdminSettings
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
