@@ -289,7 +289,7 @@ class SubscriberMetrics:
     def set_status(self, status: SubscriberStatus) -> None:
         """Record the subscriber's present status."""
         self.lag.set(status.lag)
-        self.delivered_through.set(self.clock.now() - status.waited_s)
+        self.delivered_through.set(self.clock.now() if status.oldest_at is None else status.oldest_at)
         # An infinite limit is never passed, and its series is there to be compared with.
         self.deliver_within_s.set(math.inf if status.deliver_within_s is None else status.deliver_within_s)
         self.in_flight.set(status.in_flight)

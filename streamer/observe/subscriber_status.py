@@ -34,8 +34,9 @@ class SubscriberStatus:
     is the time before which no attempt begins; `None` when an attempt can
     begin now, when nothing is to be tried, and while the subscriber is paused.
     `is_down` is true while the breaker is open, or probes with one event at a
-    time. The oldest undelivered event was committed in Salesforce `waited_s`
-    seconds ago; after `deliver_within_s` it is late.
+    time. `oldest_at` is the commit time of the oldest undelivered event, in
+    epoch seconds; after `deliver_within_s` the event is late. `at` is the time
+    of this status.
     """
 
     lag: int
@@ -46,7 +47,8 @@ class SubscriberStatus:
     hindrance: str
     is_held: bool
     is_down: bool
-    waited_s: float = 0.0
+    at: float = 0.0
+    oldest_at: float | None = None
     deliver_within_s: float | None = None
     last_failure: LastFailure | None = None
     next_try_at: float | None = None
@@ -65,6 +67,11 @@ class SubscriberStatus:
         if parts and self.next_try_at is not None:
             parts.append(f"next try at {_time(self.next_try_at)}")
         return masked(", ".join(parts))
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the oldest undelivered event was committed in Salesforce; 0 while none waits."""
+        return 0.0 if self.oldest_at is None else max(0.0, self.at - self.oldest_at)
 
     @property
     def lateness(self) -> str:

@@ -17,6 +17,7 @@ _log = structlog.get_logger()
 
 _LIMIT_S = 1.0
 _LOOKS_A_LIMIT = 4
+_QUIET_S = 60.0
 _OUTERMOST = 1
 _INNERMOST = 4
 
@@ -28,8 +29,26 @@ class _Sample:
 
 
 @dataclass(slots=True, kw_only=True)
+class _Repeats:
+    """Blocks of one subscriber's plugin since the last log line about it, at `since`."""
+
+    since: float
+    times: int = 0
+    longest_s: float = 0.0
+
+    def add(self, for_s: float) -> None:
+        """Count a block of `for_s` seconds."""
+        self.times += 1
+        self.longest_s = max(self.longest_s, for_s)
+
+
+@dataclass(slots=True, kw_only=True)
 class LoopSampler:
     """Logs and counts what blocked the event loop for longer than `limit_s` seconds.
+
+    The first block is logged with its stack. Those that follow are a number in
+    one line a minute, because a machine without processor time blocks the loop
+    all the time. A subscriber's plugin and all other code are told apart.
 
     A thread takes one sample of the loop's stack while the loop stands still,
     so it also names code that returns in the end. It measures real time,
@@ -38,8 +57,10 @@ class LoopSampler:
 
     metrics: Metrics
     limit_s: float = _LIMIT_S
+    quiet_s: float = _QUIET_S
     _beat_at: float = field(default=0.0, init=False)
     _sample: _Sample | None = field(default=None, init=False)
+    _repeats: dict[str, _Repeats] = field(default_factory=dict, init=False)
     _is_over: threading.Event = field(default_factory=threading.Event, init=False)
 
     async def run(self) -> None:
@@ -62,17 +83,39 @@ class LoopSampler:
     def _beat(self) -> None:
         former, self._beat_at = self._beat_at, time.monotonic()
         sample, self._sample = self._sample, None
-        if sample is None:
-            return
+        if sample is not None:
+            self._was_blocked(sample, self._beat_at - former)
+        self._log_repeats()
+
+    def _was_blocked(self, sample: _Sample, for_s: float) -> None:
         subscriber = sample.task.removeprefix(ATTEMPT_TASK) if sample.task.startswith(ATTEMPT_TASK) else ""
         self.metrics.process.loop_blocked(subscriber)
+        if repeats := self._repeats.get(subscriber):
+            repeats.add(for_s)
+            return
+        self._repeats[subscriber] = _Repeats(since=self._beat_at)
         _log.warning(
             "loop.blocked",
             subscriber=subscriber or None,
             task=sample.task,
-            for_s=round(self._beat_at - former, 1),
+            for_s=round(for_s, 1),
             at=sample.calls,
         )
+
+    def _log_repeats(self) -> None:
+        for subscriber, repeats in list(self._repeats.items()):
+            if self._beat_at - repeats.since < self.quiet_s:
+                continue
+            if not repeats.times:
+                del self._repeats[subscriber]
+                continue
+            self._repeats[subscriber] = _Repeats(since=self._beat_at)
+            _log.warning(
+                "loop.blocked_again",
+                subscriber=subscriber or None,
+                times=repeats.times,
+                longest_s=round(repeats.longest_s, 1),
+            )
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         while not self._is_over.wait(self.limit_s / _LOOKS_A_LIMIT):

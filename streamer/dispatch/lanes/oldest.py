@@ -1,4 +1,4 @@
-"""Age of the oldest event that one subscriber has not been delivered."""
+"""Time of the oldest event that one subscriber has not been delivered."""
 
 from datetime import datetime
 
@@ -21,21 +21,17 @@ class OldestEvent:
         self._lanes = lanes
         self._clock = clock
         self._next_search_at = 0.0
-        self._at: float | None = None
+        self._committed_at: float | None = None
 
     @property
-    def waited_s(self) -> float:
-        """Seconds since the oldest event was committed in Salesforce; 0 while none waits."""
-        self._search_when_due()
-        return 0.0 if self._at is None else max(0.0, self._clock.now() - self._at)
-
-    def _search_when_due(self) -> None:
+    def committed_at(self) -> float | None:
+        """Time at which the event was committed in Salesforce, in epoch seconds; `None` while none waits."""
         now = self._clock.monotonic()
-        if now < self._next_search_at:
-            return
-        times = [at for lane in self._lanes if (at := _waits_since(lane)) is not None]
-        self._at = min(times, default=None)
-        self._next_search_at = now + len(times) // _LANES_A_SECOND
+        if now >= self._next_search_at:
+            times = [at for lane in self._lanes if (at := _waits_since(lane)) is not None]
+            self._committed_at = min(times, default=None)
+            self._next_search_at = now + len(times) // _LANES_A_SECOND
+        return self._committed_at
 
 
 def _waits_since(lane: Lane) -> float | None:

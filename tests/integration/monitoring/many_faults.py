@@ -27,6 +27,7 @@ ALERTS = frozenset(
         "StreamerConfigurationRefused",
         "StreamerCredentialsRefused",
         "StreamerDeliveriesBehind",
+        "StreamerDeliveriesLate",
         "StreamerEventLoopBlocked",
         "StreamerEventsMissing",
         "StreamerEventsParked",
@@ -46,6 +47,7 @@ _ON_ORDERS = ("stocktaking", "refusing", "rejecting", "down", "failing")
 _SLOW = "slow"
 _ACCOUNTS = 1_100
 _MANY = 1_000_000
+_BUSY_NODE = 5
 _SECRET = "a-secret-of-enough-letters"
 _QUICK = {"first_delay_s": 0.05, "max_delay_s": 1.0, "fast_tries": 1}
 
@@ -115,7 +117,13 @@ async def phases(world: World) -> list[Phase]:
     after = await world.observed.looks()
     return [
         Phase(name="before", began=before[0], ended=before[1], minutes=10),
-        Phase(name="faults", began=during[0], ended=during[1], alerts=ALERTS),
+        Phase(
+            name="faults",
+            began=during[0],
+            ended=during[1],
+            alerts=ALERTS,
+            stands="streamer_oldest_undelivered",
+        ),
         Phase(name="after", began=after[0], ended=after[1]),
     ]
 
@@ -167,8 +175,8 @@ async def _break(world: World) -> None:
     targets["down"].faults.down = True
     targets["failing"].faults.fail_keys = "."
     targets[_SLOW].faults.slow_s = 0.5
-    for plugin in ("blocks", "never-returns"):
-        (world.flags / f"{plugin}.flag").touch()
+    (world.flags / "blocks.flag").write_text(str(_BUSY_NODE + 1))
+    (world.flags / "never-returns.flag").touch()
     await world.control("DELETE", "faults/refuse_call")
     unavailable = {"status": 503, "code": "SERVER_UNAVAILABLE", "on": ["read", "write"], "times": _MANY}
     await world.control("POST", "faults/refuse_call", unavailable)
@@ -189,7 +197,6 @@ _BROKEN: Sequence[tuple[str, Mapping[str, str]]] = (
     ("streamer_dead_letters_total", {"subscriber": "rejecting"}),
     ("streamer_breaker_open", {"subscriber": "down"}),
     ("streamer_parked_events", {"subscriber": "failing"}),
-    ("streamer_event_loop_blocked_total", {"subscriber": "blocking"}),
     ("streamer_stuck", {"kind": "subscriber", "name": "sticking"}),
     ("streamer_lookups_waiting", {}),
     ("streamer_dead_letters_total", {"stage": "ingest"}),
@@ -200,6 +207,8 @@ _BROKEN: Sequence[tuple[str, Mapping[str, str]]] = (
 def _not_broken(look: Look) -> list[str]:
     """Return what does not show its fault yet."""
     late = [f"{name}{labels}" for name, labels in _BROKEN if not look.value(name, **labels)]
+    if (look.value("streamer_event_loop_blocked_total", subscriber="blocking") or 0) <= _BUSY_NODE:
+        late.append("loop")
     is_behind = (look.value("streamer_delivery_lag_events", subscriber=_SLOW) or 0) > _ACCOUNTS * 0.93
     return late if is_behind else [*late, "lag"]
 
@@ -279,7 +288,7 @@ def _configuration(url: str, targets: Mapping[str, FulfillmentReceiver], folder:
     subscribers["failing"]["breaker"] = {"minimum": 10_000}
     slow = _subscriber(targets[_SLOW].url, order="subject")
     subscribers[_SLOW] = slow | {"on": "salesforce.cdc.Account.created", "max_in_flight": 1}
-    subscribers["blocking"] = _with_flag("blocks", folder)
+    subscribers["blocking"] = _with_flag("blocks", folder) | {"max_in_flight": 1}
     subscribers["sticking"] = _with_flag("never-returns", folder) | {"deliver_timeout_s": 0.2}
     subscribers["enriched"] = {
         "uses": "file",

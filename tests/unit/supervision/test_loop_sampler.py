@@ -74,6 +74,23 @@ async def test_other_code_that_blocks_is_named_by_its_task(
     assert counted(metrics, "") == 1
 
 
+async def test_blocks_that_follow_are_a_number_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A machine without processor time blocks the loop all the time, and the log must stay readable."""
+    sampler = LoopSampler(metrics=Metrics(clock=SystemClock()), limit_s=LIMIT_S, quiet_s=10 * LIMIT_S)
+    task = asyncio.create_task(sampler.run())
+    for _ in range(5):
+        await asyncio.sleep(LIMIT_S)
+        time.sleep(2 * LIMIT_S)  # noqa: ASYNC251 - the very mistake
+    await asyncio.sleep(10 * LIMIT_S)
+    task.cancel()
+
+    lines = capsys.readouterr().out.splitlines()
+    again = [each for each in lines if "loop.blocked_again" in each]
+    assert len([each for each in lines if "loop.blocked " in each]) == 1
+    assert sum(int(found[1]) for each in again if (found := re.search(r"times=(\d+)", each))) >= 4
+    assert not [each for each in again if "at=[" in each]
+
+
 async def test_loop_that_turns_is_left_alone(metrics: Metrics, capsys: pytest.CaptureFixture[str]) -> None:
     """However long its tasks take together."""
     for _ in range(10):
