@@ -35,7 +35,9 @@ WORKDIR /var/lib/streamer
 USER 10001:10001
 EXPOSE 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:9464/healthz', timeout=4)"]
+# The daemon writes where its probes are, since observe.host and observe.port can be others.
+ENV STREAMER_CONTAINER=1 STREAMER_ADDRESS_FILE=/tmp/streamer.address
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
+  CMD ["python", "-c", "import os, urllib.request as http; http.urlopen(open(os.environ['STREAMER_ADDRESS_FILE']).read() + '/healthz', timeout=4)"]
 ENTRYPOINT ["streamer"]
 CMD ["run", "-c", "/etc/streamer/streamer.yaml"]

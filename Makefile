@@ -39,7 +39,7 @@ dist: $(READY) ## build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --installer uv --outdir $(DIST)
 
 requirements: $(READY) ## pin with hashes what the image installs, at the versions of constraints.txt
-	$(PIN) --constraint constraints.txt --output-file requirements.txt pyproject.toml
+	$(PIN) --extra otel --constraint constraints.txt --output-file requirements.txt pyproject.toml
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
 		$(PIN) --output-file requirements-build.txt -
 

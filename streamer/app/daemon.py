@@ -33,6 +33,7 @@ from streamer.observe.pulse import Pulses
 from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Controls
 from streamer.settings import Settings
+from streamer.supervision.address import default_host
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
 from streamer.supervision.loop_sampler import LoopSampler
@@ -151,7 +152,11 @@ class App:
         async with (
             self._tracer.sending() if self._tracer else nullcontext(),
             serving(
-                health, self.metrics.registry, self.clock, host=observe.host, port=observe.port
+                health,
+                self.metrics.registry,
+                self.clock,
+                host=observe.host or default_host(),
+                port=observe.port,
             ) as self.port,
             serving_admin(self._admin, self.plan.settings.admin, self._console(health)) as self.admin_port,
             asyncio.TaskGroup() as group,

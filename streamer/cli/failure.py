@@ -1,6 +1,6 @@
 """Reporting of failures: a sentence for each, and an exit status for scripts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -15,15 +15,19 @@ REFUSED = 1
 """Exit status for errors on which an operator must act: credentials, permissions, the log's settings."""
 
 
+def print_failure(sentence: str) -> None:
+    """Print a failure for people, on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"streamer: {sentence}", markup=False)
+
+
 @contextmanager
-def failures_reported() -> Iterator[None]:
-    """Turn the errors that Streamer raises on purpose into sentences on standard error and an exit status."""
+def failures_reported(tell: Callable[[str], None] = print_failure) -> Iterator[None]:
+    """Turn the errors that Streamer raises on purpose into sentences for `tell`, and an exit status."""
     try:
         yield
     except* StreamerError as group:
         errors = list(leaves(group))
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
         for sentence in dict.fromkeys(map(str, errors)):
-            console.print(f"streamer: {sentence}", markup=False)
+            tell(sentence)
         wrong = all(isinstance(error, ConfigurationError) for error in errors)
         raise typer.Exit(CONFIGURATION if wrong else REFUSED) from None

@@ -3,15 +3,21 @@
 import asyncio
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 from rich.console import Console
 
+from streamer import DISTRIBUTION
 from streamer.app import App, Role, effective, plan
-from streamer.cli.failure import CONFIGURATION, failures_reported
+from streamer.cli.failure import CONFIGURATION, REFUSED, failures_reported, print_failure
 from streamer.cli.operating.api_command import AsJson
 from streamer.cli.options import Config
 from streamer.cli.output import counted, print_json
@@ -23,6 +29,8 @@ from streamer.events import JsonObject
 from streamer.observe import logs
 from streamer.observe.redaction import MASK
 from streamer.supervision.watchdog import Watchdog
+
+_log = structlog.get_logger()
 
 _GENERATION_0 = 50_000
 _MASKS = f"{MASK} stands for secrets, and for what the environment or a file gave."
@@ -43,11 +51,16 @@ def run(
 
     Changed files, secrets included, are applied within seconds, or at once on
     SIGHUP; while they hold a mistake, the former configuration stays in effect.
+    Where the terminal that it wrote to is closed, it stops.
     """
-    with failures_reported():
+    failures = _Failures(as_json=logs.are_json("auto"))
+    with failures.told():
         reread = partial(load_document, config)
         checked = plan(reread(), SystemClock())
-        logs.configure(checked.settings.observe.log_format, checked.settings.observe.log_level)
+        observe = checked.settings.observe
+        logs.configure(observe.log_format, observe.log_level)
+        failures.as_json = logs.are_json(observe.log_format)
+        _log.info("daemon.starting", version=version(DISTRIBUTION), role=role, files=list(map(str, config)))
         # Events are many small short-lived objects without cycles. A search for
         # cycles after every few hundred of them would cost a tenth of the time.
         gc.freeze()
@@ -55,6 +68,33 @@ def run(
         watchdog = Watchdog(sys.stderr)
         daemon = App(plan=checked, clock=SystemClock(), role=role, reread=reread, watchdog=watchdog)
         asyncio.run(until_signalled(daemon.run, on_hangup=daemon.reload))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Failures:
+    """Tells why the daemon ended: in the log where that is JSON, else in a sentence."""
+
+    as_json: bool
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Tell each failure inside the context, a mistake of Streamer's own too, and exit."""
+        if self.as_json:
+            logs.configure()
+        try:
+            with failures_reported(self._tell):
+                yield
+        except Exception as error:
+            if isinstance(error, typer.Exit) or not self.as_json:
+                raise
+            _log.exception("daemon.failed", reason="Streamer itself failed; please report this.")
+            raise typer.Exit(REFUSED) from None
+
+    def _tell(self, sentence: str) -> None:
+        if self.as_json:
+            _log.error("daemon.failed", reason=sentence)
+        else:
+            print_failure(sentence)
 
 
 def check(

@@ -1,9 +1,12 @@
 """Stop in two stages: the first signal drains, the second cancels."""
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -16,7 +19,9 @@ async def until_signalled(
     """Run `work` until SIGTERM or SIGINT sets its event, at which it drains and returns.
 
     A second signal cancels it: nothing is lost, but the next run repeats the
-    deliveries in flight. SIGHUP calls `on_hangup`.
+    deliveries in flight. SIGHUP calls `on_hangup`; where the output was a
+    terminal that is gone, SIGHUP stops like SIGTERM, since nobody is left to
+    stop an orphan.
     """
     stopping = asyncio.Event()
     task = asyncio.ensure_future(work(stopping))
@@ -28,13 +33,24 @@ async def until_signalled(
             task.cancel()
         stopping.set()
 
+    def hang_up(reload: Callable[[], None], *, had_terminal: bool) -> None:
+        if had_terminal and not _has_terminal():
+            stop()
+        else:
+            reload()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     if on_hangup is not None:
-        loop.add_signal_handler(signal.SIGHUP, on_hangup)
+        loop.add_signal_handler(signal.SIGHUP, partial(hang_up, on_hangup, had_terminal=_has_terminal()))
     try:
         with suppress(asyncio.CancelledError):
             await task
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
+
+
+def _has_terminal() -> bool:
+    """Return whether the log goes to a terminal that is there. A closed one is none any more."""
+    return os.isatty(sys.stderr.fileno())

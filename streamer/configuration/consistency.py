@@ -75,7 +75,9 @@ def _port_taken_twice(draft: Draft, document: Document) -> Iterator[str]:
         if each is not None and each.port and draft.is_sound(name)
     ]
     for (first, one), (second, other) in combinations(listeners, 2):
-        if one.port == other.port and _meet(other.host, one.host):
+        # Without a host, the probes listen at loopback at least.
+        hosts = [each.host or "localhost" for each in (other, one)]
+        if one.port == other.port and _meet(*hosts):
             is_given = document.at((second, "port")) is not None
             named, beside = (second, first) if is_given else (first, second)
             yield document.mistake(

@@ -45,6 +45,11 @@ def folder_verdict(path: Path) -> Verdict:
         return failed(f"{path} is a folder, and the log needs a file", "set log.sqlite.path to another path")
     if not os.access(folder, os.W_OK | os.X_OK):
         return failed(f"this user can't write in {folder}", remedy)
+    if not _takes_files(folder):
+        return failed(
+            f"{folder} is on a file system that takes no files, so that {path} can't be made",
+            "set log.sqlite.path to another path",
+        )
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         return failed(f"this user can't write {path}", remedy)
     made = "is there and can be written" if path.exists() else f"can be made in {folder}"
@@ -56,6 +61,8 @@ def space_verdict(path: Path, most: int) -> Verdict:
     folder = _nearest(path.absolute().parent)
     if not folder.is_dir():
         raise Inapplicable("there is no folder")
+    if not _takes_files(folder):
+        raise Inapplicable(f"no file can be made in {folder}")
     free = shutil.disk_usage(folder).free
     has = path.stat().st_size if path.is_file() else 0
     said = f"{_size(free)} are free"
@@ -67,6 +74,11 @@ def space_verdict(path: Path, most: int) -> Verdict:
             "make room, or set log.sqlite.max_bytes to less: ingest then waits before the disk is full",
         )
     return ok(f"{said}; the log can grow to {_size(most)}")
+
+
+def _takes_files(folder: Path) -> bool:
+    """Return false where no file can be made: without the right, or in `/proc` and its like."""
+    return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).total > 0
 
 
 def owner_verdict(path: Path) -> Verdict:

@@ -45,6 +45,11 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
+def are_json(format: Format, stream: TextIO | None = None) -> bool:  # noqa: A002 - the word of the configuration
+    """Return whether `configure` writes JSON to `stream`, by default the standard error."""
+    return format == "json" or (format == "auto" and not (stream or sys.stderr).isatty())
+
+
 class _Lines:
     """Writer of lines; drops a line that can't be written, since events matter more than lines."""
 
@@ -66,11 +71,10 @@ def _bounded_traceback(exc_info: ExcInfo) -> str:
 
 
 def _renderer(format: Format, stream: TextIO) -> Processor:  # noqa: A002 - the word of the configuration
-    terminal = stream.isatty()
-    if format == "json" or (format == "auto" and not terminal):
+    if are_json(format, stream):
         return structlog.processors.JSONRenderer(serializer=_json)
     return structlog.dev.ConsoleRenderer(
-        colors=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        colors=stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         exception_formatter=structlog.dev.plain_traceback,
     )
 

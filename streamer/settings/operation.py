@@ -11,9 +11,11 @@ from streamer.web.loopback import is_loopback
 class ObserveSettings(Section):
     """Metrics, probes and logs."""
 
-    host: str = Field(
-        default="0.0.0.0",  # noqa: S104 - probes and Prometheus come from other hosts
-        description="address at which /metrics, /healthz and /readyz are served",
+    host: str | None = Field(
+        default=None,
+        examples=["0.0.0.0"],  # noqa: S104 - an operator opens it on purpose
+        description="address at which /metrics, /healthz and /readyz are served; default: every address in a "
+        "container, and 127.0.0.1 elsewhere",
     )
     port: int = Field(default=9464, ge=0, le=65535, description="0 takes a free port, which is logged")
     log_format: Literal["auto", "json", "console"] = Field(

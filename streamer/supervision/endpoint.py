@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from streamer.clock import Clock
+from streamer.supervision.address import announced
 from streamer.supervision.exposition import Exposition
 from streamer.supervision.health import Health, Kind, Report
 from streamer.web.listener import listening
@@ -25,13 +26,15 @@ async def serving(
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
     probe failed, with the result of each probe, the problems and the `state`
-    of the process in one word, as JSON. Port 0 takes a free port. Raises
+    of the process in one word, as JSON. Port 0 takes a free port. The image's
+    health check finds the address in the file of `announced`. Raises
     `ConfigurationError` when the address is not available.
     """
     with closing(Exposition(registry, clock)) as exposition:
         async with listening(_app(health, exposition), host=host, port=port, section="observe") as found:
             _log.info("observe.listening", host=host, port=found)
-            yield found
+            with announced(host, found):
+                yield found
 
 
 def _app(health: Health, exposition: Exposition) -> web.Application:

@@ -1,5 +1,6 @@
 """The image, as far as it can be built and run without a container engine."""
 
+import asyncio
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.configuration import sandbox_configuration, written
+from tests.daemon import Daemon
 from tests.integration.deployment.entry_points import PLUGINS
 
 ROOT = Path(__file__).parents[3]
@@ -115,11 +118,39 @@ def test_installed_program_brings_its_plugins(installed: Path) -> None:
     assert said.stdout.split("\n") == [*PLUGINS, "True", ""]
 
 
-def test_health_check_fails_when_nothing_answers(installed: Path) -> None:
+def test_health_check_fails_when_nothing_answers(installed: Path, tmp_path: Path) -> None:
     """The image's own check is a valid script whose exit status tells."""
-    *_python, script = json.loads(instructions("HEALTHCHECK")[0].partition("CMD ")[2])
-    nobody = script.replace(":9464", ":1")
-    asked = subprocess.run([installed / "python", "-c", nobody], check=False, capture_output=True, timeout=60)
+    file = tmp_path / "address"
+    file.write_text("http://localhost:1")
+    asked = subprocess.run(
+        [installed / "python", *health_check()],
+        env={"STREAMER_ADDRESS_FILE": str(file)},
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
 
     assert b"Connection refused" in asked.stderr
     assert asked.returncode == 1
+
+
+def health_check() -> list[str]:
+    """Return the arguments that the image's health check gives to Python."""
+    python, *arguments = json.loads(instructions("HEALTHCHECK")[0].partition("CMD ")[2])
+    assert python == "python"
+    return list(arguments)
+
+
+async def test_health_check_follows_the_configured_port(installed: Path, tmp_path: Path) -> None:
+    """It asks where the daemon listens, whatever `observe` says."""
+    file = tmp_path / "address"
+    log = {"sqlite": {"path": str(tmp_path / "log.db")}}
+    config = written(tmp_path, sandbox_configuration("http://localhost:9", log=log))
+    environ = {"STREAMER_ADDRESS_FILE": str(file), "STREAMER_CONTAINER": "1"}
+    async with Daemon.running(config, environ=environ) as daemon:
+        await daemon.started()
+        check = await asyncio.create_subprocess_exec(installed / "python", *health_check(), env=environ)
+        assert await check.wait() == 0
+        assert await daemon.stop() == 0
+
+    assert not file.exists()

@@ -175,8 +175,8 @@ async def _break(world: World) -> None:
     targets["down"].faults.down = True
     targets["failing"].faults.fail_keys = "."
     targets[_SLOW].faults.slow_s = 0.5
-    (world.flags / "blocks.flag").write_text(str(_BUSY_NODE + 1))
-    (world.flags / "never-returns.flag").touch()
+    for plugin in ("blocks", "never-returns"):
+        (world.flags / f"{plugin}.flag").touch()
     await world.control("DELETE", "faults/refuse_call")
     unavailable = {"status": 503, "code": "SERVER_UNAVAILABLE", "on": ["read", "write"], "times": _MANY}
     await world.control("POST", "faults/refuse_call", unavailable)
@@ -185,6 +185,7 @@ async def _break(world: World) -> None:
     await world.control("POST", "changes", {"entity": "Account", "count": _ACCOUNTS, "records": _ACCOUNTS})
     world.order(15)
     await observed.shows(lambda look: not _not_broken(look), told=_not_broken)
+    (world.flags / "blocks.flag").unlink()
     await world.control("POST", "faults/deny_subscription", {"path": LOGINS, "times": _MANY})
     await world.control("POST", "faults/forget_client", {})
     world.log_in()

@@ -33,11 +33,6 @@ class Plugin:
 
 class Blocks(Plugin):
     async def misbehave(self):
-        left = int(self.flag.read_text()) - 1
-        if left:
-            self.flag.write_text(str(left))
-        else:
-            self.flag.unlink()
         time.sleep(1.7)
         # The loop turns before the next block, which would count as the same one.
         await asyncio.sleep(0.5)
@@ -56,7 +51,7 @@ class NeverReturns(Plugin):
 def installed(directory: Path) -> dict[str, str]:
     """Install `blocks` and `never-returns`, and return the variables that a daemon needs to find them.
 
-    They misbehave while their flag exists, `blocks` as often as its flag says.
+    They misbehave while their flag exists.
     """
     site = directory / "site"
     info = site / "misbehaving-1.0.dist-info"

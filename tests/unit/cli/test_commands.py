@@ -191,13 +191,13 @@ def test_schema_is_printed_as_json(invoke: Invoke) -> None:
 def test_mistake_exits_2_and_names_its_place(
     invoke: Invoke, config: Path, old: str, new: str, expected: str
 ) -> None:
-    """Down to the plugins' settings and the expressions, for `run` as for `check`."""
+    """Down to the plugins' settings and the expressions."""
     config.write_text(GOOD.replace(old, new))
-    for command in ("check", "run"):
-        answer = invoke(command, "-c", config)
-        assert answer.exit_code == 2
-        assert f"streamer: {config}:{expected}" in answer.stderr
-        assert "Traceback" not in answer.output
+    answer = invoke("check", "-c", config)
+
+    assert answer.exit_code == 2
+    assert f"streamer: {config}:{expected}" in answer.stderr
+    assert "Traceback" not in answer.output
 
 
 def test_missing_file_exits_2(invoke: Invoke, tmp_path: Path) -> None:
@@ -299,9 +299,26 @@ def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
             check=False,
         )
 
-    told = f"streamer: {section}: 127.0.0.1:{port} is in use already; choose another {section}.port"
+    told = f"{section}: 127.0.0.1:{port} is in use already; choose another {section}.port"
+    said = list(map(json.loads, answer.stderr.splitlines()))
     assert answer.returncode == 2
-    assert _without_logs(answer.stderr) == [f"{told} or {section}.host; port 0 takes a free one."]
+    assert [each["reason"] for each in said if each["event"] == "daemon.failed"] == [
+        f"{told} or {section}.host; port 0 takes a free one."
+    ]
+
+
+@pytest.mark.parametrize("mistake", ["uses: slak", "uses: [", "use: slack"])
+def test_mistake_that_ends_the_daemon_is_json_where_its_logs_are(config: Path, mistake: str) -> None:
+    """A collector of logs reads each line, the last one most of all."""
+    config.write_text(GOOD.replace("uses: slack", mistake))
+    answer = subprocess.run(
+        [sys.executable, "-m", "streamer", "run", "-c", config], capture_output=True, timeout=60, check=False
+    )
+
+    said = list(map(json.loads, answer.stderr.splitlines()))
+    assert answer.returncode == 2
+    assert {(each["event"], each["level"]) for each in said} == {("daemon.failed", "error")}
+    assert all(str(config) in each["reason"] for each in said)
 
 
 def test_sandbox_ends_cleanly_at_a_signal() -> None:
@@ -316,10 +333,6 @@ def test_sandbox_ends_cleanly_at_a_signal() -> None:
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(60) == 0
-
-
-def _without_logs(error: bytes) -> list[str]:
-    return [line for line in error.decode().splitlines() if not line.startswith("{")]
 
 
 def test_file_of_users_that_cannot_be_read_is_named(invoke: Invoke, tmp_path: Path) -> None:
