@@ -56,6 +56,11 @@ class EventSchema:
         """True for the schema of a change event."""
         return self._is_change
 
+    @property
+    def largest_datum(self) -> int:
+        """Most bytes that a payload can have."""
+        return self._largest
+
     def decode(self, payload: bytes) -> JsonObject:
         """Return the `payload` object that CometD would carry for the datum `payload`.
 
