@@ -16,15 +16,20 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
 """Possible boundary between two messages; the same bytes can occur inside a message."""
 
-_CHANNEL = re.compile(rb'"channel"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 _REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
 
 
-# An empty object takes 3 bytes of JSON and 70 of memory. Smaller bodies, among them
-# the parts of a large answer, are not worth counting.
-_COUNTED_FROM_BYTES = 2 * 1024 * 1024
-_MOST_CONTAINERS = 1_000_000
+# An empty object takes 3 bytes of JSON and 70 of memory, and a value between two commas 2 and 8 to 60.
+# Smaller bodies, among them the parts of a large answer, are not worth counting.
+_COUNTED_FROM_BYTES = 1024 * 1024
+_MOST_CONTAINERS = 500_000
+_MOST_VALUES = 3_000_000
+# Each takes a microsecond where a body is examined byte by byte.
 _MOST_TOKENS = 1_000_000
+# orjson reads 1,024 levels.
+_DEEPEST = 20_000
+_MOST_UNREADABLE = 10_000
 
 
 class TornBody(Exception):
@@ -50,14 +55,20 @@ def parse(body: bytes, *, is_part: bool = False) -> Frame:
     From a complete body with a message that is not JSON, such as invalid UTF-8,
     it still returns all others. A message can even leave brackets or a string
     open, if the last one is whole and `body` is no part of an answer. Raises
-    `TornBody`, and `Oversized` for more than a million arrays and objects.
+    `TornBody`, and `Oversized` for a body whose values would take much memory.
     """
+    return parse_json(body) or _piecemeal(body, is_part=is_part)
+
+
+def parse_json(body: bytes) -> Frame | None:
+    """Return the messages in `body` as `parse` does, or `None` where it is not JSON as a whole."""
     if len(body) > _COUNTED_FROM_BYTES:
         _limit(body, b"{[", _MOST_CONTAINERS, "arrays and objects")
+        _limit(body, b",", _MOST_VALUES, "values")
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _piecemeal(body, is_part=is_part)
+        return None
     return Frame(messages=parsed if isinstance(parsed, list) else [parsed], size=len(body))
 
 
@@ -85,7 +96,7 @@ def _elements(array: bytes) -> Iterator[tuple[int, int]]:
         if depth == 0 or (depth == 1 and mark == b","):
             yield start, token.start()
             start = end
-        if depth == 0 or mark == b'"':
+        if depth == 0 or mark == b'"' or depth > _DEEPEST:
             break
     if depth or end < max(len(array), 1):
         raise TornBody(f"a body of {len(array)} bytes does not end where JSON should")
@@ -98,14 +109,16 @@ def _limit(body: bytes, marks: bytes, most: int, what: str) -> None:
 
 
 def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
-    if len(body) > _COUNTED_FROM_BYTES:
-        # Each takes a microsecond, in which nothing else runs.
-        _limit(body, b'{[,"', _MOST_TOKENS, "pieces, and not JSON as a whole")
+    _limit(body, b'{[,"', _MOST_TOKENS, "pieces, and not JSON as a whole")
     messages, unreadable = [], []
     for piece in split(body) if is_part else _pieces(body):
         try:
             messages.append(orjson.loads(piece))
         except orjson.JSONDecodeError as exc:
+            if len(unreadable) == _MOST_UNREADABLE:
+                raise Oversized(
+                    f"an answer with more than {_MOST_UNREADABLE} pieces that are not JSON"
+                ) from exc
             told = f"not JSON: {exc}"
             unreadable.append(
                 Unreadable(
