@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.events import ReplayId, Unreadable
 from streamer.schema_ids import schema_id_in
 
@@ -20,11 +21,6 @@ _CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DO
 _REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
 
 
-# An empty object takes 3 bytes of JSON and 70 of memory, and a value between two commas 2 and 8 to 60.
-# Smaller bodies, among them the parts of a large answer, are not worth counting.
-_COUNTED_FROM_BYTES = 1024 * 1024
-_MOST_CONTAINERS = 500_000
-_MOST_VALUES = 3_000_000
 # Each takes a microsecond where a body is examined byte by byte.
 _MOST_TOKENS = 1_000_000
 # orjson reads 1,024 levels.
@@ -62,11 +58,10 @@ def parse(body: bytes, *, is_part: bool = False) -> Frame:
 
 def parse_json(body: bytes) -> Frame | None:
     """Return the messages in `body` as `parse` does, or `None` where it is not JSON as a whole."""
-    if len(body) > _COUNTED_FROM_BYTES:
-        _limit(body, b"{[", _MOST_CONTAINERS, "arrays and objects")
-        _limit(body, b",", _MOST_VALUES, "values")
     try:
-        parsed = orjson.loads(body)
+        parsed = bounded_json(body)
+    except OversizedJson as exc:
+        raise Oversized(str(exc)) from exc
     except orjson.JSONDecodeError:
         return None
     return Frame(messages=parsed if isinstance(parsed, list) else [parsed], size=len(body))
@@ -102,15 +97,12 @@ def _elements(array: bytes) -> Iterator[tuple[int, int]]:
         raise TornBody(f"a body of {len(array)} bytes does not end where JSON should")
 
 
-def _limit(body: bytes, marks: bytes, most: int, what: str) -> None:
-    found = sum(body.count(mark) for mark in marks)
-    if found > most:
-        raise Oversized(f"a body of {len(body)} bytes with {found} {what}: at most {most} are read")
-
-
 def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
-    _limit(body, b'{[,"', _MOST_TOKENS, "pieces, and not JSON as a whole")
-    messages, unreadable = [], []
+    marks = sum(body.count(mark) for mark in (b"{", b"[", b",", b'"'))
+    if marks > _MOST_TOKENS:
+        raise Oversized(f"a body of {len(body)} bytes with {marks} pieces, and not JSON as a whole")
+    messages: list[Any] = []
+    unreadable: list[Unreadable] = []
     for piece in split(body) if is_part else _pieces(body):
         try:
             messages.append(orjson.loads(piece))

@@ -202,8 +202,11 @@ class BayeuxSession:
 
     async def _post(self, messages: Sequence[JsonObject], *, timeout_s: float) -> Answer:
         status, body = await self._received(messages, timeout_s=timeout_s)
-        whole = partial(Answer.of, status, body)
-        return await _sorted(status, whole if len(body) <= _SMALL_BYTES else lambda: None, whole)
+
+        def quickly() -> Answer | None:
+            return Answer.of(status, body) if len(body) <= _SMALL_BYTES else None
+
+        return await _sorted(status, quickly, partial(Answer.of, status, body))
 
     async def _received(self, messages: Sequence[JsonObject], *, timeout_s: float) -> tuple[int, bytes]:
         try:
