@@ -244,7 +244,8 @@ _BY_STATUS: Mapping[int, Reaction] = {
 
 async def _sorted(status: int, quickly: Callable[[], Answer | None], slowly: Callable[[], Answer]) -> Answer:
     try:
-        return quickly() or await asyncio.to_thread(slowly)
+        answer = quickly()
+        return answer if answer is not None else await asyncio.to_thread(slowly)
     except TornBody as exc:
         raise _without_reply(status, str(exc)) from exc
 
