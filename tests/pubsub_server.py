@@ -47,10 +47,10 @@ def replay_id(number: int) -> bytes:
     return (1000 + 3 * number).to_bytes(8, "big") + b"\0\0"
 
 
-def order(number: int, *, at: float) -> ConsumerEvent:
+def order(number: int, *, at: float, by: str = "005AB00000USER1YAA") -> ConsumerEvent:
     """Return the event `number`, committed at `at` in epoch seconds."""
     datum = io.BytesIO()
-    values = {"CreatedDate": round(at * 1000), "CreatedById": "005AB00000USER1YAA", "N__c": float(number)}
+    values = {"CreatedDate": round(at * 1000), "CreatedById": by, "N__c": float(number)}
     fastavro.schemaless_writer(datum, _COMPILED, values)
     event = ProducerEvent(id=uuid(number), schema_id=SCHEMA, payload=datum.getvalue())
     return ConsumerEvent(event=event, replay_id=replay_id(number))
@@ -100,7 +100,8 @@ class PubSubServer:
 
     `refusals` end the next Subscribe calls at once, `schema_ends` the next
     GetSchema calls; those in `schemas_away` can't be had. While `is_silent`,
-    streams get nothing. The next answer after `torn` is set is no message.
+    streams get nothing. The next answer after `torn` is set is no message;
+    the bytes in `forged` are sent instead of the next answers.
     """
 
     def __init__(self) -> None:
@@ -116,6 +117,7 @@ class PubSubServer:
         self.most_events = 100
         self.is_silent = False
         self.torn = False
+        self.forged: deque[bytes] = deque()
         self.port = 0
 
     async def start(self, port: int = 0, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -218,6 +220,8 @@ class PubSubServer:
         await stream.changed.wait()
 
     def _written(self, response: FetchResponse) -> bytes:
+        if self.forged:
+            return self.forged.popleft()
         torn, self.torn = self.torn, False
         return b"\xff\xff no message" if torn else response.SerializeToString()
 

@@ -1,4 +1,8 @@
-"""Plugins: from an entry point to a subscriber with checked settings."""
+"""Plugins: from an entry point to a subscriber with checked settings.
+
+A plugin is foreign code, and can raise anything: a script that is imported can
+raise `SystemExit`, a library's time-out can be a `BaseException`.
+"""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -36,7 +40,9 @@ def settings_models() -> Mapping[str, type[BaseModel]]:
 def _settings_model(name: str, point: EntryPoint) -> type[BaseModel]:
     try:
         return cast("Plugin", point.load()).Settings
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ConfigurationError(
             f"the installed plugin {name} can't be loaded: {type(error).__name__}: {error}; "
             "mend it, or uninstall its package"
@@ -58,7 +64,9 @@ def uses_org(uses: str) -> bool:
     point = installed().get(uses)
     try:
         return point is not None and bool(getattr(point.load(), "uses_org", False))
-    except Exception:  # noqa: BLE001 - making the subscriber reports it
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - making the subscriber reports it
         return False
 
 
@@ -104,9 +112,9 @@ def _on_threads(
 def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
     try:
         yield
-    except ConfigurationError:
+    except (ConfigurationError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         # Its text can repeat the settings, which hold secrets.
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
@@ -131,8 +139,11 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
         raise ConfigurationError(document.mistake(keys, f"found {document.shown(keys)}; installed: {names}"))
     try:
         plugin = points[uses].load()
-    except Exception as error:
-        raise ConfigurationError(document.mistake(keys, f"this plugin can't be loaded: {error}")) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(document.mistake(keys, f"this plugin can't be loaded: {said}")) from error
     missing = [name for name in ("Settings", "deliver") if getattr(plugin, name, None) is None]
     if missing:
         needed = f"{points[uses].value} has no {' and no '.join(missing)}"

@@ -35,7 +35,7 @@ async def examine(
 
 
 async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Verdict]:
-    began = clock.monotonic()
+    began, cancellations = clock.monotonic(), _cancellations()
     try:
         async with clock.timeout(timeout_s):
             made = await check.run()
@@ -43,7 +43,10 @@ async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Ve
         return [skipped(str(reason))]
     except StreamerError as error:
         return [failed(str(error))]
-    except Exception as error:  # noqa: BLE001 - a broken check is a finding
+    except BaseException as error:
+        # A broken check is a finding, and a plugin's own call can raise anything.
+        if isinstance(error, KeyboardInterrupt) or _is_cancelled(error, cancellations):
+            raise
         if isinstance(error, TimeoutError) and clock.monotonic() - began >= timeout_s:
             remedy = "check the way to it, or give the checks more time with --timeout"
             return [failed(f"no result within {timeout_s:g} s", remedy)]
@@ -51,3 +54,13 @@ async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Ve
         remedy = "report it as a mistake of Streamer, or of the plugin where the check is of a subscriber"
         return [failed(f"the check itself ended with {type(error).__name__}", remedy)]
     return [made] if isinstance(made, Verdict) else made
+
+
+def _is_cancelled(error: BaseException, cancellations_before: int) -> bool:
+    """Return whether the examination itself was cancelled, and not a task within the check."""
+    return isinstance(error, asyncio.CancelledError) and _cancellations() > cancellations_before
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

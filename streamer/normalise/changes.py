@@ -13,6 +13,7 @@ from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
 from streamer.normalise.malformed import replay_id_of, unreadable
 from streamer.normalise.text_diffs import is_diff
 from streamer.normalise.times import from_epoch_ms
+from streamer.raw_json import raw_json
 
 _HEADER = "ChangeEventHeader"
 
@@ -28,6 +29,15 @@ _KIND = {
     "GAP_OVERFLOW": "gap",
     "SNAPSHOT": "snapshot",
 }
+
+
+# A change that is told of more records than these is looked at, so that no message of a megabyte
+# becomes hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest,
+# has no room for more ids.
+_MANY = 50
+_MOST_RECORDS = 60_000
+_SHORTEST_ID = 15
+_MOST_BYTES = 100_000_000
 
 
 class ChangeNormaliser:
@@ -62,6 +72,8 @@ class ChangeNormaliser:
                 del fields[_HEADER]
                 nulled, diffs = _nulled_and_diffs(fields)
                 changed, transaction = header.get("changedFields") or [], _transaction(key, sequence, header)
+                if len(record_ids) > _MANY:
+                    _check_many(record_ids, [fields, changed, transaction])
             except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
                 read.append(unreadable(message, "a change event", error))
                 continue
@@ -117,6 +129,16 @@ def _texts(values: Any) -> list[str]:
         if type(value) is not str or not value:
             raise ValueError("recordIds holds something that is not a record id")
     return values
+
+
+def _check_many(record_ids: Sequence[str], shared: Sequence[Any]) -> None:
+    """Raise `ValueError` where the events of many records, each with what is `shared`, take too much."""
+    if len(record_ids) > _MOST_RECORDS:
+        raise ValueError(f"{len(record_ids)} recordIds are more than {_MOST_RECORDS}")
+    if any(len(each) < _SHORTEST_ID for each in record_ids):
+        raise ValueError("recordIds holds something that is not a record id")
+    if len(raw_json(shared)) * len(record_ids) > _MOST_BYTES:
+        raise ValueError(f"its events of {len(record_ids)} records have more than {_MOST_BYTES} bytes")
 
 
 @lru_cache(maxsize=4096)

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
+from streamer.bounded_json import bounded_json
 from streamer.channel_paths import name_in_type
 from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
 from streamer.normalise.malformed import each_read, replay_id_of
@@ -53,8 +52,8 @@ class GenericNormaliser:
             return event_id
         if type(payload) is str:
             try:
-                payload = orjson.loads(payload)
-            except orjson.JSONDecodeError:
+                payload = bounded_json(payload)
+            except ValueError:
                 return event_id
         value = payload.get(self._key) if type(payload) is dict else None
         return event_id if value is None else str(value)

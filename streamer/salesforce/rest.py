@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
+from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
@@ -40,7 +41,7 @@ class RequestRefused(StreamerError):
 
 
 class AnswerTooLarge(SalesforceUnavailable):
-    """The answer has more bytes than the caller takes: ask for less at once."""
+    """The answer has more bytes, or more values, than the caller takes: ask for less at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ class Rest:
         clock: Clock,
         *,
         api_version: str = "64.0",
-        answer_bytes: int = 64 * 1024 * 1024,
+        answer_bytes: int = 16 * 1024 * 1024,
         client: str | None = None,
     ) -> None:
         self._options = RestOptions(api_version=api_version, client=client)
@@ -122,7 +123,9 @@ class Rest:
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal(str(request), answer)
         try:
-            return orjson.loads(answer.body) if answer.body else None
+            return bounded_json(answer.body) if answer.body else None
+        except OversizedJson as exc:
+            raise AnswerTooLarge(f"{request} failed: {exc}") from exc
         except orjson.JSONDecodeError as exc:
             raise SalesforceUnavailable(f"{request} was answered, but not with JSON") from exc
 
@@ -255,8 +258,8 @@ def new_token_refused(said: str) -> CredentialsRefused:
 def _error(body: bytes) -> tuple[str, str]:
     # The form is `[{"errorCode": …, "message": …}]`; the first error tells the most.
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        parsed = bounded_json(body)
+    except ValueError:
         return "", ""
     first = parsed[0] if isinstance(parsed, list) and parsed else parsed
     if not isinstance(first, dict):

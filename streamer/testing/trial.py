@@ -1,5 +1,6 @@
 """Trial: a subscriber under test."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -66,7 +67,9 @@ class Trial:
                 f"{method} raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: bound its "
                 "waits, return Retry, and let the settings of the test leave no pauses between deliveries"
             ) from error
-        except Exception as error:
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as error:
             raise ContractBrokenError(
                 f"{method} raised {type(error).__name__}: {error}: return an outcome that says what went "
                 "wrong"

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 from aiohttp import http_exceptions, web
 
 from streamer.errors import ConfigurationError
-from streamer.web.guard import MOST_CONNECTIONS, Guard
+from streamer.web.guard import Guard
 from streamer.web.tls import HANDSHAKE_S, TlsFiles, server_context
 
 _CLOSING_S = 1.0
 _KEEPALIVE_S = 15.0
+# A client must be heard before so many others that reconnect without end have taken its place.
+_ACCEPTED_AT_ONCE = 8
+_WAITING_CLIENTS = 256
 
 
 def refused_address(error: OSError, *, host: str, port: int) -> str:
@@ -35,9 +39,10 @@ async def listening(
 ) -> AsyncIterator[int]:
     """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
 
-    At most 64 clients are connected at a time, and those that send nothing, or
-    half a request, for 15 s are cut off. With `tls`, a handshake takes 5 s at
-    most. Raises `ConfigurationError`, which names the `section` of the
+    At most 64 clients are connected at a time, three quarters of them from one
+    address; a new one takes the place of the one that has been idle for longest.
+    Those that send nothing, or half a request, for 15 s are cut off. With `tls`,
+    a handshake takes 5 s at most. Raises `ConfigurationError`, which names the `section` of the
     configuration, when the address or a file of `tls` can't be used.
     """
     guard = Guard(section)
@@ -57,12 +62,10 @@ async def listening(
         handshake_s = HANDSHAKE_S if context else None
         try:
             server = await asyncio.get_running_loop().create_server(
-                guard.protect(runner.server, handshake_s=handshake_s),
+                guard.protect(runner.server, context=context, handshake_s=handshake_s),
                 host,
                 port,
-                backlog=MOST_CONNECTIONS,
-                ssl=context,
-                ssl_handshake_timeout=handshake_s,
+                backlog=_ACCEPTED_AT_ONCE,
             )
         except OSError as error:
             raise ConfigurationError(
@@ -70,8 +73,16 @@ async def listening(
                 f"choose another {section}.port or {section}.host; port 0 takes a free one."
             ) from error
         await stack.enter_async_context(server)
-        await stack.enter_async_context(guard.watching(runner.server))
+        _let_wait(server)
+        await stack.enter_async_context(guard.watching())
         yield server.sockets[0].getsockname()[1]
+
+
+def _let_wait(server: asyncio.Server) -> None:
+    """Let more clients wait than asyncio accepts at once: one that can't would try again after a second."""
+    for each in server.sockets:
+        with socket.socket(fileno=os.dup(each.fileno())) as listening_socket:
+            listening_socket.listen(_WAITING_CLIENTS)
 
 
 class _ServerLog(logging.LoggerAdapter[logging.Logger]):

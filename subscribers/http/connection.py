@@ -177,7 +177,7 @@ class Connection:
 
 async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answer:
     content = response.content
-    body = await content.readany()
+    body = bytearray(await content.readany())
     while not content.at_eof():
         if len(body) > READ_BYTES:
             response.close()
@@ -185,7 +185,7 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
         body += await content.readany()
     return Answer(
         status=response.status,
-        body=redaction(_utf_8(body))[:READ_BYTES],
+        body=redaction(_utf_8(bytes(body)))[:READ_BYTES],
         retry_after=response.headers.get("Retry-After"),
     )
 

@@ -171,7 +171,9 @@ async def test_overdue_call_is_named_with_the_line_where_it_stands(
     assert " in deliver" in said
 
 
-@pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3), KeyboardInterrupt(), StopIteration(7)])
+@pytest.mark.parametrize(
+    "error", [ValueError("odd"), SystemExit(3), KeyboardInterrupt(), StopIteration(7), GeneratorExit()]
+)
 async def test_whatever_a_call_raises_is_raised_where_it_is_awaited(error: BaseException) -> None:
     """No thread dies of it, and no process."""
 

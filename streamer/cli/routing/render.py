@@ -125,7 +125,9 @@ class _Rendering:
     def _preview(self, delivery: Delivery) -> Preview | Outcome:
         try:
             shown = self._subscriber.preview(delivery) if isinstance(self._subscriber, Previewing) else None
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             # A plugin is foreign code, and its own errors can repeat a secret.
             raise ConfigurationError(f"the preview of the plugin raised {type(error).__name__}") from error
         return _plain(delivery) if shown is None else shown

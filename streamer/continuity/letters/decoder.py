@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.channel_paths import without_filter
 from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
@@ -67,7 +68,9 @@ class LetterDecoder:
 
     async def _message(self, raw: bytes, letter: DeadLetter) -> JsonObject | Unreadable:
         try:
-            message = orjson.loads(raw)
+            message = bounded_json(raw)
+        except OversizedJson as error:
+            raise UnreadableEvent(f"its JSON is too large: {error}") from None
         except orjson.JSONDecodeError as error:
             if _is_of_cometd(letter):
                 raise UnreadableEvent(f"not JSON: {error}") from None
@@ -116,8 +119,8 @@ def _stored_event(letter: DeadLetter) -> Event:
     if letter.event is None:
         raise UnreadableEvent("its event holds data that JSON can't")
     try:
-        data = orjson.loads(letter.raw)
-    except orjson.JSONDecodeError as error:
+        data = bounded_json(letter.raw)
+    except ValueError as error:
         raise UnreadableEvent(f"its event's data are no JSON: {error}") from None
     if not isinstance(data, dict):
         raise UnreadableEvent("its event's data are no object")

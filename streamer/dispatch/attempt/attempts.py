@@ -46,9 +46,6 @@ from streamer.ports import BatchSubscriber, Subscriber
 
 _log = structlog.get_logger()
 
-# A plugin is foreign code: whatever it raises is an outcome of its attempt.
-_OF_PLUGINS = (Exception, SystemExit, KeyboardInterrupt, BaseExceptionGroup)
-
 _STOPPED_S = 60.0
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
@@ -132,12 +129,15 @@ class Attempts:
         `ConfigurationError`, as they are, and `RetryLater` for any other error
         of the plugin.
         """
+        before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
                 await self.subscriber.__aenter__()
         except StreamerError:
             raise
-        except _OF_PLUGINS as error:
+        except BaseException as error:
+            if self._is_ours(error, before):
+                raise
             raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
@@ -280,10 +280,13 @@ class Attempts:
         return letter
 
     async def _close(self) -> None:
+        before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
                 await self.subscriber.__aexit__(None, None, None)
-        except _OF_PLUGINS:  # its deliveries are recorded all the same
+        except BaseException as error:  # its deliveries are recorded all the same
+            if self._is_ours(error, before):
+                raise
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
     def _skip(self, event: Event) -> Skip | None:
@@ -343,9 +346,17 @@ class Attempts:
             undo_cancellations(before)
             _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
             return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
-        except _OF_PLUGINS as error:  # its events are retried, then set aside
+        except BaseException as error:  # its events are retried, then set aside
+            if is_closing(error):
+                raise
             _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
             return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
+
+    def _is_ours(self, error: BaseException, cancellations_before: int) -> bool:
+        """Return whether the process has ended the call, and not the plugin by what it raised."""
+        if isinstance(error, asyncio.CancelledError):
+            return self.ending.is_set() or cancellations() > cancellations_before
+        return is_closing(error)
 
 
 def _waiting(error: RetryLater | Stop) -> Retry | Hold:
@@ -354,6 +365,17 @@ def _waiting(error: RetryLater | Stop) -> Retry | Hold:
     if isinstance(error, Stop):
         return Hold(reason=reason, after_s=_STOPPED_S, alert=True, failure=FailureClass.LOOKUP)
     return Retry(reason=reason, after_s=error.after_s, failure=FailureClass.LOOKUP)
+
+
+def is_closing(error: BaseException) -> bool:
+    """Return whether `error` closes a coroutine that was left behind by an event loop which has ended."""
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
 
 
 def cancellations() -> int:

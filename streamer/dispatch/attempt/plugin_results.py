@@ -1,7 +1,8 @@
 """Validated results of plugins: outcomes, error texts and answers.
 
 A plugin is foreign code, so each value that it returns or raises is checked
-before it is used. No function here raises.
+before it is used. No function here raises, whatever the value's own methods do:
+a library's time-out can be a `BaseException`.
 """
 
 import math
@@ -65,7 +66,7 @@ def outcomes_of(returned: object, number: int) -> Sequence[Outcome]:
     try:
         # One more than wanted tells that there are too many; some have no end.
         found: list[object] = list(islice(returned, number + 1))  # type: ignore[call-overload] # foreign code
-    except Exception:  # noqa: BLE001 - it is no sequence, or its iterator raises anything
+    except BaseException:  # noqa: BLE001 - it is no sequence, or its iterator raises anything
         found = []
     if len(found) == number:
         return [outcome_of(each) for each in found]
@@ -79,7 +80,7 @@ def named(error: BaseException) -> str:
     name = type(error).__name__
     try:
         said = f"{name}: {error}"
-    except Exception:  # noqa: BLE001 - a foreign __str__ can raise anything
+    except BaseException:  # noqa: BLE001 - a foreign __str__ can raise anything
         said = f"{name}, whose text can't be read"
     return masked(said)
 
@@ -93,7 +94,7 @@ def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the answer to keep in a receipt: a small one whole, of a large one the beginning of its text."""
     try:
         is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
-    except (TypeError, ValueError, RecursionError):
+    except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
         is_small = False
     return answer if is_small else _text_of(answer)
 
@@ -129,7 +130,7 @@ def _class(returned: object, usual: FailureClass) -> FailureClass:
 def _field(returned: object, name: str) -> object:
     try:
         return getattr(returned, name)
-    except Exception:  # noqa: BLE001 - a subclass can define the field as a property
+    except BaseException:  # noqa: BLE001 - a subclass can define the field as a property
         return f"its {name} can't be read"
 
 
@@ -159,13 +160,13 @@ def _shown(value: object) -> str:
         return str.__str__(repr(value))
     except RecursionError:
         return "It is nested too deeply to be kept."
-    except Exception:  # noqa: BLE001 - a foreign __repr__ can raise anything
+    except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
         return f"A {type(value).__name__} that can't be shown."
 
 
 def _mapping(answer: object) -> Mapping[str, Any]:
     # The mapping can read from a resource that is closed by now.
-    with suppress(Exception):
+    with suppress(BaseException):
         if isinstance(answer, Mapping):
             return dict(answer)
     return _text_of(answer)
@@ -181,7 +182,7 @@ def _seconds(asked: object) -> float | None:
         return None
     try:
         seconds = float(asked)
-    except Exception:  # noqa: BLE001 - an integer too large for a float, or a foreign __float__
+    except BaseException:  # noqa: BLE001 - an integer too large for a float, or a foreign __float__
         return None
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_S)
 

@@ -1,30 +1,62 @@
 """One whole answer of the Streaming API, sorted into replies and events."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from streamer.channel_paths import without_filter
 from streamer.events import Unreadable
 from streamer.raw_json import raw_json
-from streamer.salesforce.cometd.frames import SEAM, Frame, Oversized, TornBody, channels_named_in, parse
+from streamer.salesforce.cometd.frames import (
+    SEAM,
+    Frame,
+    Oversized,
+    TornBody,
+    channels_named_in,
+    parse,
+    parse_json,
+)
 from streamer.salesforce.cometd.protocol import JsonObject
 
 # The objects of a part are parsed, normalised and encoded while a processor's
 # caches hold them, and are gone before the next part is parsed.
 _PART_BYTES = 512 * 1024
 
+# A longer part is not worth looking for a boundary any further.
+_LONGEST_PART_BYTES = 4 * 1024 * 1024
+# The loop does nothing else while these are sorted, normalised and encoded. Ordinary parts have fewer.
+_PART_MESSAGES = 4_000
+_MOST_UNCUT = 20_000
+
 # Each becomes a dead letter.
 _MOST_STRAYS = 10_000
 _STRAY = "no Bayeux message"
+# Our requests have a few hundred messages at most, and each has one reply.
+_MOST_REPLIES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What is not yet sorted of an answer: messages that are parsed, and then JSON, if any."""
+
+    messages: Sequence[Any] = ()
+    content: memoryview | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that are not parsed."""
+        return len(self.content or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Answer to one POST: replies by their meta channel, events by their channel, both in order.
 
-    A large answer comes in parts. `rest` is the part not yet sorted, and
-    `following` returns it as the next part, together with the replies so far.
+    A large answer comes in parts. `rest` is not yet sorted, and `following`
+    returns the next part of it, together with the replies so far. A part that
+    takes long to find is sorted by `slowly_following` only, which belongs in a
+    thread.
     """
 
     status: int
@@ -32,60 +64,102 @@ class Answer:
     replies: dict[str, list[JsonObject]]
     events: dict[str, list[JsonObject]]
     unreadable: tuple[Unreadable, ...] = ()
-    rest: memoryview | None = None
+    strays: int = 0
+    rest: Rest | None = None
 
     @classmethod
     def beginning(cls, status: int, body: bytes) -> "Answer":
         """Sort the first part of `body`; raises `TornBody` when it is not complete."""
-        if not body.startswith(b"["):
-            return cls.of(status, body)
-        return cls._part(status, memoryview(body)[1:]) or cls.of(status, body)
+        return cls.quickly(status, body) or cls.slowly(status, body)
+
+    @classmethod
+    def quickly(cls, status: int, body: bytes) -> "Answer | None":
+        """Sort the first part of `body`, or return `None` where that takes long."""
+        if body.startswith(b"[") and (part := cls._part(status, memoryview(body)[1:], parse_json)):
+            return part
+        return _genuine(cls._sorted(status, frame)) if (frame := _quickly_parsed(body)) else None
+
+    @classmethod
+    def slowly(cls, status: int, body: bytes) -> "Answer":
+        """Sort the first part of `body`; raises `TornBody` when it is not complete."""
+        part = cls._part(status, memoryview(body)[1:], _parsed_part) if body.startswith(b"[") else None
+        return part or _genuine(cls._sorted(status, parse(body)))
 
     def following(self) -> "Answer":
         """Sort the next part; raises `TornBody` when it is not complete."""
-        rest = self.rest or memoryview(b"]")
-        part = self._part(self.status, rest) or self._sorted(self.status, parse(b"".join((b"[", rest))))
+        return self.quickly_following() or self.slowly_following()
+
+    def quickly_following(self) -> "Answer | None":
+        """Sort the next part, or return `None` where that takes long."""
+        rest = self.rest or Rest()
+        if rest.messages:
+            frame = Frame(messages=list(rest.messages), size=0)
+            return self._joined(self._sorted(self.status, frame, rest.content))
+        if (part := self._part(self.status, rest.content or b"]", parse_json)) is not None:
+            return self._joined(part)
+        frame_or_none = _quickly_parsed(b"".join((b"[", rest.content or b"]")))
+        return self._joined(self._sorted(self.status, frame_or_none)) if frame_or_none else None
+
+    def slowly_following(self) -> "Answer":
+        """Sort the next part; raises `TornBody` when it is not complete."""
+        content = (self.rest or Rest()).content or b"]"
+        part = self._part(self.status, content, _parsed_part)
+        return self._joined(part or self._sorted(self.status, parse(b"".join((b"[", content)))))
+
+    def _joined(self, part: "Answer") -> "Answer":
+        """Return `part` with the replies before it; raises `Oversized`."""
+        strays = self.strays + part.strays
+        _check_number(strays, _MOST_STRAYS, "pieces that are no Bayeux messages")
         replies = {
             channel: [*self.replies.get(channel, ()), *part.replies.get(channel, ())]
             for channel in self.replies | part.replies
         }
-        return replace(part, replies=replies)
+        _check_number(sum(map(len, replies.values())), _MOST_REPLIES, "replies")
+        return replace(part, replies=replies, strays=strays)
 
     @classmethod
-    def _part(cls, status: int, content: memoryview) -> "Answer | None":
-        seam = SEAM.search(content, _PART_BYTES)
+    def _part(
+        cls, status: int, content: memoryview | bytes, parsed: Callable[[bytes], Frame | None]
+    ) -> "Answer | None":
+        """Sort the part of `content` up to a boundary, or return `None` if none is found."""
+        seam = SEAM.search(content, _PART_BYTES, _PART_BYTES + _LONGEST_PART_BYTES)
         if seam is None:
             return None
         end = seam.start() + 1
         try:
-            frame = parse(b"".join((b"[", content[:end], b"]")), is_part=True)
+            frame = parsed(b"".join((b"[", content[:end], b"]")))
         except TornBody:
             # There is no boundary, or bytes are missing: parsing the whole answer tells which.
             return None
-        return replace(cls._sorted(status, frame), rest=content[end + 1 :])
+        return cls._sorted(status, frame, memoryview(content)[end + 1 :]) if frame else None
 
     @classmethod
     def of(cls, status: int, body: bytes) -> "Answer":
-        """Sort `body`; raises `TornBody` when it is not complete."""
-        answer = cls._sorted(status, parse(body))
-        if answer.replies or answer.events:
-            return answer
-        # An answer without any reply is not Bayeux but another server's error document.
-        return replace(answer, unreadable=())
+        """Sort `body` without a cut; raises `TornBody` when it is not complete."""
+        frame = parse(body)
+        _check_number(len(frame.messages), _MOST_UNCUT, "messages")
+        answer = _genuine(cls._sorted(status, frame, most=_MOST_UNCUT))
+        _check_number(answer.strays, _MOST_STRAYS, "pieces that are no Bayeux messages")
+        return answer
 
     @classmethod
-    def _sorted(cls, status: int, frame: Frame) -> "Answer":
+    def _sorted(
+        cls, status: int, frame: Frame, content: memoryview | None = None, *, most: int | None = None
+    ) -> "Answer":
+        """Sort the first messages of `frame`; the others, and then `content`, are the rest."""
+        cut = most or _PART_MESSAGES
+        messages, waiting = frame.messages, frame.messages[cut:]
+        if waiting:
+            messages = messages[:cut]
         replies: dict[str, list[JsonObject]] = {}
         events: dict[str, list[JsonObject]] = defaultdict(list)
         strays = []
         # Every event of a backlog passes this loop, so it must be cheap.
-        for message in frame.messages:
+        for message in messages:
             try:
                 events[message["channel"]].append(message)
             except (TypeError, KeyError):
                 strays.append(message)
-        if len(strays) > _MOST_STRAYS:
-            raise Oversized(f"an answer with {len(strays)} pieces that are no Bayeux messages")
         for path in [path for path in events if not isinstance(path, str) or path.startswith("/meta/")]:
             replies[str(path)] = events.pop(path)
         return cls(
@@ -94,6 +168,8 @@ class Answer:
             replies=replies,
             events=events,
             unreadable=_set_aside(frame, strays),
+            strays=len(strays),
+            rest=Rest(messages=waiting, content=content) if waiting or content is not None else None,
         )
 
     @property
@@ -130,6 +206,26 @@ class Answer:
                 error = f"{piece.error}; it names no channel that we read"
                 found[paths[0]].append(replace(piece, error=error))
         return found
+
+
+def _quickly_parsed(body: bytes) -> Frame | None:
+    return parse_json(body) if len(body) <= 2 * _PART_BYTES else None
+
+
+def _parsed_part(body: bytes) -> Frame:
+    return parse(body, is_part=True)
+
+
+def _genuine(answer: Answer) -> Answer:
+    """Return `answer` without unreadable pieces where it is not Bayeux but another server's document."""
+    if answer.replies or answer.events or answer.rest:
+        return answer
+    return replace(answer, unreadable=())
+
+
+def _check_number(found: int, most: int, what: str) -> None:
+    if found > most:
+        raise Oversized(f"an answer with {found} {what}")
 
 
 def _set_aside(frame: Frame, strays: Sequence[object]) -> tuple[Unreadable, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.events import ReplayId, Unreadable
 from streamer.schema_ids import schema_id_in
 
@@ -16,15 +17,15 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
 """Possible boundary between two messages; the same bytes can occur inside a message."""
 
-_CHANNEL = re.compile(rb'"channel"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 _REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
 
 
-# An empty object takes 3 bytes of JSON and 70 of memory. Smaller bodies, among them
-# the parts of a large answer, are not worth counting.
-_COUNTED_FROM_BYTES = 2 * 1024 * 1024
-_MOST_CONTAINERS = 1_000_000
+# Each takes a microsecond where a body is examined byte by byte.
 _MOST_TOKENS = 1_000_000
+# orjson reads 1,024 levels.
+_DEEPEST = 20_000
+_MOST_UNREADABLE = 10_000
 
 
 class TornBody(Exception):
@@ -50,14 +51,19 @@ def parse(body: bytes, *, is_part: bool = False) -> Frame:
     From a complete body with a message that is not JSON, such as invalid UTF-8,
     it still returns all others. A message can even leave brackets or a string
     open, if the last one is whole and `body` is no part of an answer. Raises
-    `TornBody`, and `Oversized` for more than a million arrays and objects.
+    `TornBody`, and `Oversized` for a body whose values would take much memory.
     """
-    if len(body) > _COUNTED_FROM_BYTES:
-        _limit(body, b"{[", _MOST_CONTAINERS, "arrays and objects")
+    return parse_json(body) or _piecemeal(body, is_part=is_part)
+
+
+def parse_json(body: bytes) -> Frame | None:
+    """Return the messages in `body` as `parse` does, or `None` where it is not JSON as a whole."""
     try:
-        parsed = orjson.loads(body)
+        parsed = bounded_json(body)
+    except OversizedJson as exc:
+        raise Oversized(str(exc)) from exc
     except orjson.JSONDecodeError:
-        return _piecemeal(body, is_part=is_part)
+        return None
     return Frame(messages=parsed if isinstance(parsed, list) else [parsed], size=len(body))
 
 
@@ -85,27 +91,26 @@ def _elements(array: bytes) -> Iterator[tuple[int, int]]:
         if depth == 0 or (depth == 1 and mark == b","):
             yield start, token.start()
             start = end
-        if depth == 0 or mark == b'"':
+        if depth == 0 or mark == b'"' or depth > _DEEPEST:
             break
     if depth or end < max(len(array), 1):
         raise TornBody(f"a body of {len(array)} bytes does not end where JSON should")
 
 
-def _limit(body: bytes, marks: bytes, most: int, what: str) -> None:
-    found = sum(body.count(mark) for mark in marks)
-    if found > most:
-        raise Oversized(f"a body of {len(body)} bytes with {found} {what}: at most {most} are read")
-
-
 def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
-    if len(body) > _COUNTED_FROM_BYTES:
-        # Each takes a microsecond, in which nothing else runs.
-        _limit(body, b'{[,"', _MOST_TOKENS, "pieces, and not JSON as a whole")
-    messages, unreadable = [], []
+    marks = sum(body.count(mark) for mark in (b"{", b"[", b",", b'"'))
+    if marks > _MOST_TOKENS:
+        raise Oversized(f"a body of {len(body)} bytes with {marks} pieces, and not JSON as a whole")
+    messages: list[Any] = []
+    unreadable: list[Unreadable] = []
     for piece in split(body) if is_part else _pieces(body):
         try:
             messages.append(orjson.loads(piece))
         except orjson.JSONDecodeError as exc:
+            if len(unreadable) == _MOST_UNREADABLE:
+                raise Oversized(
+                    f"an answer with more than {_MOST_UNREADABLE} pieces that are not JSON"
+                ) from exc
             told = f"not JSON: {exc}"
             unreadable.append(
                 Unreadable(

@@ -1,5 +1,6 @@
 """One Bayeux session: a client id, its cookies and its connections to one server."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,6 +23,9 @@ from streamer.salesforce.cometd.frames import TornBody
 from streamer.salesforce.cometd.protocol import Advice, JsonObject
 from streamer.salesforce.recovery import Reaction
 from streamer.web.proxy import ProxyFailed, send, through
+
+# Answers to all but a connect, and so short that sorting them takes no thread.
+_SMALL_BYTES = 64 * 1024
 
 
 class SessionLost(Exception):
@@ -131,11 +135,12 @@ class BayeuxSession:
         status, body = await self._received(
             [self._numbered(message)], timeout_s=self.advice.timeout_s + self._options.grace_s
         )
-        return _sorted(status, partial(Answer.beginning, status, body))
+        quickly, slowly = partial(Answer.quickly, status, body), partial(Answer.slowly, status, body)
+        return await _sorted(status, quickly, slowly)
 
-    def following(self, answer: Answer) -> Answer:
+    async def following(self, answer: Answer) -> Answer:
         """Return the next part of a large answer."""
-        return _sorted(answer.status, answer.following)
+        return await _sorted(answer.status, answer.quickly_following, answer.slowly_following)
 
     async def subscribe(
         self, replay: Mapping[str, int]
@@ -197,7 +202,11 @@ class BayeuxSession:
 
     async def _post(self, messages: Sequence[JsonObject], *, timeout_s: float) -> Answer:
         status, body = await self._received(messages, timeout_s=timeout_s)
-        return _sorted(status, partial(Answer.of, status, body))
+
+        def quickly() -> Answer | None:
+            return Answer.of(status, body) if len(body) <= _SMALL_BYTES else None
+
+        return await _sorted(status, quickly, partial(Answer.of, status, body))
 
     async def _received(self, messages: Sequence[JsonObject], *, timeout_s: float) -> tuple[int, bytes]:
         try:
@@ -233,9 +242,10 @@ _BY_STATUS: Mapping[int, Reaction] = {
 }
 
 
-def _sorted(status: int, sort: Callable[[], Answer]) -> Answer:
+async def _sorted(status: int, quickly: Callable[[], Answer | None], slowly: Callable[[], Answer]) -> Answer:
     try:
-        return sort()
+        answer = quickly()
+        return answer if answer is not None else await asyncio.to_thread(slowly)
     except TornBody as exc:
         raise _without_reply(status, str(exc)) from exc
 

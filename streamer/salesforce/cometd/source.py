@@ -151,8 +151,10 @@ class CometdSource:
             # The complete parts of an answer count even if its end is lost.
             self._observer.answered(answer.count, answer.size)
             await self._feeds.hand_over(answer, confirmed=False, more=True)
+            # No consumer waits for a part without events.
+            await asyncio.sleep(0)
             try:
-                answer = session.following(answer)
+                answer = await session.following(answer)
             except SessionLost:
                 await self._feeds.end_answer()
                 raise

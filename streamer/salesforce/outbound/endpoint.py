@@ -30,7 +30,9 @@ _log = structlog.get_logger()
 _SECTION = "outbound"
 _LOG_EVERY_S = 60.0
 _PARSED_IN_THREAD_FROM = 64 * 1024
-_BODIES_AT_ONCE = 4
+_PARSED_AT_ONCE = 4
+# Bodies that arrive, however slowly, wait for no other one, so all of them together are bounded.
+_MOST_HELD_BYTES = 64 * 1024 * 1024
 _TRY_AGAIN = "Not taken: send it again."
 
 
@@ -68,7 +70,10 @@ class Endpoint:
     source: OutboundSource
     clock: Clock
     observer: EndpointObserver
-    _bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_BODIES_AT_ONCE), init=False)
+    _parsing: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_PARSED_AT_ONCE), init=False
+    )
+    _held_bytes: int = field(default=0, init=False)
     _logged_at: dict[tuple[str, Outcome], float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +82,7 @@ class Endpoint:
 
     def application(self) -> web.Application:
         """Return the HTTP application."""
-        app = web.Application(client_max_size=self.settings.max_body_bytes)
+        app = web.Application()
         app.add_routes(
             [
                 web.post(OUTBOUND_ROOT + "{name}", self._receive),
@@ -116,20 +121,35 @@ class Endpoint:
         org = self.source.organization(path)
         if org is None:
             raise _Refusal(Outcome.NOT_OWNED, 503, _TRY_AGAIN)
-        async with self._bodies:
-            arrival = await self._arrival(await self._body(request), org, is_known=is_known)
+        async with self._body(request) as body, self._parsing:
+            arrival = await self._arrival(body, org, is_known=is_known)
         try:
             await self.source.deliver(path, arrival)
         except NotTaken as error:
             raise _Refusal(Outcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=str(error)) from None
         return Outcome.ACKNOWLEDGED if arrival.messages else Outcome.SET_ASIDE
 
-    async def _body(self, request: web.Request) -> bytes:
+    @asynccontextmanager
+    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
+        """Yield the whole body, which counts as held from its first byte on until the context is left."""
+        body, most = bytearray(), self.settings.max_body_bytes
         try:
-            return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            reason = f"larger than {self.settings.max_body_bytes} bytes: raise outbound.max_body_bytes"
-            raise _Refusal(Outcome.TOO_LARGE, 413, "The envelope is too large.", reason=reason) from None
+            while chunk := await self._chunk(request):
+                body += chunk
+                self._held_bytes += len(chunk)
+                if len(body) > most:
+                    reason = f"larger than {most} bytes: raise outbound.max_body_bytes"
+                    raise _Refusal(Outcome.TOO_LARGE, 413, "The envelope is too large.", reason=reason)
+                if self._held_bytes > _MOST_HELD_BYTES:
+                    reason = "too many bytes of other envelopes are arriving"
+                    raise _Refusal(Outcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=reason)
+            yield bytes(body)
+        finally:
+            self._held_bytes -= len(body)
+
+    async def _chunk(self, request: web.Request) -> bytes:
+        try:
+            return await request.content.readany()
         except (web.RequestPayloadError, ConnectionError):
             raise _Refusal(Outcome.BROKEN_OFF, 400, "The body does not match its headers.") from None
 

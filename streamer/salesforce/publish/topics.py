@@ -86,6 +86,7 @@ class Topics:
             raise refused_topic(path, "it has no schema of its own: name a platform event, not a channel")
         info = await self._calls.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), topic=path)
         try:
-            return EventEncoder(schema_id, info.schema_json)
+            # A large schema takes some tenths of a second.
+            return await asyncio.to_thread(EventEncoder, schema_id, info.schema_json)
         except UnusableSchema as error:
             raise refused_topic(path, f"its schema can't be used: {error}") from error

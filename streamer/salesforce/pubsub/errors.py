@@ -15,6 +15,12 @@ _PREFIX = "sfdc.platform.eventbus.grpc."
 _LONGEST = 500
 _LONGEST_REASON = 60
 
+TOO_LARGE = "answer_too_large"
+"""Reason of a call that our own side has ended, because an answer had too many bytes."""
+
+# So gRPC ends a call whose answer exceeds `grpc.max_receive_message_length`, compressed or not.
+_TOO_LARGE = "essage larger than max"
+
 # Codes without their prefix (Pub/Sub API guide, handling errors); the first match counts.
 _TABLE: tuple[tuple[str, Reaction], ...] = (
     (r"service\.auth\.headers\.", Reaction.GIVE_UP),
@@ -69,6 +75,9 @@ class CallEnded(Exception):
     def by(cls, error: grpc.aio.AioRpcError, *, secret: str) -> "CallEnded":
         """Return the end that `error` means; its words are shortened, and never hold the `secret`."""
         code, status = _code(error).replace(secret, "***"), error.code()
+        if not code and _TOO_LARGE in (error.details() or ""):
+            detail = "an answer with more bytes than are received"
+            return cls(TOO_LARGE, detail, reaction=Reaction.TRY_AGAIN, status=status)
         said = f"{code} {error.details() or 'no details'}".replace(secret, "***")
         return cls(
             re.sub(r"\W+", "_", code or status.name).lower()[:_LONGEST_REASON],

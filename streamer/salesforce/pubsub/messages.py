@@ -1,7 +1,6 @@
 """Events of the Pub/Sub API in the shape of CometD's messages."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,8 +12,9 @@ from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.schemas import Schemas
 from streamer.schema_ids import LONGEST_SCHEMA_ID, known_schema_id
 
-# Decoding so many bytes holds the event loop up for some milliseconds.
-_BYTES_AT_A_TIME = 256 * 1024
+# Decoding so many bytes holds the event loop up for some milliseconds. What they become is
+# appended before the next ones are decoded, so it takes little memory.
+_AT_ONCE = 512 * 1024
 
 # A UUID has 36 characters.
 _LONGEST_UUID = 100
@@ -36,23 +36,23 @@ class Messages:
         """Return true if none of the schemas must be fetched."""
         return all(map(self._schemas.known, schema_ids))
 
-    async def of(
-        self, events: Sequence[ConsumerEvent], schema_ids: Iterable[str]
-    ) -> list[JsonObject | Unreadable]:
-        """Return the message of each event in order; an event that can't be decoded is `Unreadable`.
+    async def readers(self, schema_ids: Iterable[str]) -> "Readers":
+        """Return the readers of events with these schemas.
 
-        `schema_ids` are those of the events. Raises `RetryLater` while a schema
-        can't be fetched, and `Stop` when an operator must allow us to read it.
+        Raises `RetryLater` while a schema can't be fetched, and `Stop` when an
+        operator must allow us to read it.
         """
-        schemas = {each: await self._schema(each) for each in schema_ids}
+        return {each: await self._schema(each) for each in schema_ids}
+
+    def of(self, events: Sequence[ConsumerEvent], readers: "Readers") -> list[JsonObject | Unreadable]:
+        """Return the message of each event in order; an event that can't be decoded is `Unreadable`."""
         path = self._path
         messages: list[JsonObject | Unreadable] = []
-        size = 0
         # Every event of a backlog passes this loop, so it must be cheap.
         for consumed in events:
             event = consumed.event
             payload, schema_id, position = event.payload, event.schema_id, consumed.replay_id
-            schema = schemas[schema_id]
+            schema = readers[schema_id]
             try:
                 data = {
                     "schema": schema_id,
@@ -63,10 +63,6 @@ class Messages:
                 messages.append(_unreadable(consumed, error))
             else:
                 messages.append({"channel": path, "data": data})
-            size += len(payload)
-            if size > _BYTES_AT_A_TIME:
-                size = 0
-                await asyncio.sleep(0)
         return messages
 
     async def _schema(self, schema_id: str) -> "_Schema":
@@ -78,15 +74,39 @@ class Messages:
         except UnusableSchema as error:
             return _missing(str(error))
         about = _about_change if schema.is_change else partial(_about_event, schema.name)
-        return _Schema(decode=schema.decode, about=about)
+        return _Schema(decode=schema.decode, about=about, at_once=min(_AT_ONCE, schema.largest_datum))
 
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """Reader of the events of one schema: of their payload, and of what stands beside it."""
+    """Reader of the events of one schema: of their payload, and of what stands beside it.
+
+    Payloads of `at_once` bytes are decoded in one go: fewer where a byte stands for a whole object.
+    """
 
     decode: Callable[[bytes], JsonObject]
     about: Callable[[ProducerEvent, bytes], JsonObject]
+    at_once: int = _AT_ONCE
+
+
+Readers = Mapping[str, _Schema]
+"""Readers of events by the ids of their schemas."""
+
+
+def parts(events: Sequence[ConsumerEvent], readers: Readers, size: int) -> Iterator[Sequence[ConsumerEvent]]:
+    """Yield `events`, of `size` bytes in all, in parts that are decoded in one go."""
+    at_once = min((reader.at_once for reader in readers.values()), default=_AT_ONCE)
+    if size <= at_once:
+        yield events
+        return
+    begin = taken = 0
+    for number, consumed in enumerate(events):
+        length = len(consumed.event.payload)
+        if taken and taken + length > at_once:
+            yield events[begin:number]
+            begin, taken = number, 0
+        taken += length
+    yield events[begin:]
 
 
 def _missing(reason: str) -> _Schema:

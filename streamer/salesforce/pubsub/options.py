@@ -18,9 +18,10 @@ class PubSubOptions:
 
     Salesforce caps the credit of a stream at 100 events, sends an event or a
     keep-alive within 270 s, and answers with 3 MB at most (Pub/Sub API guide,
-    flow control). `authorities` (PEM) can vouch for the endpoint; `None` leaves
-    that to gRPC. A ping that is not answered ends the connection, so that a
-    half-open one is noticed.
+    flow control). An event has 1 MB at most, so one always fits into
+    `answer_bytes`, which count after decompression. `authorities` (PEM) can
+    vouch for the endpoint; `None` leaves that to gRPC. A ping that is not
+    answered ends the connection, so that a half-open one is noticed.
     """
 
     endpoint: URL
@@ -31,8 +32,8 @@ class PubSubOptions:
     request_timeout_s: float = 30.0
     ping_every_s: float = 60.0
     ping_timeout_s: float = 20.0
-    answer_bytes: int = 64 * 1024 * 1024
-    held_bytes: int = 16 * 1024 * 1024
+    answer_bytes: int = 8 * 1024 * 1024
+    held_bytes: int = 8 * 1024 * 1024
     reconnect_limit_s: float = 60.0
 
     @classmethod

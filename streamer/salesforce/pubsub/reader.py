@@ -1,5 +1,6 @@
 """Reader of one channel: one Subscribe stream after the other."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -8,15 +9,15 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, RetryLater, Stop, SubscriptionRefused
-from streamer.eventbus import ConsumerEvent
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
 from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.observer import SessionObserver
 from streamer.salesforce.pubsub.connection import Connection
-from streamer.salesforce.pubsub.errors import CallEnded, unserved
+from streamer.salesforce.pubsub.credit import Credit
+from streamer.salesforce.pubsub.errors import TOO_LARGE, CallEnded, unserved
 from streamer.salesforce.pubsub.login import Login
-from streamer.salesforce.pubsub.messages import Messages
+from streamer.salesforce.pubsub.messages import Messages, Readers, parts
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.subscription import Answer, Subscription
@@ -60,6 +61,10 @@ class ChannelReader:
     _token: Token | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
     _append_began: float | None = field(default=None, init=False)
+    _credit: Credit = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._credit = Credit(self.options.most_credit)
 
     @property
     def path(self) -> str:
@@ -93,7 +98,7 @@ class ChannelReader:
         self._token, self._stale = await self.login.token(stale=self._stale), None
         self._began = self.clock.monotonic()
         begins = self.position.is_open_to_new
-        request = self.position.request(self.path, self.options.most_credit)
+        request = self.position.request(self.path, self._credit.most)
         async with self.connection.subscribed(request, self._token, self.observer) as subscription:
             await subscription.begin()
             self._accept()
@@ -112,13 +117,14 @@ class ChannelReader:
                 async with aclosing(self._read(answers, subscription)) as batches:
                     async for batch in batches:
                         yield batch
-                await subscription.top_up()
+                await subscription.top_up(self._credit.most)
 
     async def _read(
         self, answers: Sequence[Answer], subscription: Subscription
     ) -> AsyncGenerator[Batch, None]:
         """Yield the messages of `answers`, and then the keep-alive that ends them, if one does."""
         events = [event for answer in answers for event in answer.events]
+        self._credit.used(len(events))
         schema_ids = {event.event.schema_id for event in events}
         if self._append_began is not None and not self.messages.can_decode(schema_ids):
             # What was read must not wait for a schema.
@@ -127,23 +133,27 @@ class ChannelReader:
         more = keep_alive is None and subscription.is_exhausted and self._can_grow()
         if more:
             # The consumer asks for more before it commits, so the next answer can be on its way.
-            await subscription.top_up()
-        runs = list(_runs(self.position.new(await self._decoded(events, schema_ids))))
-        for number, (messages, unreadable) in enumerate(runs, start=1):
-            yield self._batch(messages, unreadable, more=more or number < len(runs))
+            await subscription.top_up(self._credit.most)
+        readers = await self._readers(schema_ids)
+        left = len(events)
+        for part in parts(events, readers, sum(answer.size for answer in answers)):
+            left -= len(part)
+            runs = list(_runs(self.position.new(self.messages.of(part, readers))))
+            for number, (messages, unreadable) in enumerate(runs, start=1):
+                yield self._batch(messages, unreadable, more=more or left > 0 or number < len(runs))
+            if left:
+                await asyncio.sleep(0)
         if keep_alive is not None:
             if self._append_began is not None:
                 yield self._batch()
             self.position.read_to_end()
             yield self._batch(position=keep_alive.latest)
 
-    async def _decoded(
-        self, events: Sequence[ConsumerEvent], schema_ids: Collection[str]
-    ) -> Sequence[JsonObject | Unreadable]:
-        """Decode `events`; wait, without losing the position, while Salesforce can't give a schema."""
+    async def _readers(self, schema_ids: Collection[str]) -> Readers:
+        """Return the readers of schemas; wait, keeping the position, while Salesforce can't give one."""
         while True:
             try:
-                messages = await self.messages.of(events, schema_ids)
+                readers = await self.messages.readers(schema_ids)
             except RetryLater as error:
                 delay = max(error.after_s or 0.0, self.delays.usual.next_s())
                 _log.warning(
@@ -152,7 +162,7 @@ class ChannelReader:
                 await self.clock.sleep(delay)
             else:
                 self.delays.usual.reset()
-                return messages
+                return readers
 
     def _accept(self) -> None:
         self.is_subscribed = True
@@ -210,6 +220,8 @@ class ChannelReader:
             _log.error("channel.refused", channel=str(self.channel), answer=ended.detail)
             raise error
         self.observer.lost(ended.reason)
+        if ended.reason == TOO_LARGE:
+            self._credit.lower()
         if ended.reason == "overdue":
             self.overdue += 1
             self.observer.overdue()

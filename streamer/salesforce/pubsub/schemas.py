@@ -13,6 +13,9 @@ Fetch = Callable[[str], Awaitable[str]]
 """Returns the JSON of the schema with an id, from Salesforce; raises `UnusableSchema` if it has none."""
 
 _LIMIT = 500
+_MOST_BYTES = 128 * 1024 * 1024
+# Compiling a larger one takes some milliseconds, and up to some tenths of a second.
+_COMPILED_IN_THREAD_FROM = 16 * 1024
 # A channel with an unusable schema repeats its id in each event.
 _UNUSABLE_FOR_S = 60.0
 
@@ -34,17 +37,28 @@ class _Unusable:
 
 
 class Schemas:
-    """Fetches each schema once, and keeps the `limit` most recently used ones.
+    """Fetches each schema once, and keeps the most recently used ones.
+
+    They are `limit` at most, and take `most_bytes` of memory, roughly.
 
     An id names one text for ever, its fingerprint (REST API guide, platform
     event schema), so nothing expires. An unusable schema is remembered as such
     for a minute.
     """
 
-    def __init__(self, fetch: Fetch, *, clock: Clock | None = None, limit: int = _LIMIT) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        *,
+        clock: Clock | None = None,
+        limit: int = _LIMIT,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
         self._fetch = fetch
         self._clock = SystemClock() if clock is None else clock
         self._limit = limit
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._known: OrderedDict[str, EventSchema | _Unusable] = OrderedDict()
         self._fetching: dict[str, _Fetching] = {}
 
@@ -99,7 +113,7 @@ class Schemas:
 
     async def _fetched(self, schema_id: str) -> EventSchema:
         try:
-            schema = EventSchema.parse(schema_id, await self._fetch(schema_id))
+            schema = await _compiled(schema_id, await self._fetch(schema_id))
         except UnusableSchema as error:
             self._keep(schema_id, _Unusable(str(error), self._clock.monotonic() + _UNUSABLE_FOR_S))
             raise
@@ -107,18 +121,33 @@ class Schemas:
         return schema
 
     def _keep(self, schema_id: str, schema: EventSchema | _Unusable) -> None:
+        self._drop(schema_id)
         self._known[schema_id] = schema
-        self._known.move_to_end(schema_id)
-        while len(self._known) > self._limit:
-            self._known.popitem(last=False)
+        self._bytes += _size(schema)
+        while len(self._known) > self._limit or (self._bytes > self._most_bytes and len(self._known) > 1):
+            self._drop(next(iter(self._known)))
+
+    def _drop(self, schema_id: str) -> None:
+        if (known := self._known.pop(schema_id, None)) is not None:
+            self._bytes -= _size(known)
 
     def _refuse_unusable(self, schema_id: str) -> None:
         refusal = self._known.get(schema_id)
         if isinstance(refusal, _Unusable):
             if self._clock.monotonic() < refusal.until:
                 raise UnusableSchema(refusal.message)
-            del self._known[schema_id]
+            self._drop(schema_id)
 
     def _forget(self, schema_id: str, fetching: _Fetching) -> None:
         if self._fetching.get(schema_id) is fetching:
             del self._fetching[schema_id]
+
+
+async def _compiled(schema_id: str, text: str) -> EventSchema:
+    if len(text) < _COMPILED_IN_THREAD_FROM:
+        return EventSchema.parse(schema_id, text)
+    return await asyncio.to_thread(EventSchema.parse, schema_id, text)
+
+
+def _size(known: EventSchema | _Unusable) -> int:
+    return known.size if isinstance(known, EventSchema) else len(known.message)

@@ -109,7 +109,8 @@ class PubSubSource:
         """Return the message of a payload that was set aside: see `streamer.ports.PayloadReader`."""
         event = ProducerEvent(id=piece.event_uuid, schema_id=piece.schema_id, payload=piece.raw)
         consumed = ConsumerEvent(event=event, replay_id=piece.replay_id or b"")
-        [message] = await Messages(channel.path, self._schemas).of([consumed], [piece.schema_id])
+        messages = Messages(channel.path, self._schemas)
+        [message] = messages.of([consumed], await messages.readers([piece.schema_id]))
         return message
 
     async def _schema(self, schema_id: str) -> str:

@@ -13,6 +13,7 @@ from streamer.eventbus import ConsumerEvent, FetchRequest
 from streamer.eventbus.calls import SUBSCRIBE
 from streamer.salesforce.observer import SessionObserver
 from streamer.salesforce.pubsub.errors import CallEnded
+from streamer.salesforce.pubsub.event_count import TooManyEvents, check_event_count
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.recovery import Reaction
 
@@ -35,7 +36,8 @@ class Subscription:
 
     What arrives is received at once, within the credit and a bound on its
     bytes, so that it waits here while the log is busy. Credit is granted only
-    by `top_up`.
+    by `top_up`. An answer with more events than the outstanding credit ends the
+    stream, and its events are not made.
     """
 
     def __init__(
@@ -89,11 +91,14 @@ class Subscription:
         if self._end is not None and not self._waiting:
             raise self._end
 
-    async def top_up(self) -> None:
-        """Grant new credit when half of it is used up; what was received and not taken counts as used."""
+    async def top_up(self, most: int) -> None:
+        """Grant credit up to `most` events when half of it is used up.
+
+        What was received and not taken counts as used.
+        """
         open_events = self._outstanding + self._waiting_events
-        if 2 * open_events <= self._options.most_credit and self._end is None:
-            credit = self._options.most_credit - open_events
+        if 2 * open_events <= most and self._end is None:
+            credit = most - open_events
             topic = self._request.topic_name
             await self._send(FetchRequest(topic_name=topic, num_requested=credit))
 
@@ -127,6 +132,9 @@ class Subscription:
                     await self._taken.wait()
         except grpc.aio.AioRpcError as error:
             self._end = CallEnded.by(error, secret=self._secret)
+        except TooManyEvents:
+            detail = f"an answer with more events than the {self._outstanding} that were still asked for"
+            self._end = CallEnded("beyond_credit", detail, reaction=Reaction.TRY_AGAIN)
         except DecodeError:
             self._end = CallEnded("answer_broken", "no FetchResponse", reaction=Reaction.TRY_AGAIN)
         else:
@@ -138,11 +146,14 @@ class Subscription:
             self._arrived.set()
 
     def _keep(self, raw: bytes) -> None:
+        check_event_count(raw, self._outstanding)
         response = SUBSCRIBE.response.FromString(raw)
+        count = len(response.events)
+        if count > self._outstanding:
+            raise TooManyEvents
         answer = Answer(events=response.events, latest=response.latest_replay_id, size=len(raw))
-        count = len(answer.events)
         self._observer.answered(count, answer.size)
-        self._outstanding = max(0, self._outstanding - count)
+        self._outstanding -= count
         if self._waiting and not (count or self._waiting[-1].events):
             # Of keep-alives in a row, the last one tells all.
             self._waiting.pop()

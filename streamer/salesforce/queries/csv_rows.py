@@ -9,6 +9,8 @@ from streamer.salesforce.queries.page_sizes import PAGE_BYTES
 
 Row = dict[str, str | None]
 
+# Some writers end with a blank line. Nothing else runs while they are passed.
+_MOST_BLANK = 1_000
 _NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 
 
@@ -30,8 +32,12 @@ def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
     reader = csv.reader(text, strict=True)
     try:
         names = _named(next(reader, []), columns)
+        blank = 0
         for number, cells in enumerate(reader, start=1):
             if not cells:
+                blank += 1
+                if blank > _MOST_BLANK:
+                    raise ValueError(f"more than {_MOST_BLANK} of its lines are blank")
                 continue
             if len(cells) != len(names):
                 raise ValueError(f"row {number} has {len(cells)} cells, where the header has {len(names)}")

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-import orjson
-
+from streamer.bounded_json import bounded_json
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.exact_json import exact_json
@@ -142,8 +141,8 @@ def _value(body: bytes) -> Any:
     if not body:
         return None
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return bounded_json(body)
+    except ValueError:
         return _excerpt(body)
 
 

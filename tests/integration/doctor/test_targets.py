@@ -218,9 +218,18 @@ class Broken(Plain):
         raise ValueError(_SECRET)
 
 
+class Exiting(Plain):
+    """Plugin whose call ends the process."""
+
+    def examine_target(self) -> TargetReport:
+        """Raise what a script does."""
+        raise SystemExit(_SECRET)
+
+
 @pytest.mark.parametrize(
     ("plugin", "expected"),
     [
+        (Exiting, "failed target: the check itself ended with SystemExit -> report it"),
         (Plain, "skipped target: the plugin own has no call .*`streamer subscribers test target` sends"),
         (Blocking, "failed target: the spool is full -> empty it"),
         (Broken, "failed target: the check itself ended with ValueError -> report it"),

@@ -14,7 +14,7 @@ from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
-from streamer.salesforce.rest import RequestRefused, Rest
+from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
 from streamer.sandbox.server import Sandbox
 from tests import rest_server
 from tests.streaming import org_at
@@ -126,6 +126,17 @@ async def test_new_token_that_is_refused_too_is_the_users_trouble() -> None:
     """A second 401 does not become a storm of logins."""
     async with answering(401, [{"errorCode": "INVALID_SESSION_ID", "message": "m"}], {}) as rest:
         with pytest.raises(CredentialsRefused, match="a token that was new"):
+            await rest.get("limits")
+
+
+async def test_answer_of_countless_values_is_not_parsed() -> None:
+    """A caller that can ask for less does so."""
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"[" + b"{}," * 600_000 + b"{}]", content_type="application/json")
+
+    async with rest_server.answering(answer) as rest:
+        with pytest.raises(AnswerTooLarge, match="arrays and objects"):
             await rest.get("limits")
 
 

@@ -100,6 +100,24 @@ def test_plugin_that_cannot_be_loaded_says_why(
     assert "subscribers.crm.uses: this plugin can't be loaded: " in error_of(tmp_path, "half", "{}")
 
 
+def test_plugin_that_ends_the_process_when_it_is_loaded_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script does so when it is imported."""
+    (tmp_path / "a_script.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def broken(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="half", value="a_script:Plugin", group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", broken)
+
+    assert "this plugin can't be loaded: SystemExit: 3" in error_of(tmp_path, "half", "{}")
+    assert not plugins.uses_org("half")
+    with pytest.raises(ConfigurationError, match="the installed plugin half can't be loaded"):
+        settings_models()
+
+
 def test_settings_of_every_installed_plugin_are_found() -> None:
     """For the schema."""
     assert settings_models()["erp"] is Erp.Settings
@@ -127,7 +145,7 @@ class Careless:
         @model_validator(mode="after")
         def check(self) -> Self:
             """Fail."""
-            errors = {"type": TypeError, "key": KeyError, "silent": ValueError}
+            errors = {"type": TypeError, "key": KeyError, "silent": ValueError, "exit": SystemExit}
             raise errors[self.way]("" if self.way == "silent" else "hunter2")
 
     def deliver(self) -> None:
@@ -143,6 +161,7 @@ class Bare:
     [
         ("Careless", "type", "TypeError"),
         ("Careless", "key", "KeyError"),
+        ("Careless", "exit", "SystemExit"),
     ],
 )
 def test_plugin_that_fails_to_check_its_settings_is_a_mistake_of_the_configuration(

@@ -14,7 +14,7 @@ from streamer.dispatch.workers import ATTEMPT_TASK
 from streamer.events import Delivered, Delivery, Hold, Outcome, Progress, Reject, Retry, Skip
 from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching
-from tests.unit.dispatch.test_dispatcher import cancelling_itself, exiting
+from tests.unit.dispatch.test_dispatcher import cancelling_itself, closing, exiting, timing_out
 from tests.unit.dispatch.world import TARGET, ScriptedTarget, World
 
 WAIT_S = 0.01
@@ -172,7 +172,7 @@ async def test_events_of_a_call_have_outcomes_of_their_own(world: World) -> None
     assert [(each.event_id, each.attempts) for each in world.log.receipts] == [("good", 1), ("later", 2)]
 
 
-@pytest.mark.parametrize("answer", [exiting, cancelling_itself, ValueError("no")])
+@pytest.mark.parametrize("answer", [exiting, closing, timing_out, cancelling_itself, ValueError("no")])
 async def test_whatever_the_call_does_is_a_retry_for_all(world: World, answer: object) -> None:
     """An exception, its own cancellation, and the end of the process."""
     world.target = Whole()

@@ -137,6 +137,20 @@ async def grouped() -> None:
     raise BaseExceptionGroup("both", [SystemExit(2), ValueError("no")])
 
 
+async def closing() -> None:
+    """Raise what a generator raises that is closed."""
+    raise GeneratorExit
+
+
+async def timing_out() -> None:
+    """Raise what gevent's time-outs derive from."""
+    raise TimeoutOfALibrary("1 second")
+
+
+class TimeoutOfALibrary(BaseException):
+    """Time-out that no `except Exception` catches."""
+
+
 async def cancelling_itself() -> None:
     """Cancel the very task that delivers."""
     task = asyncio.current_task()
@@ -146,7 +160,18 @@ async def cancelling_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [broken, cancelled, nonsense, exiting, interrupting, grouped, cancelling_itself]
+    "answer",
+    [
+        broken,
+        cancelled,
+        nonsense,
+        exiting,
+        interrupting,
+        grouped,
+        closing,
+        timing_out,
+        cancelling_itself,
+    ],
 )
 async def test_plugin_that_misbehaves_is_retried(world: World, answer: Any) -> None:
     """Its event is not lost, its worker lives on, and others flow."""
@@ -318,8 +343,19 @@ async def test_disabled_target_keeps_its_backlog_in_the_log(world: World) -> Non
         assert world.target.delivered == ["1", "2"]
 
 
-@pytest.mark.parametrize("failure", [OSError("no route"), ConfigurationError("certificate")])
-async def test_plugin_that_does_not_open_says_whether_to_try_again(world: World, failure: Exception) -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError("no route"),
+        ConfigurationError("certificate"),
+        GeneratorExit(),
+        TimeoutOfALibrary("1 second"),
+        asyncio.CancelledError(),
+    ],
+)
+async def test_plugin_that_does_not_open_says_whether_to_try_again(
+    world: World, failure: BaseException
+) -> None:
     """What nobody planned for passes; a configuration has to be mended."""
 
     class Unopened(ScriptedTarget):
@@ -330,6 +366,22 @@ async def test_plugin_that_does_not_open_says_whether_to_try_again(world: World,
     with pytest.raises((RetryLater, ConfigurationError)) as caught:
         await world.dispatcher().run(asyncio.Event())
     assert isinstance(caught.value, type(failure) if isinstance(failure, ConfigurationError) else RetryLater)
+
+
+async def test_opening_is_cancelled_with_the_process(world: World) -> None:
+    """A cancellation that comes from outside is no failure of the plugin."""
+
+    class NeverOpen(ScriptedTarget):
+        async def __aenter__(self) -> Any:
+            await asyncio.Event().wait()
+
+    world.target = NeverOpen()
+    opening = asyncio.create_task(world.dispatcher().run(asyncio.Event()))
+    await world.turn(1)
+    opening.cancel()
+    await asyncio.wait([opening])
+
+    assert opening.cancelled()
 
 
 async def test_plugin_that_hangs_is_not_waited_for(world: World) -> None:
@@ -354,12 +406,15 @@ async def test_plugin_that_hangs_is_not_waited_for(world: World) -> None:
     assert isinstance(opening.exception(), RetryLater)
 
 
-async def test_plugin_that_does_not_close_spoils_nothing(world: World) -> None:
+@pytest.mark.parametrize(
+    "failure", [OSError("already closed"), GeneratorExit(), TimeoutOfALibrary("1 second")]
+)
+async def test_plugin_that_does_not_close_spoils_nothing(world: World, failure: BaseException) -> None:
     """What it delivered is recorded, and the stop is clean."""
 
     class Unclosed(ScriptedTarget):
         async def __aexit__(self, *_: object) -> None:
-            raise OSError("already closed")
+            raise failure
 
     world.target = Unclosed()
     await world.append(1)

@@ -54,6 +54,34 @@ def test_merged_change_is_one_event_for_each_record_in_order() -> None:
     assert {event.replay_id for event in events} == {b"1"}
 
 
+def ids(count: int, length: int = 18) -> list[str]:
+    """Return ids of as many records."""
+    return [f"001{number:0{length - 3}}" for number in range(count)]
+
+
+def test_change_of_thousands_of_records_is_an_event_for_each() -> None:
+    """A transaction can have so many."""
+    assert len(events_of(READ, change(1, *ids(10_000), Description="x" * 1_000))) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("record_ids", "text", "told"),
+    [
+        (ids(60_001), "", "60001 recordIds"),
+        (ids(10_000), "x" * 20_000, "have more than"),
+        (ids(1_000, length=7), "", "not a record id"),
+    ],
+)
+def test_change_that_would_become_gigabytes_is_unreadable(
+    record_ids: list[str], text: str, told: str
+) -> None:
+    """Each event carries all fields, so a megabyte can stand for ten thousand times as much."""
+    [piece] = READ([change(1, *record_ids, Description=text)])
+
+    assert isinstance(piece, Unreadable)
+    assert told in piece.error
+
+
 def test_cleared_fields_and_parts_are_named() -> None:
     """A key that is present with null was cleared, in a compound field too."""
     (event,) = events_of(

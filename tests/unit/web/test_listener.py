@@ -69,19 +69,95 @@ async def test_half_a_request_is_cut_off(sent: bytes, monkeypatch: pytest.Monkey
         assert await answer(found) == 200
 
 
-async def test_idle_crowd_is_refused_and_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They get no descriptors that others need, and the port works again without them."""
+async def test_idle_crowd_is_cut_off_and_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They get no descriptors that others need, and the port works with them and without."""
     monkeypatch.setattr(guard, "_SILENT_S", 0.5)
     monkeypatch.setattr(guard, "_LOOK_S", 0.05)
     with capture_logs() as lines:
         async with port() as found:
             crowd = [await asyncio.open_connection("localhost", found) for _ in range(3 * MOST_CONNECTIONS)]
+            assert await answer(found) == 200
             assert all([await ended(reader) for reader, _ in crowd])
             assert await answer(found) == 200
             for _, writer in crowd:
                 writer.close()
 
-    assert [line["event"] for line in lines] == ["connections.refused"]
+    assert [line["event"] for line in lines] == ["connections.evicted"]
+
+
+async def rushing(found: int, kind: str) -> None:
+    """Connect without end from one address: to reconnect at once, or to ask now and then."""
+    while True:
+        reader, writer = await asyncio.open_connection("127.0.0.1", found, local_addr=("127.0.0.2", 0))
+        try:
+            if kind == "idle":
+                await reader.read()
+            while kind == "asks":
+                writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+                if not await reader.read(1000):
+                    break
+                await asyncio.sleep(0.5)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.mark.parametrize("kind", ["idle", "asks"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"])
+async def test_probe_is_answered_in_a_crowd(kind: str, address: str) -> None:
+    """Of another address and of the crowd's own, however often the crowd comes back."""
+    async with port() as found:
+        crowd = [asyncio.create_task(rushing(found, kind)) for _ in range(70)]
+        await asyncio.sleep(0.2)
+        answered = [await probed(found, address) for _ in range(20)]
+        for task in crowd:
+            task.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+
+    assert sum(answered) >= 15
+
+
+async def probed(found: int, address: str) -> bool:
+    """Return whether one request on a connection of its own is answered."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", found, local_addr=(address, 0))
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        told = await asyncio.wait_for(reader.read(), 5.0)
+        writer.close()
+    except ConnectionError:
+        return False
+    return told.startswith(b"HTTP/1.1 200")
+
+
+async def test_busy_connections_are_never_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While all are at work, a new one of their address is refused; a probe has its reserve."""
+    monkeypatch.setattr(guard, "MOST_CONNECTIONS", 4)
+    released = asyncio.Event()
+
+    async def work(_request: web.Request) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    async def quick(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", work)
+    app.router.add_post("/", quick)
+    async with listening(app, host="127.0.0.1", port=0, section="observe") as found:
+        busy = [
+            await asyncio.open_connection("127.0.0.1", found, local_addr=("127.0.0.2", 0)) for _ in range(3)
+        ]
+        for _, writer in busy:
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        await asyncio.sleep(0.1)
+        assert not await probed(found, "127.0.0.2")
+        assert await probed(found, "127.0.0.3")
+        released.set()
+        assert [(await reader.read())[:12] for reader, _ in busy] == [b"HTTP/1.1 200"] * 3
+        for _, writer in busy:
+            writer.close()
 
 
 async def test_nonsense_is_a_debug_line(caplog: pytest.LogCaptureFixture) -> None:

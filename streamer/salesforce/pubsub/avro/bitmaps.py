@@ -13,6 +13,7 @@ from streamer.salesforce.pubsub.avro.definitions import Field, Record, branches_
 
 _BITMAP = re.compile(r"(?:([0-9]{1,6})-)?0[xX]([0-9A-Fa-f]{1,8192})")
 _MOST_KNOWN = 256
+_MOST_KNOWN_NAMES = 8_192
 _LONGEST_KNOWN = 256
 
 
@@ -32,6 +33,7 @@ class FieldBitmaps:
         names = [*self._fields[1:], *(name for names in self._parts.values() for name in names)]
         self._names = {name: (name,) for name in names}
         self._known: dict[str, tuple[str, ...]] = {}
+        self._known_names = 0
 
     def names(self, elements: Sequence[str]) -> list[str]:
         """Return the names in the order of the elements and of the bits.
@@ -50,9 +52,11 @@ class FieldBitmaps:
         found = self._decoded(element)
         # Programs change the same fields again and again, so few bitmaps differ.
         if len(element) <= _LONGEST_KNOWN:
-            if len(self._known) >= _MOST_KNOWN:
+            if len(self._known) >= _MOST_KNOWN or self._known_names > _MOST_KNOWN_NAMES:
                 self._known.clear()
+                self._known_names = 0
             self._known[element] = found
+            self._known_names += len(found)
         return found
 
     def _decoded(self, element: str) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ A byte of a list can stand for a whole object, so the schema decides how many
 bytes are too many.
 """
 
-from streamer.salesforce.pubsub.avro.definitions import Array, AvroType, Map, Record, branches_of
+from streamer.salesforce.pubsub.avro.definitions import Array, AvroType, Map, Record, Union, branches_of
 
 # Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
 _LARGEST = 2 * 1024 * 1024
-_MOST_MEMORY = 200_000_000
+# A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
+_MOST_MEMORY = 50_000_000
 
 # Rough sizes of Python's objects, in bytes.
 _SCALAR = 40
@@ -20,6 +21,27 @@ _MEMBER = 100
 def largest_datum(schema: Record) -> int:
     """Return the most bytes that a datum of `schema` can have: 2 MB, or less where lists hold objects."""
     return min(_LARGEST, _MOST_MEMORY // _Memory().of_repeated(schema))
+
+
+def types_in(schema: Record) -> int:
+    """Return the number of types that a schema is made of, each named one once."""
+    waiting: list[AvroType] = [schema]
+    records: set[Record] = set()
+    count = 0
+    while waiting:
+        kind = waiting.pop()
+        count += 1
+        if isinstance(kind, Record):
+            if kind not in records:
+                records.add(kind)
+                waiting += [field.type for field in kind.fields]
+        elif isinstance(kind, Array):
+            waiting.append(kind.items)
+        elif isinstance(kind, Map):
+            waiting.append(kind.values)
+        elif isinstance(kind, Union):
+            waiting += kind.branches
+    return count
 
 
 class _Memory:

@@ -26,6 +26,10 @@ from streamer.salesforce.pubsub.avro.definitions import (
 
 _LARGEST_TEXT = 1024 * 1024
 _DEEPEST = 20
+# An object has some 900 fields, and its addresses and names have parts. Each takes a microsecond for
+# every event, and a hundred to be compiled.
+_MOST_FIELDS = 2_000
+_MOST_TYPES = 20_000
 _LONGEST_QUOTE = 60
 _LONGEST_PATH = 120
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -37,7 +41,8 @@ def parse_record(text: str) -> Record:
     """Return the record that the JSON `text` defines.
 
     Raises `UnusableSchema` for any other text, for one of more than a million
-    characters, and for types more than 20 levels deep.
+    characters, for more than 2,000 fields, and for types more than 20 levels
+    deep.
     """
     if len(text) > _LARGEST_TEXT:
         raise UnusableSchema(f"it has {len(text)} characters, more than {_LARGEST_TEXT}")
@@ -79,9 +84,11 @@ class _Parser:
     def __init__(self) -> None:
         self._named: dict[str, AvroType | None] = {}
         self._levels: dict[AvroType, int] = {}
+        self._fields = self._types = 0
 
     def parsed(self, given: Any, place: _Place) -> AvroType:
         """Return the type that the JSON value `given` defines or names."""
+        self._count_types(1)
         if isinstance(given, str):
             return Primitive(kind=given) if given in _PRIMITIVES else self._referred(given, place)
         if isinstance(given, list):
@@ -116,7 +123,9 @@ class _Parser:
         self._claim(full_name, place)
         kind: AvroType
         if given["type"] == "enum":
-            kind = Enumeration(symbols=_symbols(given.get("symbols"), place))
+            symbols = _symbols(given.get("symbols"), place)
+            self._count_types(len(symbols))
+            kind = Enumeration(symbols=symbols)
         else:
             kind = Fixed(size=_size(given.get("size"), place))
         self._named[full_name] = kind
@@ -142,6 +151,9 @@ class _Parser:
         fields = given.get("fields")
         if not isinstance(fields, list) or not fields:
             raise place.mistake("is a record without fields")
+        self._fields += len(fields)
+        if self._fields > _MOST_FIELDS:
+            raise UnusableSchema(f"it has more than {_MOST_FIELDS} fields")
         found = tuple(self._field(field, place, namespace) for field in fields)
         if len({field.name for field in found}) < len(found):
             raise place.mistake("has two fields of one name")
@@ -164,6 +176,11 @@ class _Parser:
         _check_depth(levels)
         self._levels[kind] = levels
         return kind
+
+    def _count_types(self, count: int) -> None:
+        self._types += count
+        if self._types > _MOST_TYPES:
+            raise UnusableSchema(f"it has more than {_MOST_TYPES} types and symbols")
 
     def _claim(self, full_name: str, place: _Place) -> None:
         if full_name in self._named:

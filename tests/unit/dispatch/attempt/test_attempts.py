@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from streamer.dispatch.attempt.plugin_results import outcome_of
+from streamer.dispatch.attempt.plugin_results import kept, outcome_of, outcomes_of
 from streamer.errors import RetryLater
 from streamer.events import Delivered, Disable, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World
@@ -39,6 +39,34 @@ class Unreadable:
     def __repr__(self) -> str:
         """Fail."""
         raise ZeroDivisionError
+
+
+class Fatal(BaseException):
+    """What no `except Exception` catches."""
+
+
+class Hostile(Skip):
+    """Raises it at whatever is asked of it."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        """Fail at a field."""
+        if name == "reason":
+            raise Fatal
+        return super().__getattribute__(name)
+
+
+class Illegible:
+    """Raises it when it is to be shown, counted or read."""
+
+    def __repr__(self) -> str:
+        """Fail."""
+        raise Fatal
+
+    def __iter__(self) -> Iterator[Any]:
+        """Fail."""
+        raise Fatal
 
 
 class Gone(Mapping[str, Any]):
@@ -113,6 +141,8 @@ def test_usual_delivery_is_not_copied() -> None:
         (Disable(reason=410), Disable(reason="410")),  # type: ignore[arg-type] # a plugin's mistake
         (Skip(reason=Word.BUSY), Skip(reason="busy")),
         (Skip(reason=Unreadable()), Skip(reason="A Unreadable that can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake
+        (Skip(reason=Illegible()), Skip(reason="A Illegible that can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake
+        (Hostile(reason="x"), Skip(reason="its reason can't be read")),
         (object.__new__(Skip), Skip(reason="its reason can't be read")),
         (Delivered(answer=[1]), Delivered(answer={"text": "[1]"})),  # type: ignore[arg-type] # a plugin's mistake
         (Delivered(answer=ANY), Delivered(answer={"text": "None"})),
@@ -221,3 +251,9 @@ async def test_secret_in_what_opening_raises_is_not_told(world: World, text: str
         await world.dispatcher().run(asyncio.Event())
     assert secret not in str(caught.value)
     assert len(str(caught.value)) < 2_100
+
+
+def test_answer_that_ends_the_process_when_it_is_shown_is_kept_as_what_it_is() -> None:
+    """Its receipt says which kind of value it was."""
+    assert kept({"a": Illegible()}) == {"text": "A dict that can't be shown."}
+    assert all(isinstance(each, Retry) for each in outcomes_of(Illegible(), 2))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamer.salesforce.cometd import answer as answers
 from streamer.salesforce.cometd.answer import Answer
-from streamer.salesforce.cometd.frames import TornBody
+from streamer.salesforce.cometd.frames import Oversized, TornBody
 
 PATH = "/data/ChangeEvents"
 REPLY = {"clientId": "c", "channel": "/meta/connect", "id": "7", "successful": True}
@@ -92,3 +92,54 @@ def test_poison_message_costs_only_itself() -> None:
         3,
     ]
     assert [piece.replay_id for part in found for piece in part.unreadable] == [b"1"]
+
+
+def test_answer_without_boundaries_is_sorted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other servers write other keys first, and each message takes time downstream."""
+    monkeypatch.setattr(answers, "_PART_MESSAGES", 3)
+    messages = [{"data": event(number)["data"], "id": "1", "channel": PATH} for number in range(8)]
+    body = orjson.dumps([*messages, REPLY]).replace(b'{"data"', b'{ "data"')
+
+    found = parts(body)
+
+    assert [each.count for each in found] == [3, 3, 2, 0]
+    assert [each for part in found for each in part.events[PATH]] == messages
+    assert found[-1].replies == {"/meta/connect": [REPLY]}
+
+
+def test_part_of_countless_small_messages_is_sorted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows the part comes after its messages."""
+    monkeypatch.setattr(answers, "_PART_BYTES", 1_000)
+    monkeypatch.setattr(answers, "_PART_MESSAGES", 10)
+    messages = [{"channel": PATH, "n": number} for number in range(200)]
+
+    found = parts(orjson.dumps([*messages, REPLY]))
+
+    assert max(part.count for part in found) == 10
+    assert [each for part in found for each in part.events.get(PATH, [])] == messages
+
+
+@pytest.mark.parametrize(
+    ("piece", "what"), [(b"1,", "no Bayeux"), (b'{"channel":"/meta/connect"},', "replies")]
+)
+def test_strays_and_replies_are_counted_over_all_parts(
+    monkeypatch: pytest.MonkeyPatch, piece: bytes, what: str
+) -> None:
+    """A part alone has few."""
+    monkeypatch.setattr(answers, "_PART_BYTES", 512 * 1024)
+    with pytest.raises(Oversized, match=what):
+        parts(b"[" + piece * 12_000 + orjson.dumps(REPLY) + b"]")
+
+
+def test_part_that_takes_long_is_left_to_a_thread() -> None:
+    """Pieces that are not JSON are looked for byte by byte."""
+    body = orjson.dumps([event(number, Name="x" * 60) for number in range(3)])[:-1] + b',{"channel":\xff}]'
+    first = Answer.quickly(200, body)
+    assert first is not None
+    second = first.quickly_following()
+    assert second is not None
+    third = second.quickly_following()
+    assert third is not None
+
+    assert third.quickly_following() is None
+    assert [len(each.unreadable) for each in parts(body)] == [0, 0, 0, 1]

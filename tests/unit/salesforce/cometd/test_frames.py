@@ -1,5 +1,7 @@
 """An answer's bytes, taken apart."""
 
+import time
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamer.events import ReplayId
 from streamer.salesforce.cometd.answer import Answer
-from streamer.salesforce.cometd.frames import Oversized, TornBody, parse, split
+from streamer.salesforce.cometd.frames import Oversized, TornBody, channels_named_in, parse, split
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
 _values = st.recursive(
@@ -169,6 +171,33 @@ def test_broken_answer_of_countless_pieces_is_not_examined_one_by_one() -> None:
     """That would stop the loop for as many microseconds."""
     with pytest.raises(Oversized, match="not JSON"):
         parse(b"[" + b"1," * 1_500_000 + b"]")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 2_000_000,
+        b"[" + b"{},[]," * 150_000 + b"\xff]",
+        b"[" + b"]," * 300_000 + b"]",
+        b'[{"channel":"' + b"\\n" * 1_000_000 + b"\xff]",
+        b'[{"channel":' + b'"channel"' * 100_000 + b"}]",
+        b'[{"a":"\xff"},' * 9_000 + b"{}]",
+    ],
+)
+def test_broken_answer_takes_no_seconds(body: bytes) -> None:
+    """Whatever brackets it opens."""
+    began = time.thread_time()
+    with suppress(TornBody):
+        for piece in parse(body).unreadable:
+            channels_named_in(piece.raw)
+
+    assert time.thread_time() - began < 2
+
+
+def test_answer_of_countless_values_is_refused() -> None:
+    """Each can be a text or a number, which takes more memory than its bytes."""
+    with pytest.raises(Oversized, match="values"):
+        parse(b"[" + b"1," * 3_500_000 + b"0]")
 
 
 def test_large_answer_of_ordinary_messages_is_read() -> None:

@@ -291,3 +291,44 @@ async def test_fault_of_our_own_is_a_server_fault(monkeypatch: pytest.MonkeyPatc
 
     assert status == 500
     assert "outbound.failed" in [line["event"] for line in lines]
+
+
+async def test_slow_bodies_delay_no_other_envelope() -> None:
+    """Eight clients that send a byte and then nothing are not waited for."""
+    log = MemoryLog()
+    async with receiving(log) as receiver:
+        slow = [await _slow(receiver.port) for _ in range(8)]
+        async with asyncio.timeout(5):
+            status, _ = await receiver.post(envelope(notification(1)))
+        for writer in slow:
+            writer.close()
+
+    assert status == 200
+    assert [event.id for event in log.events] == [notification_id(1)]
+
+
+async def test_bodies_that_arrive_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Salesforce sends the others again, and they are taken once there is room."""
+    monkeypatch.setattr(endpoint, "_MOST_HELD_BYTES", 1_000)
+    log = MemoryLog()
+    async with receiving(log) as receiver:
+        slow = [await _slow(receiver.port, b"x" * 400) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert (await receiver.post(envelope(notification(1))))[0] == 503
+        for writer in slow:
+            writer.close()
+        monkeypatch.setattr(endpoint, "_MOST_HELD_BYTES", 100_000)
+
+        async def is_taken() -> bool:
+            return (await receiver.post(envelope(notification(1))))[0] == 200
+
+        await until(is_taken)
+
+
+async def _slow(port: int, sent: bytes = b"<") -> asyncio.StreamWriter:
+    """Begin to send an envelope, and stop."""
+    _, writer = await asyncio.open_connection("localhost", port)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n"
+    writer.write(head.encode() + sent)
+    await writer.drain()
+    return writer

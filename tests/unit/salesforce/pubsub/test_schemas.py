@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -11,7 +13,7 @@ from streamer.clock import TurnedClock
 from streamer.errors import SalesforceUnavailable
 from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
 from streamer.salesforce.pubsub.schemas import Schemas
-from tests.unit.salesforce.pubsub.avro.samples import event_schema
+from tests.unit.salesforce.pubsub.avro.samples import event_schema, optional
 
 
 @dataclass
@@ -188,6 +190,53 @@ async def test_least_recently_used_schemas_are_dropped(salesforce: Salesforce) -
         await schemas.get(schema_id)
 
     assert salesforce.asked == ["A", "B", "C", "B"]
+
+
+def wide(count: int) -> str:
+    """Return a schema with so many fields."""
+    return orjson.dumps(event_schema(*(optional(f"F{number}__c") for number in range(count)))).decode()
+
+
+async def test_schemas_are_dropped_by_their_size(salesforce: Salesforce) -> None:
+    """Five hundred small ones take less than ten large ones."""
+    schemas = Schemas(salesforce.fetch, most_bytes=2_000_000)
+    salesforce.text = wide(900)
+    for number in range(4):
+        await schemas.get(f"large {number}")
+    kept = [number for number in range(4) if schemas.known(f"large {number}")]
+    salesforce.text = wide(1)
+    for number in range(100):
+        await schemas.get(f"small {number}")
+
+    assert kept == [3]
+    assert all(schemas.known(f"small {number}") for number in range(100))
+
+
+async def test_schema_that_is_larger_than_the_bound_is_kept_while_it_is_the_last(
+    salesforce: Salesforce,
+) -> None:
+    """Otherwise each event would fetch it."""
+    schemas = Schemas(salesforce.fetch, most_bytes=1)
+    await schemas.get("A")
+    await schemas.get("A")
+    assert salesforce.asked == ["A"]
+
+
+async def test_large_schema_is_compiled_beside_the_loop(salesforce: Salesforce) -> None:
+    """The loop's own thread spends next to nothing on it."""
+    salesforce.text = wide(1_900)
+    alone = thread_time_of(lambda: EventSchema.parse("A", wide(1_900)))
+    began = time.thread_time()
+    await Schemas(salesforce.fetch).get("A")
+
+    assert time.thread_time() - began < alone / 2
+
+
+def thread_time_of(work: Callable[[], object]) -> float:
+    """Return the seconds of CPU that some work takes in this thread."""
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
 
 
 async def test_unusable_schemas_are_bounded_too(salesforce: Salesforce, clock: TurnedClock) -> None:

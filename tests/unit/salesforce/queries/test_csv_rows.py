@@ -31,6 +31,12 @@ def test_header_decides_on_the_order(line_end: str) -> None:
     assert list(rows_of(body.encode(), COLUMNS)) == [{"Id": "001A", "Name": "A", "Phone": "7"}]
 
 
+def test_blank_lines_are_few() -> None:
+    """Millions of them would hold everything else up."""
+    with pytest.raises(ValueError, match="blank"):
+        list(rows_of(HEADER.encode() + b"\n" * 2_000, COLUMNS))
+
+
 def test_cell_can_be_longer_than_python_expects() -> None:
     """A long text has 131,072 characters, and more where its line breaks have two."""
     text = "a\r\n" * 131_072

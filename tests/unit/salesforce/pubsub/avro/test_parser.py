@@ -124,6 +124,30 @@ def test_schema_of_a_wide_object_is_read() -> None:
     assert EventSchema.parse("x", json.dumps(event_schema(*fields))).name == "Order_Placed__e"
 
 
+INNER = {"type": "record", "name": "Inner", "fields": [optional(f"P{number}") for number in range(20)]}
+
+
+@pytest.mark.parametrize(("kind", "count"), [("string", 2_000), (INNER, 1_985)])
+def test_schema_of_more_fields_than_an_object_has_is_refused(kind: Any, count: int) -> None:
+    """Sixteen thousand fit into a megabyte, and each would be looked at for each event."""
+    fields = [optional("First", kind), *(optional(f"F{number}") for number in range(count))]
+    with pytest.raises(UnusableSchema, match="fields"):
+        EventSchema.parse("x", json.dumps(event_schema(*fields)))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ["null", *["string"] * 30_000],
+        {"type": "enum", "name": "E", "symbols": [str(n) for n in range(30_000)]},
+    ],
+)
+def test_schema_of_countless_types_is_refused(kind: Any) -> None:
+    """One field can have as many."""
+    with pytest.raises(UnusableSchema, match="types and symbols"):
+        EventSchema.parse("x", json.dumps(event_schema({"name": "A", "type": kind})))
+
+
 def test_schema_that_is_deep_by_its_references_is_refused() -> None:
     """Each record holds the one before it."""
     fields = [optional("R0", {"type": "record", "name": "T0", "fields": [optional("A")]})]
