@@ -1,4 +1,4 @@
-"""Redaction: masks secrets, by their key or their form, in every text that leaves the process."""
+"""Redaction: masks secrets, by value, key or form, in every text that leaves the process."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from structlog.typing import EventDict, WrappedLogger
 
-MASK = "***"
+from streamer.known_secrets import KNOWN, MASK
 
 _MAX_DEPTH = 6
 _MAX_TEXT = 4_000
@@ -47,14 +47,18 @@ def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> Eve
 
 
 def masked(text: str, limit: int = _MAX_TEXT) -> str:
-    """Return `text` with secrets masked by their form, and cut in the middle above `limit` characters."""
+    """Return `text` with secrets masked by value and form, and cut in the middle above `limit` characters."""
     shown = limit // 2 + _MARGIN
     if len(text) <= 2 * shown:
         # Cut after masking: half a secret would not be recognised.
-        return _cut(_SECRET_TEXT.sub(MASK, text), limit)
+        return _cut(_without_secrets(text), limit)
     left_out = len(text) - limit
-    begin, end = (_SECRET_TEXT.sub(MASK, part) for part in (text[:shown], text[-shown:]))
+    begin, end = (_without_secrets(part) for part in (text[:shown], text[-shown:]))
     return f"{begin[: limit // 2]}… {left_out} characters left out …{end[-(limit // 2) :]}"
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET_TEXT.sub(MASK, KNOWN.hidden(text))
 
 
 def _redacted(key: str, value: object, depth: int) -> object:

@@ -20,6 +20,7 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events import OrgId
+from streamer.known_secrets import KNOWN
 from streamer.salesforce.auth.addresses import check_instance, safe_address
 from streamer.salesforce.auth.flows import secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
@@ -65,6 +66,7 @@ class Tokens:
         self._url = safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
         self._proxy_setting = org.proxy.get_secret_value() if org.proxy else None
         self._auth: Auth = org.auth
+        KNOWN.configure(secrets_of(org.auth))
         self._token: Token | None = None
         self._lock = asyncio.Lock()
         self._attempts = 0
@@ -109,7 +111,9 @@ class Tokens:
 
     async def _log_in(self) -> Token:
         form = token_form(self._auth, login_url=self._url, now=self._clock.now())
+        KNOWN.renew(form.get("assertion", ""))
         status, answer = await self._ask("POST", f"{self._url}/services/oauth2/token", data=form)
+        KNOWN.renew(_text(answer, "access_token"), _text(answer, "refresh_token"))
         if status != HTTPStatus.OK or "access_token" not in answer:
             raise self._refused(status, answer)
         if isinstance(self._auth, RefreshAuth) and _text(answer, "refresh_token"):
@@ -182,7 +186,7 @@ class Tokens:
 
     def _refused(self, status: int, answer: dict[str, Any]) -> StreamerError:
         code, description = (
-            self._without_secrets(_text(answer, key)) for key in ("error", "error_description")
+            _bounded(KNOWN.hidden(_text(answer, key))) for key in ("error", "error_description")
         )
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             return SalesforceUnavailable(f"{self._url} answered the login with HTTP {status}")
@@ -192,10 +196,9 @@ class Tokens:
             )
         return refusal(code, description, login_url=self._url)
 
-    def _without_secrets(self, text: str) -> str:
-        for secret in filter(None, secrets_of(self._auth)):
-            text = text.replace(secret, "***")
-        return " ".join(text.split())[:200]
+
+def _bounded(text: str) -> str:
+    return " ".join(text.split())[:200]
 
 
 def _object(body: bytes) -> dict[str, Any]:
