@@ -34,7 +34,7 @@ class ClientCredentialsAuth(Section):
 
 
 class RefreshAuth(Section):
-    """Refresh token that was issued before."""
+    """Refresh token that was issued before; an org that rotates tokens replaces it with each login."""
 
     flow: Literal["refresh"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
@@ -42,6 +42,12 @@ class RefreshAuth(Section):
         default=None, description="the connected app's consumer secret, if the app requires it"
     )
     refresh_token: SecretStr = Field(description="the refresh token")
+    token_file: Path | None = Field(
+        default=None,
+        description="file that keeps the latest refresh token, encrypted, where the org rotates them; on "
+        "storage that all processes of the deployment share; default: beside the embedded log, and none with "
+        "Kafka",
+    )
 
 
 class PasswordAuth(Section):
