@@ -17,7 +17,8 @@ def test_every_resource_is_in_the_guide_and_no_other() -> None:
     """The table has the same methods and paths as the API."""
     shown = set(re.findall(r"^\| `(GET|POST) ([^ ?`]+)", GUIDE, flags=re.MULTILINE))
 
-    assert shown == _resources(application(context := World().context, gate_of(context, AdminSettings())))
+    context = World().context
+    assert shown == _resources(application(context, gate_of(context, AdminSettings())))
 
 
 @pytest.mark.parametrize(

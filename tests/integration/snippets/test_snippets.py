@@ -207,7 +207,8 @@ def test_curl_asks_a_server_of_ours(command: Command) -> None:
     if url.port == 9464:
         assert url.path in {"/metrics", "/healthz", "/readyz"}
     if url.port == 9465:
-        routes = application(context := World().context, gate_of(context, AdminSettings())).router.routes()
+        context = World().context
+        routes = application(context, gate_of(context, AdminSettings())).router.routes()
         found = [each for each in routes if each.resource and each.resource.get_info()]
         paths = {each.resource.canonical for each in found if each.resource and each.method == request.method}
         patterns = [re.sub(r"\{\w+\}", "[^/]+", path) for path in paths]
