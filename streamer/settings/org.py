@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from streamer.settings.section import Section
 from streamer.web.proxy import is_proxy_setting
 
+_OLDEST_VERSION = 41.0
 _FLOW = "kind of the login"
 _CLIENT_ID = "the connected app's consumer key"
 _CLIENT_SECRET = "the connected app's consumer secret"  # noqa: S105 - a description
@@ -141,6 +142,16 @@ class OrgSettings(Section):
         description="proxy to Salesforce: http://host:port, http://user:password@host:port, or direct "
         "for none; default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment decide",
     )
+
+    @field_validator("api_version")
+    @classmethod
+    def _is_supported(cls, version: str) -> str:
+        if float(version) < _OLDEST_VERSION:
+            # In Summer '28 they are gone, with the status 410.
+            raise ValueError(
+                f"must be {_OLDEST_VERSION:.1f} or later: Salesforce ends earlier ones in June 2027 (Summer '27)"
+            )
+        return version
 
     @field_validator("proxy")
     @classmethod
