@@ -29,10 +29,14 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from streamer.events import Event
+from streamer.known_secrets import KNOWN
 
 
 class StreamerError(Exception):
-    """Base of the errors that Streamer raises on purpose."""
+    """Base of the errors that Streamer raises on purpose; its message repeats no secret that is in use."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(*([KNOWN.hidden(message)] if message else []))
 
 
 _Error = TypeVar("_Error", bound=Exception)

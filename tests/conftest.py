@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from streamer.known_secrets import KNOWN
 from tests.integration.kafka.topics import warm_up
 from tools.kafka.broker import STEADY, Broker
 
@@ -49,6 +50,13 @@ def _logs_as_they_were() -> Iterator[None]:
         root.handlers[:] = handlers
         root.setLevel(level)
         logging.captureWarnings(capture=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test() -> Iterator[None]:
+    """Forget the secrets that a test made this process use: the next one can write them as words."""
+    yield
+    KNOWN.clear()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from streamer.admin.errors import ApiError
 from streamer.admin.events.tail import Tail
+from streamer.admin.gate import WrongTokens
 from streamer.admin.ports import AdminLog, DaemonState
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
@@ -27,7 +28,10 @@ def _at_once(_board: Switchboard) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class AdminContext:
-    """Subscribers of this process, the log while it is open, and the org while it is read."""
+    """Subscribers of this process, the log while it is open, and the org while it is read.
+
+    `wrong_tokens` are counted for the API and the console together.
+    """
 
     daemon: DaemonState
     clock: Clock
@@ -35,6 +39,10 @@ class AdminContext:
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)
     _searches: int = field(default=0, init=False)
+    wrong_tokens: WrongTokens = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wrong_tokens = WrongTokens(clock=self.clock)
 
     @contextmanager
     def with_log(self, log: AdminLog) -> Iterator[None]:

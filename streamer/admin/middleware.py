@@ -7,16 +7,15 @@ of the `Host` header. Where no token is needed, a page can't keep the daemon
 busy either: a request that a browser marks as one of another site is refused.
 """
 
-import hmac
-
 import orjson
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from yarl import URL
 
 from streamer.admin.errors import ApiError
+from streamer.admin.gate import Gate, Right
 from streamer.admin.schemas import first_mistake
 from streamer.errors import LogUnavailable, StreamerError
 from streamer.web.loopback import is_loopback
@@ -30,6 +29,7 @@ STREAM_HEADERS = {**_HEADERS, "Content-Type": "application/x-ndjson"}
 INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
 """Sentence for a mistake of ours."""
 
+_READING = frozenset({"GET", "HEAD"})
 _STATUS_SENTENCES = {
     404: "There is nothing at this path.",
     405: "This path does not support this method.",
@@ -47,25 +47,25 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
     )
 
 
-def authentication(token: SecretStr | None) -> Middleware:
-    """Return the middleware that admits requests with `token`, or requests to loopback without one.
+def authentication(gate: Gate) -> Middleware:
+    """Return the middleware that admits requests by their token, or requests to loopback without one.
 
     An application that is mounted below the API, as the console is,
-    authenticates its requests by itself. Raises `ApiError` 401, 403, or 415 for
-    a change whose body is not JSON.
+    authenticates its requests by itself. Raises `ApiError` 401, 403, 429, or 415
+    for a change whose body is not JSON.
     """
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if len(request.match_info.apps) > 1:
             return await handler(request)
-        if token is not None:
-            _check_token(request, token)
+        if gate.token is not None:
+            _check_token(request, gate.right_of(request))
         else:
             check_host(request)
             if is_of_another_site(request):
                 raise ApiError(403, "A page of another site sends this.")
-        if request.method not in {"GET", "HEAD"} and request.content_type != "application/json":
+        if request.method not in _READING and request.content_type != "application/json":
             raise ApiError(415, "Send the body as JSON, with Content-Type: application/json.")
         return await handler(request)
 
@@ -108,17 +108,13 @@ def _error_response(status: int, sentence: str) -> web.Response:
     return response
 
 
-def has_token(request: web.Request, token: SecretStr) -> bool:
-    """Return true for a request whose `Authorization` header holds `token`."""
-    shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(shown, f"Bearer {token.get_secret_value()}".encode())
-
-
-def _check_token(request: web.Request, token: SecretStr) -> None:
-    if not has_token(request, token):
+def _check_token(request: web.Request, right: Right | None) -> None:
+    if right is None:
         raise ApiError(
             401, "This needs the token of admin.token: Authorization: Bearer …, or STREAMER_ADMIN_TOKEN."
         )
+    if right is Right.READ and request.method not in _READING:
+        raise ApiError(403, "The token of admin.reader_token only reads: a change needs that of admin.token.")
 
 
 def is_of_another_site(request: web.Request) -> bool:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
-from pydantic import SecretStr
 
 from streamer.admin.audit import AuditResource
 from streamer.admin.checkpoints import CheckpointResource
@@ -13,6 +12,7 @@ from streamer.admin.context import AdminContext
 from streamer.admin.continuity.holes import ContinuityResource
 from streamer.admin.continuity.snapshots import SnapshotResource
 from streamer.admin.events.resource import EventResource
+from streamer.admin.gate import Gate
 from streamer.admin.letters import LetterResource
 from streamer.admin.middleware import authentication, errors_as_json
 from streamer.admin.redrives import RedriveResource
@@ -40,7 +40,7 @@ async def serving_admin(
     if settings is None:
         yield 0
         return
-    app = application(context, settings.token)
+    app = application(context, gate_of(context, settings))
     if console is not None:
         app.add_subapp(CONSOLE_PATH, console)
     async with listening(app, host=settings.host, port=settings.port, section="admin") as port:
@@ -48,9 +48,14 @@ async def serving_admin(
         yield port
 
 
-def application(context: AdminContext, token: SecretStr | None) -> web.Application:
-    """Return the API, for requests with `token` or, without one, for requests to loopback."""
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(token)])
+def gate_of(context: AdminContext, settings: AdminSettings) -> Gate:
+    """Return the gate of the API and the console of one daemon."""
+    return Gate(token=settings.token, reader=settings.reader_token, wrong_tokens=context.wrong_tokens)
+
+
+def application(context: AdminContext, gate: Gate) -> web.Application:
+    """Return the API, for requests that `gate` admits or, without a token, for requests to loopback."""
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(gate)])
     for resource in (
         SubscriberResource(context=context),
         RedriveResource(context=context),

@@ -17,6 +17,7 @@ from streamer.blocking import on_threads
 from streamer.configuration import Document, Keys, problems
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
+from streamer.known_secrets import KNOWN, secrets_in
 from streamer.ports import Batching, BlockingSubscriber, Plugin, PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 
@@ -125,11 +126,13 @@ def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
 
 def _checked(plugin: Plugin, settings: SubscriberSettings, document: Document, keys: Keys) -> BaseModel:
     try:
-        return plugin.Settings.model_validate(settings.settings)
+        own = plugin.Settings.model_validate(settings.settings)
     except ValidationError as error:
         found = problems(error, document, plugin.Settings, at=keys)
         lines = [each.line for each in found if not each.follows]
         raise ConfigurationError("\n".join([*lines, *document.unread(keys)])) from None
+    KNOWN.configure(secrets_in(own))
+    return own
 
 
 def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:

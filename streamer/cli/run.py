@@ -26,8 +26,8 @@ from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
+from streamer.known_secrets import MASK
 from streamer.observe import logs
-from streamer.observe.redaction import MASK
 from streamer.supervision.watchdog import Watchdog
 
 _log = structlog.get_logger()

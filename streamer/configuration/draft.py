@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from streamer.configuration.document import Document, Keys, holds, overlaps
 from streamer.configuration.problems import problems
 from streamer.errors import ConfigurationError
+from streamer.known_secrets import KNOWN, secrets_in
 from streamer.settings import Settings
 
 # Each stands in for a part that is missing or mistaken.
 _ORG = {
     "login_url": "https://mistaken.invalid",
-    "auth": {"flow": "client_credentials", "client_id": "mistaken", "client_secret": "mistaken"},
+    "auth": {"flow": "client_credentials", "client_id": "mistaken", "client_secret": "none"},
 }
 _CHANNEL = "/data/ChangeEvents"
 _PLUGIN = "mistaken"
@@ -72,6 +73,7 @@ def draft(document: Document) -> Draft:
                 raise ConfigurationError("\n".join(lines)) from None
             data = _without(document.data, removed)
         else:
+            KNOWN.configure(secrets_in(settings))
             return Draft(
                 settings=settings,
                 channels=_kept(document, removed),

@@ -12,7 +12,8 @@ from pydantic_core import to_jsonable_python
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.reading import Yaml12Words
 from streamer.events import JsonObject, SubscriberName
-from streamer.observe.redaction import MASK, masked
+from streamer.known_secrets import MASK
+from streamer.observe.redaction import masked
 from streamer.settings import Section, Settings, SqliteLogSettings
 
 # Not token_url, which names a place, and not key_file.

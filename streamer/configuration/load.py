@@ -13,6 +13,7 @@ from streamer.configuration.draft import Draft, draft
 from streamer.configuration.problems import problems
 from streamer.configuration.reading import read_document
 from streamer.errors import ConfigurationError
+from streamer.known_secrets import KNOWN, secrets_in
 from streamer.settings import Section, Settings
 
 _Section = TypeVar("_Section", bound=Section)
@@ -67,7 +68,9 @@ def load_section(document: Document, key: str, model: type[_Section]) -> _Sectio
     if section is None:
         raise ConfigurationError(document.mistake((key,), "is missing"))
     try:
-        return model.model_validate(section)
+        settings = model.model_validate(section)
     except ValidationError as error:
         found = problems(error, document, model, at=(key,))
         raise ConfigurationError("\n".join(each.line for each in found if not each.follows)) from None
+    KNOWN.configure(secrets_in(settings))
+    return settings

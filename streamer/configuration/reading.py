@@ -1,6 +1,8 @@
 """YAML reader: keeps the line of every key, and resolves `${ENV}` and `{file: …}`."""
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ from streamer.errors import ConfigurationError
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _MAX_FILE_CHARACTERS = 1024 * 1024
 _MAX_TABLE_CHARACTERS = 16 * 1024 * 1024
+# Ten anchors of ten aliases each are ten billion values.
+_MOST_REPEATED = 50_000
 _CSV = ".csv"
 _STRUCTURED = frozenset({".yaml", ".yml", ".json"})
 # Keys of a subscriber at which a file holds no secret.
@@ -25,6 +29,8 @@ _BOOLEAN = "tag:yaml.org,2002:bool"
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 _NOT_IN_1_2 = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
+
+_REPEATED = f"aliases repeat more than {_MOST_REPEATED:,} values: write out what they stand for"
 
 # PyYAML's own sentences repeat the value, which can be a password.
 _QUOTES_NEEDED = {
@@ -73,6 +79,8 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
         raise ConfigurationError(f"{path}: is not YAML: it contains a control character") from None
     except RecursionError:
         raise ConfigurationError(f"{path}: is nested too deeply, or an anchor contains itself") from None
+    except _RepeatedTooOften:
+        raise ConfigurationError(f"{path}: {_REPEATED}") from None
 
 
 def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
@@ -89,6 +97,20 @@ def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
     return f"{line + 1}: is not YAML: {problem}"
 
 
+class _NoFile(OSError):
+    """A pipe or a device, which could be read for ever."""
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a regular file, or a link to one; raises `_NoFile` for anything else, and never waits."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return descriptor
+    os.close(descriptor)
+    raise _NoFile
+
+
 @dataclass(slots=True, kw_only=True)
 class _Found:
     """Parts of a document that are found while its files are read."""
@@ -99,6 +121,12 @@ class _Found:
     files: dict[Keys, Path] = field(default_factory=dict)
     secret_files: dict[Keys, Path] = field(default_factory=dict)
     mistakes: dict[Keys, str] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
+    repeated: int = 0
+
+
+class _RepeatedTooOften(Exception):
+    """Aliases stand for more values than a configuration can need."""
 
 
 class _Reading:
@@ -134,6 +162,7 @@ class _Reading:
         )
 
     def value(self, node: yaml.Node, keys: Keys) -> Any:
+        self._count(node)
         self._found.places.setdefault(keys, self._place(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, keys)
@@ -141,6 +170,15 @@ class _Reading:
             return [self.value(item, (*keys, index)) for index, item in enumerate(node.value)]
         value = self._loader.construct_object(node)
         return self._with_variables(value, keys) if isinstance(value, str) else value
+
+    def _count(self, node: yaml.Node) -> None:
+        """Count a `node` that an alias repeats. Raises `_RepeatedTooOften`."""
+        # The tree of nodes lives as long as its reading, so that an id is of one node.
+        if id(node) in self._found.seen:
+            self._found.repeated += 1
+            if self._found.repeated > _MOST_REPEATED:
+                raise _RepeatedTooOften
+        self._found.seen.add(id(node))
 
     def _mapping(self, node: yaml.MappingNode, keys: Keys) -> Any:
         data: dict[str, Any] = {}
@@ -172,6 +210,8 @@ class _Reading:
     def _sources(self, node: yaml.Node, keys: Keys) -> list[yaml.MappingNode]:
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         mappings = [each for each in nodes if isinstance(each, yaml.MappingNode)]
+        for each in mappings:
+            self._count(each)
         if len(mappings) < len(nodes):
             self._note((*keys, "<<"), f"{self._place(node)}: << needs a mapping, or a list of them")
         return mappings
@@ -200,8 +240,12 @@ class _Reading:
         """Return the text of a file, or `None` after a mistake."""
         try:
             # A quoted value of CSV can hold line ends.
-            with path.open(encoding="utf-8-sig", newline="" if path.suffix == _CSV else None) as file:
+            newline = "" if path.suffix == _CSV else None
+            with open(path, encoding="utf-8-sig", newline=newline, opener=_opened) as file:
                 content = file.read(most + 1)
+        except _NoFile:
+            self._unread(keys, f"{path}: must be a file, and is a pipe or a device")
+            return None
         except OSError as error:
             self._unread(keys, f"{path}: {error.strerror}")
             return None

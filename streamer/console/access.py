@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from pydantic import SecretStr
 
 from streamer.admin.errors import ApiError
-from streamer.admin.middleware import check_host, has_token, is_of_another_site
+from streamer.admin.gate import Gate, Right
+from streamer.admin.middleware import check_host, is_of_another_site
 from streamer.console.forms import Fields, first, form_of
 from streamer.console.sessions import Sessions
 from streamer.settings import ConsoleSettings
@@ -26,6 +26,9 @@ STATIC = "static"
 """Name of the route that serves files without any secret, which a page to sign in needs too."""
 SIGN_IN = "sign_in"
 """Name of the routes by which an operator signs in."""
+
+SIGN_OUT = "sign_out"
+"""Name of the route by which an operator signs out."""
 
 LONGEST_NAME = 100
 
@@ -36,11 +39,13 @@ _READING = frozenset({"GET", "HEAD"})
 class Visitor:
     """Sender of a request: the name of the `operator`, `None` for a reader who has not signed in.
 
-    `csrf` is the token that the forms of this visitor hold. `can_sign_out` is
-    true with a session of the console's own.
+    `csrf` is the token that the forms of this visitor hold. `can_change` is
+    false for a reader by another token. `can_sign_out` is true with a session of
+    the console's own.
     """
 
     operator: str | None = None
+    can_change: bool = False
     csrf: str = ""
     can_sign_out: bool = False
 
@@ -51,9 +56,9 @@ _FIELDS: web.RequestKey[Fields] = web.RequestKey("fields")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Admits requests to the console, with `token` or, without one, to loopback."""
+    """Admits requests to the console, by the tokens of `gate` or, without one, to loopback."""
 
-    token: SecretStr | None
+    gate: Gate
     settings: ConsoleSettings
     sessions: Sessions
     # Of this process; the tokens that it makes end with it.
@@ -65,7 +70,7 @@ class Access:
 
         @web.middleware
         async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if self.token is None:
+            if self.gate.token is None:
                 check_host(request)
             name = request.match_info.route.name
             if name == STATIC:
@@ -79,7 +84,8 @@ class Access:
                 request[_FIELDS] = await form_of(request)
                 if name != SIGN_IN:
                     _check_csrf(visitor, request[_FIELDS])
-            elif name != SIGN_IN and self.token is not None and visitor.operator is None:
+                    _check_right(visitor, name)
+            elif name != SIGN_IN and self.gate.token is not None and visitor.operator is None:
                 wanted = quote(str(request.rel_url), safe="")
                 return redirect(f"/console/sign-in?next={wanted}")
             return await handler(request)
@@ -87,19 +93,18 @@ class Access:
         return admitted
 
     def sign_in(self, request: web.Request, name: str, shown: str) -> web.Response | None:
-        """Begin a session for `name`, whose answer sets its cookie; `None` when `shown` is not the token.
+        """Begin a session for `name`, whose answer sets its cookie; `None` when `shown` is no token.
 
-        Raises `ApiError` for a name that can't stand in the audit.
+        Raises `ApiError` for a name that can't stand in the audit, and 429 for a
+        peer that has shown too many wrong tokens.
         """
         operator = checked_name(name)
-        expected = self.token.get_secret_value() if self.token else ""
-        if self.token and not hmac.compare_digest(
-            shown.encode("utf-8", "surrogateescape"), expected.encode()
-        ):
+        right = self.gate.right(request, shown) if self.gate.token else Right.CHANGE
+        if right is None:
             return None
         self.sessions.end(request.cookies.get(_cookie(request), ""))
         response = redirect(_place(first(fields_of(request), "next")))
-        session = self.sessions.begin(operator)
+        session = self.sessions.begin(operator, can_change=right is Right.CHANGE)
         response.headers["Set-Cookie"] = self._set_cookie(request, session, self.settings.session_s)
         return response
 
@@ -122,16 +127,22 @@ class Access:
     def _visitor(self, request: web.Request) -> Visitor:
         session = self.sessions.find(request.cookies.get(_cookie(request), ""))
         if session is not None:
-            return Visitor(operator=session.operator, csrf=session.csrf, can_sign_out=True)
+            return Visitor(
+                operator=session.operator,
+                can_change=session.can_change,
+                csrf=session.csrf,
+                can_sign_out=True,
+            )
         header = self.settings.trusted_header
-        if self.token is None or header is None or not has_token(request, self.token):
+        right = self.gate.right_of(request) if self.gate.token is not None and header is not None else None
+        if header is None or right is None:
             return Visitor()
         names = request.headers.getall(header, [])
         if len(names) != 1:
             raise ApiError(403, f"The proxy must send {header} once, with the operator's name.")
         operator = checked_name(names[0])
         csrf = hmac.digest(self._key, operator.encode(), hashlib.sha256).hex()
-        return Visitor(operator=operator, csrf=csrf)
+        return Visitor(operator=operator, can_change=right is Right.CHANGE, csrf=csrf)
 
     def _set_cookie(self, request: web.Request, session: str, age_s: float) -> str:
         parts = [f"{_cookie(request)}={session}", "Path=/console", f"Max-Age={age_s:.0f}", "HttpOnly"]
@@ -194,6 +205,11 @@ def _check_csrf(visitor: Visitor, fields: Fields) -> None:
     shown = first(fields, "csrf").encode("utf-8", "surrogateescape")
     if not visitor.csrf or not hmac.compare_digest(shown, visitor.csrf.encode()):
         raise ApiError(403, "This form is too old: go back, reload the page and send it again.")
+
+
+def _check_right(visitor: Visitor, name: str | None) -> None:
+    if not visitor.can_change and name != SIGN_OUT:
+        raise ApiError(403, "You have signed in as a reader: a change needs the token of admin.token.")
 
 
 def _not_signed_in() -> ApiError:

@@ -12,6 +12,7 @@ from streamer.admin.events.resource import EventResource
 from streamer.admin.letters import LetterResource
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.schemas import MOST_LETTERS, Holes, Listing
+from streamer.admin.server import gate_of
 from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
 from streamer.console.access import Access
@@ -62,7 +63,7 @@ class ConsoleContext:
     def __post_init__(self) -> None:
         console = self.settings.console
         sessions = Sessions(clock=self.clock, lifetime_s=console.session_s)
-        access = Access(token=self.settings.token, settings=console, sessions=sessions)
+        access = Access(gate=gate_of(self.admin, self.settings), settings=console, sessions=sessions)
         checkpoints = CheckpointResource(context=self.admin)
         made = {
             "renderer": Renderer(clock=self.clock),

@@ -17,6 +17,7 @@ class Session:
     """Session of `operator`, whose forms hold the `csrf` token; times are monotonic seconds."""
 
     operator: str
+    can_change: bool
     csrf: str
     ends_at: float
     used_at: float
@@ -37,8 +38,8 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._by_digest)
 
-    def begin(self, operator: str) -> str:
-        """Begin a session and return its id."""
+    def begin(self, operator: str, *, can_change: bool = True) -> str:
+        """Begin a session and return its id; one that can't change only reads."""
         now = self.clock.monotonic()
         self._end_expired(now)
         while len(self._by_digest) >= MOST_SESSIONS:
@@ -46,6 +47,7 @@ class Sessions:
         id_ = secrets.token_urlsafe(_ID_BYTES)
         self._by_digest[_digest(id_)] = Session(
             operator=operator,
+            can_change=can_change,
             csrf=secrets.token_urlsafe(_ID_BYTES),
             ends_at=now + self.lifetime_s,
             used_at=now,

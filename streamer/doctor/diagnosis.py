@@ -63,7 +63,7 @@ class Doctor:
         try:
             checked = plan(document, self.clock)
         except ConfigurationError as error:
-            found = await self._run(list(file_checks(secret_files(document), {})))
+            found = await self._run(list(file_checks(secret_files(document), {}, self.clock)))
             return Diagnosis(findings=[*_mistakes(error), *found, *self._unchecked()], is_configured=False)
         async with self._checks(checked, document) as checks:
             found = await self._run(checks)
@@ -100,7 +100,7 @@ class Doctor:
             log, checkpoints = self._log(settings, stack)
             yield [
                 Check(area=Area.CONFIGURATION, name="configuration", run=_configured(checked)),
-                *file_checks(secret_files(document), _named(checked, document)),
+                *file_checks(secret_files(document), _named(checked, document), self.clock),
                 *clock_checks(session),
                 *org_checks(session, checkpoints),
                 *channels.checks(),

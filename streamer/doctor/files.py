@@ -1,4 +1,4 @@
-"""Files of credentials: they are there, readable, and closed to other users."""
+"""Files of credentials: they are there, readable, and closed to other users; certificates are valid."""
 
 import os
 import stat
@@ -7,10 +7,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from streamer.clock import Clock
 from streamer.configuration import Document
-from streamer.doctor.check import Area, Check, Verdict, failed, ok, warning
+from streamer.doctor.certificates import certificate_verdict
+from streamer.doctor.check import Area, Check, Status, Verdict, failed, ok, warning
 
 _OF_A_FILE = "_file"
+# The key of a JWT can have its certificate behind it, of which the org has a copy.
+_WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
+_LARGEST = 1024 * 1024
 # A certificate is public; its key is not.
 _PRIVATE = ("key_file",)
 _REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
@@ -34,13 +39,18 @@ def named_files(model: BaseModel, at: str) -> Iterator[tuple[Path, str]]:
             yield value, key
 
 
-def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str]) -> Iterator[Check]:
+def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Clock) -> Iterator[Check]:
     """Yield a check for each file of a secret, and for each that a setting names, by its key."""
     for path, key in ({**named, **secret}).items():
         is_private = path in secret or key.endswith(_PRIVATE)
 
         async def run(path: Path = path, key: str = key, *, is_private: bool = is_private) -> Verdict:
-            return _judged(path, key, is_private=is_private)
+            verdict = _judged(path, key, is_private=is_private)
+            if verdict.status is not Status.OK or not key.endswith(_WITH_CERTIFICATES):
+                return verdict
+            with path.open("rb") as file:
+                pem = file.read(_LARGEST)
+            return certificate_verdict(pem, key, now=clock.now()) or verdict
 
         yield Check(area=Area.FILES, name=str(path), run=run)
 

@@ -21,6 +21,9 @@ DURABILITY_OPTIONS = (
 )
 """Options with which a producer could lose, repeat or reorder records."""
 
+CODE_OPTIONS = ("plugin.library.paths",)
+"""Options that load code into the process."""
+
 SECURITY_PREFIXES = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
 """Beginnings of the options for encryption and authentication, beside `security.protocol`."""
 

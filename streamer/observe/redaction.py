@@ -1,4 +1,4 @@
-"""Redaction: masks secrets, by their key or their form, in every text that leaves the process."""
+"""Redaction: masks secrets, by value, key or form, in every text that leaves the process."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from structlog.typing import EventDict, WrappedLogger
 
-MASK = "***"
+from streamer.known_secrets import KNOWN, MASK
 
 _MAX_DEPTH = 6
 _MAX_TEXT = 4_000
@@ -22,16 +22,30 @@ _SECRET_KEY = re.compile(
 # can stand anywhere in a word, is looked for once in each word.
 _SECRET_TEXT = re.compile(
     r"""
-      00D[0-9A-Za-z]{12,15}!\S++                           # Salesforce session id
+      00D[0-9A-Za-z]{12,15}(?:!|%(?:25)?21)\S++            # Salesforce session id, also in an address
     | xox[a-z]-[0-9A-Za-z-]++ | xapp-[0-9A-Za-z-]++        # Slack tokens
     | (?<=/services/)T[0-9A-Za-z]++/B[0-9A-Za-z]++/\w++    # Slack webhook, the part that is secret
     | (?<![\w-])(?>[\w-]*?eyJ)[\w-]{8,}+\.[\w-]++\.[\w-]*+ # JSON Web Token
     | (?<=://)[^\s/@:]++:[^\s/@]++(?=@)                    # user and password in a URL
     | -----BEGIN[ A-Z]{0,40}PRIVATE\ KEY-----.*?(?:-----END[ A-Z]{0,40}PRIVATE\ KEY-----|\Z)
     | (?<=\bBearer\ )[^\s"',]++ | (?<=\bBasic\ )[^\s"',]++
-    | (?:(?<=password=)|(?<=passwd=)|(?<=secret=)|(?<=token=)|(?<=api_key=))[^\s"',;&)]++
+    | whsec_[0-9A-Za-z+/=_-]{8,}+                          # signing secret of webhooks
+    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                        # access key of AWS
     """,
     re.VERBOSE | re.DOTALL,
+)
+# The name of a secret with its value: in JSON, in an address, in YAML or in a sentence. In a sentence, what
+# follows "token: " can be a word of advice, so a value is alone there, or no word.
+_NAMED_SECRET = re.compile(
+    r"""
+    ((?:password|passwd|passphrase|secret|token|(?:api|access|private)[_-]?key|session[_-]?id)
+      (?: (?:\\{0,3}["'])?\s{0,3}=\s{0,3} | %3D | (?:\\{0,3}["'])\s{0,3}:\s{0,3} | :\s{0,3}(?=\\{0,3}["'])
+        | :\s{0,3}(?=\w{0,100}[0-9!@\#$%^&*+/=~])
+        | :\s{0,3}(?=[^\s"'\\,;&)<>{}\[\]]{1,200}+\s{0,100}(?:\Z|[,;}\])\n])) ))
+    (?!\s|\\{0,3}["']?(?:null|true|false|none|\*\*\*)\b)
+    (?: (\\{0,3}")[^"\\]{1,4096}+ | (\\{0,3}')[^'\\]{1,4096}+ | [^\s"'\\,;&)<>{}\[\]]++ )
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 # Longer than any secret.
 _MARGIN = 16_000
@@ -47,14 +61,19 @@ def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> Eve
 
 
 def masked(text: str, limit: int = _MAX_TEXT) -> str:
-    """Return `text` with secrets masked by their form, and cut in the middle above `limit` characters."""
+    """Return `text` with secrets masked by value and form, and cut in the middle above `limit` characters."""
     shown = limit // 2 + _MARGIN
     if len(text) <= 2 * shown:
         # Cut after masking: half a secret would not be recognised.
-        return _cut(_SECRET_TEXT.sub(MASK, text), limit)
+        return _cut(_without_secrets(text), limit)
     left_out = len(text) - limit
-    begin, end = (_SECRET_TEXT.sub(MASK, part) for part in (text[:shown], text[-shown:]))
+    begin, end = (_without_secrets(part) for part in (text[:shown], text[-shown:]))
     return f"{begin[: limit // 2]}… {left_out} characters left out …{end[-(limit // 2) :]}"
+
+
+def _without_secrets(text: str) -> str:
+    hidden = _SECRET_TEXT.sub(MASK, KNOWN.hidden(text))
+    return _NAMED_SECRET.sub(lambda found: f"{found[1]}{found[2] or found[3] or ''}{MASK}", hidden)
 
 
 def _redacted(key: str, value: object, depth: int) -> object:

@@ -14,6 +14,7 @@ from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
+from streamer.known_secrets import KNOWN
 from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.rest_requests import RestOptions, RestRequest
@@ -21,6 +22,8 @@ from streamer.web.proxy import ProxyFailed, send, through
 
 _TIMEOUT_S = 120.0
 _TEXT_LIMIT = 500
+# Larger answers to GET are pages of records, which are the org's own data.
+_SMALL = 64 * 1024
 _LONGEST_WAIT_S = 3600.0
 # An Apex method threw an exception: the service is there, and says what it made of the request.
 _APEX_ERROR = "APEX_ERROR"
@@ -206,6 +209,9 @@ class Rest:
             raise AnswerTooLarge(f"{signed} failed: {exc}") from exc
         except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
             raise SalesforceUnavailable(f"{signed} failed: {exc}") from exc
+        if signed.method != "GET" or response.status >= HTTPStatus.BAD_REQUEST or len(body) <= _SMALL:
+            # A proxy or an Apex method can repeat the request, and with it the token.
+            body = KNOWN.hidden_bytes(body)
         told = response.headers
         self._note_usage(told.get("Sforce-Limit-Info", ""))
         return Answer(status=response.status, body=body, retry_after=told.get("Retry-After"), headers=told)

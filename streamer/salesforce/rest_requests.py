@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-from streamer.observe.redaction import MASK
+from streamer.known_secrets import MASK
 from streamer.ports import Preview
 
 

@@ -1,16 +1,24 @@
 """Daemon: the whole configuration."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from streamer.channel_paths import ChannelKind
 from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
-from streamer.settings.log import LogSettings
+from streamer.settings.log import LogSettings, SqliteLogSettings
 from streamer.settings.lookups import LookupsSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
-from streamer.settings.org import OrgSettings, Transport
+from streamer.settings.org import OrgSettings, RefreshAuth, Transport
 from streamer.settings.outbound import OutboundSettings
 from streamer.settings.protection import ProtectionSettings, ProtectRule
 from streamer.settings.section import Section
@@ -87,6 +95,17 @@ class Settings(Section):
     def paths(self) -> tuple[str, ...]:
         """Paths of all channels, those of outbound messages included."""
         return tuple(each.path for each in self.channels) + (self.outbound.paths if self.outbound else ())
+
+    @model_validator(mode="after")
+    def _has_a_file_for_refresh_tokens(self) -> Self:
+        auth = self.org.auth
+        if isinstance(auth, RefreshAuth) and auth.token_file is None and self.log.kafka is None:
+            log = (self.log.sqlite or SqliteLogSettings()).path
+            beside = log.with_name(log.name + ".refresh-token")
+            org = self.org.model_copy(update={"auth": auth.model_copy(update={"token_file": beside})})
+            # The model is frozen, and this is a default that needs another section.
+            self.__dict__["org"] = org
+        return self
 
     @field_validator("channels")
     @classmethod

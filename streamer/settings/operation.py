@@ -75,6 +75,11 @@ class AdminSettings(Section):
     token: SecretStr | None = Field(
         default=None, min_length=16, description="sent by each request as Authorization: Bearer …"
     )
+    reader_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="another token, for readers: it opens all pages, and what the API answers to GET",
+    )
     console: ConsoleSettings = Field(default=ConsoleSettings(), description="web page for operators")
 
     @model_validator(mode="after")
@@ -84,6 +89,12 @@ class AdminSettings(Section):
                 "other machines can reach this host, so set a token of 16 characters or more, "
                 "or leave host at 127.0.0.1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _reader_is_no_operator(self) -> Self:
+        if self.reader_token is not None and (self.token is None or self.token == self.reader_token):
+            raise ValueError("reader_token: set a token too, which is another one and opens changes")
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from streamer.settings.section import Section
 from streamer.web.proxy import is_proxy_setting
 
+_OLDEST_VERSION = 41.0
 _FLOW = "kind of the login"
 _CLIENT_ID = "the connected app's consumer key"
 _CLIENT_SECRET = "the connected app's consumer secret"  # noqa: S105 - a description
@@ -34,7 +35,7 @@ class ClientCredentialsAuth(Section):
 
 
 class RefreshAuth(Section):
-    """Refresh token that was issued before."""
+    """Refresh token that was issued before; an org that rotates tokens replaces it with each login."""
 
     flow: Literal["refresh"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
@@ -42,6 +43,12 @@ class RefreshAuth(Section):
         default=None, description="the connected app's consumer secret, if the app requires it"
     )
     refresh_token: SecretStr = Field(description="the refresh token")
+    token_file: Path | None = Field(
+        default=None,
+        description="file that keeps the latest refresh token, encrypted, where the org rotates them; on "
+        "storage that all processes of the deployment share; default: beside the embedded log, and none with "
+        "Kafka",
+    )
 
 
 class PasswordAuth(Section):
@@ -135,6 +142,16 @@ class OrgSettings(Section):
         description="proxy to Salesforce: http://host:port, http://user:password@host:port, or direct "
         "for none; default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment decide",
     )
+
+    @field_validator("api_version")
+    @classmethod
+    def _is_supported(cls, version: str) -> str:
+        if float(version) < _OLDEST_VERSION:
+            # In Summer '28 they are gone, with the status 410.
+            raise ValueError(
+                f"must be {_OLDEST_VERSION:.1f} or later: Salesforce ends earlier ones in June 2027 (Summer '27)"
+            )
+        return version
 
     @field_validator("proxy")
     @classmethod

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel
+
+from streamer import known_secrets
 
 _NAME_OF_A_SECRET = re.compile(
     r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
@@ -16,20 +18,13 @@ _SHORTEST = 4
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:
     """Return the secrets in `settings`, at any depth, except very short ones."""
-    values = (value for _, value in _values("", settings))
-    found = {_shown(value) for value in values if isinstance(value, SecretStr | SecretBytes)}
-    return frozenset(text for text in found if len(text) >= _SHORTEST)
+    return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST)
 
 
 def plain_secrets_in(settings: BaseModel) -> frozenset[str]:
     """Return the names of settings that sound like secrets but are plain texts."""
     found = (name for name, value in _values("", settings) if isinstance(value, str) and value)
     return frozenset(name for name in found if _NAME_OF_A_SECRET.search(name.rpartition(".")[2]))
-
-
-def _shown(secret: SecretStr | SecretBytes) -> str:
-    value = secret.get_secret_value()
-    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:

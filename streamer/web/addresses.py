@@ -37,8 +37,8 @@ _METADATA = frozenset(
     )
 )
 _THIS_NETWORK = ip_network("0.0.0.0/8")
-# RFC 6052 and RFC 8215: translators put an IPv4 address into the last 32 bits.
-_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/96"))
+# RFC 6052, RFC 8215 and RFC 2765: translators put an IPv4 address into the last 32 bits.
+_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/96"), ip_network("::ffff:0:0:0/96"))
 _LOCALLY_TRANSLATED = ip_network("64:ff9b:1::/48")
 # RFC 4291, section 2.5.5.1.
 _COMPATIBLE = ip_network("::/96")

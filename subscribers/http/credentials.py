@@ -13,10 +13,11 @@ from yarl import URL
 from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass
+from streamer.known_secrets import KNOWN, MASK
 from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import Connection, Exchange, Unreached
-from subscribers.http.redaction import MASK, Redaction
+from subscribers.http.redaction import Redaction
 
 # A token is renewed this long before its end, or a tenth of its life if that is less.
 _MARGIN_S = 60.0
@@ -144,6 +145,7 @@ class ClientCredentials:
     async def _fetch(self) -> Proof:
         asked_at = self._clock.monotonic()
         token, lifetime_s = _token(await self._ask())
+        KNOWN.renew(token)
         self._renew_at = asked_at + lifetime_s - min(_MARGIN_S, lifetime_s / 10)
         self._proof = Proof(
             headers={"Authorization": f"Bearer {token}"},

@@ -1,15 +1,10 @@
 """Redaction: removes known secrets from a target's answers."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from html import escape
 from typing import Self
-from urllib.parse import quote, quote_plus
-from xml.sax import saxutils
 
-MASK = "***"
-"""Stands for a secret."""
+from streamer.known_secrets import MASK, written_forms
 
 _MASK = MASK.encode()
 
@@ -26,7 +21,9 @@ class Redaction:
     @classmethod
     def of(cls, secrets: Iterable[str]) -> Self:
         """Return the redaction of `secrets`, verbatim and escaped for JSON, HTML, XML or a URL."""
-        forms = {form.encode() for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+        forms = {
+            form.encode() for secret in secrets if len(secret) >= _SHORTEST for form in written_forms(secret)
+        }
         # The longest first: one secret can be a part of another.
         return cls(tuple(sorted(forms, key=len, reverse=True)))
 
@@ -41,20 +38,3 @@ class Redaction:
         for form in self.forms:
             body = body.replace(form, _MASK)
         return body
-
-
-def _forms(secret: str) -> tuple[str, ...]:
-    as_json = json.dumps(secret)[1:-1]
-    return (
-        secret,
-        as_json,
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        as_json.replace("/", r"\/"),
-        escape(secret),
-        saxutils.escape(secret),
-        saxutils.escape(secret, {'"': "&quot;", "'": "&apos;"}),
-        saxutils.escape(secret, {'"': "&#34;", "'": "&#39;"}),
-        quote(secret),
-        quote(secret, safe=""),
-        quote_plus(secret),
-    )

@@ -13,6 +13,7 @@ from yarl import URL
 
 from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
 from streamer.exact_json import exact_json
+from streamer.known_secrets import MASK
 from streamer.ports import PluginContext, Preview, TargetReport
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
@@ -20,7 +21,7 @@ from subscribers.http.connection import HEADERS, Connection, Exchange, Forbidden
 from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.examination import METHOD, address_of, judged
 from subscribers.http.outcome_table import OutcomeTable
-from subscribers.http.redaction import MASK, Redaction
+from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import asked_pause, verdict

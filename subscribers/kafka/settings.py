@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from streamer.librdkafka.options import (
     BROKER_OPTIONS,
+    CODE_OPTIONS,
     COMPRESSION_OPTIONS,
     DURABILITY_OPTIONS,
     SECURITY_PREFIXES,
@@ -108,6 +109,8 @@ class KafkaSettings(BaseModel):
         for name in options:
             if instead := _OWN_KEYS.get(name) or ("security" if name.startswith(SECURITY_PREFIXES) else ""):
                 raise ValueError(f"must not set {name}: set {instead} instead")
+            if name in CODE_OPTIONS:
+                raise ValueError(f"must not set {name}: a configuration loads no code")
             if name in _PROMISED:
                 raise ValueError(f"must not set {name}: order and durability depend on it")
         return options

@@ -15,11 +15,12 @@ from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
-from streamer.admin.server import application
+from streamer.admin.server import application, gate_of
 from streamer.cli import app
 from streamer.clock import SystemClock
 from streamer.events import Repair
 from streamer.sandbox import Sandbox
+from streamer.settings import AdminSettings
 from tests.configuration import sandbox_configuration
 from tests.unit.admin.test_snapshots import ORDER, RECORD, put
 from tests.unit.admin.world import World
@@ -132,7 +133,8 @@ async def served() -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     async with world.dispatch.running() as dispatcher:
         world.daemon.dispatchers[TARGET] = dispatcher
         with world.context.with_log(world.log):
-            async with TestServer(application(world.context, None)) as server:
+            gate = gate_of(world.context, AdminSettings())
+            async with TestServer(application(world.context, gate)) as server:
                 [letter, *_] = world.log.letters
                 assert letter.event is not None
                 yield str(server.make_url("")), {LETTER: letter.id, EVENT_ID: letter.event.id}

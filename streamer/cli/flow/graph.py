@@ -9,7 +9,7 @@ from streamer.configuration.chains import chain_mistakes
 from streamer.configuration.event_types import Carried
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject, SubscriberName
-from streamer.observe.redaction import MASK
+from streamer.known_secrets import MASK
 from streamer.settings import SubscriberSettings
 
 _DRAWN = ("uses", "on", "after", "on_rejected")

@@ -15,6 +15,7 @@ from yarl import URL
 from streamer.configuration import load_document, load_section
 from streamer.errors import ConfigurationError, Stop
 from streamer.events import JsonObject
+from streamer.known_secrets import KNOWN
 from streamer.settings import AdminSettings
 
 DEFAULT_URL = "http://localhost:9465"
@@ -124,6 +125,7 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
     Raises `ConfigurationError`.
     """
     configured = _configured(files) if files else None
+    KNOWN.configure([token or ""])
     shown = SecretStr(token) if token else configured.token if configured else None
     if url or configured is None:
         return Api(url=url or DEFAULT_URL, token=shown)

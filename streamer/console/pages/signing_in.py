@@ -6,7 +6,7 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
-from streamer.console.access import SIGN_IN, fields_of
+from streamer.console.access import SIGN_IN, SIGN_OUT, fields_of
 from streamer.console.context import ConsoleContext
 from streamer.console.forms import first
 
@@ -25,7 +25,7 @@ class SignInPages:
             web.get("/sign-in", self._form, name=SIGN_IN),
             # A resource has one name, and this is the same one.
             web.post("/sign-in", self._sign_in, name=SIGN_IN),
-            web.post("/sign-out", self._sign_out),
+            web.post("/sign-out", self._sign_out, name=SIGN_OUT),
         ]
 
     async def _form(self, request: web.Request) -> web.Response:
@@ -36,12 +36,11 @@ class SignInPages:
         name = first(fields, "name")
         response = self.context.access.sign_in(request, name, first(fields, "token"))
         if response is None:
-            _log.warning("console.sign_in_refused", by=name[:100])
             return self._page(
                 request,
                 wanted=first(fields, "next"),
                 name=name,
-                mistake="This is not the token of admin.token.",
+                mistake="This is not the token of admin.token, nor that of admin.reader_token.",
             )
         _log.info("console.signed_in", by=name)
         return response

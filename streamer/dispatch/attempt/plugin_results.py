@@ -24,6 +24,7 @@ from streamer.events import (
     Retry,
     Skip,
 )
+from streamer.known_secrets import KNOWN
 from streamer.observe import redaction
 
 _KINDS = frozenset(get_args(Outcome))
@@ -34,14 +35,16 @@ _ANSWER_BYTES = 20_000
 def outcome_of(returned: object) -> Outcome:
     """Return the outcome that `returned` represents, as exactly one of the six types.
 
-    Its texts are bounded, its answer is a text or a dictionary, and a pause is
-    between zero and a day. A verdict counts even if its texts are malformed,
-    because a delivered event must not be delivered again. A value that is no
-    outcome, or whose pause is no number, becomes a `Retry` that says so.
+    Its texts are bounded and repeat no secret that is in use, its answer is a
+    text or a dictionary, and a pause is between zero and a day. A verdict counts
+    even if its texts are malformed, because a delivered event must not be
+    delivered again. A value that is no outcome, or whose pause is no number,
+    becomes a `Retry` that says so.
     """
     # Nearly every outcome takes this path, so it must be cheap.
-    if type(returned) is Delivered and type(_field(returned, "answer")) is dict:
-        return returned
+    if type(returned) is Delivered and type(answer := _field(returned, "answer")) is dict:
+        hidden = _without_secrets(answer)
+        return returned if hidden is answer else Delivered(answer=hidden)
     kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
     if kind is None:
         return Retry(
@@ -49,7 +52,7 @@ def outcome_of(returned: object) -> Outcome:
             failure=FailureClass.PLUGIN_ERROR,
         )
     if kind is Delivered:
-        return Delivered(answer=_mapping(_field(returned, "answer")))
+        return Delivered(answer=_without_secrets(_mapping(_field(returned, "answer"))))
     if kind is Skip:
         return Skip(reason=_sentence(returned, "reason"), sent=_was_sent(returned))
     return _failure(kind, returned)
@@ -99,6 +102,14 @@ def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return answer if is_small else _text_of(answer)
 
 
+def _without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        written = orjson.dumps(answer, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        return _text_of(answer)
+    return answer if KNOWN.hidden_bytes(written) == written else KNOWN.hidden_in(answer)
+
+
 def _failure(kind: type[Any], returned: object) -> Outcome:
     reason, answer = _sentence(returned, "reason"), _excerpt(_text(_field(returned, "answer")))
     if kind is Reject:
@@ -141,7 +152,7 @@ def _was_sent(returned: object) -> bool:
 def _sentence(returned: object, name: str) -> str:
     value = _field(returned, name)
     if isinstance(value, str):
-        return _bounded(str.__str__(value))
+        return _bounded(KNOWN.hidden(str.__str__(value)))
     # For example an exception in place of its text.
     return masked(_text(value))
 
@@ -151,7 +162,7 @@ def _text(value: object) -> str:
         # Not str(): a subclass can override it, as the members of an enum do.
         return str.__str__(value)
     if isinstance(value, bytes | bytearray):
-        return value[:_ANSWER_BYTES].decode("utf-8", "replace")
+        return bytes(value).decode("utf-8", "replace")
     return "" if value is None else _shown(value)
 
 
@@ -188,7 +199,12 @@ def _seconds(asked: object) -> float | None:
 
 
 def _excerpt(text: str) -> str:
-    return text[:_ANSWER_BYTES].encode("utf-8", "replace")[:_ANSWER_BYTES].decode("utf-8", "ignore")
+    # Cut after it: half a secret would not be known.
+    return (
+        KNOWN.hidden(text)[:_ANSWER_BYTES]
+        .encode("utf-8", "replace")[:_ANSWER_BYTES]
+        .decode("utf-8", "ignore")
+    )
 
 
 def _bounded(text: str) -> str:

@@ -7,6 +7,7 @@ configured: its packages are the extra `otel`.
 import logging
 from collections.abc import Mapping, Sequence
 
+import requests
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -39,6 +40,7 @@ class OtlpExporter:
             headers={name: value.get_secret_value() for name, value in settings.headers.items()},
             timeout=settings.timeout_s,
             compression=Compression.Gzip,
+            session=_direct_session(),
         )
 
     def export(self, spans: Sequence[Span], /) -> str:
@@ -70,6 +72,13 @@ class OtlpExporter:
             end_time=round(span.ended * _NS),
             instrumentation_scope=_SCOPE,
         )
+
+
+def _direct_session() -> requests.Session:
+    """Return a session that follows no redirect: spans and headers are for the configured address alone."""
+    session = requests.Session()
+    session.max_redirects = 0
+    return session
 
 
 class _Complaints(logging.Handler):

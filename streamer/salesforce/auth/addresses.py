@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
+from publicsuffixlist import PublicSuffixList
+
 from streamer.errors import ConfigurationError
+from streamer.web.addresses import is_address
 from streamer.web.loopback import is_loopback
 
 # urlsplit silently drops line breaks, which belong in no address.
 _ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
 _LONGEST = 2_000
-_COUNTRY_CODE = 2
-_LONGEST_CATEGORY = 3
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
@@ -60,12 +62,14 @@ def _parts(url: str, named: str) -> tuple[str, str]:
 
 def _site(host: str) -> str:
     """Return the part of `host` that one owner registers, such as `salesforce.com` or `acme.co.uk`."""
-    labels = host.split(".")
-    if is_loopback(host) or labels[-1].isdigit() or ":" in host:
+    host = host.rstrip(".")
+    if is_loopback(host) or is_address(host) or host.rpartition(".")[2].isdigit():
         return host
-    has_category = (
-        len(labels) > 2  # noqa: PLR2004 - a name below a category such as co.uk
-        and len(labels[-1]) == _COUNTRY_CODE
-        and len(labels[-2]) <= _LONGEST_CATEGORY
-    )
-    return ".".join(labels[-3 if has_category else -2 :])
+    # A public suffix itself is nobody's, and so is a name of one label.
+    return _public_suffixes().privatesuffix(host) or host
+
+
+@lru_cache(maxsize=1)
+def _public_suffixes() -> PublicSuffixList:
+    # The list comes with the package: nothing is downloaded.
+    return PublicSuffixList()

@@ -20,8 +20,10 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events import OrgId
+from streamer.known_secrets import KNOWN, MASK
 from streamer.salesforce.auth.addresses import check_instance, safe_address
 from streamer.salesforce.auth.flows import secrets_of, token_form
+from streamer.salesforce.auth.refresh_token_file import RefreshTokenFile
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.settings import Auth, OrgSettings, PasswordAuth, RefreshAuth
@@ -64,7 +66,8 @@ class Tokens:
         self._clock = clock
         self._url = safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
         self._proxy_setting = org.proxy.get_secret_value() if org.proxy else None
-        self._auth: Auth = org.auth
+        self._auth = org.auth
+        KNOWN.configure(secrets_of(org.auth))
         self._token: Token | None = None
         self._lock = asyncio.Lock()
         self._attempts = 0
@@ -108,14 +111,8 @@ class Tokens:
             return token
 
     async def _log_in(self) -> Token:
-        form = token_form(self._auth, login_url=self._url, now=self._clock.now())
-        status, answer = await self._ask("POST", f"{self._url}/services/oauth2/token", data=form)
-        if status != HTTPStatus.OK or "access_token" not in answer:
-            raise self._refused(status, answer)
-        if isinstance(self._auth, RefreshAuth) and _text(answer, "refresh_token"):
-            # With token rotation the former refresh token is used up.
-            rotated = {"refresh_token": SecretStr(_text(answer, "refresh_token"))}
-            self._auth = self._auth.model_copy(update=rotated)
+        auth = self._auth
+        answer = await (self._exchanged(auth) if isinstance(auth, RefreshAuth) else self._granted(auth))
         instance_url = safe_address(
             _text(answer, "instance_url"),
             named="instance_url in the answer to the login",
@@ -130,6 +127,48 @@ class Tokens:
         org, user = await self._identity(answer, access_token, instance_url)
         proxy = self._proxy(instance_url)
         return Token(access_token=access_token, instance_url=instance_url, org=org, proxy=proxy, user=user)
+
+    async def _granted(self, auth: Auth) -> dict[str, Any]:
+        """Return the token endpoint's answer, which holds an access token."""
+        form = token_form(auth, login_url=self._url, now=self._clock.now())
+        KNOWN.renew(form.get("assertion", ""))
+        status, answer = await self._ask("POST", f"{self._url}/services/oauth2/token", data=form)
+        KNOWN.renew(_text(answer, "access_token"), _text(answer, "refresh_token"))
+        if status != HTTPStatus.OK or "access_token" not in answer:
+            raise self._refused(status, answer)
+        return answer
+
+    async def _exchanged(self, auth: RefreshAuth) -> dict[str, Any]:
+        """Return the answer to the latest refresh token, whose successor is durable by then."""
+        exchange = asyncio.create_task(self._rotated(auth), name="refresh-token")
+        try:
+            return await asyncio.shield(exchange)
+        except asyncio.CancelledError:
+            # The token may be used up, so its successor is waited for and kept.
+            await asyncio.gather(exchange, return_exceptions=True)
+            raise
+
+    async def _rotated(self, auth: RefreshAuth) -> dict[str, Any]:
+        former = auth.refresh_token.get_secret_value()
+        if auth.token_file is None:
+            answer = await self._granted(auth)
+            if _text(answer, "refresh_token") not in {"", former}:
+                raise ConfigurationError(
+                    "Salesforce has replaced the refresh token, as orgs with rotation do at each login, and "
+                    "there is no place for the new one: issue another, and let org.auth.token_file name a "
+                    "file on storage that all processes share, or use flow jwt or client_credentials, which "
+                    "need none"
+                )
+            return answer
+        kept = RefreshTokenFile(path=auth.token_file, configured=former, clock=self._clock)
+        async with kept.locked():
+            current = await kept.current()
+            KNOWN.renew(current)
+            answer = await self._granted(auth.model_copy(update={"refresh_token": SecretStr(current)}))
+            # Before the access token is used: whatever follows can fail.
+            if _text(answer, "refresh_token") not in {"", current}:
+                await kept.keep(_text(answer, "refresh_token"))
+        return answer
 
     async def _identity(
         self, answer: dict[str, Any], access_token: str, instance_url: str
@@ -193,9 +232,10 @@ class Tokens:
         return refusal(code, description, login_url=self._url)
 
     def _without_secrets(self, text: str) -> str:
+        # Here also the short ones.
         for secret in filter(None, secrets_of(self._auth)):
-            text = text.replace(secret, "***")
-        return " ".join(text.split())[:200]
+            text = text.replace(secret, MASK)
+        return " ".join(KNOWN.hidden(text).split())[:200]
 
 
 def _object(body: bytes) -> dict[str, Any]:

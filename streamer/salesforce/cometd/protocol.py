@@ -16,6 +16,9 @@ DISCONNECT = "/meta/disconnect"
 
 JsonObject = dict[str, Any]
 
+# Salesforce holds a connect for 110 s. A server that advises an hour would silence the client for as long.
+_LONGEST_INTERVAL_S = 60.0
+_LONGEST_TIMEOUT_S = 180.0
 _LONGEST_WAIT_MS = 3_600_000
 _ERROR = re.compile(r"(\d{3}):([^:]*):(.*)", re.DOTALL)
 
@@ -37,7 +40,7 @@ class BayeuxError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """The server's advice about reconnecting; the latest value of each field counts."""
+    """The server's advice about reconnecting, within bounds; the latest value of each field counts."""
 
     reconnect: str = "retry"
     interval_s: float = 0.0
@@ -51,8 +54,8 @@ class Advice:
         reconnect = said.get("reconnect")
         return Advice(
             reconnect=reconnect if isinstance(reconnect, str) else self.reconnect,
-            interval_s=_seconds(said.get("interval"), self.interval_s),
-            timeout_s=_seconds(said.get("timeout"), self.timeout_s),
+            interval_s=min(_seconds(said.get("interval"), self.interval_s), _LONGEST_INTERVAL_S),
+            timeout_s=min(_seconds(said.get("timeout"), self.timeout_s), _LONGEST_TIMEOUT_S),
         )
 
 

@@ -2,7 +2,7 @@
 
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
-from streamer.observe.redaction import MASK
+from streamer.known_secrets import MASK
 from streamer.ports import (
     ApexRestCall,
     ApexSoapCall,

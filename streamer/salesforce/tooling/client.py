@@ -15,6 +15,7 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject, short_id
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.tooling.changes import Action, Change
+from streamer.salesforce.tooling.names import check_is_ours
 from streamer.salesforce.tooling.refusals import SetupRefused, refused_change, refused_reading
 from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
 
@@ -66,7 +67,9 @@ class Tooling:
                 raise refused from error
 
     def check(self, change: Change) -> None:
-        """Raise `ConfigurationError` for a filter or enriched fields that the API version does not have."""
+        """Raise `ConfigurationError` for what the API version does not have, and for Data 360's channel."""
+        subject = change.subject
+        check_is_ours(subject.name if isinstance(subject, CustomChannel) else subject.channel)
         if not isinstance(change.subject, Member) or change.action is Action.DELETE:
             return
         if change.subject.filter and self._version < _FILTERS_SINCE:

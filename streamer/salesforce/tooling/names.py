@@ -13,6 +13,7 @@ DEFAULT_CHANNEL = "ChangeEvents"
 
 _NAME = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)
 _CHANNEL = re.compile(r"(?:[A-Za-z][A-Za-z0-9]{0,14}__)?[A-Za-z](?:_?[A-Za-z0-9]){0,79}__chn", re.ASCII)
+_OF_DATA_360 = re.compile(r"(?:\w{1,15}__)?DataCloudEntities(?:__chn)?", re.ASCII | re.IGNORECASE)
 _PATH = re.compile(r"/(?:data|event)/")
 
 
@@ -55,11 +56,25 @@ def event_name(name: str) -> str:
 
 
 def channel_name(text: str) -> str:
-    """Return the name of a channel that is given by name or by path; raises `ConfigurationError`."""
+    """Return the name of a channel that is given by name or by path.
+
+    Raises `ConfigurationError`, also for the channel of Data 360, which nobody
+    else may change.
+    """
     name = _PATH.sub("", text, count=1) if _PATH.match(text) else text
+    check_is_ours(name)
     if name != DEFAULT_CHANNEL and _CHANNEL.fullmatch(name) is None:
         raise ConfigurationError(f"{text!r} is not the name of a custom channel, such as Erp__chn")
     return name
+
+
+def check_is_ours(name: str) -> None:
+    """Raise `ConfigurationError` for the channel by which Data 360 reads the org (CDC guide)."""
+    if _OF_DATA_360.fullmatch(name):
+        raise ConfigurationError(
+            f"{name} is the channel of Data 360, which must not be changed: choose another one, or change "
+            "the data streams in Data 360"
+        )
 
 
 def custom_channel_name(text: str) -> str:

@@ -1,6 +1,7 @@
 """All manifests, as kustomize renders them."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from copy import deepcopy
@@ -153,7 +154,10 @@ def test_pods_run_commands_that_there_are(manifests: Manifests) -> None:
     """The command line takes each pod's arguments, and the image has this version."""
     for container in manifests.containers:
         parse(container["args"])
-        assert container["image"] == f"streamer:{version('streamer-salesforce')}"
+        # A digest can stand behind the version.
+        image, _, digest = container["image"].partition("@sha256:")
+        assert image == f"streamer:{version('streamer-salesforce')}"
+        assert re.fullmatch("([0-9a-f]{64})?", digest)
 
 
 def test_every_pod_is_found_by_its_labels(manifests: Manifests) -> None:

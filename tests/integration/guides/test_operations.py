@@ -5,7 +5,8 @@ import re
 import pytest
 from aiohttp.web import Application
 
-from streamer.admin.server import application
+from streamer.admin.server import application, gate_of
+from streamer.settings import AdminSettings
 from tests.integration.guides.pages import ROOT, page
 from tests.unit.admin.world import World
 
@@ -16,7 +17,8 @@ def test_every_resource_is_in_the_guide_and_no_other() -> None:
     """The table has the same methods and paths as the API."""
     shown = set(re.findall(r"^\| `(GET|POST) ([^ ?`]+)", GUIDE, flags=re.MULTILINE))
 
-    assert shown == _resources(application(World().context, None))
+    context = World().context
+    assert shown == _resources(application(context, gate_of(context, AdminSettings())))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -207,7 +208,7 @@ async def test_error_code_is_shown_briefly_and_without_secrets(http: aiohttp.Cli
     assert len(str(raised.value)) < 600
 
 
-async def test_rotated_refresh_token_is_used_next(http: aiohttp.ClientSession) -> None:
+async def test_rotated_refresh_token_is_used_next(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     """With rotation each refresh token is good once."""
     used = []
 
@@ -216,7 +217,9 @@ async def test_rotated_refresh_token_is_used_next(http: aiohttp.ClientSession) -
         return await answering({**TOKEN, "refresh_token": f"r{len(used)}"})(request)
 
     async with login_server(token) as url:
-        auth = RefreshAuth(flow="refresh", client_id="app", refresh_token=SecretStr("r0"))
+        auth = RefreshAuth(
+            flow="refresh", client_id="app", refresh_token=SecretStr("r0"), token_file=tmp_path / "token"
+        )
         tokens = Tokens(http, org_at(url, auth), TurnedClock())
         await tokens.refreshed(await tokens.token())
     assert used == ["r0", "r1"]

@@ -16,11 +16,12 @@ from defusedxml import ElementTree
 from typer.testing import CliRunner
 from yarl import URL
 
-from streamer.admin.server import application
+from streamer.admin.server import application, gate_of
 from streamer.cli import app
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox, parse_schema
 from streamer.sandbox.access.users_file import read_users
+from streamer.settings import AdminSettings
 from tests.integration.snippets.blocks import ROOT, Block, Command, blocks, blocks_of, commands
 from tests.integration.snippets.configurations import (
     data_of,
@@ -206,7 +207,8 @@ def test_curl_asks_a_server_of_ours(command: Command) -> None:
     if url.port == 9464:
         assert url.path in {"/metrics", "/healthz", "/readyz"}
     if url.port == 9465:
-        routes = application(World().context, None).router.routes()
+        context = World().context
+        routes = application(context, gate_of(context, AdminSettings())).router.routes()
         found = [each for each in routes if each.resource and each.resource.get_info()]
         paths = {each.resource.canonical for each in found if each.resource and each.method == request.method}
         patterns = [re.sub(r"\{\w+\}", "[^/]+", path) for path in paths]

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from streamer.admin import AdminContext
+from streamer.admin.gate import Gate
 from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
 from streamer.app.chains.subscriptions import subscription
@@ -84,6 +85,7 @@ class World:
     dispatch: Dispatch = field(default_factory=Dispatch)
     tried: TrialTarget = field(default_factory=TrialTarget)
     token: SecretStr | None = None
+    reader: SecretStr | None = None
 
     def __post_init__(self) -> None:
         """Configure what is tried, and put the log on the context."""
@@ -104,7 +106,9 @@ class World:
     @asynccontextmanager
     async def asking(self) -> AsyncIterator["Asking"]:
         """Open the API inside the context."""
-        server = TestServer(application(self.context, self.token))
+        wrong = self.context.wrong_tokens
+        gate = Gate(token=self.token, reader=self.reader, wrong_tokens=wrong)
+        server = TestServer(application(self.context, gate))
         with self.context.with_log(self.log):
             async with TestClient(server) as client:
                 yield Asking(client)

@@ -104,7 +104,7 @@ async def test_wrong_token_begins_no_session(shown: str) -> None:
             answer = await browser.post("/sign-in", form)
 
     assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
-    assert [each["event"] for each in logs] == ["console.sign_in_refused"]
+    assert [each["event"] for each in logs] == ["admin.token_refused"]
     assert not shown or shown not in answer.text.replace('value=""', "") or shown == "wrong "
 
 
@@ -258,3 +258,25 @@ async def test_api_is_not_opened_by_a_session() -> None:
         for path in ("/subscribers", "/audit", "/%63onsole/../audit"):
             async with browser.client.get(path) as answer_of_the_api:
                 assert answer_of_the_api.status in {401, 404}, path
+
+
+async def test_reader_sees_pages_without_forms_and_changes_nothing() -> None:
+    """Also with a form of their own session; signing out is no change."""
+    reader = "canary-token-of-the-reader"
+    async with World(admin={"token": TOKEN, "reader_token": reader}).opened() as browser:
+        csrf = await browser.signed_in(token=reader)
+        page = await browser.get(f"/subscribers/{TARGET}")
+        refused = await browser.post(f"/subscribers/{TARGET}/pause", {"csrf": csrf, "reason": "none"})
+        left = await browser.post("/sign-out", {"csrf": csrf})
+
+    assert (page.status, f"{TARGET}/pause" in page.text, "to read" in page.text) == (200, False, True)
+    assert (refused.status, "admin.token" in refused.text) == (403, True)
+    assert left.status == 303
+
+
+async def test_guessing_at_the_form_has_to_wait() -> None:
+    """The sixth token is not looked at."""
+    async with World(admin={"token": TOKEN}).opened() as browser:
+        answers = [(await browser.sign_in(token=f"wrong-{number}")).status for number in range(5)]
+        assert answers == [403] * 5
+        assert (await browser.sign_in(token=TOKEN)).status == 429

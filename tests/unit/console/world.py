@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp.test_utils import TestClient, TestServer
 
-from streamer.admin.server import CONSOLE_PATH, application
+from streamer.admin.server import CONSOLE_PATH, application, gate_of
 from streamer.console import ConsoleContext, Sampler, console_application
 from streamer.observe.metrics import Metrics
 from streamer.settings import AdminSettings
@@ -40,7 +40,7 @@ class World:
             sampler=Sampler(registry=Metrics(clock=self.api.clock).registry, clock=self.api.clock),
             configuration=lambda: self.configuration,
         )
-        app = application(self.api.context, settings.token)
+        app = application(self.api.context, gate_of(self.api.context, settings))
         app.add_subapp(CONSOLE_PATH, console_application(context))
         with self.api.context.with_log(self.api.log):
             jar = aiohttp.CookieJar(unsafe=True)

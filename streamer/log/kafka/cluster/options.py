@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from streamer.librdkafka.options import (
     BROKER_OPTIONS,
+    CODE_OPTIONS,
     COMPRESSION_OPTIONS,
     DURABILITY_OPTIONS,
     SECURITY_PREFIXES,
@@ -14,6 +15,7 @@ _SECURITY = "set log.kafka.security instead"
 
 _RESERVED: Mapping[str, str] = {
     **dict.fromkeys(BROKER_OPTIONS, "set log.kafka.bootstrap_servers instead"),
+    **dict.fromkeys(CODE_OPTIONS, "a configuration loads no code"),
     **dict.fromkeys(COMPRESSION_OPTIONS, "set log.kafka.compression instead"),
     **dict.fromkeys(DURABILITY_OPTIONS, _EXACTLY_ONCE),
     "allow.auto.create.topics": "set log.kafka.create_topics instead",

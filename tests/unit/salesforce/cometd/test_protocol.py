@@ -99,6 +99,13 @@ def test_error_string_has_code_arguments_and_message() -> None:
     assert error == BayeuxError(code=403, args="denied,again", message="create: denied")
 
 
+def test_advice_of_an_hour_silences_nobody_for_an_hour() -> None:
+    """Salesforce holds a connect for 110 s; what is longer by far is bounded."""
+    advice = Advice().updated({"advice": {"interval": 3_600_000, "timeout": 3_600_000}})
+
+    assert (advice.interval_s, advice.timeout_s) == (60.0, 180.0)
+
+
 def test_latest_advice_supersedes_and_nonsense_changes_nothing() -> None:
     """Milliseconds become seconds; wrong types, negative and absurd times are not followed."""
     first = Advice().updated({"advice": {"interval": 2000, "timeout": 60_000, "reconnect": "retry"}})

@@ -35,6 +35,24 @@ def test_what_is_no_entity_is_refused(name: str) -> None:
         change_event(name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DataCloudEntities",
+        "datacloudentities",
+        "DataCloudEntities__chn",
+        "/data/DataCloudEntities",
+        "acme__DataCloudEntities__chn",
+    ],
+)
+def test_channel_of_data_360_is_never_touched(name: str) -> None:
+    """Salesforce's guide forbids it, and Data 360 would miss changes."""
+    for named in (channel_name, custom_channel_name):
+        with pytest.raises(ConfigurationError, match="Data 360"):
+            named(name)
+    assert channel_name("DataCloudEntities2__chn") == "DataCloudEntities2__chn"
+
+
 def test_platform_event_is_told_apart_from_changes() -> None:
     """A channel carries one of the two."""
     assert event_name("Order_Placed__e") == "Order_Placed__e"
