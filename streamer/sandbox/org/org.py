@@ -55,9 +55,9 @@ class OrgSettings:
     `objects` are custom objects (`Invoice__c`) and platform events
     (`Order_Placed__e`); others of such names are created when first used unless
     the schema is `closed`. `selected` are the types whose changes are
-    announced, `None` for all. A declared `schema` comes on top of them: it is
-    strict about what it declares, and its selection takes the place of
-    `selected`.
+    announced; `None` is the usual selection, of the standard and all custom
+    ones. A declared `schema` comes on top of them: it is strict about what it
+    declares, and its selection takes the place of `selected`.
 
     A transaction announces its first `transaction_limit` changes one by one, and
     a change of more than `event_bytes` is announced as a gap.

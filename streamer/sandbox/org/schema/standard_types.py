@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from streamer.sandbox.org.schema.entities import SYSTEM, Entity, Field
 
 _ADDRESS = ("Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude", "GeocodeAccuracy")
+# Change Data Capture does not support them.
+_UNANNOUNCED = frozenset({"Organization"})
 
 
 def new_type(name: str, prefix: str) -> Entity:
@@ -40,6 +42,7 @@ def _entity(
     name: str, prefix: str, fields: Mapping[str, Field], parts: Mapping[str, tuple[str, str]]
 ) -> Entity:
     return Entity(
+        announced=name not in _UNANNOUNCED,
         name=name,
         prefix=prefix,
         fields=fields,
