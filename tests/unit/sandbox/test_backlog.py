@@ -8,7 +8,7 @@ from streamer.sandbox.org.definitions import parse_schema
 from streamer.sandbox.org.org import OrgSettings
 from tests.unit.sandbox.org.world import OrgWorld
 
-STANDARD = (
+TYPES = (
     "Account",
     "Contact",
     "Contract",
@@ -36,7 +36,7 @@ async def test_a_backlog_uses_declared_fields_alone() -> None:
     assert (payloads[0]["Text__c"], payloads[0]["Kind__c"]) == ("Change 1", "A")
 
 
-@pytest.mark.parametrize("entity", STANDARD)
+@pytest.mark.parametrize("entity", TYPES)
 async def test_records_are_small_and_look_real(entity: str) -> None:
     """No filler, unless a size is asked for; a parent that is required is there."""
     world = OrgWorld()
