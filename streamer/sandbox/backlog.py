@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.clock import Clock
+from streamer.sandbox.org.definitions.constraints import length
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.samples import fitting, sample_record
 
 _EVENT_WITHOUT_TEXT_BYTES = 680
 _AT_ONCE = 500
+# Room for the number of the change.
+_PREFIX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
 
 
 def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
-    filler = entity.field_name("Description") or _long_text(entity) or "Description__c"
+    filler = _filler(entity, text)
     # The text differs each time, because an update's event leaves out unchanged fields.
     values = {"Number__c": number, filler: f"Change {number}{text}"}
     if not entity.declared:
@@ -61,6 +64,14 @@ def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
     return {
         name: fitting(entity.fields[name], value) for name, value in values.items() if name in entity.fields
     }
+
+
+def _filler(entity: Entity, text: str) -> str:
+    """Return the name of the field that takes the text; a custom one of a first use takes any length."""
+    standard = entity.field_name("Description")
+    if standard is not None and (entity.declared or len(text) < length(entity.fields[standard]) - _PREFIX):
+        return standard
+    return (_long_text(entity) if entity.declared else None) or "Description__c"
 
 
 def _long_text(entity: Entity) -> str | None:
