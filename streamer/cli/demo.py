@@ -22,7 +22,8 @@ from streamer.clock import SystemClock
 from streamer.demo.faults import Outage, inject_faults
 from streamer.demo.report import Report
 from streamer.demo.screen import Screen
-from streamer.demo.world import DemoOptions, World, demo_world, settled
+from streamer.demo.settling import settle
+from streamer.demo.world import DemoOptions, World, demo_world
 from streamer.observe import logs
 
 _FRAME_S = 0.25
@@ -92,9 +93,10 @@ def demo(
     Each opportunity that is won gets an invoice in the ERP, then a shipment, and
     then both numbers. A message in Slack tells of the large ones. After 20 seconds
     the ERP goes down for ten, and fulfilment refuses one shipment for good; with a
-    short duration, sooner. Exits 0 only if no event was lost, none was in the log
-    twice, no step came before its turn or in a second round, and that shipment
-    alone is a dead letter.
+    short duration, sooner. A machine that can't keep up wins fewer. At the end, the
+    demo waits while anything moves. Exits 0 only if every event arrived, none was in
+    the log twice, no step came before its turn or in a second round, and that
+    shipment alone is a dead letter.
     """
     logs.configure("auto", "error")
     found: list[Report] = []
@@ -130,7 +132,7 @@ async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio
                 await stopping.wait()
         for task in acting:
             task.cancel()
-        await settled(world, clock)
+        await settle(world, clock)
         # The last frame shows how it ended.
         await clock.sleep(2 * _FRAME_S)
         drawing.cancel()
@@ -203,6 +205,11 @@ def _conclude(report: Report, path: Path | None) -> None:
         f"{_line(report)}; lost {report.lost}, twice in the log {report.duplicates_in_log}, "
         f"before their turn {report.early}, in a second round {report.second_rounds}."
     )
+    if report.on_their_way:
+        console.print(
+            f"Still on their way: {report.on_their_way}. The log or the org holds them, "
+            "so they are not lost, but nothing has moved for a minute."
+        )
     latency = report.append_latency_ms
     console.print(f"From the commit in Salesforce to the log: p50 {latency.p50} ms, p99 {latency.p99} ms.")
     for letter in report.dead_letters[:_LETTERS]:

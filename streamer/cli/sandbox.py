@@ -19,6 +19,7 @@ from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, read_schema
 from streamer.sandbox.access.users_file import read_users
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
+from streamer.sandbox.org.channels import Channels
 from streamer.sandbox.server import AddressRefused
 from streamer.web.listener import refused_address
 
@@ -132,9 +133,17 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
             "Log in with client credentials: client_id [bold]sandbox[/], "
             "client_secret [bold]sandbox-secret[/]."
         )
+        console.print(_announced(local.org.channels))
         if files is not None:
             console.print(_recipes(files), markup=False)
         await stopping.wait()
+
+
+def _announced(channels: Channels) -> str:
+    names = ", ".join(sorted(channels.selected)) or "nothing, so no change is announced"
+    if channels.is_usual:
+        names += ", and every custom object"
+    return f"Change Data Capture selects {names}; `streamer org cdc` changes that."
 
 
 def _read(option: str, read: Callable[[Path], _Content], file: Path) -> _Content:

@@ -8,7 +8,29 @@ from typing import Any
 from streamer.demo.chain import BEFORE, Steps, record_of
 from streamer.demo.scenario import Scenario
 from streamer.demo.tally import Tally, percentile
-from streamer.events import DeadLetter, SubscriberName
+from streamer.events import DeadLetter, EventId, SubscriberName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """State of the log and of the daemon's work, by which the missing are told from the lost.
+
+    `logged` counts the log's events by their ids. The daemon has still to read
+    `unread` messages of the org, and to deliver `pending` events to each target.
+    """
+
+    logged: Counter[EventId]
+    unread: int
+    pending: Mapping[SubscriberName, int]
+
+    def ahead_of(self, target: SubscriberName) -> int:
+        """Return the most events that can still reach a target: unread ones, and those at it or before it."""
+        name: SubscriberName | None = target
+        total = self.unread
+        while name is not None:
+            total += self.pending.get(name, 0)
+            name = BEFORE[name]
+        return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,16 +45,17 @@ class Latency:
 class TargetReport:
     """Counts of one target: expected, delivered and repeated events, and dead letters.
 
-    `lost` are the sales of which no event arrived or became a dead letter, and
-    `second_rounds` the events that no sale has asked for, such as those that a
-    write-back would cause. `early` steps were taken before the step that comes
-    before them.
+    `due` sales have neither arrived nor become a dead letter. The `lost` ones
+    of them are on their way no more. `second_rounds` are the events that no sale
+    has asked for, such as those that a write-back would cause. `early` steps were
+    taken before the step that comes before them.
     """
 
     expected: int
     delivered: int
     repeated: int
     set_aside: int = 0
+    due: int = 0
     lost: int = 0
     second_rounds: int = 0
     early: int = 0
@@ -40,19 +63,28 @@ class TargetReport:
 
     @classmethod
     def of(
-        cls, expected: Collection[str], steps: Counter[str], letters: Collection[str], **more: Any
+        cls,
+        expected: Collection[str],
+        steps: Counter[str],
+        letters: Collection[str],
+        *,
+        ahead: int | None = None,
+        **more: Any,
     ) -> "TargetReport":
         """Hold the records of the `steps` that were taken, and of `letters`, against those `expected`.
 
-        The keys of `steps` are those of deliveries.
+        The keys of `steps` are those of deliveries. At most `ahead` events can
+        still arrive; without it nothing counts as lost.
         """
         ended = Counter([*map(record_of, steps), *letters])
+        due = len(set(expected) - ended.keys())
         return cls(
             expected=len(expected),
             delivered=len(steps),
             repeated=steps.total() - len(steps),
             set_aside=len(letters),
-            lost=len(set(expected) - ended.keys()),
+            due=due,
+            lost=_lost(due, ahead),
             second_rounds=(ended - Counter(expected)).total(),
             **more,
         )
@@ -63,10 +95,12 @@ class Report:
     """Counts at the org, in the log and at each target.
 
     `poisoned` are the ids of the records whose events a target was made to refuse.
+    The daemon has still to read `unread` messages; `None` while that is not known.
     """
 
     sent: int
     appended: int
+    unread: int | None = None
     duplicates_in_log: int
     dead_letters: Sequence[DeadLetter] = ()
     poisoned: Collection[str] = ()
@@ -75,8 +109,28 @@ class Report:
 
     @property
     def lost(self) -> int:
-        """Number of events that never reached the log, and of deliveries that ended nowhere."""
-        return max(0, self.sent - self.appended) + sum(target.lost for target in self.targets.values())
+        """Number of events that never reach the log, and of deliveries that end nowhere."""
+        return self.lost_before_log + sum(target.lost for target in self.targets.values())
+
+    @property
+    def due(self) -> int:
+        """Number of events that are not in the log, and of deliveries that have not ended."""
+        return self.missing + sum(target.due for target in self.targets.values())
+
+    @property
+    def on_their_way(self) -> int:
+        """Number of due ones that are not lost."""
+        return self.due - self.lost
+
+    @property
+    def missing(self) -> int:
+        """Number of messages that are not in the log."""
+        return max(0, self.sent - self.appended)
+
+    @property
+    def lost_before_log(self) -> int:
+        """Number of missing messages that the daemon does not read any more."""
+        return _lost(self.missing, self.unread)
 
     @property
     def unexpected_letters(self) -> Sequence[DeadLetter]:
@@ -98,7 +152,7 @@ class Report:
     @property
     def is_good(self) -> bool:
         """True if each sale took its steps in turn, once, and only poisoned ones ended as dead letters."""
-        wrong = self.lost or self.duplicates_in_log or self.early or self.second_rounds
+        wrong = self.due or self.duplicates_in_log or self.early or self.second_rounds
         return bool(self.sent) and not (wrong or self.unexpected_letters)
 
     def as_json(self) -> dict[str, Any]:
@@ -110,6 +164,7 @@ class Report:
             "dead_letters": len(self.dead_letters),
             "poisoned": len(self.poisoned),
             "lost": self.lost,
+            "on_their_way": self.on_their_way,
             "early": self.early,
             "second_rounds": self.second_rounds,
             "append_latency_ms": asdict(self.append_latency_ms),
@@ -117,14 +172,24 @@ class Report:
         }
 
 
-def report_of(scenario: Scenario, tally: Tally, steps: Steps, poisoned: Collection[str] = ()) -> Report:
-    """Compare what the targets saw themselves with the changes in the org."""
-    distinct = len(tally.appended_ids)
+def report_of(
+    scenario: Scenario,
+    tally: Tally,
+    steps: Steps,
+    poisoned: Collection[str] = (),
+    evidence: Evidence | None = None,
+) -> Report:
+    """Compare what the targets saw themselves with the changes in the org.
+
+    Without `evidence`, everything that is missing is on its way.
+    """
+    logged = tally.appended_ids if evidence is None else evidence.logged
     letters = tuple(tally.dead_letters.values())
     return Report(
         sent=scenario.sent,
-        appended=distinct,
-        duplicates_in_log=tally.appended_ids.total() - distinct,
+        appended=len(logged),
+        unread=None if evidence is None else evidence.unread,
+        duplicates_in_log=logged.total() - len(logged),
         dead_letters=letters,
         poisoned=frozenset(poisoned),
         append_latency_ms=_latency(tally.append_latency_s),
@@ -133,12 +198,17 @@ def report_of(scenario: Scenario, tally: Tally, steps: Steps, poisoned: Collecti
                 scenario.expected[name],
                 steps.taken[name],
                 [_record_of_letter(letter) for letter in letters if letter.subscriber == name],
+                ahead=None if evidence is None else evidence.ahead_of(name),
                 early=steps.early[name],
                 latency_ms=_latency(tally.delivery_latency_s.get(name, [])),
             )
             for name in BEFORE
         },
     )
+
+
+def _lost(due: int, ahead: int | None) -> int:
+    return 0 if ahead is None else max(0, due - ahead)
 
 
 def _record_of_letter(letter: DeadLetter) -> str:

@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streamer.clock import Clock
@@ -17,6 +18,9 @@ _CHANGES = 2
 # Slack takes one message a second.
 _BIG_EVERY = 20
 _BIG_EVERY_S = 2
+# The longest outage is shorter, so a machine that keeps up never waits.
+_MOST_ON_THEIR_WAY_S = 15
+_LOOK_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,11 +30,17 @@ class Scenario:
     `per_second` are the changes of opportunities by people: an opportunity is
     created, and then won. What the targets write back comes on top of them.
     `expected` are the records whose sale must reach each target, once.
+
+    The rate adapts to the machine: nobody wins an opportunity while the sales
+    of 15 seconds are on their way. `ended` returns the number of sales that have
+    taken every step.
     """
 
     org: Org
     clock: Clock
     per_second: float
+    ended: Callable[[], int]
+    has_waited: bool = False
     dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a story, no secret
     expected: defaultdict[SubscriberName, set[str]] = field(default_factory=lambda: defaultdict(set))
     _won: int = 0
@@ -43,10 +53,16 @@ class Scenario:
     async def run(self) -> None:
         """Win opportunities until cancelled."""
         pause_s = _CHANGES / self.per_second
+        most = max(1, round(_MOST_ON_THEIR_WAY_S / pause_s))
         due = self.clock.monotonic()
         while True:
+            if len(self.expected[WRITE_BACK]) - self.ended() >= most:
+                self.has_waited = True
+                await self.clock.sleep(_LOOK_S)
+                continue
             self._win_next()
-            due += pause_s
+            # A burst of what a busy machine has missed would keep it busy.
+            due = max(due, self.clock.monotonic() - pause_s) + pause_s
             await self.clock.sleep(due - self.clock.monotonic())
 
     def _win_next(self) -> None:

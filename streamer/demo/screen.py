@@ -31,8 +31,8 @@ class Screen:
 
     It fills the terminal, whatever its size: a narrow one shows fewer columns,
     a low one fewer lines, and the counts go last. The demo runs for `for_s`
-    seconds, or until it is interrupted. Once it `is_over`, what is still due
-    is lost.
+    seconds, or until it is interrupted. Once it `is_over`, the lost ones take
+    the column of those that are due.
     """
 
     def __init__(self, world: World, *, for_s: float | None) -> None:
@@ -88,7 +88,7 @@ class Screen:
             "arrived": report.appended,
             "repeated": report.duplicates_in_log,
             "set aside": sum(letter.subscriber is None for letter in report.dead_letters),
-            "due": max(0, report.sent - report.appended),
+            "due": report.lost_before_log if self.is_over else report.missing,
             **_latency(report.append_latency_ms),
         }
         table.add_row("→ log", *_cells(in_log, shown), style="cyan")
@@ -101,7 +101,7 @@ class Screen:
                 "repeated": target.repeated,
                 "early": target.early,
                 "set aside": target.set_aside,
-                "due": target.lost,
+                "due": target.lost if self.is_over else target.due,
                 "breaker": "open" if status.is_down else "closed",
                 **_latency(target.latency_ms),
             }

@@ -1,7 +1,7 @@
 """World of the demo: org, targets and daemon in one process, on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from streamer.app import App, plan
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.demo.chain import BEFORE, INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps
-from streamer.demo.report import Report, report_of
+from streamer.demo.report import Evidence, Report, report_of
 from streamer.demo.scenario import BIG_DEAL, Scenario
 from streamer.demo.tally import Tally
 from streamer.demo.timeline import Timeline
@@ -23,13 +23,17 @@ from streamer.sandbox.targets.fulfillment import FulfillmentReceiver
 from streamer.sandbox.targets.receiver import Receiver
 from streamer.sandbox.targets.slack import SlackReceiver
 
-_SETTLE_S = 20.0
+CHANNEL = "/data/ChangeEvents"
+
+# Counted in looks, so that a busy machine takes the time that it needs.
+_WAIT_S = 20.0
+_START_S = 300.0
 _LOOK_S = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class World:
-    """Running parts of the demo."""
+    """Running parts of the demo; `evidence` of what is lost is there once it has ended."""
 
     sandbox: Sandbox
     receivers: dict[SubscriberName, Receiver]
@@ -40,10 +44,11 @@ class World:
     daemon: App
     log: str
     poisoned: set[str] = field(default_factory=set)
+    evidence: Evidence | None = None
 
     def report(self) -> Report:
         """Return the counts of this moment."""
-        return report_of(self.scenario, self.tally, self.steps, self.poisoned)
+        return report_of(self.scenario, self.tally, self.steps, self.poisoned, self.evidence)
 
     @property
     def letters_command(self) -> str:
@@ -61,6 +66,8 @@ class World:
         for said in map(self._said_of_shipment, sorted(self.poisoned)):
             if said:
                 self.timeline.add_once(f"the opportunity says why its shipment was refused: {said}")
+        if self.scenario.has_waited:
+            self.timeline.add_once("the org waits for this machine, which can't keep up")
         journal = self.receivers[SALES_CHANNEL].journal
         if first := next((each for each in journal if each.accepted), None):
             self.timeline.add_once(f"the first message in Slack: {first.body['text']}")
@@ -68,7 +75,14 @@ class World:
     @property
     def is_settled(self) -> bool:
         """True when every event has arrived or is a dead letter, and the org knows of refused shipments."""
-        return self.report().lost == 0 and all(map(self._said_of_shipment, self.poisoned))
+        return self.report().due == 0 and all(map(self._said_of_shipment, self.poisoned))
+
+    @property
+    def progress(self) -> Hashable:
+        """Counts that change as long as anything reaches the log, a target or its end."""
+        taken = tuple(each.total() for each in self.steps.taken.values())
+        said = sum(map(bool, map(self._said_of_shipment, self.poisoned)))
+        return self.scenario.sent, self.tally.appended_ids.total(), taken, len(self.tally.dead_letters), said
 
     def _said_of_shipment(self, record_id: str) -> str:
         return str(self.sandbox.org.retrieve("Opportunity", record_id).get("Shipment_Error__c") or "")
@@ -89,7 +103,8 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
     """Run the world inside the context; its org has no changes yet.
 
     Enters once the daemon has subscribed, so that it reads every later change.
-    Raises `LogUnavailable` when it still waits for the log after 20 s.
+    Raises `LogUnavailable` when it still waits for the log after 20 s, or has
+    not subscribed after five minutes.
     """
     erp = ErpReceiver(clock).require_oauth("streamer", "demo-secret")
     fulfillment, slack = FulfillmentReceiver(clock), SlackReceiver(clock)
@@ -106,14 +121,18 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.run(stopping), name="daemon")
             try:
-                await _until(lambda: daemon.ready, clock, within_s=_SETTLE_S)
-                if daemon.waits:
-                    raise LogUnavailable(f"the demo can't begin: {'; '.join(daemon.waits)}")
+                await _ready(daemon, clock)
+                steps = Steps.watched(receivers, sandbox.org)
                 yield World(
                     sandbox=sandbox,
                     receivers=receivers,
-                    steps=Steps.watched(receivers, sandbox.org),
-                    scenario=Scenario(org=sandbox.org, clock=clock, per_second=options.per_second),
+                    steps=steps,
+                    scenario=Scenario(
+                        org=sandbox.org,
+                        clock=clock,
+                        per_second=options.per_second,
+                        ended=lambda: len(steps.taken[WRITE_BACK]),
+                    ),
                     tally=tally,
                     timeline=Timeline(clock=clock),
                     daemon=daemon,
@@ -123,15 +142,16 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
                 stopping.set()
 
 
-async def settled(world: World, clock: Clock) -> None:
-    """Wait until the world is settled, but for at most 20 s."""
-    await _until(lambda: world.is_settled, clock, within_s=_SETTLE_S)
-
-
-async def _until(holds: Callable[[], bool], clock: Clock, *, within_s: float) -> None:
-    end = clock.monotonic() + within_s
-    while not holds() and clock.monotonic() < end:
+async def _ready(daemon: App, clock: Clock) -> None:
+    """Wait until the daemon has subscribed."""
+    looks = 0
+    while not daemon.ready:
+        if daemon.waits and looks * _LOOK_S >= _WAIT_S:
+            raise LogUnavailable(f"the demo can't begin: {'; '.join(daemon.waits)}")
+        if looks * _LOOK_S >= _START_S:
+            raise LogUnavailable("the demo can't begin: the daemon has not subscribed within five minutes")
         await clock.sleep(_LOOK_S)
+        looks += 1
 
 
 def _configuration(
@@ -158,7 +178,7 @@ def _configuration(
             },
             "pubsub": {"endpoint": f"http://{sandbox.pubsub_address}"},
         },
-        "channels": ["/data/ChangeEvents"],
+        "channels": [CHANNEL],
         "log": log,
         "observe": {"host": "localhost", "port": 0},
         "admin": {"port": 0},

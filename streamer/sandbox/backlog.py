@@ -7,20 +7,13 @@ from typing import Any
 from streamer.clock import Clock
 from streamer.sandbox.org.definitions.constraints import length
 from streamer.sandbox.org.org import Org
-from streamer.sandbox.org.schema import Entity, Field
+from streamer.sandbox.org.schema import Entity
+from streamer.sandbox.samples import fitting, sample_record
 
 _EVENT_WITHOUT_TEXT_BYTES = 680
 _AT_ONCE = 500
-_SAMPLES: dict[str, Any] = {
-    "date": "2025-01-01",
-    "datetime": "2025-01-01T00:00:00Z",
-    "reference": "001Sb0000000001IAA",
-    "int": 1,
-    "double": 1,
-    "currency": 1,
-    "percent": 1,
-    "boolean": True,
-}
+# Room for the number of the change.
+_PREFIX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +23,20 @@ class Backlog:
     The first `records` changes (all, when it is `None`) create a record each;
     the others update these records in turn. `Number__c` counts the changes from
     1 and so shows their order. `size_bytes` is the approximate size of an
-    event. `per_second` spreads the changes in time; `None` makes them as fast
+    event; `None` makes small ones. `per_second` spreads the changes in time; `None` makes them as fast
     as possible.
     """
 
     entity: str = "Account"
     count: int = 1
     records: int | None = None
-    size_bytes: int = 1000
+    size_bytes: int | None = None
     per_second: float | None = None
 
 
 async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
     """Make the changes and return the ids of the created records; other tasks run meanwhile."""
-    text = "x" * max(1, backlog.size_bytes - _EVENT_WITHOUT_TEXT_BYTES)
+    text = "" if backlog.size_bytes is None else " " + "x" * (backlog.size_bytes - _EVENT_WITHOUT_TEXT_BYTES)
     created: list[str] = []
     began_at = clock.monotonic()
     for number in range(1, backlog.count + 1):
@@ -55,37 +48,31 @@ async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
         fields = _fields(entity, number, text)
         with org.transaction() as transaction:
             if backlog.records is None or len(created) < backlog.records:
-                created.append(transaction.create(entity.name, _required(entity, number) | fields))
+                new = sample_record(org, transaction, entity, number)
+                created.append(transaction.create(entity.name, new | fields))
             else:
                 transaction.update(entity.name, created[number % len(created)], fields)
     return created
 
 
 def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
-    filler = entity.field_name("Description") or _long_text(entity) or "Description__c"
+    filler = _filler(entity, text)
     # The text differs each time, because an update's event leaves out unchanged fields.
-    values = {"Number__c": number, filler: f"{number} {text}"}
+    values = {"Number__c": number, filler: f"Change {number}{text}"}
     if not entity.declared:
         return values
     return {
-        name: _fitting(entity.fields[name], value) for name, value in values.items() if name in entity.fields
+        name: fitting(entity.fields[name], value) for name, value in values.items() if name in entity.fields
     }
+
+
+def _filler(entity: Entity, text: str) -> str:
+    """Return the name of the field that takes the text; a custom one of a first use takes any length."""
+    standard = entity.field_name("Description")
+    if standard is not None and (entity.declared or len(text) < length(entity.fields[standard]) - _PREFIX):
+        return standard
+    return (_long_text(entity) if entity.declared else None) or "Description__c"
 
 
 def _long_text(entity: Entity) -> str | None:
     return next((field.name for field in entity.fields.values() if field.type == "textarea"), None)
-
-
-def _fitting(field: Field, value: Any) -> Any:
-    return value[: length(field)] if isinstance(value, str) else value
-
-
-def _required(entity: Entity, number: int) -> dict[str, Any]:
-    needed = (field for field in entity.fields.values() if field.required)
-    return {field.name: _sample(entity, field, number) for field in needed}
-
-
-def _sample(entity: Entity, field: Field, number: int) -> Any:
-    if field.values:
-        return field.values[0]
-    return _fitting(field, _SAMPLES.get(field.type, f"{entity.name} {number}"))

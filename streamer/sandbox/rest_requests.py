@@ -10,7 +10,12 @@ from aiohttp import web
 from streamer.sandbox.auth.tokens import Session, Tokens
 from streamer.sandbox.org.refusals import Refused
 
+API_VERSIONS = range(31, 69)
+"""Versions of the API that the org serves; older ones are gone, later ones are to come."""
+
 _JSON = "application/json;charset=UTF-8"
+_UNAUTHORIZED = 401
+_CHALLENGE = {"WWW-Authenticate": "Token"}
 _CLIENT = re.compile(r"client=([\w.\-/]+)")
 
 
@@ -47,5 +52,5 @@ def json_response(body: Any, *, status: int, headers: Mapping[str, str] | None =
     """Return a response with `body` as JSON, or without a body for `None`."""
     if body is None:
         return web.Response(status=status, headers=headers)
-    whole = {**(headers or {}), "Content-Type": _JSON}
+    whole = {**(headers or {}), **(_CHALLENGE if status == _UNAUTHORIZED else {}), "Content-Type": _JSON}
     return web.Response(status=status, headers=whole, body=orjson.dumps(body))

@@ -45,7 +45,7 @@ class _Changes(Body):
     entity: str = "Account"
     count: Annotated[int, Field(ge=1, le=_MAX_CHANGES)] = 1
     records: Annotated[int, Field(ge=1)] | None = None
-    size_bytes: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    size_bytes: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     per_second: Annotated[float, Field(gt=0)] | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from streamer.sandbox.org.field_values import event_value
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.org.text_diff import text_diff
@@ -178,8 +179,8 @@ def _event_value(entity: Entity, name: str, before: Record, after: Record) -> An
 def _nested(entity: Entity, values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return `values` with the components of compound fields nested in them."""
     body: dict[str, Any] = {}
-    for name, value in values:
-        part = entity.parts.get(name)
+    for name, stored in values:
+        part, value = entity.parts.get(name), event_value(entity.fields[name], stored)
         if part is not None:
             body.setdefault(part[0], {})[part[1]] = value
         elif name not in _NEVER_IN_BODY:

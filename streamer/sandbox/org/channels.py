@@ -75,16 +75,18 @@ class Channels:
     def __init__(
         self, schema: Schema, settings: Iterable[ChannelSettings] = (), selected: Iterable[str] | None = None
     ) -> None:
-        """Carry the changes of the `selected` types, or of all where it is `None`.
+        """Carry the changes of the `selected` types.
 
-        A channel also carries the changes of its own members.
+        `None` is the usual selection: every type that can be announced, and each
+        custom one as soon as it exists. A channel also carries the changes of its own members.
         """
         self._schema = schema
         self.configure(settings, selected)
 
     def configure(self, settings: Iterable[ChannelSettings], selected: Iterable[str] | None) -> None:
         """Put other channels and another selection in the place of those so far."""
-        self._selected = None if selected is None else frozenset(selected)
+        self._is_usual = selected is None
+        self._selected = frozenset(selected or ())
         self._settings = {each.path: each for each in settings}
 
     @property
@@ -93,9 +95,16 @@ class Channels:
         return tuple(self._settings.values())
 
     @property
-    def selected(self) -> frozenset[str] | None:
-        """The types whose changes are announced on `/data/ChangeEvents`, `None` for all."""
-        return self._selected
+    def selected(self) -> frozenset[str]:
+        """The types whose changes are announced on `/data/ChangeEvents`."""
+        if not self._is_usual:
+            return self._selected
+        return frozenset(each.name for each in self._schema.entities if each.announced)
+
+    @property
+    def is_usual(self) -> bool:
+        """True until a selection takes the place of the usual one."""
+        return self._is_usual
 
     def carrying(self, entity: Entity) -> list[ChannelSettings]:
         """Return the channels that carry the changes of a type."""
@@ -128,7 +137,7 @@ class Channels:
         return f"400::The channel you requested to subscribe to doesn't exist {{{path}}}"
 
     def _is_selected(self, name: str) -> bool:
-        return self._selected is None or name in self._selected
+        return self._is_usual or name in self._selected
 
     def _has_own(self, name: str) -> bool:
         """Return whether a type has a channel of its own: where any channel announces it."""
@@ -152,5 +161,7 @@ class Channels:
         entity = changed_type(name) if kind == "data" else None
         if entity is None or not self._schema.knows(entity):
             return False
-        existing = self._schema.existing(entity)
-        return self._has_own(entity) and (existing is None or existing.announced)
+        if not self._has_own(entity):
+            return False
+        # A subscription is a first use too, so that the selection shows what is subscribed to.
+        return self._schema.entity(entity).announced

@@ -11,6 +11,9 @@ from streamer.sandbox.org.schema import Field
 
 _DECIMALS = frozenset({"double", "currency", "percent"})
 _NUMBERS = _DECIMALS | {"int"}
+# A float holds no larger whole number exactly.
+_EXACT = 1 << 53
+_MS = len(".000Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -24,6 +27,22 @@ def timestamp(epoch_s: float) -> str:
     """Return a time as change events write it: UTC with milliseconds and a `Z`."""
     seconds, ms = divmod(epoch_ms(epoch_s), 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+
+
+def whole_seconds(epoch_s: float) -> str:
+    """Return a time as records hold it: in whole seconds, and with milliseconds that are none."""
+    return timestamp(float(int(epoch_s)))
+
+
+def recorded_value(field: Field, value: Any) -> Any:
+    """Return a stored value as a record holds it, which has no fractions of a second."""
+    return f"{value[:-_MS]}.000Z" if field.type == "datetime" and value is not None else value
+
+
+def event_value(field: Field, value: Any) -> Any:
+    """Return a stored value as events have it: a number of a type with decimals has one at least."""
+    is_exact = field.type in _DECIMALS and type(value) is int and abs(value) <= _EXACT
+    return float(value) if is_exact else value
 
 
 def stored_value(field: Field, value: Any) -> Any:

@@ -33,7 +33,7 @@ from streamer.sandbox.org.definitions.declaration import DeclaredSchema
 from streamer.sandbox.org.definitions.event_bodies import declared_body, open_body
 from streamer.sandbox.org.definitions.event_schemas import EventSchemas
 from streamer.sandbox.org.definitions.streaming_objects import STREAMING_OBJECTS
-from streamer.sandbox.org.field_values import epoch_ms, timestamp
+from streamer.sandbox.org.field_values import epoch_ms, timestamp, whole_seconds
 from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
 from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
@@ -55,9 +55,9 @@ class OrgSettings:
     `objects` are custom objects (`Invoice__c`) and platform events
     (`Order_Placed__e`); others of such names are created when first used unless
     the schema is `closed`. `selected` are the types whose changes are
-    announced, `None` for all. A declared `schema` comes on top of them: it is
-    strict about what it declares, and its selection takes the place of
-    `selected`.
+    announced; `None` is the usual selection, of the standard and all custom
+    ones. A declared `schema` comes on top of them: it is strict about what it
+    declares, and its selection takes the place of `selected`.
 
     A transaction announces its first `transaction_limit` changes one by one, and
     a change of more than `event_bytes` is announced as a gap.
@@ -162,7 +162,7 @@ class Org:
         """
         now = self._clock.now()
         by = user or self.settings.user_id
-        stamp = Stamp(user=by, at=timestamp(now))
+        stamp = Stamp(user=by, at=whole_seconds(now))
         transaction = Transaction(self.schema, self.records, self._ids, stamp, guard)
         try:
             yield transaction
@@ -252,7 +252,7 @@ class Org:
 
     def empty_recycle_bin(self) -> int:
         """Remove all deleted records for good, as an administrator can, and return their number."""
-        now = timestamp(self._clock.now())
+        now = whole_seconds(self._clock.now())
         return sum(self.records.empty_recycle_bin(entity, now) for entity in self.schema.entities)
 
     def publish_platform_event(
@@ -350,7 +350,7 @@ class Org:
         self._put("Organization", Id=settings.org_id, Name="Sandbox", IsSandbox=True, InstanceName="SANDBOX")
 
     def _put(self, type_name: str, **fields: Any) -> None:
-        stamp, user = timestamp(self._clock.now()), self.settings.user_id
+        stamp, user = whole_seconds(self._clock.now()), self.settings.user_id
         stamps = {
             "IsDeleted": False,
             "CreatedDate": stamp,

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+# They are told before a record is saved, and name no fields.
+_OF_THE_REQUEST = frozenset({"INVALID_FIELD", "INVALID_TYPE", "JSON_PARSER_ERROR", "NOT_FOUND"})
+
 
 class Refused(Exception):
     """The org refuses a request, with the error code and message of Salesforce's APIs.
 
-    `status` is the HTTP status of the REST answer.
+    `status` is the HTTP status of the REST answer. It `is_of_save` where the
+    saving of a record raised it.
     """
 
     def __init__(self, code: str, message: str, *, status: int = 400, fields: Sequence[str] = ()) -> None:
@@ -15,11 +19,13 @@ class Refused(Exception):
         self.message = message
         self.status = status
         self.fields = tuple(fields)
+        self.is_of_save = False
 
     def as_rest_error(self) -> dict[str, object]:
-        """Return the element of a REST error list."""
+        """Return the element of a REST error list; that of a save always has a list of fields."""
         error: dict[str, object] = {"message": self.message, "errorCode": self.code}
-        return error | ({"fields": list(self.fields)} if self.fields else {})
+        names_fields = bool(self.fields) or (self.is_of_save and self.code not in _OF_THE_REQUEST)
+        return error | ({"fields": list(self.fields)} if names_fields else {})
 
     def as_rest_errors(self) -> list[dict[str, object]]:
         """Return the body of the REST answer."""
@@ -33,6 +39,11 @@ class Refused(Exception):
 def not_found() -> Refused:
     """Return the refusal of a record, type or resource that does not exist."""
     return Refused("NOT_FOUND", "The requested resource does not exist", status=404)
+
+
+def field_in_body(name: str) -> Refused:
+    """Return the refusal of a field that the address gives, and the body too."""
+    return Refused("INVALID_FIELD", f"The {name} field should not be specified in the sobject data.")
 
 
 def no_setup_access(needed: str) -> Refused:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from streamer.sandbox.org import automatic_fields
 from streamer.sandbox.org.changes import EVENT_LIMIT_BYTES, Change, change_between
 from streamer.sandbox.org.definitions.constraints import check_against_records, check_required, check_value
-from streamer.sandbox.org.field_values import stored_value
+from streamer.sandbox.org.field_values import recorded_value, stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
@@ -248,7 +248,7 @@ class Transaction:
         written: Record = {}
         for name, value in flat.items():
             field = self._schema.writable(entity, name, value)
-            written[field.name] = stored_value(field, value)
+            written[field.name] = recorded_value(field, stored_value(field, value))
             check_value(field, written[field.name])
         return written
 

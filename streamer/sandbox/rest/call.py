@@ -92,6 +92,15 @@ class Call:
 
         Raising inside it undoes what was done inside it.
         """
+        try:
+            with self._transaction() as transaction:
+                yield transaction
+        except Refused as refused:
+            refused.is_of_save = True
+            raise
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
         if self.shared is not None:
             with self.shared.savepoint():
                 yield self.shared

@@ -10,10 +10,10 @@ from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.tokens import Session, Tokens
 from streamer.sandbox.faults.armed import READ, WRITE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.org import Org
-from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.resources import Resources, refusal
-from streamer.sandbox.rest_requests import json_response, session_of
+from streamer.sandbox.rest_requests import API_VERSIONS, json_response, session_of
 
 _READING = frozenset({"GET", "HEAD"})
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
@@ -47,6 +47,8 @@ class RestServer:
             session = session_of(request.headers, self._tokens)
         except Refused as refused:
             return _response(request, refusal(refused))
+        if float(request.match_info["version"]) not in API_VERSIONS:
+            return _response(request, refusal(not_found()))
         call = await self._call(request, session)
         point = InjectionPoint(on=READ if call.method in _READING else WRITE)
         is_used_up = self._usage.is_used_up

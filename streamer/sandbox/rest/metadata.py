@@ -10,8 +10,8 @@ from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
 from streamer.sandbox.rest.records import create
 from streamer.sandbox.rest.resources import Resources
+from streamer.sandbox.rest_requests import API_VERSIONS
 
-_VERSIONS = range(58, 67)
 _COUNTED = {
     "DailyApiRequests": "api_requests",
     "DailyBulkV2QueryJobs": "bulk_query_jobs",
@@ -52,7 +52,7 @@ class RestMetadata:
         return web.json_response(
             [
                 {"label": f"Version {number}", "url": f"/services/data/v{number}.0", "version": f"{number}.0"}
-                for number in _VERSIONS
+                for number in API_VERSIONS
             ]
         )
 

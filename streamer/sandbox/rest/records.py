@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from streamer.sandbox.org.field_values import from_path
 from streamer.sandbox.org.records import Record
-from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
+from streamer.sandbox.org.refusals import external_field_missing, field_in_body, not_found
 from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call
 from streamer.sandbox.rest.conditions import early_answer, validators
 from streamer.sandbox.rest.representations import field_list, publish, record_body, saved, without_attributes
@@ -29,7 +30,7 @@ def add_records(resources: Resources) -> None:
 
 def create(call: Call) -> Answer:
     """Create a record, or publish a platform event."""
-    fields = without_attributes(call.json_object())
+    fields = _fields(call)
     if call.schema.is_platform_event(call["type"]):
         return Answer(body=publish(call, call["type"], fields), status=201)
     with call.transaction() as transaction:
@@ -40,8 +41,6 @@ def create(call: Call) -> Answer:
 
 def _create_by_id(call: Call) -> Answer:
     # An upsert by an id that is not given; the same address serves every new record.
-    if any(name.lower() == "id" for name in call.json_object()):
-        raise Refused("INVALID_FIELD", "The Id field should not be specified in the sobject data.")
     answer = create(call)
     return replace(answer, body={**answer.body, "created": True})
 
@@ -56,7 +55,7 @@ def _update(call: Call) -> Answer:
     if early is not None:
         return early
     with call.transaction() as transaction:
-        transaction.update(call["type"], call["id"], without_attributes(call.json_object()))
+        transaction.update(call["type"], call["id"], _fields(call))
     return NO_CONTENT
 
 
@@ -88,7 +87,7 @@ def _upsert(call: Call) -> Answer:
         return _choices(call, found)
     if not found and call.query.get("updateOnly") == "true":
         raise not_found()
-    fields = without_attributes(call.json_object())
+    fields = _fields(call, but=call["field"])
     fields[call["field"]] = _key(call)
     with call.transaction() as transaction:
         record_id, created = transaction.upsert(call["type"], call["field"], fields)
@@ -97,6 +96,15 @@ def _upsert(call: Call) -> Answer:
         return NO_CONTENT
     told = {"created": created} if version >= _UPDATES_ANSWERED_SINCE else {}
     return Answer(body={**saved(record_id), **told}, status=201 if created else 200)
+
+
+def _fields(call: Call, *, but: str = "Id") -> dict[str, Any]:
+    """Return the fields in the body; raises `Refused` for the one that the address gives, and for `Id`."""
+    fields = without_attributes(call.json_object())
+    for name in fields:
+        if name.lower() in {"id", but.lower()}:
+            raise field_in_body(name)
+    return fields
 
 
 def _external(call: Call) -> list[Record]:

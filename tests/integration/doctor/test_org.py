@@ -163,7 +163,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
         "failed /data/ChangeEvents: .*does not select Lead, for whose changes printer waits",
     ),
     "an org that announces nothing": (
-        [read("/data/ChangeEvents"), lambda _, sandbox: sandbox.org.declare(parse_schema({}))],
+        [read("/data/ChangeEvents"), lambda _, sandbox: sandbox.org.channels.configure((), ())],
         Area.CHANNELS,
         "warning /data/ChangeEvents: no entity is selected on any channel",
     ),

@@ -1,6 +1,7 @@
 """A running sandbox and a client that is logged in."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,13 @@ async def sandbox(clock: TurnedClock) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
     """A client with a valid token."""
+    async with session(sandbox) as client:
+        yield client
+
+
+@asynccontextmanager
+async def session(sandbox: Sandbox) -> AsyncIterator[Client]:
+    """Return a context that gives a client with a valid token."""
     token = sandbox.tokens.issue(user_id=sandbox.org.settings.user_id, client_id="sandbox")
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(sandbox.url, headers=headers) as http:

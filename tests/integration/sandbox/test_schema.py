@@ -131,6 +131,10 @@ async def test_a_hidden_external_id_finds_nothing(client: Client, sandbox: Sandb
 async def test_a_parent_is_found_by_a_declared_external_id(client: Client, invoice: dict[str, Any]) -> None:
     """And its children under their declared name."""
     body = {**INVOICE, "Account__r": {"ERP_Id__c": "E1"}}
+    assert (await client("PATCH", "sobjects/Invoice__c/Number__c/1", body))[1][0][
+        "errorCode"
+    ] == "INVALID_FIELD"
+    del body["Number__c"]
     assert (await client("PATCH", "sobjects/Invoice__c/Number__c/1", body))[0] == 201
     query = "SELECT+Name,(SELECT+Number__c+FROM+Invoices__r)+FROM+Account"
     _, answer = await client("GET", f"query?q={query}")

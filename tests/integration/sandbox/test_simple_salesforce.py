@@ -213,23 +213,26 @@ async def test_it_manages_channels_by_the_tooling_api(salesforce: Any) -> None:
         "Metadata": {"eventChannel": "ChangeEvents", "selectedEntity": "AccountChangeEvent"},
     }
     query = {"q": "SELECT Id, SelectedEntity FROM PlatformEventChannelMember"}
+    account = {"q": f"{query['q']} WHERE SelectedEntity = 'AccountChangeEvent'"}
 
     def work() -> list[Any]:
+        (usual,) = salesforce.toolingexecute("query", params=account)["records"]
+        salesforce.toolingexecute(f"{members}/{usual['Id']}", "DELETE")
         created = salesforce.toolingexecute(members, "POST", body)
         found = salesforce.toolingexecute("query", params=query)["records"]
         with pytest.raises(SalesforceMalformedRequest, match="DUPLICATE_DEVELOPER_NAME"):
             salesforce.toolingexecute(members, "POST", body)
         metadata = salesforce.toolingexecute(f"{members}/{created['id']}")["Metadata"]
         salesforce.toolingexecute(f"{members}/{created['id']}", "DELETE")
-        left = salesforce.toolingexecute("query", params=query)["totalSize"]
+        left = salesforce.toolingexecute("query", params=account)["totalSize"]
         return [
             created["success"],
-            [row["SelectedEntity"] for row in found],
+            "AccountChangeEvent" in [row["SelectedEntity"] for row in found],
             metadata["selectedEntity"],
             left,
         ]
 
-    assert await asyncio.to_thread(work) == [True, ["AccountChangeEvent"], "AccountChangeEvent", 0]
+    assert await asyncio.to_thread(work) == [True, True, "AccountChangeEvent", 0]
 
 
 async def test_it_reads_in_volume(salesforce: Any, sandbox: Sandbox, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User, parse_schema
-from tests.integration.sandbox.conftest import Client
+from tests.integration.sandbox.conftest import Client, session
 
 CHANGES, ERP = "/data/ChangeEvents", "/data/Erp__chn"
 SCHEMA = {
@@ -25,9 +25,9 @@ CHANNELS = "tooling/sobjects/PlatformEventChannel"
 
 @pytest.fixture
 async def sandbox(clock: TurnedClock, request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    """An empty org, or one with a selection and two custom channels."""
-    schema = parse_schema(getattr(request, "param", {}))
-    async with Sandbox(clock, settings=SandboxSettings(org=OrgSettings(schema=schema))) as running:
+    """An org that selects nothing, or one with a selection and two custom channels."""
+    org = OrgSettings(selected=frozenset(), schema=parse_schema(getattr(request, "param", {})))
+    async with Sandbox(clock, settings=SandboxSettings(org=org)) as running:
         yield running
 
 
@@ -64,8 +64,8 @@ def emitted(sandbox: Sandbox, path: str) -> list[str]:
 
 
 async def test_member_selects_an_entity(client: Client, sandbox: Sandbox) -> None:
-    """With the answer of the guide; from the first one on, the selection counts."""
-    assert emitted(sandbox, CHANGES) == ["Account", "Contact", "Invoice__c"]
+    """With the answer of the guide; an org that selects nothing announces nothing."""
+    assert emitted(sandbox, CHANGES) == []
     status, answer = await client("POST", MEMBERS, member("Invoice__ChangeEvent"))
     assert (status, answer["id"][:3]) == (201, "0v8")
     assert {key: value for key, value in answer.items() if key != "id"} == {
@@ -78,6 +78,22 @@ async def test_member_selects_an_entity(client: Client, sandbox: Sandbox) -> Non
     assert (await client("DELETE", f"{MEMBERS}/{answer['id']}"))[0] == 204
     assert emitted(sandbox, CHANGES) == []
     assert (await client("DELETE", f"{MEMBERS}/{answer['id']}"))[0] == 404
+
+
+async def test_usual_selection_is_that_of_its_members() -> None:
+    """What is announced is what a query lists; selecting one more, or one less, leaves the others."""
+    clock = TurnedClock()
+    async with Sandbox(clock) as sandbox, session(sandbox) as client:
+        every = ["Account", "Contact", "Invoice__c"]
+        assert emitted(sandbox, CHANGES) == every
+        text = "SELECT Id, SelectedEntity FROM PlatformEventChannelMember"
+        listed = {each["SelectedEntity"]: each["Id"] for each in await query(client, text)}
+        assert {"AccountChangeEvent", "ContactChangeEvent", "Invoice__ChangeEvent"} <= listed.keys()
+        assert (await client("DELETE", f"{MEMBERS}/{listed['AccountChangeEvent']}"))[0] == 204
+        assert emitted(sandbox, CHANGES) == ["Contact", "Invoice__c"]
+        assert sandbox.org.channels.refusal("/data/AccountChangeEvent") is not None
+        assert (await client("POST", MEMBERS, member("AccountChangeEvent")))[0] == 201
+        assert emitted(sandbox, CHANGES) == every
 
 
 async def test_custom_channel_carries_its_members(client: Client, sandbox: Sandbox) -> None:

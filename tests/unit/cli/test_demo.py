@@ -12,10 +12,11 @@ import typer
 
 from streamer.cli.demo import _conclude, seconds
 from streamer.clock import TurnedClock
-from streamer.demo.chain import INVOICE, SALES_CHANNEL
+from streamer.demo.chain import INVOICE, SALES_CHANNEL, SHIPMENT
 from streamer.demo.faults import Outage
-from streamer.demo.report import Latency, Report, TargetReport
+from streamer.demo.report import Evidence, Latency, Report, TargetReport
 from streamer.demo.scenario import Scenario
+from streamer.demo.settling import Standstill
 from streamer.demo.tally import percentile
 from streamer.events import DeadLetter, EventId, Stage
 from streamer.sandbox import Sandbox
@@ -29,7 +30,7 @@ def target(*taken: str, letters: Sequence[str] = ()) -> TargetReport:
     """Return the report of a target that must take each of `SALES`, and took events of these records."""
     steps = Counter(f"t{number}:1:{record}:invoice" for number, record in enumerate(taken))
     # One of them came twice.
-    return TargetReport.of(SALES, steps + Counter([*steps][:1]), letters, latency_ms=NONE)
+    return TargetReport.of(SALES, steps + Counter([*steps][:1]), letters, ahead=0, latency_ms=NONE)
 
 
 TARGET = target(*SALES)
@@ -104,6 +105,8 @@ def test_outage_leaves_time_to_recover(for_s: float | None, outage: tuple[float,
     "report",
     [
         replace(GOOD, appended=8),
+        replace(GOOD, appended=8, unread=1),
+        replace(GOOD, appended=8, unread=0),
         replace(GOOD, targets={INVOICE: target(*SALES[:3])}),
         replace(GOOD, targets={INVOICE: target(*SALES, "006A")}),
         # One is lost, and another one had a second round.
@@ -127,13 +130,87 @@ def test_demo_that_lost_anything_fails(report: Report, tmp_path: Path) -> None:
 async def test_slack_can_take_the_messages_of_a_fast_demo() -> None:
     """It takes one a second, so what a busier org asks of it would look lost."""
     clock = TurnedClock()
-    scenario = Scenario(org=Sandbox(clock).org, clock=clock, per_second=200)
+    scenario = Scenario(org=Sandbox(clock).org, clock=clock, per_second=200, ended=lambda: 10_000)
     acting = asyncio.create_task(scenario.run())
     await clock.turn(4)
     acting.cancel()
 
     assert scenario.sent > 700
     assert 1 <= len(scenario.expected[SALES_CHANNEL]) <= 4
+
+
+async def test_org_waits_for_a_machine_that_cannot_keep_up() -> None:
+    """While nothing ends, the sales of 15 seconds are the most; each one that ends makes room for another."""
+    clock = TurnedClock()
+    ended: list[int] = []
+    scenario = Scenario(org=Sandbox(clock).org, clock=clock, per_second=20, ended=lambda: len(ended))
+    acting = asyncio.create_task(scenario.run())
+    await clock.turn(60)
+    waiting = scenario.sent
+    ended += range(7)
+    await clock.turn(60)
+    acting.cancel()
+
+    assert waiting == 2 * 150
+    assert scenario.sent == 2 * 157
+
+
+async def test_demo_that_moves_is_waited_for_however_long_it_takes() -> None:
+    """An event every half minute is progress; a minute without any is a standstill."""
+    clock = TurnedClock()
+    moved: list[int] = []
+    waiting = asyncio.create_task(
+        Standstill(progress=lambda: len(moved), clock=clock).reached(lambda: len(moved) == 100)
+    )
+    for _ in range(20):
+        await clock.turn(30)
+        moved.append(1)
+    await clock.turn(59)
+    assert not waiting.done()
+    await clock.turn(2)
+    assert waiting.done()
+
+
+async def test_demo_that_has_settled_ends_at_once() -> None:
+    """Nobody waits for a standstill after the last event."""
+    clock = TurnedClock()
+    moved: list[int] = []
+    waiting = asyncio.create_task(
+        Standstill(progress=lambda: len(moved), clock=clock).reached(lambda: bool(moved))
+    )
+    await clock.turn(1)
+    assert not waiting.done()
+    moved.append(1)
+    await clock.turn(0.1)
+    assert waiting.done()
+
+
+@pytest.mark.parametrize(("unread", "lost"), [(0, 3), (1, 2), (3, 0), (5, 0)])
+def test_message_that_the_daemon_has_still_to_read_is_not_lost(unread: int, lost: int) -> None:
+    """Only one that is missing behind the channel's position is."""
+    report = replace(GOOD, appended=6, unread=unread)
+
+    assert (report.lost, report.on_their_way) == (lost, 3 - lost)
+    assert not report.is_good
+
+
+def test_sale_that_waits_at_an_earlier_step_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two shipments are due: the one invoice that is pending can still become one, the other is lost."""
+    evidence = Evidence(logged=Counter(), unread=0, pending={INVOICE: 1, SALES_CHANNEL: 9})
+    shipments = TargetReport.of(
+        SALES,
+        Counter(["t1:1:006A:shipment", "t2:1:006B:shipment"]),
+        [],
+        ahead=evidence.ahead_of(SHIPMENT),
+        latency_ms=NONE,
+    )
+    report = replace(GOOD, targets={SHIPMENT: shipments}, unread=0)
+
+    assert (shipments.due, shipments.lost) == (2, 1)
+    with pytest.raises(typer.Exit):
+        _conclude(report, None)
+    assert "lost 1," in (verdict := capsys.readouterr().out)
+    assert "Still on their way: 1." in verdict
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.99, 5.0), (1.0, 5.0)])

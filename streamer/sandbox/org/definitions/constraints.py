@@ -1,5 +1,6 @@
-"""Constraints of declared fields, checked on the values that are written."""
+"""Constraints of standard and declared fields, checked on the values that are written."""
 
+import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -14,6 +15,8 @@ DEFAULT_PRECISION = 18
 
 _LENGTHS = {"id": 18, "reference": 18, "textarea": 32_000, "phone": 40, "email": 80}
 _LENGTH = 255
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_LOGIN = ("User", "Username")
 _SHORT_ID = 15
 _SHOWN = 255
 
@@ -24,8 +27,8 @@ def length(field: Field) -> int:
 
 
 def check_value(field: Field, value: Any) -> None:
-    """Raise `Refused` for a stored value that a declared field does not take."""
-    if value is None or not field.declared:
+    """Raise `Refused` for a stored value that a standard or declared field does not take."""
+    if value is None or not field.is_strict:
         return
     match field.type:
         case "picklist":
@@ -34,10 +37,13 @@ def check_value(field: Field, value: Any) -> None:
             _check_choices(field, value.split(";"))
         case "date":
             _check_date(field, value)
-        case "double" | "currency" | "percent" | "int":
+        case "double" | "currency" | "percent" | "int" if field.declared:
             _check_size(field, value)
         case "string" | "textarea" | "email" | "phone" | "url":
             _check_length(field, value)
+            if field.type == "email" and not _EMAIL.fullmatch(value):
+                message = f"{field.title}: invalid email address: {value}"
+                raise Refused("INVALID_EMAIL_ADDRESS", message, fields=[field.name])
 
 
 def check_required(fields: Iterable[Field], values: Record) -> None:
@@ -57,12 +63,14 @@ def check_against_records(
     """
     for name, value in written.items():
         field = entity.fields[name]
-        if value is None or not field.declared:
+        if value is None or not field.is_strict:
             continue
         if field.type == "reference":
             _check_reference(schema, records, entity, field, value)
         if field.unique:
             _check_unique(records, entity, field, value, record_id)
+        if (entity.name, name) == _LOGIN:
+            _check_login(records, entity, value, record_id)
 
 
 def _check_choices(field: Field, chosen: Iterable[str]) -> None:
@@ -107,6 +115,15 @@ def _check_reference(schema: Schema, records: Records, entity: Entity, field: Fi
     found = records.get(to, record_id)
     if found is None or found["IsDeleted"]:
         raise Refused("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=[field.name])
+
+
+def _check_login(records: Records, entity: Entity, username: str, record_id: str | None) -> None:
+    if any(other["Id"] != record_id for other in records.find(entity, "Username", username)):
+        message = (
+            "Duplicate Username. The username already exists in this or another Salesforce organization. "
+            "Usernames must be unique across all Salesforce organizations."
+        )
+        raise Refused("DUPLICATE_USERNAME", message, fields=["Username"])
 
 
 def _check_unique(records: Records, entity: Entity, field: Field, value: Any, record_id: str | None) -> None:

@@ -25,10 +25,10 @@ READ_ONLY = frozenset(declared.partition(":")[0] for declared in SYSTEM)
 class Field:
     """One field of a record type or a platform event; `type` is Salesforce's name of its data type.
 
-    `targets` are the types that a custom reference can point to. The rules
-    behind them hold for a `declared` field alone: its longest text, its most
-    digits and those behind the point, whether two records can have one value,
-    and the `values` of its picklist. `child_relationship` is the name that a
+    `targets` are the types that a custom reference can point to. A `standard`
+    field takes no text longer than its `length`, and a `declared` one has
+    further rules: its most digits and those behind the point, whether two
+    records can have one value, and the `values` of its picklist. `child_relationship` is the name that a
     reference has in its parent, and with `cascades` deleting the parent deletes
     its children.
     """
@@ -37,6 +37,7 @@ class Field:
     type: str = "string"
     required: bool = False
     targets: tuple[str, ...] = ()
+    standard: bool = False
     declared: bool = False
     label: str | None = None
     length: int | None = None
@@ -54,6 +55,11 @@ class Field:
     def identifies(self) -> bool:
         """True where the field can find a record to update; any does that is not declared."""
         return self.external_id or not self.declared
+
+    @property
+    def is_strict(self) -> bool:
+        """True where it refuses what it can't hold; a custom field that a first use made holds anything."""
+        return self.standard or self.declared
 
     @property
     def title(self) -> str:

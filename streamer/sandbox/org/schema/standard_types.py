@@ -3,20 +3,29 @@
 from collections.abc import Mapping
 
 from streamer.sandbox.org.schema.entities import SYSTEM, Entity, Field
+from streamer.sandbox.org.schema.standard_limits import standard_length
 
 _ADDRESS = ("Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude", "GeocodeAccuracy")
+# Change Data Capture does not support them.
+_UNANNOUNCED = frozenset({"Organization"})
 
 
 def new_type(name: str, prefix: str) -> Entity:
     """Return a type with the fields that every type has, and with a name and an owner where it is custom."""
-    return _entity(name, prefix, _fields("Name OwnerId:reference" if name.endswith("__c") else ""), {})
+    return _entity(name, prefix, _fields(name, "Name OwnerId:reference" if name.endswith("__c") else ""), {})
 
 
-def _fields(line: str) -> dict[str, Field]:
+def _fields(name: str, line: str) -> dict[str, Field]:
     fields = {}
     for declared in (*SYSTEM, *line.split()):
-        name, _, kind = declared.rstrip("!").partition(":")
-        fields[name] = Field(name=name, type=kind or "string", required=declared.endswith("!"))
+        field, _, kind = declared.rstrip("!").partition(":")
+        fields[field] = Field(
+            name=field,
+            type=kind or "string",
+            required=declared.endswith("!"),
+            standard=True,
+            length=standard_length(name, field),
+        )
     return fields
 
 
@@ -33,13 +42,14 @@ def _standard(name: str, line: str) -> Entity:
             plain.append(word)
     if "LastName!" in plain:
         parts |= {part: ("Name", part) for part in ("Salutation", "FirstName", "LastName")}
-    return _entity(name, prefix, _fields(" ".join(plain)), parts)
+    return _entity(name, prefix, _fields(name, " ".join(plain)), parts)
 
 
 def _entity(
     name: str, prefix: str, fields: Mapping[str, Field], parts: Mapping[str, tuple[str, str]]
 ) -> Entity:
     return Entity(
+        announced=name not in _UNANNOUNCED,
         name=name,
         prefix=prefix,
         fields=fields,

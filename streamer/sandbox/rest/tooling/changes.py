@@ -22,7 +22,10 @@ from streamer.sandbox.rest.tooling.setup import (
 )
 
 MOST_ENTITIES = 5
-"""Entities that can be selected on all channels together without an add-on (CDC guide, allocations)."""
+"""Entities that can be selected on all channels together without an add-on (CDC guide, allocations).
+
+An org with more of them, such as one with the usual selection, has the add-on.
+"""
 
 MOST_CHANNELS = 100
 """Custom channels of change events, and those of platform events, that there can be."""
@@ -181,7 +184,7 @@ class ChannelChanges:
 
     def _check_limit(self, members: tuple[Member, ...], selected: str) -> None:
         entities = {each.selected for each in members if entity_of(each.selected) != each.selected}
-        if len(entities | {selected}) > max(MOST_ENTITIES, len(entities)):
+        if len(entities) <= MOST_ENTITIES < len(entities | {selected}):
             message = f"At most {MOST_ENTITIES} entities can be selected on all channels together"
             raise _limit(message)
 

@@ -48,9 +48,7 @@ class ChannelSetup:
     """Reads and changes the channels of an org.
 
     The channels are the org's own, so a schema that is put in their place shows
-    here at once. An id lasts as long as its channel or member. As long as
-    nothing selects entities, every entity is announced on `ChangeEvents`, which
-    then has no members; its first member makes the selection count.
+    here at once. An id lasts as long as its channel or member.
     """
 
     def __init__(self, org: Org) -> None:
@@ -95,7 +93,8 @@ class ChannelSetup:
         """Delete a custom channel with its members (Tooling API guide, PlatformEventChannel)."""
         gone = self._settings(channel.name).path
         channels = self._org.channels
-        channels.configure([each for each in channels.settings if each.path != gone], channels.selected)
+        others = [each for each in channels.settings if each.path != gone]
+        channels.configure(others, None if channels.is_usual else channels.selected)
 
     def put_member(
         self,
@@ -138,8 +137,10 @@ class ChannelSetup:
     def _put(self, settings: ChannelSettings) -> None:
         channels = self._org.channels
         by_path = {each.path: each for each in channels.settings} | {settings.path: settings}
-        is_default = settings.path == ALL_CHANGES
-        channels.configure(by_path.values(), settings.members if is_default else channels.selected)
+        selected = None if channels.is_usual else channels.selected
+        if settings.path == ALL_CHANGES and settings.members != channels.selected:
+            selected = settings.members
+        channels.configure(by_path.values(), selected)
 
     @staticmethod
     def _without(settings: ChannelSettings, entity: str) -> ChannelSettings:

@@ -80,7 +80,7 @@ async def test_a_backlog_comes_in_order_and_in_large_responses(world: World) -> 
     """Larger ones than a message can be are spread."""
     text = "x" * 400_000
     for number in range(20):
-        world.create("Account", Name=str(number), Description=f"{number}{text}")
+        world.create("Account", Name=str(number), Text__c=f"{number}{text}")
     subscription = await world.client.subscribe(ACCOUNTS, 100, EARLIEST)
     sizes, found = [], list[str]()
     while len(found) < 20:

@@ -87,7 +87,7 @@ def test_gaps_of_the_database_and_others_are_apart(world: OrgWorld, faults: Faul
 def test_a_large_change_is_a_gap_once(world: OrgWorld, faults: Faults) -> None:
     """The fault waits for a change that is none."""
     faults.gap_changes()
-    world.create("Account", Name="Acme", Description="x" * 1_000_001)
+    world.create("Account", Name="Acme", Text__c="x" * 1_000_001)
     assert not faults.struck
     world.create("Account", Name="Acme")
     assert [kind for _, kind, _ in told(world)] == ["GAP_CREATE", "GAP_CREATE"]

@@ -177,7 +177,7 @@ def test_an_update_of_long_text_sends_a_difference(world: OrgWorld) -> None:
 
 def test_an_event_that_is_too_large_is_a_gap(world: OrgWorld) -> None:
     """Past a megabyte only the header is sent."""
-    world.create("Account", Name="Acme", Description="x" * 1_000_001)
+    world.create("Account", Name="Acme", Text__c="x" * 1_000_001)
     (payload,) = world.payloads()
     assert payload.pop("ChangeEventHeader")["changeType"] == "GAP_CREATE"
     assert payload == {}

@@ -34,6 +34,27 @@ def test_types_that_are_not_selected_leave_holes_in_the_sequence() -> None:
     assert world.messages("/data/AccountChangeEvent") == []
 
 
+def test_org_that_selects_nothing_announces_nothing() -> None:
+    """As an org does, before its administrator selects entities."""
+    world = OrgWorld(OrgSettings(selected=frozenset()))
+    world.create("Account", Name="A")
+    world.create("Invoice__c", Name="B")
+
+    assert world.org.channels.selected == frozenset()
+    assert world.messages() == world.messages("/data/AccountChangeEvent") == []
+    assert world.org.channels.refusal("/data/AccountChangeEvent") is not None
+
+
+def test_usual_selection_names_what_it_announces(world: OrgWorld) -> None:
+    """A custom object is among them from its first use on, a subscription included."""
+    selected = world.org.channels.selected
+    assert {"Account", "Contact", "Lead", "Opportunity", "Case", "Order"} <= selected
+    assert not selected & {"Organization", "PushTopic", "StreamingChannel", "Invoice__c"}
+    world.create("Invoice__c", Name="A")
+    assert world.org.channels.refusal("/data/Shipment__ChangeEvent") is None
+    assert world.org.channels.selected - selected == {"Invoice__c", "Shipment__c"}
+
+
 def test_an_enriched_channel_splits_a_merged_event() -> None:
     """One event per record, under one replay id, with the unchanged enriched fields."""
     world = OrgWorld(OrgSettings(channels=(ENRICHED,)))

@@ -38,7 +38,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 STANDARD = {
     "Account": ("BillingCity", "BillingState", "BillingLatitude", "ShippingStreet", "Phone"),
-    "Contact": ("FirstName", "Salutation", "MailingCity", "OtherStreet", "Email"),
+    "Contact": ("FirstName", "Salutation", "MailingCity", "OtherStreet", "Title"),
 }
 
 

@@ -79,10 +79,13 @@ def org() -> OrgWorld:
     """An org whose tasks refer to records of several types, one with a date that is none."""
     world = OrgWorld()
     account = world.create("Account", Name="Acme", AnnualRevenue=5, Industry="Energy")
-    fields = {"StageName": "Prospecting", "CloseDate": "2025-99-99", "Amount": 7}
+    fields = {"StageName": "Prospecting", "CloseDate": "2025-01-31", "Amount": 7}
     deal = world.create("Opportunity", Name="Deal", AccountId=account, **fields)
+    # No client can write such dates.
+    world.org.retrieve("Opportunity", deal)["CloseDate"] = "2025-99-99"
     for parent in (account, deal):
-        world.create("Task", Subject="Call", WhatId=parent, ActivityDate="2025-13-40")
+        task = world.create("Task", Subject="Call", WhatId=parent)
+        world.org.retrieve("Task", task)["ActivityDate"] = "2025-13-40"
     return world
 
 

@@ -169,16 +169,42 @@ def test_only_an_external_id_finds_a_record_to_upsert(world: OrgWorld, refusal: 
 def test_a_standard_field_is_enforced_where_it_is_repeated(
     declared: Callable[..., OrgWorld], refusal: Refusal
 ) -> None:
-    """Its type is Salesforce's; other standard fields are as free as without a schema."""
+    """Its type is Salesforce's; other standard fields are as strict as without a schema."""
     fields = {"Industry": {"values": ["Energy"]}, "Phone": {"required": True}, "ParentId": {}}
     world = declared(objects={"Account": {"fields": fields}})
     assert refusal(world.create, "Account", Name="A").fields == ("Phone",)
     assert refusal(world.create, "Account", Name="A", Phone="1", Industry="Art").fields == ("Industry",)
-    contact = world.create("Contact", LastName="B", AccountId="001000000000001AAA")
+    contact = world.create("Contact", LastName="B", Title="Any")
     assert refusal(world.create, "Account", Name="A", Phone="1", ParentId=contact).fields == ("ParentId",)
-    world.create(
-        "Account", Name="A", Phone="1", Industry="Energy", Rating="Any", OwnerId="005000000000009AAA"
-    )
+    world.create("Account", Name="A", Phone="1", Industry="Energy", Rating="Any")
+
+
+@pytest.mark.parametrize(
+    ("type_name", "fields", "code"),
+    [
+        ("Account", {"Name": "A" * 256}, "STRING_TOO_LONG"),
+        ("Account", {"Name": "A", "BillingCity": "A" * 41}, "STRING_TOO_LONG"),
+        ("Account", {"Name": "A", "Description": "A" * 32_001}, "STRING_TOO_LONG"),
+        ("Account", {"Name": "A", "ParentId": "001000000000001AAA"}, "INVALID_CROSS_REFERENCE_KEY"),
+        ("Account", {"Name": "A", "ParentId": "005Sb0000000001IAA"}, "FIELD_INTEGRITY_EXCEPTION"),
+        ("Contact", {"LastName": "B", "Email": "ida at acme"}, "INVALID_EMAIL_ADDRESS"),
+        ("Contact", {"LastName": "B" * 81}, "STRING_TOO_LONG"),
+        ("Opportunity", {"Name": "A", "StageName": "New", "CloseDate": "2025-02-30"}, "JSON_PARSER_ERROR"),
+        (
+            "Opportunity",
+            {"Name": "A" * 121, "StageName": "New", "CloseDate": "2025-02-28"},
+            "STRING_TOO_LONG",
+        ),
+        ("User", {"Username": "BUS@sandbox.example"}, "DUPLICATE_USERNAME"),
+    ],
+)
+def test_standard_field_is_checked_without_a_schema(
+    world: OrgWorld, refusal: Refusal, type_name: str, fields: dict[str, Any], code: str
+) -> None:
+    """As an org does it; a value that just fits is taken."""
+    assert refusal(world.create, type_name, **fields).code == code
+    world.create("Account", Name="A" * 255, BillingCity="A" * 40, Description="A" * 32_000)
+    world.create("Contact", LastName="B" * 80, Email="ida@acme.example")
 
 
 def test_what_is_not_declared_is_as_free_as_without_a_schema(world: OrgWorld) -> None:

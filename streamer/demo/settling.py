@@ -1,0 +1,86 @@
+"""End of the demo: it waits while anything moves, and then asks the log."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from streamer.app.log import open_history
+from streamer.clock import Clock
+from streamer.demo.chain import BEFORE
+from streamer.demo.report import Evidence
+from streamer.demo.world import CHANNEL, World
+from streamer.events import EventId
+from streamer.ports import MOST_FOUND, MOST_SCANNED, EventHistory, EventSearch
+
+_LOOK_S = 0.05
+# Retries are due after some seconds, and the longest of the demo's time-outs is shorter.
+_STANDSTILL_S = 60.0
+_REPLAY_ID_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standstill:
+    """Waits until nothing moves: `progress` has returned the same for 60 seconds.
+
+    The seconds are counted in looks, so that those in which the machine lets
+    nobody work do not count.
+    """
+
+    progress: Callable[[], Hashable]
+    clock: Clock
+
+    async def reached(self, is_settled: Callable[[], bool]) -> None:
+        """Return as soon as everything `is_settled`, or nothing moves."""
+        seen, quiet = self.progress(), 0
+        while not is_settled() and quiet * _LOOK_S < _STANDSTILL_S:
+            await self.clock.sleep(_LOOK_S)
+            now = self.progress()
+            quiet = 0 if now != seen else quiet + 1
+            seen = now
+
+
+async def settle(world: World, clock: Clock) -> None:
+    """Wait while anything moves, and conclude the world by what the log holds."""
+    if not world.is_settled:
+        world.timeline.add(f"waiting for what is still on its way: {world.report().due}")
+    await Standstill(progress=lambda: world.progress, clock=clock).reached(lambda: world.is_settled)
+    world.evidence = await evidence_of(world, clock)
+
+
+async def evidence_of(world: World, clock: Clock) -> Evidence:
+    """Return what the log holds, and what the daemon has still to read and to deliver."""
+    async with open_history(world.daemon.plan.settings.log, clock) as history:
+        unread = await _unread(world, history)
+        # After the position: what is behind it is in the log by then.
+        logged = await _logged(history)
+    statuses = {name: world.daemon.dispatchers[name].status for name in BEFORE}
+    return Evidence(
+        logged=logged,
+        unread=unread,
+        pending={name: each.lag + each.parked + each.in_flight for name, each in statuses.items()},
+    )
+
+
+async def _unread(world: World, history: EventHistory) -> int:
+    """Return how many messages of the org lie behind the channel's position in the log."""
+    checkpoints = [each for each in await history.checkpoints() if each.channel.path == CHANNEL]
+    # The demo's messages are not split, so the event under an open replay id is its only one.
+    replay_id = next((each.open_replay_id or each.replay_id for each in checkpoints), None)
+    if replay_id is None:
+        return world.sandbox.org.published
+    read = int.from_bytes(replay_id[:_REPLAY_ID_BYTES], "big")
+    return len(world.sandbox.bus.after(CHANNEL, read))
+
+
+async def _logged(history: EventHistory) -> Counter[EventId]:
+    found = Counter[EventId]()
+    cursor = ""
+    while True:
+        asked = EventSearch(
+            channel=CHANNEL, oldest_first=True, limit=MOST_FOUND, scan=MOST_SCANNED, cursor=cursor
+        )
+        page = await history.find(asked)
+        found.update(each.event.id for each in page.events)
+        cursor = page.cursor
+        if page.is_whole or not cursor:
+            return found
