@@ -22,7 +22,12 @@ from streamer.log.records.controls import (
     encode_redrive,
     encode_snapshot_order,
 )
-from streamer.log.records.dead_letters import decode_dead_letter, encode_dead_letter
+from streamer.log.records.dead_letters import (
+    decode_dead_letter,
+    decode_letter_head,
+    encode_dead_letter,
+    letter_head,
+)
 from streamer.log.records.events import decode_event, encode_event, event_from_json
 from streamer.log.records.receipts import decode_receipt, encode_receipt
 from streamer.log.records.record import VERSION
@@ -37,6 +42,7 @@ __all__ = [
     "decode_dead_letter",
     "decode_event",
     "decode_left_out",
+    "decode_letter_head",
     "decode_position_order",
     "decode_receipt",
     "decode_redrive",
@@ -55,4 +61,5 @@ __all__ = [
     "encode_setback",
     "encode_snapshot_order",
     "event_from_json",
+    "letter_head",
 ]

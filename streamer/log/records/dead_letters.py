@@ -2,28 +2,59 @@
 
 import base64
 from dataclasses import replace
+from typing import NamedTuple
 
-from streamer.events import DeadLetter, JsonObject, Partition, Stage, SubscriberName
+from streamer.errors import LogMisconfigured
+from streamer.events import DeadLetter, JsonObject, LetterHead, Partition, Stage, SubscriberName
 from streamer.log.records.events import event_fields, event_from_json
 from streamer.log.records.record import decode, encode, printable
 from streamer.replay_ids import optional_replay_id, optional_text
 
 
-def encode_dead_letter(letter: DeadLetter) -> bytes:
+class EncodedLetter(NamedTuple):
+    """Dead letter as JSON: all of it, and its head alone."""
+
+    body: bytes
+    head: bytes
+
+
+def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
     """Return `letter` as JSON.
 
     An event that JSON can't hold must still be set aside: then `raw` holds its
     Python text, and characters that UTF-8 can't hold are escaped.
     """
     try:
-        return encode(_fields(letter))
+        return _encoded(letter)
     except TypeError:
-        return encode(_fields(_escaped(letter)))
+        return _encoded(_escaped(letter))
 
 
 def decode_dead_letter(raw: bytes | str) -> DeadLetter:
     """Return the dead letter that `encode_dead_letter` wrote; raises `LogMisconfigured`."""
     return decode(raw, "a dead letter", _dead_letter)
+
+
+def decode_letter_head(raw: bytes | str) -> LetterHead:
+    """Return the head that `encode_dead_letter` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "the head of a dead letter", _letter_head)
+
+
+def letter_head(body: bytes) -> bytes:
+    """Return the encoded head of an encoded letter; nothing for a record that is no letter."""
+    try:
+        return _encoded_head(decode_dead_letter(body), body)
+    except LogMisconfigured:
+        return b""
+
+
+def _encoded(letter: DeadLetter) -> EncodedLetter:
+    body = encode(_fields(letter))
+    return EncodedLetter(body=body, head=_encoded_head(letter, body))
+
+
+def _encoded_head(letter: DeadLetter, body: bytes) -> bytes:
+    return encode({**_head_fields(letter.head), "size": len(body)})
 
 
 def _fields(letter: DeadLetter) -> JsonObject:
@@ -48,6 +79,27 @@ def _fields(letter: DeadLetter) -> JsonObject:
         "topic": letter.partition.topic if letter.partition else None,
         "partition": letter.partition.number if letter.partition else None,
         "offset": letter.offset,
+    }
+
+
+def _head_fields(head: LetterHead) -> JsonObject:
+    return {
+        "id": head.id,
+        "stage": head.stage,
+        "channel": head.channel,
+        "reason": head.reason,
+        "error": head.error,
+        "failed_at": head.failed_at,
+        "first_failed_at": head.first_failed_at,
+        "subscriber": head.subscriber,
+        "attempts": head.attempts,
+        "topic": head.partition.topic if head.partition else None,
+        "partition": head.partition.number if head.partition else None,
+        "offset": head.offset,
+        "event_id": head.event_id,
+        "event_type": head.event_type,
+        "key": head.key,
+        "has_raw": head.has_raw,
     }
 
 
@@ -90,6 +142,28 @@ def _dead_letter(fields: JsonObject) -> DeadLetter:
         answer=fields.get("answer", ""),
         partition=_partition(fields),
         offset=fields.get("offset"),
+    )
+
+
+def _letter_head(fields: JsonObject) -> LetterHead:
+    subscriber = fields.get("subscriber")
+    return LetterHead(
+        id=fields["id"],
+        stage=Stage(fields["stage"]),
+        channel=fields["channel"],
+        reason=fields["reason"],
+        error=fields["error"],
+        failed_at=float(fields["failed_at"]),
+        first_failed_at=float(fields["first_failed_at"]),
+        subscriber=None if subscriber is None else SubscriberName(subscriber),
+        attempts=fields["attempts"],
+        partition=_partition(fields),
+        offset=fields["offset"],
+        event_id=fields["event_id"],
+        event_type=fields["event_type"],
+        key=fields["key"],
+        has_raw=fields["has_raw"],
+        size=fields["size"],
     )
 
 

@@ -45,6 +45,7 @@ def record_headers() -> dict[str, JsonObject]:
                 "parts": {**number, "description": "the number of parts"},
                 **json,
             },
+            {"head": text("the letter without its content, as JSON; only the first part has it")},
         ),
     }
 

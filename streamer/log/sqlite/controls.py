@@ -16,9 +16,10 @@ from streamer.controls import (
     Switchboard,
 )
 from streamer.errors import LogUnavailable
-from streamer.events import ContinuityRecord, DeadLetter
+from streamer.events import ContinuityRecord
 from streamer.log.records import encode_audit
 from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.letters import SqliteLetterCursor
 from streamer.log.sqlite.rows.continuity import NEWEST, read_before
 from streamer.log.sqlite.rows.controls import (
     ControlTable,
@@ -34,7 +35,7 @@ from streamer.log.sqlite.rows.controls import (
     write_control,
     write_redrive,
 )
-from streamer.log.sqlite.rows.dead_letters import last_letter, letter_key, read_letters, remove_letters
+from streamer.log.sqlite.rows.dead_letters import letter_key, remove_letters
 
 _LETTERS_AT_ONCE = 1_000
 
@@ -97,14 +98,9 @@ class SqliteControls:
             page, lowest = await self._reader.submit(more)
         return found
 
-    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that exists at the beginning and still exists when its turn comes."""
-        last = await self._reader.submit(last_letter)
-        page, after = await self._reader.submit(partial(read_letters, after=0, last=last))
-        while page:
-            for letter in page:
-                yield letter
-            page, after = await self._reader.submit(partial(read_letters, after=after, last=last))
+    def letter_cursor(self) -> SqliteLetterCursor:
+        """Return a new cursor."""
+        return SqliteLetterCursor(self._reader)
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
         """Return the last recorded of the continuity records that `chosen` admits."""
