@@ -30,10 +30,11 @@ from streamer.log.records.dead_letters import (
 )
 from streamer.log.records.events import decode_event, encode_event, event_from_json
 from streamer.log.records.receipts import decode_receipt, encode_receipt
-from streamer.log.records.record import VERSION
+from streamer.log.records.record import RECORD_START, VERSION
 from streamer.log.records.setbacks import decode_setback, encode_setback
 
 __all__ = [
+    "RECORD_START",
     "VERSION",
     "decode_audit",
     "decode_checkpoint",

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from functools import partial
 
 from streamer.events import DeadLetter, LetterHead
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.sqlite.database.json_pages import PAGE_ROWS
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.dead_letters import (
@@ -18,15 +19,18 @@ from streamer.log.sqlite.rows.dead_letters import (
 class SqliteLetterCursor:
     """Reads letters in pages, by their rising numbers."""
 
-    def __init__(self, reader: Worker) -> None:
+    def __init__(self, reader: Worker, foreign: ForeignRecords) -> None:
+        """Read with `reader`; `foreign` takes the rows that are no letters."""
         self._reader = reader
+        self._foreign = foreign
         self._after = 0
 
     async def heads(self) -> AsyncGenerator[LetterHead, None]:
         """Yield the heads of letters that have come since, if they still exist when their turn comes."""
         last = await self._reader.submit(last_letter)
         while self._after < last:
-            page, after = await self._reader.submit(partial(read_heads, after=self._after, last=last))
+            read = partial(read_heads, after=self._after, last=last, foreign=self._foreign)
+            page, after = await self._reader.submit(read)
             for head in page:
                 yield head
             # Not before: a caller that stops early reads the page again.
@@ -45,7 +49,8 @@ class SqliteLetterCursor:
         for keys in _pages([letter_key(id_) for id_ in ids]):
             after: int | None = 0
             while after is not None:
-                page, after = await self._reader.submit(partial(read_letters, keys=keys, after=after))
+                read = partial(read_letters, keys=keys, after=after, foreign=self._foreign)
+                page, after = await self._reader.submit(read)
                 for letter in page:
                     yield letter
 

@@ -15,13 +15,14 @@ from streamer.controls import (
     SnapshotOrder,
     Switchboard,
 )
+from streamer.errors import ForeignRecord
 from streamer.events import ContinuityRecord
 from streamer.log.continuity import MOST_RECORDS
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import Record, Tombstone, set_aside
 from streamer.log.kafka.control.continuity import read_continuity
 from streamer.log.kafka.control.letters import KafkaLetterCursor, LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
@@ -122,7 +123,14 @@ class KafkaControls:
             with BoundedReader(self._clients, errors, self._names.audit, read_range) as reader:
                 while not reader.is_over:
                     found += reader.read(_RECORDS_AT_ONCE, _POLL_S)
-        return [decode_audit(message.value() or b"") for message in found]
+        return [*filter(None, map(self._audit_of, found))]
+
+    def _audit_of(self, message: Message) -> AuditRecord | None:
+        try:
+            return decode_audit(message.value() or b"")
+        except ForeignRecord as exc:
+            set_aside(self._clients.foreign, message, exc)
+            return None
 
     def _tombstones(self, letters: Sequence[str]) -> list[Tombstone]:
         index = LetterReader(self._clients, self._admin).index()

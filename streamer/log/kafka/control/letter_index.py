@@ -3,17 +3,15 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import cast
 
-import structlog
 from confluent_kafka import Message
 
 from streamer.errors import LogMisconfigured
 from streamer.events import LetterHead
-from streamer.log.kafka.cluster.record import Headers, foreign
+from streamer.log.foreign_records import ForeignRecords
+from streamer.log.kafka.cluster.record import Headers, set_aside
 from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
 from streamer.log.kafka.records.dead_letters import chunk_count, head_of, letter_chunk
 from streamer.log.records import decode_letter_head, letter_head
-
-_log = structlog.get_logger()
 
 
 class LetterIndex:
@@ -22,19 +20,20 @@ class LetterIndex:
     Once the heads are taken, memory holds ids and offsets alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, foreign_records: ForeignRecords | None = None) -> None:
+        self._foreign = foreign_records or ForeignRecords()
         self._offsets: dict[bytes, ChunkOffsets] = {}
         self._heads: dict[bytes, bytes] = {}
         # Those that earlier versions wrote have no head, so it is made of the letter.
         self._headless: dict[bytes, list[bytes]] = {}
 
     def apply(self, messages: Iterable[Message]) -> None:
-        """Apply records in their order; one that is no letter is logged and left out."""
+        """Apply records in their order; one that is no letter is set aside."""
         for message in messages:
             try:
                 self._apply_one(message)
             except (LookupError, ValueError) as exc:
-                _log.error("record.ignored", reason=str(foreign(message, exc)))
+                set_aside(self._foreign, message, exc)
 
     def chunks(self, id_: bytes) -> int:
         """Return the number of a letter's chunks, 0 if nothing is left of it."""
@@ -51,8 +50,10 @@ class LetterIndex:
             try:
                 yield decode_letter_head(self._heads.pop(id_))
             except LogMisconfigured as exc:
-                at = self._offsets.pop(id_)
-                _log.error("record.ignored", reason=str(exc), id=id_.decode("utf-8", "replace"), offset=at[0])
+                place = (
+                    f"offset {self._offsets.pop(id_)[0]}, letter {id_.decode('utf-8', 'backslashreplace')!r}"
+                )
+                self._foreign.set_aside("dead-letters", f"topic of dead letters, {place}", exc)
 
     def _apply_one(self, message: Message) -> None:
         id_, chunk = letter_chunk(message.key())

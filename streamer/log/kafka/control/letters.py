@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Map
 from itertools import islice
 from typing import NamedTuple
 
-import structlog
 from confluent_kafka import Message
 
 from streamer.errors import ForeignRecord
@@ -15,7 +14,7 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import foreign
+from streamer.log.kafka.cluster.record import set_aside
 from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.chunks import ChunkOffsets
@@ -29,8 +28,6 @@ _POLL_S = 0.5
 _THREAD = "kafka-dead-letters"
 # A further reader costs as much as reading over this many small records.
 _WORTH_READING_OVER = 500
-
-_log = structlog.get_logger()
 
 
 class _Run(NamedTuple):
@@ -53,7 +50,7 @@ class LetterReader:
         self._admin = admin
         self._topic = Names.of(clients.settings).dead_letters
         self._errors = KafkaErrors(clients.settings)
-        self._index = LetterIndex()
+        self._index = LetterIndex(clients.foreign)
         self._through = 0
 
     def heads(self) -> Generator[list[LetterHead], None, None]:
@@ -67,13 +64,13 @@ class LetterReader:
         return self.index().complete(ids).keys()
 
     def letters(self, ids: Collection[bytes]) -> Generator[list[DeadLetter], None, None]:
-        """Yield those of these letters that exist, one at a time; a record that is none is logged."""
+        """Yield those of these letters that exist, one at a time; a record that is none is set aside."""
         for run in _runs(self.index().complete(ids)):
             for value, last in self._collected(run):
                 try:
                     yield [decode_dead_letter(value)]
                 except ForeignRecord as exc:
-                    _log.error("record.ignored", reason=str(foreign(last, exc)))
+                    set_aside(self._clients.foreign, last, exc)
 
     def index(self) -> LetterIndex:
         """Return the index of the letters that exist now."""
@@ -81,7 +78,7 @@ class LetterReader:
             [(begin, end)] = self._admin.bounds(self._topic, [0]).values()
         if end < self._through:
             # The topic was created again.
-            self._index, self._through = LetterIndex(), 0
+            self._index, self._through = LetterIndex(self._clients.foreign), 0
         for messages in self._read(max(begin, self._through), end):
             self._index.apply(messages)
             self._through = (messages[-1].offset() or 0) + 1

@@ -4,9 +4,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from streamer.events import DeadLetter, LetterHead
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import decode_dead_letter, decode_letter_head, encode_dead_letter
 from streamer.log.sqlite.database.bulk import delete_rows, insert_rows
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
+from streamer.log.sqlite.rows.sound import sound
 
 LetterRow = tuple[str, float, bytes, bytes]
 
@@ -47,7 +49,9 @@ def count_letters(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
 
 
-def read_heads(connection: sqlite3.Connection, after: int, last: int) -> tuple[list[LetterHead], int]:
+def read_heads(
+    connection: sqlite3.Connection, after: int, last: int, foreign: ForeignRecords
+) -> tuple[list[LetterHead], int]:
     """Return some heads of letters numbered above `after` up to `last`, and the highest number among them.
 
     Bodies are not read. An empty page is the end.
@@ -56,11 +60,12 @@ def read_heads(connection: sqlite3.Connection, after: int, last: int) -> tuple[l
         table="dead_letters", column="head", where="seq > ? AND seq <= ?", parameters=(after, last)
     )
     rows = read_bodies(connection, wanted).rows
-    return [decode_letter_head(head) for _, head in rows], rows[-1][0] if rows else last
+    heads = list(sound(rows, decode_letter_head, "dead_letters", foreign))
+    return heads, rows[-1][0] if rows else last
 
 
 def read_letters(
-    connection: sqlite3.Connection, keys: Sequence[str], after: int
+    connection: sqlite3.Connection, keys: Sequence[str], after: int, foreign: ForeignRecords
 ) -> tuple[list[DeadLetter], int | None]:
     """Return some of the letters with these keys, a page of them at most, that are numbered above `after`.
 
@@ -71,7 +76,8 @@ def read_letters(
         table="dead_letters", where=f"seq > ? AND id {_among(keys)}", parameters=(after, *keys)
     )
     page = read_bodies(connection, wanted)
-    return [decode_dead_letter(body) for _, body in page.rows], None if page.is_whole else page.rows[-1][0]
+    letters = list(sound(page.rows, decode_dead_letter, "dead_letters", foreign))
+    return letters, None if page.is_whole else page.rows[-1][0]
 
 
 def kept_letters(connection: sqlite3.Connection, keys: Sequence[str]) -> frozenset[str]:

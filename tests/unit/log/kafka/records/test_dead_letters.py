@@ -114,7 +114,7 @@ def test_foreign_record_is_logged_and_left_out(
         found.apply([Message(topic="dead", partition=0, offset=7, key=key, value=b"z", headers=headers)])
 
     [line] = lines
-    assert "topic dead, partition 0, offset 7" in line["reason"]
+    assert "topic dead, partition 0, offset 7" in line["place"]
     assert [head.id for head in found.take_heads()] == ["y"]
 
 

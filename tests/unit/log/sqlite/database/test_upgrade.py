@@ -269,7 +269,7 @@ async def test_holes_of_version_2_are_listed_and_none_is_open(log_file: LogFile)
         ("former:3", Repair.FULL, 1735689700.0),
     ]
     assert listed[-1] == hole
-    assert [line["place"] for line in logs if line["event"] == "continuity.unreadable"] == [
+    assert [line["place"] for line in logs if line["event"] == "record.set_aside"] == [
         "row 2 of the table continuity"
     ]
 
