@@ -64,6 +64,8 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
         "topic": place.topic if place else None,
         "partition": place.number if place else None,
         "offset": letter.offset,
+        "whole_size": letter.whole_size or None,
+        "whole_sha256": letter.whole_sha256 or None,
         "raw": base64.b64encode(letter.raw).decode() if letter.raw else None,
         "event": event_json(letter.event) if letter.event else None,
     }

@@ -27,7 +27,9 @@ class DeadLetter:
     bytes that could not be read or appended. `schema_id` is that of their
     schema, and `event_uuid` the id that came beside an Avro payload; both are
     empty where unknown. `partition` and `offset` are the event's place in the
-    log, if it had one. Times are epoch seconds.
+    log, if it had one. Where the content was too large to keep, `raw` is its
+    beginning, and `whole_size` and `whole_sha256` tell its size in bytes and
+    its hash; else they are 0 and empty. Times are epoch seconds.
     """
 
     id: str
@@ -49,6 +51,8 @@ class DeadLetter:
     answer: str = ""
     partition: Partition | None = None
     offset: int | None = None
+    whole_size: int = 0
+    whole_sha256: str = ""
 
     @property
     def channel_path(self) -> str:
@@ -62,8 +66,8 @@ class DeadLetter:
 
     @property
     def has_raw(self) -> bool:
-        """True when the letter has the bytes that could not be read or appended."""
-        return bool(self.raw)
+        """True when the letter has all the bytes that could not be read or appended."""
+        return bool(self.raw) and not self.whole_size
 
     @property
     def head(self) -> "LetterHead":

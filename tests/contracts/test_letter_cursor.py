@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 
-from streamer.controls import AuditRecord
+from streamer.controls import AuditRecord, can_be_ingested
 from streamer.events import DeadLetter, LetterHead
 from streamer.ports import LetterCursor
-from tests.contracts.values import a_dead_letter, an_append, append_to
+from tests.contracts.values import a_dead_letter, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 AUDIT = AuditRecord(at=1.0, what="deadletters.discarded", by="operator")
@@ -29,6 +30,34 @@ async def test_heads_are_those_of_the_letters(world: World) -> None:
     async with world.open() as log:
         await set_aside(log, *letters)
         assert await heads(log.controls.letter_cursor()) == [letter.head for letter in letters]
+
+
+async def test_content_that_is_too_large_is_kept_in_part(world: World) -> None:
+    """Its beginning, its size and its hash are kept, and no order tries to read it again."""
+    payload = b"0123456789abcdef" * (60 * 1024 * 64)
+    letter = replace(a_dead_letter("huge"), raw=payload)
+    async with world.open() as log:
+        await set_aside(log, letter, a_dead_letter("small"))
+        cursor = log.controls.letter_cursor()
+        head, small = await heads(cursor)
+        [kept] = [letter async for letter in cursor.letters(["huge"])]
+
+    assert (head.id, head.has_raw, can_be_ingested(head)) == ("huge", False, False)
+    assert small == a_dead_letter("small").head
+    assert kept.raw == payload[:65_536]
+    assert (kept.whole_size, kept.whole_sha256) == (len(payload), sha256(payload).hexdigest())
+    assert "can't be redriven" in kept.hint
+
+
+async def test_event_that_a_log_can_store_stays_whole(world: World) -> None:
+    """A letter of it can be redriven, whatever its size."""
+    event = an_event("large", data={"entity": "Account", "fields": {"Text": "x" * 3_900_000}})
+    letter = replace(a_dead_letter("whole"), event=event, raw=b"")
+    async with world.open() as log:
+        await set_aside(log, letter)
+        cursor = log.controls.letter_cursor()
+        assert await heads(cursor) == [letter.head]
+        assert [letter async for letter in cursor.letters(["whole"])] == [letter]
 
 
 async def test_later_call_yields_what_was_set_aside_since(world: World) -> None:

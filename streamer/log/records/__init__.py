@@ -23,6 +23,8 @@ from streamer.log.records.controls import (
     encode_snapshot_order,
 )
 from streamer.log.records.dead_letters import (
+    LARGEST_LETTER,
+    bounded,
     decode_dead_letter,
     decode_letter_head,
     encode_dead_letter,
@@ -34,8 +36,10 @@ from streamer.log.records.record import RECORD_START, VERSION
 from streamer.log.records.setbacks import decode_setback, encode_setback
 
 __all__ = [
+    "LARGEST_LETTER",
     "RECORD_START",
     "VERSION",
+    "bounded",
     "decode_audit",
     "decode_checkpoint",
     "decode_continuity",

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from hashlib import sha256
 from typing import NamedTuple
 
 from streamer.errors import LogMisconfigured
@@ -9,6 +10,13 @@ from streamer.events import DeadLetter, JsonObject, LetterHead, Partition, Stage
 from streamer.log.records.events import event_fields, event_from_json
 from streamer.log.records.record import decode, encode, printable
 from streamer.replay_ids import optional_replay_id, optional_text
+
+LARGEST_LETTER = 12 * 1024 * 1024
+"""Most bytes of an encoded letter."""
+
+# Events reach 1 MB at Salesforce, and grow when encoded: what is larger than this can never be stored.
+_LARGEST_RAW = 8 * 1024 * 1024
+_KEPT = 64 * 1024
 
 
 class EncodedLetter(NamedTuple):
@@ -22,12 +30,22 @@ def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
     """Return `letter` as JSON.
 
     An event that JSON can't hold must still be set aside: then `raw` holds its
-    Python text, and characters that UTF-8 can't hold are escaped.
+    Python text, and characters that UTF-8 can't hold are escaped. Content that
+    is too large for any log is cut.
     """
+    letter = bounded(letter)
     try:
-        return _encoded(letter)
+        encoded = _encoded(letter)
     except TypeError:
-        return _encoded(_escaped(letter))
+        encoded = _encoded(bounded(_escaped(letter)))
+    if len(encoded.body) <= LARGEST_LETTER or letter.event is None:
+        return encoded
+    return _encoded(_cut(letter, encode(event_fields(letter.event))))
+
+
+def bounded(letter: DeadLetter) -> DeadLetter:
+    """Return `letter`, with the beginning alone of bytes that no log could store as an event."""
+    return letter if len(letter.raw) <= _LARGEST_RAW else _cut(letter, letter.raw)
 
 
 def decode_dead_letter(raw: bytes | str) -> DeadLetter:
@@ -38,6 +56,21 @@ def decode_dead_letter(raw: bytes | str) -> DeadLetter:
 def decode_letter_head(raw: bytes | str) -> LetterHead:
     """Return the head that `encode_dead_letter` wrote; raises `LogMisconfigured`."""
     return decode(raw, "the head of a dead letter", _letter_head)
+
+
+def _cut(letter: DeadLetter, content: bytes) -> DeadLetter:
+    """Return `letter` with the beginning of its `content`, which is its event or its bytes."""
+    told = (
+        f"Only the first {_KEPT // 1024} KiB of its {len(content)} bytes are kept, so it can't be redriven."
+    )
+    return replace(
+        letter,
+        raw=content[:_KEPT],
+        event=None,
+        whole_size=len(content),
+        whole_sha256=sha256(content).hexdigest(),
+        hint=f"{letter.hint} {told}".strip(),
+    )
 
 
 def letter_head(body: bytes) -> bytes:
@@ -79,6 +112,8 @@ def _fields(letter: DeadLetter) -> JsonObject:
         "topic": letter.partition.topic if letter.partition else None,
         "partition": letter.partition.number if letter.partition else None,
         "offset": letter.offset,
+        "whole_size": letter.whole_size,
+        "whole_sha256": letter.whole_sha256,
     }
 
 
@@ -142,6 +177,8 @@ def _dead_letter(fields: JsonObject) -> DeadLetter:
         answer=fields.get("answer", ""),
         partition=_partition(fields),
         offset=fields.get("offset"),
+        whole_size=fields.get("whole_size", 0),
+        whole_sha256=fields.get("whole_sha256", ""),
     )
 
 

@@ -99,6 +99,10 @@ def _dead_letter() -> JsonObject:
             "partition": or_null(count("its partition")),
             "offset": or_null(count("its offset")),
         },
+        {
+            "whole_size": count("the size of content of which raw is only the beginning, in bytes; else 0"),
+            "whole_sha256": text("the SHA-256 of that content, in hexadecimal; else empty"),
+        },
     )
 
 

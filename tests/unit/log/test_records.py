@@ -302,6 +302,20 @@ def test_head_of_a_letter_is_kept_beside_it(letter: DeadLetter) -> None:
     assert (kept.size, records.letter_head(body)) == (len(body), head)
 
 
+def test_event_that_no_log_could_store_is_cut() -> None:
+    """No letter takes more than a bound, whatever made it large."""
+    event = an_event("huge", data={"entity": "Account", "fields": {"Text": "x" * 13 * 1024 * 1024}})
+    letter = replace(a_dead_letter("huge"), event=event, raw=b"")
+
+    body, head = records.encode_dead_letter(letter)
+
+    kept = records.decode_dead_letter(body)
+    assert len(body) < 200_000
+    assert (kept.event, kept.raw[:5], kept.has_raw) == (None, b'{"v":', False)
+    assert kept.whole_size > 13 * 1024 * 1024
+    assert records.decode_letter_head(head).key is None
+
+
 def test_head_does_not_promise_an_event_that_the_letter_has_lost() -> None:
     """No order can deliver a letter whose event JSON can't hold."""
     event = an_event("odd", data={"entity": "Account", "fields": {"Odd": "\ud800"}})

@@ -1,6 +1,7 @@
 """Reader of the dead letters in their topic."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping
 from itertools import islice
@@ -15,6 +16,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import set_aside
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.chunks import ChunkOffsets
@@ -25,6 +27,8 @@ from streamer.log.records import decode_dead_letter
 _AT_ONCE = 32
 _HEADS_AT_ONCE = 500
 _POLL_S = 0.5
+# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+_LEADER_WITHIN_S = 5.0
 _THREAD = "kafka-dead-letters"
 # A further reader costs as much as reading over this many small records.
 _WORTH_READING_OVER = 500
@@ -75,7 +79,8 @@ class LetterReader:
     def index(self) -> LetterIndex:
         """Return the index of the letters that exist now."""
         with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
-            [(begin, end)] = self._admin.bounds(self._topic, [0]).values()
+            retry = RetryPolicy(limit_s=_LEADER_WITHIN_S, wait=time.sleep)
+            [(begin, end)] = retry.call(self._admin.bounds, self._topic, [0]).values()
         if end < self._through:
             # The topic was created again.
             self._index, self._through = LetterIndex(self._clients.foreign), 0

@@ -3,19 +3,15 @@
 from collections.abc import Iterable, Iterator
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, Tombstone, WrittenHeaders
 from streamer.log.kafka.records.chunks import CHUNK_BYTES, split
-from streamer.log.records import encode_dead_letter
+from streamer.log.records import LARGEST_LETTER, encode_dead_letter
 
 _PART = "part"
 _PARTS = "parts"
 _ID = "id"
 _HEAD = "head"
-# Size of a letter's other fields: errors, a hint, the target's answer.
-_OTHER_FIELDS_BYTES = 128 * 1024
-_GROWTH = 3
-_MAX_CHUNKS = 1 + (_GROWTH * MAX_MESSAGE_BYTES + _OTHER_FIELDS_BYTES) // CHUNK_BYTES
+_MAX_CHUNKS = 1 + LARGEST_LETTER // CHUNK_BYTES
 
 
 def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
