@@ -11,6 +11,7 @@ from streamer.events import (
     DeadLetter,
     HoleCause,
     JsonObject,
+    LetterHead,
     Repair,
     ReplayId,
     Stage,
@@ -50,7 +51,8 @@ class Control:
 class LetterFilter:
     """Filter of dead letters; a field that is `None` matches all of them.
 
-    `error` is a part of the error's text, in any case. With `channel`, a path,
+    `error` is a part of the error's text (of its first 2,000 characters), in any
+    case. With `channel`, a path,
     it is a filter of the letters that ingest has set aside there. Times are
     epoch seconds; `failed_before` is excluded.
     """
@@ -64,12 +66,12 @@ class LetterFilter:
     failed_before: float | None = None
     channel: str | None = None
 
-    def admits(self, letter: DeadLetter) -> bool:
+    def admits(self, letter: DeadLetter | LetterHead) -> bool:
         """Return true for a letter that every field matches."""
         return (
             (self.ids is None or letter.id in self.ids)
             and self.subscriber in {None, letter.subscriber}
-            and (self.key is None or (letter.event is not None and letter.event.key == self.key))
+            and self.key in {None, letter.key}
             and self.reason in {None, letter.reason}
             and (self.error is None or self.error.casefold() in letter.error.casefold())
             and (self.failed_from is None or letter.failed_at >= self.failed_from)
@@ -100,18 +102,18 @@ class ContinuityFilter:
         )
 
 
-def can_be_redriven(letter: DeadLetter) -> bool:
+def can_be_redriven(letter: DeadLetter | LetterHead) -> bool:
     """Return true for a letter whose event a subscriber has read from the log."""
-    return letter.event is not None and letter.subscriber is not None and letter.partition is not None
+    return letter.key is not None and letter.subscriber is not None and letter.partition is not None
 
 
-def can_be_ingested(letter: DeadLetter) -> bool:
+def can_be_ingested(letter: DeadLetter | LetterHead) -> bool:
     """Return true for a letter of ingest with bytes that can be read or stored by now."""
     is_read = ChannelKind.of(letter.channel_path) is not ChannelKind.OUTBOUND
-    return _is_of_ingest(letter) and is_read and bool(letter.raw)
+    return _is_of_ingest(letter) and is_read and letter.has_raw
 
 
-def _is_of_ingest(letter: DeadLetter) -> bool:
+def _is_of_ingest(letter: DeadLetter | LetterHead) -> bool:
     return letter.stage is Stage.INGEST and letter.subscriber is None
 
 
@@ -136,7 +138,7 @@ class Redrive:
     include_superseded: bool = False
     ended_at: float | None = None
 
-    def admits(self, letter: DeadLetter) -> bool:
+    def admits(self, letter: DeadLetter | LetterHead) -> bool:
         """Return true for a letter that the order covers, and that can be delivered or read again."""
         takes = can_be_redriven if self.letters.channel is None else can_be_ingested
         return takes(letter) and self.letters.admits(letter) and letter.id not in self.skipped

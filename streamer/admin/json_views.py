@@ -12,6 +12,7 @@ from streamer.events import (
     DeadLetter,
     Event,
     JsonObject,
+    LetterHead,
     Receipt,
     Repair,
     SubscriberName,
@@ -30,16 +31,15 @@ def rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def letter_summary(letter: DeadLetter) -> JsonObject:
+def letter_summary(letter: LetterHead) -> JsonObject:
     """Return the fields of a dead letter for a list."""
-    event = letter.event
     return {
         "id": letter.id,
         "subscriber": letter.subscriber,
         "stage": letter.stage,
-        "event_id": event.id if event else letter.event_uuid or None,
-        "type": event.type if event else None,
-        "key": event.key if event else None,
+        "event_id": letter.event_id,
+        "type": letter.event_type,
+        "key": letter.key,
         "reason": letter.reason,
         "error": letter.error[:_ERROR_LIMIT],
         "attempts": letter.attempts,
@@ -51,7 +51,7 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
     """Return all fields of a dead letter; `raw` is Base64, or `None`."""
     place = letter.partition
     return {
-        **letter_summary(letter),
+        **letter_summary(letter.head),
         "error": letter.error,
         "hint": letter.hint,
         "first_error": letter.first_error,
@@ -64,6 +64,8 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
         "topic": place.topic if place else None,
         "partition": place.number if place else None,
         "offset": letter.offset,
+        "whole_size": letter.whole_size or None,
+        "whole_sha256": letter.whole_sha256 or None,
         "raw": base64.b64encode(letter.raw).decode() if letter.raw else None,
         "event": event_json(letter.event) if letter.event else None,
     }

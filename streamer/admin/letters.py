@@ -16,7 +16,7 @@ from streamer.admin.json_views import filter_json, letter_detail, letter_summary
 from streamer.admin.middleware import json_response
 from streamer.admin.schemas import Chosen, Listing, body_of, query_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive
-from streamer.events import DeadLetter, JsonObject
+from streamer.events import JsonObject, LetterHead
 
 _log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class LetterCounts:
     reasons: Counter[str] = field(default_factory=Counter)
     subscribers: Counter[str] = field(default_factory=Counter)
 
-    def add(self, letter: DeadLetter) -> None:
+    def add(self, letter: LetterHead) -> None:
         """Count `letter`."""
         self.total += 1
         self.reasons[letter.reason] += 1
@@ -55,7 +55,7 @@ class LatestLetters:
         self._kept: list[tuple[float, int, JsonObject]] = []
         self._order = itertools.count()
 
-    def add(self, letter: DeadLetter) -> None:
+    def add(self, letter: LetterHead) -> None:
         """Keep the summary of `letter` while it is among the latest."""
         if len(self._kept) < self._count:
             heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
@@ -85,19 +85,21 @@ class LetterResource:
         """Return the counts of a filter's letters, and the latest of them. Raises `LogUnavailable`."""
         latest, counts = LatestLetters(asked.last), LetterCounts()
         admits = asked.meant(self.context.clock.now()).admits
-        async with aclosing(self.context.log.controls.dead_letters()) as letters:
-            async for letter in letters:
-                if admits(letter):
-                    counts.add(letter)
-                    latest.add(letter)
+        async with aclosing(self.context.log.controls.letter_cursor().heads()) as heads:
+            async for head in heads:
+                if admits(head):
+                    counts.add(head)
+                    latest.add(head)
         return {**counts.as_json(), "letters": latest.lines()}
 
     async def letter(self, id_: str) -> JsonObject:
         """Return all of one letter. Raises `ApiError` when it is not there, and `LogUnavailable`."""
-        async with aclosing(self.context.log.controls.dead_letters()) as letters:
+        cursor = self.context.log.controls.letter_cursor()
+        async with aclosing(cursor.heads()) as heads:
+            is_there = any([head.id == id_ async for head in heads])
+        async with aclosing(cursor.letters([id_] if is_there else [])) as letters:
             async for letter in letters:
-                if letter.id == id_:
-                    return letter_detail(letter)
+                return letter_detail(letter)
         raise ApiError(404, "There is no dead letter of that id; perhaps it was redriven or discarded.")
 
     async def discard(self, asked: Chosen) -> JsonObject:
@@ -142,16 +144,16 @@ class LetterResource:
         self, meant: LetterFilter, orders: Collection[Redrive]
     ) -> tuple[LetterCounts, list[str]]:
         counts, ids = LetterCounts(), list[str]()
-        async with aclosing(self.context.log.controls.dead_letters()) as letters:
-            async for letter in letters:
-                if meant.admits(letter):
-                    _check_free(letter, orders)
-                    counts.add(letter)
-                    ids.append(letter.id)
+        async with aclosing(self.context.log.controls.letter_cursor().heads()) as heads:
+            async for head in heads:
+                if meant.admits(head):
+                    _check_free(head, orders)
+                    counts.add(head)
+                    ids.append(head.id)
         return counts, ids
 
 
-def _check_free(letter: DeadLetter, orders: Collection[Redrive]) -> None:
+def _check_free(letter: LetterHead, orders: Collection[Redrive]) -> None:
     # A letter that a redrive is delivering must not be removed.
     for order in orders:
         if order.admits(letter):

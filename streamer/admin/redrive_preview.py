@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.controls import MAX_SKIPPED_CHARACTERS, LetterFilter, can_be_ingested, can_be_redriven
-from streamer.dispatch.redrive.compared_letters import ComparedLetters, TooManyLetters
+from streamer.dispatch.redrive.placed_letters import LetterPlaces, PlacedLetter, pages
 from streamer.dispatch.redrive.superseded import superseded
-from streamer.events import DeadLetter, JsonObject, SubscriberName
+from streamer.events import JsonObject, LetterHead, SubscriberName
 
 _REMEDY = "narrow the filter, such as by time, or include the superseded ones."
-_FEWER = "choose fewer, by subscriber, key, time or id, or include the superseded ones."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,7 +29,7 @@ class RedrivePreview:
     superseded: frozenset[str] = frozenset()
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, letter: DeadLetter, *, is_deliverable: bool) -> None:
+    def add(self, letter: LetterHead, *, is_deliverable: bool) -> None:
         """Count a matching `letter`."""
         self.matching += 1
         self.deliverable += is_deliverable
@@ -60,51 +59,46 @@ async def redrive_previews(
     """Return a preview for each subscriber; letters without a subscriber are under `None`.
 
     Superseded letters are searched for only with `find_superseded`. Raises
-    `ApiError` when more letters than fit into memory must be compared, and
     `LogUnavailable`.
     """
     found: dict[SubscriberName | None, RedrivePreview] = defaultdict(RedrivePreview)
-    compared = ComparedLetters()
-    try:
-        await _collect(context, meant, found, compared if find_superseded else None)
-    except TooManyLetters as exc:
-        raise ApiError(409, f"{exc}: {_FEWER}") from exc
-    for name in compared.deliverable:
-        found[name].superseded = await _superseded(context, name, compared)
+    compared: dict[SubscriberName, list[PlacedLetter]] = defaultdict(list)
+    aside: dict[SubscriberName, LetterPlaces] = defaultdict(LetterPlaces)
+    async with aclosing(context.log.controls.letter_cursor().heads()) as heads:
+        async for head in heads:
+            if find_superseded and head.subscriber is not None:
+                aside[head.subscriber].add(head)
+            if meant.admits(head) and _counted(context, meant, head, found) and find_superseded:
+                letter = PlacedLetter.of(head)
+                compared[letter.subscriber].append(letter)
+    for name, letters in compared.items():
+        found[name].superseded = await _superseded(context, name, letters, aside[name])
     return found
 
 
-async def _collect(
+def _counted(
     context: AdminContext,
     meant: LetterFilter,
+    head: LetterHead,
     found: Mapping[SubscriberName | None, RedrivePreview],
-    compared: ComparedLetters | None,
-) -> None:
-    configured = context.daemon.plan.settings.subscribers
-    async with aclosing(context.log.controls.dead_letters()) as letters:
-        async for letter in letters:
-            if not meant.admits(letter):
-                continue
-            if meant.channel is not None:
-                is_read = meant.channel in context.daemon.plan.settings.paths
-                found[None].add(letter, is_deliverable=is_read and can_be_ingested(letter))
-                continue
-            is_deliverable = letter.subscriber in configured and can_be_redriven(letter)
-            found[letter.subscriber].add(letter, is_deliverable=is_deliverable)
-            if compared is not None and is_deliverable:
-                compared.add_deliverable(letter)
-    if compared is not None and compared.deliverable:
-        async with aclosing(context.log.controls.dead_letters()) as letters:
-            async for letter in letters:
-                compared.add_other(letter)
+) -> bool:
+    """Count a letter, and return true if its subscriber can get it again."""
+    settings = context.daemon.plan.settings
+    if meant.channel is not None:
+        is_read = meant.channel in settings.paths
+        found[None].add(head, is_deliverable=is_read and can_be_ingested(head))
+        return False
+    is_deliverable = head.subscriber in settings.subscribers and can_be_redriven(head)
+    found[head.subscriber].add(head, is_deliverable=is_deliverable)
+    return is_deliverable
 
 
 async def _superseded(
-    context: AdminContext, name: SubscriberName, compared: ComparedLetters
+    context: AdminContext, name: SubscriberName, letters: list[PlacedLetter], aside: LetterPlaces
 ) -> frozenset[str]:
     plan = context.daemon.plan
     subscription, admits = plan.subscription(name), plan.admits(name)
-    # An event that is itself a dead letter never reached the target and supersedes nothing.
-    return await superseded(
-        compared.deliverable[name], context.log, subscription, admits, aside=compared.others[name]
-    )
+    found = [
+        await superseded(page, context.log, subscription, admits, aside=aside) for page in pages(letters)
+    ]
+    return frozenset().union(*found)

@@ -142,9 +142,9 @@ class RedriveResource:
         left = Counter[str]()
         if not redrives:
             return left
-        async with aclosing(self.context.log.controls.dead_letters()) as letters:
-            async for letter in letters:
-                left.update(id_ for id_, redrive in redrives.items() if redrive.admits(letter))
+        async with aclosing(self.context.log.controls.letter_cursor().heads()) as heads:
+            async for head in heads:
+                left.update(id_ for id_, redrive in redrives.items() if redrive.admits(head))
         return left
 
 

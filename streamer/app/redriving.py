@@ -1,8 +1,8 @@
 """Redrives: delivers dead letters again, as ordered."""
 
 import asyncio
-import heapq
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -12,15 +12,18 @@ from streamer.backoff import Backoff
 from streamer.clock import Clock
 from streamer.controls import MAX_SKIPPED_CHARACTERS, AuditRecord, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.redrive.compared_letters import ComparedLetters
+from streamer.dispatch.redrive.placed_letters import LetterPlaces, PlacedLetter, pages
 from streamer.dispatch.redrive.redelivery import Redriven
+from streamer.dispatch.redrive.redrive_plan import RedrivePlan
 from streamer.errors import LogUnavailable
-from streamer.events import DeadLetter, Partition, SubscriberName
-from streamer.ports import Controls
+from streamer.events import DeadLetter, LetterHead, Partition, SubscriberName
+from streamer.ports import Controls, LetterCursor
 
 _log = structlog.get_logger()
 
-_MAX_BATCH = 500
+# Letters that are in memory together, with their content.
+_MAX_BATCH, _MAX_BATCH_BYTES = 100, 8 * 1024 * 1024
+_CHECKED_AT_ONCE = 100
 _STALE_AFTER_S = 10.0
 _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
@@ -33,12 +36,18 @@ class Redriving:
     letter that is delivered again is no longer a dead letter, so after a crash
     an order goes on where it was. Letters that are superseded before their turn
     comes are left out, and the order says so.
+
+    The letters' heads are read once, when the order begins, and again when
+    letters must be compared that were not ours then. Each letter is read once,
+    when its turn has come.
     """
 
     order: Redrive
     controls: Controls
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
+    _cursor: LetterCursor | None = field(default=None, init=False)
+    _plan: RedrivePlan = field(default_factory=RedrivePlan, init=False)
     _superseded: set[str] = field(default_factory=set, init=False)
     _told: frozenset[str] = field(default=frozenset(), init=False)
 
@@ -47,8 +56,8 @@ class Redriving:
         idle = 0
         while True:
             try:
-                left, moved = await self._redrive_batch()
-                if not left:
+                moved = await self._redrive_batch()
+                if not moved and await self._is_over():
                     await self._end()
                     return
             except LogUnavailable as error:
@@ -57,67 +66,93 @@ class Redriving:
             idle = 0 if moved else idle + 1
             await self.clock.sleep(_BACKOFF.delay_s(1 + idle))
 
-    async def _redrive_batch(self) -> tuple[int, int]:
-        """Return the number of letters left, and the number of letters redriven or left out."""
-        # The first of each partition, so that the letters of a key stay in
-        # order, whatever order the log lists them in.
-        first: list[tuple[tuple[str, int, int], str, DeadLetter]] = []
-        uncompared = ComparedLetters()
-        left = 0
-        async with aclosing(self.controls.dead_letters()) as letters:
-            async for letter in letters:
-                if not self._is_left(letter):
-                    continue
-                left += 1
-                # Letters of other processes would fill the batch.
-                dispatcher = self._owner(letter)
-                if dispatcher is not None and self._is_compared(letter, dispatcher):
-                    first.append((_place(letter), letter.id, letter))
-                elif dispatcher is not None and not uncompared.is_full:
-                    uncompared.add_deliverable(letter)
-                if len(first) >= 2 * _MAX_BATCH:
-                    first = heapq.nsmallest(_MAX_BATCH, first)
-        if uncompared.deliverable:
-            await self._compare(uncompared)
-            return await self._redrive_batch()
-        moved = await self._redrive_in_order([letter for *_, letter in heapq.nsmallest(_MAX_BATCH, first)])
+    async def _redrive_batch(self) -> int:
+        """Return the number of letters redriven or left out."""
+        cursor = await self._caught_up()
+        taken = self._take()
+        if not all(map(self._is_compared, taken)):
+            cursor = await self._begun()
+            taken = self._take()
+        moved = await self._redrive_in_order(cursor, taken)
         left_out = len(self._superseded - self._told)
         if left_out:
             await self._leave_out(left_out)
-        return left, moved + left_out
+        return moved + left_out
 
-    def _is_left(self, letter: DeadLetter) -> bool:
-        return self.order.admits(letter) and letter.id not in self._superseded
+    async def _caught_up(self) -> LetterCursor:
+        """Apply to the plan what has changed since the last pass."""
+        if self._cursor is None:
+            return await self._begun()
+        async with aclosing(self._cursor.heads()) as heads:
+            changed = [head async for head in heads if head.id in self._plan or self.order.admits(head)]
+        if any(map(self._is_left, changed)):
+            # A process whose clock is late has set it aside.
+            return await self._begun()
+        # They have failed again, so the order does not cover them any more.
+        self._plan.drop(head.id for head in changed)
+        self._plan.drop(self.order.skipped)
+        kept = await self._cursor.kept(self._plan.taken)
+        self._plan.drop({*self._plan.taken}.difference(kept))
+        # The log has not recorded these yet, or their partition was lost before it did.
+        self._plan.put_back(kept)
+        return self._cursor
 
-    def _is_compared(self, letter: DeadLetter, dispatcher: Dispatcher) -> bool:
-        """Return true for a letter that was compared with later events, if it has to be."""
-        return self.order.include_superseded or dispatcher.watches(letter)
+    async def _begun(self) -> LetterCursor:
+        """Plan all letters that the order covers, and compare those that are ours with later events."""
+        self._cursor = None
+        cursor, letters = self.controls.letter_cursor(), list[PlacedLetter]()
+        aside: dict[SubscriberName, LetterPlaces] = defaultdict(LetterPlaces)
+        async with aclosing(cursor.heads()) as heads:
+            async for head in heads:
+                if head.subscriber is not None and self.order.letters.subscriber in {None, head.subscriber}:
+                    aside[head.subscriber].add(head)
+                if self._is_left(head):
+                    letters.append(PlacedLetter.of(head))
+        self._plan = RedrivePlan(letters)
+        await self._compare([each for each in letters if not self._is_compared(each)], aside)
+        self._plan.drop(self._superseded)
+        self._cursor = cursor
+        return cursor
 
-    def _owner(self, letter: DeadLetter) -> Dispatcher | None:
-        dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
-        if dispatcher is None or letter.partition is None or not dispatcher.holds(letter.partition):
-            return None
-        return dispatcher
-
-    async def _compare(self, letters: ComparedLetters) -> None:
+    async def _compare(
+        self, letters: Sequence[PlacedLetter], aside: Mapping[SubscriberName, LetterPlaces]
+    ) -> None:
         """Find out which of `letters` were superseded before this process began to watch their keys."""
-        async with aclosing(self.controls.dead_letters()) as others:
-            async for letter in others:
-                if not letters.is_full:
-                    letters.add_other(letter)
-        for name, uncompared in letters.deliverable.items():
-            if dispatcher := self.dispatchers.get(name):
-                self._superseded |= await dispatcher.superseded(uncompared, letters.others[name])
+        for name in {
+            letter.subscriber for letter in letters if self._holds(letter.subscriber, letter.partition)
+        }:
+            ours = (each for each in letters if each.subscriber == name and self._holds(name, each.partition))
+            for page in pages(ours):
+                if dispatcher := self.dispatchers.get(name):
+                    self._superseded |= await dispatcher.superseded(page, aside[name])
 
-    async def _redrive_in_order(self, letters: list[DeadLetter]) -> int:
-        moved, limit = 0, self._batch_limit()
-        waiting: set[tuple[Partition | None, str]] = set()
-        for letter in letters:
-            if moved == limit:
-                break
-            key = letter.partition, letter.event.key if letter.event else ""
+    def _take(self) -> list[PlacedLetter]:
+        return self._plan.take(self._holds, letters=self._batch_limit(), size=_MAX_BATCH_BYTES)
+
+    def _is_left(self, head: LetterHead) -> bool:
+        return self.order.admits(head) and head.id not in self._superseded
+
+    def _is_compared(self, letter: PlacedLetter | DeadLetter) -> bool:
+        """Return true for a letter that was compared with later events, if it has to be."""
+        dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
+        return self.order.include_superseded or (dispatcher is not None and dispatcher.watches(letter))
+
+    def _holds(self, name: SubscriberName, partition: Partition) -> bool:
+        dispatcher = self.dispatchers.get(name)
+        return dispatcher is not None and dispatcher.holds(partition)
+
+    async def _redrive_in_order(self, cursor: LetterCursor, taken: Sequence[PlacedLetter]) -> int:
+        async with aclosing(cursor.letters([place.id for place in taken])) as letters:
+            found = {letter.id: letter async for letter in letters}
+        moved = 0
+        waiting: set[tuple[Partition, str]] = set()
+        for place in taken:
+            letter, key = found.get(place.id), (place.partition, place.key)
+            if letter is None or not self.order.admits(letter):
+                self._plan.drop([place.id])
+                continue
             # A later letter of a key would overtake one that has to wait.
-            if key in waiting or letter.id in self._superseded:
+            if key in waiting:
                 continue
             match self._redrive(letter):
                 case Redriven.TAKEN:
@@ -125,16 +160,28 @@ class Redriving:
                     await self.clock.sleep(1 / self.order.per_second)
                 case Redriven.SUPERSEDED:
                     self._superseded.add(letter.id)
+                    self._plan.drop([letter.id])
                 case Redriven.NOT_OURS:
                     waiting.add(key)
         return moved
 
     def _redrive(self, letter: DeadLetter) -> Redriven:
-        dispatcher = self._owner(letter)
+        dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
         # The partition can have been lost and assigned again, so its letters must be compared again.
-        if dispatcher is None or not self._is_compared(letter, dispatcher):
+        if dispatcher is None or not self._is_compared(letter):
             return Redriven.NOT_OURS
         return dispatcher.redrive(letter, include_superseded=self.order.include_superseded)
+
+    async def _is_over(self) -> bool:
+        """Return true once no letter of the order exists, whichever process owns its partition."""
+        if self._cursor is None or self._plan.taken:
+            return False
+        while ids := self._plan.first(_CHECKED_AT_ONCE):
+            if kept := await self._cursor.kept(ids):
+                self._plan.drop({*ids}.difference(kept))
+                return False
+            self._plan.drop(ids)
+        return True
 
     async def _leave_out(self, number: int) -> None:
         """Tell all processes which letters are superseded, so that any of them can end the order."""
@@ -207,9 +254,3 @@ class Redrives:
     def close(self) -> None:
         """Cancel all of them; the next process goes on."""
         self.follow({})
-
-
-def _place(letter: DeadLetter) -> tuple[str, int, int]:
-    if letter.partition is None:
-        return "", 0, 0
-    return letter.partition.topic, letter.partition.number, letter.offset or 0

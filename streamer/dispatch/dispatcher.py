@@ -1,7 +1,7 @@
 """Delivers the log's events to one target."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from streamer.clock import Clock
@@ -21,6 +21,7 @@ from streamer.dispatch.lanes.parked_keys import ParkedListing
 from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
+from streamer.dispatch.redrive.placed_letters import HasPlace, LetterPlaces
 from streamer.dispatch.redrive.redelivery import Redelivery, Redriven
 from streamer.dispatch.workers import Workers
 from streamer.events import DeadLetter, Partition
@@ -213,18 +214,16 @@ class Dispatcher:
         """Try the target now: end a hold, and let an open breaker probe at once."""
         self.admission.probe_now()
 
-    async def superseded(
-        self, letters: Collection[DeadLetter], aside: Iterable[DeadLetter]
-    ) -> frozenset[str]:
+    async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
         """Return the ids of `letters` that a later event of their key has superseded, until now.
 
         From now on deliveries of these keys are watched, so that `redrive` can
-        tell which letters are superseded later. `aside` are the other letters
-        of the same keys. Raises `LogUnavailable`.
+        tell which letters are superseded later. `aside` are the places of
+        all letters of the subscriber. Raises `LogUnavailable`.
         """
         return await self._redelivery.superseded(letters, aside)
 
-    def watches(self, letter: DeadLetter) -> bool:
+    def watches(self, letter: HasPlace) -> bool:
         """Return true while deliveries of the key of `letter` are watched."""
         return self._redelivery.watches(letter)
 

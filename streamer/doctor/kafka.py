@@ -9,6 +9,7 @@ from streamer.clock import Clock
 from streamer.doctor.check import Area, Check, Verdict, counted, failed, ok, warning
 from streamer.doctor.once import Once
 from streamer.errors import LogUnavailable
+from streamer.log.kafka.history.own_topics import OwnTopics
 from streamer.log.kafka.topics.inspector import TopicInspector, TopicsFound
 from streamer.settings import KafkaLogSettings, Settings
 
@@ -36,6 +37,7 @@ class KafkaChecks:
         yield Check(area=Area.LOG, name="Kafka brokers", run=self._reached)
         yield Check(area=Area.LOG, name="Kafka topics", run=self._judged)
         yield Check(area=Area.LOG, name="Kafka copies", run=self._kept)
+        yield Check(area=Area.LOG, name="Kafka records", run=self._sound)
         yield Check(area=Area.LOG, name="Kafka transactions and groups", run=self._coordinated)
 
     async def end(self) -> None:
@@ -95,6 +97,20 @@ class KafkaChecks:
         found = await self._topics()
         refused = await asyncio.to_thread(lambda: list(self._inspector.unwritable(cluster, found)))
         return [failed(each) for each in refused] or [ok("enough copies exist for min.insync.replicas")]
+
+    async def _sound(self) -> Verdict:
+        await self.cluster.needed(_BROKERS)
+        states = (await self._topics()).states
+        foreign = await asyncio.to_thread(OwnTopics(self._kafka).foreign_records, states)
+        if not foreign:
+            return ok("Streamer's own topics hold records of Streamer alone")
+        count, shown = len(foreign), "; ".join(foreign[:_SHOWN])
+        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        return warning(
+            f"Streamer did not write {counted(count, 'record')} of its own topics, and leaves it out: "
+            f"{shown}{more}",
+            "let only Streamer write there; a tombstone of its key removes such a record",
+        )
 
     async def _coordinated(self) -> Sequence[Verdict]:
         await self.cluster.needed(_BROKERS)

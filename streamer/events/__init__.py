@@ -5,7 +5,7 @@ This package does no I/O and knows no transport, log or target.
 
 from streamer.events.channel import Channel
 from streamer.events.continuity import ContinuityRecord, HoleCause, Repair
-from streamer.events.dead_letters import DeadLetter, Stage
+from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
 from streamer.events.deliveries import Content, Delivery, Forwarded, Receipt, WrittenText
 from streamer.events.event import Event
 from streamer.events.ids import EventId, JsonObject, OrgId, ReplayId, SubscriberName, record_id_of, short_id
@@ -42,6 +42,7 @@ __all__ = [
     "Hold",
     "HoleCause",
     "JsonObject",
+    "LetterHead",
     "OrgId",
     "Outcome",
     "ParkedLane",

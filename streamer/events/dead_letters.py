@@ -1,11 +1,13 @@
 """Dead letters: events that were set aside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamer.events.event import Event
 from streamer.events.ids import ReplayId, SubscriberName
 from streamer.events.places import Partition
+
+_HEAD_ERROR_LENGTH = 2_000
 
 
 class Stage(StrEnum):
@@ -25,7 +27,9 @@ class DeadLetter:
     bytes that could not be read or appended. `schema_id` is that of their
     schema, and `event_uuid` the id that came beside an Avro payload; both are
     empty where unknown. `partition` and `offset` are the event's place in the
-    log, if it had one. Times are epoch seconds.
+    log, if it had one. Where the content was too large to keep, `raw` is its
+    beginning, and `whole_size` and `whole_sha256` tell its size in bytes and
+    its hash; else they are 0 and empty. Times are epoch seconds.
     """
 
     id: str
@@ -47,6 +51,73 @@ class DeadLetter:
     answer: str = ""
     partition: Partition | None = None
     offset: int | None = None
+    whole_size: int = 0
+    whole_sha256: str = ""
+
+    @property
+    def channel_path(self) -> str:
+        """Path of the channel, which can have its org before it."""
+        return self.channel[max(0, self.channel.find("/")) :]
+
+    @property
+    def key(self) -> str | None:
+        """Key of the event, `None` without an event."""
+        return None if self.event is None else self.event.key
+
+    @property
+    def has_raw(self) -> bool:
+        """True when the letter has all the bytes that could not be read or appended."""
+        return bool(self.raw) and not self.whole_size
+
+    @property
+    def head(self) -> "LetterHead":
+        """The letter without its content."""
+        event = self.event
+        return LetterHead(
+            id=self.id,
+            stage=self.stage,
+            channel=self.channel,
+            reason=self.reason,
+            error=self.error[:_HEAD_ERROR_LENGTH],
+            failed_at=self.failed_at,
+            first_failed_at=self.first_failed_at,
+            subscriber=self.subscriber,
+            attempts=self.attempts,
+            partition=self.partition,
+            offset=self.offset,
+            event_id=event.id if event else self.event_uuid or None,
+            event_type=event.type if event else None,
+            key=self.key,
+            has_raw=self.has_raw,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterHead:
+    """Dead letter without its content, as lists and orders need it.
+
+    `error` is the beginning of the letter's. `event_id` can also be the id that
+    came beside a payload. `event_type` and `key` are `None` where the letter
+    has no event, so that no subscriber can get it again. `size` is that of the
+    whole letter in the log, in bytes, where the log tells it.
+    """
+
+    id: str
+    stage: Stage
+    channel: str
+    reason: str
+    error: str
+    failed_at: float
+    first_failed_at: float
+    subscriber: SubscriberName | None = None
+    attempts: int = 0
+    partition: Partition | None = None
+    offset: int | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    key: str | None = None
+    has_raw: bool = False
+    size: int = field(default=0, compare=False)
 
     @property
     def channel_path(self) -> str:

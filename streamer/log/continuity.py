@@ -3,14 +3,10 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-import structlog
-
 from streamer.events import Channel, ContinuityRecord, Repair
 
 MOST_RECORDS = 50_000
 """Most records that a listing considers: those whose state changed last. It bounds the memory."""
-
-_log = structlog.get_logger()
 
 
 class LastStates:
@@ -68,13 +64,3 @@ def has_id_in(ids: Collection[str]) -> Callable[[ContinuityRecord], bool]:
 def by_id(records: Iterable[ContinuityRecord]) -> Mapping[str, ContinuityRecord]:
     """Return `records` by their ids."""
     return {record.id: record for record in records}
-
-
-def log_unreadable(error: Exception, place: str) -> None:
-    """Log that the record at `place` can't be read: one bad record must not hide the others."""
-    _log.error(
-        "continuity.unreadable",
-        place=place,
-        reason=str(error),
-        hint="let only Streamer write there; a hole that it tells of is neither listed nor repaired",
-    )

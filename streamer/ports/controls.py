@@ -12,9 +12,35 @@ from streamer.controls import (
     SnapshotOrder,
     Switchboard,
 )
-from streamer.events import ContinuityRecord, DeadLetter
+from streamer.events import ContinuityRecord, DeadLetter, LetterHead
 from streamer.ports.dispatch import LogReader
 from streamer.ports.history import EventHistory
+
+
+class LetterCursor(Protocol):
+    """Reader of the dead letters that remembers how far it has read; for one task at a time.
+
+    Its cost is that of the letters that it returns, and of the changes since
+    its last call. Each method raises `LogUnavailable`.
+    """
+
+    def heads(self) -> AsyncGenerator[LetterHead, None]:
+        """Yield the heads of the letters that were set aside since the last call, and end.
+
+        The first call yields those of all present letters. Each letter comes
+        once, in the latest version of its id; one that comes again was set
+        aside again. Memory is bounded whatever their number, save for their
+        heads. A caller that stops early can get some again.
+        """
+        ...
+
+    async def kept(self, ids: Collection[str], /) -> Collection[str]:
+        """Return which of these ids, which `heads` has yielded, are those of letters that still exist."""
+        ...
+
+    def letters(self, ids: Collection[str], /) -> AsyncGenerator[DeadLetter, None]:
+        """Yield the letters of these ids, which `heads` has yielded, that still exist, in any order."""
+        ...
 
 
 class Controls(Protocol):
@@ -72,11 +98,8 @@ class Controls(Protocol):
         """Return the latest audit records, at most `last`, oldest first. Raises `LogUnavailable`."""
         ...
 
-    def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each present dead letter once, in the latest version of its id, and end.
-
-        Memory is bounded whatever their number, save for their ids. Raises `LogUnavailable`.
-        """
+    def letter_cursor(self) -> LetterCursor:
+        """Return a cursor that has read nothing yet."""
         ...
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:

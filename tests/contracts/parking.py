@@ -5,6 +5,7 @@ from dataclasses import replace
 from streamer.events import DeadLetter, Entry, ParkedLane, Setback
 from streamer.ports import Controls, LaneChange
 from tests.contracts.follower import Follower
+from tests.letters import every_letter
 
 KEY = "001000000000001AAA"
 ONCE = Setback(attempts=1, first_failed_at=10.5, due_at=20.25, first_error="ü 500", last_error="ü 500")
@@ -35,6 +36,6 @@ def lane_of(*entries: Entry, setback: Setback = ONCE, lane: str = KEY) -> list[P
 
 async def letters(controls: Controls) -> list[DeadLetter]:
     """Return the dead letters, each of which must come once."""
-    found = [letter async for letter in controls.dead_letters()]
+    found = await every_letter(controls)
     assert len({letter.id for letter in found}) == len(found)
     return found

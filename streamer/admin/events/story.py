@@ -13,7 +13,7 @@ from streamer.admin.events.schemas import Showing
 from streamer.admin.json_views import event_json, letter_detail, optional_time, place_json, rfc3339
 from streamer.admin.schemas import MOST_LETTERS
 from streamer.controls import AuditRecord, Switchboard
-from streamer.events import DeadLetter, Event, EventId, JsonObject, Receipt, SubscriberName
+from streamer.events import DeadLetter, Event, EventId, JsonObject, LetterHead, Receipt, SubscriberName
 from streamer.log.patterns import wants
 from streamer.ports import EventSearch, FoundEvents, LoggedEvent, SubscriberPlace
 
@@ -73,14 +73,11 @@ class StoryTeller:
         }
 
     async def _letters(self, event_id: EventId, logged: LoggedEvent | None) -> list[DeadLetter]:
-        found: list[DeadLetter] = []
-        async with aclosing(self.context.log.controls.dead_letters()) as letters:
-            async for letter in letters:
-                if _is_of(letter, event_id, logged):
-                    found.append(letter)
-                    if len(found) == _MOST_LETTERS_OF_ONE:
-                        break
-        return found
+        cursor = self.context.log.controls.letter_cursor()
+        async with aclosing(cursor.heads()) as heads:
+            found = [head.id async for head in heads if _is_of(head, event_id, logged)]
+        async with aclosing(cursor.letters(found[:_MOST_LETTERS_OF_ONE])) as letters:
+            return [letter async for letter in letters]
 
     async def _evidence(self, name: SubscriberName, kept: Kept) -> Evidence:
         async with self._turns:
@@ -180,8 +177,8 @@ def _received(event: Event | None, logged: LoggedEvent | None, aside: Iterable[D
     return said
 
 
-def _is_of(letter: DeadLetter, event_id: EventId, logged: LoggedEvent | None) -> bool:
-    if (letter.event is not None and letter.event.id == event_id) or letter.event_uuid == event_id:
+def _is_of(letter: LetterHead, event_id: EventId, logged: LoggedEvent | None) -> bool:
+    if letter.event_id == event_id:
         return True
     place = letter.partition, letter.offset
     return logged is not None and place == (logged.entry.partition, logged.entry.offset)

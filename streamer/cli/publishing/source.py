@@ -53,7 +53,7 @@ class Input:
         loop = asyncio.get_running_loop()
         reading: asyncio.Future[bytes] = loop.create_future()
 
-        def settle(chunk: bytes, error: OSError | None) -> None:
+        def settle(chunk: bytes, error: Exception | None) -> None:
             if reading.done():
                 return
             if error is None:
@@ -65,7 +65,7 @@ class Input:
             chunk, failure = b"", None
             try:
                 chunk = self._read(_CHUNK)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - who waits for the chunk raises it
                 failure = error
             # The loop can have ended meanwhile.
             with suppress(RuntimeError):

@@ -1,11 +1,12 @@
 """Redrives of one channel's dead letters, a few letters at a time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -16,7 +17,7 @@ from streamer.controls import Redrive
 from streamer.errors import RetryLater, Stop, StreamerError
 from streamer.events import Channel, DeadLetter, Event
 from streamer.ingest.repairs import Repaired
-from streamer.ports import Controls
+from streamer.ports import Controls, LetterCursor
 
 _log = structlog.get_logger()
 
@@ -29,6 +30,31 @@ _MOST_FOUND, _MOST_FOUND_BYTES = 500, 8 * 1024 * 1024
 _MOST_APPENDED, _MOST_APPENDED_BYTES = 50, 2 * 1024 * 1024
 
 _Answer = TypeVar("_Answer")
+
+
+class _ListedLetter(NamedTuple):
+    first_failed_at: float
+    id: str
+    size: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Listing:
+    """Letters of an order that are left; `unread` were gone when their turn came."""
+
+    order: str
+    cursor: LetterCursor
+    left: deque[_ListedLetter] = field(default_factory=deque)
+    unread: set[str] = field(default_factory=set)
+
+    def next_page(self) -> list[_ListedLetter]:
+        """Take letters that fit into memory, at least one."""
+        page = [self.left.popleft()]
+        size = page[0].size
+        while self.left and len(page) < _MOST_FOUND and size + self.left[0].size <= _MOST_FOUND_BYTES:
+            size += self.left[0].size
+            page.append(self.left.popleft())
+        return page
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +77,7 @@ class LetterRedrives:
     _over: set[str] = field(default_factory=set, init=False)
     _current: str = field(default="", init=False)
     _letters: list[DeadLetter] = field(default_factory=list, init=False)
+    _listing: _Listing | None = field(default=None, init=False)
     _late: "tuple[str, asyncio.Task[Any]] | None" = field(default=None, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
@@ -97,18 +124,35 @@ class LetterRedrives:
         return min(left, key=lambda each: (each.at, each.id), default=None)
 
     async def _found(self, order: Redrive) -> list[DeadLetter]:
-        """Return the first letters of an order; at most twice as many are in memory."""
-        found: list[DeadLetter] = []
-        size = 0
-        async with aclosing(self.controls.dead_letters()) as letters:
-            async for letter in letters:
-                if order.admits(letter) and letter.channel in {str(self.channel), self.channel.path}:
-                    found.append(letter)
-                    size += len(letter.raw)
-                if len(found) >= 2 * _MOST_FOUND or size >= 2 * _MOST_FOUND_BYTES:
-                    found = _first(found)
-                    size = sum(len(each.raw) for each in found)
-        return _first(found)
+        """Return the first letters of an order that were not returned before; none once no letter is left."""
+        listing = self._listing
+        if listing is None or listing.order != order.id:
+            listing = self._listing = _Listing(order=order.id, cursor=self.controls.letter_cursor())
+        while True:
+            if not listing.left:
+                # The last time, this finds that all are gone: a commit of some can have failed.
+                await self._list(listing, order)
+            if not listing.left:
+                return []
+            page = listing.next_page()
+            async with aclosing(listing.cursor.letters([head.id for head in page])) as letters:
+                found = {letter.id: letter async for letter in letters if order.admits(letter)}
+            listing.unread |= {head.id for head in page} - found.keys()
+            if found:
+                # In the order of the list.
+                return [found[head.id] for head in page if head.id in found]
+
+    async def _list(self, listing: "_Listing", order: Redrive) -> None:
+        listing.cursor = self.controls.letter_cursor()
+        async with aclosing(listing.cursor.heads()) as heads:
+            left = [
+                _ListedLetter(head.first_failed_at, head.id, head.size)
+                async for head in heads
+                if order.admits(head) and head.channel in {str(self.channel), self.channel.path}
+            ]
+        # Letters of one answer can have one time, and the log lists them in their order.
+        left.sort(key=lambda head: head.first_failed_at)
+        listing.left = deque(head for head in left if head.id not in listing.unread)
 
     async def _redriven(self, order: Redrive) -> Repaired:
         events: list[Event] = []
@@ -193,19 +237,6 @@ class LetterRedrives:
         pause_s = max(asked_s or 0.0, self._delays.next_s())
         _log.warning("redrive.waits", redrive=order.id, reason=str(error), tried_again_in_s=round(pause_s, 1))
         return Repaired(again_in_s=pause_s)
-
-
-def _first(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-    """Return those of `letters` that were set aside first, as many as are kept in memory."""
-    first: list[DeadLetter] = []
-    size = 0
-    # Letters of one answer can have one time, and the log lists them in their order.
-    for letter in sorted(letters, key=lambda each: each.first_failed_at)[:_MOST_FOUND]:
-        size += len(letter.raw)
-        if first and size > _MOST_FOUND_BYTES:
-            break
-        first.append(letter)
-    return first
 
 
 def _retrieved(task: "asyncio.Task[Any]") -> None:

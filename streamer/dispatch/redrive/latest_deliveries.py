@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from streamer.events import DeadLetter, Entry, Partition
+from streamer.dispatch.redrive.placed_letters import HasPlace
+from streamer.events import Entry, Partition
 
 
 class LatestDeliveries:
@@ -15,19 +16,19 @@ class LatestDeliveries:
     def __init__(self) -> None:
         self._offsets: dict[Partition, dict[str, int]] = {}
 
-    def watch(self, letters: Iterable[DeadLetter]) -> None:
+    def watch(self, letters: Iterable[HasPlace]) -> None:
         """Watch the keys of `letters`, until their partitions are dropped."""
         for letter in letters:
-            if letter.partition is not None and letter.event is not None:
-                self._offsets.setdefault(letter.partition, {}).setdefault(letter.event.key, -1)
+            if letter.partition is not None and letter.key is not None:
+                self._offsets.setdefault(letter.partition, {}).setdefault(letter.key, -1)
 
-    def forget(self, letters: Iterable[DeadLetter]) -> None:
+    def forget(self, letters: Iterable[HasPlace]) -> None:
         """Watch the keys of `letters` no more."""
         for letter in letters:
-            if letter.partition is not None and letter.event is not None:
-                self._offsets.get(letter.partition, {}).pop(letter.event.key, None)
+            if letter.partition is not None and letter.key is not None:
+                self._offsets.get(letter.partition, {}).pop(letter.key, None)
 
-    def watches(self, letter: DeadLetter) -> bool:
+    def watches(self, letter: HasPlace) -> bool:
         """Return true if the key of `letter` is watched."""
         return self._latest(letter) is not None
 
@@ -37,7 +38,7 @@ class LatestDeliveries:
         if latest is not None and latest.get(entry.event.key, entry.offset) < entry.offset:
             latest[entry.event.key] = entry.offset
 
-    def supersede(self, letter: DeadLetter) -> bool:
+    def supersede(self, letter: HasPlace) -> bool:
         """Return true if a later event of the key of `letter` was delivered since its watch began."""
         latest = self._latest(letter)
         return latest is not None and letter.offset is not None and letter.offset < latest
@@ -51,7 +52,7 @@ class LatestDeliveries:
         """Watch nothing more."""
         self._offsets.clear()
 
-    def _latest(self, letter: DeadLetter) -> int | None:
-        if letter.partition is None or letter.event is None:
+    def _latest(self, letter: HasPlace) -> int | None:
+        if letter.partition is None or letter.key is None:
             return None
-        return self._offsets.get(letter.partition, {}).get(letter.event.key)
+        return self._offsets.get(letter.partition, {}).get(letter.key)

@@ -1,7 +1,7 @@
 """Redelivery of dead letters: each event returns to its place in its lane."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -13,6 +13,7 @@ from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.redrive.latest_deliveries import LatestDeliveries
+from streamer.dispatch.redrive.placed_letters import HasPlace, LetterPlaces
 from streamer.dispatch.redrive.superseded import superseded
 from streamer.events import DeadLetter, Entry, Partition
 from streamer.ports import LogReader, Subscription
@@ -49,12 +50,10 @@ class Redelivery:
     _latest: LatestDeliveries = field(default_factory=LatestDeliveries, init=False)
     _waiting: dict[Lane, dict[str, _Order]] = field(default_factory=lambda: defaultdict(dict), init=False)
 
-    async def superseded(
-        self, letters: Collection[DeadLetter], aside: Iterable[DeadLetter]
-    ) -> frozenset[str]:
+    async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
         """Return the ids of `letters` that a later event has superseded, and watch their keys from now on.
 
-        `aside` are the other letters of the same keys. Raises `LogUnavailable`.
+        `aside` are the places of all letters of the subscriber. Raises `LogUnavailable`.
         """
         self._latest.watch(letters)
         admits = self.attempts.admits
@@ -67,7 +66,7 @@ class Redelivery:
             self._latest.forget(letters)
             raise
 
-    def watches(self, letter: DeadLetter) -> bool:
+    def watches(self, letter: HasPlace) -> bool:
         """Return true once `superseded` was asked about the key of `letter`, while its partition is ours."""
         return self._latest.watches(letter)
 

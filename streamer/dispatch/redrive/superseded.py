@@ -6,8 +6,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from streamer.dispatch.attempt.forwarding import Upstream, joined
+from streamer.dispatch.redrive.placed_letters import HasPlace, LetterPlaces
 from streamer.errors import BrokenRoute
-from streamer.events import DeadLetter, Entry, Event, EventId, Partition
+from streamer.events import Entry, Event, EventId, Partition
 from streamer.ports import LogReader, Subscription
 
 _Lane = tuple[Partition, str]
@@ -17,43 +18,41 @@ _MOST_HALVES = 10_000
 
 
 async def superseded(
-    letters: Iterable[DeadLetter],
+    letters: Iterable[HasPlace],
     reader: LogReader,
     subscription: Subscription,
     admits: Callable[[Event], bool],
     *,
-    aside: Iterable[DeadLetter] = (),
+    aside: LetterPlaces,
 ) -> frozenset[str]:
     """Return the ids of the `letters` that a later event of their key has superseded.
 
     Such an event stands behind the letter in its partition, the subscriber has
     settled it, and the subscriber's route `admits` it. An event that is itself
     a dead letter, or on which the route breaks, never reached the target and
-    does not count: therefore `aside` are all other letters of the subscriber,
-    with or without an event. An event that is set aside after the letters were
+    does not count: therefore `aside` are the places of all letters of the
+    subscriber, with or without an event. An event that is set aside after the letters were
     listed can count as delivered. One that comes in halves counts where its
     first half stands, once all are settled and none is that of a letter.
 
     Letters of other subscribers, and those without an event or a place in the
     log, are never superseded. Raises `LogUnavailable`.
     """
-    ours, others = (_of(subscription, each) for each in (letters, aside))
     waiting: dict[_Lane, dict[str, int]] = defaultdict(dict)
     begin: dict[Partition, int] = {}
-    for letter in ours:
-        if letter.event is not None and letter.partition is not None and letter.offset is not None:
-            waiting[letter.partition, letter.event.key][letter.id] = letter.offset
+    for letter in letters:
+        if letter.subscriber != subscription.subscriber:
+            continue
+        if letter.key is not None and letter.partition is not None and letter.offset is not None:
+            waiting[letter.partition, letter.key][letter.id] = letter.offset
             begin[letter.partition] = min(letter.offset, begin.get(letter.partition, letter.offset))
-    # A letter that has lost its event still has its place.
-    undelivered = {(letter.partition, letter.offset) for letter in (*ours, *others)}
 
     found: set[str] = set()
     halves = _Halves(upstream=Upstream(names=subscription.after))
     async with aclosing(reader.settled_events(subscription, begin)) as entries:
         async for entry in entries:
             lane = entry.partition, entry.event.key
-            is_delivered = (entry.partition, entry.offset) not in undelivered
-            if lane not in waiting or not is_delivered:
+            if lane not in waiting or aside.has(entry.partition, entry.offset):
                 continue
             whole = halves.whole(entry)
             if whole is None or not _admitted(whole.event, admits):
@@ -87,10 +86,6 @@ class _Halves:
         if len(self._first) > _MOST_HALVES:
             del self._first[next(iter(self._first))]
         return None
-
-
-def _of(subscription: Subscription, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-    return [letter for letter in letters if letter.subscriber == subscription.subscriber]
 
 
 def _admitted(event: Event, admits: Callable[[Event], bool]) -> bool:

@@ -16,6 +16,7 @@ from streamer.controls import (
 )
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.continuity import last_states
+from streamer.log.memory.letters import MemoryLetterCursor
 
 
 class MemoryControls:
@@ -92,11 +93,9 @@ class MemoryControls:
         self._check_up()
         return self._audit[-last:] if last else []
 
-    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter."""
-        self._check_up()
-        for letter in list(self._letters.values()):
-            yield letter
+    def letter_cursor(self) -> MemoryLetterCursor:
+        """Return a new cursor."""
+        return MemoryLetterCursor(self._letters, self._check_up)
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
         """Return the last recorded of the continuity records that `chosen` admits."""

@@ -34,7 +34,7 @@ from streamer.log.memory.feed import (
 from streamer.log.memory.history import MemoryHistory
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.patterns import wants
-from streamer.log.records import encode_event
+from streamer.log.records import bounded, encode_event
 from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription
 
 
@@ -269,7 +269,7 @@ class MemoryLog:
         return self.room is not None and len(progress.settled_above) > self.room
 
     def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        self._letters.update((letter.id, letter) for letter in letters)
+        self._letters.update((letter.id, bounded(letter)) for letter in letters)
 
     def _wake_feeds(self) -> None:
         for feed in self._feeds:

@@ -22,14 +22,24 @@ from streamer.log.records.controls import (
     encode_redrive,
     encode_snapshot_order,
 )
-from streamer.log.records.dead_letters import decode_dead_letter, encode_dead_letter
+from streamer.log.records.dead_letters import (
+    LARGEST_LETTER,
+    bounded,
+    decode_dead_letter,
+    decode_letter_head,
+    encode_dead_letter,
+    letter_head,
+)
 from streamer.log.records.events import decode_event, encode_event, event_from_json
 from streamer.log.records.receipts import decode_receipt, encode_receipt
-from streamer.log.records.record import VERSION
+from streamer.log.records.record import RECORD_START, VERSION
 from streamer.log.records.setbacks import decode_setback, encode_setback
 
 __all__ = [
+    "LARGEST_LETTER",
+    "RECORD_START",
     "VERSION",
+    "bounded",
     "decode_audit",
     "decode_checkpoint",
     "decode_continuity",
@@ -37,6 +47,7 @@ __all__ = [
     "decode_dead_letter",
     "decode_event",
     "decode_left_out",
+    "decode_letter_head",
     "decode_position_order",
     "decode_receipt",
     "decode_redrive",
@@ -55,4 +66,5 @@ __all__ = [
     "encode_setback",
     "encode_snapshot_order",
     "event_from_json",
+    "letter_head",
 ]

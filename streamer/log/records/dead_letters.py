@@ -2,28 +2,92 @@
 
 import base64
 from dataclasses import replace
+from hashlib import sha256
+from typing import NamedTuple
 
-from streamer.events import DeadLetter, JsonObject, Partition, Stage, SubscriberName
+from streamer.errors import LogMisconfigured
+from streamer.events import DeadLetter, JsonObject, LetterHead, Partition, Stage, SubscriberName
 from streamer.log.records.events import event_fields, event_from_json
 from streamer.log.records.record import decode, encode, printable
 from streamer.replay_ids import optional_replay_id, optional_text
 
+LARGEST_LETTER = 12 * 1024 * 1024
+"""Most bytes of an encoded letter."""
 
-def encode_dead_letter(letter: DeadLetter) -> bytes:
+# Events reach 1 MB at Salesforce, and grow when encoded: what is larger than this can never be stored.
+_LARGEST_RAW = 8 * 1024 * 1024
+_KEPT = 64 * 1024
+
+
+class EncodedLetter(NamedTuple):
+    """Dead letter as JSON: all of it, and its head alone."""
+
+    body: bytes
+    head: bytes
+
+
+def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
     """Return `letter` as JSON.
 
     An event that JSON can't hold must still be set aside: then `raw` holds its
-    Python text, and characters that UTF-8 can't hold are escaped.
+    Python text, and characters that UTF-8 can't hold are escaped. Content that
+    is too large for any log is cut.
     """
+    letter = bounded(letter)
     try:
-        return encode(_fields(letter))
+        encoded = _encoded(letter)
     except TypeError:
-        return encode(_fields(_escaped(letter)))
+        encoded = _encoded(bounded(_escaped(letter)))
+    if len(encoded.body) <= LARGEST_LETTER or letter.event is None:
+        return encoded
+    return _encoded(_cut(letter, encode(event_fields(letter.event))))
+
+
+def bounded(letter: DeadLetter) -> DeadLetter:
+    """Return `letter`, with the beginning alone of bytes that no log could store as an event."""
+    return letter if len(letter.raw) <= _LARGEST_RAW else _cut(letter, letter.raw)
 
 
 def decode_dead_letter(raw: bytes | str) -> DeadLetter:
     """Return the dead letter that `encode_dead_letter` wrote; raises `LogMisconfigured`."""
     return decode(raw, "a dead letter", _dead_letter)
+
+
+def decode_letter_head(raw: bytes | str) -> LetterHead:
+    """Return the head that `encode_dead_letter` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "the head of a dead letter", _letter_head)
+
+
+def _cut(letter: DeadLetter, content: bytes) -> DeadLetter:
+    """Return `letter` with the beginning of its `content`, which is its event or its bytes."""
+    told = (
+        f"Only the first {_KEPT // 1024} KiB of its {len(content)} bytes are kept, so it can't be redriven."
+    )
+    return replace(
+        letter,
+        raw=content[:_KEPT],
+        event=None,
+        whole_size=len(content),
+        whole_sha256=sha256(content).hexdigest(),
+        hint=f"{letter.hint} {told}".strip(),
+    )
+
+
+def letter_head(body: bytes) -> bytes:
+    """Return the encoded head of an encoded letter; nothing for a record that is no letter."""
+    try:
+        return _encoded_head(decode_dead_letter(body), body)
+    except LogMisconfigured:
+        return b""
+
+
+def _encoded(letter: DeadLetter) -> EncodedLetter:
+    body = encode(_fields(letter))
+    return EncodedLetter(body=body, head=_encoded_head(letter, body))
+
+
+def _encoded_head(letter: DeadLetter, body: bytes) -> bytes:
+    return encode({**_head_fields(letter.head), "size": len(body)})
 
 
 def _fields(letter: DeadLetter) -> JsonObject:
@@ -48,6 +112,29 @@ def _fields(letter: DeadLetter) -> JsonObject:
         "topic": letter.partition.topic if letter.partition else None,
         "partition": letter.partition.number if letter.partition else None,
         "offset": letter.offset,
+        "whole_size": letter.whole_size,
+        "whole_sha256": letter.whole_sha256,
+    }
+
+
+def _head_fields(head: LetterHead) -> JsonObject:
+    return {
+        "id": head.id,
+        "stage": head.stage,
+        "channel": head.channel,
+        "reason": head.reason,
+        "error": head.error,
+        "failed_at": head.failed_at,
+        "first_failed_at": head.first_failed_at,
+        "subscriber": head.subscriber,
+        "attempts": head.attempts,
+        "topic": head.partition.topic if head.partition else None,
+        "partition": head.partition.number if head.partition else None,
+        "offset": head.offset,
+        "event_id": head.event_id,
+        "event_type": head.event_type,
+        "key": head.key,
+        "has_raw": head.has_raw,
     }
 
 
@@ -90,6 +177,30 @@ def _dead_letter(fields: JsonObject) -> DeadLetter:
         answer=fields.get("answer", ""),
         partition=_partition(fields),
         offset=fields.get("offset"),
+        whole_size=fields.get("whole_size", 0),
+        whole_sha256=fields.get("whole_sha256", ""),
+    )
+
+
+def _letter_head(fields: JsonObject) -> LetterHead:
+    subscriber = fields.get("subscriber")
+    return LetterHead(
+        id=fields["id"],
+        stage=Stage(fields["stage"]),
+        channel=fields["channel"],
+        reason=fields["reason"],
+        error=fields["error"],
+        failed_at=float(fields["failed_at"]),
+        first_failed_at=float(fields["first_failed_at"]),
+        subscriber=None if subscriber is None else SubscriberName(subscriber),
+        attempts=fields["attempts"],
+        partition=_partition(fields),
+        offset=fields["offset"],
+        event_id=fields["event_id"],
+        event_type=fields["event_type"],
+        key=fields["key"],
+        has_raw=fields["has_raw"],
+        size=fields["size"],
     )
 
 

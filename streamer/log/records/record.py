@@ -11,6 +11,9 @@ from streamer.events import JsonObject
 
 VERSION = 1
 
+RECORD_START = b'{"v":'
+"""Beginning of every record that `encode` returns."""
+
 _Value = TypeVar("_Value")
 
 

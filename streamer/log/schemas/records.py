@@ -45,6 +45,7 @@ def record_headers() -> dict[str, JsonObject]:
                 "parts": {**number, "description": "the number of parts"},
                 **json,
             },
+            {"head": text("the letter without its content, as JSON; only the first part has it")},
         ),
     }
 
@@ -97,6 +98,10 @@ def _dead_letter() -> JsonObject:
             "topic": or_null(text("the event's topic, if it was in the log")),
             "partition": or_null(count("its partition")),
             "offset": or_null(count("its offset")),
+        },
+        {
+            "whole_size": count("the size of content of which raw is only the beginning, in bytes; else 0"),
+            "whole_sha256": text("the SHA-256 of that content, in hexadecimal; else empty"),
         },
     )
 

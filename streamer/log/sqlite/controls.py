@@ -16,9 +16,11 @@ from streamer.controls import (
     Switchboard,
 )
 from streamer.errors import LogUnavailable
-from streamer.events import ContinuityRecord, DeadLetter
+from streamer.events import ContinuityRecord
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import encode_audit
 from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.letters import SqliteLetterCursor
 from streamer.log.sqlite.rows.continuity import NEWEST, read_before
 from streamer.log.sqlite.rows.controls import (
     ControlTable,
@@ -34,7 +36,7 @@ from streamer.log.sqlite.rows.controls import (
     write_control,
     write_redrive,
 )
-from streamer.log.sqlite.rows.dead_letters import last_letter, letter_key, read_letters, remove_letters
+from streamer.log.sqlite.rows.dead_letters import letter_key, remove_letters
 
 _LETTERS_AT_ONCE = 1_000
 
@@ -51,10 +53,11 @@ class SqliteControls:
         self._clock = clock
         self._freed = freed
         self._switches = ControlTable()
+        self.foreign = ForeignRecords()
 
     async def look(self) -> None:
         """Read the switchboard; raises `LogUnavailable`, `LogMisconfigured`."""
-        await self._writer.submit(read_board, then=self._switches.show)
+        await self._writer.submit(partial(read_board, foreign=self.foreign), then=self._switches.show)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
         """Yield the switchboard, and again after each change."""
@@ -90,28 +93,24 @@ class SqliteControls:
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
         """Return the last audit records."""
         found: list[AuditRecord] = []
-        page, lowest = await self._reader.submit(partial(read_audit, count=last))
-        while page:
-            found = [*page, *found]
-            more = partial(read_audit, count=last - len(found), before=lowest)
+        before, lowest = None, NEWEST
+        while len(found) < last and lowest != before:
+            before = lowest
+            more = partial(read_audit, count=last - len(found), before=before, foreign=self.foreign)
             page, lowest = await self._reader.submit(more)
+            found = [*page, *found]
         return found
 
-    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that exists at the beginning and still exists when its turn comes."""
-        last = await self._reader.submit(last_letter)
-        page, after = await self._reader.submit(partial(read_letters, after=0, last=last))
-        while page:
-            for letter in page:
-                yield letter
-            page, after = await self._reader.submit(partial(read_letters, after=after, last=last))
+    def letter_cursor(self) -> SqliteLetterCursor:
+        """Return a new cursor."""
+        return SqliteLetterCursor(self._reader, self.foreign)
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
         """Return the last recorded of the continuity records that `chosen` admits."""
         found: list[ContinuityRecord] = []
         below = NEWEST
         while below and len(found) < last:
-            page = await self._reader.submit(partial(read_before, before=below))
+            page = await self._reader.submit(partial(read_before, before=below, foreign=self.foreign))
             found = [*filter(chosen.admits, page.records), *found]
             below = page.lowest
         return found[-last:] if last else []
@@ -137,7 +136,7 @@ class SqliteControls:
         def change(connection: Connection) -> Switchboard:
             write(connection)
             note(connection)
-            return read_board(connection)
+            return read_board(connection, self.foreign)
 
         try:
             await self._writer.submit(change, then=self._switches.show)

@@ -10,6 +10,7 @@ from typing import Self
 from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.errors import LogMisconfigured
 from streamer.events import Checkpoint, Event, Partition, Receipt, SubscriberName
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import change_type_stem
 from streamer.log.search.chunks import Chunk, Collector, Span
 from streamer.log.search.matching import ANY_TYPE, matcher
@@ -76,7 +77,7 @@ class SqliteHistory:
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints of all channels."""
-        return await self._reader.submit(read_checkpoints)
+        return await self._reader.submit(partial(read_checkpoints, foreign=ForeignRecords()))
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:  # noqa: ARG002 - all entities share the file
         """Return the offset of the first event that was appended since `at`, by the owner's clock."""

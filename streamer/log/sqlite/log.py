@@ -109,12 +109,12 @@ class SqliteLog:
 
     async def known_orgs(self) -> frozenset[OrgId]:
         """Return the orgs of the committed checkpoints."""
-        return await self._reader.submit(read_orgs)
+        return await self._reader.submit(partial(read_orgs, foreign=self.controls.foreign))
 
     async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
         """Return the committed checkpoints; this process reads their channels."""
         owner = f"{socket.gethostname()}, process {os.getpid()}"
-        return await self._reader.submit(partial(read_stored, owner=owner))
+        return await self._reader.submit(partial(read_stored, owner=owner, foreign=self.controls.foreign))
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
         """Return how many events of some types were appended since `at`, or more."""
@@ -122,11 +122,16 @@ class SqliteLog:
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
         """Return the open continuity records of `channel`, including appends requested before this call."""
-        return list(filter(is_open_in(channel), await self._writer.submit(read_open)))
+        return list(
+            filter(
+                is_open_in(channel),
+                await self._writer.submit(partial(read_open, foreign=self.controls.foreign)),
+            )
+        )
 
     async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
         """Return the last states of the continuity records `ids`, as `open_holes` does."""
-        return by_id(await self._writer.submit(partial(read_by_ids, ids=ids)))
+        return by_id(await self._writer.submit(partial(read_by_ids, ids=ids, foreign=self.controls.foreign)))
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
         """Return a new append, which is committed together with other waiting appends."""

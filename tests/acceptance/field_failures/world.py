@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
 from tests.acceptance.sent import sent_by
 from tests.configuration import CHANGES, ORDER_KEY, over_pubsub, sandbox_configuration, written
+from tests.letters import every_letter
 from tests.schemas import all_of
 
 HOUR_S = 3600.0
@@ -153,8 +154,7 @@ class World:
     async def letters(self) -> list[DeadLetter]:
         """Return the dead letters."""
         assert self._log is not None
-        async with aclosing(self._log.controls.dead_letters()) as letters:
-            return [letter async for letter in letters]
+        return await every_letter(self._log.controls)
 
     def ids(self, path: str) -> list[str]:
         """Return the ids of the events of one channel that the consumer has read, in their order."""

@@ -6,14 +6,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import chain
 from statistics import median
 
 import pytest
+from confluent_kafka import Message
 
 from streamer.clock import SystemClock
 from streamer.controls import Control, Switch
 from streamer.errors import LogUnavailable
 from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.control.letters import LetterReader
@@ -120,7 +123,7 @@ async def test_large_letter_is_discarded_in_all_its_parts(settings: KafkaLogSett
 
     left = latest(settings, Names.of(settings).dead_letters)
     assert {key for key, value in left.items() if value} == {b"large#0#%d" % part for part in range(4)}
-    assert [letter.id async for letter in log.controls.dead_letters()] == ["large#0"]
+    assert [head.id async for head in log.controls.letter_cursor().heads()] == ["large#0"]
 
 
 async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
@@ -129,19 +132,48 @@ async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
     """The list is that of the moment when it began."""
     await set_aside(log, *(f"{number:03d}" for number in range(100)))
     clients = Clients(settings=settings)
-    letters = LetterReader(clients, KafkaAdmin(clients)).letters()
-    found = [await asyncio.to_thread(next, letters)]
+    heads = LetterReader(clients, KafkaAdmin(clients)).heads()
+    found = await asyncio.to_thread(next, heads)
     await set_aside(log, *(f"{number:03d}" for number in range(50, 150)), error="second")
-    found += await asyncio.to_thread(list, letters)
+    found += chain.from_iterable(await asyncio.to_thread(list, heads))
 
-    assert [letter.id for letter in found] == [f"{number:03d}" for number in range(100)]
+    assert [head.id for head in found] == [f"{number:03d}" for number in range(100)]
+
+
+async def test_letters_are_read_once_and_then_only_what_has_changed(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redrive takes some letters at a time, whatever their number."""
+    names = [f"{number:04d}" for number in range(1_200)]
+    await set_aside(log, *names)
+    read, records = BoundedReader.read, 0
+
+    def counted(reader: BoundedReader, count: int, timeout_s: float) -> list[Message]:
+        nonlocal records
+        found = read(reader, count, timeout_s)
+        records += len(found)
+        return found
+
+    monkeypatch.setattr(BoundedReader, "read", counted)
+    cursor = log.controls.letter_cursor()
+    assert len([head async for head in cursor.heads()]) == len(names)
+    assert records == len(names)
+    for begin in range(0, len(names), 100):
+        some = names[begin : begin + 100]
+        assert len([letter async for letter in cursor.letters(some)]) == 100
+        assert await cursor.kept(some) == {*some}
+    assert records == 2 * len(names)
+    await log.controls.discard(names[:3], done("deadletters.discarded"))
+    records = 0
+    assert await cursor.kept(names) == {*names[3:]}
+    assert records == 3
 
 
 async def test_who_stops_listing_is_not_held_up(log: KafkaLog) -> None:
     """A caller that stops early leaves no reader behind."""
     await set_aside(log, *(f"{number:03d}" for number in range(100)))
-    async with aclosing(log.controls.dead_letters()) as letters:
-        assert (await anext(letters)).id == "000"
+    async with aclosing(log.controls.letter_cursor().heads()) as heads:
+        assert (await anext(heads)).id == "000"
     for thread in threading.enumerate():
         if thread.name.startswith("kafka-dead-letters"):
             await asyncio.to_thread(thread.join, 20)

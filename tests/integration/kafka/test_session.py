@@ -4,9 +4,8 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import Channel, Checkpoint
 from streamer.log.kafka import KafkaLog
-from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.append.checkpoints import Checkpoints, CommittedCheckpoints
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -67,7 +66,7 @@ def test_former_owner_writes_nothing_behind_what_the_next_one_has_read(settings:
     class Disturbed(Checkpoints):
         """Lets the former owner write as soon as it has read."""
 
-        def read(self, partition: int, errors: KafkaErrors, deadline: float) -> dict[Channel, Checkpoint]:
+        def read(self, partition: int, errors: KafkaErrors, deadline: float) -> CommittedCheckpoints:
             """Read, and be late."""
             found = super().read(partition, errors, deadline)
             with pytest.raises(LogUnavailable, match="ended by the broker"):

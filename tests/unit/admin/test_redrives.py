@@ -1,13 +1,12 @@
 """Dead letters are ordered to be delivered again over the API."""
 
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from streamer.admin import redrive_preview
 from streamer.controls import AuditRecord, LetterFilter, Redrive
-from streamer.dispatch.redrive import compared_letters
+from streamer.dispatch.redrive.placed_letters import pages
 from streamer.events import Stage, SubscriberName
 from tests.contracts.values import a_dead_letter
 from tests.unit.admin.world import Asking, World
@@ -167,14 +166,11 @@ async def test_redrive_of_an_unknown_subscriber_is_refused(ask: Asking) -> None:
 
 
 @pytest.mark.usefixtures("failed")
-@pytest.mark.parametrize(
-    ("module", "limit"), [(compared_letters, "_MAX_COMPARED"), (redrive_preview, "MAX_SKIPPED_CHARACTERS")]
-)
-async def test_more_than_can_be_weighed_is_refused(
-    world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch, module: ModuleType, limit: str
+async def test_more_than_an_order_can_leave_out_is_refused(
+    world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what to do; without weighing there is no limit."""
-    monkeypatch.setattr(module, limit, 1)
+    monkeypatch.setattr(redrive_preview, "MAX_SKIPPED_CHARACTERS", 1)
     status, body = await ask.post("/dead-letters/redrive")
 
     assert (status, "include the superseded ones" in body["error"]) == (409, True)
@@ -183,11 +179,15 @@ async def test_more_than_can_be_weighed_is_refused(
 
 
 @pytest.mark.usefixtures("failed")
-async def test_few_of_many_letters_can_be_weighed(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many others there are, of other keys."""
-    monkeypatch.setattr(compared_letters, "_MAX_COMPARED", 2)
+@pytest.mark.parametrize("most", [1, 2, 50_000])
+async def test_any_number_of_letters_is_compared(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Where they do not fit into memory, some at a time."""
+    monkeypatch.setattr(pages, "__defaults__", (most,))
+    status, body = await ask.post("/dead-letters/redrive", dry_run=True)
 
-    assert (await ask.post("/dead-letters/redrive", key="a"))[0] == 202
+    assert (status, body["superseded"]) == (200, 2)
 
 
 async def test_order_of_an_older_version_has_no_beginning(world: World, ask: Asking) -> None:

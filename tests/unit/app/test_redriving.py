@@ -1,9 +1,9 @@
 """Dead letters are delivered again as ordered: which, how fast, in which order, and until when."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,9 +12,11 @@ from streamer.app.control_follower import ControlFollower
 from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
+from streamer.dispatch.redrive.placed_letters import pages
 from streamer.errors import LogUnavailable
-from streamer.events import Partition, Reject
+from streamer.events import DeadLetter, LetterHead, Partition, Reject
 from streamer.log.memory.controls import MemoryControls
+from streamer.ports import LetterCursor
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 BAD = 20
@@ -131,7 +133,7 @@ async def test_letter_that_is_discarded_meanwhile_is_not_delivered(world: World)
     assert sorted(map(int, world.target.delivered)) == [*range(10)]
 
 
-@pytest.mark.parametrize(("per_second", "limit"), [(0.01, 1), (0.5, 5), (10, 100), (1_000, 500)])
+@pytest.mark.parametrize(("per_second", "limit"), [(0.01, 1), (0.5, 5), (10, 100), (1_000, 100)])
 async def test_pass_takes_what_is_handed_over_in_some_seconds(
     world: World, per_second: float, limit: int
 ) -> None:
@@ -156,6 +158,117 @@ async def test_letters_of_other_processes_do_not_stand_before_ours(
         assert len(world.target.delivered) == BAD
         assert not task.done()
     assert world.letters == elsewhere
+
+
+@pytest.mark.parametrize("most", [1, 3, 15])
+async def test_no_letter_is_left_out_however_many_must_be_compared(
+    world: World, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Those that do not fit into one comparison are neither forgotten nor taken for delivered."""
+    monkeypatch.setattr(pages, "__defaults__", (most,))
+    async with redriving(world, ordered(world)) as task:
+        await world.turn_until(task.done)
+
+    assert (world.letters, len(world.target.delivered)) == ([], BAD)
+
+
+@dataclass
+class Counted:
+    """Numbers of heads and letters that were read from a log."""
+
+    heads: int = 0
+    letters: int = 0
+
+    def of(self, controls: MemoryControls, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Count what `controls` returns."""
+        made = controls.letter_cursor
+
+        def letter_cursor() -> LetterCursor:
+            return CountedCursor(made(), self)
+
+        monkeypatch.setattr(controls, "letter_cursor", letter_cursor)
+
+
+@dataclass
+class CountedCursor:
+    """Cursor that counts what it returns."""
+
+    cursor: LetterCursor
+    counted: Counted
+
+    async def heads(self) -> AsyncGenerator[LetterHead, None]:
+        """Count heads."""
+        async for head in self.cursor.heads():
+            self.counted.heads += 1
+            yield head
+
+    async def kept(self, ids: Collection[str]) -> Collection[str]:
+        """Count those that are looked for as heads."""
+        self.counted.heads += len(ids)
+        return await self.cursor.kept(ids)
+
+    async def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
+        """Count letters."""
+        async for letter in self.cursor.letters(ids):
+            self.counted.letters += 1
+            yield letter
+
+
+@pytest.mark.parametrize("number", [100, 400])
+async def test_redrive_reads_each_letter_once(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a hundred times the letters take a hundred times as long, and not ten thousand times."""
+    world = World()
+    for n in range(number):
+        world.target.answers[str(n)].append(Reject(reason="422 no such field"))
+        await world.append(n, key=f"k{n % 7}")
+    async with world.running():
+        await world.turn(number)
+    assert len(world.letters) == number
+    counted = Counted()
+    counted.of(world.log.controls, monkeypatch)
+    # Ten a pass.
+    async with redriving(world, ordered(world, per_second=1.0)) as task:
+        await world.turn_until(task.done)
+
+    assert not world.letters
+    assert counted.letters <= 1.2 * number
+    # Of each: its head, and a look whether its redrive was recorded.
+    assert counted.heads <= 2.4 * number
+
+
+async def test_waiting_for_other_processes_costs_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that owns none of the letters does not read them again and again."""
+    elsewhere = [
+        replace(world.letters[0], id=f"away-{n}", partition=Partition(topic="a", number=0))
+        for n in range(1_000)
+    ]
+    world.log._set_aside(elsewhere)
+    counted = Counted()
+    counted.of(world.log.controls, monkeypatch)
+    async with redriving(world, ordered(world)) as task:
+        await world.turn(60)
+        begun = counted.heads
+        await world.turn(600)
+
+        assert not task.done()
+    assert counted.letters <= BAD + 5
+    # Forty looks at a hundred ids: whether the first ones are still there.
+    assert counted.heads - begun <= 45 * 100
+
+
+async def test_letter_that_failed_again_elsewhere_does_not_keep_an_order_open(world: World) -> None:
+    """Another process has redriven it, and it is a letter of a later time now."""
+    elsewhere = replace(world.letters[0], id="away", partition=Partition(topic="a", number=0))
+    world.log._set_aside([elsewhere])
+    async with redriving(world, ordered(world)) as task:
+        await world.turn(30)
+        assert not task.done()
+        world.log._set_aside([replace(elsewhere, failed_at=world.clock.now())])
+        await world.turn_until(task.done)
+
+    assert [letter.id for letter in world.letters] == ["away"]
 
 
 async def test_redrive_is_no_faster_than_ordered(world: World) -> None:

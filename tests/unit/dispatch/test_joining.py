@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.dispatch.attempt.forwarding import Upstream
+from streamer.dispatch.redrive.placed_letters import LetterPlaces
 from streamer.events import Entry, Forwarded, JsonObject, Partition, Reject, Retry, SubscriberName
 from streamer.log.memory.feed import forwarded_to
 from streamer.ports import Settlement
@@ -147,9 +148,9 @@ async def test_half_of_a_dead_letter_does_not_supersede_it(world: World) -> None
         await forward(world, CREDIT, "0", "1")
         letters = world.log.letters
         assert [letter.reason for letter in letters] == ["rejected", "rejected"]
-        assert not await dispatcher.superseded(letters, [])
+        assert not await dispatcher.superseded(letters, LetterPlaces(letters))
         await forward(world, CREDIT, "2")
-        assert len(await dispatcher.superseded(letters, [])) == 2
+        assert len(await dispatcher.superseded(letters, LetterPlaces(letters))) == 2
 
 
 async def test_event_that_is_skipped_once_it_is_joined_supersedes_nothing(world: World) -> None:
@@ -160,7 +161,7 @@ async def test_event_that_is_skipped_once_it_is_joined_supersedes_nothing(world:
         await forward(world, CREDIT, "0")
         await forward(world, CREDIT, "1", outcome="rejected")
         assert world.target.began == ["0"]
-        assert not await dispatcher.superseded(world.log.letters, [])
+        assert not await dispatcher.superseded(world.log.letters, LetterPlaces(world.log.letters))
 
 
 async def test_half_that_comes_while_the_ownership_is_in_doubt_is_joined_at_once(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.redrive.placed_letters import LetterPlaces
 from streamer.dispatch.redrive.redelivery import Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Hold, Partition, Reject, Retry
@@ -152,7 +153,7 @@ async def test_letter_is_superseded_by_what_is_delivered_while_it_waits(world: W
     world.order = order
     async with world.running() as dispatcher:
         letter = await with_letter(world)
-        assert await dispatcher.superseded([letter], []) == frozenset()
+        assert await dispatcher.superseded([letter], LetterPlaces([letter])) == frozenset()
         await world.append("other", key="other")
         await world.quiet()
         assert dispatcher.watches(letter)
@@ -170,7 +171,7 @@ async def test_letter_is_superseded_by_the_attempt_that_it_waited_for(world: Wor
     """It stays a letter."""
     async with world.running() as dispatcher:
         letter = await with_letter(world)
-        await dispatcher.superseded([letter], [])
+        await dispatcher.superseded([letter], LetterPlaces([letter]))
         world.target.hang()
         await world.append("next", key="k")
         await world.quiet()
@@ -191,7 +192,7 @@ async def test_what_was_delivered_just_before_the_comparison_supersedes_too(worl
         world.log.down = True
         world.target.release()
         await world.quiet()
-        comparing = asyncio.create_task(dispatcher.superseded([letter], []))
+        comparing = asyncio.create_task(dispatcher.superseded([letter], LetterPlaces([letter])))
         await world.quiet()
         assert not comparing.done()
         world.log.down = False
@@ -208,11 +209,11 @@ async def test_letter_is_not_compared_while_the_log_is_away(world: World) -> Non
         await world.turn(5)
         world.log.down = True
         with pytest.raises(LogUnavailable):
-            await dispatcher.superseded([letter], [])
+            await dispatcher.superseded([letter], LetterPlaces([letter]))
         assert not dispatcher.watches(letter)
         world.log.down = False
 
-        assert await dispatcher.superseded([letter], []) == {letter.id}
+        assert await dispatcher.superseded([letter], LetterPlaces([letter])) == {letter.id}
 
 
 async def test_letter_of_another_process_is_not_ours_to_redrive(world: World) -> None:

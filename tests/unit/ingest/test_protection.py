@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -82,7 +83,10 @@ class World:
     @property
     def stored(self) -> bytes:
         """All that the log and the process's own log hold."""
-        parts = [*map(encode_event, self.log.events), *map(encode_dead_letter, self.log.letters)]
+        parts = [
+            *map(encode_event, self.log.events),
+            *chain.from_iterable(map(encode_dead_letter, self.log.letters)),
+        ]
         raws = [letter.raw for letter in self.log.letters]
         return b"\n".join([*parts, *raws, repr([self.log.continuity, self.lines]).encode()])
 

@@ -168,7 +168,11 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[
     "event": (events, records.encode_event, records.decode_event),
     "checkpoint": (checkpoints, records.encode_checkpoint, records.decode_checkpoint),
     "hole": (holes, records.encode_continuity, records.decode_continuity),
-    "dead letter": (dead_letters, records.encode_dead_letter, records.decode_dead_letter),
+    "dead letter": (
+        dead_letters,
+        lambda letter: records.encode_dead_letter(letter).body,
+        records.decode_dead_letter,
+    ),
     "receipt": (receipts, records.encode_receipt, records.decode_receipt),
     "setback": (setbacks, records.encode_setback, records.decode_setback),
     "control": (controls, records.encode_control, records.decode_control),
@@ -281,10 +285,45 @@ def test_event_that_json_can_not_hold_is_still_set_aside(value: Any) -> None:
     event = an_event("odd", data={"entity": "Account", "fields": {"Odd": value}})
     letter = replace(a_dead_letter("odd"), event=event, raw=b"", error="half \ud800 a pair")
 
-    kept = records.decode_dead_letter(records.encode_dead_letter(letter))
+    kept = records.decode_dead_letter(records.encode_dead_letter(letter).body)
 
     assert b"'Odd': " in kept.raw
     assert kept.error == r"half \ud800 a pair"
+
+
+@given(letter=dead_letters)
+def test_head_of_a_letter_is_kept_beside_it(letter: DeadLetter) -> None:
+    """A list needs no more, and reads no content."""
+    body, head = records.encode_dead_letter(letter)
+
+    kept = records.decode_letter_head(head)
+
+    assert kept == records.decode_dead_letter(body).head
+    assert (kept.size, records.letter_head(body)) == (len(body), head)
+
+
+def test_event_that_no_log_could_store_is_cut() -> None:
+    """No letter takes more than a bound, whatever made it large."""
+    event = an_event("huge", data={"entity": "Account", "fields": {"Text": "x" * 13 * 1024 * 1024}})
+    letter = replace(a_dead_letter("huge"), event=event, raw=b"")
+
+    body, head = records.encode_dead_letter(letter)
+
+    kept = records.decode_dead_letter(body)
+    assert len(body) < 200_000
+    assert (kept.event, kept.raw[:5], kept.has_raw) == (None, b'{"v":', False)
+    assert kept.whole_size > 13 * 1024 * 1024
+    assert records.decode_letter_head(head).key is None
+
+
+def test_head_does_not_promise_an_event_that_the_letter_has_lost() -> None:
+    """No order can deliver a letter whose event JSON can't hold."""
+    event = an_event("odd", data={"entity": "Account", "fields": {"Odd": "\ud800"}})
+    letter = replace(a_dead_letter("odd"), event=event, raw=b"")
+
+    kept = records.decode_letter_head(records.encode_dead_letter(letter).head)
+
+    assert (letter.head.key, kept.key, kept.has_raw) == (event.key, None, True)
 
 
 @pytest.mark.parametrize("value", ["\ud800", {1, 2}, 2**70])
@@ -319,7 +358,7 @@ def test_odd_characters_do_not_keep_anything_from_being_switched_or_noted() -> N
 
 def test_dead_letter_of_an_older_streamer_is_read() -> None:
     """It had neither the first error nor the schema, nor the offset of the event."""
-    fields = orjson.loads(records.encode_dead_letter(a_dead_letter("old")))
+    fields = orjson.loads(records.encode_dead_letter(a_dead_letter("old")).body)
     for added in ("first_error", "schema_id", "event_uuid", "topic", "partition", "offset"):
         del fields[added]
 

@@ -82,7 +82,7 @@ EVENTS = [*told(), *read_records()]
 SAMPLES: dict[str, Any] = {
     **{name: event.data for name, event in EVENTS},
     "Receipt": orjson.loads(records.encode_receipt(a_receipt("1"))),
-    "DeadLetter": orjson.loads(records.encode_dead_letter(a_dead_letter("1"))),
+    "DeadLetter": orjson.loads(records.encode_dead_letter(a_dead_letter("1")).body),
     "ContinuityRecord": orjson.loads(records.encode_continuity(a_hole())),
     "AuditRecord": orjson.loads(
         records.encode_audit(AuditRecord(at=1.5, what="subscriber.paused", by="ida", detail={"reason": "x"}))

@@ -2,23 +2,57 @@
 
 import time
 from contextlib import closing
+from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.clock import Clock
+from streamer.errors import ForeignRecord
 from streamer.events import Channel, Checkpoint, OrgId
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader, undecided
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.record import Record, foreign, set_aside
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
 _AT_ONCE = 1_000
 _CALL_S = 5.0
+
+
+@dataclass(slots=True)
+class CommittedCheckpoints:
+    """Newest sound checkpoint of each channel, and the foreign records by their keys.
+
+    A foreign record costs its key nothing while a sound one of the key is left.
+    """
+
+    by_channel: dict[Channel, Checkpoint] = field(default_factory=dict)
+    foreign: dict[bytes, ForeignRecord] = field(default_factory=dict)
+
+    def apply(self, message: Message, foreign_records: ForeignRecords) -> None:
+        """Apply a record of the topic, in their order."""
+        checkpoint = checkpoint_of(message, foreign_records)
+        if checkpoint is not None:
+            self.by_channel[checkpoint.channel] = checkpoint
+        elif message.value() is not None:
+            self.foreign[message.key() or b""] = foreign(message, ValueError("it is no checkpoint"))
+
+    def of(self, channel: Channel) -> Checkpoint | None:
+        """Return the checkpoint of `channel`.
+
+        Raises `LogMisconfigured` when only a foreign record of its key is left:
+        compaction has removed the checkpoint, and a channel that began again
+        would leave a hole.
+        """
+        error = self.foreign.get(str(channel).encode())
+        if channel not in self.by_channel and error is not None:
+            raise error
+        return self.by_channel.get(channel)
 
 
 class Checkpoints:
@@ -47,12 +81,13 @@ class Checkpoints:
             headers={"content-type": b"application/json"},
         )
 
-    def read(self, partition: int, errors: KafkaErrors, deadline: float) -> dict[Channel, Checkpoint]:
-        """Return the committed checkpoints of a partition, by channel. Blocking.
+    def read(self, partition: int, errors: KafkaErrors, deadline: float) -> CommittedCheckpoints:
+        """Return the committed checkpoints of a partition. Blocking.
 
         They are certain if `init_transactions` of the partition's transactional
-        id was called before. Raises `KafkaException`, `LogUnavailable`, and
-        `LogMisconfigured` for a record that is no checkpoint.
+        id was called before. A record that Streamer did not write is set aside.
+        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
+        record of a newer Streamer.
         """
         place = TopicPartition(self._names.checkpoints, partition)
         left_s = max(0.0, deadline - self._clock.monotonic())
@@ -61,7 +96,7 @@ class Checkpoints:
             begin, end = retry.call(lambda: _bounds(consumer, place))
             self._wait_until_decided(place, end, retry, errors)
             if begin == end:
-                return {}
+                return CommittedCheckpoints()
             place.offset = begin
             consumer.assign([place])
             return self._read_until(end, consumer, deadline)
@@ -70,7 +105,7 @@ class Checkpoints:
         """Return the orgs that have committed checkpoints. Blocking.
 
         Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
-        record that is no checkpoint.
+        record of a newer Streamer.
         """
         topic, orgs = self._names.checkpoints, set[OrgId]()
         with closing(self._consumer(errors, "read_committed")) as consumer:
@@ -79,9 +114,8 @@ class Checkpoints:
         with BoundedReader(self._clients, errors, topic, ranges) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
-                    value = message.value()
-                    if value is not None:
-                        orgs.add(decode_checkpoint(value).channel.org)
+                    if (checkpoint := checkpoint_of(message, self._clients.foreign)) is not None:
+                        orgs.add(checkpoint.channel.org)
         return frozenset(orgs)
 
     def _wait_until_decided(
@@ -104,8 +138,8 @@ class Checkpoints:
         }
         return self._clients.consumer(errors, configuration)
 
-    def _read_until(self, end: int, consumer: Consumer, deadline: float) -> dict[Channel, Checkpoint]:
-        newest: dict[Channel, Checkpoint] = {}
+    def _read_until(self, end: int, consumer: Consumer, deadline: float) -> CommittedCheckpoints:
+        newest = CommittedCheckpoints()
         while self._clock.monotonic() < deadline:
             message = consumer.poll(_POLL_S)
             if message is None:
@@ -114,7 +148,7 @@ class Checkpoints:
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
             if error is None:
-                _keep(message, newest)
+                newest.apply(message, self._clients.foreign)
             # Transaction markers occupy offsets too, so the last message can come before the end.
             elif (message.offset() or 0) >= end:
                 return newest
@@ -132,8 +166,11 @@ def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     return begin, end
 
 
-def _keep(message: Message, newest: dict[Channel, Checkpoint]) -> None:
+def checkpoint_of(message: Message, foreign_records: ForeignRecords) -> Checkpoint | None:
+    """Return the checkpoint in a record, `None` for a tombstone; a foreign record is set aside."""
     value = message.value()
-    if value is not None:
-        checkpoint = decode_checkpoint(value)
-        newest[checkpoint.channel] = checkpoint
+    try:
+        return None if value is None else decode_checkpoint(value)
+    except ForeignRecord as exc:
+        set_aside(foreign_records, message, exc)
+        return None

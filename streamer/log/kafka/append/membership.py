@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.clock import Clock
-from streamer.errors import LogUnavailable, StreamerError
+from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
@@ -57,7 +57,7 @@ class Membership:
         self._settled_version = 0
         self._share = Share(version=0, partitions=frozenset())
         self._questions: list[tuple[int, Future[bool]]] = []
-        self._failure: StreamerError | None = None
+        self._failure: Exception | None = None
         self._closing = False
         self._is_in = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -66,7 +66,11 @@ class Membership:
         threading.Thread(target=self._serve, name=_THREAD, daemon=True).start()
 
     async def share(self, *, after: int) -> Share:
-        """Return the first share with a version beyond `after`; raises errors that need an operator."""
+        """Return the first share with a version beyond `after`.
+
+        Raises the error that has ended the thread: one that needs an operator,
+        or an unexpected one.
+        """
         while self._share.version <= after:
             if self._failure is not None:
                 raise self._failure
@@ -114,11 +118,13 @@ class Membership:
         try:
             while not self._closing and self._failure is None:
                 self._be_a_member()
-        except StreamerError as failure:
+        except Exception as failure:  # noqa: BLE001 - whoever waits for a share raises it
             self._fail(failure)
         finally:
+            self._is_in = False
+            self._deny_questions()
+            self._pulses.end(self._pulse)
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
-        self._pulses.end(self._pulse)
 
     def _be_a_member(self) -> None:
         consumer = self._clients.checked_consumer(
@@ -189,7 +195,7 @@ class Membership:
         self._wake()
         return self._share.version
 
-    def _fail(self, failure: StreamerError) -> None:
+    def _fail(self, failure: Exception) -> None:
         self._failure = failure
         self._wake()
 
@@ -201,6 +207,11 @@ class Membership:
             partition, answer = self._questions.pop(0)
             mine = partition in self._share.partitions and self._is_member(consumer, partition)
             answer.set_result(mine)
+
+    def _deny_questions(self) -> None:
+        while self._questions:
+            _, answer = self._questions.pop(0)
+            answer.set_result(False)
 
     def _is_member(self, consumer: Consumer, partition: int) -> bool:
         """Commit an offset: the coordinator accepts it only from a member of this generation."""

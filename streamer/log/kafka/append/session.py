@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from streamer.clock import Clock
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
-from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.append.checkpoints import Checkpoints, CommittedCheckpoints
 from streamer.log.kafka.append.fencing import Fencing, Mine
 from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, RecordsRefused, Transactions
 from streamer.log.kafka.cluster.clients import Clients
@@ -41,7 +41,7 @@ class PartitionSession:
         self._names = Names.of(clients.settings)
         self._errors = KafkaErrors(clients.settings)
         self._transactions: Transactions | None = None
-        self._committed: dict[Channel, Checkpoint] = {}
+        self._committed = CommittedCheckpoints()
         # Last checkpoint known to the callers, by channel: returned to them, or written for them.
         self._expected: dict[Channel, Checkpoint | None] = {}
         self._fencing = Fencing(partition, self._names.checkpoints, mine)
@@ -50,7 +50,7 @@ class PartitionSession:
     def committed(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
         self._opened(self._deadline())
-        self._expected[channel] = self._committed.get(channel)
+        self._expected[channel] = self._committed.of(channel)
         return self._expected[channel]
 
     def write(self, records: Sequence[Record | Tombstone], checkpoints: Mapping[Channel, Checkpoint]) -> None:
@@ -68,7 +68,7 @@ class PartitionSession:
             self._write(records, deadline)
         except KafkaException as exc:
             raise self._failed(kafka_error(exc), records) from exc
-        self._committed.update(checkpoints)
+        self._committed.by_channel.update(checkpoints)
         self._expected.update(checkpoints)
         self._fencing.written()
         self._errors.clear()
@@ -78,7 +78,7 @@ class PartitionSession:
         if self._transactions is not None:
             self._transactions.discard()
             self._transactions = None
-            self._committed = {}
+            self._committed = CommittedCheckpoints()
 
     def _write(self, records: Sequence[Record | Tombstone], deadline: float) -> None:
         suspects: frozenset[Content] = frozenset()
@@ -102,10 +102,10 @@ class PartitionSession:
         _log.warning("kafka.batches_made_smaller", partition=self._partition, size_bytes=self._stride)
 
     def _reopen(self, deadline: float) -> None:
-        before = self._committed
+        before = self._committed.by_channel
         self.close()
         self._opened(deadline)
-        if self._committed != before:
+        if self._committed.by_channel != before:
             raise LogUnavailable(f"partition {self._partition} was written by another process meanwhile")
 
     def _opened(self, deadline: float) -> Transactions:
@@ -114,7 +114,7 @@ class PartitionSession:
             self._transactions, self._committed = self._open(deadline)
         return self._transactions
 
-    def _open(self, deadline: float) -> tuple[Transactions, dict[Channel, Checkpoint]]:
+    def _open(self, deadline: float) -> tuple[Transactions, CommittedCheckpoints]:
         id_ = self._names.ingest_transactions(self._partition)
         transactions = Transactions(self._clients, id_, self._errors, self._clock)
         try:
@@ -127,7 +127,7 @@ class PartitionSession:
         except StreamerError:
             transactions.discard()
             raise
-        _log.info("partition.opened", partition=self._partition, checkpoints=len(committed))
+        _log.info("partition.opened", partition=self._partition, checkpoints=len(committed.by_channel))
         return transactions, committed
 
     def _failed(self, error: KafkaError, records: Sequence[Record | Tombstone]) -> StreamerError:
@@ -145,7 +145,7 @@ class PartitionSession:
         # A reopened session can find events that another process wrote in
         # between: an append from an older checkpoint would repeat them.
         for channel in channels:
-            if self._committed.get(channel) != self._expected.get(channel):
+            if self._committed.by_channel.get(channel) != self._expected.get(channel):
                 raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
 
     def _deadline(self) -> float:

@@ -53,6 +53,9 @@ class Writer:
         self._queue = AppendQueue()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
+        # Those that have no answer yet, and the error that has ended the thread.
+        self._open: set[asyncio.Future[Any]] = set()
+        self._failure: Exception | None = None
         # Failures by channel: the number known to the loop, and the number known to the thread.
         self._reported: Counter[Channel] = Counter()
         self._seen: Counter[Channel] = Counter()
@@ -74,9 +77,13 @@ class Writer:
         await asyncio.shield(self._ended)
 
     def _ask(self, channel: Channel, append: EncodedAppend | None) -> asyncio.Future[Any]:
+        if self._failure is not None:
+            raise self._failure
         if self._closed:
             raise LogUnavailable(f"the channel {channel} was let go of")
         answer: asyncio.Future[Any] = self._loop.create_future()
+        self._open.add(answer)
+        answer.add_done_callback(self._open.discard)
         failures = self._reported[channel]
         self._queue.put(QueuedRequest(channel=channel, append=append, failures=failures, answer=answer))
         return answer
@@ -84,14 +91,18 @@ class Writer:
     # On the thread.
 
     def _serve(self, pulses: Pulses) -> None:
-        while self._is_asked():
-            if asked := self._queue.take(append=False):
-                self._look_up(asked)
-            elif group := self._gather():
-                self._write(group)
-        self._session.close()
-        self._loop.call_soon_threadsafe(self._ended.set_result, None)
-        pulses.end(self._pulse)
+        try:
+            while self._is_asked():
+                if asked := self._queue.take(append=False):
+                    self._look_up(asked)
+                elif group := self._gather():
+                    self._write(group)
+            self._session.close()
+        except Exception as exc:  # noqa: BLE001 - every present and later caller gets it
+            self._loop.call_soon_threadsafe(self._break_off, exc)
+        finally:
+            pulses.end(self._pulse)
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
     def _is_asked(self) -> bool:
         self._pulse.rest()
@@ -203,6 +214,12 @@ class Writer:
         self._loop.call_soon_threadsafe(_conclude, asked, answer)
 
     # On the loop again.
+
+    def _break_off(self, error: Exception) -> None:
+        self._failure = error
+        for answer in list(self._open):
+            if not answer.done():
+                answer.set_exception(error)
 
     def _conclude_failure(self, asked: QueuedRequest, error: Exception) -> None:
         if asked.append is not None:

@@ -1,7 +1,7 @@
 """librdkafka clients, made from the Kafka settings."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
 from streamer.librdkafka.logger import LibraryLogger
 from streamer.librdkafka.options import security_options
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.options import reserved_options
@@ -45,11 +46,13 @@ class Clients:
 
     Each client reports to the `KafkaErrors` it is made with. All raise
     `LogMisconfigured` for a setting that librdkafka refuses. With `connects`
-    false, they know no brokers.
+    false, they know no brokers. `foreign` takes the records that readers leave
+    out.
     """
 
     settings: KafkaLogSettings
     connects: bool = True
+    foreign: ForeignRecords = field(default_factory=ForeignRecords, compare=False)
 
     def admin(self, errors: KafkaErrors) -> AdminClient:
         """Return a client that creates and describes topics."""

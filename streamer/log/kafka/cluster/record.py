@@ -7,6 +7,7 @@ from confluent_kafka import Message, TopicPartition
 
 from streamer.errors import ForeignRecord
 from streamer.events import Partition
+from streamer.log.foreign_records import ForeignRecords
 
 _SHOWN_BYTES = 200
 
@@ -62,6 +63,11 @@ def foreign(message: Message, reason: Exception) -> ForeignRecord:
         f"a record is not Streamer's own ({reason}): {place_of(message)}. Remove it by a tombstone of its "
         "key, and let only Streamer write to this topic"
     )
+
+
+def set_aside(foreign_records: ForeignRecords, message: Message, reason: Exception) -> None:
+    """Leave out a record that Streamer did not write, and tell its place once."""
+    foreign_records.set_aside(str(message.topic()), place_of(message), reason)
 
 
 def as_partition(place: TopicPartition) -> Partition:

@@ -7,12 +7,13 @@ from confluent_kafka import Message
 
 from streamer.errors import LogMisconfigured
 from streamer.events import ContinuityRecord
-from streamer.log.continuity import LastStates, log_unreadable
+from streamer.log.continuity import LastStates
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import place_of
+from streamer.log.kafka.cluster.record import set_aside
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.records.continuity import continuity_of
 from streamer.log.kafka.topics.admin import KafkaAdmin
@@ -44,12 +45,12 @@ def read_continuity(
         with BoundedReader(clients, errors, topic, read_ranges, over_holes=True) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
-                    apply_message(message, states)
+                    apply_message(message, states, clients.foreign)
     return states.oldest_first()
 
 
-def apply_message(message: Message, states: LastStates) -> None:
-    """Apply one record of the topic to `states`; one that can't be read is logged and left out."""
+def apply_message(message: Message, states: LastStates, foreign_records: ForeignRecords) -> None:
+    """Apply one record of the topic to `states`; one that can't be read is set aside."""
     if message.value() is None:
         # An operator can remove a record by a tombstone of its key.
         states.forget((message.key() or b"").decode("utf-8", "replace"))
@@ -57,4 +58,4 @@ def apply_message(message: Message, states: LastStates) -> None:
     try:
         states.apply(continuity_of(message))
     except LogMisconfigured as error:
-        log_unreadable(error, place_of(message))
+        set_aside(foreign_records, message, error)

@@ -1,9 +1,7 @@
 """Controls, audit records and dead letters in topics that every process reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Generator, Sequence
-from contextlib import aclosing, closing
-from itertools import islice
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 from confluent_kafka import Message
 
@@ -17,16 +15,16 @@ from streamer.controls import (
     SnapshotOrder,
     Switchboard,
 )
-from streamer.events import ContinuityRecord, DeadLetter
+from streamer.errors import ForeignRecord
+from streamer.events import ContinuityRecord
 from streamer.log.continuity import MOST_RECORDS
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.kafka.cluster.threads import iterate_in_thread
+from streamer.log.kafka.cluster.record import Record, Tombstone, set_aside
 from streamer.log.kafka.control.continuity import read_continuity
-from streamer.log.kafka.control.letters import LetterReader
+from streamer.log.kafka.control.letters import KafkaLetterCursor, LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
 from streamer.log.kafka.control.writer import ControlWriter
 from streamer.log.kafka.records.controls import (
@@ -41,7 +39,6 @@ from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_audit, encode_audit
 from streamer.observe.pulse import Pulses
 
-_LETTERS_AT_ONCE = 20
 _RECORDS_AT_ONCE = 500
 _POLL_S = 0.5
 
@@ -95,13 +92,9 @@ class KafkaControls:
         """Return the last audit records."""
         return await asyncio.to_thread(self._audit, last)
 
-    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that exists now."""
-        async with aclosing(
-            iterate_in_thread(self._letter_batches(), thread="kafka-dead-letters")
-        ) as letters:
-            async for letter in letters:
-                yield letter
+    def letter_cursor(self) -> KafkaLetterCursor:
+        """Return a new cursor."""
+        return KafkaLetterCursor(LetterReader(self._clients, self._admin))
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
         """Return the last recorded of the continuity records that `chosen` admits."""
@@ -119,17 +112,8 @@ class KafkaControls:
         """Finish pending writes, and stop watching."""
         await asyncio.gather(self._watch.close(), self._writer.close())
 
-    def _letter_reader(self) -> LetterReader:
-        # A new one for each call, because a reader belongs to one thread.
-        return LetterReader(self._clients, self._admin)
-
     def _audit_record(self, audit: AuditRecord) -> Record:
         return Record(self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"})
-
-    def _letter_batches(self) -> Generator[list[DeadLetter], None, None]:
-        with closing(self._letter_reader().letters()) as letters:
-            while some := list(islice(letters, _LETTERS_AT_ONCE)):
-                yield some
 
     def _audit(self, last: int) -> list[AuditRecord]:
         errors, found = KafkaErrors(self._clients.settings), list[Message]()
@@ -139,10 +123,17 @@ class KafkaControls:
             with BoundedReader(self._clients, errors, self._names.audit, read_range) as reader:
                 while not reader.is_over:
                     found += reader.read(_RECORDS_AT_ONCE, _POLL_S)
-        return [decode_audit(message.value() or b"") for message in found]
+        return [*filter(None, map(self._audit_of, found))]
+
+    def _audit_of(self, message: Message) -> AuditRecord | None:
+        try:
+            return decode_audit(message.value() or b"")
+        except ForeignRecord as exc:
+            set_aside(self._clients.foreign, message, exc)
+            return None
 
     def _tombstones(self, letters: Sequence[str]) -> list[Tombstone]:
-        index = self._letter_reader().index()
+        index = LetterReader(self._clients, self._admin).index()
         ids = map(encoded_id, letters)
         return [
             tombstone

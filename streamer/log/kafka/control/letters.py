@@ -1,32 +1,52 @@
 """Reader of the dead letters in their topic."""
 
+import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping
+from itertools import islice
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from streamer.errors import ForeignRecord, LogUnavailable
-from streamer.events import DeadLetter
+from streamer.errors import ForeignRecord
+from streamer.events import DeadLetter, LetterHead
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import foreign
+from streamer.log.kafka.cluster.record import set_aside
+from streamer.log.kafka.cluster.retry import RetryPolicy
+from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.control.letter_index import LetterIndex
-from streamer.log.kafka.records.dead_letters import letter_chunk
+from streamer.log.kafka.records.chunks import ChunkOffsets
+from streamer.log.kafka.records.dead_letters import encoded_id, letter_chunk
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_dead_letter
 
 _AT_ONCE = 32
+_HEADS_AT_ONCE = 500
 _POLL_S = 0.5
-_TRIES = 3
+# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+_LEADER_WITHIN_S = 5.0
+_THREAD = "kafka-dead-letters"
+# A further reader costs as much as reading over this many small records.
+_WORTH_READING_OVER = 500
+
+
+class _Run(NamedTuple):
+    """Range of offsets, with the letters in it."""
+
+    begin: int
+    end: int
+    letters: dict[bytes, ChunkOffsets]
 
 
 class LetterReader:
     """Reads the topic of dead letters. Blocking, for one thread at a time.
 
-    It reads the topic twice: first for the ids and offsets of the last
-    versions, then for the letters themselves.
+    It reads the topic once for the index, later only what was appended since,
+    and letters where the index finds them. Its methods raise `LogUnavailable`.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
@@ -34,71 +54,113 @@ class LetterReader:
         self._admin = admin
         self._topic = Names.of(clients.settings).dead_letters
         self._errors = KafkaErrors(clients.settings)
+        self._index = LetterIndex(clients.foreign)
+        self._through = 0
 
-    def letters(self) -> Generator[DeadLetter, None, None]:
-        """Yield each letter that exists now, once.
+    def heads(self) -> Generator[list[LetterHead], None, None]:
+        """Yield some heads at a time, of the letters that have come since the last call."""
+        heads = self.index().take_heads()
+        while some := list(islice(heads, _HEADS_AT_ONCE)):
+            yield some
 
-        Raises `LogUnavailable`, and `LogMisconfigured` for a record that is no
-        letter.
-        """
-        ids: set[bytes] | None = None
-        for _ in range(_TRIES):
-            complete = self.index().complete()
-            ids = {*complete} if ids is None else ids & complete.keys()
-            for id_, letter in self._collected({id_: complete[id_] for id_ in ids}):
-                ids.remove(id_)
-                yield letter
-            if not ids:
-                return
-            # Some were set aside again meanwhile, and compaction removed their earlier records.
-        raise LogUnavailable(f"dead letters of {self._topic} change while they are read: try again")
+    def kept(self, ids: Collection[bytes]) -> Collection[bytes]:
+        """Return which of these letters exist."""
+        return self.index().complete(ids).keys()
+
+    def letters(self, ids: Collection[bytes]) -> Generator[list[DeadLetter], None, None]:
+        """Yield those of these letters that exist, one at a time; a record that is none is set aside."""
+        for run in _runs(self.index().complete(ids)):
+            for value, last in self._collected(run):
+                try:
+                    yield [decode_dead_letter(value)]
+                except ForeignRecord as exc:
+                    set_aside(self._clients.foreign, last, exc)
 
     def index(self) -> LetterIndex:
         """Return the index of the letters that exist now."""
-        found = LetterIndex()
-        with self._open_reader() as reader:
-            while not reader.is_over:
-                found.apply(self._read(reader))
-        return found
+        with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
+            retry = RetryPolicy(limit_s=_LEADER_WITHIN_S, wait=time.sleep)
+            [(begin, end)] = retry.call(self._admin.bounds, self._topic, [0]).values()
+        if end < self._through:
+            # The topic was created again.
+            self._index, self._through = LetterIndex(self._clients.foreign), 0
+        for messages in self._read(max(begin, self._through), end):
+            self._index.apply(messages)
+            self._through = (messages[-1].offset() or 0) + 1
+        self._through = max(self._through, end)
+        return self._index
 
-    def _collected(self, complete: Mapping[bytes, tuple[int, ...]]) -> Iterator[tuple[bytes, DeadLetter]]:
+    def _collected(self, run: _Run) -> Iterator[tuple[bytes, Message]]:
+        """Yield the value of each letter of a run, and the last of its records."""
         chunks: dict[bytes, list[bytes]] = defaultdict(list)
-        with self._open_reader() as reader:
+        for messages in self._read(run.begin, run.end):
+            for message in messages:
+                if (place := _chunk_in(run.letters, message)) is None:
+                    continue
+                id_, is_last = place
+                # Chunks were written in their order, and compaction keeps it.
+                chunks[id_].append(message.value() or b"")
+                if is_last:
+                    yield b"".join(chunks.pop(id_)), message
+
+    def _read(self, begin: int, end: int) -> Iterator[list[Message]]:
+        if begin >= end:
+            return
+        with (
+            self._errors.explained(doing="reading", subject=f"topic {self._topic}"),
+            BoundedReader(
+                self._clients, self._errors, self._topic, {0: (begin, end)}, over_holes=True
+            ) as reader,
+        ):
             while not reader.is_over:
-                for message in self._read(reader):
-                    if (place := _chunk_in(complete, message)) is None:
-                        continue
-                    id_, is_last = place
-                    # Chunks were written in their order, and compaction keeps it.
-                    chunks[id_].append(message.value() or b"")
-                    if is_last:
-                        yield id_, _letter(b"".join(chunks.pop(id_)), message)
-
-    def _open_reader(self) -> BoundedReader:
-        with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
-            read_ranges = self._admin.bounds(self._topic, [0])
-            return BoundedReader(self._clients, self._errors, self._topic, read_ranges)
-
-    def _read(self, reader: BoundedReader) -> list[Message]:
-        with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
-            return reader.read(_AT_ONCE, _POLL_S)
+                if messages := reader.read(_AT_ONCE, _POLL_S):
+                    yield messages
 
 
-def _chunk_in(complete: Mapping[bytes, tuple[int, ...]], message: Message) -> tuple[bytes, bool] | None:
-    """Return the letter of `complete` to which a record belongs, and whether its chunk is the last."""
+def _runs(letters: Mapping[bytes, ChunkOffsets]) -> Iterator[_Run]:
+    """Yield runs of letters that are worth reading with one reader each."""
+    run: _Run | None = None
+    for id_, offsets in sorted(letters.items(), key=lambda each: each[1]):
+        if run is not None and offsets[0] <= run.end + _WORTH_READING_OVER:
+            run.letters[id_] = offsets
+            run = run._replace(end=max(run.end, offsets[-1] + 1))
+        else:
+            if run is not None:
+                yield run
+            run = _Run(offsets[0], offsets[-1] + 1, {id_: offsets})
+    if run is not None:
+        yield run
+
+
+def _chunk_in(letters: Mapping[bytes, ChunkOffsets], message: Message) -> tuple[bytes, bool] | None:
+    """Return the letter of `letters` to which a record belongs, and whether its chunk is the last."""
     try:
         id_, chunk = letter_chunk(message.key())
     except ValueError:
         # The index has logged it.
         return None
-    offsets = complete.get(id_, ())
+    offsets = letters.get(id_, ())
     if message.value() is None or chunk >= len(offsets) or offsets[chunk] != message.offset():
         return None
     return id_, chunk + 1 == len(offsets)
 
 
-def _letter(value: bytes, last: Message) -> DeadLetter:
-    try:
-        return decode_dead_letter(value)
-    except ForeignRecord as exc:
-        raise foreign(last, exc) from exc
+class KafkaLetterCursor:
+    """Runs a `LetterReader` in threads."""
+
+    def __init__(self, reader: LetterReader) -> None:
+        self._reader = reader
+
+    def heads(self) -> AsyncGenerator[LetterHead, None]:
+        """Yield the heads of letters that have come since."""
+        return iterate_in_thread(self._reader.heads(), thread=_THREAD)
+
+    async def kept(self, ids: Collection[str]) -> frozenset[str]:
+        """Return which of these letters exist."""
+        named = {encoded_id(id_): id_ for id_ in ids}
+        kept = await asyncio.to_thread(self._reader.kept, named.keys())
+        return frozenset(named[id_] for id_ in kept)
+
+    def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
+        """Yield these letters."""
+        return iterate_in_thread(self._reader.letters([*map(encoded_id, ids)]), thread=_THREAD)

@@ -16,7 +16,7 @@ from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import foreign
+from streamer.log.kafka.cluster.record import set_aside
 from streamer.log.kafka.records.controls import ControlTable
 from streamer.observe.pulse import Pulse, Pulses
 
@@ -130,7 +130,7 @@ class ControlWatch:
         while not self._closing.is_set():
             pulse.beat()
             for message in poll_many(consumer, _AT_ONCE, _POLL_S):
-                through = _apply(message, switches)
+                through = self._apply(message, switches)
                 shown = False
             # Before the end, the board is an old one, on which a pause can be missing.
             if through >= end and not shown:
@@ -139,6 +139,20 @@ class ControlWatch:
                 self._loop.call_soon_threadsafe(self._show, switches.board())
                 self._delays.reset()
                 shown = True
+
+    def _apply(self, message: Message, switches: ControlTable) -> int:
+        """Apply a record, and return the offset up to which the topic was read."""
+        error, offset = message.error(), message.offset() or 0
+        if error is None:
+            try:
+                switches.apply(message.key(), message.value())
+            except LogMisconfigured as exc:
+                # The others must not wait for it.
+                set_aside(self._clients.foreign, message, exc)
+            return offset + 1
+        if error.code() == KafkaError._PARTITION_EOF:
+            return offset
+        raise KafkaException(error)
 
     def _consumer(self) -> Consumer:
         configuration = {
@@ -150,18 +164,3 @@ class ControlWatch:
             "auto.offset.reset": "error",
         }
         return self._clients.checked_consumer(self._errors, configuration, clock=self._clock, name=_NAME)
-
-
-def _apply(message: Message, switches: ControlTable) -> int:
-    """Apply a record, and return the offset up to which the topic was read."""
-    error, offset = message.error(), message.offset() or 0
-    if error is None:
-        try:
-            switches.apply(message.key(), message.value())
-        except LogMisconfigured as exc:
-            # The others must not wait for it.
-            _log.error("record.ignored", reason=str(foreign(message, exc)))
-        return offset + 1
-    if error.code() == KafkaError._PARTITION_EOF:
-        return offset
-    raise KafkaException(error)

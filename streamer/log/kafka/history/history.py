@@ -21,6 +21,8 @@ from confluent_kafka import Message, TopicPartition
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import Channel, Checkpoint, Event, Partition, SubscriberName
+from streamer.log.foreign_records import ForeignRecords
+from streamer.log.kafka.append.checkpoints import checkpoint_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -36,7 +38,6 @@ from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.patterns import matching, topic_expressions
 from streamer.log.patterns import change_type_stem
-from streamer.log.records import decode_checkpoint
 from streamer.log.search.merge import search
 from streamer.ports import (
     AppendedPage,
@@ -167,7 +168,10 @@ class KafkaHistory:
             bounds = self._bounds(topic)
             with BoundedReader(self._clients, self._errors, topic, bounds, over_holes=True) as reader:
                 while not reader.is_over:
-                    found = (_stored(each, owners or {}) for each in reader.read(_AT_ONCE, _POLL_S))
+                    found = (
+                        _stored(each, owners or {}, self._clients.foreign)
+                        for each in reader.read(_AT_ONCE, _POLL_S)
+                    )
                     newest |= {each.checkpoint.channel: each for each in found if each is not None}
         return list(newest.values())
 
@@ -236,13 +240,15 @@ class KafkaHistory:
         yield [HistoryPage(events=[])]
 
 
-def _stored(message: Message, owners: Mapping[int, str]) -> StoredCheckpoint | None:
-    value = message.value()
-    if value is None:
+def _stored(
+    message: Message, owners: Mapping[int, str], foreign_records: ForeignRecords
+) -> StoredCheckpoint | None:
+    checkpoint = checkpoint_of(message, foreign_records)
+    if checkpoint is None:
         return None
     owner = owners.get(message.partition() or 0, "")
     stored_at = message.timestamp()[1] / 1000
-    return StoredCheckpoint(checkpoint=decode_checkpoint(value), stored_at=stored_at, owner=owner)
+    return StoredCheckpoint(checkpoint=checkpoint, stored_at=stored_at, owner=owner)
 
 
 def _event(message: Message, stem: str) -> Event | None:

@@ -93,9 +93,9 @@ class ParkedFetch:
             with self._errors.explained(doing="reading", subject=f"topic {self._topic.name}"):
                 found = self._found(self._wanted(asked))
         except Exception as exc:  # noqa: BLE001 - it goes to the callers
-            self._disconnect()
             for each in asked:
                 self._tell(each, exc)
+            self._disconnect()
             return
         self._errors.clear()
         for each in asked:

@@ -9,19 +9,27 @@ from confluent_kafka import Message
 
 from streamer.errors import ForeignRecord
 from streamer.events import ParkedLane, Partition, Progress, Setback
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.record import Headers, foreign
+from streamer.log.kafka.cluster.record import Headers, set_aside
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
 from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic, chunk_count
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.records import decode_setback
+from streamer.log.records import RECORD_START, decode_setback
 
 _AT_ONCE = 2_000
 _POLL_S = 0.02
+_LOST = Setback(
+    attempts=1,
+    first_failed_at=0.0,
+    due_at=0.0,
+    first_error="the record of this key's failures was overwritten",
+    last_error="the record of this key's failures was overwritten",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +49,15 @@ class Restored:
 
 @dataclass(slots=True)
 class _Lane:
-    """Setback of a lane, and the chunk offsets of its events by their offsets."""
+    """Setback of a lane, and the chunk offsets of its events by their offsets.
+
+    `is_removed` is true behind a tombstone of its setback, `is_damaged` when
+    only a foreign record of its setback is left.
+    """
 
     setback: Setback | None = None
+    is_removed: bool = False
+    is_damaged: bool = False
     locations: dict[int, ChunkOffsets] = field(default_factory=dict)
 
 
@@ -55,8 +69,14 @@ class Restoration:
     could change it since the group assigned us the partition.
     """
 
-    def __init__(self, reader: BoundedReader | None, progress: Mapping[Partition, Progress]) -> None:
-        """Read with `reader`; without one, nothing is parked."""
+    def __init__(
+        self,
+        reader: BoundedReader | None,
+        progress: Mapping[Partition, Progress],
+        foreign_records: ForeignRecords,
+    ) -> None:
+        """Read with `reader`; without one, nothing is parked. `foreign_records` takes foreign ones."""
+        self._foreign = foreign_records
         self._reader = reader
         self._progress = dict(progress)
         self._found: dict[tuple[str, int], defaultdict[str, _Lane]] = {
@@ -71,8 +91,9 @@ class Restoration:
     def step(self) -> bool:
         """Read the next slice; return whether all is read.
 
-        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
-        record that Streamer did not write.
+        A record that Streamer did not write is set aside. Raises
+        `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a record
+        of a newer Streamer.
         """
         if self._reader is None:
             return True
@@ -93,9 +114,9 @@ class Restoration:
             all_lanes = self._found[partition.topic, partition.number]
             # Events without a record of their lane were removed with it.
             found = {
-                name: (lane.setback, _complete(lane.locations))
+                name: (setback, _complete(lane.locations))
                 for name, lane in all_lanes.items()
-                if lane.setback is not None
+                if (setback := _setback_of(lane)) is not None
             }
             lanes = [
                 ParkedLane(lane=name, offsets=tuple(sorted(locations)), setback=setback)
@@ -123,7 +144,8 @@ class Restoration:
             try:
                 self._apply_one(message)
             except (ValueError, ForeignRecord) as exc:
-                raise foreign(message, exc) from exc
+                # The newest sound record of its key counts.
+                set_aside(self._foreign, message, exc)
 
     def _apply_one(self, message: Message) -> None:
         key = ParkedKey.decode(message.key())
@@ -138,12 +160,36 @@ def _apply(lane: _Lane, key: ParkedKey, message: Message) -> bool:
     """Apply a record to `lane`; return whether anything of the lane is left."""
     value = message.value()
     if key.offset is None:
-        lane.setback = None if value is None else decode_setback(value)
+        _apply_setback(lane, value)
+    elif value is not None and key.chunk == 0 and not value.startswith(RECORD_START):
+        raise ValueError("its value is no event")
     elif offsets := _chunk_offsets(lane.locations.get(key.offset, ()), key, message):
         lane.locations[key.offset] = offsets
     else:
         lane.locations.pop(key.offset, None)
     return bool(lane.setback or lane.locations)
+
+
+def _apply_setback(lane: _Lane, value: bytes | None) -> None:
+    if value is None:
+        lane.setback, lane.is_removed = None, True
+        return
+    try:
+        lane.setback = decode_setback(value)
+    except ForeignRecord:
+        lane.is_damaged = True
+        raise
+    lane.is_removed = False
+
+
+def _setback_of(lane: _Lane) -> Setback | None:
+    """Return the setback of a lane, `None` for a removed one.
+
+    Where only a foreign record is left of it, its events are due at once.
+    """
+    if lane.setback is None and lane.is_damaged and not lane.is_removed:
+        return _LOST
+    return lane.setback
 
 
 def _complete(locations: Mapping[int, ChunkOffsets]) -> dict[int, ChunkOffsets]:
@@ -181,7 +227,7 @@ class Restorations:
         reader = None
         if any(begin < end for begin, end in read_ranges.values()):
             reader = BoundedReader(self._clients, self._errors, self._topic.name, read_ranges)
-        self._running.append(Restoration(reader, progress))
+        self._running.append(Restoration(reader, progress, self._clients.foreign))
 
     def __contains__(self, partition: Partition) -> bool:
         return any(partition in each.partitions for each in self._running)

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from streamer.controls import Control, PositionOrder, Redrive, SnapshotOrder, Switch, Switchboard
+from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.records import (
@@ -73,8 +74,10 @@ class ControlTable:
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Apply a record; unknown kinds of a newer Streamer are ignored.
 
-        Raises `LogMisconfigured` for a record that cannot be read, after it has
-        paused the subscriber that the key names: the record can be a pause.
+        Raises `LogMisconfigured` for a record that cannot be read. One of a
+        newer Streamer can be a pause, and so it pauses the subscriber that the
+        key names. A foreign one does so only where no sound one of its key is
+        left.
         """
         kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
         if kind == _SUBSCRIBER and value is None:
@@ -82,8 +85,7 @@ class ControlTable:
         elif kind == _REDRIVE and value is None:
             self._redrives.pop(name, None)
         elif kind == _SUBSCRIBER:
-            self._controls[SubscriberName(name)] = _unread(SubscriberName(name))
-            self._controls[SubscriberName(name)] = decode_control(value or b"")
+            self._controls[SubscriberName(name)] = self._control(SubscriberName(name), value or b"")
         elif kind == _REDRIVE:
             self._redrives[name] = decode_redrive(value or b"")
         elif kind == _LEFT_OUT and value is not None and name in self._redrives:
@@ -96,6 +98,16 @@ class ControlTable:
             self._positions.pop(name, None)
         elif kind == _POSITION:
             self._positions[name] = decode_position_order(value or b"")
+
+    def _control(self, subscriber: SubscriberName, value: bytes) -> Control:
+        try:
+            return decode_control(value)
+        except ForeignRecord:
+            self._controls.setdefault(subscriber, _unread(subscriber))
+            raise
+        except LogMisconfigured:
+            self._controls[subscriber] = _unread(subscriber)
+            raise
 
     def board(self) -> Switchboard:
         """Return the present switchboard."""
@@ -113,7 +125,7 @@ def _unread(subscriber: SubscriberName) -> Control:
         switch=Switch.PAUSED,
         by="streamer",
         at=0.0,
-        reason="what was switched last cannot be read: look for record.ignored in the log, then resume",
+        reason="what was switched last cannot be read: look for record.set_aside in the log, then resume",
     )
 
 

@@ -3,29 +3,32 @@
 from collections.abc import Iterable, Iterator
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, Tombstone, WrittenHeaders
 from streamer.log.kafka.records.chunks import CHUNK_BYTES, split
-from streamer.log.records import encode_dead_letter
+from streamer.log.records import LARGEST_LETTER, encode_dead_letter
 
 _PART = "part"
 _PARTS = "parts"
 _ID = "id"
-# Size of a letter's other fields: errors, a hint, the target's answer.
-_OTHER_FIELDS_BYTES = 128 * 1024
-_GROWTH = 3
-_MAX_CHUNKS = 1 + (_GROWTH * MAX_MESSAGE_BYTES + _OTHER_FIELDS_BYTES) // CHUNK_BYTES
+_HEAD = "head"
+_MAX_CHUNKS = 1 + LARGEST_LETTER // CHUNK_BYTES
 
 
 def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
-    """Return the records of `letter`; the same letter has the same keys, so compaction keeps the last."""
-    chunks = split(encode_dead_letter(letter))
+    """Return the records of `letter`; the same letter has the same keys, so compaction keeps the last.
+
+    The first one has the letter's head as a header.
+    """
+    encoded = encode_dead_letter(letter)
+    chunks = split(encoded.body)
     id_ = encoded_id(letter.id)
     about: WrittenHeaders = {_ID: id_, _PARTS: b"%d" % len(chunks), "content-type": b"application/json"}
-    return [
+    records = [
         Record(topic, chunk, _key(id_, number), ANY_PARTITION, {_PART: b"%d" % number, **about})
         for number, chunk in enumerate(chunks)
     ]
+    records[0].headers[_HEAD] = encoded.head
+    return records
 
 
 def letter_tombstones(id_: bytes, chunks: int, topic: str) -> list[Tombstone]:
@@ -66,6 +69,11 @@ def chunk_count(headers: Headers | None) -> int:
     if not 1 <= chunks <= _MAX_CHUNKS:
         raise ValueError(f"it claims to be one of {chunks} parts")
     return chunks
+
+
+def head_of(headers: Headers | None) -> bytes | None:
+    """Return the encoded head that the first record of a letter has; earlier versions wrote none."""
+    return dict(headers or ()).get(_HEAD)
 
 
 def _key(id_: bytes, chunk: int) -> bytes:

@@ -15,7 +15,7 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyQuery:
-    """Selects bodies of `table` by a `where` clause and its `parameters`.
+    """Selects bodies of `table`, in its `column`, by a `where` clause and its `parameters`.
 
     `latest` begins with the highest numbers; at most `count` bodies are
     selected.
@@ -24,6 +24,7 @@ class BodyQuery:
     table: str
     where: str
     parameters: Sequence[Any]
+    column: str = "body"
     latest: bool = False
     count: int = PAGE_ROWS
 
@@ -42,12 +43,13 @@ def read_bodies(connection: sqlite3.Connection, query: BodyQuery) -> BodyPage:
     count = min(query.count, PAGE_ROWS)
     statement = f"""
         WITH found AS (
-          SELECT rowid AS place, seq, length(body) AS size FROM {query.table}
+          SELECT rowid AS place, seq, length({query.column}) AS size FROM {query.table}
           WHERE {query.where} ORDER BY {order} LIMIT ?
         ), summed AS (
           SELECT place, size, sum(size) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS through FROM found
         )
-        SELECT (SELECT count(*) FROM found), CAST(group_concat(seq || ' ' || body, char(10)) AS BLOB)
+        SELECT (SELECT count(*) FROM found),
+          CAST(group_concat(seq || ' ' || {query.column}, char(10)) AS BLOB)
         FROM summed CROSS JOIN {query.table} AS kept ON kept.rowid = summed.place
         WHERE through - size < ?
         """  # noqa: S608 - the names are our own

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import structlog
 
 from streamer.errors import LogMisconfigured
+from streamer.log.records import letter_head
 from streamer.log.sqlite.database.errors import translated
 from streamer.log.sqlite.database.tables import APPLICATION_ID, UPGRADES, VERSION
 
@@ -101,6 +102,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.create_function("letter_head", 1, letter_head, deterministic=True)
     for upgrade in UPGRADES[found:]:
         connection.executescript(upgrade)
     if 0 < found < VERSION:

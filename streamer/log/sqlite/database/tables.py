@@ -113,7 +113,25 @@ PRAGMA user_version = 6;
 COMMIT;
 """
 
-UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY, _SNAPSHOTS, _POSITIONS)
+# The head stands before the body, so that a list of heads reads no page of a
+# large body. `letter_head` is a function of ours.
+_LETTER_HEADS = """
+BEGIN IMMEDIATE;
+ALTER TABLE dead_letters RENAME TO former_dead_letters;
+CREATE TABLE dead_letters (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  failed_at REAL NOT NULL,
+  head BLOB NOT NULL,
+  body BLOB NOT NULL
+);
+INSERT INTO dead_letters SELECT seq, id, failed_at, letter_head(body), body FROM former_dead_letters;
+DROP TABLE former_dead_letters;
+PRAGMA user_version = 7;
+COMMIT;
+"""
+
+UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY, _SNAPSHOTS, _POSITIONS, _LETTER_HEADS)
 """Scripts that upgrade a file from version n to n + 1, each in a transaction of its own."""
 
 VERSION = len(UPGRADES)

@@ -44,6 +44,9 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        # Those that have no result yet, and the error that has ended the thread.
+        self._open: set[asyncio.Future[Any]] = set()
+        self._failure: Exception | None = None
 
     @classmethod
     def writing(cls, path: Path, *, group_weight: int, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
@@ -77,10 +80,10 @@ class Worker:
             yield self
         finally:
             self._closed = True
-            ended = self._enqueue(_nothing, weight=0, then=_ignore)
-            self._jobs.put(None)
             try:
                 with suppress(Exception):
+                    ended = self._enqueue(_nothing, weight=0, then=_ignore)
+                    self._jobs.put(None)
                     await ended
             finally:
                 thread.join()
@@ -111,20 +114,33 @@ class Worker:
     def _enqueue(
         self, work: Callable[[sqlite3.Connection], Any], *, weight: int, then: Callable[[Any], None]
     ) -> asyncio.Future[Any]:
+        if self._failure is not None:
+            raise self._failure
         job = _Job(work=work, weight=weight, then=then, done=self._loop.create_future())
+        self._open.add(job.done)
+        job.done.add_done_callback(self._open.discard)
         self._jobs.put(job)
         return job.done
 
     def _serve(self, pulses: Pulses, pulse: Pulse) -> None:
         pulse.rest()
-        while group := self._next_group():
-            pulse.beat()
-            results, failure = self._run_group(group)
-            self._loop.call_soon_threadsafe(_resolve, group, results, failure)
-            # At rest until the next job.
-            pulse.rest()
+        try:
+            while group := self._next_group():
+                pulse.beat()
+                results, failure = self._run_group(group)
+                self._loop.call_soon_threadsafe(_resolve, group, results, failure)
+                # At rest until the next job.
+                pulse.rest()
+        except Exception as exc:  # noqa: BLE001 - every present and later caller gets it
+            self._loop.call_soon_threadsafe(self._break_off, exc)
         self._close_connection()
         pulses.end(pulse)
+
+    def _break_off(self, error: Exception) -> None:
+        self._failure = error
+        for done in list(self._open):
+            if not done.done():
+                done.set_exception(error)
 
     def _next_group(self) -> Sequence[_Job]:
         group: list[_Job] = []
@@ -176,16 +192,24 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _resolve(group: Sequence[_Job], results: Sequence[Any], failure: Exception | None) -> None:
+    failures: list[Exception | None] = [failure] * len(group)
     if failure is None:
-        for job, result in zip(group, results, strict=True):
-            job.then(result)
+        failures = [_failure_of(job, result) for job, result in zip(group, results, strict=True)]
     for index, job in enumerate(group):
         if job.done.done():
             continue
-        if failure is None:
+        if (error := failures[index]) is None:
             job.done.set_result(results[index])
         else:
-            job.done.set_exception(failure)
+            job.done.set_exception(error)
+
+
+def _failure_of(job: _Job, result: Any) -> Exception | None:
+    try:
+        job.then(result)
+    except Exception as exc:  # noqa: BLE001 - the job's future raises it, and the others have their results
+        return exc
+    return None
 
 
 def _nothing(_: sqlite3.Connection) -> None:

@@ -4,12 +4,15 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamer.errors import ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import decode_checkpoint, encode_checkpoint, encode_event
 from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.rows.continuity import ContinuityRow, continuity_rows, write_continuity
 from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, remove_letters, write_letters
+from streamer.log.sqlite.rows.sound import sound
 from streamer.ports import StoredCheckpoint
 
 EventRow = tuple[int, str, int, bytes]
@@ -84,27 +87,33 @@ def end(connection: sqlite3.Connection) -> int:
     return 1 if row is None else int(row[0]) + 1
 
 
-def read_orgs(connection: sqlite3.Connection) -> frozenset[OrgId]:
+def read_orgs(connection: sqlite3.Connection, foreign: ForeignRecords) -> frozenset[OrgId]:
     """Return the orgs that have checkpoints."""
-    return frozenset(checkpoint.channel.org for checkpoint in read_checkpoints(connection))
+    return frozenset(checkpoint.channel.org for checkpoint in read_checkpoints(connection, foreign))
 
 
-def read_checkpoints(connection: sqlite3.Connection) -> list[Checkpoint]:
-    """Return the checkpoints of all channels."""
-    rows = connection.execute("SELECT body FROM checkpoints").fetchall()
-    return [decode_checkpoint(body) for (body,) in rows]
+def read_checkpoints(connection: sqlite3.Connection, foreign: ForeignRecords) -> list[Checkpoint]:
+    """Return the checkpoints of all channels, without foreign rows."""
+    return [stored.checkpoint for stored in read_stored(connection, "", foreign)]
 
 
-def read_stored(connection: sqlite3.Connection, owner: str) -> list[StoredCheckpoint]:
-    """Return the checkpoints of all channels, which the process `owner` reads."""
-    rows = connection.execute("SELECT body, stored_at FROM checkpoints").fetchall()
+def read_stored(
+    connection: sqlite3.Connection, owner: str, foreign: ForeignRecords
+) -> list[StoredCheckpoint]:
+    """Return the checkpoints of all channels, which the process `owner` reads, without foreign rows."""
+    rows = connection.execute("SELECT channel, body, stored_at FROM checkpoints").fetchall()
     return [
-        StoredCheckpoint(checkpoint=decode_checkpoint(body), stored_at=stored_at, owner=owner)
-        for body, stored_at in rows
+        StoredCheckpoint(checkpoint=checkpoint, stored_at=stored_at, owner=owner)
+        for channel, body, stored_at in rows
+        for checkpoint in sound([(channel, body)], decode_checkpoint, "checkpoints", foreign)
     ]
 
 
 def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpoint | None:
     """Return the checkpoint of `channel`, `None` if it has none."""
     row = connection.execute("SELECT body FROM checkpoints WHERE channel = ?", (str(channel),)).fetchone()
-    return None if row is None else decode_checkpoint(row[0])
+    try:
+        return None if row is None else decode_checkpoint(row[0])
+    except ForeignRecord as exc:
+        # A channel that began again would leave a hole without a word.
+        raise ForeignRecord(f"{exc}: it is row {channel} of the table checkpoints") from exc

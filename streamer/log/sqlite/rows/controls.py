@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Collection
 
 from streamer.controls import AuditRecord, Control, PositionOrder, Redrive, SnapshotOrder, Switchboard
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import (
     decode_audit,
     decode_control,
@@ -18,6 +19,7 @@ from streamer.log.records import (
 )
 from streamer.log.records.record import printable
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
+from streamer.log.sqlite.rows.sound import sound
 
 _NEWEST = 2**63 - 1
 
@@ -96,12 +98,12 @@ def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None
         connection.execute("DELETE FROM positions WHERE id = ?", row[:1])
 
 
-def read_board(connection: sqlite3.Connection) -> Switchboard:
-    """Return the switchboard; raises `LogMisconfigured` for a row that can't be read."""
-    controls = [decode_control(row[0]) for row in connection.execute("SELECT body FROM controls")]
-    redrives = [decode_redrive(row[0]) for row in connection.execute("SELECT body FROM redrives")]
-    snapshots = [decode_snapshot_order(row[0]) for row in connection.execute("SELECT body FROM snapshots")]
-    positions = [decode_position_order(row[0]) for row in connection.execute("SELECT body FROM positions")]
+def read_board(connection: sqlite3.Connection, foreign: ForeignRecords) -> Switchboard:
+    """Return the switchboard, without foreign rows; raises `LogMisconfigured` for one of a newer Streamer."""
+    controls = sound(_all(connection, "subscriber", "controls"), decode_control, "controls", foreign)
+    redrives = sound(_all(connection, "id", "redrives"), decode_redrive, "redrives", foreign)
+    snapshots = sound(_all(connection, "id", "snapshots"), decode_snapshot_order, "snapshots", foreign)
+    positions = sound(_all(connection, "id", "positions"), decode_position_order, "positions", foreign)
     return Switchboard(
         controls={control.subscriber: control for control in controls},
         redrives={redrive.id: redrive for redrive in redrives},
@@ -110,18 +112,23 @@ def read_board(connection: sqlite3.Connection) -> Switchboard:
     )
 
 
+def _all(connection: sqlite3.Connection, key: str, table: str) -> list[tuple[str, bytes]]:
+    return connection.execute(f"SELECT {key}, body FROM {table}").fetchall()  # noqa: S608 - names of ours
+
+
 def write_audit(connection: sqlite3.Connection, body: bytes, now: float) -> None:
     """Add an audit record."""
     connection.execute("INSERT INTO audit (recorded_at, body) VALUES (?, ?)", (int(now), body))
 
 
 def read_audit(
-    connection: sqlite3.Connection, count: int, before: int = _NEWEST
+    connection: sqlite3.Connection, count: int, foreign: ForeignRecords, before: int = _NEWEST
 ) -> tuple[list[AuditRecord], int]:
     """Return some of the last `count` audit records numbered below `before`, and the lowest number.
 
-    They come oldest first; an empty page is the end.
+    They come oldest first, without foreign rows. A page without a number below
+    `before` is the end.
     """
     wanted = BodyQuery(table="audit", where="seq < ?", parameters=(before,), latest=True, count=count)
     rows = read_bodies(connection, wanted).rows
-    return [decode_audit(body) for _, body in rows], rows[0][0] if rows else before
+    return list(sound(rows, decode_audit, "audit", foreign)), rows[0][0] if rows else before

@@ -3,17 +3,19 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from streamer.events import DeadLetter
-from streamer.log.records import decode_dead_letter, encode_dead_letter
+from streamer.events import DeadLetter, LetterHead
+from streamer.log.foreign_records import ForeignRecords
+from streamer.log.records import decode_dead_letter, decode_letter_head, encode_dead_letter
 from streamer.log.sqlite.database.bulk import delete_rows, insert_rows
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
+from streamer.log.sqlite.rows.sound import sound
 
-LetterRow = tuple[str, float, bytes]
+LetterRow = tuple[str, float, bytes, bytes]
 
 
 def letter_rows(letters: Iterable[DeadLetter]) -> list[LetterRow]:
     """Return dead letters as rows."""
-    return [(letter_key(letter.id), letter.failed_at, encode_dead_letter(letter)) for letter in letters]
+    return [(letter_key(letter.id), letter.failed_at, *encode_dead_letter(letter)) for letter in letters]
 
 
 def letter_key(id_: str) -> str:
@@ -25,9 +27,10 @@ def write_letters(connection: sqlite3.Connection, rows: Sequence[LetterRow]) -> 
     """Add dead letters; one with a known id replaces the earlier one in its row."""
     insert_rows(
         connection,
-        "INSERT INTO dead_letters (id, failed_at, body)",
+        "INSERT INTO dead_letters (id, failed_at, body, head)",
         rows,
-        conflict="ON CONFLICT (id) DO UPDATE SET failed_at = excluded.failed_at, body = excluded.body",
+        conflict="ON CONFLICT (id) DO UPDATE SET "
+        "failed_at = excluded.failed_at, body = excluded.body, head = excluded.head",
     )
 
 
@@ -46,11 +49,42 @@ def count_letters(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
 
 
-def read_letters(connection: sqlite3.Connection, after: int, last: int) -> tuple[list[DeadLetter], int]:
-    """Return some dead letters numbered above `after` up to `last`, and the highest number among them.
+def read_heads(
+    connection: sqlite3.Connection, after: int, last: int, foreign: ForeignRecords
+) -> tuple[list[LetterHead], int]:
+    """Return some heads of letters numbered above `after` up to `last`, and the highest number among them.
 
-    An empty page is the end.
+    Bodies are not read. An empty page is the end.
     """
-    wanted = BodyQuery(table="dead_letters", where="seq > ? AND seq <= ?", parameters=(after, last))
+    wanted = BodyQuery(
+        table="dead_letters", column="head", where="seq > ? AND seq <= ?", parameters=(after, last)
+    )
     rows = read_bodies(connection, wanted).rows
-    return [decode_dead_letter(body) for _, body in rows], rows[-1][0] if rows else last
+    heads = list(sound(rows, decode_letter_head, "dead_letters", foreign))
+    return heads, rows[-1][0] if rows else last
+
+
+def read_letters(
+    connection: sqlite3.Connection, keys: Sequence[str], after: int, foreign: ForeignRecords
+) -> tuple[list[DeadLetter], int | None]:
+    """Return some of the letters with these keys, a page of them at most, that are numbered above `after`.
+
+    Beside them is the highest number among them, or `None` when no others
+    follow.
+    """
+    wanted = BodyQuery(
+        table="dead_letters", where=f"seq > ? AND id {_among(keys)}", parameters=(after, *keys)
+    )
+    page = read_bodies(connection, wanted)
+    letters = list(sound(page.rows, decode_dead_letter, "dead_letters", foreign))
+    return letters, None if page.is_whole else page.rows[-1][0]
+
+
+def kept_letters(connection: sqlite3.Connection, keys: Sequence[str]) -> frozenset[str]:
+    """Return which of `keys`, a page of them at most, are those of letters."""
+    rows = connection.execute(f"SELECT id FROM dead_letters WHERE id {_among(keys)}", keys)  # noqa: S608 - only placeholders
+    return frozenset(id_ for (id_,) in rows)
+
+
+def _among(keys: Sequence[str]) -> str:
+    return f"IN ({','.join('?' * len(keys))})"

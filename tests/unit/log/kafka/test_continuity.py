@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from streamer.events import ContinuityRecord, Repair
 from streamer.log.continuity import LastStates
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.control.continuity import apply_message
 from streamer.log.kafka.records.continuity import continuity_message
 from tests.contracts.values import a_hole
@@ -30,9 +31,9 @@ def message(value: bytes | None, *, key: bytes, offset: int) -> Message:
 
 def states_of(*messages: Message, most: int | None = None) -> list[ContinuityRecord]:
     """Return the last states in a topic that holds `messages`."""
-    states = LastStates(lambda _: True, most=most)
+    states, foreign = LastStates(lambda _: True, most=most), ForeignRecords()
     for each in messages:
-        apply_message(each, states)
+        apply_message(each, states, foreign)
     return list(states.oldest_first())
 
 
@@ -57,7 +58,7 @@ def test_record_that_cannot_be_read_is_named_and_hides_no_other() -> None:
         )
 
     assert found == [hole]
-    assert [line["event"] for line in logs] == ["continuity.unreadable"] * len(foreign)
+    assert [line["event"] for line in logs] == ["record.set_aside"] * len(foreign)
     assert "partition 0, offset 9, key 'k'" in logs[0]["place"]
 
 

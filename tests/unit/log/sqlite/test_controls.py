@@ -1,7 +1,9 @@
 """Controls and dead letters in a log file."""
 
 import asyncio
+import itertools
 import sqlite3
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -11,6 +13,7 @@ from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, Switc
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.sqlite import SqliteLog
+from streamer.log.sqlite.database.worker import Worker
 from tests.contracts.parking import letters
 from tests.contracts.values import a_dead_letter, an_append, append_to
 from tests.unit.log.sqlite.conftest import LogFile
@@ -100,12 +103,12 @@ async def test_listing_is_not_upset_by_what_changes_meanwhile(log_file: LogFile)
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log:
         await set_aside(log, *names)
-        listing = log.controls.dead_letters()
+        listing = log.controls.letter_cursor().heads()
         seen = [(await anext(listing)).id for _ in range(10)]
         await set_aside(log, "0003", "0700", "later")
         await log.controls.discard(["0005", "0800", "1199"], DONE)
         await set_aside(log, "0005", "1199")
-        seen += [letter.id async for letter in listing]
+        seen += [head.id async for head in listing]
 
     assert seen == [name for name in names if name not in {"0800", "1199"}]
 
@@ -120,8 +123,33 @@ async def test_letters_are_listed_in_bounded_pages(log_file: LogFile) -> None:
         statements = await traced(log._reader)
         assert len(await letters(log.controls)) == 1_108
 
-    # The last number, two pages of large ones, three of others, and an empty one.
-    assert len(statements) == 7
+    # The last number and three pages of heads, and six of letters.
+    assert len(statements) == 10
+
+
+async def test_cost_of_some_letters_does_not_grow_with_their_number(log_file: LogFile) -> None:
+    """A redrive takes some letters at a time: SQLite goes to them, and lists no others."""
+    log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
+    costs = []
+    async with log_file.open() as log:
+        for more in (range(1_000), range(1_000, 10_000)):
+            await set_aside(log, *map(str, more))
+            cursor = log.controls.letter_cursor()
+            assert len([head async for head in cursor.heads()]) == more.stop
+            steps = await counted_steps(log._reader)
+            assert len([letter async for letter in cursor.letters([*map(str, range(300, 400))])]) == 100
+            assert len(await cursor.kept([*map(str, range(300, 400))])) == 100
+            assert [head async for head in cursor.heads()] == []
+            costs.append(steps())
+
+    assert costs[1] <= 1.2 * costs[0]
+
+
+async def counted_steps(reader: Worker) -> Callable[[], int]:
+    """Return what tells how many hundred steps SQLite has made since."""
+    steps = itertools.count()
+    await reader.submit(lambda connection: connection.set_progress_handler(lambda: next(steps) < 0, 100))
+    return lambda: next(steps)
 
 
 async def test_many_letters_are_discarded_in_steps(log_file: LogFile) -> None:

@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Message
 from structlog.testing import capture_logs
 
+from streamer.events import DeadLetter
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.chunks import CHUNK_BYTES
@@ -45,15 +46,15 @@ def test_large_letter_comes_in_parts_that_a_broker_takes() -> None:
     assert len(records) > 4
     assert max(len(record.value) for record in records) <= CHUNK_BYTES
     assert decode_dead_letter(b"".join(record.value for record in records)) == LARGE
-    assert index(*records).complete() == {b"x": tuple(range(len(records)))}
+    assert index(*records).complete([b"x"]) == {b"x": tuple(range(len(records)))}
 
 
 def test_letter_of_which_a_part_is_missing_is_not_made_up() -> None:
     """Half a letter is no letter."""
     records = dead_letter_records(LARGE, "dead")
 
-    assert not index(*records[1:]).complete()
-    assert not index(*records, *letter_tombstones(b"x", 1, "dead")).complete()
+    assert not index(*records[1:]).complete([b"x"])
+    assert not index(*records, *letter_tombstones(b"x", 1, "dead")).complete([b"x"])
 
 
 @pytest.mark.parametrize("former", [a_dead_letter("x"), LARGE])
@@ -63,14 +64,14 @@ def test_last_letter_of_an_id_counts(former: object) -> None:
     before = dead_letter_records(former, "dead")
     latter = dead_letter_records(a_dead_letter("x", error="second"), "dead")
 
-    assert index(*before, *latter).complete() == {b"x": (len(before),)}
+    assert index(*before, *latter).complete([b"x"]) == {b"x": (len(before),)}
 
 
 def test_id_may_look_like_a_key() -> None:
     """Ids are foreign input."""
     records = [*dead_letter_records(a_dead_letter("a"), "d"), *dead_letter_records(a_dead_letter("a#0"), "d")]
 
-    assert index(*records, *letter_tombstones(b"a", 1, "d")).complete() == {b"a#0": (1,)}
+    assert index(*records, *letter_tombstones(b"a", 1, "d")).complete([b"a", b"a#0"]) == {b"a#0": (1,)}
 
 
 def test_redriven_letter_is_removed_in_all_its_parts() -> None:
@@ -113,5 +114,35 @@ def test_foreign_record_is_logged_and_left_out(
         found.apply([Message(topic="dead", partition=0, offset=7, key=key, value=b"z", headers=headers)])
 
     [line] = lines
-    assert "topic dead, partition 0, offset 7" in line["reason"]
-    assert {*found.complete()} == {b"y"}
+    assert "topic dead, partition 0, offset 7" in line["place"]
+    assert [head.id for head in found.take_heads()] == ["y"]
+
+
+@pytest.mark.parametrize("letter", [a_dead_letter("x"), LARGE])
+def test_head_is_told_once_for_each_version(letter: DeadLetter) -> None:
+    """A reader that has seen the others asks only for what has come since."""
+    found = index(*dead_letter_records(letter, "dead"))
+
+    assert list(found.take_heads()) == [letter.head]
+    assert list(found.take_heads()) == []
+    found.apply(as_read(dead_letter_records(replace(letter, error="second"), "dead")))
+    assert [head.error for head in found.take_heads()] == ["second"]
+
+
+@pytest.mark.parametrize("letter", [a_dead_letter("x"), LARGE])
+def test_letter_of_an_older_streamer_has_a_head_too(letter: DeadLetter) -> None:
+    """It was written without, so that the head is made of its content."""
+    records = dead_letter_records(letter, "dead")
+    del records[0].headers["head"]
+
+    [head] = index(*records).take_heads()
+
+    assert head == letter.head
+    assert head.size == sum(len(record.value) for record in records)
+
+
+def test_letter_that_was_removed_has_no_head() -> None:
+    """Nobody has asked for it in time."""
+    records = dead_letter_records(LARGE, "dead")
+
+    assert list(index(*records, *removed_letters(["x"], "dead")).take_heads()) == []

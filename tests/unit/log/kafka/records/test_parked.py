@@ -1,5 +1,6 @@
 """Records of parked lanes."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -7,8 +8,8 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.errors import ForeignRecord
-from streamer.events import Entry, Partition, Progress, Setback
+from streamer.events import Entry, ParkedLane, Partition, Progress, Setback
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.parked.changes import ParkedChanges
 from streamer.log.kafka.parked.index import ParkedIndex
@@ -76,6 +77,7 @@ class Log:
         """Begin with an empty topic."""
         self.records: list[Record | Tombstone] = []
         self.known = {ONE: ParkedIndex(), TWO: ParkedIndex()}
+        self.foreign = ForeignRecords()
 
     def settle(self, changes: Sequence[LaneChange]) -> None:
         """Write `changes`."""
@@ -92,7 +94,9 @@ class Log:
 
     def restore(self, messages: Sequence[Message]) -> Restoration:
         """Read `messages` as the next owner of both partitions."""
-        restoration = Restoration(Tape(messages), dict.fromkeys(self.known, Progress(next_offset=0)))
+        restoration = Restoration(
+            Tape(messages), dict.fromkeys(self.known, Progress(next_offset=0)), self.foreign
+        )
         while not restoration.step():
             pass
         return restoration
@@ -139,7 +143,9 @@ def test_partitions_that_were_taken_away_meanwhile_are_not_restored() -> None:
     """Their next owner restores them."""
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
-    restoration = Restoration(Tape(as_read(log.records)), dict.fromkeys((ONE, TWO), Progress(next_offset=0)))
+    restoration = Restoration(
+        Tape(as_read(log.records)), dict.fromkeys((ONE, TWO), Progress(next_offset=0)), ForeignRecords()
+    )
     restoration.drop([ONE])
 
     assert restoration.step()
@@ -182,21 +188,23 @@ def test_lanes_that_are_gone_take_no_memory() -> None:
 
 
 def test_record_that_streamer_did_not_write_is_told() -> None:
-    """An operator has to act before events behind it are delivered."""
+    """The others are found."""
     key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
-    record = Record(TOPIC.name, b"x", key, 0, {"parts": b"many"})
+    log = Log()
+    log.restore(as_read([Record(TOPIC.name, b'{"v":1}', key, 0, {"parts": b"many"})]))
 
-    with pytest.raises(ForeignRecord, match=rf"topic {TOPIC.name}, partition .*, offset .*, key "):
-        Log().restore(as_read([record]))
+    [place] = log.foreign.places
+    assert re.match(rf"topic {TOPIC.name}, partition .*, offset .*, key ", place)
 
 
 @pytest.mark.parametrize("parts", [b"200000000", b"0", b"-3"])
 def test_header_does_not_decide_how_much_memory_is_taken(parts: bytes) -> None:
     """It comes from outside, if anybody else writes to the topic."""
     key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
+    log = Log()
+    log.restore(as_read([Record(TOPIC.name, b'{"v":1}', key, 0, {"parts": parts})]))
 
-    with pytest.raises(ForeignRecord, match="parts"):
-        Log().restore(as_read([Record(TOPIC.name, b"x", key, 0, {"parts": parts})]))
+    assert len(log.foreign.places) == 1
 
 
 @pytest.mark.parametrize(
@@ -204,8 +212,38 @@ def test_header_does_not_decide_how_much_memory_is_taken(parts: bytes) -> None:
 )
 def test_key_of_another_form_is_told(key: bytes) -> None:
     """Whatever it is, it is no lane and no event."""
-    with pytest.raises(ForeignRecord):
-        Log().restore(as_read([Record(TOPIC.name, b"x", key, 0, {})]))
+    log = Log()
+    log.restore(as_read([Record(TOPIC.name, b"x", key, 0, {})]))
+
+    assert len(log.foreign.places) == 1
+
+
+def test_newest_sound_record_of_a_lane_counts() -> None:
+    """A foreign one with its key, or that of its event, costs neither."""
+    log = Log()
+    log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
+    lane = ParkedKey(ONE.topic, ONE.number, "a")
+    foreign = [Record(TOPIC.name, b"x", each.encode(), 0, {}) for each in (lane, lane._replace(offset=0))]
+
+    restoration = log.restore(as_read([*log.records, *foreign]))
+
+    [found] = [each for each in restoration.restored() if each.partition == ONE]
+    assert found.lanes == [ParkedLane(lane="a", offsets=(0,), setback=a_setback(1))]
+    assert len(log.foreign.places) == 2
+
+
+def test_events_of_a_lane_whose_record_was_overwritten_are_due() -> None:
+    """Compaction has removed the sound one, and the events behind it must not be lost."""
+    log = Log()
+    log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
+    lane = ParkedKey(ONE.topic, ONE.number, "a").encode()
+    kept = [record for record in log.records if record.key != lane]
+
+    restoration = log.restore(as_read([*kept, Record(TOPIC.name, b"x", lane, 0, {})]))
+
+    [found] = [each for each in restoration.restored() if each.partition == ONE]
+    [parked] = found.lanes
+    assert (parked.lane, parked.offsets, parked.setback.due_at) == ("a", (0,), 0.0)
 
 
 def test_offsets_of_which_anything_lies_there_are_recorded() -> None:

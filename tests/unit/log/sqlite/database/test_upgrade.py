@@ -141,7 +141,7 @@ def write_version_1(log_file: LogFile, *more: str) -> None:
             letter = a_dead_letter(name)
             connection.execute(
                 "INSERT INTO dead_letters VALUES (?, ?, ?)",
-                (name, letter.failed_at, encode_dead_letter(letter)),
+                (name, letter.failed_at, encode_dead_letter(letter).body),
             )
         connection.execute(
             "INSERT INTO checkpoints VALUES (?, ?)", (str(CHANGES), encode_checkpoint(a_checkpoint(3)))
@@ -167,7 +167,7 @@ def write_version_2(log_file: LogFile) -> None:
             connection.execute("INSERT INTO parked_events VALUES ('target', ?, ?, ?)", (n, KEY, body))
         connection.execute("INSERT INTO parked_lanes VALUES ('target', ?, ?)", (KEY, encode_setback(TWICE)))
         for n, letter in LETTERS.items():
-            row = n, letter.id, letter.failed_at, encode_dead_letter(letter)
+            row = n, letter.id, letter.failed_at, encode_dead_letter(letter).body
             connection.execute("INSERT INTO dead_letters VALUES (?, ?, ?, ?)", row)
         for table, body in (
             ("receipts", encode_receipt(a_receipt("9"))),
@@ -193,7 +193,7 @@ async def test_file_of_version_1_goes_on_where_it_was(log_file: LogFile) -> None
             assert await log.checkpoint(CHANGES) == a_checkpoint(3)
             assert await letters(log.controls) == [a_dead_letter(name) for name in ("b", "a", "c")]
 
-    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 6)]
+    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 7)]
 
 
 async def test_file_of_version_1_learns_what_is_new(log_file: LogFile) -> None:
@@ -243,7 +243,7 @@ async def test_file_of_version_2_goes_on_where_it_was(log_file: LogFile) -> None
                     controls={TARGET: PAUSED}, redrives={REDRIVE.id: REDRIVE}
                 )
 
-    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 2, 6)]
+    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 2, 7)]
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
         for table, bodies in (
             ("receipts", [encode_receipt(a_receipt("9")), encode_receipt(a_receipt("16"))]),
@@ -269,7 +269,7 @@ async def test_holes_of_version_2_are_listed_and_none_is_open(log_file: LogFile)
         ("former:3", Repair.FULL, 1735689700.0),
     ]
     assert listed[-1] == hole
-    assert [line["place"] for line in logs if line["event"] == "continuity.unreadable"] == [
+    assert [line["place"] for line in logs if line["event"] == "record.set_aside"] == [
         "row 2 of the table continuity"
     ]
 
