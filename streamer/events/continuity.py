@@ -12,9 +12,9 @@ class HoleCause(StrEnum):
 
     REPLAY_ID_REFUSED = "replay_id_refused"
     PLACE_LOST = "place_lost"
-    """The last event in the log is not among those that are retained, and had no complete replay id."""
+    """No replay id marked the place, and the last event in the log is not retained, or there was none."""
     BEFORE_RETENTION = "before_retention"
-    """A new channel starts at a time of which Salesforce retains no events any more."""
+    """Reading begins at a time of which Salesforce retains no events any more."""
     POSITION_SET = "position_set"
     """An operator has ordered to read on at another place."""
     GAP_EVENT = "gap_event"

@@ -45,7 +45,10 @@ class Batch:
     `position` of an empty batch is where Salesforce says that reading has come
     to; without one, it is where the last message was. `place_lost` says that the
     last event in the log is not among those that Salesforce retains: others
-    between it and this batch can be missing.
+    between it and this batch can be missing. `unmarked_since` (epoch seconds)
+    comes once with each subscription that begins at a time, because neither an
+    id nor an event marks the place: what Salesforce does not retain of the
+    events since then is missing.
     """
 
     channel: Channel
@@ -55,6 +58,7 @@ class Batch:
     more: bool = False
     position: ReplayId | None = None
     place_lost: bool = False
+    unmarked_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

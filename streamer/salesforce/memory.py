@@ -7,7 +7,7 @@ from typing import Any
 from streamer.errors import RecordsRefused, StreamerError
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, SoughtPlace, Start
 from streamer.salesforce.message import replay_id_of
-from streamer.salesforce.retained import LastEventMissing, RetainedMessages
+from streamer.salesforce.retained import LastEventMissing, RetainedMessages, place_after
 
 
 class MemorySource:
@@ -101,14 +101,19 @@ def _sought(script: Sequence[Batch], after: Checkpoint) -> list[Batch]:
 
 
 def _retained(script: Sequence[Batch], checkpoint: Checkpoint) -> list[Batch]:
-    retained = RetainedMessages.after(checkpoint, last=checkpoint.open_replay_id)
+    _, retained = place_after(checkpoint, over_cometd=True)
+    retained = retained or RetainedMessages.after(checkpoint, last=checkpoint.open_replay_id)
     try:
         selected = _selected(script, retained)
     except LastEventMissing:
         retained = retained.by_time()
         selected = _selected(script, retained)
     is_lost = retained.told_lost()
-    return [replace(batch, place_lost=is_lost and number == 0) for number, batch in enumerate(selected)]
+    since = retained.told_unmarked()
+    return [
+        replace(batch, place_lost=is_lost, unmarked_since=since) if number == 0 else batch
+        for number, batch in enumerate(selected)
+    ]
 
 
 def _new(batch: Batch, retained: RetainedMessages) -> Sequence[Any]:

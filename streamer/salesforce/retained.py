@@ -37,7 +37,9 @@ class RetainedMessages:
     Without such an event, time decides: messages that were committed before
     `since` (epoch seconds) are dropped until one is not. An event that is
     committed after `until` shows that the last event is no longer retained:
-    `is_lost` says so, once.
+    `is_lost` says so, once. Where nothing but time marks the place from the
+    beginning, `unmarked_since` is the time from which on all events must be
+    retained.
 
     A selection is for one way through the messages: `afresh` returns another
     for the next.
@@ -49,13 +51,20 @@ class RetainedMessages:
     last: ReplayId | None = None
     normalise: Normaliser | None = None
     is_lost: bool = False
+    unmarked_since: float | None = None
     _state: _State = field(default=_State.BY_TIME, init=False)
     _uncertain: int = field(default=0, init=False)
     _found_at: ReplayId | None = field(default=None, init=False)
+    _is_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if self.appended or self.last is not None:
             self._state = _State.SEEKING
+
+    @classmethod
+    def from_time(cls, since: float) -> "RetainedMessages":
+        """Return the selection of what was committed at `since` or later."""
+        return cls(since=since, unmarked_since=since)
 
     @classmethod
     def after(
@@ -81,7 +90,7 @@ class RetainedMessages:
 
     def by_time(self) -> "RetainedMessages":
         """Return the selection by time alone, for messages that are read from the beginning again."""
-        return replace(self, appended=frozenset(), last=None, is_lost=True)
+        return replace(self, appended=frozenset(), last=None, is_lost=True, unmarked_since=None)
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
@@ -103,6 +112,13 @@ class RetainedMessages:
         """Return `is_lost`, and false from then on."""
         told, self.is_lost = self.is_lost, False
         return told
+
+    def told_unmarked(self) -> float | None:
+        """Return `unmarked_since`, and `None` from then on."""
+        if self._is_told:
+            return None
+        self._is_told = True
+        return self.unmarked_since
 
     def _is_new(self, message: Any) -> bool:
         if self._state is _State.SEEKING:
@@ -165,9 +181,22 @@ def place_after(
         return complete, RetainedMessages.after(checkpoint, last=last)
     if complete is not None and last == checkpoint.open_replay_id:
         return complete, None
-    # Nothing that follows a complete id is in the log but the last event.
-    since = None if complete is None else 0.0
-    return complete, RetainedMessages.after(checkpoint, last=last, since=since)
+    if complete is not None:
+        # Nothing that follows a complete id is in the log but the last event.
+        return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
+    retained = RetainedMessages.after(checkpoint, last=last)
+    if not retained.appended and last is None:
+        retained.unmarked_since = _known_since(checkpoint)
+    return None, retained
+
+
+def _known_since(checkpoint: Checkpoint) -> float | None:
+    """Return the time from which on events can be missing, with a margin for clocks that differ."""
+    if checkpoint.verified_at:
+        return checkpoint.verified_at - CLOCKS_DIFFER_S
+    # Nothing but unreadable messages has come: what had been retained by then can have come after them.
+    known = checkpoint.positioned_at
+    return None if known is None else known - CLOCKS_DIFFER_S
 
 
 def position_of(message: Any) -> ReplayId | None:

@@ -48,4 +48,4 @@ class ReplayPosition:
         """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
-            self.start, self.retained = Start.EARLIEST, RetainedMessages(since=now - CLOCKS_DIFFER_S)
+            self.start, self.retained = Start.EARLIEST, RetainedMessages.from_time(now - CLOCKS_DIFFER_S)

@@ -94,6 +94,10 @@ class Position:
         """Return once whether the last event in the log is not among those that Salesforce retains."""
         return self.selection is not None and self.selection.told_lost()
 
+    def told_unmarked(self) -> float | None:
+        """Return once the time at which the stream begins, where nothing but time marks the place."""
+        return None if self.selection is None else self.selection.told_unmarked()
+
     def begin_again(self, *, by_time: bool) -> None:
         """Read all retained messages again, because the dropped ones, or their replay ids, prove nothing."""
         self.passed = self.dropped = None
@@ -107,4 +111,4 @@ class Position:
         """
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
-            self.start, self.retained = Start.EARLIEST, RetainedMessages(since=now - CLOCKS_DIFFER_S)
+            self.start, self.retained = Start.EARLIEST, RetainedMessages.from_time(now - CLOCKS_DIFFER_S)

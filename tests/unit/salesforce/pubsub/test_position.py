@@ -81,3 +81,18 @@ def test_new_event_closes_the_position_before_it(*, in_one_answer: bool) -> None
         position.new(messages)
 
     assert position.replay_id == b"\0\3"
+
+
+def test_stream_tells_once_that_nothing_but_time_marks_the_place() -> None:
+    """Also when the one before it ended before anything came."""
+    position = Position.after(Checkpoint(channel=CHANGES, replay_id=None, verified_at=1_735_689_600.0))
+    position.request(CHANGES.path, 100)
+    position.request(CHANGES.path, 100)
+
+    assert [position.told_unmarked() for _ in range(2)] == [1_735_689_540.0, None]
+
+
+def test_position_behind_a_quiet_answer_of_the_other_transport_is_no_mark() -> None:
+    """A last event is one, until it does not come."""
+    assert after_cometd().told_unmarked() == 1_735_689_540.0
+    assert after_cometd("t1-9:1:001A").told_unmarked() is None
