@@ -17,6 +17,8 @@ class HoleCause(StrEnum):
     """Reading begins at a time of which Salesforce retains no events any more."""
     POSITION_SET = "position_set"
     """An operator has ordered to read on at another place."""
+    POSITION_REFUSED = "position_refused"
+    """An operator has ordered a replay id that Salesforce refuses: the position is as it was."""
     GAP_EVENT = "gap_event"
     """An event names records that have changed, without their values."""
     OVERFLOW = "overflow"

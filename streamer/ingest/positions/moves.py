@@ -18,7 +18,7 @@ from streamer.events import (
 from streamer.ingest.positions.checkpoints import verified_at
 from streamer.ingest.positions.holes import refused_hole
 from streamer.ingest.positions.start import ChannelStart, Since, source_position
-from streamer.replay_ids import replay_id_to_text
+from streamer.replay_ids import optional_text, replay_id_to_text
 
 _LONGEST_DETAIL = 500
 
@@ -129,10 +129,20 @@ def refused_move(
     return replace(record, detail=detail, state=refused.state, until=refused.until), after
 
 
-def unchanged_record(record: ContinuityRecord) -> ContinuityRecord:
-    """Return the record of an order whose replay id Salesforce has refused: nothing has changed."""
-    detail = f"{record.detail}; Salesforce refused that replay id, so the position stays as it was"
-    return replace(record, state=Repair.FULL, detail=detail[:_LONGEST_DETAIL], until=record.verified_at)
+def unchanged_record(record: ContinuityRecord, order: PositionOrder, said: str) -> ContinuityRecord:
+    """Return the record of an `order` whose replay id Salesforce refused: nothing has changed."""
+    named = optional_text(order.replay_id)
+    detail = (
+        f"{order.by} has ordered to read on behind the replay id {named}, and Salesforce refused it: the "
+        f"position stays as it was. {said}"
+    )
+    return replace(
+        record,
+        cause=HoleCause.POSITION_REFUSED,
+        state=Repair.FULL,
+        detail=detail[:_LONGEST_DETAIL],
+        until=record.verified_at,
+    )
 
 
 def _to_start(

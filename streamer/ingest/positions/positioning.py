@@ -62,10 +62,10 @@ class Positioning:
 
     def recorded(self) -> None:
         """Note that the `holes` are in the log, and with them the order that was carried out."""
-        self._holes = {}
+        recorded, self._holes = self._holes, {}
         self._skips = False
         if self.orders is not None:
-            self.orders.recorded()
+            self.orders.recorded(recorded)
 
     def begin(
         self, checkpoint: Checkpoint | None, *, repaired: Found | None, wake: Callable[[], None]
@@ -131,11 +131,13 @@ class Positioning:
         order = self._unrecorded_order
         return order is not None and order.place is Place.REPLAY_ID
 
-    def kept(self, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return the position in the log: Salesforce has refused the replay id that was ordered."""
-        [order_id] = [name for name, hole in self._holes.items() if hole.cause is HoleCause.POSITION_SET]
-        hole = self._holes[order_id] = unchanged_record(self._holes[order_id])
-        _log.warning("position.not_set", channel=str(self.channel), order=order_id, detail=hole.detail)
+    def kept(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return the position in the log: Salesforce has `refused` the replay id that was ordered."""
+        order = self._unrecorded_order
+        if order is None:
+            raise refused
+        hole = self._holes[order.id] = unchanged_record(self._holes[order.id], order, str(refused))
+        _log.warning("position.not_set", channel=str(self.channel), order=order.id, detail=hole.detail)
         return source_position(self.channel, self.start) if stored is None else stored
 
     def resumed(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:

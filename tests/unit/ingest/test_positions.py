@@ -61,7 +61,7 @@ class World:
 
     def positions(self, *orders: PositionOrder) -> OrderedPositions:
         """Return the orders of the channel."""
-        made = OrderedPositions(log=self.log, ended=lambda order: self.ended.append(order.id))
+        made = OrderedPositions(log=self.log, ended=lambda order, _: self.ended.append(order.id))
         made.follow({each.id: each for each in orders})
         return made
 
@@ -228,8 +228,11 @@ async def test_refused_replay_id_leaves_the_position_as_it_was() -> None:
 
     assert world.log.checkpoints[CHANGES] == before
     assert (world.records, world.ended) == (["001A", "001B", "001C"], [ORDER.id])
-    assert [each[1] for each in world.told] == [Repair.FULL]
-    assert world.log.continuity[0].detail.endswith("so the position stays as it was")
+    assert [each[:2] for each in world.told] == [(HoleCause.POSITION_REFUSED, Repair.FULL)]
+    assert world.log.continuity[0].detail == (
+        "ada has ordered to read on behind the replay id 7, and Salesforce refused it: the position stays as "
+        "it was. 400::The replayId {7} you provided was invalid."
+    )
 
 
 async def test_order_helps_a_channel_whose_replay_id_is_refused() -> None:

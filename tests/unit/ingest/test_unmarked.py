@@ -74,7 +74,7 @@ class World:
             self.log.checkpoints[self.channel] = after
         answer = Batch(channel=self.channel, read_at=0, messages=self.messages)
         self.source.script[self.channel.path] = [answer]
-        positions = OrderedPositions(log=self.log, ended=lambda _: None)
+        positions = OrderedPositions(log=self.log, ended=lambda *_: None)
         positions.follow({each.id: each for each in orders})
         await Ingest(
             channel=self.channel,
