@@ -62,9 +62,9 @@ class RetainedMessages:
             self._state = _State.SEEKING
 
     @classmethod
-    def from_time(cls, since: float) -> "RetainedMessages":
-        """Return the selection of what was committed at `since` or later."""
-        return cls(since=since, unmarked_since=since)
+    def from_time(cls, since: float, *, after: ReplayId | None) -> "RetainedMessages":
+        """Return the selection of what was committed at `since` or later, of what follows the id `after`."""
+        return cls(since=since, unmarked_since=since if after is None else None)
 
     @classmethod
     def after(
@@ -168,14 +168,15 @@ class RetainedMessages:
 def place_after(
     checkpoint: Checkpoint, *, over_cometd: bool
 ) -> tuple[ReplayId | None, RetainedMessages | None]:
-    """Return the last complete replay id of the transport that is read, and what to drop of what follows it.
+    """Return the replay id after which to read, and what to drop of what follows it.
 
-    Nothing is to be dropped where the checkpoint's ids are all of that
-    transport, unless its place is sought.
+    It is of the transport that is read: the last complete one, or the last one
+    before events that an operator has skipped. Nothing is to be dropped where
+    the checkpoint's ids are all of that transport, unless its place is sought.
     """
-    complete, last = (
+    complete, last, skips_after = (
         each if each is not None and is_of_cometd(each) is over_cometd else None
-        for each in (checkpoint.replay_id, checkpoint.open_replay_id)
+        for each in (checkpoint.replay_id, checkpoint.open_replay_id, checkpoint.skips_after)
     )
     if isinstance(checkpoint, SoughtPlace):
         return complete, RetainedMessages.after(checkpoint, last=last)
@@ -185,9 +186,9 @@ def place_after(
         # Nothing that follows a complete id is in the log but the last event.
         return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
     retained = RetainedMessages.after(checkpoint, last=last)
-    if not retained.appended and last is None:
+    if skips_after is None and not retained.appended and last is None:
         retained.unmarked_since = _known_since(checkpoint)
-    return None, retained
+    return skips_after, retained
 
 
 def _known_since(checkpoint: Checkpoint) -> float | None:

@@ -99,7 +99,7 @@ async def test_absence_without_a_position_is_a_hole(transport: Transport, life: 
 
 
 @pytest.mark.parametrize("transport", _TRANSPORTS)
-@pytest.mark.parametrize("life", [begun, read_over_the_other_transport])
+@pytest.mark.parametrize("life", [begun, set_to_latest, read_over_the_other_transport])
 async def test_absence_within_the_retention_is_no_hole(transport: Transport, life: Life) -> None:
     """All is retained, and each event comes once."""
     async with unread_org(transport, Start.LATEST) as world:

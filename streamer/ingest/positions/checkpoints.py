@@ -47,6 +47,7 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
         appended=tuple(ids),
         open_replay_id=last,
         positioned_at=committed_at or former.positioned_at,
+        skips_after=former.skips_after if replay_id is None else None,
     )
 
 
@@ -57,16 +58,18 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     of them can still come. No event is known to be missing up to now. A
     position that came with the answer lies at or beyond the last event.
     """
-    replay_id = batch.position
+    replay_id, skips_after = batch.position, None
     positioned_at: float | None = batch.read_at
     if replay_id is None:
         known = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
         replay_id, positioned_at = known.open_replay_id or known.replay_id, known.positioned_at
+        skips_after = known.skips_after if replay_id is None else None
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,
         verified_at=batch.read_at,
         positioned_at=positioned_at,
+        skips_after=skips_after,
     )
 
 

@@ -1,7 +1,7 @@
 """Positioning of a channel: where its reading begins and goes on, and the holes that follow from it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
@@ -21,7 +21,13 @@ from streamer.ingest.positions.holes import (
     unmarked_hole,
     without_place,
 )
-from streamer.ingest.positions.moves import move_of, position_record, refused_move, unchanged_record
+from streamer.ingest.positions.moves import (
+    move_of,
+    position_record,
+    refused_move,
+    unchanged_record,
+    without_ids,
+)
 from streamer.ingest.positions.orders import OrderedPositions
 from streamer.ingest.positions.start import ChannelStart, Since, source_position, tell_position
 
@@ -161,7 +167,7 @@ class Positioning:
         )
         if stored is not None and resumes_at is Start.EARLIEST:
             # Without the id, the source leaves out what the log holds by the last event.
-            return replace(stored, replay_id=None)
+            return without_ids(stored)
         return resumes_at
 
     def came(self, batch: Batch, checkpoint: Checkpoint | None) -> None:

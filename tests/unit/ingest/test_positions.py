@@ -15,6 +15,7 @@ from streamer.events import (
     Checkpoint,
     ContinuityRecord,
     HoleCause,
+    NewEventsAfter,
     Repair,
     ReplayId,
     SoughtPlace,
@@ -148,7 +149,9 @@ async def test_what_is_skipped_is_a_hole() -> None:
     world.source.script[CHANGES.path] = [batch(change(9, "001Z"))]
     await world.run(replace(ORDER, place=Place.LATEST))
 
-    assert world.source.opened[-1][1] is Start.LATEST
+    after = world.source.opened[-1][1]
+    assert isinstance(after, NewEventsAfter)
+    assert after.skips_after == b"3"
     assert world.told == [(HoleCause.POSITION_SET, Repair.NONE, verified_at, T0 + 100)]
 
 
@@ -304,9 +307,9 @@ async def test_new_channel_takes_an_order_too() -> None:
 
 @pytest.mark.parametrize(
     ("start", "opened"),
-    [(Start.LATEST, Start.LATEST), ("snapshot", Start.LATEST), (Since(at=T0 + 95), None)],
+    [(Start.LATEST, NewEventsAfter), ("snapshot", NewEventsAfter), (Since(at=T0 + 95), Checkpoint)],
 )
-async def test_reset_begins_as_the_configuration_says(start: ChannelStart, opened: Start | None) -> None:
+async def test_reset_begins_as_the_configuration_says(start: ChannelStart, opened: type[Checkpoint]) -> None:
     """A channel that starts with a snapshot gets another one."""
     world = await read()
     world.start = start
@@ -314,7 +317,9 @@ async def test_reset_begins_as_the_configuration_says(start: ChannelStart, opene
     await world.run(replace(ORDER, place=Place.START))
 
     after = world.source.opened[-1][1]
-    assert after is opened or (opened is None and isinstance(after, Checkpoint) and after.replay_id is None)
+    assert type(after) is opened
+    assert isinstance(after, Checkpoint)
+    assert after.replay_id is None
     snapshots = [each for each in world.log.continuity if each.cause is HoleCause.SNAPSHOT]
     assert len(snapshots) == (start == "snapshot")
 
@@ -349,7 +354,7 @@ async def test_orders_interrupt_a_quiet_and_a_busy_channel() -> None:
         await until(world.clock, lambda: world.ended == [first.id, second.id])
         running.cancel()
 
-    assert [after for _, after in source.opened[:2]] == [Start.LATEST, Start.LATEST]
+    assert [type(after) for _, after in source.opened[:2]] == [Start, NewEventsAfter]
     assert [each.id for each in world.log.continuity] == [first.id, second.id]
     assert "001C" in world.records
 

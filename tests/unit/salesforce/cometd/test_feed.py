@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streamer.events import Batch, Checkpoint, EventId, ReplayId, Start
+from streamer.events import Batch, Checkpoint, EventId, NewEventsAfter, ReplayId, Start
 from streamer.salesforce.cometd.feed import ChannelFeed
 from streamer.salesforce.cometd.replay_position import ReplayPosition
 from tests.messages import CHANGES, change
@@ -87,3 +87,28 @@ async def test_position_with_an_id_or_an_event_is_a_mark() -> None:
         feed.accept(NOW)
         got = await handed_over(feed, change(1, "001A"), change(2, "001B"))
         assert got.unmarked_since is None
+
+
+async def test_skipped_events_are_left_out_behind_the_last_id_before_them() -> None:
+    """What the log holds does not come again, although a minute before the order counts as new."""
+    skipped = NewEventsAfter(channel=CHANGES, replay_id=None, verified_at=NOW, skips_after=ReplayId(b"900"))
+    feed = ChannelFeed(channel=CHANGES, position=ReplayPosition.after(skipped))
+    assert feed.ask() == -1
+    feed.accept(NOW)
+    feed.release()
+    assert feed.ask() == 900
+    feed.settle(Checkpoint(channel=CHANGES, replay_id=None, verified_at=NOW, skips_after=ReplayId(b"900")))
+    assert feed.ask() == 900
+    old, new = change(901, "001A"), change(902, "001B")
+    new["data"]["payload"]["ChangeEventHeader"]["commitTimestamp"] = int((NOW - 59) * 1000)
+    got = await handed_over(feed, old, new)
+
+    assert (list(got.messages), got.unmarked_since) == ([new], None)
+
+
+def test_id_of_the_other_transport_before_skipped_events_marks_nothing() -> None:
+    """Then all that is retained is read, and time decides."""
+    skipped = Checkpoint(channel=CHANGES, replay_id=None, verified_at=NOW, skips_after=ReplayId(b"\0\5"))
+    feed = ChannelFeed(channel=CHANGES, position=ReplayPosition.after(skipped))
+
+    assert feed.ask() == -2
