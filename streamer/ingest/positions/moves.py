@@ -133,6 +133,14 @@ def refused_move(
     return replace(record, detail=detail, state=refused.state, until=refused.until), after
 
 
+def skipped_to_id(record: ContinuityRecord) -> ContinuityRecord:
+    """Return the record of an order whose replay id turns out to lie further on than the log's end."""
+    detail = (
+        f"{record.detail}; that is further on than the last event in the log, and what is between is skipped"
+    )
+    return replace(record, state=Repair.NONE, detail=detail[:_LONGEST_DETAIL])
+
+
 def without_ids(checkpoint: Checkpoint) -> Checkpoint:
     """Return `checkpoint` with nothing but its last event, or time, to mark the place."""
     return replace(checkpoint, replay_id=None, skips_after=None)

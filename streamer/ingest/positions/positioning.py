@@ -25,6 +25,7 @@ from streamer.ingest.positions.moves import (
     move_of,
     position_record,
     refused_move,
+    skipped_to_id,
     unchanged_record,
     without_ids,
 )
@@ -188,7 +189,7 @@ class Positioning:
     def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
         """Return the place of an order that was to read on behind the id in the log, which was refused."""
         hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
-        self._holes[order.id] = self._found(hole)
+        self._holes[order.id] = hole = hole if self._skips else self._found(hole)
         _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
         return after
 
@@ -234,6 +235,11 @@ class Positioning:
                 self._holes[hole.id] = self._found(forgotten_too(hole, until, read_at))
 
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
+        order = self._unrecorded_order
+        if order is not None and order.place is Place.REPLAY_ID:
+            # All that follows the named id is retained, so the log's end lies before it.
+            self._skips = True
+            self._holes[order.id] = skipped_to_id(self._holes[order.id])
         without = {name: without_place(hole) for name, hole in self._holes.items()}
         # What an operator skips is not repaired, and the state of others is known.
         changed = {name: self._found(hole) for name, hole in without.items() if hole is not self._holes[name]}

@@ -173,7 +173,41 @@ async def test_replay_id_further_on_is_a_hole() -> None:
 
     assert world.records[3:] == ["001F"]
     assert [each[1] for each in world.told] == [Repair.NONE]
-    assert "not among the retained" in world.log.continuity[0].detail
+    assert "further on than the last event in the log" in world.log.continuity[0].detail
+
+
+async def test_replay_id_further_on_is_not_repaired() -> None:
+    """An operator who skips a stretch does not want its records read, whatever the policy is."""
+    world = await read(on_refused="repair")
+    world.source.script[CHANGES.path] += [batch(change(5, "001E")), batch(change(6, "001F")), batch()]
+    ingest = world.ingest(world.positions(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"5"))))
+    ingest.repairs = Opening(clock=world.clock, has_work=False)
+    await ingest.run()
+
+    assert [each[1] for each in world.told] == [Repair.NONE]
+
+
+class RefusesSkipped(MemorySource):
+    """Loses its first session before an answer, and refuses the id before the skipped events."""
+
+    async def batches(self, channel: Any, *, after: Checkpoint | Start) -> Any:
+        """Refuse, or read."""
+        if isinstance(after, NewEventsAfter):
+            raise ReplayIdRefused("400::The replayId {3} you provided was invalid.", path=channel.path)
+        async for each in super().batches(channel, after=after):
+            yield each
+
+
+async def test_new_events_behind_an_id_that_is_refused_are_not_repaired() -> None:
+    """What is retained is read then, without what the log holds, and the order stays what it was."""
+    world = await read(source=RefusesSkipped({CHANGES.path: list(SCRIPT)}), on_refused="repair")
+    world.source.script[CHANGES.path].append(batch(change(4, "001D")))
+    ingest = world.ingest(world.positions(replace(ORDER, place=Place.LATEST)))
+    ingest.repairs = Opening(clock=world.clock, has_work=False)
+    await ingest.run()
+
+    assert [each[1] for each in world.told] == [Repair.NONE]
+    assert world.records == ["001A", "001B", "001C", "001D"]
 
 
 async def test_replay_id_beside_a_quiet_position_claims_nothing() -> None:
