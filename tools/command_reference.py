@@ -27,7 +27,7 @@ _SNAPSHOT = (
     *("id", "channel", "entity", "where", "fields", "since", "state", "waits", "by", "at"),
     *("found", "published", "begun_at", "updated_at", "detail"),
 )
-_POSITION = "id", "channel", "place", "replay_id", "since", "repeat", "by", "at", "effect"
+_POSITION = "id", "channel", "place", "replay_id", "since", "repeat", "by", "at", "effect", "outcome"
 
 _SUBSCRIBER = "name", "uses", "on", "after", "switch", "by", "reason", "since", "here"
 JSON_SHAPES: Mapping[str, tuple[str, ...]] = {

@@ -98,7 +98,8 @@ class OfChannel(Change):
 class Positioning(OfChannel):
     """Request to read a channel on at another place; `dry_run` only tells what that means.
 
-    `replay_id` is text, and `since` a time, and each goes with its place.
+    `replay_id` is text, and `since` a time, and each goes with its place. The
+    answer waits for `wait_s` at most for the outcome.
     """
 
     place: Place
@@ -106,6 +107,7 @@ class Positioning(OfChannel):
     since: AwareDatetime | None = None
     repeat: bool = False
     dry_run: bool = False
+    wait_s: float = Field(default=10.0, ge=0, le=300)
 
 
 class Letters(RequestModel):

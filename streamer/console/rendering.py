@@ -61,6 +61,7 @@ _DONE = {
     "snapshot-resume": "The snapshot goes on where it was.",
     "snapshot-cancel": "The snapshot is cancelled. What is published stays.",
     "position-ordered": "The position is ordered. The process that reads the channel sets it soon.",
+    "position-set": "The position is set. Its continuity record says what came of it.",
     "position-cancelled": "The order is cancelled. The channel keeps its position.",
     "signed-out": "You have signed out.",
 }

@@ -21,7 +21,7 @@ from streamer.events.outcomes import (
     Skip,
 )
 from streamer.events.places import Entry, ParkedLane, Partition, Progress, Setback
-from streamer.events.reading import Batch, Checkpoint, SoughtPlace, Start, Unreadable
+from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Start, Unreadable
 
 __all__ = [
     "LONGEST_PAUSE_S",
@@ -43,6 +43,7 @@ __all__ = [
     "HoleCause",
     "JsonObject",
     "LetterHead",
+    "NewEventsAfter",
     "OrgId",
     "Outcome",
     "ParkedLane",

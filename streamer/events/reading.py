@@ -45,7 +45,10 @@ class Batch:
     `position` of an empty batch is where Salesforce says that reading has come
     to; without one, it is where the last message was. `place_lost` says that the
     last event in the log is not among those that Salesforce retains: others
-    between it and this batch can be missing.
+    between it and this batch can be missing. `unmarked_since` (epoch seconds)
+    comes once with each subscription that begins at a time, because neither an
+    id nor an event marks the place: what Salesforce does not retain of the
+    events since then is missing.
     """
 
     channel: Channel
@@ -55,6 +58,7 @@ class Batch:
     more: bool = False
     position: ReplayId | None = None
     place_lost: bool = False
+    unmarked_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,9 @@ class Checkpoint:
     was known to be missing. `positioned_at` is the time of the event, or of the
     answer, that the ids are of, and `None` where it is unknown: once it is older
     than the retention, Salesforce can forget them although nothing is missing.
+    While there is no `replay_id` because an operator has skipped events,
+    `skips_after` is the id before them: reading can begin behind it, and time or
+    the last event says what follows the skipped ones.
     """
 
     channel: Channel
@@ -77,6 +84,15 @@ class Checkpoint:
     appended: tuple[EventId, ...] = ()
     open_replay_id: ReplayId | None = None
     positioned_at: float | None = None
+    skips_after: ReplayId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEventsAfter(Checkpoint):
+    """Checkpoint behind which an operator skips all but new events: the first subscription asks for those.
+
+    A later one, while no answer has come, begins behind `skips_after`.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,7 @@ class Ingest:
         stored = await self._checkpoint()
         if not self.positioning.is_ordered_id:
             return None, self.positioning.resumed(refused, stored)
-        after = self.positioning.kept(stored)
+        after = self.positioning.kept(refused, stored)
         if stored is not None:
             await self._write(self._begin(stored), stored)
         return stored, after

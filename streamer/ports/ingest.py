@@ -32,8 +32,9 @@ class Source(Protocol):
         repeat messages of the checkpoint's open replay id, but never skips
         any. After a checkpoint of another transport, or one without a complete
         replay id, it yields what follows the checkpoint's last event, or else
-        what was committed since `CLOCKS_DIFFER_S` before its `verified_at`. It yields an
-        empty batch when Salesforce has confirmed that nothing new came.
+        what was committed since `CLOCKS_DIFFER_S` before its `verified_at`; then the first
+        batch says so by `unmarked_since`. It yields an empty batch when Salesforce
+        has confirmed that nothing new came.
 
         Raises `SubscriptionRefused` or `CredentialsRefused` when an operator
         must act, and `ReplayIdRefused` when Salesforce no longer knows the

@@ -6,7 +6,7 @@ import structlog
 
 from streamer.channel_paths import ChannelKind
 from streamer.errors import AllowanceLow
-from streamer.events import Channel, Checkpoint, Start
+from streamer.events import Channel, Checkpoint, NewEventsAfter, Start
 from streamer.quota.limits import KEPT_SHARE, OrgLimit
 from streamer.quota.monitor import LimitsMonitor
 from streamer.replay_ids import is_of_cometd
@@ -63,4 +63,7 @@ class ReplayAllowance:
         """Return whether the source reads all that is retained, to find the place of `after` in it."""
         if isinstance(after, Start):
             return after is Start.EARLIEST
-        return after.replay_id is None or is_of_cometd(after.replay_id) is not self.is_on_cometd
+        replay_id = after.replay_id or after.skips_after
+        if isinstance(after, NewEventsAfter):
+            return False
+        return replay_id is None or is_of_cometd(replay_id) is not self.is_on_cometd

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from streamer.errors import RecordsRefused, StreamerError
-from streamer.events import Batch, Channel, Checkpoint, JsonObject, SoughtPlace, Start
+from streamer.events import Batch, Channel, Checkpoint, JsonObject, NewEventsAfter, SoughtPlace, Start
 from streamer.salesforce.message import replay_id_of
-from streamer.salesforce.retained import LastEventMissing, RetainedMessages
+from streamer.salesforce.retained import LastEventMissing, RetainedMessages, place_after
 
 
 class MemorySource:
@@ -83,13 +83,14 @@ class MemoryRecords:
 
 
 def _after(script: Sequence[Batch], after: Checkpoint | Start) -> list[Batch]:
-    if isinstance(after, Start):
+    if isinstance(after, Start | NewEventsAfter):
         return list(script)
-    if after.replay_id is None:
+    replay_id = after.replay_id or after.skips_after
+    if replay_id is None:
         return _retained(script, after)
     for number, batch in reversed(list(enumerate(script))):
         for index, message in reversed(list(enumerate(batch.messages))):
-            if replay_id_of(message) == after.replay_id:
+            if replay_id_of(message) == replay_id:
                 rest: Sequence[Any] = batch.messages[index + 1 :]
                 kept = [replace(batch, messages=rest)] if rest else []
                 return _sought([*kept, *script[number + 1 :]], after)
@@ -97,18 +98,24 @@ def _after(script: Sequence[Batch], after: Checkpoint | Start) -> list[Batch]:
 
 
 def _sought(script: Sequence[Batch], after: Checkpoint) -> list[Batch]:
-    return _retained(script, after) if isinstance(after, SoughtPlace) else list(script)
+    is_sought = isinstance(after, SoughtPlace) or after.replay_id is None
+    return _retained(script, after) if is_sought else list(script)
 
 
 def _retained(script: Sequence[Batch], checkpoint: Checkpoint) -> list[Batch]:
-    retained = RetainedMessages.after(checkpoint, last=checkpoint.open_replay_id)
+    _, retained = place_after(checkpoint, over_cometd=True)
+    retained = retained or RetainedMessages.after(checkpoint, last=checkpoint.open_replay_id)
     try:
         selected = _selected(script, retained)
     except LastEventMissing:
         retained = retained.by_time()
         selected = _selected(script, retained)
     is_lost = retained.told_lost()
-    return [replace(batch, place_lost=is_lost and number == 0) for number, batch in enumerate(selected)]
+    since = retained.told_unmarked()
+    return [
+        replace(batch, place_lost=is_lost, unmarked_since=since) if number == 0 else batch
+        for number, batch in enumerate(selected)
+    ]
 
 
 def _new(batch: Batch, retained: RetainedMessages) -> Sequence[Any]:

@@ -37,7 +37,9 @@ class RetainedMessages:
     Without such an event, time decides: messages that were committed before
     `since` (epoch seconds) are dropped until one is not. An event that is
     committed after `until` shows that the last event is no longer retained:
-    `is_lost` says so, once.
+    `is_lost` says so, once. Where nothing but time marks the place from the
+    beginning, `unmarked_since` is the time from which on all events must be
+    retained.
 
     A selection is for one way through the messages: `afresh` returns another
     for the next.
@@ -49,13 +51,20 @@ class RetainedMessages:
     last: ReplayId | None = None
     normalise: Normaliser | None = None
     is_lost: bool = False
+    unmarked_since: float | None = None
     _state: _State = field(default=_State.BY_TIME, init=False)
     _uncertain: int = field(default=0, init=False)
     _found_at: ReplayId | None = field(default=None, init=False)
+    _is_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if self.appended or self.last is not None:
             self._state = _State.SEEKING
+
+    @classmethod
+    def from_time(cls, since: float, *, after: ReplayId | None) -> "RetainedMessages":
+        """Return the selection of what was committed at `since` or later, of what follows the id `after`."""
+        return cls(since=since, unmarked_since=since if after is None else None)
 
     @classmethod
     def after(
@@ -81,7 +90,7 @@ class RetainedMessages:
 
     def by_time(self) -> "RetainedMessages":
         """Return the selection by time alone, for messages that are read from the beginning again."""
-        return replace(self, appended=frozenset(), last=None, is_lost=True)
+        return replace(self, appended=frozenset(), last=None, is_lost=True, unmarked_since=None)
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
@@ -103,6 +112,13 @@ class RetainedMessages:
         """Return `is_lost`, and false from then on."""
         told, self.is_lost = self.is_lost, False
         return told
+
+    def told_unmarked(self) -> float | None:
+        """Return `unmarked_since`, and `None` from then on."""
+        if self._is_told:
+            return None
+        self._is_told = True
+        return self.unmarked_since
 
     def _is_new(self, message: Any) -> bool:
         if self._state is _State.SEEKING:
@@ -152,22 +168,36 @@ class RetainedMessages:
 def place_after(
     checkpoint: Checkpoint, *, over_cometd: bool
 ) -> tuple[ReplayId | None, RetainedMessages | None]:
-    """Return the last complete replay id of the transport that is read, and what to drop of what follows it.
+    """Return the replay id after which to read, and what to drop of what follows it.
 
-    Nothing is to be dropped where the checkpoint's ids are all of that
-    transport, unless its place is sought.
+    It is of the transport that is read: the last complete one, or the last one
+    before events that an operator has skipped. Nothing is to be dropped where
+    the checkpoint's ids are all of that transport, unless its place is sought.
     """
-    complete, last = (
+    complete, last, skips_after = (
         each if each is not None and is_of_cometd(each) is over_cometd else None
-        for each in (checkpoint.replay_id, checkpoint.open_replay_id)
+        for each in (checkpoint.replay_id, checkpoint.open_replay_id, checkpoint.skips_after)
     )
     if isinstance(checkpoint, SoughtPlace):
         return complete, RetainedMessages.after(checkpoint, last=last)
     if complete is not None and last == checkpoint.open_replay_id:
         return complete, None
-    # Nothing that follows a complete id is in the log but the last event.
-    since = None if complete is None else 0.0
-    return complete, RetainedMessages.after(checkpoint, last=last, since=since)
+    if complete is not None:
+        # Nothing that follows a complete id is in the log but the last event.
+        return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
+    retained = RetainedMessages.after(checkpoint, last=last)
+    if skips_after is None and not retained.appended and last is None:
+        retained.unmarked_since = _known_since(checkpoint)
+    return skips_after, retained
+
+
+def _known_since(checkpoint: Checkpoint) -> float | None:
+    """Return the time from which on events can be missing, with a margin for clocks that differ."""
+    if checkpoint.verified_at:
+        return checkpoint.verified_at - CLOCKS_DIFFER_S
+    # Nothing but unreadable messages has come: what had been retained by then can have come after them.
+    known = checkpoint.positioned_at
+    return None if known is None else known - CLOCKS_DIFFER_S
 
 
 def position_of(message: Any) -> ReplayId | None:

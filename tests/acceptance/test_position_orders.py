@@ -75,7 +75,7 @@ async def test_killed_order_is_carried_out_once(
 
 async def _order(daemon: Daemon, *repeat: str) -> None:
     operator = await Operator.of(daemon)
-    said = await operator.call("checkpoint", "set", CHANGES, "--earliest", "--yes", *repeat)
+    said = await operator.call("checkpoint", "set", CHANGES, "--earliest", "--yes", "--wait", "0", *repeat)
     assert said.status == 0, said.error
 
 

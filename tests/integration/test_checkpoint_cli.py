@@ -107,3 +107,41 @@ def daemon_orders(path: Path) -> int:
     """Return the number of the orders that wait."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         return int(connection.execute("SELECT count(*) FROM positions").fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("transport", "unlikely"), [("cometd", "999999999"), ("pubsub", "base64:AAAAAAAAA+gAAAABAAA=")]
+)
+async def test_refused_replay_id_fails_the_command(tmp_path: Path, transport: str, unlikely: str) -> None:
+    """With Salesforce's words; the position stays, the audit tells the refusal, and so does the record."""
+    file = tmp_path / "log.db"
+    async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
+        configuration = sandbox_configuration(
+            sandbox.url,
+            log={"sqlite": {"path": str(file)}},
+            channels=[{"path": CHANGES, "start": "earliest"}],
+        )
+        if transport == "pubsub":
+            configuration = over_pubsub(configuration, sandbox.pubsub_address)
+        async with running(written(tmp_path, configuration)) as daemon:
+            with sandbox.org.transaction() as transaction:
+                transaction.create("Account", {"Name": "a"})
+            await until(partial(is_last, file, "a"))
+            mistaken = await call(daemon, "set", CHANGES, "--replay-id", "hello", "--yes")
+            refused = await call(daemon, "set", CHANGES, "--replay-id", unlikely, "--yes", "--wait", "60")
+
+            assert (mistaken.exit_code, "replay_id: must be" in mistaken.output) == (1, True)
+            assert refused.exit_code == 1, refused.output
+            assert "Salesforce refused it: the position stays as it was." in refused.output
+            assert holes(file) == [("position_refused", "full")]
+            await until(lambda: audit(file) == ["position.ordered", "position.refused"])
+            with sandbox.org.transaction() as transaction:
+                transaction.create("Account", {"Name": "b"})
+            await until(lambda: names(file) == ["a", "b"])
+
+
+def audit(path: Path) -> list[str]:
+    """Return what the audit tells."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT body FROM audit ORDER BY seq").fetchall()
+    return [orjson.loads(body)["what"] for (body,) in rows]

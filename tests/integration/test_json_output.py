@@ -54,8 +54,8 @@ OF_API: Mapping[str, Sequence[str]] = {
     "events show": (EVENT_ID,),
     "parked list": (),
     "checkpoint list": (),
-    "checkpoint set": (CHANNEL, "--latest", "--yes"),
-    "checkpoint reset": (CHANNEL, "--yes"),
+    "checkpoint set": (CHANNEL, "--latest", "--yes", "--wait", "0"),
+    "checkpoint reset": (CHANNEL, "--yes", "--wait", "0"),
     "checkpoint cancel": (CHANNEL,),
     "continuity list": (),
     "snapshot start": ("Account", "--yes"),
@@ -147,7 +147,7 @@ async def test_commands_of_a_daemon(name: str) -> None:
         words = [ids.get(each, each) for each in OF_API[name]]
         where = ("--url", url)
         if name == "checkpoint cancel":
-            await call("checkpoint", "set", CHANNEL, "--latest", "--yes", *where)
+            await call("checkpoint", "set", *OF_API["checkpoint set"], *where)
         if name == "deadletters cancel":
             ordered = await call("deadletters", "redrive", "--yes", "--no-wait", "--json", *where)
             words = json.loads(ordered.stdout)["redrives"]

@@ -66,8 +66,7 @@ def _of_place(order: PositionOrder, move: Move, checkpoint: Checkpoint | None) -
         yield "The log has no checkpoint of this channel: nothing of it was read yet."
     elif move.lost_from is not None:
         yield f"The log is complete up to {_time(move.lost_from)}."
-    where = "with new events" if move.after is Start.LATEST else move.detail
-    yield f"Reading goes on {where}."
+    yield f"Reading goes on {move.detail}."
     if order.place is Place.REPLAY_ID and checkpoint is not None:
         yield (
             "Replay ids can't be compared. If this one lies before what the log holds, nothing changes. "
@@ -111,7 +110,7 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
 
 def _of_cost(move: Move) -> Iterator[str]:
     reads_all = move.after is Start.EARLIEST or (
-        isinstance(move.after, Checkpoint) and move.after.replay_id is None
+        type(move.after) is Checkpoint and move.after.replay_id is None
     )
     if reads_all:
         yield (

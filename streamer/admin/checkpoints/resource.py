@@ -6,10 +6,12 @@ import structlog
 from aiohttp import web
 
 from streamer.admin.checkpoints.effects import effect_json
+from streamer.admin.checkpoints.outcomes import outcome_of
+from streamer.admin.checkpoints.replay_ids import replay_id_of
 from streamer.admin.checkpoints.views import checkpoint_json, order_json
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
-from streamer.admin.json_views import rfc3339
+from streamer.admin.json_views import continuity_json, rfc3339
 from streamer.admin.middleware import json_response
 from streamer.admin.schemas import OfChannel, Positioning, body_of
 from streamer.channel_paths import ChannelKind
@@ -17,8 +19,8 @@ from streamer.clock import CLOCKS_DIFFER_S
 from streamer.controls import AuditRecord, Place, PositionOrder
 from streamer.events import Channel, JsonObject, OrgId, ReplayId
 from streamer.ports import StoredCheckpoint
-from streamer.replay_ids import LONGEST_BYTES, is_of_cometd, optional_text, replay_id_from_text
-from streamer.settings import ChannelSettings, Transport
+from streamer.replay_ids import optional_text
+from streamer.settings import ChannelSettings
 
 _log = structlog.get_logger()
 
@@ -30,7 +32,8 @@ class CheckpointResource:
     """`/checkpoints`.
 
     An order is written into the log. The process that owns the channel carries
-    it out, and its continuity record, of the same id, tells so.
+    it out, and its continuity record, of the same id, tells so. The answer waits
+    some seconds for that.
     """
 
     context: AdminContext
@@ -57,7 +60,9 @@ class CheckpointResource:
     async def order(self, asked: Positioning) -> JsonObject:
         """Order another position in the place of an order that waits, or only tell its effect.
 
-        Raises `ApiError` and `LogUnavailable`.
+        The answer's `outcome` is the order's continuity record, and `None` while
+        it waits. Raises `ApiError`, 409 when Salesforce refuses the position,
+        and `LogUnavailable`.
         """
         rules = self._rules(asked.channel)
         order = self._order(asked, rules)
@@ -65,7 +70,7 @@ class CheckpointResource:
         channel = stored.checkpoint.channel if stored else Channel(org=OrgId(""), path=order.channel)
         checkpoint = stored.checkpoint if stored else None
         effect = await effect_json(self.context.log, order, rules, channel, checkpoint, order.at)
-        answer = {**order_json(order), "effect": effect}
+        answer = {**order_json(order), "effect": effect, "outcome": None}
         if asked.dry_run:
             return answer
         for former in await self._orders(order.channel):
@@ -74,7 +79,8 @@ class CheckpointResource:
         _log.warning(
             "position.ordered", order=order.id, channel=order.channel, place=order.place, by=order.by
         )
-        return answer
+        record = await outcome_of(self.context, order, within_s=asked.wait_s)
+        return {**answer, "outcome": continuity_json(record) if record is not None else None}
 
     async def cancel(self, asked: OfChannel) -> JsonObject:
         """Cancel the orders that wait for a channel.
@@ -93,7 +99,9 @@ class CheckpointResource:
 
     async def _set(self, request: web.Request) -> web.Response:
         asked = await body_of(request, Positioning)
-        return json_response(await self.order(asked), status=200 if asked.dry_run else 202)
+        answer = await self.order(asked)
+        is_done = asked.dry_run or answer["outcome"] is not None
+        return json_response(answer, status=200 if is_done else 202)
 
     async def _cancel(self, request: web.Request) -> web.Response:
         return json_response(await self.cancel(await body_of(request, OfChannel)))
@@ -152,17 +160,7 @@ class CheckpointResource:
         )
 
     def _replay_id(self, text: str, rules: ChannelSettings) -> ReplayId:
-        try:
-            replay_id = replay_id_from_text(text)
-        except ValueError:
-            raise ApiError(
-                400, "replay_id: must be digits, or base64:… as `streamer checkpoint list` shows it."
-            ) from None
-        transport = self.context.daemon.plan.settings.transport_of(rules)
-        if len(replay_id) > LONGEST_BYTES or is_of_cometd(replay_id) is not (transport is Transport.COMETD):
-            what = "digits" if transport is Transport.COMETD else "base64:… with the bytes of the Pub/Sub API"
-            raise ApiError(400, f"replay_id: must be {what}: the channel is read over {transport}.")
-        return replay_id
+        return replay_id_of(text, self.context.daemon.plan.settings.transport_of(rules))
 
 
 def _audit(order: PositionOrder, what: str) -> AuditRecord:

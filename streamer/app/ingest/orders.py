@@ -38,7 +38,7 @@ class ChannelOrders(ABC, Generic[Order]):
     hurry: Callable[[Channel], None] = field(default=lambda _: None)
     _orders: Mapping[str, Order] | None = field(default=None, init=False)
     _followers: dict[Channel, Callable[[Mapping[str, Order]], None]] = field(default_factory=dict, init=False)
-    _over: "asyncio.Queue[tuple[str, dict[str, Any]]]" = field(default_factory=asyncio.Queue, init=False)
+    _over: "asyncio.Queue[tuple[str, str, dict[str, Any]]]" = field(default_factory=asyncio.Queue, init=False)
 
     @abstractmethod
     def _all(self, board: Switchboard) -> Mapping[str, Order]:
@@ -81,25 +81,24 @@ class ChannelOrders(ABC, Generic[Order]):
     def _of(self, channel: Channel, orders: Mapping[str, Order]) -> Mapping[str, Order]:
         return {name: each for name, each in orders.items() if self._path(each) == channel.path}
 
-    def _carried_out(self, order_id: str, **outcome: Any) -> None:
-        """End the order in the log, with its `outcome` for the audit."""
-        self._over.put_nowait((order_id, outcome))
+    def _carried_out(self, order_id: str, how: str = "ended", /, **outcome: Any) -> None:
+        """End the order in the log; the audit tells `how`, with the `outcome`."""
+        self._over.put_nowait((order_id, how, outcome))
 
     async def _end_orders(self) -> None:
         while True:
-            order_id, outcome = await self._over.get()
+            order_id, how, outcome = await self._over.get()
             delays = Delays(_BACKOFF)
             # An operator can have withdrawn it meanwhile.
             while (order := (self._orders or {}).get(order_id)) is not None:
                 detail = {"id": order_id, "channel": self._path(order), **outcome}
-                audit = AuditRecord(
-                    at=self.clock.now(), what=f"{self.kind}.ended", by="streamer", detail=detail
-                )
+                what = f"{self.kind}.{how}"
+                audit = AuditRecord(at=self.clock.now(), what=what, by="streamer", detail=detail)
                 try:
                     await self._write_end(order, audit)
                 except LogUnavailable as error:
                     _log.warning(f"{self.kind}.not_ended", order=order_id, reason=str(error))
                     await self.clock.sleep(delays.next_s())
                 else:
-                    _log.info(f"{self.kind}.ended", order=order_id, **outcome)
+                    _log.info(what, order=order_id, **outcome)
                     break

@@ -6,14 +6,17 @@ from typing import ClassVar
 
 from streamer.app.ingest.orders import ChannelOrders
 from streamer.controls import AuditRecord, PositionOrder, Switchboard
-from streamer.events import Channel
+from streamer.events import Channel, ContinuityRecord, HoleCause
 from streamer.ingest.positions import OrderedPositions
 from streamer.ports import RecordedHoles
 
 
 @dataclass(slots=True, kw_only=True)
 class PositionOrders(ChannelOrders[PositionOrder]):
-    """Orders to change positions, each of which ends when its record is in the log."""
+    """Orders to change positions, each of which ends when its record is in the log.
+
+    The audit tells `position.refused` where Salesforce has refused the replay id.
+    """
 
     kind: ClassVar = "position"
 
@@ -21,9 +24,15 @@ class PositionOrders(ChannelOrders[PositionOrder]):
 
     def of(self, channel: Channel) -> OrderedPositions:
         """Return the orders of a channel, now and at each change, in the place of its former ones."""
-        made = OrderedPositions(log=self.log, ended=lambda order: self._carried_out(order.id))
+        made = OrderedPositions(log=self.log, ended=self._end)
         self.subscribe(channel, made.follow)
         return made
+
+    def _end(self, order: PositionOrder, record: ContinuityRecord) -> None:
+        if record.cause is HoleCause.POSITION_REFUSED:
+            self._carried_out(order.id, "refused", reason=record.detail)
+        else:
+            self._carried_out(order.id, state=record.state)
 
     def _all(self, board: Switchboard) -> Mapping[str, PositionOrder]:
         return board.positions

@@ -30,7 +30,8 @@ checkpoint = typer.Typer(
 
     The log holds the positions and the orders to change them, so any process
     can answer. The process that owns the channel carries an order out between
-    two answers, and each has a continuity record.
+    two answers, and each has a continuity record. `set` and `reset` wait some
+    seconds for that.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -100,6 +101,12 @@ class OrderOptions:
         typer.Option("--repeat", help="Append what the log holds once more, rather than leave it out."),
     ] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0, max=300, metavar="SECONDS", help="Wait so long for Salesforce's answer; 0 only orders."
+        ),
+    ] = 10.0
     as_json: AsJson = False
 
 
@@ -178,15 +185,22 @@ async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:
             console().print(plain(sentence), soft_wrap=True)
         if not how.yes:
             confirmed(f"Set the position of {plain(asked['channel'])}?")
-        ordered = await api.patiently.post("/checkpoints", **asked)
-        said = (
-            f"Ordered: {ordered['id']}. The process that reads the channel does it between two answers, and "
-            "`streamer continuity list` then shows that id. Until then, `streamer checkpoint cancel` takes "
-            "it back."
-        )
-        console().print(plain(said), soft_wrap=True)
+        with working("Waiting for Salesforce's answer"):
+            ordered = await api.patiently.post("/checkpoints", **asked, wait_s=how.wait)
+        console().print(plain(_said(ordered)), soft_wrap=True)
     if how.as_json:
         print_json(ordered)
+
+
+def _said(ordered: JsonObject) -> str:
+    record = ordered["outcome"]
+    if record is not None:
+        return f"Done: {record['id']}, {record['state']}. {record['detail']}."
+    return (
+        f"Ordered: {ordered['id']}. It is not carried out yet: the process that reads the channel does it "
+        "between two answers, and on a quiet channel the next answer can take some minutes. `streamer "
+        "continuity list` then shows that id. Until then, `streamer checkpoint cancel` takes it back."
+    )
 
 
 def _line(each: JsonObject) -> JsonObject:

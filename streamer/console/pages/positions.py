@@ -72,8 +72,8 @@ class PositionPages:
 
     async def _order(self, request: web.Request) -> web.Response:
         asked = filled(Positioning, fields_of(request), by=operator_of(request), dry_run=False)
-        await self.context.checkpoints.order(asked)
-        return self._back("position-ordered")
+        ordered = await self.context.checkpoints.order(asked)
+        return self._back("position-ordered" if ordered["outcome"] is None else "position-set")
 
     async def _cancel(self, request: web.Request) -> web.Response:
         asked = filled(OfChannel, fields_of(request), by=operator_of(request))

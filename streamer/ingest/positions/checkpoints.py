@@ -15,7 +15,9 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
     events share one); all ids before it are complete. No event is known to be
     missing up to the last event's commit.
     """
-    former = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
+    former = checkpoint or Checkpoint(
+        channel=batch.channel, replay_id=None, verified_at=0.0, positioned_at=batch.read_at
+    )
     placed = [item for item in read[-1:] if item.replay_id] or [item for item in read if item.replay_id]
     if not placed:
         return former
@@ -45,6 +47,7 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
         appended=tuple(ids),
         open_replay_id=last,
         positioned_at=committed_at or former.positioned_at,
+        skips_after=former.skips_after if replay_id is None else None,
     )
 
 
@@ -55,16 +58,18 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     of them can still come. No event is known to be missing up to now. A
     position that came with the answer lies at or beyond the last event.
     """
-    replay_id = batch.position
+    replay_id, skips_after = batch.position, None
     positioned_at: float | None = batch.read_at
     if replay_id is None:
         known = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
         replay_id, positioned_at = known.open_replay_id or known.replay_id, known.positioned_at
+        skips_after = known.skips_after if replay_id is None else None
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,
         verified_at=batch.read_at,
         positioned_at=positioned_at,
+        skips_after=skips_after,
     )
 
 
@@ -72,6 +77,17 @@ def verified_at(checkpoint: Checkpoint | None) -> float | None:
     """Return the last moment at which no event was known to be missing, `None` where there is none."""
     # A checkpoint that has seen nothing but unreadable messages knows no time.
     return (checkpoint.verified_at if checkpoint else 0.0) or None
+
+
+def complete_until(checkpoint: Checkpoint | None) -> float | None:
+    """Return the last moment up to which the log has what it is to have, `None` without a checkpoint.
+
+    A channel that has seen nothing but unreadable messages can lack all that
+    Salesforce retained when the first of them came.
+    """
+    if checkpoint is None or checkpoint.verified_at or checkpoint.positioned_at is None:
+        return verified_at(checkpoint)
+    return checkpoint.positioned_at - checkpoint.channel.retention_s
 
 
 def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:

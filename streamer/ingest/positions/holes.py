@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Channel, Checkpoint, ContinuityRecord, Event, HoleCause, Repair, Start
-from streamer.ingest.positions.checkpoints import verified_at
+from streamer.ingest.positions.checkpoints import complete_until
 from streamer.replay_ids import optional_text, replay_id_to_text
 
 # Salesforce's own ids are short; others must not make a record too large for the log.
@@ -36,7 +36,7 @@ def refused_hole(
     Otherwise events are missing up to the first one that is retained, or up to
     `now` where reading resumes at the latest, or where the stream was reset.
     """
-    verified = verified_at(checkpoint)
+    verified = complete_until(checkpoint)
     retained_from = now - channel.retention_s
     is_earliest = resumes_at is Start.EARLIEST
     is_retained = verified is not None and verified - CLOCKS_DIFFER_S >= retained_from
@@ -79,18 +79,28 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
         recorded_at=now,
         state=Repair.NONE,
         after=checkpoint.open_replay_id,
-        verified_at=verified_at(checkpoint),
+        verified_at=complete_until(checkpoint),
         until=now,
     )
 
 
+def forgotten_until(channel: Channel, since: float, now: float) -> float | None:
+    """Return the time before which Salesforce can have forgotten events that are later than `since`.
+
+    All times are in epoch seconds. `None` says that all events since then are
+    retained at `now`, however the clocks differ.
+    """
+    retained_from = now - channel.retention_s
+    return None if since - CLOCKS_DIFFER_S >= retained_from else retained_from
+
+
 def hole_before(channel: Channel, since: float, now: float) -> ContinuityRecord | None:
-    """Return the record of what is no longer retained of a channel that starts at `since`.
+    """Return the record of what is no longer retained of a channel that is read since the time `since`.
 
     Both times are in epoch seconds. There is none if all of it is retained.
     """
-    retained_from = now - channel.retention_s
-    if since - CLOCKS_DIFFER_S >= retained_from:
+    retained_from = forgotten_until(channel, since, now)
+    if retained_from is None:
         return None
     return ContinuityRecord(
         # A channel starts once: its checkpoint enters the log with this record.
@@ -103,6 +113,34 @@ def hole_before(channel: Channel, since: float, now: float) -> ContinuityRecord 
         verified_at=since,
         until=retained_from,
     )
+
+
+def unmarked_hole(channel: Channel, since: float, until: float, now: float) -> ContinuityRecord:
+    """Return the record of what was forgotten of a channel whose checkpoint marks no place, found at `now`.
+
+    All times are in epoch seconds. Nothing is known to be missing before `since`.
+    """
+    return ContinuityRecord(
+        # The same position can be read again before the record is in the log.
+        id=_bounded(f"place:{channel}::{since:.3f}"),
+        channel=channel,
+        cause=HoleCause.PLACE_LOST,
+        detail="No event marks the position, which is older than the retention; reading goes on at the "
+        "earliest event",
+        recorded_at=now,
+        state=Repair.NONE,
+        verified_at=since,
+        until=until,
+    )
+
+
+def forgotten_too(hole: ContinuityRecord, until: float, now: float) -> ContinuityRecord:
+    """Return the record of a position, where events before `until` were forgotten by `now`."""
+    detail = hole.detail
+    if hole.state is Repair.FULL:
+        detail = f"{detail}; what Salesforce retained of it has become too little"
+    later = max(until, hole.until or until)
+    return replace(hole, state=Repair.NONE, detail=detail[:_LONGEST_DETAIL], until=later, recorded_at=now)
 
 
 def first_snapshot(channel: Channel, now: float) -> ContinuityRecord:

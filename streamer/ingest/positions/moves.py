@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.controls import Place, PositionOrder
@@ -10,6 +11,7 @@ from streamer.events import (
     Checkpoint,
     ContinuityRecord,
     HoleCause,
+    NewEventsAfter,
     Repair,
     ReplayId,
     SoughtPlace,
@@ -18,7 +20,7 @@ from streamer.events import (
 from streamer.ingest.positions.checkpoints import verified_at
 from streamer.ingest.positions.holes import refused_hole
 from streamer.ingest.positions.start import ChannelStart, Since, source_position
-from streamer.replay_ids import replay_id_to_text
+from streamer.replay_ids import optional_text, replay_id_to_text
 
 _LONGEST_DETAIL = 500
 
@@ -76,7 +78,7 @@ def move_of(
                 skips=state is Repair.NONE,
             )
         case PositionOrder(place=Place.LATEST):
-            return _skipping(Start.LATEST, verified, now, "with new events")
+            return _skipping(_new_events(channel, checkpoint, now), verified, now, "with new events")
         case _:
             return _back(order, channel, checkpoint, now, None)
 
@@ -106,9 +108,11 @@ def known_place(after: Checkpoint | Start) -> Checkpoint | None:
     """
     if not isinstance(after, Checkpoint):
         return None
+    if isinstance(after, NewEventsAfter):
+        return Checkpoint(**_values(after))
     if not isinstance(after, SoughtPlace):
         return after if after.appended or after.replay_id is not None else None
-    values = {each.name: getattr(after, each.name) for each in fields(after)}
+    values = _values(after)
     # The id that the operator named lies elsewhere.
     return Checkpoint(**values | {"replay_id": None}) if after.open_replay_id is not None else None
 
@@ -123,16 +127,39 @@ def refused_move(
     """
     refused = refused_hole(record.channel, checkpoint, Start.EARLIEST, now)
     detail = f"{record.detail}; Salesforce refused the replay id in the log"[:_LONGEST_DETAIL]
-    after = replace(checkpoint, replay_id=None) if checkpoint is not None else Start.EARLIEST
+    after = without_ids(checkpoint) if checkpoint is not None else Start.EARLIEST
     if refused.state is Repair.FULL or record.state is not Repair.FULL:
         return replace(record, detail=detail), after
     return replace(record, detail=detail, state=refused.state, until=refused.until), after
 
 
-def unchanged_record(record: ContinuityRecord) -> ContinuityRecord:
-    """Return the record of an order whose replay id Salesforce has refused: nothing has changed."""
-    detail = f"{record.detail}; Salesforce refused that replay id, so the position stays as it was"
-    return replace(record, state=Repair.FULL, detail=detail[:_LONGEST_DETAIL], until=record.verified_at)
+def skipped_to_id(record: ContinuityRecord) -> ContinuityRecord:
+    """Return the record of an order whose replay id turns out to lie further on than the log's end."""
+    detail = (
+        f"{record.detail}; that is further on than the last event in the log, and what is between is skipped"
+    )
+    return replace(record, state=Repair.NONE, detail=detail[:_LONGEST_DETAIL])
+
+
+def without_ids(checkpoint: Checkpoint) -> Checkpoint:
+    """Return `checkpoint` with nothing but its last event, or time, to mark the place."""
+    return replace(checkpoint, replay_id=None, skips_after=None)
+
+
+def unchanged_record(record: ContinuityRecord, order: PositionOrder, said: str) -> ContinuityRecord:
+    """Return the record of an `order` whose replay id Salesforce refused: nothing has changed."""
+    named = optional_text(order.replay_id)
+    detail = (
+        f"{order.by} has ordered to read on behind the replay id {named}, and Salesforce refused it: the "
+        f"position stays as it was. {said}"
+    )
+    return replace(
+        record,
+        cause=HoleCause.POSITION_REFUSED,
+        state=Repair.FULL,
+        detail=detail[:_LONGEST_DETAIL],
+        until=record.verified_at,
+    )
 
 
 def _to_start(
@@ -149,6 +176,22 @@ def _to_start(
 def _skipping(after: Checkpoint | Start, lost_from: float | None, until: float, where: str) -> Move:
     state = Repair.FULL if lost_from is None else Repair.NONE
     return Move(after=after, state=state, lost_from=lost_from, lost_until=until, detail=where, skips=True)
+
+
+def _new_events(channel: Channel, checkpoint: Checkpoint | None, now: float) -> Checkpoint | Start:
+    """Return the place of new events, with the id behind which the log holds nothing."""
+    known = None
+    if checkpoint is not None:
+        known = checkpoint.open_replay_id or checkpoint.replay_id or checkpoint.skips_after
+    if checkpoint is None or known is None:
+        return Start.LATEST
+    return NewEventsAfter(
+        channel=channel,
+        replay_id=None,
+        verified_at=now,
+        positioned_at=checkpoint.positioned_at,
+        skips_after=known,
+    )
 
 
 def _back(
@@ -181,11 +224,15 @@ def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpo
     if replay_id in {checkpoint.replay_id, checkpoint.open_replay_id}:
         # It is where the log ends: the last event does not come behind it.
         return checkpoint, True
-    values = {each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}
+    values = _values(checkpoint)
     # The id of a quiet answer can be that of the last event, which is found by it then.
     last = checkpoint.open_replay_id or checkpoint.replay_id
     values |= {"replay_id": replay_id, "open_replay_id": last}
     return SoughtPlace(**values), bool(checkpoint.appended)
+
+
+def _values(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}
 
 
 def _text(at: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from streamer.controls import PositionOrder
 from streamer.errors import RetryLater
+from streamer.events import ContinuityRecord
 from streamer.ports import RecordedHoles
 
 
@@ -17,11 +18,11 @@ class OrderedPositions:
     """Orders to change the position of one channel, each carried out once, the oldest first.
 
     An order is carried out when the continuity record of its id is in the log.
-    `ended` is called with it then, and is to remove it.
+    `ended` is called with both then, and is to remove the order.
     """
 
     log: RecordedHoles
-    ended: Callable[[PositionOrder], None]
+    ended: Callable[[PositionOrder, ContinuityRecord], None]
     _orders: dict[str, PositionOrder] = field(default_factory=dict, init=False)
     _known: set[str] = field(default_factory=set, init=False)
     _current: PositionOrder | None = field(default=None, init=False)
@@ -65,15 +66,15 @@ class OrderedPositions:
             if order.id not in found:
                 self._current = order
                 return order
-            self._end(order)
+            self._end(order, found[order.id])
         return None
 
-    def recorded(self) -> None:
-        """Note that the record of the current order is in the log."""
-        if self._current is not None:
+    def recorded(self, records: Mapping[str, ContinuityRecord]) -> None:
+        """Note that `records`, by their ids, are in the log, and with its own the current order."""
+        if self._current is not None and self._current.id in records:
             order, self._current = self._current, None
-            self._end(order)
+            self._end(order, records[order.id])
 
-    def _end(self, order: PositionOrder) -> None:
+    def _end(self, order: PositionOrder, record: ContinuityRecord) -> None:
         self._known.add(order.id)
-        self.ended(order)
+        self.ended(order, record)

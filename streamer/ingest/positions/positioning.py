@@ -1,23 +1,34 @@
 """Positioning of a channel: where its reading begins and goes on, and the holes that follow from it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
 
-from streamer.clock import Clock
+from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.controls import Place, PositionOrder
 from streamer.errors import ReplayIdRefused
 from streamer.events import Batch, Channel, Checkpoint, ContinuityRecord, HoleCause, Repair, Start
+from streamer.ingest.positions.checkpoints import complete_until
 from streamer.ingest.positions.holes import (
     first_snapshot,
+    forgotten_too,
+    forgotten_until,
     hole_before,
     lost_place,
     refused_hole,
+    unmarked_hole,
     without_place,
 )
-from streamer.ingest.positions.moves import move_of, position_record, refused_move, unchanged_record
+from streamer.ingest.positions.moves import (
+    move_of,
+    position_record,
+    refused_move,
+    skipped_to_id,
+    unchanged_record,
+    without_ids,
+)
 from streamer.ingest.positions.orders import OrderedPositions
 from streamer.ingest.positions.start import ChannelStart, Since, source_position, tell_position
 
@@ -48,6 +59,8 @@ class Positioning:
     _holes: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
     _unread_since: Since | None = field(default=None, init=False)
     _repaired: Found | None = field(default=None, init=False)
+    _skips: bool = field(default=False, init=False)
+    _is_from_earliest: bool = field(default=False, init=False)
 
     @property
     def holes(self) -> Sequence[ContinuityRecord]:
@@ -56,9 +69,10 @@ class Positioning:
 
     def recorded(self) -> None:
         """Note that the `holes` are in the log, and with them the order that was carried out."""
-        self._holes = {}
+        recorded, self._holes = self._holes, {}
+        self._skips = False
         if self.orders is not None:
-            self.orders.recorded()
+            self.orders.recorded(recorded)
 
     def begin(
         self, checkpoint: Checkpoint | None, *, repaired: Found | None, wake: Callable[[], None]
@@ -101,7 +115,9 @@ class Positioning:
         hole = position_record(move, order, self.channel, stored, now)
         # What was about to be recorded of the former position is a part of this hole.
         self._holes = {name: each for name, each in self._holes.items() if each.state is Repair.OPEN}
-        self._unread_since = None
+        is_from_time = order.since is not None and (move.skips or move.lost_from is None)
+        self._unread_since = Since(at=order.since or 0.0) if is_from_time else None
+        self._skips, self._is_from_earliest = move.skips, move.after is Start.EARLIEST
         if move.with_snapshot:
             self._begin_snapshot()
         self._holes[hole.id] = hole if move.skips else self._found(hole)
@@ -122,11 +138,13 @@ class Positioning:
         order = self._unrecorded_order
         return order is not None and order.place is Place.REPLAY_ID
 
-    def kept(self, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return the position in the log: Salesforce has refused the replay id that was ordered."""
-        [order_id] = [name for name, hole in self._holes.items() if hole.cause is HoleCause.POSITION_SET]
-        hole = self._holes[order_id] = unchanged_record(self._holes[order_id])
-        _log.warning("position.not_set", channel=str(self.channel), order=order_id, detail=hole.detail)
+    def kept(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
+        """Return the position in the log: Salesforce has `refused` the replay id that was ordered."""
+        order = self._unrecorded_order
+        if order is None:
+            raise refused
+        hole = self._holes[order.id] = unchanged_record(self._holes[order.id], order, str(refused))
+        _log.warning("position.not_set", channel=str(self.channel), order=order.id, detail=hole.detail)
         return source_position(self.channel, self.start) if stored is None else stored
 
     def resumed(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
@@ -150,15 +168,17 @@ class Positioning:
         )
         if stored is not None and resumes_at is Start.EARLIEST:
             # Without the id, the source leaves out what the log holds by the last event.
-            return replace(stored, replay_id=None)
+            return without_ids(stored)
         return resumes_at
 
     def came(self, batch: Batch, checkpoint: Checkpoint | None) -> None:
         """Note the holes that `batch`, which follows `checkpoint`, shows."""
         if batch.place_lost:
             self._lose_place(checkpoint)
-        if self._unread_since is not None:
-            self._begin_since(self._unread_since, batch.read_at)
+        since = 0.0 if self._is_from_earliest else batch.unmarked_since
+        self._is_from_earliest = False
+        if since is not None:
+            self._begin_unmarked(since, checkpoint, batch.read_at)
 
     @property
     def _unrecorded_order(self) -> PositionOrder | None:
@@ -169,7 +189,7 @@ class Positioning:
     def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
         """Return the place of an order that was to read on behind the id in the log, which was refused."""
         hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
-        self._holes[order.id] = self._found(hole)
+        self._holes[order.id] = hole = hole if self._skips else self._found(hole)
         _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
         return after
 
@@ -178,15 +198,48 @@ class Positioning:
         snapshot = snapshot if self._repaired is None else self._repaired(snapshot)
         self._holes[snapshot.id] = snapshot
 
+    def _begin_unmarked(self, since: float, checkpoint: Checkpoint | None, read_at: float) -> None:
+        """Note what was forgotten since a time, from which on reading has begun with a batch of `read_at`."""
+        named, self._unread_since = self._unread_since, None
+        if named is not None:
+            self._begin_since(named, read_at)
+        elif self._explaining:
+            self._forget_more(since, read_at)
+        elif since and (until := forgotten_until(self.channel, since, read_at)):
+            complete = min(since, complete_until(checkpoint) or since)
+            hole = self._found(unmarked_hole(self.channel, complete, until, read_at))
+            self._holes[hole.id] = hole
+            _log.warning("place.lost", channel=str(self.channel), verified_at=complete, state=hole.state)
+
     def _begin_since(self, since: Since, read_at: float) -> None:
-        """Note the hole of a channel whose first batch shows what Salesforce retains."""
-        self._unread_since = None
+        """Note the hole of a channel that begins at a time which Salesforce does not retain."""
         if hole := hole_before(self.channel, since.at, read_at):
             hole = self._found(hole)
             self._holes[hole.id] = hole
             _log.warning("start.not_retained", channel=str(self.channel), start=str(since), state=hole.state)
 
+    @property
+    def _explaining(self) -> Sequence[ContinuityRecord]:
+        """Records, not in the log yet, that say since when events can be missing at the present position."""
+        causes = {HoleCause.REPLAY_ID_REFUSED}
+        if not self._skips:
+            causes.add(HoleCause.POSITION_SET)
+        return [each for each in self._holes.values() if each.cause in causes and each.verified_at]
+
+    def _forget_more(self, since: float, read_at: float) -> None:
+        """Judge the records of the present position by what was retained when reading began."""
+        for hole in self._explaining:
+            # The log holds what is before the last moment at which nothing was missing.
+            begin = max(since, (hole.verified_at or 0.0) - CLOCKS_DIFFER_S)
+            if until := forgotten_until(self.channel, begin, read_at):
+                self._holes[hole.id] = self._found(forgotten_too(hole, until, read_at))
+
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
+        order = self._unrecorded_order
+        if order is not None and order.place is Place.REPLAY_ID:
+            # All that follows the named id is retained, so the log's end lies before it.
+            self._skips = True
+            self._holes[order.id] = skipped_to_id(self._holes[order.id])
         without = {name: without_place(hole) for name, hole in self._holes.items()}
         # What an operator skips is not repaired, and the state of others is known.
         changed = {name: self._found(hole) for name, hole in without.items() if hole is not self._holes[name]}

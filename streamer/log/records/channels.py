@@ -15,6 +15,7 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
             "appended": checkpoint.appended,
             "open_replay_id": optional_text(checkpoint.open_replay_id),
             "positioned_at": checkpoint.positioned_at,
+            "skips_after": optional_text(checkpoint.skips_after),
         }
     )
 
@@ -32,6 +33,7 @@ def _checkpoint(fields: JsonObject) -> Checkpoint:
         appended=tuple(EventId(id_) for id_ in fields.get("appended", ())),
         open_replay_id=optional_replay_id(fields.get("open_replay_id")),
         positioned_at=optional_float(fields.get("positioned_at")),
+        skips_after=optional_replay_id(fields.get("skips_after")),
     )
 
 

@@ -101,6 +101,7 @@ class ChannelFeed:
             self._settled.set()
             return
         self.read_at, self.begins, self.is_open = now, False, more
+        retained = self._retained
         self._offered = [
             Batch(
                 channel=self.channel,
@@ -108,7 +109,8 @@ class ChannelFeed:
                 messages=new,
                 unreadable=unreadable,
                 more=more,
-                place_lost=self._retained is not None and self._retained.told_lost(),
+                place_lost=retained is not None and retained.told_lost(),
+                unmarked_since=retained.told_unmarked() if retained is not None else None,
             )
         ]
         self._settled.clear()

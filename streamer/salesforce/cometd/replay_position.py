@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Checkpoint, ReplayId, Start
+from streamer.events import Checkpoint, NewEventsAfter, ReplayId, Start
 from streamer.salesforce.retained import RetainedMessages, place_after
 
 NEW_EVENTS = -1
@@ -18,12 +18,14 @@ class ReplayPosition:
     the consumer drops the events of the open id that it already holds. While no
     id is complete, or while an id is another transport's, there is no number
     that marks the place: the consumer does not get the messages that `retained`
-    drops.
+    drops. `skips_after` takes the place of `complete` once new events were
+    subscribed behind events that are skipped.
     """
 
     start: Start
     complete: ReplayId | None = None
     retained: RetainedMessages | None = None
+    skips_after: ReplayId | None = None
 
     @classmethod
     def after(cls, after: Checkpoint | Start) -> "ReplayPosition":
@@ -31,6 +33,8 @@ class ReplayPosition:
         if isinstance(after, Start):
             return cls(start=after)
         complete, retained = place_after(after, over_cometd=True)
+        if isinstance(after, NewEventsAfter):
+            return cls(start=Start.LATEST, skips_after=complete)
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     def replay(self) -> int:
@@ -48,4 +52,5 @@ class ReplayPosition:
         """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
-            self.start, self.retained = Start.EARLIEST, RetainedMessages(since=now - CLOCKS_DIFFER_S)
+            self.start, self.complete = Start.EARLIEST, self.skips_after
+            self.retained = RetainedMessages.from_time(now - CLOCKS_DIFFER_S, after=self.complete)

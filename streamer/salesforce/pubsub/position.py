@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.eventbus import FetchRequest, ReplayPreset
-from streamer.events import Checkpoint, ReplayId, Start
+from streamer.events import Checkpoint, NewEventsAfter, ReplayId, Start
 from streamer.salesforce.retained import RetainedMessages, place_after, position_of
 
 
@@ -20,7 +20,9 @@ class Position:
     is the last replay id of which it has dropped a message, and `passed` the
     last one before it: the events of a split message share a replay id, and
     some can be still to come. The present stream drops what its
-    `selection` drops, whatever has been settled since it began.
+    `selection` drops, whatever has been settled since it began. `skips_after`
+    takes the place of `complete` once new events were subscribed behind events
+    that are skipped.
     """
 
     start: Start
@@ -29,6 +31,7 @@ class Position:
     passed: ReplayId | None = None
     dropped: ReplayId | None = None
     selection: RetainedMessages | None = None
+    skips_after: ReplayId | None = None
 
     @classmethod
     def after(cls, after: Checkpoint | Start) -> "Position":
@@ -36,6 +39,8 @@ class Position:
         if isinstance(after, Start):
             return cls(start=after)
         complete, retained = place_after(after, over_cometd=False)
+        if isinstance(after, NewEventsAfter):
+            return cls(start=Start.LATEST, skips_after=complete)
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     @property
@@ -94,6 +99,10 @@ class Position:
         """Return once whether the last event in the log is not among those that Salesforce retains."""
         return self.selection is not None and self.selection.told_lost()
 
+    def told_unmarked(self) -> float | None:
+        """Return once the time at which the stream begins, where nothing but time marks the place."""
+        return None if self.selection is None else self.selection.told_unmarked()
+
     def begin_again(self, *, by_time: bool) -> None:
         """Read all retained messages again, because the dropped ones, or their replay ids, prove nothing."""
         self.passed = self.dropped = None
@@ -107,4 +116,5 @@ class Position:
         """
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
-            self.start, self.retained = Start.EARLIEST, RetainedMessages(since=now - CLOCKS_DIFFER_S)
+            self.start, self.complete = Start.EARLIEST, self.skips_after
+            self.retained = RetainedMessages.from_time(now - CLOCKS_DIFFER_S, after=self.complete)

@@ -198,6 +198,7 @@ class ChannelReader:
             more=more,
             position=ReplayId(position) if 0 < len(position) <= LONGEST_BYTES else None,
             place_lost=self.position.told_lost(),
+            unmarked_since=self.position.told_unmarked(),
         )
 
     def _can_grow(self) -> bool:

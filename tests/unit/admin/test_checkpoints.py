@@ -1,11 +1,26 @@
 """Positions: what the API shows of them, what it says of others, and what it orders."""
 
+import asyncio
+import base64
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from streamer.controls import Place
-from streamer.events import Channel, Checkpoint, EventId, OrgId, ReplayId
+from streamer.admin.checkpoints.replay_ids import replay_id_of
+from streamer.admin.errors import ApiError
+from streamer.controls import AuditRecord, Place, PositionOrder
+from streamer.events import (
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    EventId,
+    HoleCause,
+    OrgId,
+    Repair,
+    ReplayId,
+)
+from streamer.settings import Transport
 from tests.contracts.values import an_event
 from tests.unit.admin.world import Asking, World
 
@@ -87,10 +102,15 @@ async def test_effects_are_told_in_numbers(world: World, ask: Asking) -> None:
 @pytest.mark.usefixtures("known")
 async def test_order_is_written_with_its_audit_and_replaces_the_former(world: World, ask: Asking) -> None:
     """One order waits for a channel at most."""
-    status, first = await ask.post("/checkpoints", channel=CHANNEL.path, place="latest", by="ada")
+    status, first = await ask.post("/checkpoints", channel=CHANNEL.path, place="latest", by="ada", wait_s=0)
     assert status == 202
     _, second = await ask.post(
-        "/checkpoints", channel=CHANNEL.path, place="replay_id", replay_id="base64:Bw==", by="bob"
+        "/checkpoints",
+        channel=CHANNEL.path,
+        place="replay_id",
+        replay_id="base64:Bw==",
+        by="bob",
+        wait_s=0,
     )
     orders = (await world.context.switchboard()).positions
 
@@ -118,8 +138,13 @@ async def test_order_is_written_with_its_audit_and_replaces_the_former(world: Wo
         ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: goes with"),
         ({"place": "since", "since": "2999-01-01T00:00:00Z"}, "not in the future"),
         ({"place": "replay_id"}, "replay_id: goes with"),
-        ({"place": "replay_id", "replay_id": "ü"}, "must be digits"),
-        ({"place": "replay_id", "replay_id": "base64:!"}, "must be digits"),
+        ({"place": "replay_id", "replay_id": "ü"}, "must be base64:… with 1 to 256 bytes"),
+        ({"place": "replay_id", "replay_id": "hello"}, "`streamer checkpoint list` shows the stored ones"),
+        ({"place": "replay_id", "replay_id": "base64:!"}, "must be base64:…"),
+        ({"place": "replay_id", "replay_id": "base64:"}, "must be base64:…"),
+        ({"place": "replay_id", "replay_id": f"base64:{'A' * 344}"}, "must be base64:…"),
+        ({"place": "replay_id", "replay_id": "AAAAAAEEtnQAAA=="}, "write base64:AAAAAAEEtnQAAA=="),
+        ({"place": "replay_id", "replay_id": "base64:NDI="}, "the digits of an id of CometD"),
         ({"place": "replay_id", "replay_id": "7"}, "read over pubsub"),
         ({"place": "latest", "repeat": True}, "repeat: goes with"),
         ({"place": "nowhere"}, "place: "),
@@ -135,3 +160,84 @@ async def test_mistake_in_an_order_is_refused(
 
     assert (status in {400, 404}, sentence in answer["error"]) == (True, True), answer
     assert not (await world.context.switchboard()).positions
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [("0", True), ("17086068", True), ("9" * 19, True)]
+    + [(each, False) for each in ("9" * 20, "007", "-1", "-2", "1.5", "hello", "base64:NDI=", "٣")],
+)
+def test_replay_id_of_cometd_is_an_integer(*, text: str, taken: bool) -> None:
+    """What can't be one never reaches Salesforce."""
+    if taken:
+        assert replay_id_of(text, Transport.COMETD) == text.encode()
+        return
+    with pytest.raises(ApiError, match="over CometD"):
+        replay_id_of(text, Transport.COMETD)
+
+
+@pytest.mark.parametrize("size", [1, 8, 10, 12, 256])
+def test_replay_id_of_the_pubsub_api_is_bytes(size: int) -> None:
+    """Two lengths have been seen, and no guide says that there are no others."""
+    text = "base64:" + base64.b64encode(bytes(size)).decode()
+
+    assert replay_id_of(text, Transport.PUBSUB) == bytes(size)
+
+
+def record_of(order: PositionOrder, cause: HoleCause) -> ContinuityRecord:
+    """Return the record of an order that was carried out."""
+    return ContinuityRecord(
+        id=order.id,
+        channel=CHANNEL,
+        cause=cause,
+        detail="what came of it",
+        recorded_at=order.at,
+        state=Repair.FULL,
+    )
+
+
+async def answered(world: World, ask: Asking, cause: HoleCause | None) -> tuple[int, dict[str, Any]]:
+    """Order, let the owner of the channel carry it out or drop it, and return what the operator is told."""
+    asking = asyncio.create_task(ask.post("/checkpoints", channel=CHANNEL.path, place="latest"))
+    [order] = (await world.context.switchboard(lambda board: bool(board.positions))).positions.values()
+    if cause is not None:
+        world.log.keep([], world.log.checkpoints[CHANNEL], (), [record_of(order, cause)])
+    ended = AuditRecord(at=order.at, what="position.ended", by="streamer")
+    await world.log.controls.order_position(replace(order, ended_at=order.at), ended)
+    return await asking
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("cause", "status", "said"),
+    [
+        (HoleCause.POSITION_SET, 200, None),
+        (HoleCause.POSITION_REFUSED, 409, "what came of it"),
+        (None, 409, "was cancelled or replaced"),
+    ],
+)
+async def test_answer_waits_for_the_outcome(
+    world: World, ask: Asking, cause: HoleCause | None, status: int, said: str | None
+) -> None:
+    """An operator who has mistyped an id learns that from the command."""
+    got, answer = await answered(world, ask, cause)
+
+    assert got == status
+    if said is None:
+        assert (answer["outcome"]["cause"], answer["outcome"]["state"]) == ("position_set", "full")
+    else:
+        assert said in answer["error"]
+
+
+@pytest.mark.usefixtures("known")
+async def test_answer_that_has_waited_long_enough_says_that_the_order_waits(
+    world: World, ask: Asking
+) -> None:
+    """No process reads the channel, or it is quiet."""
+    asking = asyncio.create_task(ask.post("/checkpoints", channel=CHANNEL.path, place="latest"))
+    await world.context.switchboard(lambda board: bool(board.positions))
+    while not asking.done():
+        await world.clock.turn(1)
+    status, answer = asking.result()
+
+    assert (status, answer["outcome"]) == (202, None)

@@ -6,12 +6,20 @@ from dataclasses import dataclass, field, replace
 from streamer.app.ingest.positions import PositionOrders
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, Place, PositionOrder
-from streamer.events import Channel
+from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
 from streamer.log.memory import MemoryLog
 from tests.messages import CHANGES, ORDERS
 
 ORDER = PositionOrder(id="position:1", channel=CHANGES.path, place=Place.LATEST, by="ada", at=1.0)
 AUDIT = AuditRecord(at=1.0, what="position.ordered", by="ada")
+RECORD = ContinuityRecord(
+    id=ORDER.id,
+    channel=CHANGES,
+    cause=HoleCause.POSITION_SET,
+    detail="ada has set the position",
+    recorded_at=2.0,
+    state=Repair.NONE,
+)
 
 
 @dataclass
@@ -46,7 +54,7 @@ async def test_order_reaches_its_channel_and_is_removed_after_it() -> None:
     assert await changes.begin() == ORDER
 
     world.log.down = True
-    changes.recorded()
+    changes.recorded({ORDER.id: RECORD})
     await world.clock.turn(5)
     world.log.down = False
     assert await world.open_orders() == [ORDER.id]
@@ -54,6 +62,24 @@ async def test_order_reaches_its_channel_and_is_removed_after_it() -> None:
 
     assert await world.open_orders() == []
     assert [each.what for each in await world.log.controls.audit(last=1)] == ["position.ended"]
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_refusal_is_told_by_the_audit() -> None:
+    """Also by a process that finds the record in the log: the one that wrote it was killed."""
+    world = World()
+    refusal = replace(RECORD, cause=HoleCause.POSITION_REFUSED, detail="Salesforce refused it")
+    world.log.continuity.append(refusal)
+    await world.log.controls.order_position(ORDER, AUDIT)
+    orders = world.orders()
+    running = asyncio.create_task(orders.run())
+    await world.clock.turn(0)
+    assert await orders.of(CHANGES).begin() is None
+    await world.clock.turn(1)
+    [told] = await world.log.controls.audit(last=1)
+
+    assert (told.what, told.detail["reason"]) == ("position.refused", "Salesforce refused it")
     running.cancel()
     await asyncio.wait([running])
 

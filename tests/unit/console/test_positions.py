@@ -1,11 +1,22 @@
 """A position is changed after a preview that says what is repeated or lost, and audited."""
 
+import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
-from streamer.controls import Place
-from streamer.events import Channel, Checkpoint, EventId, OrgId, ReplayId
+from streamer.controls import AuditRecord, Place
+from streamer.events import (
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    EventId,
+    HoleCause,
+    OrgId,
+    Repair,
+    ReplayId,
+)
 from tests.unit.console.test_pages import EVIL
 from tests.unit.console.world import Browser, World
 
@@ -61,7 +72,14 @@ async def test_order_is_audited_shown_and_cancelled(world: World, browser: Brows
     """Under the name of the operator who has signed in, whatever the form says."""
     csrf = await browser.signed_in("Anna")
     await browser.get("/channels")
-    form = {"csrf": csrf, "channel": CHANNEL.path, "place": "earliest", "repeat": "true", "by": "Bert"}
+    form = {
+        "csrf": csrf,
+        "channel": CHANNEL.path,
+        "place": "earliest",
+        "repeat": "true",
+        "by": "Bert",
+        "wait_s": "0",
+    }
     ordered = await browser.post(POSITION, form)
     waiting = await positions(world)
     channels, position = await browser.get("/channels"), await browser.get(POSITION + QUERY)
@@ -132,9 +150,32 @@ async def test_since_is_taken_in_utc(world: World, browser: Browser) -> None:
     form = {"channel": CHANNEL.path, "place": "since", "since": "2024-12-31T23:30", "repeat": "true"}
     preview = await browser.send("GET", f"{POSITION}/preview", params=form)
     previewed = dict(re.findall('name="([a-z_]+)" value="([^"]+)"', preview.text))
-    await browser.post(POSITION, {**previewed, "csrf": csrf})
+    await browser.post(POSITION, {**previewed, "csrf": csrf, "wait_s": "0"})
     [order] = (await world.api.context.switchboard()).positions.values()
 
     assert previewed["since"] == "2024-12-31T23:30:00Z"
     assert order.repeat
     assert order.since == world.api.clock.now() - 1_800
+
+
+async def test_form_waits_for_the_outcome_of_its_order(world: World, browser: Browser) -> None:
+    """A replay id that Salesforce refuses is told at once, with its words."""
+    csrf = await browser.signed_in()
+    form = {"csrf": csrf, "channel": CHANNEL.path, "place": "replay_id", "replay_id": "base64:Bw=="}
+    posting = asyncio.create_task(browser.post(POSITION, form))
+    [order] = (await world.api.context.switchboard(lambda board: bool(board.positions))).positions.values()
+    refusal = ContinuityRecord(
+        id=order.id,
+        channel=CHANNEL,
+        cause=HoleCause.POSITION_REFUSED,
+        detail="Salesforce refused it",
+        recorded_at=order.at,
+        state=Repair.FULL,
+    )
+    world.api.log.keep([], world.api.log.checkpoints[CHANNEL], (), [refusal])
+    audit = AuditRecord(at=order.at, what="position.refused", by="streamer")
+    await world.api.log.controls.order_position(replace(order, ended_at=order.at), audit)
+    answer = await posting
+
+    assert answer.status == 409
+    assert "Salesforce refused it" in answer.text

@@ -166,3 +166,18 @@ def items(replay_id: int | str) -> Sequence[Event | DeadLetter]:
         return events_of(READ, change(replay_id))
     piece = Unreadable(raw=b"", error="", replay_id=ReplayId(replay_id.encode()))
     return [Quarantine(clock=TurnedClock()).unreadable(piece, CHANGES)]
+
+
+SKIPPED = Checkpoint(channel=CHANGES, replay_id=None, verified_at=1_735_689_700.0, skips_after=ReplayId(b"9"))
+
+
+def test_id_before_skipped_events_stays_until_another_is_complete() -> None:
+    """Reading can begin behind it until then."""
+    quiet = confirmed(SKIPPED, batch())
+    first = moved(SKIPPED, change(20, "001A"))
+
+    assert (quiet.replay_id, quiet.skips_after) == (None, b"9")
+    assert (first.replay_id, first.open_replay_id, first.skips_after) == (None, b"20", b"9")
+    assert moved(first, change(21, "001A")).skips_after is None
+    assert confirmed(first, batch()).skips_after is None
+    assert moved(SKIPPED, change(20, "001A"), change(21, "001A")).skips_after is None

@@ -15,6 +15,7 @@ from streamer.events import (
     Checkpoint,
     ContinuityRecord,
     HoleCause,
+    NewEventsAfter,
     Repair,
     ReplayId,
     SoughtPlace,
@@ -61,7 +62,7 @@ class World:
 
     def positions(self, *orders: PositionOrder) -> OrderedPositions:
         """Return the orders of the channel."""
-        made = OrderedPositions(log=self.log, ended=lambda order: self.ended.append(order.id))
+        made = OrderedPositions(log=self.log, ended=lambda order, _: self.ended.append(order.id))
         made.follow({each.id: each for each in orders})
         return made
 
@@ -148,7 +149,9 @@ async def test_what_is_skipped_is_a_hole() -> None:
     world.source.script[CHANGES.path] = [batch(change(9, "001Z"))]
     await world.run(replace(ORDER, place=Place.LATEST))
 
-    assert world.source.opened[-1][1] is Start.LATEST
+    after = world.source.opened[-1][1]
+    assert isinstance(after, NewEventsAfter)
+    assert after.skips_after == b"3"
     assert world.told == [(HoleCause.POSITION_SET, Repair.NONE, verified_at, T0 + 100)]
 
 
@@ -170,7 +173,41 @@ async def test_replay_id_further_on_is_a_hole() -> None:
 
     assert world.records[3:] == ["001F"]
     assert [each[1] for each in world.told] == [Repair.NONE]
-    assert "not among the retained" in world.log.continuity[0].detail
+    assert "further on than the last event in the log" in world.log.continuity[0].detail
+
+
+async def test_replay_id_further_on_is_not_repaired() -> None:
+    """An operator who skips a stretch does not want its records read, whatever the policy is."""
+    world = await read(on_refused="repair")
+    world.source.script[CHANGES.path] += [batch(change(5, "001E")), batch(change(6, "001F")), batch()]
+    ingest = world.ingest(world.positions(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"5"))))
+    ingest.repairs = Opening(clock=world.clock, has_work=False)
+    await ingest.run()
+
+    assert [each[1] for each in world.told] == [Repair.NONE]
+
+
+class RefusesSkipped(MemorySource):
+    """Loses its first session before an answer, and refuses the id before the skipped events."""
+
+    async def batches(self, channel: Any, *, after: Checkpoint | Start) -> Any:
+        """Refuse, or read."""
+        if isinstance(after, NewEventsAfter):
+            raise ReplayIdRefused("400::The replayId {3} you provided was invalid.", path=channel.path)
+        async for each in super().batches(channel, after=after):
+            yield each
+
+
+async def test_new_events_behind_an_id_that_is_refused_are_not_repaired() -> None:
+    """What is retained is read then, without what the log holds, and the order stays what it was."""
+    world = await read(source=RefusesSkipped({CHANGES.path: list(SCRIPT)}), on_refused="repair")
+    world.source.script[CHANGES.path].append(batch(change(4, "001D")))
+    ingest = world.ingest(world.positions(replace(ORDER, place=Place.LATEST)))
+    ingest.repairs = Opening(clock=world.clock, has_work=False)
+    await ingest.run()
+
+    assert [each[1] for each in world.told] == [Repair.NONE]
+    assert world.records == ["001A", "001B", "001C", "001D"]
 
 
 async def test_replay_id_beside_a_quiet_position_claims_nothing() -> None:
@@ -228,8 +265,11 @@ async def test_refused_replay_id_leaves_the_position_as_it_was() -> None:
 
     assert world.log.checkpoints[CHANGES] == before
     assert (world.records, world.ended) == (["001A", "001B", "001C"], [ORDER.id])
-    assert [each[1] for each in world.told] == [Repair.FULL]
-    assert world.log.continuity[0].detail.endswith("so the position stays as it was")
+    assert [each[:2] for each in world.told] == [(HoleCause.POSITION_REFUSED, Repair.FULL)]
+    assert world.log.continuity[0].detail == (
+        "ada has ordered to read on behind the replay id 7, and Salesforce refused it: the position stays as "
+        "it was. 400::The replayId {7} you provided was invalid."
+    )
 
 
 async def test_order_helps_a_channel_whose_replay_id_is_refused() -> None:
@@ -301,9 +341,9 @@ async def test_new_channel_takes_an_order_too() -> None:
 
 @pytest.mark.parametrize(
     ("start", "opened"),
-    [(Start.LATEST, Start.LATEST), ("snapshot", Start.LATEST), (Since(at=T0 + 95), None)],
+    [(Start.LATEST, NewEventsAfter), ("snapshot", NewEventsAfter), (Since(at=T0 + 95), Checkpoint)],
 )
-async def test_reset_begins_as_the_configuration_says(start: ChannelStart, opened: Start | None) -> None:
+async def test_reset_begins_as_the_configuration_says(start: ChannelStart, opened: type[Checkpoint]) -> None:
     """A channel that starts with a snapshot gets another one."""
     world = await read()
     world.start = start
@@ -311,7 +351,9 @@ async def test_reset_begins_as_the_configuration_says(start: ChannelStart, opene
     await world.run(replace(ORDER, place=Place.START))
 
     after = world.source.opened[-1][1]
-    assert after is opened or (opened is None and isinstance(after, Checkpoint) and after.replay_id is None)
+    assert type(after) is opened
+    assert isinstance(after, Checkpoint)
+    assert after.replay_id is None
     snapshots = [each for each in world.log.continuity if each.cause is HoleCause.SNAPSHOT]
     assert len(snapshots) == (start == "snapshot")
 
@@ -346,7 +388,7 @@ async def test_orders_interrupt_a_quiet_and_a_busy_channel() -> None:
         await until(world.clock, lambda: world.ended == [first.id, second.id])
         running.cancel()
 
-    assert [after for _, after in source.opened[:2]] == [Start.LATEST, Start.LATEST]
+    assert [type(after) for _, after in source.opened[:2]] == [Start, NewEventsAfter]
     assert [each.id for each in world.log.continuity] == [first.id, second.id]
     assert "001C" in world.records
 

@@ -61,6 +61,7 @@ checkpoints = st.builds(
     verified_at=times,
     appended=st.lists(st.builds(EventId, texts)).map(tuple),
     open_replay_id=st.none() | replay_ids,
+    skips_after=st.none() | replay_ids,
 )
 holes = st.builds(
     ContinuityRecord,
@@ -191,6 +192,14 @@ def test_values_come_back(kind: str, data: st.DataObject) -> None:
 
     assert decode(encode(value)) == value
     assert b"\n" not in encode(value)
+
+
+def test_checkpoint_of_the_former_format_is_read() -> None:
+    """It skips nothing."""
+    fields = orjson.loads(records.encode_checkpoint(a_checkpoint(1)))
+    del fields["skips_after"]
+
+    assert records.decode_checkpoint(orjson.dumps(fields)) == a_checkpoint(1)
 
 
 @pytest.mark.parametrize(("repaired", "state"), [(True, Repair.FULL), (False, Repair.NONE)])

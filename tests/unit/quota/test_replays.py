@@ -8,13 +8,15 @@ from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.errors import AllowanceLow
-from streamer.events import Channel, Checkpoint, ReplayId, Start
+from streamer.events import Channel, Checkpoint, NewEventsAfter, ReplayId, Start
 from streamer.observe.metrics import Metrics
 from streamer.quota import Limit, LimitsMonitor, OrgLimit, Reading, ReplayAllowance
 from tests.messages import CHANGES, ORDERS, ORG
 
 TOPIC = Channel(org=ORG, path="/topic/OpenInvoices")
 SEEN = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"7"), verified_at=1.0)
+SKIPPED = Checkpoint(channel=CHANGES, replay_id=None, verified_at=1.0, skips_after=ReplayId(b"7"))
+NEW = NewEventsAfter(channel=CHANGES, replay_id=None, verified_at=1.0, skips_after=ReplayId(b"7"))
 
 
 async def no_answer() -> Any:
@@ -58,7 +60,7 @@ async def test_a_replay_goes_on_when_a_fifth_is_left() -> None:
     assert lines == []
 
 
-@pytest.mark.parametrize("after", [Start.LATEST, SEEN])
+@pytest.mark.parametrize("after", [Start.LATEST, SEEN, SKIPPED, NEW])
 async def test_what_is_new_is_always_read(after: Checkpoint | Start) -> None:
     """It counts once, whenever it is read."""
     await allowance(delivered_events=0).admit(after)

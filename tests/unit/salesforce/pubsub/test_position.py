@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.eventbus import ReplayPreset
-from streamer.events import Checkpoint, EventId, ReplayId
+from streamer.events import Checkpoint, EventId, NewEventsAfter, ReplayId
 from streamer.salesforce.pubsub.position import Position
 from tests.messages import CHANGES, change
 
@@ -81,3 +81,34 @@ def test_new_event_closes_the_position_before_it(*, in_one_answer: bool) -> None
         position.new(messages)
 
     assert position.replay_id == b"\0\3"
+
+
+def test_stream_tells_once_that_nothing_but_time_marks_the_place() -> None:
+    """Also when the one before it ended before anything came."""
+    position = Position.after(Checkpoint(channel=CHANGES, replay_id=None, verified_at=1_735_689_600.0))
+    position.request(CHANGES.path, 100)
+    position.request(CHANGES.path, 100)
+
+    assert [position.told_unmarked() for _ in range(2)] == [1_735_689_540.0, None]
+
+
+def test_position_behind_a_quiet_answer_of_the_other_transport_is_no_mark() -> None:
+    """A last event is one, until it does not come."""
+    assert after_cometd().told_unmarked() == 1_735_689_540.0
+    assert after_cometd("t1-9:1:001A").told_unmarked() is None
+
+
+def test_stream_behind_skipped_events_begins_at_the_last_id_before_them() -> None:
+    """The first one asks for new events, and what the log holds never comes again."""
+    before = ReplayId(b"\0\5")
+    position = Position.after(
+        NewEventsAfter(channel=CHANGES, replay_id=None, verified_at=1_735_689_600.0, skips_after=before)
+    )
+    first = position.request(CHANGES.path, 100)
+    assert position.is_open_to_new
+    position.subscribed(1_735_689_600.0)
+    again = position.request(CHANGES.path, 100)
+
+    assert first.replay_preset == ReplayPreset.LATEST
+    assert (again.replay_preset, again.replay_id) == (ReplayPreset.CUSTOM, before)
+    assert position.told_unmarked() is None
