@@ -61,6 +61,10 @@ class RestQueries:
         with _refused():
             return str(await self._bulk.create(query))
 
+    def is_live(self, job: str, /) -> bool:
+        """Return whether each page is read when it is asked for: see `RecordQueries`."""
+        return job == _REST
+
     async def is_ready(self, job: str, /) -> bool:
         """Return whether the pages of `job` can be read: see `RecordQueries`."""
         if job == _REST:
