@@ -8,12 +8,12 @@ from typing import Any
 import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
-from streamer.continuity.changed_records import ChangedRecords
-from streamer.continuity.coverage import COVERED_S
-from streamer.continuity.deleted_records import DeletedRecords
 from streamer.continuity.progress import Part, Progress
+from streamer.continuity.reading.changed_records import ChangedRecords
+from streamer.continuity.reading.coverage import COVERED_S
+from streamer.continuity.reading.deleted_records import DeletedRecords
+from streamer.continuity.reading.step import Step
 from streamer.continuity.selection import query_of, shape_of
-from streamer.continuity.step import Step
 from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.continuity.coverage import asked_again_in_s, coverable_in_s
 from streamer.continuity.entity_reader import BULK_FROM
+from streamer.continuity.reading.coverage import asked_again_in_s, coverable_in_s
 from streamer.continuity.reconciling.known_records import seconds_of
 from streamer.continuity.reconciling.window import Window, shown
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from streamer.continuity.coverage import asked_again_in_s, coverable_in_s, end_of
+from streamer.continuity.reading.coverage import asked_again_in_s, coverable_in_s, end_of
 from streamer.continuity.selection import TRANSACTION_S
 from streamer.events import short_id
 from streamer.ports import Changed, Deletions, Replication

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from streamer.continuity.coverage import asked_again_in_s, coverable_in_s, end_of
 from streamer.continuity.progress import Part, Progress
+from streamer.continuity.reading.coverage import asked_again_in_s, coverable_in_s, end_of
+from streamer.continuity.reading.step import Step
 from streamer.continuity.selection import TRANSACTION_S, time_text
-from streamer.continuity.step import Step
 from streamer.events import Event
 from streamer.normalise.records import SnapshotRead, snapshot_deletion
 from streamer.ports import Deletions, RecordReader, Replication

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamer.clock import Clock
-from streamer.continuity.changed_records import ChangedRecords
 from streamer.continuity.entity_reader import EntityReader
 from streamer.continuity.progress import Progress
-from streamer.continuity.step import Step
+from streamer.continuity.reading.changed_records import ChangedRecords
+from streamer.continuity.reading.step import Step
 from streamer.events import Event, ReplayId
 
 LONGEST_S = 20.0
