@@ -42,6 +42,11 @@ class ChannelRepairs:
         """True while an entity or a letter is to be read; gap events are repaired with the answers."""
         return self._has_readings or (self.redrives is not None and self.redrives.has_work)
 
+    @property
+    def follows_changes(self) -> bool:
+        """True while what the log is told of counts: see `Repairs`."""
+        return self._has_readings or (self.gaps is not None and self.gaps.follows_changes)
+
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
         """Go on with the open `holes`: see `Repairs`."""
         if self.gaps is not None:
@@ -67,16 +72,24 @@ class ChannelRepairs:
         repaired = await self.gaps.repaired(gaps, read_at)
         if not repaired.records:
             return repaired
+        self._read_later(repaired.events)
         records = [self._state(record) for record in repaired.records]
         return Repaired(events=repaired.events, records=records)
 
     def taken(self, events: Sequence[Event], /) -> None:
         """Take note of what enters the log: see `Repairs`."""
-        if self._has_readings and self.readings is not None:
-            self.readings.taken(events)
+        self._read_later(events)
+        if self.gaps is not None:
+            self.gaps.taken(events)
 
     async def step(self, position: ReplayId, /) -> Repaired:
         """Return the next part of a reading or a redrive, whichever has waited longer: see `Repairs`."""
+        repaired = await self._stepped(position)
+        if self.gaps is not None:
+            self.gaps.taken(repaired.events)
+        return repaired
+
+    async def _stepped(self, position: ReplayId) -> Repaired:
         redrives = self.redrives
         if redrives is None or not redrives.has_work:
             return await self._read(position)
@@ -88,6 +101,11 @@ class ChannelRepairs:
             repaired = Repaired()
         at = min(self._redrive_at, self._reading_at if self._has_readings else inf)
         return replace(repaired, again_in_s=max(0.0, at - redrives.clock.monotonic()))
+
+    def _read_later(self, events: Sequence[Event]) -> None:
+        """Let no reading append what it has read of these records before."""
+        if self._has_readings and self.readings is not None:
+            self.readings.taken(events)
 
     @property
     def _has_readings(self) -> bool:

@@ -1,7 +1,7 @@
 """Reader of the records of entities, a page at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,11 +9,15 @@ import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.continuity.progress import Part, Progress
-from streamer.continuity.selection import TRANSACTION_S, query_of, shape_of, time_text
+from streamer.continuity.reading.changed_records import ChangedRecords
+from streamer.continuity.reading.coverage import COVERED_S
+from streamer.continuity.reading.deleted_records import DeletedRecords
+from streamer.continuity.reading.step import Step
+from streamer.continuity.selection import query_of, shape_of
 from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
-from streamer.events import Channel, Event, ReplayId, short_id
-from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_deletion, snapshot_event
-from streamer.ports import Deletion, Describer, RecordQueries, RecordQuery, RecordReader, Replication
+from streamer.events import Channel, Event, ReplayId
+from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event
+from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
 from streamer.quota import Governor, JobCost, Reading
 
 _log = structlog.get_logger()
@@ -23,13 +27,8 @@ PAGE_ROWS = 2_000
 BULK_FROM = 10_000
 """Number of records from which a query job is cheaper than queries over REST."""
 _READY_S = 2.0
-_COVERED_S = 60.0
-# The org tells of the deletions of 15 days.
-_TOLD_S = 15 * 24 * 3600.0 - 3600.0
 # So many rows take some milliseconds.
 _ROWS_AT_ONCE = 50
-_DELETIONS_AT_ONCE = 5_000
-_MOST_CHANGED = 200_000
 _MOST_JOBS = 3
 # The limits are read as often.
 _LOW_PAUSE_S = 300.0
@@ -38,55 +37,25 @@ _STEP = JobCost(requests=2)
 _JOB = JobCost(requests=1, bulk_jobs=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step of a reading: its progress, the events of what was read, and when the next step is due."""
-
-    progress: Progress
-    events: Sequence[Event] = ()
-    found: int = 0
-    again_in_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Changed:
-    """Records that the stream has told of since a job began, by their short ids.
-
-    Those of `until` a restart are those that the org names; it has done so up to
-    the times of `since`. Once there are too many, every record counts as changed.
-    """
-
-    job: str | None = None
-    ids: set[str] = field(default_factory=set)
-    since: dict[str, float] = field(default_factory=dict)
-    until: float = 0.0
-
-    @property
-    def is_complete(self) -> bool:
-        """True once all are known."""
-        return all(each >= self.until for each in self.since.values())
-
-    def add(self, ids: Iterable[str]) -> None:
-        if len(self.ids) < _MOST_CHANGED:
-            self.ids.update(map(short_id, ids))
-
-    def __contains__(self, record_id: str) -> bool:
-        return len(self.ids) >= _MOST_CHANGED or short_id(record_id) in self.ids
+async def renew_nothing() -> None:
+    """Leave the limits as they are."""
 
 
 @dataclass(slots=True, kw_only=True)
 class EntityReader:
     """Reads what a `Progress` says is left, one request or two at a time.
 
-    A job can have the records as they were when it began. Those that have
-    changed since are read again before their events are made: the stream tells
-    which they are and, after a restart, the org does. Raises what the ports
-    raise, and `UnreadableEvent`. From `bulk_from` records on, a job is one of the
-    Bulk API; a step reads at most `page_rows` records.
+    A job that is not live has the records as they were when it began. Those that
+    have changed since are read again before their events are made: the stream
+    tells which they are and, after a restart, the org does. Until it can, all
+    records of a page are read again, so that a process that lives for less than a
+    minute makes progress too. Raises what the ports raise, and `UnreadableEvent`.
+    From `bulk_from` records on, a job is one of the Bulk API; a step reads at most
+    `page_rows` records.
 
     It leaves a share of the org's requests and jobs to others, by the latest
     `limits` and the share that the last answer told: a step that would use it
-    raises `RetryLater` instead.
+    raises `RetryLater` instead. `renew_limits` is called before a Bulk job begins.
     """
 
     channel: Channel
@@ -97,9 +66,10 @@ class EntityReader:
     entities: Callable[[], Awaitable[Sequence[str]]]
     clock: Clock
     limits: Callable[[], Reading | None] = lambda: None
+    renew_limits: Callable[[], Awaitable[None]] = renew_nothing
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
-    _changed: _Changed = field(default_factory=_Changed, init=False)
+    _changed: ChangedRecords = field(default_factory=ChangedRecords, init=False)
     _shape: tuple[Part, RecordShape] | None = field(default=None, init=False)
 
     def taken(self, events: Sequence[Event]) -> None:
@@ -109,7 +79,7 @@ class EntityReader:
 
     def forget_changes(self) -> None:
         """Forget the changes that `taken` has noted: it was not called for a while."""
-        self._changed = _Changed()
+        self._changed = ChangedRecords()
 
     async def step(self, snapshot: str, progress: Progress, position: ReplayId) -> Step:
         """Return the next step of the reading that is named `snapshot`."""
@@ -117,24 +87,16 @@ class EntityReader:
             # To end a job leaves the org more than before.
             self._ask(_STEP)
         if progress.parts is None:
-            entities = await self.entities()
-            if not entities:
-                raise RecordsRefused(
-                    f"the org names no entity of {self.channel.path}: select some with "
-                    "`streamer org cdc enable`, then order their records with `streamer snapshot start`",
-                    code="",
-                )
-            parts = tuple(Part(entity=each, since=progress.since) for each in entities)
+            parts = tuple(Part(entity=each, since=progress.since) for each in await self._named())
             return Step(progress=replace(progress, parts=parts))
         part = progress.part
         assert part is not None  # noqa: S101 - the reading would have ended
-        read = SnapshotRead(
-            snapshot=snapshot, channel=self.channel, position=position, read_at=self.clock.now()
-        )
+        read = self._read(snapshot, progress, position)
+        if part.is_deletions:
+            deleted = DeletedRecords(replication=self.replication, records=self.records)
+            return await deleted.step(part, progress, read, most=self.page_rows)
         if progress.has_rows and progress.job is not None:
-            return await self._ended(part, progress, progress.job)
-        if progress.has_rows:
-            return await self._deletions(part, progress, read)
+            return await self._ended(progress, progress.job)
         shape = await self._shape_of(part)
         query = query_of(part, shape)
         if progress.job is None:
@@ -144,56 +106,84 @@ class EntityReader:
         except RecordsRefused as error:
             if progress.jobs >= _MOST_JOBS:
                 raise
-            _log.warning("reading.job_lost", channel=str(self.channel), job=progress.job, reason=str(error))
-            # A job can fail for reasons of Salesforce's own, and be forgotten; fields come and go.
-            self._shape = None
-            return Step(progress=replace(progress, job=None, after=None))
+            return self._lost(progress, progress.job, str(error))
+
+    async def read_again(
+        self, step: Step, stale: Sequence[str], snapshot: str, progress: Progress, position: ReplayId
+    ) -> Step:
+        """Return a `step` from `progress` on with the records `stale` as they are now."""
+        part = progress.part
+        assert part is not None  # noqa: S101 - a step with events has one
+        if part.is_deletions:
+            present = await self.records.read(part.entity, stale, ("Id",))
+            return replace(step, events=[each for each in step.events if each.key not in present])
+        shape = await self._shape_of(part)
+        found = await self.records.read(part.entity, stale, shape.select)
+        rows = _Rows()
+        await rows.add(shape, [found[each] for each in stale if each in found])
+        read = self._read(snapshot, progress, position)
+        fresh = [snapshot_event(each, read) for each in rows.records.values() if not each.is_deleted]
+        kept = [each for each in step.events if each.key not in set(stale)]
+        lacks = step.progress.lacks or rows.lacks
+        return replace(step, events=[*kept, *fresh], progress=replace(step.progress, lacks=lacks))
+
+    async def _named(self) -> Sequence[str]:
+        """Return the entities of the channel."""
+        if entities := await self.entities():
+            return entities
+        raise RecordsRefused(
+            f"the org names no entity of {self.channel.path}: select some with "
+            "`streamer org cdc enable`, then order their records with `streamer snapshot start`",
+            code="",
+        )
+
+    def _lost(self, progress: Progress, job: str, reason: str) -> Step:
+        """Begin a job again: one can fail for reasons of Salesforce's own, and be forgotten.
+
+        A live one goes on behind the last record, with the fields of now.
+        """
+        _log.warning("reading.job_lost", channel=str(self.channel), job=job, reason=reason)
+        self._shape = None
+        if self.queries.is_live(job):
+            return Step(progress=replace(progress, jobs=progress.jobs + 1))
+        return Step(progress=progress.without_job())
+
+    def _read(self, snapshot: str, progress: Progress, position: ReplayId) -> SnapshotRead:
+        now, job = self.clock.now(), progress.jobs
+        return SnapshotRead(snapshot=snapshot, channel=self.channel, position=position, read_at=now, job=job)
 
     async def _rows(
         self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - it was begun
+        name = _name(read.snapshot, progress.job)
+        if self._changed.job != name:
+            self._changed = ChangedRecords.of_restart(name, begun_at=progress.anchor or 0.0, now=read.read_at)
         if not await self.queries.is_ready(progress.job):
             # A job that has taken long can take as long again.
             waited_s = self.clock.now() - (progress.anchor or self.clock.now())
-            return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, _COVERED_S))
-        name = _name(read.snapshot, progress.job)
-        if not (self._changed.job == name and self._changed.is_complete):
-            return await self._caught_up(query.entity, progress, name)
+            return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, COVERED_S))
+        if self._changed.is_due(read.read_at) and not self.queries.is_live(progress.job):
+            await self._changed.ask(self.replication, query.entity, read.read_at)
+            return Step(progress=progress)
         return await self._page(query, shape, progress, read)
 
     async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
         found = await self.queries.count(query)
+        if found >= self.bulk_from:
+            await self.renew_limits()
         in_bulk = found >= self.bulk_from and self._governor.has_bulk_jobs
         if in_bulk:
             self._ask(_JOB)
         anchor = self.clock.now() - CLOCKS_DIFFER_S
+        # Its name is not known yet, and the stream can go on before the answer.
+        self._changed = changed = ChangedRecords(job="")
         job = await self.queries.begin(query, in_bulk=in_bulk)
-        # Nothing enters the log between the job's beginning and the end of this step.
-        self._changed = _Changed(job=_name(snapshot, job))
+        changed.job = _name(snapshot, job)
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
         until = max(progress.until or 0.0, anchor + CLOCKS_DIFFER_S)
         begun = replace(progress, job=job, anchor=anchor, until=until, jobs=progress.jobs + 1)
         return Step(progress=begun, found=0 if progress.jobs else found)
-
-    async def _caught_up(self, entity: str, progress: Progress, job: str) -> Step:
-        """Learn from the org what the log can hold that is newer than the job: another process began it."""
-        now = self.clock.now()
-        anchor = progress.anchor or 0.0
-        if self._changed.job != job:
-            self._changed = _Changed(job=job, since={"changed": anchor, "deleted": anchor}, until=now)
-        known = self._changed
-        lagging = min(known.since, key=known.since.__getitem__)
-        start = known.since[lagging]
-        if lagging == "changed":
-            changed = await self.replication.changed(entity, start, now)
-            known.add(changed.ids)
-            known.since[lagging] = max(start, changed.until)
-        else:
-            deletions = await self.replication.deleted(entity, start, now)
-            known.add(each.record_id for each in deletions.deleted)
-            known.since[lagging] = max(start, deletions.until)
-        return Step(progress=progress, again_in_s=0.0 if known.since[lagging] > start else _COVERED_S)
 
     async def _page(
         self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
@@ -202,50 +192,31 @@ class EntityReader:
         page = await self.queries.page(query, progress.job, progress.after, most=self.page_rows)
         rows = _Rows()
         await rows.add(shape, page.rows)
-        if stale := [each for each in rows.records if each in self._changed]:
+        is_live = self.queries.is_live(progress.job)
+        if stale := [each for each in rows.records if not is_live and each in self._changed]:
             fresh = await self.records.read(query.entity, stale, query.fields)
             for each in stale:
                 del rows.records[each]
             await rows.add(shape, [fresh[each] for each in stale if each in fresh])
         made = replace(read, read_at=page.read_at)
         events = [snapshot_event(each, made) for each in rows.records.values() if not each.is_deleted]
-        done = replace(progress, after=page.following, lacks=progress.lacks or rows.lacks)
-        return Step(progress=done if page.following else replace(done, has_rows=True), events=events)
+        told = progress.rows + len(events)
+        done = replace(
+            progress,
+            after=page.following,
+            has_rows=page.following is None,
+            rows=told,
+            most_rows=max(progress.most_rows, told),
+            lacks=progress.lacks or rows.lacks,
+        )
+        repeated = len(events) - (done.most_rows - progress.most_rows)
+        return Step(progress=done, events=events, repeated=repeated)
 
-    async def _ended(self, part: Part, progress: Progress, job: str) -> Step:
+    async def _ended(self, progress: Progress, job: str) -> Step:
         """End the job, whose last page is in the log."""
         await self.queries.end(job)
-        self._changed = _Changed()
-        done = replace(progress, job=None, anchor=None)
-        return Step(progress=done if part.since is not None else done.next_part())
-
-    async def _deletions(self, part: Part, progress: Progress, read: SnapshotRead) -> Step:
-        """Tell the deletions since the part's time, unless the record exists again, oldest first."""
-        assert part.since is not None  # noqa: S101 - the part would have ended
-        # The time of a deletion is that of its save, too.
-        start, lacks = progress.anchor or part.since - TRANSACTION_S, progress.lacks
-        told_to = _told_to(progress.after)
-        answer = await self.replication.deleted(
-            part.entity, max(start, told_to, read.read_at - _TOLD_S), read.read_at
-        )
-        if answer.since > max(start, told_to) and not lacks:
-            lacks = f"{part.entity}: the org tells no deletions before {time_text(answer.since)}"
-        # The next answer begins with the same minute, and can tell of more.
-        told = sorted([each async for each in _keys(answer.deleted)])
-        left = [each for each in told if each[0] > (progress.after or "")]
-        page = left[: self.page_rows]
-        ids = [record_id for _, record_id in page]
-        present = await self.records.read(part.entity, ids, ("Id",)) if ids else {}
-        events = [snapshot_deletion(part.entity, each, read) for each in ids if each not in present]
-        done = replace(progress, lacks=lacks)
-        if len(left) > len(page):
-            return Step(progress=replace(done, after=page[-1][0]), events=events)
-        if answer.until >= (read.read_at if progress.until is None else progress.until):
-            # The stream tells of later ones.
-            return Step(progress=done.next_part(), events=events)
-        again_in_s = 0.0 if answer.until > start else _COVERED_S
-        following = replace(done, anchor=max(start, answer.until), after=None)
-        return Step(progress=following, events=events, again_in_s=again_in_s)
+        self._changed = ChangedRecords()
+        return Step(progress=progress.next_part())
 
     @property
     def _governor(self) -> Governor:
@@ -279,18 +250,6 @@ class _Rows:
                 self.lacks = self.lacks or f"not every record can be read: {error}"
             else:
                 self.records[record.id] = record
-
-
-async def _keys(deleted: Sequence[Deletion]) -> AsyncIterator[tuple[str, str]]:
-    """Yield the place of each deletion in their order, and its record."""
-    for number, each in enumerate(deleted):
-        if number % _DELETIONS_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        yield f"{each.deleted_at:.3f} {each.record_id}", each.record_id
-
-
-def _told_to(after: str | None) -> float:
-    return float(after.partition(" ")[0]) if after else 0.0
 
 
 def _name(snapshot: str, job: str) -> str:

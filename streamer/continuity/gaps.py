@@ -1,6 +1,6 @@
 """Repair of gap events: the records that they name are read, and published as recovered."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -9,8 +9,9 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.continuity.gap_json import gap_from_json, gap_to_json
+from streamer.continuity.reading.changed_records import ChangedRecords
 from streamer.errors import UnreadableEvent
-from streamer.events import Channel, ContinuityRecord, Event, HoleCause, Repair
+from streamer.events import Channel, ContinuityRecord, Event, HoleCause, JsonObject, Repair
 from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.repairs import Repaired
@@ -38,14 +39,31 @@ class _Gap:
 
 
 @dataclass(slots=True, kw_only=True)
+class _Read:
+    """Records that are read, their `rows` once they have come, and what the log was told of since."""
+
+    ids: Sequence[str]
+    shape: RecordShape
+    asked_at: float
+    rows: Mapping[str, JsonObject] | None = None
+    told: ChangedRecords = field(default_factory=ChangedRecords)
+
+    @property
+    def current(self) -> list[str]:
+        """Ids of which the rows are the latest that is known."""
+        return [each for each in self.ids if each not in self.told]
+
+
+@dataclass(slots=True, kw_only=True)
 class GapRepair:
     """Reads the records of one channel's gap events, and tells what the events did not.
 
     A gap event names a record that has changed, and holds none of its values
     (CDC guide, gap events). A record that can't be read now is read later, also
     after a restart: its continuity record is open until then, and has the gap
-    event in `progress`. At most 10,000 wait; more are not repaired. At most
-    1,000 are repaired with one answer.
+    event in `progress`. An answer that comes late is used with a later answer of
+    the channel, without the records that the log was told of meanwhile. At most
+    10,000 wait; more are not repaired. At most 1,000 are repaired with one answer.
     """
 
     channel: Channel
@@ -55,6 +73,17 @@ class GapRepair:
     _open: dict[str, dict[str, _Gap]] = field(default_factory=dict, init=False)
     _unreadable: list[ContinuityRecord] = field(default_factory=list, init=False)
     _shapes: dict[str, tuple[float, RecordShape]] = field(default_factory=dict, init=False)
+    _reads: dict[str, _Read] = field(default_factory=dict, init=False)
+
+    @property
+    def follows_changes(self) -> bool:
+        """True while an answer is late, before which the stream can tell of its records."""
+        return bool(self._reads)
+
+    def taken(self, events: Sequence[Event], /) -> None:
+        """Take note of changes that enter the log: what comes late is older."""
+        for read in self._reads.values():
+            read.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def resume(self, holes: Sequence[ContinuityRecord], /) -> None:
         """Go on with the gap events that wait in the log: see `Repairs`."""
@@ -105,38 +134,64 @@ class GapRepair:
             if shape is None:
                 return
             ids = list(dict.fromkeys(gap.event.data["record_id"] for gap in part))
-            request = partial(self.rereading.records.read, entity, ids, shape.select)
-            rows = await self.rereading.asked(entity, request)
-            if rows is None:
-                # It can be a field that is gone.
-                self._shapes.pop(entity, None)
+            read = await self._answered(entity, ids, shape)
+            if read is None:
                 return
+            current = {*read.current}
             for gap in part:
-                row = rows.get(gap.event.data["record_id"])
+                if gap.event.data["record_id"] not in current:
+                    continue
                 try:
-                    record = None if row is None else shape.record(row)
-                    events.append(recovered_event(gap.event, record, read_at=self.clock.now()))
+                    events.append(_recovered(gap.event, read))
                 except Exception as error:  # noqa: BLE001 - whatever a row does, it costs only itself
                     reason = str(error) if isinstance(error, UnreadableEvent) else type(error).__name__
                     ended[gap.hole.id] = self._ended(gap.hole, Repair.NONE, f"{gap.hole.detail}: {reason}")
                 else:
                     whole = self._ended(gap.hole, Repair.FULL, gap.hole.detail)
-                    ended[gap.hole.id] = replace(whole, found=int(record is not None), published=1)
+                    found = (read.rows or {}).get(gap.event.data["record_id"]) is not None
+                    ended[gap.hole.id] = replace(whole, found=int(found), published=1)
             _log.info("gaps.repaired", channel=str(self.channel), entity=entity, records=len(part))
+
+    async def _answered(self, entity: str, ids: Sequence[str], shape: RecordShape) -> _Read | None:
+        """Return an answer about `ids`, or the one that has come late, of any of which it tells."""
+        read = self._reads.get(entity)
+        if read is None or (read.rows is not None and not {*read.current} & {*ids}):
+            await self.rereading.asked(entity, partial(self._rows, entity, ids, shape))
+            read = self._reads.get(entity)
+        if read is None or read.rows is None:
+            return None
+        return self._reads.pop(entity)
+
+    async def _rows(self, entity: str, ids: Sequence[str], shape: RecordShape) -> None:
+        self._reads[entity] = read = _Read(ids=ids, shape=shape, asked_at=self.clock.now())
+        try:
+            read.rows = await self.rereading.records.read(entity, ids, shape.select)
+        except Exception:
+            self._reads.pop(entity, None)
+            # It can be a field that is gone.
+            self._shapes.pop(entity, None)
+            raise
 
     async def _shape(self, entity: str) -> RecordShape | None:
         known_at, shape = self._shapes.get(entity, (0.0, None))
-        now = self.clock.monotonic()
-        if shape is None or now - known_at > _SHAPE_S:
-            describe = await self.rereading.asked(entity, partial(self.describer.describe, entity))
-            if describe is None:
-                return None
-            shape = RecordShape.of(describe)
-            self._shapes[entity] = now, shape
+        if shape is None or self.clock.monotonic() - known_at > _SHAPE_S:
+            await self.rereading.asked(entity, partial(self._described, entity))
+            known_at, shape = self._shapes.get(entity, (0.0, None))
         return shape
+
+    async def _described(self, entity: str) -> None:
+        self._shapes.pop(entity, None)
+        shape = RecordShape.of(await self.describer.describe(entity))
+        self._shapes[entity] = self.clock.monotonic(), shape
 
     def _ended(self, hole: ContinuityRecord, state: Repair, detail: str) -> ContinuityRecord:
         return replace(hole, state=state, detail=detail, progress={}, updated_at=self.clock.now())
+
+
+def _recovered(gap: Event, read: _Read) -> Event:
+    row = (read.rows or {}).get(gap.data["record_id"])
+    record = None if row is None else read.shape.record(row)
+    return recovered_event(gap, record, read_at=read.asked_at)
 
 
 def _parts(gaps: Sequence[_Gap]) -> Iterator[Sequence[_Gap]]:

@@ -1,6 +1,6 @@
 """Progress of the reading of entities, as its continuity record keeps it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from streamer.events import JsonObject
@@ -8,6 +8,7 @@ from streamer.events import JsonObject
 _YEAR_10000 = 253_402_300_800
 _WAITS = "waits"
 _LONGEST_REASON = 500
+_PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,29 +16,34 @@ class Part:
     """Records of one entity that are to be read: those that match `where` (SOQL), or all.
 
     With `since` (epoch seconds), only those that were changed since then, and
-    the deletions since then. Without `fields`, all fields are read.
+    the deletions since then; with `is_deletions`, these deletions alone. Without
+    `fields`, all fields are read.
     """
 
     entity: str
     where: str = ""
     fields: tuple[str, ...] = ()
     since: float | None = None
+    is_deletions: bool = False
 
     @classmethod
     def of(cls, found: Any) -> Self:
         """Return the part that an object of JSON holds; raises `ValueError`."""
-        if not isinstance(found, dict) or found.keys() - {"entity", "where", "fields", "since"}:
+        if not isinstance(found, dict) or found.keys() - _PART:
             raise ValueError("a part is no object of the known fields")
         part = cls(
             entity=found.get("entity", ""),
             where=found.get("where", ""),
             fields=tuple(_list_of(found.get("fields") or [])),
             since=_time_of(found.get("since")),
+            is_deletions=found.get("is_deletions") is True,
         )
         if not all(isinstance(each, str) for each in (part.entity, part.where, *part.fields)):
             raise ValueError("a part names its entity, its condition or its fields by no text")
         if not part.entity:
             raise ValueError("a part has no entity")
+        if part.is_deletions and part.since is None:
+            raise ValueError("it tells deletions since no time")
         return part
 
 
@@ -47,9 +53,13 @@ class Progress:
 
     While `parts` is `None`, the entities are not known yet, and each is to be
     read, `since` a time or whole. The rows behind `after` are not read yet; once
-    `has_rows`, only the job is to be ended, and the deletions of the part are
-    left, up to `until` at least. `anchor` (epoch seconds) is a time before that
-    of the job, of which there were `jobs` for this part. `lacks` says what
+    `has_rows`, only the job is to be ended. `anchor` (epoch seconds) is a time
+    before that of the job, of which there were `jobs` for this part. The job has
+    brought `rows` records, and one of the part's jobs `most_rows`.
+
+    The deletions of all parts are told behind their rows, up to `until` at
+    least, so that the org has to cover that time once. Those up to `anchor`, and
+    up to the time and the record of `after`, have been told. `lacks` says what
     nobody can tell any more.
     """
 
@@ -61,6 +71,8 @@ class Progress:
     after: str | None = None
     has_rows: bool = False
     jobs: int = 0
+    rows: int = 0
+    most_rows: int = 0
     lacks: str = ""
 
     @classmethod
@@ -75,22 +87,16 @@ class Progress:
             anchor=_time_of(found.get("anchor")),
             after=found.get("after"),
             has_rows=found.get("has_rows") is True,
-            jobs=found.get("jobs", 0),
+            jobs=_count_of(found.get("jobs", 0)),
+            rows=_count_of(found.get("rows", 0)),
+            most_rows=_count_of(found.get("most_rows", 0)),
             lacks=str(found.get("lacks", "")),
         )
-        if type(progress.jobs) is not int:
-            raise ValueError("its jobs are no number")
         if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
             raise ValueError("its position is no text")
         if progress.part is None and (parts is not None or "parts" not in found):
             raise ValueError("it has nothing to read")
-        if (
-            progress.has_rows
-            and progress.job is None
-            and (progress.part is None or progress.part.since is None)
-        ):
-            raise ValueError("it tells deletions since no time")
-        return progress
+        return progress._of_former() if progress.has_rows and progress.job is None else progress
 
     def to_json(self) -> JsonObject:
         """Return it as an object of JSON, equal to the one that the log gives back."""
@@ -98,13 +104,26 @@ class Progress:
         return {**asdict(self), "parts": None if self.parts is None else parts}
 
     def next_part(self) -> "Progress":
-        """Return the progress once the first part is done."""
-        return Progress(parts=self._parts[1:], since=self.since, until=self.until, lacks=self.lacks)
+        """Return the progress once the first part is done; its deletions are told behind the other parts."""
+        parts, done = self._parts[1:], self.part
+        if done is not None and done.since is not None and not done.is_deletions:
+            parts = *parts, replace(done, is_deletions=True)
+        return Progress(parts=parts, since=self.since, until=self.until, lacks=self.lacks)
+
+    def without_job(self) -> "Progress":
+        """Return the progress once the job is lost: the next one begins with the first row."""
+        return replace(self, job=None, after=None, rows=0)
 
     @property
     def is_untouched(self) -> bool:
-        """True before the first job of the first part."""
-        return self.job is None and not self.jobs
+        """True before the first job of the first part, if that has one."""
+        is_deletions = self.part is not None and self.part.is_deletions
+        return self.job is None and not self.jobs and not is_deletions
+
+    @property
+    def entities(self) -> frozenset[str]:
+        """Entities that are left, as far as they are known."""
+        return frozenset(part.entity for part in self._parts)
 
     @property
     def part(self) -> Part | None:
@@ -114,6 +133,13 @@ class Progress:
     @property
     def _parts(self) -> tuple[Part, ...]:
         return self.parts or ()
+
+    def _of_former(self) -> Self:
+        """Return the progress of a former release, in which the deletions of a part followed its rows."""
+        if self.part is None or self.part.since is None:
+            raise ValueError("it tells deletions since no time")
+        parts = replace(self.part, is_deletions=True), *self._parts[1:]
+        return replace(self, parts=parts, has_rows=False)
 
 
 def waiting(progress: JsonObject, reason: str) -> JsonObject:
@@ -127,6 +153,12 @@ def waiting(progress: JsonObject, reason: str) -> JsonObject:
 def reason_of(progress: JsonObject) -> str:
     """Return why the repair of a continuity record with this `progress` waits, or an empty text."""
     return str(progress.get(_WAITS, ""))
+
+
+def _count_of(found: Any) -> int:
+    if type(found) is not int:
+        raise ValueError("its jobs or its rows are no number")
+    return found
 
 
 def _list_of(found: Any) -> list[Any]:

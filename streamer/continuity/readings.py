@@ -1,18 +1,19 @@
 """Readings of whole entities: after an overflow, after a replay id that was refused, and on demand."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from traceback import extract_tb
-from typing import Any, TypeVar
 
 import structlog
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.continuity.entity_reader import EntityReader, Step
+from streamer.continuity.entity_reader import EntityReader
 from streamer.continuity.progress import Part, Progress, reason_of, waiting
+from streamer.continuity.reading.late_steps import LONGEST_S, LateSteps
+from streamer.continuity.reading.open_readings import OpenReadings
+from streamer.continuity.reading.step import Step
 from streamer.continuity.snapshots import Snapshots, cancellation
 from streamer.controls import SnapshotOrder
 from streamer.errors import RetryLater, Stop, StreamerError
@@ -21,10 +22,7 @@ from streamer.ingest.repairs import Repaired
 
 _log = structlog.get_logger()
 
-_Answer = TypeVar("_Answer")
-
 _BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
-_LONGEST_STEP_S = 20.0
 _MOST_OPEN = 10_000
 # The org's answer is a part of it.
 _LONGEST_DETAIL = 1_000
@@ -55,9 +53,9 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
             return Progress(parts=(Part(entity=hole.entity, since=hole.until),), until=hole.recorded_at)
         case HoleCause.ENTITY_CHANGE if hole.entity is not None and hole.until is not None:
-            deletions = Part(entity=hole.entity, since=hole.until)
+            deletions = Part(entity=hole.entity, since=hole.until, is_deletions=True)
             whole = Part(entity=hole.entity)
-            return Progress(parts=(deletions, whole), until=hole.recorded_at, has_rows=True)
+            return Progress(parts=(whole, deletions), until=hole.recorded_at)
         case (
             HoleCause.REPLAY_ID_REFUSED
             | HoleCause.PLACE_LOST
@@ -73,36 +71,39 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
 
 @dataclass(slots=True, kw_only=True)
 class Readings:
-    """Readings of one channel's entities, one after the other, oldest first.
+    """Readings of one channel's entities, one after the other, oldest first: see `OpenReadings`.
 
     What the org refuses ends a reading, and its hole stays; what can pass is
     tried again with back-off, without end, and the reason is in the record
-    meanwhile. While one is paused, the next one is worked on. An
-    overflow that another reading of its entity holds ends with that. At most
-    10,000 wait; more are not repaired.
+    meanwhile. While one is paused, or waits until the org covers some time, the
+    next one is worked on. At most 10,000 wait; more are not repaired.
     """
 
     reader: EntityReader
     snapshots: Snapshots
     clock: Clock
-    _open: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
+    _open: OpenReadings = field(default_factory=OpenReadings, init=False)
     _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
-    _held: set[str] = field(default_factory=set, init=False)
+    _steps: LateSteps = field(init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _read_at: float = field(default=0.0, init=False)
-    _late: "asyncio.Task[Any] | None" = field(default=None, init=False)
     _has_missed_changes: bool = field(default=False, init=False)
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
+
+    def __post_init__(self) -> None:
+        """Be woken by answers that come late."""
+        self._steps = LateSteps(reader=self.reader, clock=self.clock, on_answer=self._answered)
 
     @property
     def has_work(self) -> bool:
         """True while a reading is open that is not paused, or an order is to be answered."""
+        holes = self._open.holes
         return bool(
             self._broken
             or self.snapshots.has_untold
-            or self.snapshots.unknown(self._open)
-            or self.snapshots.cancelled(self._open.values())
-            or self._next() is not None
+            or self.snapshots.unknown(holes)
+            or self.snapshots.cancelled(holes.values())
+            or not all(map(self.snapshots.pauses, holes.values()))
         )
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None]) -> None:
@@ -127,16 +128,16 @@ class Readings:
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
         """Return a new hole, open if a reading repairs it."""
         progress = progress_of(hole)
-        if progress is None or len(self._open) >= _MOST_OPEN:
+        if progress is None or len(self._open.holes) >= _MOST_OPEN:
             return hole
         opened = replace(hole, state=Repair.OPEN, progress=progress.to_json())
-        self._open[hole.id] = opened
+        self._open.put(opened)
         self._wake()
         return opened
 
     def taken(self, events: Sequence[Event]) -> None:
         """Take note of changes that enter the log."""
-        self.reader.taken(events)
+        self._steps.taken(events)
 
     async def step(self, position: ReplayId) -> Repaired:
         """Return the next part of the oldest reading: see `streamer.ingest.repairs.Repairs`."""
@@ -145,95 +146,99 @@ class Readings:
             return Repaired(records=records)
         # What the last call returned is durable now.
         self.snapshots.tell_ended()
-        if orders := self.snapshots.unknown(self._open):
+        if orders := self.snapshots.unknown(self._open.holes):
             return await self._answer(orders)
-        if cancelled := self.snapshots.cancelled(self._open.values()):
+        if cancelled := self.snapshots.cancelled(self._open.holes.values()):
             return await self._cancel(*cancelled)
         hole = self._next()
-        if hole is None:
-            return Repaired()
         # An order ends the wait for the next step, and not the pause of requests.
-        pause_s = self._read_at - self.clock.monotonic()
-        if pause_s > 0:
-            return Repaired(again_in_s=pause_s)
+        if hole is None or (pause_s := self._pause_s(hole)) > 0:
+            return Repaired(again_in_s=0.0 if hole is None else pause_s)
         repaired = await self._read(hole, position)
-        self._read_at = self.clock.monotonic() + repaired.again_in_s
-        return repaired
+        following = self._next()
+        return replace(repaired, again_in_s=0.0 if following is None else self._pause_s(following))
 
     async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
         if self._has_missed_changes:
             # Not before: a page that is being read is compared with them.
             self._has_missed_changes = False
-            self.reader.forget_changes()
+            self._steps.forget()
         step = await self._tried(hole, position)
+        due_at = self.clock.monotonic() + step.again_in_s
         if isinstance(step, Repaired):
+            self._read_at = due_at
             return step
         self._delays.reset()
+        if step.progress.job is None:
+            # Others can read meanwhile; the changes that the stream tells of are kept for one job.
+            self._open.wait(hole.id, due_at)
+        else:
+            self._read_at = due_at
         return self._advanced(hole, step)
 
     def _next(self) -> ContinuityRecord | None:
-        return next((hole for hole in self._open.values() if not self.snapshots.pauses(hole)), None)
+        late = self._open.holes.get(self._steps.reading or "")
+        if late is not None and not self.snapshots.pauses(late):
+            return late
+        return self._open.next(self.clock.monotonic(), self.snapshots.pauses)
+
+    def _pause_s(self, hole: ContinuityRecord) -> float:
+        return max(0.0, max(self._read_at, self._open.due_at(hole.id)) - self.clock.monotonic())
+
+    def _answered(self) -> None:
+        self._read_at = 0.0
+        self._wake()
 
     def _paused(self) -> set[str]:
-        return {hole.id for hole in self._open.values() if self.snapshots.pauses(hole)}
+        return {hole.id for hole in self._open.holes.values() if self.snapshots.pauses(hole)}
 
     def _resume(self, hole: ContinuityRecord) -> None:
         try:
-            Progress.of(hole.progress)
+            self._open.put(hole)
         except ValueError as error:
             detail = f"{hole.detail}; its progress can't be read ({error})"
             self._broken.append(self._ended(hole, Repair.NONE, detail))
-        else:
-            self._open[hole.id] = hole
 
     async def _answer(self, orders: Sequence[SnapshotOrder]) -> Repaired:
         """Begin the snapshots of new orders."""
         try:
-            async with self.clock.timeout(_LONGEST_STEP_S):
+            async with self.clock.timeout(LONGEST_S):
                 records = await self.snapshots.begun(orders)
         except TimeoutError:
-            return self._unanswered(orders, f"the log has not answered in {_LONGEST_STEP_S:.0f} s")
+            return self._unanswered(orders, f"the log has not answered in {LONGEST_S:.0f} s")
         except StreamerError as error:
             return self._unanswered(orders, str(error))
         self._delays.reset()
         for record in records:
             if record.state is Repair.OPEN:
-                self._open[record.id] = record
+                self._open.put(record)
             else:
                 self.snapshots.end(record)
         return Repaired(records=records)
 
     async def _cancel(self, hole: ContinuityRecord, order: SnapshotOrder) -> Repaired:
-        job = Progress.of(hole.progress).job
-        if job is not None and (self._late is None or self._late.done()):
+        job = self._open.progress(hole.id).job
+        if job is not None and not self._steps.is_late:
             # A job that is left behind costs the org some space for 7 days.
             with suppress(StreamerError, TimeoutError):
-                await self._awaited(self.reader.queries.end(job))
+                await self._steps.brief(self.reader.queries.end(job))
         state = Repair.PARTIAL if hole.published else Repair.NONE
         ended = self._ended(hole, state, f"{hole.detail}; {cancellation(order)}")
         _log.info("reading.cancelled", hole=hole.id, by=order.by, published=hole.published)
         return Repaired(records=[ended])
 
-    async def _awaited(self, request: Coroutine[Any, Any, _Answer]) -> _Answer:
-        """Return what `request` returns; it goes on behind a `TimeoutError`."""
-        self._late = late = asyncio.create_task(request, name=f"reading {self.reader.channel}")
-        late.add_done_callback(_retrieved)
-        async with self.clock.timeout(_LONGEST_STEP_S):
-            # A request can renew the token, and a renewal that is broken off can lose it.
-            return await asyncio.shield(late)
-
     async def _tried(self, hole: ContinuityRecord, position: ReplayId) -> Step | Repaired:
-        if self._late is not None and not self._late.done():
+        if self._steps.is_late:
             return self._waiting(hole, "the last request has no answer yet")
         try:
-            return await self._awaited(self._stepped(hole, position))
+            return await self._steps.step(hole.id, self._open.progress(hole.id), position)
         except Exception as error:  # noqa: BLE001 - whatever an org answers, it ends its reading at most
             return self._failed(hole, error)
 
     def _failed(self, hole: ContinuityRecord, error: Exception) -> Repaired:
         match error:
             case TimeoutError():
-                return self._waiting(hole, f"there was no answer in {_LONGEST_STEP_S:.0f} s")
+                return self._waiting(hole, f"there was no answer in {LONGEST_S:.0f} s")
             case RetryLater():
                 return self._waiting(hole, str(error), error.after_s or 0.0)
             case Stop():
@@ -245,47 +250,28 @@ class Readings:
                 place = extract_tb(error.__traceback__)[-1]
                 return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
-    async def _stepped(self, hole: ContinuityRecord, position: ReplayId) -> Step:
-        return await self.reader.step(hole.id, Progress.of(hole.progress), position)
-
     def _advanced(self, hole: ContinuityRecord, step: Step) -> Repaired:
         if step.progress.to_json() == hole.progress and not step.events:
             return Repaired(again_in_s=step.again_in_s)
-        if step.progress.jobs and Progress.of(hole.progress).is_untouched:
-            self._held = set(self._held_by(step.progress)) - {hole.id}
+        has_begun = step.progress.jobs > 0 and self._open.progress(hole.id).is_untouched
         counted = replace(
             hole,
             progress=step.progress.to_json(),
             found=hole.found + step.found,
-            published=hole.published + len(step.events),
+            published=hole.published + len(step.events) - step.repeated,
             updated_at=self.clock.now(),
         )
         if step.progress.parts is None or step.progress.part is not None:
-            self._open[hole.id] = counted
+            self._open.put(counted)
+            if has_begun:
+                self._open.hold(hole.id)
             return Repaired(events=step.events, records=[counted], again_in_s=step.again_in_s)
         state = Repair.PARTIAL if step.progress.lacks else Repair.FULL
+        held = self._open.held_by(hole.id)
         ended = [self._closed(counted, state, step.progress.lacks)]
-        ended += [
-            self._closed(self._open[each], state, f"repaired with {hole.id}")
-            for each in self._held
-            if each in self._open
-        ]
-        self._held = set()
+        ended += [self._closed(each, state, f"repaired with {hole.id}") for each in held]
         _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
         return Repaired(events=step.events, records=ended, again_in_s=step.again_in_s)
-
-    def _held_by(self, begun: Progress) -> Iterator[str]:
-        """Yield the overflows that a reading holds, the job of which has begun."""
-        reads = begun.part
-        if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
-            return
-        for hole in self._open.values():
-            if hole.cause is not HoleCause.OVERFLOW or hole.entity != reads.entity:
-                continue
-            waiting = Progress.of(hole.progress)
-            since = waiting.part.since if waiting.part is not None else None
-            if waiting.is_untouched and not waiting.has_rows and since is not None and since >= reads.since:
-                yield hole.id
 
     def _closed(self, hole: ContinuityRecord, state: Repair, more: str) -> ContinuityRecord:
         return self._ended(hole, state, f"{hole.detail}; {more}" if more else hole.detail)
@@ -296,7 +282,8 @@ class Readings:
         progress = waiting(hole.progress, reason)
         if reason_of(progress) == reason_of(hole.progress):
             return Repaired(again_in_s=pause_s)
-        told = self._open[hole.id] = replace(hole, progress=progress, updated_at=self.clock.now())
+        told = replace(hole, progress=progress, updated_at=self.clock.now())
+        self._open.put(told)
         return Repaired(records=[told], again_in_s=pause_s)
 
     def _unanswered(self, orders: Sequence[SnapshotOrder], reason: str) -> Repaired:
@@ -308,7 +295,6 @@ class Readings:
     def _given_up(self, hole: ContinuityRecord, reason: str) -> Repaired:
         state = Repair.PARTIAL if hole.published else Repair.NONE
         ended = self._ended(hole, state, f"{hole.detail}; {reason}")
-        self._held = set()
         _log.error("reading.given_up", hole=hole.id, reason=reason)
         return Repaired(records=[ended])
 
@@ -316,12 +302,6 @@ class Readings:
         ended = replace(
             hole, state=state, detail=detail[:_LONGEST_DETAIL], progress={}, updated_at=self.clock.now()
         )
-        self._open.pop(hole.id, None)
+        self._open.remove(hole.id)
         self.snapshots.end(ended)
         return ended
-
-
-def _retrieved(late: "asyncio.Task[Any]") -> None:
-    # asyncio reports an error that nothing has looked at.
-    if not late.cancelled():
-        late.exception()

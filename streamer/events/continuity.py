@@ -51,7 +51,7 @@ class ContinuityRecord:
     it is open-ended. `entity` is the API name of the object that it concerns,
     `None` for all of the channel. A repair keeps its own position in
     `progress`, a small object of JSON, and counts the records that it has
-    `found` in the org, and the events of them that it has `published`. Times
+    `found` in the org, and those of which it has `published` an event. Times
     are epoch seconds; `updated_at` is that of the last change of the state, and
     `None` before the first.
     """

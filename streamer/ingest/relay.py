@@ -154,7 +154,7 @@ class Ingest:
         read = await self.messages.read(batch, checkpoint)
         if any(what.endswith(".gap") for what in {item.type for item in read if type(item) is Event}):
             growing.gaps += [item for item in read if type(item) is Event and item.is_gap]
-        if self.repairs is not None and self.repairs.has_work:
+        if self.repairs is not None and self.repairs.follows_changes:
             self.repairs.taken([item for item in read if type(item) is Event])
         stored = self.messages.stored(read)
         growing.position = advanced(growing.position, stored, batch)

@@ -45,6 +45,11 @@ class Repairs(Protocol):
         """True while `step` has something to do."""
         ...
 
+    @property
+    def follows_changes(self) -> bool:
+        """True while `taken` is to be called."""
+        ...
+
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
         """Go on with the `holes` that are open in the log.
 
@@ -58,7 +63,7 @@ class Repairs(Protocol):
         ...
 
     def taken(self, events: Sequence[Event], /) -> None:
-        """Take note of `events` of an answer, which enter the log; called while there is work."""
+        """Take note of `events` of an answer, which enter the log; called while it `follows_changes`."""
         ...
 
     async def step(self, position: ReplayId, /) -> Repaired:

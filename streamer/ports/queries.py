@@ -105,6 +105,14 @@ class RecordQueries(Protocol):
         """
         ...
 
+    def is_live(self, job: str, /) -> bool:
+        """Return whether each page of `job` is read from the org when it is asked for.
+
+        Its records come in the order of their ids, so that the `following` of a
+        page stays good whatever becomes of the entity and its fields.
+        """
+        ...
+
     async def is_ready(self, job: str, /) -> bool:
         """Return whether the pages of `job` can be read.
 
@@ -132,10 +140,13 @@ class Changed:
     """Records that were created, changed or restored within a span, and still exist.
 
     `ids` are complete up to `until` (epoch seconds), and can go on beyond it.
+    With `has_more`, one answer can't hold the span, and the org tells the rest,
+    from `until` on, at once. Without it, only time moves `until`.
     """
 
     ids: Sequence[str]
     until: float
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,21 +162,26 @@ class Deletions:
     """Records that were deleted within a span, and not restored.
 
     They are complete from `since` (the earliest time of which the org still
-    tells) to `until`, both in epoch seconds.
+    tells) to `until`, both in epoch seconds, and can go on beyond `until`. With
+    `has_more`, one answer can't hold the span, as in `Changed`.
     """
 
     deleted: Sequence[Deletion]
     since: float
     until: float
+    has_more: bool = False
 
 
 class Replication(Protocol):
     """Finder of the records that changed within a span of time, in epoch seconds.
 
     Spans are extended to whole minutes, and to two of them at least. An answer
-    can end before the span does: because the span holds too many records, or
-    because the org's open transactions hide what comes later. The caller goes
-    on from `until`, later if that has not moved.
+    can end before the span does: because the span holds too many records
+    (`has_more`), or because the org does not cover the rest yet. It covers no
+    moment before `CLOCKS_DIFFER_S` have passed, and none in which one of its
+    transactions is open. The caller goes on from `until`: at once in the first
+    case, and not before a while has passed in the second. An `until` that has
+    moved tells nothing, because it moves with the time of asking.
 
     Both methods raise as those of `RecordQueries` do. A span that begins more
     than 30 days ago is refused, as INVALID_REPLICATION_DATE.

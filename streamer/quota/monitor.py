@@ -19,6 +19,7 @@ from streamer.salesforce.rest import RequestRefused
 _log = structlog.get_logger()
 
 _EVERY_S = 300.0
+_FRESH_S = 10.0
 _HOUR_S = 3600.0
 _BACKOFF = Backoff(first_s=60.0, limit_s=_HOUR_S)
 # After a day, nothing of what had been used is left in a rolling 24 hours.
@@ -62,6 +63,7 @@ class LimitsMonitor:
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _told: type[StreamerError] | None = field(default=None, init=False)
     _runs_out: bool = field(default=False, init=False)
+    _renewable_at: float = field(default=0.0, init=False)
 
     @property
     def latest(self) -> Reading | None:
@@ -70,6 +72,11 @@ class LimitsMonitor:
         if reading is None or self.clock.monotonic() - reading.read_at > _OLDEST_S:
             return None
         return reading
+
+    async def renew(self) -> None:
+        """Read the limits now, unless that was tried within the last seconds or has been refused."""
+        if self.clock.monotonic() >= self._renewable_at:
+            await self._next()
 
     async def tried(self, within_s: float) -> None:
         """Wait until the limits have been asked for once, with or without success, for so long at most."""
@@ -93,6 +100,12 @@ class LimitsMonitor:
 
     async def _next(self) -> float:
         """Read the limits once, and return the seconds until the next time."""
+        pause_s = await self._asked()
+        is_read = pause_s == _EVERY_S
+        self._renewable_at = self.clock.monotonic() + (_FRESH_S if is_read else pause_s)
+        return pause_s
+
+    async def _asked(self) -> float:
         try:
             limits = limits_of(await self.read())
             if not limits:

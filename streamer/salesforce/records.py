@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 from streamer.events import JsonObject
-from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
+from streamer.salesforce.rest import AnswerTooLarge, AnswerTooLate, RequestRefused, Rest
 
+_ENTITIES = 256
 _QUOTED = re.compile(r"['\"](\w{1,80})['\"]", re.ASCII)
 
 
@@ -21,6 +22,7 @@ class RestRecords:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
+        self._at_once: dict[str, int] = {}
 
     @property
     def requests_left(self) -> float | None:
@@ -31,17 +33,32 @@ class RestRecords:
         """Return `fields` of records, by id: see `streamer.ports.RecordReader`.
 
         A field comes under the name by which it was asked for, in any case.
-        Records that are too large for one answer are read in parts.
+        Records that are too large for one answer are read in parts, and those for
+        which one took too long at the next call.
         """
+        found: dict[str, JsonObject] = {}
+        at_once = self._at_once.get(entity, len(ids))
+        for begin in range(0, len(ids), max(1, at_once)):
+            found |= await self._part(entity, ids[begin : begin + at_once], fields)
+        if entity in self._at_once:
+            self._at_once[entity] += at_once // 8 + 1
+        return found
+
+    async def _part(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, JsonObject]:
         try:
             return await self._read(entity, ids, fields)
+        except AnswerTooLate:
+            if len(self._at_once) >= _ENTITIES:
+                self._at_once.clear()
+            self._at_once[entity] = max(1, len(ids) // 2)
+            raise
         except AnswerTooLarge:
             if len(ids) == 1:
                 raise
         half = len(ids) // 2
         return {
-            **await self.read(entity, ids[:half], fields),
-            **await self.read(entity, ids[half:], fields),
+            **await self._part(entity, ids[:half], fields),
+            **await self._part(entity, ids[half:], fields),
         }
 
     async def _read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, JsonObject]:

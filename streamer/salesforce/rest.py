@@ -47,6 +47,10 @@ class AnswerTooLarge(SalesforceUnavailable):
     """The answer has more bytes, or more values, than the caller takes: ask for less at once."""
 
 
+class AnswerTooLate(SalesforceUnavailable):
+    """The answer did not come in time: what was asked for can be too much at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Answer as it came, whatever its status; the names of `headers` are found in any case."""
@@ -202,7 +206,7 @@ class Rest:
             ):
                 body = await read_body(response, self._clock, limit=answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
-            raise SalesforceUnavailable(
+            raise AnswerTooLate(
                 f"{signed} was not answered in {_TIMEOUT_S:g} s{through(token.proxy)}"
             ) from exc
         except BodyTooLarge as exc:
@@ -249,6 +253,8 @@ def refusal(request: str, answer: Answer) -> StreamerError:
     said = f"{request} was refused with HTTP {answer.status} {code} {message}".strip()
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return new_token_refused(said)
+    if answer.status == HTTPStatus.GATEWAY_TIMEOUT:
+        return AnswerTooLate(said, after_s=_seconds(answer.retry_after))
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and code != _APEX_ERROR:
         return SalesforceUnavailable(said, after_s=_seconds(answer.retry_after))
     if code == "REQUEST_LIMIT_EXCEEDED" or answer.status == HTTPStatus.TOO_MANY_REQUESTS:

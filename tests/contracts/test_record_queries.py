@@ -321,11 +321,13 @@ async def test_job_that_has_not_run_can_be_ended(org: Org) -> None:
 
 
 async def test_job_of_rest_has_nothing_to_end(org: Org) -> None:
-    """It is good for ever."""
+    """It is good for ever, and live."""
     job = await org.queries.begin(ALL, in_bulk=False)
     await org.queries.end(job)
 
     assert await org.queries.is_ready(job)
+    assert org.queries.is_live(job)
+    assert not org.queries.is_live(await org.queries.begin(ALL, in_bulk=True))
 
 
 @pytest.mark.parametrize(
@@ -386,14 +388,28 @@ async def test_span_with_too_many_records_is_read_in_parts(org: Org) -> None:
     while until < end:
         found = await org.replication.changed("Account", until, end)
         assert found.until > until
+        assert found.has_more == (found.until < end)
         changed, until = changed | {*found.ids}, found.until
     until = start
     while until < end:
         gone = await org.replication.deleted("Account", until, end)
         assert gone.until > until
+        assert gone.has_more == (gone.until < end)
         deleted, until = deleted | {each.record_id for each in gone.deleted}, gone.until
 
     assert (changed, deleted) == ({*created[1::2]}, {*created[::2]})
+
+
+async def test_last_minute_is_not_covered(org: Org) -> None:
+    """However often it is asked for; the org can name what happened in it."""
+    await org.clock.turn(30)
+    created = org.create("New")
+    now = org.clock.now()
+    for _ in range(2):
+        changed = await org.replication.changed("Account", now - 60, now)
+        assert (changed.ids, changed.has_more) == ([created], False)
+        assert changed.until <= org.clock.now() - _MINUTE_S
+        await org.clock.turn(1)
 
 
 async def test_changes_of_no_entity_are_refused(org: Org) -> None:

@@ -55,3 +55,19 @@ async def test_snapshot_is_forecast_by_the_org_itself(tmp_path: Path) -> None:
 
             assert done.exit_code == 0, done.output
             assert "2 records now, to be read over REST: about 5 requests (less than 0.1% of" in done.output
+
+
+async def test_snapshots_of_several_objects_are_ordered_together(tmp_path: Path) -> None:
+    """After one question; a mistake in one of them orders none."""
+    async with Sandbox(SystemClock()) as sandbox:
+        log = {"sqlite": {"path": str(tmp_path / "log.db")}}
+        configuration = sandbox_configuration(sandbox.url, log=log, subscribers={}, channels=[CHANGES])
+        async with running(written(tmp_path, configuration)) as daemon:
+            refused = await start(daemon, "Account", "Acount", "--yes")
+            assert refused.exit_code == 1, refused.output
+            assert "Ordered" not in refused.output
+            done = await start(daemon, "Account", "Contact", "Account", "--yes")
+
+    assert done.exit_code == 0, done.output
+    assert done.output.count("Ordered: ") == 2
+    assert "Contact: 0 records now" in done.output

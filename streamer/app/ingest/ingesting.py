@@ -143,6 +143,7 @@ class Ingesting:
             redrives=RedriveOrders(controls=log.controls, clock=self.clock),
             payloads=payloads,
             limits=lambda: limits.latest,
+            renew_limits=limits.renew,
         )
 
     def _ingest(

@@ -1,7 +1,7 @@
 """Repairs of a channel, over the REST API of its org."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from streamer.continuity import (
     SnapshotForecaster,
     Snapshots,
 )
+from streamer.continuity.entity_reader import renew_nothing
 from streamer.events import Channel, DeadLetter
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
@@ -49,6 +50,7 @@ class Repairing:
     redrives: RedriveOrders | None = None
     payloads: PayloadReader | None = None
     limits: Callable[[], Reading | None] = lambda: None
+    renew_limits: Callable[[], Awaitable[None]] = renew_nothing
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
 
@@ -102,6 +104,7 @@ class Repairing:
             entities=lambda: self._entities(channel),
             clock=self.clock,
             limits=self.limits,
+            renew_limits=self.renew_limits,
             bulk_from=self.bulk_from,
             page_rows=self.page_rows,
         )

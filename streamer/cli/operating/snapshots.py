@@ -1,6 +1,6 @@
 """The commands `streamer snapshot …`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -101,7 +101,10 @@ class SnapshotOptions:
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def start(
-    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="The object's API name, such as Account.")],
+    entities: Annotated[
+        list[str],
+        typer.Argument(metavar="ENTITY...", help="The API names of one or more objects, such as Account."),
+    ],
     chosen: SnapshotOptions,
     api: ApiOptions,
     operator: OperatorOptions,
@@ -113,26 +116,36 @@ async def start(
 
     Counts the records, tells what reading them costs, and asks. Reading costs
     API requests of the org, and waits while less than a fifth of the day's is
-    left. `watch` shows the progress.
+    left. `watch` shows the progress. Several objects are read one after the
+    other; a mistake in one orders none of them. `--json` prints an object for each.
     """
-    asked = chosen.asked(entity, operator.name)
+    # An object that is named twice has one snapshot.
+    asked = [chosen.asked(each, operator.name) for each in dict.fromkeys(entities)]
     with sentences_aside(as_json):
-        ordered = await _start(api.api(), asked, yes=yes)
-    if as_json:
-        print_json(ordered)
+        await _tell_cost(api.api(), asked, yes=yes)
+        for each in asked:
+            ordered = await _start(api.api(), each)
+            if as_json:
+                print_json(ordered)
 
 
-async def _start(api: Api, asked: JsonObject, *, yes: bool) -> JsonObject:
-    """Tell the cost, ask, and order a snapshot; return the API's answer."""
-    with working("Counting the records"):
-        found = await api.post("/snapshots", **asked, dry_run=True)
-    for line in forecast_lines(found["forecast"]):
-        console().print(plain(line))
-    which = f" where {found['where']}" if found["where"] else ""
-    which += f" since {at(found['since'])}" if found["since"] else ""
-    question = f"Publish the records of {found['entity']}{which} in {found['channel']}?"
+async def _tell_cost(api: Api, asked: Sequence[JsonObject], *, yes: bool) -> None:
+    """Tell what the snapshots cost, and ask."""
+    questions = []
+    for each in asked:
+        with working(f"Counting the records of {each['entity']}"):
+            found = await api.post("/snapshots", **each, dry_run=True)
+        for line in forecast_lines(found["forecast"]):
+            console().print(plain(f"{found['entity']}: {line}" if len(asked) > 1 else line))
+        which = f" where {found['where']}" if found["where"] else ""
+        which += f" since {at(found['since'])}" if found["since"] else ""
+        questions.append(f"{found['entity']}{which} in {found['channel']}")
     if not yes:
-        confirmed(plain(question).plain)
+        confirmed(plain(f"Publish the records of {', of '.join(questions)}?").plain)
+
+
+async def _start(api: Api, asked: JsonObject) -> JsonObject:
+    """Order a snapshot; return the API's answer."""
     with working("Ordering"):
         ordered = await api.post("/snapshots", **asked)
     console().print(

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.continuity.entity_reader import BULK_FROM
+from streamer.continuity.reading.coverage import asked_again_in_s, coverable_in_s
 from streamer.continuity.reconciling.known_records import seconds_of
 from streamer.continuity.reconciling.window import Window, shown
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
@@ -17,9 +18,9 @@ _PAGE_ROWS = 10_000
 _IDS_AT_ONCE = 2_000
 _READY_S = 2.0
 _TRIES = 5
-_COVERED_S = 30.0
+_LONGEST_WAIT_S = 60.0
 # Open transactions of the org hide what comes later, and Salesforce ends them.
-_LOOKS = 20
+_LOOKS = 10
 # The org tells of the deletions of 15 days.
 _TOLD_S = 15 * 24 * 3600.0 - 3600.0
 
@@ -89,8 +90,11 @@ class OrgRecords:
         query = _query(entity, window)
         job = await self._asked(lambda: self.queries.begin(query, in_bulk=count >= self.bulk_from))
         try:
+            begun_at = self.clock.monotonic()
             while not await self._asked(lambda: self.queries.is_ready(job)):
-                await self.clock.sleep(_READY_S)
+                # A job that has taken long can take as long again.
+                waited_s = self.clock.monotonic() - begun_at
+                await self.clock.sleep(min(_READY_S + waited_s / 10, _LONGEST_WAIT_S))
             after: str | None = None
             while True:
                 page = await self._page(query, job, after)
@@ -114,16 +118,17 @@ class OrgRecords:
         """Return the deletions from `since` to `until`, waiting until the org tells of the last."""
         begin = max(since, self.clock.now() - _TOLD_S)
         found = Deleted(since=begin, until=begin)
-        stuck = 0
-        while found.until < until and stuck < _LOOKS:
-            answer = await self._deletions(entity, found.until, until)
+        pause_s, looks = coverable_in_s(until, self.clock.now()), 0
+        while found.until < until and looks < _LOOKS:
+            if pause_s:
+                await self.clock.sleep(pause_s)
+            start = found.until
+            answer = await self._deletions(entity, start, until)
             found.since = max(found.since, answer.since)
             found.times |= {each.record_id: each.deleted_at for each in answer.deleted}
-            if answer.until > found.until:
-                found.until, stuck = answer.until, 0
-            else:
-                stuck += 1
-                await self.clock.sleep(_COVERED_S)
+            found.until = max(start, answer.until)
+            pause_s = asked_again_in_s(answer, start)
+            looks = looks + 1 if pause_s else 0
         return found
 
     async def _page(self, query: RecordQuery, job: str, after: str | None) -> Any:

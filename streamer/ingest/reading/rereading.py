@@ -71,8 +71,9 @@ class Rereading:
 
     It raises nothing and is always brief: it takes at most 10 s at once and a
     quarter of the time in the long run, so that a slow org does not hold up the
-    channel. After a failure it asks for nothing for 10 s, and longer each time.
-    It leaves a fifth of the org's daily requests to others.
+    channel. It asks for nothing while less time is left than the last answer
+    took. After a failure it asks for nothing for 10 s, and longer each time. It
+    leaves a fifth of the org's daily requests to others.
     """
 
     channel: Channel
@@ -82,6 +83,7 @@ class Rereading:
     _spent_at: float | None = field(default=None, init=False)
     _pauses: _Pauses = field(init=False)
     _late: "asyncio.Task[Any] | None" = field(default=None, init=False)
+    _took_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         """Begin without a pause."""
@@ -102,7 +104,7 @@ class Rereading:
     async def asked(self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer | None:
         """Return the answer to one request about `entity`; `None` without one, or when it has to wait."""
         limit_s = self._limit_s()
-        if limit_s < _LEAST_S or self._must_wait(entity):
+        if limit_s < min(max(_LEAST_S, self._took_s), _MOST_S) or self._must_wait(entity):
             return None
         began = self.clock.monotonic()
         reading = asyncio.create_task(request(), name=f"reread {self.channel}")
@@ -126,7 +128,7 @@ class Rereading:
         finally:
             self._spare_s -= self.clock.monotonic() - began
             self._late = reading
-            reading.add_done_callback(_ended)
+            reading.add_done_callback(partial(self._ended, began))
         return None
 
     def _must_wait(self, entity: str) -> bool:
@@ -149,6 +151,12 @@ class Rereading:
             tried_again_in_s=round(pause_s, 1),
         )
 
+    def _ended(self, began: float, late: "asyncio.Task[Any]") -> None:
+        self._took_s = self.clock.monotonic() - began
+        # asyncio reports an error that nothing has looked at.
+        if not late.cancelled() and late.exception() is None:
+            self._pauses.end(_ALL)
+
     def _limit_s(self) -> float:
         """Return the seconds that the next request can take."""
         now = self.clock.monotonic()
@@ -156,12 +164,6 @@ class Rereading:
         self._spent_at = now
         self._spare_s = min(_MOST_S, self._spare_s + since_s * _SHARE_OF_TIME)
         return self._spare_s
-
-
-def _ended(late: "asyncio.Task[Any]") -> None:
-    # asyncio reports an error that nothing has looked at.
-    if not late.cancelled():
-        late.exception()
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:

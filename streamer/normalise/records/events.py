@@ -22,32 +22,40 @@ class SnapshotRead:
     """Read of records for the snapshot `snapshot`, an id that no other has.
 
     `position` is the position of `channel` at which the events are appended.
-    `read_at` is the time in epoch seconds at which the records were so.
+    `read_at` is the time in epoch seconds at which the records were so. They
+    come from the job of the number `job`, which counts those of their entity.
     """
 
     snapshot: str
     channel: Channel
     position: ReplayId
     read_at: float
+    job: int = 1
 
 
 def snapshot_event(record: OrgRecord, read: SnapshotRead) -> Event:
     """Return the event of a record that a snapshot has read; its id is made of those of both.
 
+    After a lost job, the next one can bring the record again, as it is then.
+    That is another event, and its id has the number of the job.
+
     Its time is that of the read, and not the record's `LastModifiedDate`: the
     log forgets events by their time, and a new subscriber passes over those
     before its own.
     """
-    return _of_snapshot(record.entity, record.id, read, record.fields)
+    event_id = f"{read.snapshot}:{record.id}" + (f":{read.job}" if read.job > 1 else "")
+    return _of_snapshot(record.entity, record.id, read, event_id, "snapshot", _body(_SNAPSHOT, record.fields))
 
 
-def snapshot_deletion(entity: str, record_id: str, read: SnapshotRead) -> Event:
-    """Return the deletion of a record that a snapshot has found to be gone.
+def snapshot_deletion(entity: str, record_id: str, read: SnapshotRead, *, deleted_at: float) -> Event:
+    """Return the deletion of a record that a snapshot has found to be gone since `deleted_at`.
 
     It is a deletion like any other. Its id differs from that of the record's
-    row, which the same snapshot can have read before.
+    row, which the same snapshot can have read before, and from that of another
+    deletion of the record, which was restored meanwhile.
     """
-    return _of_snapshot(entity, record_id, read, None)
+    event_id = f"{read.snapshot}:{record_id}:deleted:{deleted_at * 1000:.0f}"
+    return _of_snapshot(entity, record_id, read, event_id, "deleted", _body("DELETE", {}))
 
 
 def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> Event:
@@ -86,17 +94,11 @@ def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> 
     )
 
 
-def _of_snapshot(entity: str, record_id: str, read: SnapshotRead, fields: JsonObject | None) -> Event:
+def _of_snapshot(
+    entity: str, record_id: str, read: SnapshotRead, event_id: str, kind: str, body: JsonObject
+) -> Event:
     time = _time(read.read_at)
-    event_id = f"{read.snapshot}:{record_id}"
-    data: JsonObject = {"record_id": record_id, "entity": entity}
-    if fields is not None:
-        kind = "snapshot"
-        data |= _body(_SNAPSHOT, fields)
-    else:
-        kind = "deleted"
-        event_id += ":deleted"
-        data |= _body("DELETE", {})
+    data: JsonObject = {"record_id": record_id, "entity": entity, **body}
     data["snapshot"] = {"id": read.snapshot, "read_at": time}
     return Event(
         id=EventId(event_id),

@@ -14,7 +14,7 @@ from streamer.salesforce.queries.bulk import BulkQueries
 from streamer.salesforce.queries.bulk_job import BulkJob
 from streamer.salesforce.queries.page_sizes import PAGE_BYTES, PageSizes
 from streamer.salesforce.queries.soql import count_of, fits_address, is_id, page_of, pages_fit
-from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
+from streamer.salesforce.rest import AnswerTooLarge, AnswerTooLate, RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest
 
 _log = structlog.get_logger()
@@ -22,6 +22,8 @@ _log = structlog.get_logger()
 _REST = "rest"
 # Salesforce gives no more in one answer (REST API guide, query options header).
 _REST_ROWS = 2_000
+# Salesforce breaks a query off after two minutes.
+_TOO_LONG = "QUERY_TIMEOUT"
 # More than any org has; the log counts up to 2 ** 53.
 _MOST_RECORDS = 10**12
 
@@ -61,6 +63,10 @@ class RestQueries:
         with _refused():
             return str(await self._bulk.create(query))
 
+    def is_live(self, job: str, /) -> bool:
+        """Return whether each page is read when it is asked for: see `RecordQueries`."""
+        return job == _REST
+
     async def is_ready(self, job: str, /) -> bool:
         """Return whether the pages of `job` can be read: see `RecordQueries`."""
         if job == _REST:
@@ -71,7 +77,7 @@ class RestQueries:
     async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
         """Return the next page of `job`: see `RecordQueries`."""
         while True:
-            rows = self._sizes.rows(query, most)
+            rows = self._sizes.rows(query, min(most, _REST_ROWS) if job == _REST else most)
             try:
                 with _refused():
                     page = await self._page(query, job, after, rows)
@@ -79,6 +85,15 @@ class RestQueries:
                 if rows == 1:
                     raise
                 self._sizes.was_too_large(query, rows)
+            except AnswerTooLate:
+                # The next try is another call's, which has waited before.
+                self._sizes.was_too_large(query, rows)
+                raise
+            except RecordsRefused as error:
+                if error.code != _TOO_LONG or rows == 1:
+                    raise
+                self._sizes.was_too_large(query, rows)
+                raise SalesforceUnavailable(str(error)) from error
             else:
                 self._sizes.was_read(query)
                 return page
@@ -99,15 +114,14 @@ class RestQueries:
         if after is not None and not is_id(after):
             raise RecordsRefused(f"{after[:80]!r} is no record id", code="INVALID_QUERY_LOCATOR")
         read_at = self._clock.now()
-        limit = min(rows, _REST_ROWS)
-        answer = await self._asked(query, page_of(query, after, limit))
+        answer = await self._asked(query, page_of(query, after, rows))
         found = _rows(answer, query, after)
-        if len(found) > limit:
+        if len(found) > rows:
             raise SalesforceUnavailable(
-                f"a page of {query.entity} has more than the {limit} records asked for"
+                f"a page of {query.entity} has more than the {rows} records asked for"
             )
         # An answer can end before the limit that was asked for.
-        is_last = answer.get("done") is True and len(found) < limit
+        is_last = answer.get("done") is True and len(found) < rows
         if not found and not is_last:
             raise SalesforceUnavailable(f"a page of {query.entity} is not the last, but has no record")
         return RecordPage(rows=found, following=None if is_last else found[-1]["Id"], read_at=read_at)

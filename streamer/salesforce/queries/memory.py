@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from math import inf
 from typing import Any
 
-from streamer.clock import Clock
+from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.errors import RecordsRefused, StreamerError
 from streamer.events import JsonObject
 from streamer.ports import Changed, Deletion, Deletions, RecordPage, RecordQuery
 
 _REST = "rest"
 _STAMP = "SystemModstamp"
+_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +29,10 @@ class MemoryQueries:
     Records have `Id`, and `SystemModstamp` for replication. A job holds them as
     they are when it begins. `conditions` tell what a `where` means; others are
     refused. While `is_busy`, no job is ready; while `error` is set, it is
-    raised. `page_rows` and `most_ids` are the most of one answer. `requests`
-    lists the methods that were called.
+    raised. `page_rows` and `most_ids` are the most of one answer. Replication
+    tells of whole minutes, as the org does, and covers no time beyond
+    `covered_to`, as behind an open transaction. `requests` lists the methods
+    that were called.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class MemoryQueries:
         self.requests_left: float | None = None
         self.error: StreamerError | None = None
         self.is_busy = False
+        self.covered_to = inf
         self.page_rows = page_rows
         self.most_ids = most_ids
         self.requests: list[str] = []
@@ -71,6 +76,10 @@ class MemoryQueries:
         rows = [{name: _in_csv(value) for name, value in row.items()} for row in self._found(query)]
         self.jobs[job] = _Job(rows=rows, asked_at=self._clock.now())
         return job
+
+    def is_live(self, job: str, /) -> bool:
+        """Return whether it is no job that holds records."""
+        return job == _REST
 
     async def is_ready(self, job: str, /) -> bool:
         """Return whether the job is ready."""
@@ -98,16 +107,16 @@ class MemoryQueries:
     async def changed(self, entity: str, start: float, end: float, /) -> Changed:
         """Return the records whose `SystemModstamp` lies in the span, or in a first part of it."""
         self._asked("changed")
-        found, until = self._first(self._of(entity), start, end)
-        return Changed(ids=[record_id for _, record_id in found], until=until)
+        found, until, has_more = self._first(self._of(entity), start, end)
+        return Changed(ids=[record_id for _, record_id in found], until=until, has_more=has_more)
 
     async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
         """Return those in the Recycle Bin as `changed` does the others."""
         self._asked("deleted")
         self._of(entity)
-        found, until = self._first(self.recycled.get(entity, {}), start, end)
+        found, until, has_more = self._first(self.recycled.get(entity, {}), start, end)
         deleted = [Deletion(record_id=record_id, deleted_at=at) for at, record_id in found]
-        return Deletions(deleted=deleted, since=0.0, until=until)
+        return Deletions(deleted=deleted, since=0.0, until=until, has_more=has_more)
 
     def _asked(self, request: str) -> None:
         self.requests.append(request)
@@ -142,13 +151,16 @@ class MemoryQueries:
 
     def _first(
         self, records: Mapping[str, JsonObject], start: float, end: float
-    ) -> tuple[list[tuple[float, str]], float]:
-        found = sorted(_stamped(records, start, end))
-        until = min(end, self._clock.now())
-        if len(found) > self.most_ids:
-            until = found[self.most_ids][0]
+    ) -> tuple[list[tuple[float, str]], float, bool]:
+        first = start // _MINUTE_S * _MINUTE_S
+        last = max(-(-end // _MINUTE_S) * _MINUTE_S, first + 2 * _MINUTE_S)
+        found = sorted(_stamped(records, first, last))
+        until = min(last, self._clock.now() - CLOCKS_DIFFER_S, self.covered_to)
+        has_more = len(found) > self.most_ids
+        if has_more:
+            until = min(until, found[self.most_ids][0])
             found = [each for each in found if each[0] < until]
-        return found, until
+        return found, until, has_more
 
 
 def _stamped(records: Mapping[str, JsonObject], start: float, end: float) -> Iterator[tuple[float, str]]:

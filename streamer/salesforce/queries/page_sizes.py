@@ -16,8 +16,8 @@ _QUERIES = 256
 class PageSizes:
     """Sizes of the pages of some queries, so that one page stays within `PAGE_BYTES`.
 
-    A page that is too large is asked for again with half of the rows. Later
-    ones begin there, and grow slowly.
+    A page that is too large, or takes too long, is asked for again with half of
+    the rows. Later ones begin there, and grow slowly.
     """
 
     _rows: dict[RecordQuery, int] = field(default_factory=dict)

@@ -34,15 +34,15 @@ class RestReplication:
 
     async def changed(self, entity: str, start: float, end: float, /) -> Changed:
         """Return the changed records: see `Replication`."""
-        answer, until = await self._within("updated", entity, start, end)
+        answer, until, has_more = await self._within("updated", entity, start, end)
         ids = answer.get("ids")
         if not isinstance(ids, list) or not all(map(is_id, ids)):
             raise _unclear("updated", entity)
-        return Changed(ids=ids, until=until)
+        return Changed(ids=ids, until=until, has_more=has_more)
 
     async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
         """Return the deleted records: see `Replication`."""
-        answer, until = await self._within("deleted", entity, start, end)
+        answer, until, has_more = await self._within("deleted", entity, start, end)
         try:
             deleted: list[Deletion] = []
             for each in answer["deletedRecords"]:
@@ -52,12 +52,17 @@ class RestReplication:
             since = _time(answer, "earliestDateAvailable")
         except (KeyError, TypeError, ValueError) as error:
             raise _unclear("deleted", entity) from error
-        return Deletions(deleted=deleted, since=since, until=until)
+        return Deletions(deleted=deleted, since=since, until=until, has_more=has_more)
 
-    async def _within(self, resource: str, entity: str, start: float, end: float) -> tuple[JsonObject, float]:
-        """Return the answer for the span, or for a first part of it, and until when it is complete."""
+    async def _within(
+        self, resource: str, entity: str, start: float, end: float
+    ) -> tuple[JsonObject, float, bool]:
+        """Return the answer for the span, until when it is complete, and whether more can be asked for.
+
+        Of a span with too many records, that is the answer for a first part.
+        """
         first = int(start // _MINUTE_S) * _MINUTE_S
-        last = max(int(-(-end // _MINUTE_S)) * _MINUTE_S, first + _SHORTEST_S)
+        whole = last = max(int(-(-end // _MINUTE_S)) * _MINUTE_S, first + _SHORTEST_S)
         while True:
             now = self._clock.now()
             try:
@@ -74,7 +79,8 @@ class RestReplication:
                 if isinstance(error, RequestRefused):
                     raise RecordsRefused(str(error), code=error.code) from error
                 raise
-            return answer, min(until, float(last), now - CLOCKS_DIFFER_S)
+            complete = min(until, float(last), now - CLOCKS_DIFFER_S)
+            return answer, complete, complete == last < whole
 
     async def _asked(self, resource: str, entity: str, first: int, last: int) -> JsonObject:
         path = f"sobjects/{quote(entity, safe='')}/{resource}/"

@@ -1,12 +1,13 @@
 """Entities are read step by step, and what the log has told meanwhile is never told older."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from streamer.clock import TurnedClock
 from streamer.continuity import EntityReader, Readings, Snapshots, reason_of
+from streamer.continuity.entity_reader import renew_nothing
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair, ReplayId
 from streamer.log.memory import MemoryLog
@@ -17,7 +18,7 @@ from tests.contracts.values import an_event
 from tests.messages import CHANGES
 from tests.unit.normalise.records.describes import CONTACT
 
-IDS = [f"003AB0000{number:07d}AA" for number in range(7)]
+IDS = [f"003AB000000{number:04d}AAA" for number in range(7)]
 NOW = 1_735_689_600.0
 STAMP = "2025-01-01T00:00:00.000Z"
 POSITION = ReplayId(b"7")
@@ -52,6 +53,7 @@ class World:
     entities: tuple[str, ...] = ("Contact",)
     bulk_from: int = 3
     limits: Reading | None = None
+    renew_limits: Callable[[], Awaitable[None]] = renew_nothing
     records: MemoryRecords = field(init=False)
     queries: MemoryQueries = field(init=False)
     readings: Readings = field(init=False)
@@ -82,6 +84,7 @@ class World:
             entities=entities,
             clock=self.clock,
             limits=lambda: self.limits,
+            renew_limits=self.renew_limits,
             bulk_from=self.bulk_from,
             page_rows=2,
         )
@@ -89,6 +92,11 @@ class World:
         self.readings = Readings(reader=reader, snapshots=snapshots, clock=self.clock)
         last = {each.id: each for each in self.states}
         self.readings.resume([each for each in last.values() if each.state is Repair.OPEN], self._wake)
+
+    def copy_contacts(self, entity: str) -> None:
+        """Have the org hold records of another entity, equal to its contacts."""
+        self.records.records[entity] = {each: contact(each, "1") for each in IDS}
+        self.records.describes[entity] = {**CONTACT, "name": entity}
 
     def open(self, found: ContinuityRecord) -> ContinuityRecord:
         """Let the readings have a new hole, which enters the log."""
@@ -102,9 +110,9 @@ class World:
         self.states += repaired.records
         return repaired.again_in_s
 
-    async def until(self, condition: Callable[[], object]) -> None:
+    async def until(self, condition: Callable[[], object], *, steps: int = 50) -> None:
         """Make steps until `condition` holds."""
-        for _ in range(50):
+        for _ in range(steps):
             if condition():
                 return
             await self.clock.turn(await self.step())

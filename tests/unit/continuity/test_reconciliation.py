@@ -1,5 +1,6 @@
 """An org is compared with what the log tells of it."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -113,7 +114,10 @@ class World:
             observe=lambda *what: self.observed.append(what),
         )
         asked = Asked(entity="Contact", since=BEGAN + since * HOUR_S)
-        return await reconciliation.compare(replace(asked, **more))
+        comparing = asyncio.create_task(reconciliation.compare(replace(asked, **more)))
+        while not comparing.done():
+            await self.clock.turn(5.0)
+        return await comparing
 
     async def drift(self, **more: Any) -> list[tuple[DriftKind, str]]:
         """Return the kinds and the records of the differences."""
@@ -219,6 +223,14 @@ async def test_record_that_the_org_does_not_have_is_absent(world: World) -> None
     await world.tells(3, 12)
     world.lost(3, 23.99)
     assert await world.drift() == [(DriftKind.ABSENT, id_of(1))]
+
+
+async def test_last_minute_is_asked_for_once_the_org_covers_it(world: World) -> None:
+    """The end of what it covers moves with each question."""
+    await world.tells(1, 12)
+    world.queries.requests.clear()
+    assert await world.drift() == [(DriftKind.ABSENT, id_of(1))]
+    assert world.queries.requests.count("deleted") == 2
 
 
 async def test_what_can_be_under_way_is_not_reported(world: World) -> None:

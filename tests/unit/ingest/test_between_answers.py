@@ -49,6 +49,7 @@ class Steps:
     again_in_s: float = 0.0
     step_s: float = 0.0
     has_work: bool = True
+    follows_changes: bool = True
     wake: Callable[[], None] = lambda: None
     made_at: list[float] = field(default_factory=list)
     noted: int = 0

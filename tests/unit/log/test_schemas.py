@@ -54,7 +54,7 @@ def read_records() -> Iterator[tuple[str, Event]]:
     record = OrgRecord(entity="Account", id=RECORD, fields={"Phone": None})
     read = SnapshotRead(snapshot="snapshot:7", channel=CHANGES, position=ReplayId(b"7"), read_at=0.0)
     yield "ChangeSnapshot", snapshot_event(record, read)
-    yield "ChangeDeleted", snapshot_deletion("Account", RECORD, read)
+    yield "ChangeDeleted", snapshot_deletion("Account", RECORD, read, deleted_at=1.5)
     for kind in ("CREATE", "UPDATE", "DELETE", "UNDELETE"):
         yield "ChangeRecovered", recovered_event(changed(f"GAP_{kind}"), record, read_at=0.0)
 

@@ -74,7 +74,7 @@ def test_snapshot_event_holds_the_record_and_no_claim_about_a_change() -> None:
 
 def test_record_that_a_snapshot_finds_gone_is_a_deletion() -> None:
     """With an id of its own, because its row can be in the log already."""
-    event = snapshot_deletion("Contact", RECORD.id, READ)
+    event = snapshot_deletion("Contact", RECORD.id, READ, deleted_at=1.5)
 
     assert (event.type, event.data["change"], event.data["fields"]) == (
         "salesforce.cdc.Contact.deleted",
@@ -136,7 +136,7 @@ def test_change_of_many_records_can_not_be_recovered_as_one(kind: str, record_id
 
 EVENTS: list[Event] = [
     snapshot_event(RECORD, READ),
-    snapshot_deletion("Contact", RECORD.id, READ),
+    snapshot_deletion("Contact", RECORD.id, READ, deleted_at=1.5),
     recovered("GAP_UPDATE", RECORD),
     recovered("GAP_UPDATE", None),
 ]

@@ -1,0 +1,22 @@
+"""Step of a reading."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer.continuity.progress import Progress
+from streamer.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a reading: its progress, the events of what was read, and when the next step is due.
+
+    Of the records of `events`, `repeated` were counted before. The step is to be
+    appended before anything that is read later.
+    """
+
+    progress: Progress
+    events: Sequence[Event] = ()
+    found: int = 0
+    repeated: int = 0
+    again_in_s: float = 0.0
