@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from streamer.dispatch.attempt.functions import Function, Functions, LimitExceeded
+from streamer.dispatch.attempt.functions import Functions, LimitExceeded
 from streamer.dispatch.attempt.template.environment import OF_NODES, AbsentField, Filter, Sandbox
 from streamer.dispatch.attempt.template.mistakes import check_constants
 from streamer.dispatch.attempt.template.nodes import counted
@@ -82,7 +82,7 @@ def _compiled(environment: Sandbox, source: str, most: int) -> Callable[[JsonObj
     check_constants(environment, environment.parse(source))
 
     def render(document: JsonObject) -> str:
-        environment.work.begin()
+        environment.budget.begin()
         pieces, length = [], 0
         try:
             for piece in template.generate(document):
@@ -107,10 +107,13 @@ def _environment(
     functions: Functions | None, *, strict: bool, autoescape: bool, finalize: Callable[[Any], Any]
 ) -> Sandbox:
     undefined = jinja2.StrictUndefined if strict else AbsentField
-    environment = Sandbox(undefined=undefined, autoescape=autoescape, finalize=finalize)
+    functions = functions or Functions()
+    environment = Sandbox(
+        budget=functions.budget, undefined=undefined, autoescape=autoescape, finalize=finalize
+    )
     environment.filters["money"] = environment.bounded("money", _money)
-    for name, function in (functions or Functions()).own.items():
-        environment.globals[name] = _global(function)
+    for name in functions.own:
+        environment.globals[name] = _global(name, functions)
     if not strict:
         environment.filters.update(
             (name, _lenient(filter_))
@@ -120,8 +123,9 @@ def _environment(
     return environment
 
 
-def _global(function: Function) -> Callable[..., Any]:
-    """Return `function` for templates: of an absent field it makes nothing, as in `body`."""
+def _global(name: str, functions: Functions) -> Callable[..., Any]:
+    """Return the function `name` for templates: of an absent field it makes nothing, as in `body`."""
+    steps = functions.steps(name)
 
     def call(*arguments: Any) -> Any:
         for argument in arguments:
@@ -130,7 +134,8 @@ def _global(function: Function) -> Callable[..., Any]:
             if isinstance(argument, jinja2.Undefined):
                 # It says which field is missing.
                 str(argument)
-        return function([_plain(each) for each in arguments])
+        functions.budget.spend(steps)
+        return functions.call_function(name, [_plain(each) for each in arguments])
 
     return call
 
