@@ -53,21 +53,21 @@ class Route:
         """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
         if self.when is None:
             return True
-        return bool(_evaluate("when", self.when, event_document(event, more)))
+        return bool(evaluated("when", self.when, event_document(event, more)))
 
     def delivery(self, event: Event, *, attempt: int, more: JsonObject = _NOTHING) -> Delivery:
         """Return `event` in the target's shape. Raises `BrokenRoute`."""
         is_shaped = self.body or self.text or self.content
         shaped = event_document(event, more) if is_shaped else {}
-        body = _evaluate("body", self.body, shaped) if self.body else None
+        body = evaluated("body", self.body, shaped) if self.body else None
         return Delivery(
             event=event,
             key=f"{event.id}:{self.name}",
             attempt=attempt,
             # Not None, with which a plugin sends the event itself.
             body={} if body is ABSENT else body,
-            text=_evaluate("text", self.text, shaped) if self.text else None,
-            content=_evaluate("content", self.content, shaped) if self.content else None,
+            text=evaluated("text", self.text, shaped) if self.text else None,
+            content=evaluated("content", self.content, shaped) if self.content else None,
         )
 
 
@@ -139,7 +139,11 @@ def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
     }
 
 
-def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
+def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
+    """Return the value of a compiled expression or template, which the setting `key` holds.
+
+    Raises `BrokenRoute`.
+    """
     try:
         return function(shaped)
     except (FunctionFailed, LimitExceeded) as error:
