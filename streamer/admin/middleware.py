@@ -9,7 +9,6 @@ busy either: a request that a browser marks as one of another site is refused.
 
 import hmac
 
-import orjson
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -19,6 +18,7 @@ from yarl import URL
 from streamer.admin.errors import ApiError
 from streamer.admin.schemas import first_mistake
 from streamer.errors import LogUnavailable, StreamerError
+from streamer.exact_json import exact_json
 from streamer.web.loopback import is_loopback
 
 _log = structlog.get_logger()
@@ -40,7 +40,7 @@ _STATUS_SENTENCES = {
 def json_response(body: object, *, status: int = 200) -> web.Response:
     """Return a response with `body` as JSON."""
     return web.Response(
-        body=orjson.dumps(body, option=orjson.OPT_INDENT_2),
+        body=exact_json(body, indented=True),
         status=status,
         content_type="application/json",
         headers=_HEADERS,

@@ -13,6 +13,7 @@ import orjson
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
+from streamer.exact_json import exact_json, exact_value
 from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.rest_requests import RestOptions, RestRequest
@@ -106,11 +107,11 @@ class Rest:
 
     async def post(self, path: str, body: Mapping[str, Any] | orjson.Fragment) -> Any:
         """Send `body` to `path` and return the JSON of the answer."""
-        return await self.ask(RestRequest(method="POST", path=path, body=orjson.dumps(body)))
+        return await self.ask(RestRequest(method="POST", path=path, body=exact_json(body)))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change the resource at `path` by `body`; return the JSON of the answer, or `None` without one."""
-        return await self.ask(RestRequest(method="PATCH", path=path, body=orjson.dumps(body)))
+        return await self.ask(RestRequest(method="PATCH", path=path, body=exact_json(body)))
 
     async def delete(self, path: str) -> Any:
         """Delete the resource at `path`; return the JSON of the answer, or `None` without one."""
@@ -122,7 +123,7 @@ class Rest:
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal(str(request), answer)
         try:
-            return orjson.loads(answer.body) if answer.body else None
+            return exact_value(answer.body) if answer.body else None
         except orjson.JSONDecodeError as exc:
             raise SalesforceUnavailable(f"{request} was answered, but not with JSON") from exc
 

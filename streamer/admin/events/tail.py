@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 
-import orjson
 import structlog
 
 from streamer.admin.errors import ApiError
@@ -14,6 +13,7 @@ from streamer.admin.json_views import event_json, place_json, rfc3339
 from streamer.clock import Clock
 from streamer.errors import BrokenRoute, StreamerError
 from streamer.events import Event, JsonObject
+from streamer.exact_json import exact_json
 from streamer.ports import AppendedPage, EventHistory, LoggedEvent
 
 MOST_CLIENTS = 8
@@ -217,4 +217,4 @@ def followed_json(logged: LoggedEvent) -> JsonObject:
 
 
 def _line(value: JsonObject) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    return exact_json(value) + b"\n"

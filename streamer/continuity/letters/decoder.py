@@ -10,6 +10,7 @@ from streamer.channel_paths import without_filter
 from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
 from streamer.events import Channel, DeadLetter, Event, JsonObject, Unreadable
+from streamer.exact_json import exact_value
 from streamer.ingest.reading.protection import unprotected_event
 from streamer.normalise import Normaliser
 from streamer.normalise.times import from_epoch_ms
@@ -67,7 +68,7 @@ class LetterDecoder:
 
     async def _message(self, raw: bytes, letter: DeadLetter) -> JsonObject | Unreadable:
         try:
-            message = orjson.loads(raw)
+            message = exact_value(raw)
         except orjson.JSONDecodeError as error:
             if _is_of_cometd(letter):
                 raise UnreadableEvent(f"not JSON: {error}") from None
@@ -116,7 +117,7 @@ def _stored_event(letter: DeadLetter) -> Event:
     if letter.event is None:
         raise UnreadableEvent("its event holds data that JSON can't")
     try:
-        data = orjson.loads(letter.raw)
+        data = exact_value(letter.raw)
     except orjson.JSONDecodeError as error:
         raise UnreadableEvent(f"its event's data are no JSON: {error}") from None
     if not isinstance(data, dict):

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from streamer.events import ReplayId, Unreadable
+from streamer.exact_json import exact_value
 from streamer.schema_ids import schema_id_in
 
 # Matches a whole string, or one structural byte. A lone quote is a string that never ends.
@@ -55,7 +56,7 @@ def parse(body: bytes, *, is_part: bool = False) -> Frame:
     if len(body) > _COUNTED_FROM_BYTES:
         _limit(body, b"{[", _MOST_CONTAINERS, "arrays and objects")
     try:
-        parsed = orjson.loads(body)
+        parsed = exact_value(body)
     except orjson.JSONDecodeError:
         return _piecemeal(body, is_part=is_part)
     return Frame(messages=parsed if isinstance(parsed, list) else [parsed], size=len(body))
@@ -104,7 +105,7 @@ def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
     messages, unreadable = [], []
     for piece in split(body) if is_part else _pieces(body):
         try:
-            messages.append(orjson.loads(piece))
+            messages.append(exact_value(piece))
         except orjson.JSONDecodeError as exc:
             told = f"not JSON: {exc}"
             unreadable.append(

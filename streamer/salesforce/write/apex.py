@@ -8,7 +8,7 @@ import orjson
 
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
-from streamer.exact_json import exact_json
+from streamer.exact_json import exact_json, exact_value
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.rest import Answer, RequestRefused, Rest, new_token_refused, refusal
@@ -142,7 +142,7 @@ def _value(body: bytes) -> Any:
     if not body:
         return None
     try:
-        return orjson.loads(body)
+        return exact_value(body)
     except orjson.JSONDecodeError:
         return _excerpt(body)
 

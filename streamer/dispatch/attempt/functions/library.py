@@ -1,5 +1,8 @@
 """Library of the functions that an expression can call: JMESPath's own and Streamer's."""
 
+import json
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,6 +15,7 @@ from streamer.dispatch.attempt.functions.budget import SHORT, SIZED, Budget
 from streamer.dispatch.attempt.functions.costs import COSTS, take_all
 from streamer.dispatch.attempt.functions.function import Function, FunctionFailed, kind_of
 from streamer.dispatch.attempt.functions.keyed import Tables, keyed_functions
+from streamer.exact_json import exact_json, plain_number
 
 _NUMBER = "number"
 _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
@@ -22,6 +26,10 @@ _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
 _STEPS = 4
 
 _BOTH = (None, None)
+_EXPONENT = re.compile(r"\de[-+]\d")
+# JSON escapes the character, so no text of an event has the mark.
+_UNWRITTEN = "\x00decimal"
+_MARK = json.dumps(_UNWRITTEN)
 
 Call = Callable[[list[Any]], Any]
 
@@ -88,12 +96,11 @@ class Functions(jmespath.functions.Functions):
 
     def _made(self, function_name: str, arguments: list[Any]) -> Any:
         """Return the value of a function of JMESPath."""
-        if len(arguments) == 1 and isinstance(arguments[0], Decimal):
-            if function_name == "type":
+        if len(arguments) == 1:
+            if function_name == "type" and isinstance(arguments[0], Decimal):
                 return _NUMBER
-            if function_name == "to_string":
-                # JMESPath's own would quote it.
-                return f"{arguments[0]:f}"
+            if function_name == "to_string" and not isinstance(arguments[0], str):
+                return _written(arguments[0])
         try:
             return super().call_function(function_name, arguments)
         except JMESPathTypeError as error:
@@ -112,6 +119,18 @@ class Functions(jmespath.functions.Functions):
     def _convert_to_jmespath_type(self, pyobject: str) -> str:
         found: str = super()._convert_to_jmespath_type(pyobject)  # type: ignore[misc] # the stubs lack it
         return _NUMBER if pyobject == Decimal.__name__ else found
+
+
+def _written(value: Any) -> str:
+    """Return `value` as JSON without exponents, with all digits of a `Decimal`."""
+    if isinstance(value, float | Decimal) and math.isfinite(value):
+        return plain_number(value)
+    text = json.dumps(value, separators=(",", ":"), default=_unwritten)
+    return exact_json(value).decode() if _EXPONENT.search(text) or _MARK in text else text
+
+
+def _unwritten(_value: Any) -> str:
+    return _UNWRITTEN
 
 
 def _asking(function_name: str, call: Call) -> Call:

@@ -1,7 +1,9 @@
 """Sandbox of templates: what an event does not carry is empty, and what grows is bounded."""
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from functools import wraps
+from math import isfinite
 from types import FunctionType, GeneratorType
 from typing import Any
 
@@ -12,7 +14,7 @@ from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, Macro, markup_join, str_join
 from jinja2.tests import TESTS
-from markupsafe import Markup
+from markupsafe import Markup, soft_str
 
 from streamer.dispatch.attempt.functions.budget import SHORT, Budget, check_length
 from streamer.dispatch.attempt.functions.costs import search
@@ -25,6 +27,7 @@ from streamer.dispatch.attempt.template.growth import (
     fitting_number,
     joinable,
 )
+from streamer.exact_json import plain_number
 
 Filter = Callable[..., Any]
 
@@ -100,6 +103,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             self.globals.pop(name, None)
             self.filters.pop(name, None)
         self.filters["join"] = self._joined()
+        self.filters["string"] = lambda value: soft_str(plain(value))
         self.filters = {name: self.bounded(name, each) for name, each in self.filters.items()}
         tests: Mapping[str, Any] = TESTS
         self.tests = {name: self._counted(test) for name, test in tests.items()}
@@ -270,7 +274,8 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             """Return what the filter `join` returns, within bounds."""
             if attribute is not None:
                 value = map(make_attrgetter(context.environment, attribute), value)
-            return join(context, joinable(budget, list(value), d), d)
+            items = [plain(each) for each in joinable(budget, list(value), d)]
+            return join(context, items, d)
 
         return joined
 
@@ -285,8 +290,8 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
         @jinja2.pass_eval_context
         def concatenated(context: EvalContext, values: list[Any]) -> Any:
-            joinable(budget, values, "")
-            return kept(markup_join(values) if context.autoescape else str_join(values))
+            plain_values = [plain(each) for each in joinable(budget, values, "")]
+            return kept((markup_join if context.autoescape else str_join)(plain_values))
 
         def kept(value: Any) -> Any:
             budget.take(value)
@@ -298,6 +303,12 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             budget.spend(steps)
 
         return {COMPARED: compared, CONCATENATED: concatenated, KEPT: kept, STEP: step}
+
+
+def plain(value: Any) -> Any:
+    """Return a number that Python writes with an exponent as its digits, and any other value as it is."""
+    is_number = isinstance(value, float | Decimal)
+    return plain_number(value) if is_number and isfinite(value) and "e" in str(value).lower() else value
 
 
 class _BoundedFormatter(jinja2.sandbox.SandboxedFormatter):

@@ -3,7 +3,7 @@
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException
 from functools import wraps
 from types import MappingProxyType
 from typing import Any
@@ -11,13 +11,18 @@ from typing import Any
 import jinja2
 
 from streamer.dispatch.attempt.functions import Functions, LimitExceeded
-from streamer.dispatch.attempt.template.environment import OF_NODES, AbsentField, Filter, Sandbox
+from streamer.dispatch.attempt.functions.function import kind_of
+from streamer.dispatch.attempt.template.environment import OF_NODES, AbsentField, Filter, Sandbox, plain
 from streamer.dispatch.attempt.template.mistakes import check_constants
 from streamer.dispatch.attempt.template.nodes import counted
 from streamer.events import JsonObject
 
 # They are there for values that are missing.
 _OF_MISSING = frozenset({"d", "default"})
+
+_CENT = Decimal("0.01")
+_MOST_MONEY = 50
+_MONEY = Context(prec=2 * _MOST_MONEY)
 
 _TEXT_LIMIT = 100_000
 _CONTENT_LIMIT = 1_000_000
@@ -162,7 +167,7 @@ def _lenient(filter_: Filter) -> Filter:
 
 
 def _shown(value: Any) -> Any:
-    return "" if value is None else value
+    return "" if value is None else plain(value)
 
 
 def _single(value: Any) -> Any:
@@ -187,4 +192,13 @@ def _in_markup(value: Any) -> Any:
 
 
 def _money(amount: Any) -> str:
-    return f"{float(amount):,.2f}"
+    if not isinstance(amount, str | int | float | Decimal) or isinstance(amount, bool):
+        raise TypeError(f"money takes a number, or a text that is one, not {kind_of(amount)}")
+    try:
+        exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
+    except DecimalException:
+        raise ValueError("money takes a number, or a text that is one") from None
+    if not exact.is_finite() or abs(exact.adjusted()) > _MOST_MONEY:
+        raise ValueError(f"money takes a number of at most {_MOST_MONEY} digits")
+    # Half a cent is rounded up, as people do. A double on the way would lose digits.
+    return f"{exact.quantize(_CENT, ROUND_HALF_UP, _MONEY):,f}"
