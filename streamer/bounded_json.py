@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import orjson
+from streamer.exact_json import exact_value
 
 # An empty object takes 3 bytes of JSON and 70 of memory; a value between two commas takes 2 and 8 to 60.
 # Parsing so many takes some tenths of a second, in which no other thread runs either. A smaller body is
@@ -17,13 +17,13 @@ class OversizedJson(ValueError):
 
 
 def bounded_json(body: bytes | str) -> Any:
-    """Return the value of the JSON in `body`.
+    """Return the value of the JSON in `body`, with all digits of its numbers (`exact_value`).
 
     Raises `OversizedJson`, and `orjson.JSONDecodeError` for what is no JSON or is
     nested in more than 1,024 levels.
     """
     check_json(body)
-    return orjson.loads(body)
+    return exact_value(body)
 
 
 def check_json(body: bytes | str) -> None:

@@ -7,7 +7,6 @@ of the `Host` header. Where no token is needed, a page can't keep the daemon
 busy either: a request that a browser marks as one of another site is refused.
 """
 
-import orjson
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -18,6 +17,7 @@ from streamer.admin.errors import ApiError
 from streamer.admin.gate import Gate, Right
 from streamer.admin.schemas import first_mistake
 from streamer.errors import LogUnavailable, StreamerError
+from streamer.exact_json import exact_json
 from streamer.web.loopback import is_loopback
 
 _log = structlog.get_logger()
@@ -40,7 +40,7 @@ _STATUS_SENTENCES = {
 def json_response(body: object, *, status: int = 200) -> web.Response:
     """Return a response with `body` as JSON."""
     return web.Response(
-        body=orjson.dumps(body, option=orjson.OPT_INDENT_2),
+        body=exact_json(body, indented=True),
         status=status,
         content_type="application/json",
         headers=_HEADERS,

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import orjson
 import typer
 from rich.console import Console
 from rich.measure import Measurement
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamer.events import JsonObject
+from streamer.exact_json import exact_json
 
 # Wide enough for every line, because a program reads them.
 _PIPE_WIDTH = 10_000
@@ -52,7 +52,7 @@ def working(what: str) -> Status:
 
 def print_json(answer: JsonObject) -> None:
     """Print an answer as JSON."""
-    typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+    typer.echo(exact_json(answer, indented=True).decode())
 
 
 def print_table(rows: Iterable[Mapping[str, object]], *, empty: str, whole: str = "") -> None:

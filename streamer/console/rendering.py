@@ -4,6 +4,7 @@ import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,7 @@ from streamer.clock import Clock
 from streamer.console.access import visitor_of
 from streamer.console.samples import NOTHING
 from streamer.console.stories import story_address
+from streamer.exact_json import exact_default
 from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
@@ -146,15 +148,19 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def _written(value: Any) -> Any:
+    return exact_default(value) if isinstance(value, Decimal) else str(value)
+
+
 def pretty(value: Any) -> str:
     """Return a value as JSON on several lines."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(value, default=str, option=options).decode()
+    return orjson.dumps(value, default=_written, option=options).decode()
 
 
 def compact(value: Any) -> str:
     """Return a value as JSON on one line."""
-    return orjson.dumps(value, default=str).decode()
+    return orjson.dumps(value, default=_written).decode()
 
 
 def sentence(text: str) -> Markup:

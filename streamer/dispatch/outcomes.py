@@ -193,7 +193,7 @@ class OutcomeHandler:
                 lane.waits(failure.reason)
                 self._delay(lane, failure)
             case Retry() as failure:
-                lane.failed(failure.reason, self.clock.now())
+                lane.failed(failure.reason, self.clock.now(), took_s=tried.seconds)
                 self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
                 self.give_back(self.admission.failed(ticket, seconds=tried.seconds, share=tried.share))
                 self._retry(lane, failure)
@@ -225,7 +225,7 @@ class OutcomeHandler:
             self.admission.forgone(ticket)
 
     def _retry(self, lane: Lane, failure: Retry) -> None:
-        if lane.attempts >= self.schedule.attempts:
+        if self.schedule.is_over(lane.attempts, lane.tried_s):
             self._set_aside(lane, failure, reason="retries_exhausted")
         else:
             self._delay(lane, failure)

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
@@ -56,6 +57,8 @@ def canonical_text(value: Any) -> str:
         return plain_digits(value.text)
     if type(value) is float:
         return float_digits(value)
+    if type(value) is Decimal:
+        return plain_digits(str(value))
     return orjson.dumps(value, default=str).decode() if type(value) is not int else str(value)
 
 

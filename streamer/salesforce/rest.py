@@ -14,6 +14,7 @@ from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
+from streamer.exact_json import exact_json
 from streamer.known_secrets import KNOWN
 from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
@@ -114,11 +115,11 @@ class Rest:
 
     async def post(self, path: str, body: Mapping[str, Any] | orjson.Fragment) -> Any:
         """Send `body` to `path` and return the JSON of the answer."""
-        return await self.ask(RestRequest(method="POST", path=path, body=orjson.dumps(body)))
+        return await self.ask(RestRequest(method="POST", path=path, body=exact_json(body)))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change the resource at `path` by `body`; return the JSON of the answer, or `None` without one."""
-        return await self.ask(RestRequest(method="PATCH", path=path, body=orjson.dumps(body)))
+        return await self.ask(RestRequest(method="PATCH", path=path, body=exact_json(body)))
 
     async def delete(self, path: str) -> Any:
         """Delete the resource at `path`; return the JSON of the answer, or `None` without one."""

@@ -29,7 +29,8 @@ class RetrySettings(Section):
     give_up_after_s: float = Field(
         default=24 * _HOUR_S,
         gt=0,
-        description="how long an event is tried, on average; times without attempts do not count",
+        description="how long an event is tried: its attempts, and the delays between them on average; "
+        "time in which nothing is tried does not count",
     )
     fast_tries: int = Field(
         default=3, ge=0, le=20, description="retries from memory, before the key is parked in the log"

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from streamer.events import FailureClass, JsonObject
+from streamer.exact_json import exact_default, exact_value
 
 EXCERPT_BYTES = 20_000
 """Largest part of an answer that a receipt or a dead letter keeps, in bytes."""
@@ -61,7 +62,7 @@ class Answer:
     def json(self) -> JsonObject | None:
         """Body as a JSON object; `None` when it is anything else."""
         try:
-            value = orjson.loads(self.body)
+            value = exact_value(self.body)
         except orjson.JSONDecodeError:
             return None
         return value if isinstance(value, dict) else None
@@ -108,7 +109,7 @@ def fitting(found: JsonObject) -> JsonObject:
 def _size(found: JsonObject) -> int | None:
     """Return the bytes of `found` as JSON, `None` if it is nested more deeply than orjson writes."""
     try:
-        return len(orjson.dumps(found))
+        return len(orjson.dumps(found, default=exact_default))
     except TypeError:
         return None
 

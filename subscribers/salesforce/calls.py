@@ -11,7 +11,7 @@ import structlog
 from streamer.events import Delivered, Delivery, JsonObject, Outcome, Reject, Skip, SubscriberName
 from streamer.ports import ApexRestCall, ApexSoapCall, CallResult, OrgWriter
 from subscribers.salesforce.operation import delivered_together, fields_of
-from subscribers.salesforce.outcomes import outcome_of_call
+from subscribers.salesforce.outcomes import outcome_of_call, refusal_delay_s
 from subscribers.salesforce.settings import CallSettings, SalesforceSettings
 
 _log = structlog.get_logger()
@@ -67,8 +67,8 @@ class ApexCalling:
         return self._outcome(delivery, await self._writer.call(prepared.call))
 
     def _outcome(self, delivery: Delivery, result: CallResult) -> Outcome:
-        may_retry = delivery.attempt < self._settings.refusal_tries
-        return outcome_of_call(result, self._method, may_retry=may_retry)
+        again_s = refusal_delay_s(delivery.attempt, self._settings.refusal_tries)
+        return outcome_of_call(result, self._method, again_s=again_s)
 
     async def _sent(self, delivery: Delivery, prepared: _Prepared) -> Outcome:
         """Return when the call has been sent, or has failed before."""

@@ -23,6 +23,8 @@ from subscribers.holds import BUSY_S, RECHECK_S
 
 _LONGEST_HOLD_S = 3600.0
 _LIMIT = "limit_exceeded"
+_FIRST_REFUSAL_S = 30.0
+_LONGEST_REFUSAL_S = 600.0
 
 # Error codes of Salesforce (SOAP API guide, ExceptionCode and StatusCode). A
 # trigger or a flow that fails repeats the code of the cause in its message.
@@ -51,27 +53,38 @@ _APEX_LIMIT = "LimitException"
 _IS_DELETED = "ENTITY_IS_DELETED"
 
 
-def outcome_of_publishing(result: PublishResult, event: str, *, may_retry: bool) -> Outcome:
+def refusal_delay_s(attempt: int, tries: int) -> float | None:
+    """Return the seconds between a refusal without a known reason and the next try; `None` after the last.
+
+    Code of the org is often refused while a new version is deployed, which
+    takes minutes.
+    """
+    if attempt >= tries:
+        return None
+    return min(_FIRST_REFUSAL_S * 2.0 ** (attempt - 1), _LONGEST_REFUSAL_S)
+
+
+def outcome_of_publishing(result: PublishResult, event: str, *, again_s: float | None) -> Outcome:
     """Return the outcome of publishing an `event`.
 
-    A refusal of the event without a known reason is a retry while it
-    `may_retry`, since it can be Salesforce's, and is rejected after that.
+    A refusal of the event without a known reason can be Salesforce's: it is a
+    retry `again_s` later, and is rejected when that is `None`.
     """
     match result:
         case Published():
             return Delivered(answer=_receipt(result, event))
         case Unpublished():
-            return _unpublished(result, event, may_retry=may_retry)
+            return _unpublished(result, event, again_s=again_s)
         case Unanswered():
             return _unanswered(result.error)
 
 
 def outcome_of_writing(
-    result: WriteResult, operation: WriteOperation, *, record_id: str, may_retry: bool
+    result: WriteResult, operation: WriteOperation, *, record_id: str, again_s: float | None
 ) -> Outcome:
     """Return the outcome of writing the record `record_id`, which is empty where Salesforce chooses it.
 
-    `may_retry` is as in `outcome_of_publishing`. A record that is to be deleted,
+    `again_s` is as in `outcome_of_publishing`. A record that is to be deleted,
     and is, is delivered.
     """
     named = f"{operation.kind} {operation.sobject}"
@@ -83,16 +96,18 @@ def outcome_of_writing(
             return Delivered(answer=answer)
         case WriteRefused(code=code) if operation.kind is WriteKind.DELETE and code == _IS_DELETED:
             return Delivered(answer={"sobject": operation.sobject, "id": record_id, "was_deleted": True})
-        case WriteRefused(code="DUPLICATE_VALUE") if operation.kind is WriteKind.UPSERT and may_retry:
+        case WriteRefused(code="DUPLICATE_VALUE") if (
+            operation.kind is WriteKind.UPSERT and again_s is not None
+        ):
             # Someone has created the record at the same moment: the next upsert finds it.
             return Retry(reason=f"{named}: {result.message}", failure=FailureClass.REJECTED)
         case WriteRefused():
-            return _refused(result, named, may_retry=may_retry)
+            return _refused(result, named, again_s=again_s)
         case Unanswered():
             return _unanswered(result.error)
 
 
-def outcome_of_call(result: CallResult, named: str, *, may_retry: bool) -> Outcome:
+def outcome_of_call(result: CallResult, named: str, *, again_s: float | None) -> Outcome:
     """Return the outcome of calling an Apex method; an answer that is no object is the receipt's `value`."""
     match result:
         case Answered(value=dict() as value):
@@ -100,12 +115,12 @@ def outcome_of_call(result: CallResult, named: str, *, may_retry: bool) -> Outco
         case Answered():
             return Delivered(answer={} if result.value is None else {"value": result.value})
         case WriteRefused():
-            return _refused(result, named, may_retry=may_retry)
+            return _refused(result, named, again_s=again_s)
         case Unanswered():
             return _unanswered(result.error)
 
 
-def _refused(refused: WriteRefused, named: str, *, may_retry: bool) -> Outcome:
+def _refused(refused: WriteRefused, named: str, *, again_s: float | None) -> Outcome:
     reason = f"{named} is refused: {_said(refused)}"
     if refused.code in _LIMITS | _AWAY:
         is_limit = refused.code in _LIMITS
@@ -127,8 +142,8 @@ def _refused(refused: WriteRefused, named: str, *, may_retry: bool) -> Outcome:
         )
     # Behind a dot, a SOAP fault can tell more, as in Server.userException.
     is_doubtful = refused.code.partition(".")[0] in _DOUBTFUL or _APEX_LIMIT in refused.message
-    if refused.sent and may_retry and is_doubtful:
-        return Retry(reason=reason, answer=refused.answer, failure=FailureClass.REJECTED)
+    if refused.sent and again_s is not None and is_doubtful:
+        return Retry(reason=reason, after_s=again_s, answer=refused.answer, failure=FailureClass.REJECTED)
     return Reject(
         reason=reason,
         hint="compare body with what Salesforce expects, correct one of them, then redrive",
@@ -150,12 +165,13 @@ def _receipt(result: Published, event: str) -> JsonObject:
     return receipt
 
 
-def _unpublished(result: Unpublished, event: str, *, may_retry: bool) -> Outcome:
+def _unpublished(result: Unpublished, event: str, *, again_s: float | None) -> Outcome:
     reason = f"{event} is not published: {result.reason}"
     if result.is_transient and result.code == _LIMIT:
         return Hold(reason=reason, after_s=RECHECK_S, failure=FailureClass.RATE_LIMITED)
-    if result.is_transient or (result.sent and may_retry):
-        return Retry(reason=reason, failure=FailureClass.REJECTED)
+    if result.is_transient or (result.sent and again_s is not None):
+        after_s = None if result.is_transient else again_s
+        return Retry(reason=reason, after_s=after_s, failure=FailureClass.REJECTED)
     return Reject(
         reason=reason,
         hint="compare body with the fields of the platform event, correct one of them, then redrive",

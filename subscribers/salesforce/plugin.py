@@ -115,7 +115,7 @@ class Salesforce:
         try:
             user = await self._writer.user()
         except StreamerError as error:
-            return outcome_of_call(Unanswered(error=error), "", may_retry=True)
+            return outcome_of_call(Unanswered(error=error), "", again_s=None)
         return user or Hold(
             reason="the login named no user: give the app the scope openid, or set own_changes: client",
             after_s=RECHECK_S,

@@ -21,7 +21,7 @@ def preview_of(settings: SalesforceSettings, org: Org, delivery: Delivery) -> Pr
         return record
     shown = org.preview_of_record(shape.operation, record)
     if isinstance(shown, WriteRefused):
-        return outcome_of_writing(shown, shape.operation, record_id="", may_retry=False)
+        return outcome_of_writing(shown, shape.operation, record_id="", again_s=None)
     return shown
 
 
@@ -31,7 +31,7 @@ def _event(
     if not isinstance(event, OutgoingEvent):
         return event
     shown = org.preview_of_event(settings.transport, topic, event)
-    return outcome_of_publishing(shown, topic, may_retry=False) if isinstance(shown, Unpublished) else shown
+    return outcome_of_publishing(shown, topic, again_s=None) if isinstance(shown, Unpublished) else shown
 
 
 def _call(
@@ -41,5 +41,5 @@ def _call(
         return call
     shown = org.preview_of_call(call)
     if isinstance(shown, WriteRefused):
-        return outcome_of_call(shown, name_of_call(settings), may_retry=False)
+        return outcome_of_call(shown, name_of_call(settings), again_s=None)
     return shown

@@ -9,7 +9,7 @@ from typing import Any
 from streamer.events import Delivery, Outcome
 from streamer.ports import EventPublisher, OutgoingEvent
 from subscribers.salesforce.operation import delivered_together, fields_of
-from subscribers.salesforce.outcomes import outcome_of_publishing
+from subscribers.salesforce.outcomes import outcome_of_publishing, refusal_delay_s
 
 # Salesforce sets them, or we do for it.
 _STAMPS = frozenset({"CreatedDate", "CreatedById"})
@@ -40,7 +40,9 @@ class Publishing:
     ) -> Sequence[Outcome]:
         results = await self.publisher.publish(self.event, events)
         return [
-            outcome_of_publishing(result, self.event, may_retry=delivery.attempt < self.refusal_tries)
+            outcome_of_publishing(
+                result, self.event, again_s=refusal_delay_s(delivery.attempt, self.refusal_tries)
+            )
             for delivery, result in zip(deliveries, results, strict=True)
         ]
 

@@ -9,7 +9,7 @@ from typing import Any
 from streamer.events import Delivery, JsonObject, Outcome, Reject, Skip
 from streamer.ports import OrgWriter, WriteKind, WriteOperation
 from subscribers.salesforce.operation import delivered_together, fields_of
-from subscribers.salesforce.outcomes import outcome_of_writing
+from subscribers.salesforce.outcomes import outcome_of_writing, refusal_delay_s
 from subscribers.salesforce.settings import SalesforceSettings
 
 _RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
@@ -111,7 +111,7 @@ class RecordWriting:
                 result,
                 self.shape.operation,
                 record_id=str(record.get("Id", "")),
-                may_retry=delivery.attempt < self.refusal_tries,
+                again_s=refusal_delay_s(delivery.attempt, self.refusal_tries),
             )
             for delivery, record, result in zip(deliveries, records, results, strict=True)
         ]

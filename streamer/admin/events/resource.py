@@ -10,8 +10,8 @@ from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.story import StoryTeller
-from streamer.admin.events.tail import Admits, TailClient, all_of, followed_json, left_loop
-from streamer.admin.events.where import compiled_where
+from streamer.admin.events.tail import TailClient, followed_json
+from streamer.admin.events.where import DEADLINE_S, Where, compiled_where
 from streamer.admin.json_views import logged_json, optional_time
 from streamer.admin.middleware import STREAM_HEADERS, json_response
 from streamer.admin.schemas import query_of
@@ -23,7 +23,7 @@ from streamer.ports import EventSearch, FoundEvents
 
 _WRITTEN_WITHIN_S = 60.0
 _NEWEST_SCANNED = 10_000
-# An expression is asked on so many events, which holds the loop up for milliseconds.
+# An expression is asked on so many events.
 _AMONG = 500
 
 
@@ -71,22 +71,25 @@ class EventResource:
 
         With `where`, it is among the newest that the other fields find; `failed`
         is the number of those on which the expression fails. Raises `ApiError`
-        400 for a mistake in it, and `LogUnavailable`.
+        400 for a mistake in it and for one that takes too long, and
+        `LogUnavailable`.
         """
-        admits = self._where(asked)
-        limit = most if asked.where is None else _AMONG
+        where = self._where(asked)
+        limit = most if where is None else _AMONG
         found = await self._found(replace(asked.meant(), limit=limit, scan=_NEWEST_SCANNED))
-        shown, failed = list[JsonObject](), 0
-        begun_at = self.context.clock.monotonic()
-        for each in found.events:
-            if len(shown) == most:
-                break
-            begun_at = await left_loop(self.context.clock, begun_at)
-            try:
-                if admits(each.event):
-                    shown.append(followed_json(each))
-            except BrokenRoute:
-                failed += 1
+        events = [each.event for each in found.events]
+        with self.context.searching():
+            answers = [True] * len(events) if where is None else await where.ask(events, enough=most)
+        if len(answers) < len(events) and answers.count(True) < most:
+            raise ApiError(
+                400,
+                f"where: takes longer than {DEADLINE_S:g} s: it was asked on {len(answers)} of the "
+                f"{len(events)} newest events; narrow the search by type, record or channel.",
+            )
+        shown = [
+            followed_json(each) for each, answer in zip(found.events, answers, strict=False) if answer is True
+        ]
+        failed = sum(isinstance(answer, BrokenRoute) for answer in answers)
         return {"events": shown, **_reach(found), "failed": failed}
 
     def following(self, asked: Tailing) -> AbstractContextManager[TailClient]:
@@ -95,12 +98,12 @@ class EventResource:
         Raises `ApiError` 400 for a mistake in `where` and, on entering, 409 when
         there are too many clients. Raises `LogUnavailable`.
         """
-        return self.context.tail.client(all_of([matcher(asked.meant()), self._where(asked)]))
+        return self.context.tail.client(matcher(asked.meant()), self._where(asked))
 
-    def _where(self, asked: Tailing) -> Admits:
+    def _where(self, asked: Tailing) -> Where | None:
         if asked.where is None:
-            return all_of(())
-        return compiled_where(asked.where, self.context.daemon.plan.settings)
+            return None
+        return Where(compiled_where(asked.where, self.context.daemon.plan.settings), self.context.clock)
 
     async def _found(self, asked: EventSearch) -> FoundEvents:
         try:

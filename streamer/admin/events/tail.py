@@ -5,14 +5,15 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 
-import orjson
 import structlog
 
 from streamer.admin.errors import ApiError
+from streamer.admin.events.where import DEADLINE_S, Where
 from streamer.admin.json_views import event_json, place_json, rfc3339
 from streamer.clock import Clock
 from streamer.errors import BrokenRoute, StreamerError
 from streamer.events import Event, JsonObject
+from streamer.exact_json import exact_json
 from streamer.ports import AppendedPage, EventHistory, LoggedEvent
 
 MOST_CLIENTS = 8
@@ -24,20 +25,23 @@ _ALIVE_S = 5.0
 _RETRY_S = 1.0
 # At most 500 events a page, so an event costs a daemon under load little, however many there are.
 _PAUSE_S = 0.25
-# An expression can take long for a large event. Then the loop is left alone as long.
-_SLICE_S = 0.01
 
-Admits = Callable[[Event], bool]
-"""Test whether a client wants an event; it can raise `BrokenRoute`."""
+Wants = Callable[[Event], bool]
+"""Test whether a client wants an event, which takes no time and does not fail."""
 
 _log = structlog.get_logger()
+_OVERDUE = BrokenRoute(
+    f"where was asked for {DEADLINE_S:g} s on the events that came together, and not on this one: "
+    "narrow the tail by type, record or channel, or let it read less of an event"
+)
 
 
 class TailClient:
     """Buffer of one client's lines, which drops the oldest events when it is full."""
 
-    def __init__(self, admits: Admits, clock: Clock) -> None:
-        self._admits = admits
+    def __init__(self, wants: Wants, clock: Clock, where: Where | None = None) -> None:
+        self._wants = wants
+        self._where = where
         self._clock = clock
         self._lines: deque[bytes] = deque()
         self._bytes = 0
@@ -48,16 +52,26 @@ class TailClient:
         self._woken = asyncio.Event()
         self._is_closed = False
 
-    def offer(self, logged: LoggedEvent) -> None:
-        """Buffer an event, if the client wants it."""
-        try:
-            if not self._admits(logged.event):
-                return
-        except BrokenRoute as error:
-            self._failed += 1
-            self._failure = str(error)
-            self._woken.set()
-            return
+    async def offer(self, events: Sequence[LoggedEvent]) -> None:
+        """Buffer those of the events that the client wants."""
+        wanted = [each for each in events if self._wants(each.event)]
+        if self._where is None:
+            answers: list[bool | BrokenRoute] = [True] * len(wanted)
+        else:
+            answers = await self._where.ask([each.event for each in wanted])
+        answers += [_OVERDUE] * (len(wanted) - len(answers))
+        for logged, answer in zip(wanted, answers, strict=True):
+            if isinstance(answer, BrokenRoute):
+                self._fail(answer)
+            elif answer:
+                self._buffer(logged)
+
+    def _fail(self, error: BrokenRoute) -> None:
+        self._failed += 1
+        self._failure = str(error)
+        self._woken.set()
+
+    def _buffer(self, logged: LoggedEvent) -> None:
         line = _line({"event": followed_json(logged)})
         self._lines.append(line)
         self._bytes += len(line)
@@ -125,13 +139,13 @@ class Tail:
         self._is_closed = False
 
     @contextmanager
-    def client(self, admits: Admits) -> Iterator[TailClient]:
+    def client(self, wants: Wants, where: Where | None = None) -> Iterator[TailClient]:
         """Add a client inside the context. Raises `ApiError` 409 when there are too many."""
         if len(self._clients) >= MOST_CLIENTS:
             raise ApiError(
                 409, f"{MOST_CLIENTS} clients follow the log of this process already: end one of them first."
             )
-        client = TailClient(admits, self._clock)
+        client = TailClient(wants, self._clock, where)
         self._clients.append(client)
         if self._is_closed:
             client.close()
@@ -186,32 +200,15 @@ class Tail:
                 await self._clock.sleep(_PAUSE_S)
 
     async def _hand_out(self, page: AppendedPage) -> None:
-        for client in list(self._clients):
-            if page.skipped:
-                client.tell(skipped=page.skipped)
-            begun_at = self._clock.monotonic()
-            for logged in page.events:
-                client.offer(logged)
-                begun_at = await left_loop(self._clock, begun_at)
-            # Expressions of several clients must not hold up the loop together.
-            await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as group:
+            for client in list(self._clients):
+                if page.skipped:
+                    client.tell(skipped=page.skipped)
+                group.create_task(client.offer(page.events), name="tail client")
 
     def _tell(self, **said: object) -> None:
         for client in self._clients:
             client.tell(**said)
-
-
-async def left_loop(clock: Clock, begun_at: float) -> float:
-    """Leave the event loop after a slice of time since `begun_at`, for as long as it was used.
-
-    Returns the time at which the next slice begins. So operators' expressions
-    take half of the loop's time at most. Times are monotonic.
-    """
-    used_s = clock.monotonic() - begun_at
-    if used_s < _SLICE_S:
-        return begun_at
-    await clock.sleep(used_s)
-    return clock.monotonic()
 
 
 def followed_json(logged: LoggedEvent) -> JsonObject:
@@ -220,9 +217,4 @@ def followed_json(logged: LoggedEvent) -> JsonObject:
 
 
 def _line(value: JsonObject) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def all_of(tests: Sequence[Admits]) -> Admits:
-    """Return a test that every one of `tests` admits an event, which asks them in their order."""
-    return lambda event: all(test(event) for test in tests)
+    return exact_json(value) + b"\n"

@@ -4,7 +4,6 @@ import asyncio
 from contextlib import aclosing
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 
@@ -15,6 +14,7 @@ from streamer.cli.operating.api_command import ApiOptions, AsJson, api_command
 from streamer.cli.output import console, plain
 from streamer.clock import Clock, SystemClock
 from streamer.events import JsonObject
+from streamer.exact_json import exact_json
 
 _BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
 
@@ -120,7 +120,7 @@ class Following:
 
     def _print(self, event: JsonObject) -> None:
         if self._as_json:
-            typer.echo(orjson.dumps(event).decode())
+            typer.echo(exact_json(event).decode())
             return
         shown = line_of({**event, "changed_fields": event["data"].get("changed_fields")})
         line = "  ".join(str(value) for value in shown.values() if value)

@@ -15,6 +15,7 @@ from yarl import URL
 from streamer.configuration import load_document, load_section
 from streamer.errors import ConfigurationError, Stop
 from streamer.events import JsonObject
+from streamer.exact_json import exact_value
 from streamer.known_secrets import KNOWN
 from streamer.settings import AdminSettings
 
@@ -105,7 +106,7 @@ class Api:
 
     def _parsed(self, status: int, body: bytes) -> JsonObject:
         try:
-            answer = orjson.loads(body)
+            answer = exact_value(body)
         except orjson.JSONDecodeError:
             answer = None
         is_refusal = status >= 300  # noqa: PLR2004 - beyond the class of success
@@ -145,7 +146,7 @@ async def _lines_of(content: aiohttp.StreamReader) -> AsyncIterator[JsonObject]:
         if len(rest) > _LONGEST_LINE:
             raise ValueError("a line of the answer is too long")
         for line in lines:
-            found = orjson.loads(line)
+            found = exact_value(line)
             if not isinstance(found, dict):
                 raise ValueError("a line of the answer is no object")  # noqa: TRY004 - the text is wrong, not a type
             yield found

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
-import orjson
 import typer
 
 from streamer.cli.publishing.parser import EventParser, InputRefused, Read
 from streamer.cli.publishing.source import STDIN
 from streamer.errors import ConfigurationError
 from streamer.events import Event, EventId, JsonObject, ReplayId
-from streamer.exact_json import exact_json
+from streamer.exact_json import exact_json, exact_value
 
 _CHUNK = 64 * 1024
 _KINDS = {
@@ -109,8 +108,8 @@ def _given(path: Path, read: Read, event_type: str | None) -> GivenEvent:
     if read.fields is None:
         raise ConfigurationError(f"{path}: line {read.line}: {read.mistake}")
     try:
-        # As the daemon reads it: a number with a point becomes a float.
-        return _event(orjson.loads(exact_json(read.fields)), event_type)
+        # As the daemon reads it: a number with a point becomes a float, if that holds its digits.
+        return _event(exact_value(exact_json(read.fields)), event_type)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{path}: line {read.line}: {error}") from None
 

@@ -16,6 +16,7 @@ from streamer.console.forms import filled
 from streamer.console.headers import security_headers
 from streamer.console.stories import event_rows
 from streamer.events import JsonObject
+from streamer.exact_json import exact_value
 from streamer.observe.redaction import masked
 
 MOST_ROWS = 50
@@ -83,7 +84,7 @@ class TailPages:
         """Return lines of the API's tail as one line of the page's."""
         told: JsonObject = {"dropped": 0, "skipped": 0, "failed": 0}
         events: list[JsonObject] = []
-        for each in map(orjson.loads, lines.splitlines()):
+        for each in map(exact_value, lines.splitlines()):
             if "event" in each:
                 events.append(each["event"])
                 continue

@@ -1,49 +1,77 @@
-"""Bounds of what an expression can make of an event, however large the event is."""
+"""Bounds of what an expression takes and makes, however large the event is."""
 
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.functions.extents import extent
-from streamer.dispatch.attempt.functions.library import GROWING, MOST_MADE
+from jmespath.parser import ParsedResult
+
+from streamer.dispatch.attempt.functions import Budget, Functions
+from streamer.dispatch.attempt.functions.budget import LONG_TEXT
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
 Node = Any
 
+Evaluate = Callable[[Any], Any]
+
 MOST_COPIES = 1_000
 """As many times as large as an event can a value in an expression be."""
 
+_MOST_MADE = 4_000_000
 _FEW_COPIES = 16
 _LETTERS_A_COPY = 64
 _CHAINS = frozenset({"subexpression", "index_expression", "pipe", "projection", "value_projection"})
 _SUMS = frozenset({"multi_select_list", "multi_select_dict", "key_val_pair", "function_expression"})
 _PROJECTIONS = frozenset({"projection", "value_projection", "filter_projection"})
+_SPENDING = frozenset(
+    {*_PROJECTIONS, "function_expression", "flatten", "slice", "multi_select_list", "multi_select_dict"}
+)
 
 
-def bounded(parsed: Node, functions: Functions, evaluate: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return `evaluate`, the evaluation of `parsed`, bounded in what it makes.
+def begun(evaluate: Evaluate, budget: Budget, *expressions: ParsedResult) -> Evaluate:
+    """Return `evaluate`, which evaluates `expressions`, with a new budget for each evaluation.
 
-    It raises `LimitExceeded`. An expression that copies nothing and calls no
-    function with a long text is returned as it is.
+    It is returned as it is where nothing in them spends any.
     """
-    makes_texts = any(
-        node["type"] == "function_expression" and node["value"] in GROWING for node in _nodes(parsed)
-    )
+    if not any(_spends(each) for expression in expressions for each in _nodes(expression.parsed)):
+        return evaluate
+
+    def evaluated(document: Any) -> Any:
+        budget.begin()
+        return evaluate(document)
+
+    return evaluated
+
+
+def measured(evaluate: Evaluate, budget: Budget, expression: ParsedResult) -> Evaluate:
+    """Return `evaluate`, which evaluates `expression`, bounded in the size of its value.
+
+    What is copied is written as often, although it takes no memory before. An
+    expression that copies little is returned as it is.
+    """
+    parsed = expression.parsed
     # The texts of functions, the literals and what a table holds repeat with each item.
     repeats = any(node["type"] in _PROJECTIONS and any(_calls(node)) for node in _nodes(parsed))
-    is_measured = repeats or copies(parsed) > _FEW_COPIES
-    if not (makes_texts or is_measured):
+    if not repeats and copies(parsed) <= _FEW_COPIES:
         return evaluate
 
     def found(document: Any) -> Any:
-        functions.begin()
         value = evaluate(document)
-        if is_measured:
-            extent(value, MOST_MADE)
+        budget.extent(value, _MOST_MADE)
         return value
 
     return found
+
+
+def steps_of(node: Node, functions: Functions) -> int:
+    """Return the steps of one evaluation of `node`, without those that depend on sizes."""
+    children = [each for each in node["children"] if isinstance(each, dict)]
+    if node["type"] == "expref":
+        return 1
+    own = functions.steps(node["value"]) if node["type"] == "function_expression" else 1
+    # A projection spends the steps of its items itself.
+    inner = children[:1] if node["type"] in _PROJECTIONS else children
+    return own + sum(steps_of(each, functions) for each in inner)
 
 
 def copies(node: Node) -> float:
@@ -68,6 +96,18 @@ def _size(node: Node, found: list[float]) -> float:
         size = sum(sizes) if kind in _SUMS else max(sizes, default=1.0)
     found[0] = max(found[0], size)
     return size
+
+
+def _spends(node: Node) -> bool:
+    """Return true for a node whose evaluation can spend steps."""
+    if node["type"] == "comparator":
+        return not any(map(_bounds_comparison, node["children"]))
+    return node["type"] in _SPENDING
+
+
+def _bounds_comparison(node: Node) -> bool:
+    value = node["value"] if node["type"] == "literal" else []
+    return not isinstance(value, list | dict) and len(str(value)) <= LONG_TEXT
 
 
 def _nodes(node: Node) -> Iterator[Node]:

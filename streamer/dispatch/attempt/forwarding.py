@@ -7,6 +7,7 @@ import orjson
 
 from streamer.dispatch.attempt.route import Route
 from streamer.events import DeadLetter, Delivery, Event, Forwarded, JsonObject, Receipt, SubscriberName
+from streamer.exact_json import exact_default, exact_value
 from streamer.normalise.times import from_epoch_ms
 
 EXCLUDED = "when does not hold"
@@ -217,7 +218,7 @@ def _receipt(proof: Receipt | DeadLetter | None, at: float) -> JsonObject:
 def _json(value: object) -> object:
     """Return `value` as JSON has it; what JSON can't hold becomes its Python text."""
     try:
-        return orjson.loads(orjson.dumps(value))
+        return exact_value(orjson.dumps(value, default=exact_default))
     except (TypeError, ValueError, RecursionError):
         text = repr(value).encode("utf-8", "backslashreplace").decode()
         return {"text": text} if isinstance(value, dict) else text

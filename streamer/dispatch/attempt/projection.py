@@ -1,14 +1,13 @@
 """Evaluation of JMESPath that tells a field which an event does not carry from one that is null."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Final
 
 from jmespath.parser import ParsedResult
-from jmespath.visitor import Options, TreeInterpreter
 
-from streamer.dispatch.attempt.bounds import bounded
-from streamer.dispatch.attempt.evaluation import Compiler, Evaluate
+from streamer.dispatch.attempt.bounds import begun, measured
+from streamer.dispatch.attempt.evaluation import Compiler, Evaluate, has_item
 from streamer.dispatch.attempt.functions import Functions
 from streamer.events import JsonObject
 
@@ -35,9 +34,15 @@ def projected(expression: ParsedResult, functions: Functions) -> Project:
     Absence passes through operators and functions. `||` and `not_null` replace
     it, as they replace null. A projection drops it, and so does a multi-select
     hash, which is absent itself when nothing is left. A multi-select list with
-    an absent item is absent.
+    an absent item is absent. Each evaluation has a budget of its own, and raises
+    `LimitExceeded` beyond it.
     """
-    return bounded(expression.parsed, functions, _Compiler(functions).made(expression.parsed))
+    return begun(projecting(expression, functions), functions.budget, expression)
+
+
+def projecting(expression: ParsedResult, functions: Functions) -> Project:
+    """Return `projected` for a part of a larger evaluation, whose budget it spends."""
+    return measured(_Compiler(functions).made(expression.parsed), functions.budget, expression)
 
 
 def object_of(parts: dict[str, Project]) -> Project:
@@ -62,9 +67,6 @@ def list_of(items: list[Project]) -> Project:
 class _Compiler(Compiler):
     """Makes functions that know `ABSENT` beside null."""
 
-    def __init__(self, functions: Functions) -> None:
-        super().__init__(_Interpreter(self), functions)
-
     def field(self, node: Node) -> Evaluate:
         name = node["value"]
 
@@ -72,6 +74,16 @@ class _Compiler(Compiler):
             if isinstance(value, dict):
                 return value.get(name, ABSENT)
             # A part of a cleared compound field is cleared too.
+            return None if value is None else ABSENT
+
+        return found
+
+    def index(self, node: Node) -> Evaluate:
+        index = node["value"]
+
+        def found(value: Any) -> Any:
+            if has_item(value, index):
+                return value[index]
             return None if value is None else ABSENT
 
         return found
@@ -95,97 +107,33 @@ class _Compiler(Compiler):
 
         return negated
 
+    def selected_list(self, node: Node) -> Evaluate:
+        select = super().selected_list(node)
+        return lambda value: ABSENT if value is ABSENT else _whole(select(value))
+
+    def selected_object(self, node: Node) -> Evaluate:
+        select = super().selected_object(node)
+        return lambda value: ABSENT if value is ABSENT else _without_absent(select(value))
+
     def called(self, name: str) -> Callable[[list[Any]], Any]:
-        call = self.functions.call_function
+        call = self.functions.caller(name)
 
         def result(arguments: list[Any]) -> Any:
             carried = [argument for argument in arguments if argument is not ABSENT]
             if len(carried) < len(arguments) and not (carried and name in _CHOOSING):
                 return ABSENT
-            return call(name, carried)
+            return call(carried)
 
         return result
 
     def is_false(self, value: Any) -> bool:
         return value is ABSENT or super().is_false(value)
 
+    def kept(self, values: Iterable[Any]) -> list[Any]:
+        return [each for each in values if each is not None and each is not ABSENT]
 
-class _Interpreter(TreeInterpreter):
-    """JMESPath's interpreter of the nodes that `compiler` does not make, with `ABSENT` beside null."""
-
-    def __init__(self, compiler: _Compiler) -> None:
-        super().__init__()
-        self._compiler = compiler
-        # With the nodes, so that no other has their identity.
-        self._made: dict[int, tuple[Node, Evaluate]] = {}
-
-    def visit(self, node: Node, value: Any) -> Any:
-        if (found := self._made.get(id(node))) is not None:
-            return found[1](value)
-        if node["type"] == "literal":
-            # It can be made for this visit.
-            return node["value"]
-        if not self._compiler.makes(node):
-            return super().visit(node, value)
-        made = self._compiler.made(node)
-        self._made[id(node)] = node, made
-        return made(value)
-
-    def visit_index(self, node: Node, value: Any) -> Any:
-        if value is None or value is ABSENT:
-            return value
-        found = super().visit_index(node, value)
-        return ABSENT if found is None and not _has(value, node["value"]) else found
-
-    def visit_slice(self, node: Node, value: Any) -> Any:
-        return ABSENT if value is ABSENT else super().visit_slice(node, value)
-
-    def visit_expref(self, node: Node, value: Any) -> Any:
-        expression = super().visit_expref(node, value)
-        # Functions such as sort_by know null, but not absence.
-        expression.interpreter = TreeInterpreter(Options(custom_functions=self._compiler.functions))
-        return expression
-
-    def visit_multi_select_dict(self, node: Node, value: Any) -> Any:
-        return ABSENT if value is ABSENT else _without_absent(super().visit_multi_select_dict(node, value))
-
-    def visit_multi_select_list(self, node: Node, value: Any) -> Any:
-        return ABSENT if value is ABSENT else _whole(super().visit_multi_select_list(node, value))
-
-    def visit_projection(self, node: Node, value: Any) -> Any:
-        return self._over(super().visit_projection, node, value)
-
-    def visit_filter_projection(self, node: Node, value: Any) -> Any:
-        return self._over(super().visit_filter_projection, node, value)
-
-    def visit_value_projection(self, node: Node, value: Any) -> Any:
-        return self._over(super().visit_value_projection, node, value)
-
-    def visit_flatten(self, node: Node, value: Any) -> Any:
-        return self._over(super().visit_flatten, node, value)
-
-    def _over(self, visit: Callable[[Node, Any], Any], node: Node, value: Any) -> Any:
-        base, *rest = node["children"]
-        found = self.visit(base, value)
-        if found is ABSENT:
-            return ABSENT
-        projection = visit(_with(node, [_literal(found), *rest]), value)
-        return None if projection is None else [each for each in projection if each is not ABSENT]
-
-    def _is_false(self, value: Any) -> bool:
-        return self._compiler.is_false(value)
-
-
-def _with(node: Node, children: list[Node]) -> Node:
-    return {**node, "children": children}
-
-
-def _literal(value: Any) -> Node:
-    return {"type": "literal", "value": value, "children": []}
-
-
-def _has(value: Any, index: int) -> bool:
-    return isinstance(value, list) and -len(value) <= index < len(value)
+    def unprojected(self, value: Any) -> Any:
+        return ABSENT if value is ABSENT else None
 
 
 def _without_absent(found: dict[str, Any] | None) -> Any:

@@ -17,9 +17,10 @@ class RetrySchedule:
     """Exponential back-off with full jitter, for a limited number of attempts.
 
     Full jitter (any delay between zero and the ceiling) spreads the keys that
-    failed together. `give_up_after_s` is the mean duration of all retries. It
-    is converted into a number of attempts, because time without attempts must
-    not count. The first `fast_tries` retries are made from memory.
+    failed together. `give_up_after_s` is how long an event is tried: the mean
+    delays between its attempts, and the time that the attempts take. Time in
+    which nothing is tried does not count. The first `fast_tries` retries are
+    made from memory.
     """
 
     first_delay_s: float
@@ -30,12 +31,22 @@ class RetrySchedule:
 
     @property
     def attempts(self) -> int:
-        """Number of attempts at an event before it is set aside."""
+        """Number of attempts at an event before it is set aside, if they take no time."""
         backoff, total_s, attempts = self._backoff, 0.0, 1
         while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
             total_s += backoff.ceiling_s(attempts) / 2
             attempts += 1
         return attempts
+
+    def is_over(self, attempts: int, tried_s: float) -> bool:
+        """Return true after the last of `attempts` at an event, which took `tried_s` together.
+
+        An event is tried twice, even if one attempt takes all of the time.
+        """
+        if attempts >= self.attempts:
+            return True
+        delays_s = sum(self._backoff.ceiling_s(each) / 2 for each in range(1, attempts))
+        return attempts > 1 and delays_s + tried_s >= self.give_up_after_s
 
     def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
         """Return the seconds to wait after `attempts` (at least 1) failed attempts.

@@ -10,11 +10,12 @@ import jmespath
 import jmespath.exceptions
 from jmespath.parser import ParsedResult
 
+from streamer.dispatch.attempt.bounds import begun
 from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
-from streamer.dispatch.attempt.evaluation import evaluation
+from streamer.dispatch.attempt.evaluation import evaluating, evaluation
 from streamer.dispatch.attempt.functions import FunctionFailed, Functions, LimitExceeded
 from streamer.dispatch.attempt.names import reads_any
-from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
+from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projecting
 from streamer.dispatch.attempt.template import compile_content, compile_template, sentence_of
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
@@ -52,21 +53,21 @@ class Route:
         """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
         if self.when is None:
             return True
-        return bool(_evaluate("when", self.when, event_document(event, more)))
+        return bool(evaluated("when", self.when, event_document(event, more)))
 
     def delivery(self, event: Event, *, attempt: int, more: JsonObject = _NOTHING) -> Delivery:
         """Return `event` in the target's shape. Raises `BrokenRoute`."""
         is_shaped = self.body or self.text or self.content
         shaped = event_document(event, more) if is_shaped else {}
-        body = _evaluate("body", self.body, shaped) if self.body else None
+        body = evaluated("body", self.body, shaped) if self.body else None
         return Delivery(
             event=event,
             key=f"{event.id}:{self.name}",
             attempt=attempt,
             # Not None, with which a plugin sends the event itself.
             body={} if body is ABSENT else body,
-            text=_evaluate("text", self.text, shaped) if self.text else None,
-            content=_evaluate("content", self.content, shaped) if self.content else None,
+            text=evaluated("text", self.text, shaped) if self.text else None,
+            content=evaluated("content", self.content, shaped) if self.content else None,
         )
 
 
@@ -138,7 +139,11 @@ def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
     }
 
 
-def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
+def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
+    """Return the value of a compiled expression or template, which the setting `key` holds.
+
+    Raises `BrokenRoute`.
+    """
     try:
         return function(shaped)
     except (FunctionFailed, LimitExceeded) as error:
@@ -161,18 +166,24 @@ class _Compiling:
         return evaluation(self._parsed(self._source.when or "", key), self._functions)
 
     def projection(self, shape: Any, key: int | str) -> Project:
+        parts: list[ParsedResult] = []
+        return begun(self.part(shape, key, parts), self._functions.budget, *parts)
+
+    def part(self, shape: Any, key: int | str, parts: list[ParsedResult]) -> Project:
+        """Return the function of a part of a projection; its expressions are added to `parts`."""
         if isinstance(shape, str):
             expression = self._parsed(shape, key)
             if (written := _written(expression)) is not None:
                 return lambda _: written
-            evaluate = evaluation if self._source.keep_null else projected
+            parts.append(expression)
+            evaluate = evaluating if self._source.keep_null else projecting
             return evaluate(expression, self._functions)
         inner = _Compiling(self._source, self._make_mistake, self._functions, (*self._keys, key))
         # An empty object or list stands for itself, as every literal does.
         if isinstance(shape, dict) and shape:
-            return object_of({name: inner.projection(part, name) for name, part in shape.items()})
+            return object_of({name: inner.part(part, name, parts) for name, part in shape.items()})
         if isinstance(shape, list) and shape:
-            return list_of([inner.projection(item, index) for index, item in enumerate(shape)])
+            return list_of([inner.part(item, index, parts) for index, item in enumerate(shape)])
         return lambda _: shape
 
     def text(self, key: str) -> Callable[[JsonObject], str]:

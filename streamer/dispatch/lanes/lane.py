@@ -59,6 +59,7 @@ class Lane:
     entries: deque[Entry] = field(default_factory=deque)
     parked: deque[int] = field(default_factory=deque)
     attempts: int = 0
+    tried_s: float = 0.0
     first_tried_at: float | None = None
     first_failed_at: float | None = None
     first_error: str = ""
@@ -90,9 +91,10 @@ class Lane:
         """True while the log keeps the events of the lane."""
         return bool(self.parked)
 
-    def failed(self, error: str, now: float) -> None:
-        """Count one failed attempt at the head."""
+    def failed(self, error: str, now: float, *, took_s: float = 0.0) -> None:
+        """Count one failed attempt at the head, and the time that it took."""
         self.attempts += 1
+        self.tried_s += took_s
         self.last_error = error
         if self.first_failed_at is None:
             self.first_failed_at, self.first_error = now, error
@@ -103,7 +105,9 @@ class Lane:
 
     def give_back(self, attempts: int) -> None:
         """Subtract attempts that failed for no fault of the head."""
-        self.attempts = max(0, self.attempts - attempts)
+        left = max(0, self.attempts - attempts)
+        self.tried_s *= left / max(1, self.attempts)
+        self.attempts = left
         if not self.attempts:
             self.first_failed_at, self.first_error, self.last_error = None, "", ""
 
@@ -150,7 +154,7 @@ class Lane:
             self.parked.popleft()
         if self.entries:
             self.entries.popleft()
-        self.attempts = 0
+        self.attempts, self.tried_s = 0, 0.0
         self.first_tried_at = self.first_failed_at = None
         self.first_error = self.last_error = ""
         self.awaited = None

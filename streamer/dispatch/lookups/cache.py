@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from streamer.clock import Clock
+from streamer.exact_json import exact_default
 
 _OVERHEAD_BYTES = 500
 
@@ -64,7 +65,9 @@ class RecordCache:
     def put(self, record_id: str, record: CachedRecord) -> None:
         """Keep `record` in place of the former one."""
         self.drop(record_id)
-        size = _OVERHEAD_BYTES + (len(orjson.dumps(record.values)) if record.values else 0)
+        size = _OVERHEAD_BYTES + (
+            len(orjson.dumps(record.values, default=exact_default)) if record.values else 0
+        )
         if size > self.most_bytes or not self.lifetime_s:
             return
         self._records[record_id] = _Kept(record, size)

@@ -5,13 +5,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import orjson
 from cryptography.fernet import InvalidToken
 
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.protection import can_concern
 from streamer.errors import UnreadableEvent
 from streamer.events import Channel, DeadLetter, Event, EventId, Unreadable
+from streamer.exact_json import exact_value
 from streamer.ingest.reading.quarantine import SecretBytes
 from streamer.protection import (
     SEALED,
@@ -147,7 +147,7 @@ def unprotected_event(raw: bytes) -> Event | None:
     if not raw.startswith(b'{"event":'):
         return None
     try:
-        fields = orjson.loads(raw)["event"]
+        fields = exact_value(raw)["event"]
         texts = {name: fields[name] for name in _TEXTS}
         subject, data = fields["subject"], fields["data"]
         replay_id = replay_id_from_text(texts.pop("replay_id"))

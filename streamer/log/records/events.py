@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 
 from streamer.events import Event, JsonObject
+from streamer.exact_json import exact_default
 from streamer.log.records.record import VERSION, decode
 from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 
 
 def encode_event(event: Event) -> bytes:
     """Return `event` as JSON; raises `TypeError` when JSON can't hold its data."""
-    return orjson.dumps(event_fields(event))
+    return orjson.dumps(event_fields(event), default=exact_default)
 
 
 def decode_event(raw: bytes | str) -> Event:

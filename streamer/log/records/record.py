@@ -8,6 +8,7 @@ import orjson
 
 from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import JsonObject
+from streamer.exact_json import exact_default, exact_value
 
 VERSION = 1
 
@@ -19,7 +20,7 @@ _Value = TypeVar("_Value")
 
 def encode(fields: JsonObject) -> bytes:
     """Return `fields` as a record; raises `TypeError` when JSON can't hold them."""
-    return orjson.dumps({"v": VERSION, **fields})
+    return orjson.dumps({"v": VERSION, **fields}, default=exact_default)
 
 
 def decode(
@@ -31,7 +32,7 @@ def decode(
     reads. Raises `LogMisconfigured` for a newer or foreign record.
     """
     try:
-        fields = orjson.loads(raw)
+        fields = exact_value(raw)
         if fields["v"] > version:
             raise LogMisconfigured(
                 f"the log holds {what} of version {fields['v']}, and this Streamer reads up to {version}: "

@@ -9,10 +9,15 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+
+from streamer.exact_json import exact_number
 
 FieldValue = Callable[[Any], Any]
 """Returns the value of a field, given as JSON or as the text of a CSV; raises `ValueError`."""
+
+Number = float | int | Decimal
 
 # Up to here a float holds every integer.
 _MOST_EXACT = 2**53
@@ -47,40 +52,40 @@ def _boolean(value: Any) -> bool | None:
 
 def _integer(value: Any) -> int | None:
     number = _number(value)
-    if isinstance(number, float):
-        if not number.is_integer():
+    if isinstance(number, float | Decimal):
+        if number != int(number):
             raise ValueError("no integer")
         return int(number)
     return number
 
 
-def _decimal(value: Any) -> float | int | None:
-    """Return a number as the double that events carry; an integer that no double holds keeps its digits."""
+def _decimal(value: Any) -> Number | None:
+    """Return a number as the double that events carry; one that no double holds keeps its digits."""
     number = _number(value)
     if isinstance(number, int) and abs(number) <= _MOST_EXACT:
         return float(number)
     return number
 
 
-def _number(value: Any) -> float | int | None:
+def _number(value: Any) -> Number | None:
     if value is None or value == "":
         return None
     if isinstance(value, str):
         return _number_of_text(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, float | Decimal) and math.isfinite(value):
         return value
     raise ValueError("no number")
 
 
-def _number_of_text(text: str) -> float | int:
+def _number_of_text(text: str) -> Number:
     if len(text) > _LONGEST_NUMBER:
         raise ValueError("no number")
     if _INTEGER.fullmatch(text):
         return int(text.partition(".")[0])
     try:
-        number = float(text)
+        number = exact_number(text)
     except ValueError:
         raise ValueError("no number") from None
     if not math.isfinite(number):

@@ -10,6 +10,7 @@ import orjson
 
 from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.events import ReplayId, Unreadable
+from streamer.exact_json import exact_value
 from streamer.schema_ids import schema_id_in
 
 # Matches a whole string, or one structural byte. A lone quote is a string that never ends.
@@ -105,7 +106,7 @@ def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
     unreadable: list[Unreadable] = []
     for piece in split(body) if is_part else _pieces(body):
         try:
-            messages.append(orjson.loads(piece))
+            messages.append(exact_value(piece))
         except orjson.JSONDecodeError as exc:
             if len(unreadable) == _MOST_UNREADABLE:
                 raise Oversized(

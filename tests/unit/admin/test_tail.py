@@ -10,7 +10,7 @@ import pytest
 
 from streamer.admin.errors import ApiError
 from streamer.admin.events.tail import MOST_CLIENTS, Tail, TailClient
-from streamer.admin.events.where import compiled_where
+from streamer.admin.events.where import Where, compiled_where
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Event, Partition
@@ -46,8 +46,7 @@ async def taken(client: TailClient) -> list[dict[str, Any]]:
 async def test_slow_client_misses_the_oldest_events() -> None:
     """And is told how many, before those that are left."""
     client = TailClient(every, TurnedClock())
-    for number in range(1_500):
-        client.offer(logged(number))
+    await client.offer([logged(number) for number in range(1_500)])
     told = await taken(client)
 
     assert told[0] == {"dropped": 500}
@@ -57,8 +56,7 @@ async def test_slow_client_misses_the_oldest_events() -> None:
 async def test_buffer_is_bounded_in_bytes() -> None:
     """Large events are dropped sooner."""
     client = TailClient(every, TurnedClock())
-    for number in range(50):
-        client.offer(logged(number, data={"text": "x" * 1_000_000}))
+    await client.offer([logged(number, data={"text": "x" * 1_000_000}) for number in range(50)])
 
     assert client._bytes <= 4 * 1024 * 1024
     assert (await taken(client))[0]["dropped"] >= 46
@@ -67,13 +65,13 @@ async def test_buffer_is_bounded_in_bytes() -> None:
 async def test_expression_that_fails_is_told_and_costs_nothing_else() -> None:
     """The other events are shown."""
     admits = compiled_where("starts_with(data.fields.Name, 'a')", SETTINGS)
-    client = TailClient(admits, TurnedClock())
-    for name, value in (("1", 5), ("2", "abc"), ("3", "xyz")):
-        client.offer(logged(name, data={"fields": {"Name": value}}))
+    client = TailClient(every, TurnedClock(), Where(admits, TurnedClock()))
+    names = (("1", 5), ("2", "abc"), ("3", "xyz"))
+    await client.offer([logged(name, data={"fields": {"Name": value}}) for name, value in names])
     failed, shown = await taken(client)
 
     assert failed["failed"] == 1
-    assert "when fails on this event" in failed["error"]
+    assert "where fails on this event" in failed["error"]
     assert shown["event"]["id"] == "2"
 
 
@@ -85,42 +83,32 @@ def test_mistake_in_an_expression_is_named(expression: str) -> None:
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize(
-    ("expression", "reason"),
-    [
-        (
-            f"length(data.fields.*.[{','.join('@' * 10)}][].[{','.join('@' * 10)}][]) > `0`",
-            "repeat less in it",
-        ),
-        ("!" * 900 + "id", "nested too deeply"),
-    ],
-)
-def test_expression_that_would_hold_up_the_daemon_is_refused(expression: str, reason: str) -> None:
-    """It is evaluated on the loop, for every event."""
-    with pytest.raises(ApiError, match=reason) as refused:
-        compiled_where(expression, SETTINGS)
+def test_expression_that_is_nested_too_deeply_is_refused() -> None:
+    """The interpreter's own recursion is bounded."""
+    with pytest.raises(ApiError, match="nested too deeply") as refused:
+        compiled_where("!" * 900 + "id", SETTINGS)
     assert refused.value.status == 400
 
 
-async def test_slow_expressions_leave_the_loop_half_of_its_time() -> None:
-    """However many events there are."""
-    log, clock = MemoryLog(), TurnedClock()
-    asked: list[str] = []
+async def test_events_of_an_overdue_expression_are_told_as_failed() -> None:
+    """The client sees that some are missing, and why."""
+    clock = TurnedClock()
 
-    def slowly(event: Event) -> bool:
-        asked.append(event.id)
+    def slowly(_event: Event) -> bool:
         clock._now += 1.0
-        return False
+        return True
 
-    with Tail(log.history, clock).client(slowly):
-        await clock.turn(1)
-        await append_to(log, an_append(*(an_event(number) for number in range(100))))
-        await clock.turn(1)
-        first = len(asked)
-        await clock.turn(10)
+    client = TailClient(every, clock, Where(slowly, clock))
+    offering = asyncio.create_task(client.offer([logged(number) for number in range(10)]))
+    async with asyncio.timeout(20):
+        while not offering.done():
+            await clock.turn(1)
+            await asyncio.sleep(0.001)
+    failed, *shown = await taken(client)
 
-    assert first <= 2
-    assert first < len(asked) <= first + 10
+    assert failed["failed"] + len(shown) == 10
+    assert len(shown) in {1, 2}
+    assert "narrow the tail" in failed["error"]
 
 
 async def test_silent_log_has_signs_of_life() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from streamer.dispatch.attempt.functions.extents import LONGEST_TEXT
+from streamer.dispatch.attempt.functions.budget import LONGEST_TEXT
 
 _SHOWN = 60
 _KINDS = {
@@ -54,7 +54,8 @@ class Function:
 
     `call` gets the arguments as the parameters have read them, and raises
     `Unfit`. With `is_variadic` the last parameter takes any number of
-    arguments, at least one.
+    arguments, at least one. A call takes `steps` of the budget, beside those
+    of the sizes of what it takes and makes.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Function:
     call: Callable[..., Any]
     returns: str = ""
     is_variadic: bool = False
+    steps: int = 6
 
     @property
     def fewest(self) -> int:

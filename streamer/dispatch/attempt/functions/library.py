@@ -1,16 +1,21 @@
 """Library of the functions that an expression can call: JMESPath's own and Streamer's."""
 
-import threading
+import json
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import jmespath.functions
+from jmespath.exceptions import JMESPathTypeError
 
 from streamer.dispatch.attempt.functions import numbers, texts, times
-from streamer.dispatch.attempt.functions.extents import check_length, extent
-from streamer.dispatch.attempt.functions.function import Function
+from streamer.dispatch.attempt.functions.budget import SHORT, SIZED, Budget
+from streamer.dispatch.attempt.functions.costs import COSTS, take_all
+from streamer.dispatch.attempt.functions.function import Function, FunctionFailed, kind_of
 from streamer.dispatch.attempt.functions.keyed import Tables, keyed_functions
+from streamer.exact_json import exact_json, plain_number
 
 _NUMBER = "number"
 _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
@@ -18,24 +23,34 @@ _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
     "starts_with": str.startswith,
     "ends_with": str.endswith,
 }
+_STEPS = 4
 
-GROWING = frozenset({"format", "join", "pad_left", "pad_right", "replace", "to_string"})
-"""Functions whose texts can be longer than what they are made of, or of many parts."""
+_BOTH = (None, None)
+_EXPONENT = re.compile(r"\de[-+]\d")
+# JSON escapes the character, so no text of an event has the mark.
+_UNWRITTEN = "\x00decimal"
+_MARK = json.dumps(_UNWRITTEN)
 
-MOST_MADE = 4_000_000
-"""Most characters that one evaluation of an expression makes."""
+Call = Callable[[list[Any]], Any]
 
-
-class _Made(threading.local):
-    """Number of the characters that the current evaluation of a thread has made."""
-
-    characters = 0
+_KINDS = {
+    "string": "a text",
+    "number": "a number",
+    "boolean": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+    "expref": "an expression (&…)",
+    "array-number": "an array of numbers",
+    "array-string": "an array of texts",
+}
 
 
 class Functions(jmespath.functions.Functions):
     """Functions of JMESPath and of Streamer, over the tables and the keys of a configuration.
 
-    A `Decimal` is a number in all of them.
+    A `Decimal` is a number in all of them. They spend the `budget` of the
+    evaluation under way.
     """
 
     def __init__(self, tables: Tables | None = None, hash_keys: Mapping[str, bytes] | None = None) -> None:
@@ -43,53 +58,56 @@ class Functions(jmespath.functions.Functions):
         self.own: Mapping[str, Function] = {
             each.name: each for each in (*own, *keyed_functions(tables or {}, hash_keys or {}))
         }
-        self._made = _Made()
-
-    def begin(self) -> None:
-        """Begin the evaluation of an expression, which is synchronous; each thread has one of its own."""
-        self._made.characters = 0
+        self.budget = Budget()
 
     @property
     def names(self) -> frozenset[str]:
         """Names of all functions."""
         return frozenset(self.FUNCTION_TABLE).union(self.own)
 
-    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Return the value of a function. Raises `JMESPathError`, and `LimitExceeded` for too long a text."""
-        own, arguments = self.own.get(function_name), list(resolved_args)
-        if function_name in GROWING:
-            return self._grown(function_name, own, arguments)
-        if own is not None:
-            return own(arguments)
-        if len(arguments) == 2 and function_name in _ASKED_OFTEN:  # noqa: PLR2004 - both of their arguments
-            # Most predicates ask them, and jmespath's checks of the arguments take ten times as long.
-            of, asked = arguments
-            if type(of) is list and function_name == "contains":
-                return asked in of
-            if type(of) is str and type(asked) is str:
-                return _ASKED_OFTEN[function_name](of, asked)
-        if function_name == "type" and len(arguments) == 1 and isinstance(arguments[0], Decimal):
-            return _NUMBER
-        return super().call_function(function_name, arguments)
+    def steps(self, function_name: str) -> int:
+        """Return the steps of a call, beside those of the sizes of what it takes and makes."""
+        own = self.own.get(function_name)
+        return _STEPS if own is None else own.steps
 
-    def _grown(self, function_name: str, own: Function | None, arguments: list[Any]) -> Any:
-        """Return the value of a function of `GROWING`. Raises what `call_function` raises."""
-        if own is not None:
-            made = own(arguments)
-        elif function_name == "to_string" and len(arguments) == 1 and isinstance(arguments[0], Decimal):
-            # JMESPath's own would quote it.
-            made = f"{arguments[0]:f}"
-        else:
-            extent(arguments)
-            if function_name == "join" and len(arguments) == 2:  # noqa: PLR2004 - both of its arguments
-                separator, items = arguments
-                if isinstance(separator, str) and isinstance(items, list):
-                    check_length(extent(items) + len(separator) * len(items))
-            made = super().call_function(function_name, arguments)
-        if isinstance(made, str):
-            self._made.characters += len(made)
-            check_length(self._made.characters, MOST_MADE)
-        return made
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        """Return the value of a function, and spend the steps of what it takes and makes.
+
+        Raises `JMESPathError` and `LimitExceeded`.
+        """
+        return self.caller(function_name)(list(resolved_args))
+
+    def caller(self, function_name: str) -> Call:
+        """Return a function that takes a list of arguments and does what `call_function` does."""
+        budget, make = self.budget, self._maker(function_name)
+        cost = COSTS.get(function_name, take_all)
+
+        def call(arguments: list[Any]) -> Any:
+            cost(budget, arguments)
+            made = make(arguments)
+            if type(made) in SIZED and len(made) > SHORT:
+                budget.take(made)
+            return made
+
+        return _asking(function_name, call) if function_name in _ASKED_OFTEN else call
+
+    def _maker(self, function_name: str) -> Call:
+        return self.own.get(function_name) or (lambda arguments: self._made(function_name, arguments))
+
+    def _made(self, function_name: str, arguments: list[Any]) -> Any:
+        """Return the value of a function of JMESPath."""
+        if len(arguments) == 1:
+            if function_name == "type" and isinstance(arguments[0], Decimal):
+                return _NUMBER
+            if function_name == "to_string" and not isinstance(arguments[0], str):
+                return _written(arguments[0])
+        try:
+            return super().call_function(function_name, arguments)
+        except JMESPathTypeError as error:
+            # Its own words repeat the value, however large it is.
+            takes = " or ".join(_KINDS.get(each, each) for each in error.expected_types)
+            found = kind_of(error.current_value)
+            raise FunctionFailed(f"{function_name}() takes {takes}, found {found}") from None
 
     def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:
         # JMESPath knows a type by the name of Python's.
@@ -101,3 +119,36 @@ class Functions(jmespath.functions.Functions):
     def _convert_to_jmespath_type(self, pyobject: str) -> str:
         found: str = super()._convert_to_jmespath_type(pyobject)  # type: ignore[misc] # the stubs lack it
         return _NUMBER if pyobject == Decimal.__name__ else found
+
+
+def _written(value: Any) -> str:
+    """Return `value` as JSON without exponents, with all digits of a `Decimal`."""
+    if isinstance(value, float | Decimal) and math.isfinite(value):
+        return plain_number(value)
+    text = json.dumps(value, separators=(",", ":"), default=_unwritten)
+    return exact_json(value).decode() if _EXPONENT.search(text) or _MARK in text else text
+
+
+def _unwritten(_value: Any) -> str:
+    return _UNWRITTEN
+
+
+def _asking(function_name: str, call: Call) -> Call:
+    """Return `call`, which calls one of `_ASKED_OFTEN`, with a short way for short arguments.
+
+    Most predicates call it, and jmespath's checks of the arguments take ten
+    times as long.
+    """
+    ask = _ASKED_OFTEN[function_name]
+    searches_lists = function_name == "contains"
+
+    def asked(arguments: list[Any]) -> Any:
+        of, sought = arguments if len(arguments) == len(_BOTH) else _BOTH
+        if type(sought) is str and len(sought) <= SHORT:
+            if type(of) is str and len(of) <= SHORT:
+                return ask(of, sought)
+            if searches_lists and type(of) is list and len(of) <= SHORT:
+                return sought in of
+        return call(arguments)
+
+    return asked

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from streamer.dispatch.attempt.functions.extents import LONGEST_TEXT
+from streamer.dispatch.attempt.functions.budget import LONGEST_TEXT
 from streamer.dispatch.attempt.functions.function import (
     Function,
     Parameter,

@@ -1,7 +1,10 @@
 """Sandbox of templates: what an event does not carry is empty, and what grows is bounded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from functools import wraps
+from math import isfinite
+from types import FunctionType, GeneratorType
 from typing import Any
 
 import jinja2
@@ -9,23 +12,22 @@ import jinja2.sandbox
 from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.nodes import EvalContext
-from jinja2.runtime import Context, markup_join, str_join
+from jinja2.runtime import Context, Macro, markup_join, str_join
 from jinja2.tests import TESTS
-from markupsafe import Markup
+from markupsafe import Markup, soft_str
 
-from streamer.dispatch.attempt.functions.extents import check_length, extent
+from streamer.dispatch.attempt.functions.budget import SHORT, Budget, check_length
+from streamer.dispatch.attempt.functions.costs import search
 from streamer.dispatch.attempt.template.growth import (
     BOUNDS_OF_FILTERS,
     BOUNDS_OF_METHODS,
+    CHECKS_OF_OPERATORS,
     FORBIDDEN_METHODS,
-    check_addition,
-    check_formatting,
-    check_multiplication,
-    check_power,
     check_width_of_format,
+    fitting_number,
     joinable,
 )
-from streamer.dispatch.attempt.template.work import Work, fitting_number
+from streamer.exact_json import plain_number
 
 Filter = Callable[..., Any]
 
@@ -41,11 +43,17 @@ RANDOM = ("lipsum", "random")
 
 _OF_ONE_ITEM = frozenset({"count", "d", "default", "first", "last", "length"})
 _OF_ITEMS = frozenset({"batch", "round", "slice", "sum"})
+_COMPARING = frozenset({"dictsort", "groupby", "max", "min", "sort", "unique"})
+_ADDING = frozenset({"join", "sum"})
 _SLOW = frozenset({"pprint", "striptags", "title", "tojson", "urlencode", "urlize", "wordcount", "wordwrap"})
+_SEARCHING = frozenset(
+    {"count", "find", "index", "partition", "replace", "rfind", "rindex", "rsplit", "split"}
+)
 _SCALARS = (str, int, float, type(None))
-_TEXTS_A_STEP = 100
 _SLOW_TEXTS_A_STEP = 4
-_ITEMS_A_STEP = 4
+_SORTING = 8
+_SMALL = 2**64
+_STEPS_OF_A_CALL = 3
 _OF_DICTIONARIES = frozenset(dir(dict))
 
 _OPERATORS = (
@@ -81,48 +89,88 @@ for _name in _COMPARISONS:
 
 
 class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox, in which a rendering spends a budget of `work`; one for each template.
+    """Jinja2's sandbox, in which a rendering spends the steps of a `budget`.
 
     What exceeds a bound raises `LimitExceeded`.
     """
 
-    intercepted_binops = frozenset({"%", "*", "**", "+"})
+    intercepted_binops = frozenset({"%", "*", "**", "+", "//"})
 
-    def __init__(self, *, finalize: Callable[[Any], Any], **options: Any) -> None:
-        self.work = Work()
+    def __init__(self, *, budget: Budget, finalize: Callable[[Any], Any], **options: Any) -> None:
+        self.budget = budget
         super().__init__(finalize=self._printed(finalize), **options)
         for name in RANDOM:
             self.globals.pop(name, None)
             self.filters.pop(name, None)
-        self.filters["join"] = _joined
+        self.filters["join"] = self._joined()
+        self.filters["string"] = lambda value: soft_str(plain(value))
         self.filters = {name: self.bounded(name, each) for name, each in self.filters.items()}
         tests: Mapping[str, Any] = TESTS
         self.tests = {name: self._counted(test) for name, test in tests.items()}
         self.filters |= self._filters_of_nodes()
 
     def bounded(self, name: str, filter_: Filter) -> Filter:
-        """Return the filter `name`, which takes steps and checks its bound."""
-        bound, work = BOUNDS_OF_FILTERS.get(name), self.work
+        """Return the filter `name`, which spends steps and checks its bound."""
         first = 1 if hasattr(filter_, "jinja_pass_arg") else 0
-        is_slow, reads_one, is_written = name in _SLOW, name in _OF_ONE_ITEM, name not in _OF_ITEMS
+        spend_on = self._spender(name)
 
         @wraps(filter_)
         def call(*arguments: Any, **options: Any) -> Any:
-            given = arguments[first:] if first else arguments
-            work.step(1 if reads_one else 1 + sum([_steps(each) for each in given]))
-            if bound is not None:
-                bound(*given, **options)
-                if is_written and not isinstance(given[0], _SCALARS):
-                    work.write(extent(given[0]))
-            if is_slow and isinstance(given[0], str):
-                work.step(len(given[0]) // _SLOW_TEXTS_A_STEP)
-            made = filter_(*arguments, **options)
-            if isinstance(made, int):
-                fitting_number(made.bit_length())
-            work.keep(made)
-            return made
+            if name in _COMPARING and isinstance(arguments[first], Iterator):
+                # They read all of it before they compare.
+                arguments = (*arguments[:first], list(arguments[first]), *arguments[first + 1 :])
+            spend_on(*arguments[first:], **options)
+            return self._kept(filter_(*arguments, **options))
 
         return call
+
+    def _spender(self, name: str) -> Callable[..., None]:
+        """Return a function that spends what the filter `name` takes for its arguments."""
+        budget, bound = self.budget, BOUNDS_OF_FILTERS.get(name)
+        is_slow, is_comparing, reads_one = name in _SLOW, name in _COMPARING, name in _OF_ONE_ITEM
+        reads_attributes = name in _COMPARING or name in _ADDING
+        is_written = bound is not None and name not in _OF_ITEMS
+
+        def spend_on(value: Any, *more: Any, **options: Any) -> None:
+            budget.spend(_STEPS_OF_A_CALL)
+            if not reads_one:
+                budget.take(value)
+            for each in (*more, *options.values()):
+                if not isinstance(each, _SCALARS):
+                    budget.compare(each)
+            if reads_attributes and hasattr(type(value), "__len__"):
+                budget.spend(2 * len(value))
+            if is_comparing:
+                self._compare_all(value)
+            if bound is not None:
+                bound(budget, value, *more, **options)
+            if is_written and not isinstance(value, _SCALARS):
+                budget.extent(value)
+            if is_slow and isinstance(value, str):
+                budget.spend(len(value) // _SLOW_TEXTS_A_STEP)
+
+        return spend_on
+
+    def _compare_all(self, value: Any) -> None:
+        """Spend what comparing the items of `value` with each other takes."""
+        self.budget.compare(value)
+        if hasattr(type(value), "__len__"):
+            self.budget.spend(len(value) * (_SORTING + len(value).bit_length()) // _SORTING)
+
+    def _kept(self, made: Any) -> Any:
+        """Return what a filter or a call has made; a generator spends a step for each of its items."""
+        if isinstance(made, GeneratorType):
+            return self._generated(made)
+        if isinstance(made, int):
+            fitting_number(made.bit_length())
+        self.budget.take(made)
+        return made
+
+    def _generated(self, items: Iterator[Any]) -> Iterator[Any]:
+        spend = self.budget.spend
+        for each in items:
+            spend(_STEPS_OF_A_CALL)
+            yield each
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return the attribute of `obj`, or its item."""
@@ -140,29 +188,35 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Return what `obj` returns."""
-        self.work.step()
+        self.budget.spend(_STEPS_OF_A_CALL)
+        if isinstance(obj, Macro | FunctionType):
+            # A macro is handed its arguments; a function of ours spends what it takes itself.
+            return super().call(context, obj, *args, **kwargs)
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
+        for each in (owner, *args, *kwargs.values()):
+            if not isinstance(each, _SCALARS):
+                self.budget.compare(each)
         if isinstance(owner, str):
-            self.work.step(len(owner) // _TEXTS_A_STEP)
+            self.budget.take(owner)
             if name == "join" and args:
-                args = (joinable(list(args[0]), owner), *args[1:])
+                args = (joinable(self.budget, list(args[0]), owner), *args[1:])
             elif name in BOUNDS_OF_METHODS:
-                BOUNDS_OF_METHODS[name](owner, *args, **kwargs)
-        elif isinstance(owner, list | dict):
-            self.work.step(_steps(owner))
-        made = super().call(context, obj, *args, **kwargs)
-        self.work.keep(made)
-        return made
+                BOUNDS_OF_METHODS[name](self.budget, owner, *args, **kwargs)
+            if name in _SEARCHING and args and isinstance(args[0], str):
+                search(self.budget, owner, args[0])
+        return self._kept(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Return the value of an operator."""
         # A text's own % asks its argument for a number.
         if isinstance(right, AbsentField):
             return right
-        _CHECKS[operator](left, right)
-        made = super().call_binop(context, operator, left, right)
-        self.work.keep(made)
-        return made
+        self.budget.spend(2)
+        self.budget.take(left)
+        self.budget.take(right)
+        if (check := CHECKS_OF_OPERATORS.get(operator)) is not None:
+            check(self.budget, left, right)
+        return self._kept(super().call_binop(context, operator, left, right))
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> jinja2.Undefined:
         """Return an error for what the sandbox forbids: it must not be empty."""
@@ -187,48 +241,74 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return formatted
 
     def _counted(self, test: Callable[..., Any]) -> Filter:
-        work = self.work
+        budget = self.budget
 
         @wraps(test)
         def call(*arguments: Any, **options: Any) -> Any:
-            work.step(sum(map(_steps, arguments), 1))
+            budget.spend(1)
+            for each in arguments:
+                if not isinstance(each, _SCALARS):
+                    budget.take(each)
+                    budget.compare(each)
             return test(*arguments, **options)
 
         return call
 
     def _printed(self, finalize: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        work = self.work
+        budget = self.budget
 
         def printed(value: Any) -> Any:
-            if not isinstance(value, float | bool | None):
-                work.write(len(value) if isinstance(value, str) else extent(value))
+            kind = type(value)
+            is_short = (kind is str and len(value) <= SHORT) or (kind is int and -_SMALL < value < _SMALL)
+            if not is_short and not isinstance(value, float | bool | None):
+                budget.extent(value)
             return finalize(value)
 
         return printed
 
+    def _joined(self) -> Filter:
+        budget, join = self.budget, FILTERS["join"]
+
+        @jinja2.pass_eval_context
+        def joined(context: EvalContext, value: Any, d: Any = "", attribute: Any = None) -> Any:
+            """Return what the filter `join` returns, within bounds."""
+            if attribute is not None:
+                value = map(make_attrgetter(context.environment, attribute), value)
+            items = [plain(each) for each in joinable(budget, list(value), d)]
+            return join(context, items, d)
+
+        return joined
+
     def _filters_of_nodes(self) -> Mapping[str, Filter]:
-        work = self.work
+        budget = self.budget
 
         def compared(value: Any) -> Any:
-            work.step(_steps(value))
+            if not isinstance(value, int | float | None):
+                budget.take(value)
+                budget.compare(value)
             return value
 
         @jinja2.pass_eval_context
         def concatenated(context: EvalContext, values: list[Any]) -> Any:
-            joinable(values, "")
-            return kept(markup_join(values) if context.autoescape else str_join(values))
+            plain_values = [plain(each) for each in joinable(budget, values, "")]
+            return kept((markup_join if context.autoescape else str_join)(plain_values))
 
         def kept(value: Any) -> Any:
-            work.keep(value)
+            budget.take(value)
             return value
 
         # A constant would be computed once, when the template is compiled.
         @jinja2.pass_context
-        def step(_context: Context, characters: int) -> None:
-            work.step()
-            work.write(characters)
+        def step(_context: Context, steps: int) -> None:
+            budget.spend(steps)
 
         return {COMPARED: compared, CONCATENATED: concatenated, KEPT: kept, STEP: step}
+
+
+def plain(value: Any) -> Any:
+    """Return a number that Python writes with an exponent as its digits, and any other value as it is."""
+    is_number = isinstance(value, float | Decimal)
+    return plain_number(value) if is_number and isfinite(value) and "e" in str(value).lower() else value
 
 
 class _BoundedFormatter(jinja2.sandbox.SandboxedFormatter):
@@ -236,40 +316,18 @@ class _BoundedFormatter(jinja2.sandbox.SandboxedFormatter):
 
     def __init__(self, environment: Sandbox) -> None:
         super().__init__(environment)
+        self._budget = environment.budget
         self._length = 0
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
         if conversion:
-            extent(value)
+            self._budget.extent(value)
         return super().convert_field(value, conversion)
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         check_width_of_format(format_spec)
-        extent(value)
+        self._budget.extent(value)
         made = super().format_field(value, format_spec)
         self._length += len(made)
         check_length(self._length)
         return made
-
-
-@jinja2.pass_eval_context
-def _joined(context: EvalContext, value: Any, d: Any = "", attribute: Any = None) -> Any:
-    """Return what the filter `join` returns, within bounds."""
-    if attribute is not None:
-        value = map(make_attrgetter(context.environment, attribute), value)
-    return FILTERS["join"](context, joinable(list(value), d), d)
-
-
-def _steps(value: Any) -> int:
-    """Return the steps of reading `value`, beside the first."""
-    if isinstance(value, str):
-        return len(value) // _TEXTS_A_STEP
-    return len(value) // _ITEMS_A_STEP if hasattr(type(value), "__len__") else 0
-
-
-_CHECKS: Mapping[str, Callable[[Any, Any], None]] = {
-    "%": check_formatting,
-    "*": check_multiplication,
-    "**": check_power,
-    "+": check_addition,
-}

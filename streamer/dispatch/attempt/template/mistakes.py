@@ -48,7 +48,7 @@ def check_constants(environment: Sandbox, template: nodes.Template) -> None:
     for constant in _constants(template):
         output = nodes.Template([nodes.Output([constant], lineno=1)], lineno=1)
         output.set_environment(environment)
-        environment.work.begin()
+        environment.budget.begin()
         try:
             code = environment.compile(counted(output))
             environment.template_class.from_code(environment, code, {**environment.globals}).render()

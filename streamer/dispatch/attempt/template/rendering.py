@@ -3,21 +3,26 @@
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException
 from functools import wraps
 from types import MappingProxyType
 from typing import Any
 
 import jinja2
 
-from streamer.dispatch.attempt.functions import Function, Functions, LimitExceeded
-from streamer.dispatch.attempt.template.environment import OF_NODES, AbsentField, Filter, Sandbox
+from streamer.dispatch.attempt.functions import Functions, LimitExceeded
+from streamer.dispatch.attempt.functions.function import kind_of
+from streamer.dispatch.attempt.template.environment import OF_NODES, AbsentField, Filter, Sandbox, plain
 from streamer.dispatch.attempt.template.mistakes import check_constants
 from streamer.dispatch.attempt.template.nodes import counted
 from streamer.events import JsonObject
 
 # They are there for values that are missing.
 _OF_MISSING = frozenset({"d", "default"})
+
+_CENT = Decimal("0.01")
+_MOST_MONEY = 50
+_MONEY = Context(prec=2 * _MOST_MONEY)
 
 _TEXT_LIMIT = 100_000
 _CONTENT_LIMIT = 1_000_000
@@ -82,7 +87,7 @@ def _compiled(environment: Sandbox, source: str, most: int) -> Callable[[JsonObj
     check_constants(environment, environment.parse(source))
 
     def render(document: JsonObject) -> str:
-        environment.work.begin()
+        environment.budget.begin()
         pieces, length = [], 0
         try:
             for piece in template.generate(document):
@@ -107,10 +112,13 @@ def _environment(
     functions: Functions | None, *, strict: bool, autoescape: bool, finalize: Callable[[Any], Any]
 ) -> Sandbox:
     undefined = jinja2.StrictUndefined if strict else AbsentField
-    environment = Sandbox(undefined=undefined, autoescape=autoescape, finalize=finalize)
+    functions = functions or Functions()
+    environment = Sandbox(
+        budget=functions.budget, undefined=undefined, autoescape=autoescape, finalize=finalize
+    )
     environment.filters["money"] = environment.bounded("money", _money)
-    for name, function in (functions or Functions()).own.items():
-        environment.globals[name] = _global(function)
+    for name in functions.own:
+        environment.globals[name] = _global(name, functions)
     if not strict:
         environment.filters.update(
             (name, _lenient(filter_))
@@ -120,8 +128,9 @@ def _environment(
     return environment
 
 
-def _global(function: Function) -> Callable[..., Any]:
-    """Return `function` for templates: of an absent field it makes nothing, as in `body`."""
+def _global(name: str, functions: Functions) -> Callable[..., Any]:
+    """Return the function `name` for templates: of an absent field it makes nothing, as in `body`."""
+    steps = functions.steps(name)
 
     def call(*arguments: Any) -> Any:
         for argument in arguments:
@@ -130,7 +139,8 @@ def _global(function: Function) -> Callable[..., Any]:
             if isinstance(argument, jinja2.Undefined):
                 # It says which field is missing.
                 str(argument)
-        return function([_plain(each) for each in arguments])
+        functions.budget.spend(steps)
+        return functions.call_function(name, [_plain(each) for each in arguments])
 
     return call
 
@@ -157,7 +167,7 @@ def _lenient(filter_: Filter) -> Filter:
 
 
 def _shown(value: Any) -> Any:
-    return "" if value is None else value
+    return "" if value is None else plain(value)
 
 
 def _single(value: Any) -> Any:
@@ -182,4 +192,13 @@ def _in_markup(value: Any) -> Any:
 
 
 def _money(amount: Any) -> str:
-    return f"{float(amount):,.2f}"
+    if not isinstance(amount, str | int | float | Decimal) or isinstance(amount, bool):
+        raise TypeError(f"money takes a number, or a text that is one, not {kind_of(amount)}")
+    try:
+        exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
+    except DecimalException:
+        raise ValueError("money takes a number, or a text that is one") from None
+    if not exact.is_finite() or abs(exact.adjusted()) > _MOST_MONEY:
+        raise ValueError(f"money takes a number of at most {_MOST_MONEY} digits")
+    # Half a cent is rounded up, as people do. A double on the way would lose digits.
+    return f"{exact.quantize(_CENT, ROUND_HALF_UP, _MONEY):,f}"

@@ -15,6 +15,7 @@ import orjson
 from streamer.cloud_events import STRUCTURED, binary_headers, structured_document
 from streamer.errors import UnreadableEvent
 from streamer.events import Event, EventId, JsonObject
+from streamer.exact_json import exact_default, exact_value
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, WrittenHeaders
 from streamer.replay_ids import replay_id_from_text
@@ -94,7 +95,7 @@ class EventEncoder:
 def _value(data: JsonObject) -> bytes:
     # A record waits for its commit. orjson's own result would hold its buffer of kilobytes
     # until then, whose fresh pages cost more than the copy.
-    return bytes(memoryview(orjson.dumps(data)))
+    return bytes(memoryview(orjson.dumps(data, default=exact_default)))
 
 
 def event_type(headers: Headers | None) -> str | None:
@@ -113,7 +114,7 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
     attributes = dict(headers or ())
     try:
         if attributes.get("content-type", b"").startswith(STRUCTURED):
-            return _from_document(orjson.loads(value or b""), key)
+            return _from_document(exact_value(value or b""), key)
         return _from_headers(attributes, key, value)
     except (LookupError, TypeError, ValueError, AttributeError) as exc:
         raise UnreadableEvent("a record of an event topic is no CloudEvent that Streamer wrote") from exc
@@ -138,7 +139,7 @@ def _from_headers(attributes: Mapping[str, bytes], key: bytes | None, value: byt
         key=id_ if key is None else key.decode(),
         channel=attributes["ce_sfchannel"].decode(),
         replay_id=replay_id_from_text(attributes["ce_sfreplayid"].decode()),
-        data=orjson.loads(value or b""),
+        data=exact_value(value or b""),
     )
 
 

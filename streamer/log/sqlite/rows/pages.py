@@ -9,10 +9,9 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from streamer.errors import LogMisconfigured
 from streamer.events import Entry, Partition, SubscriberName
+from streamer.exact_json import exact_value
 from streamer.log.patterns import glob
 from streamer.log.records import event_from_json
 
@@ -132,7 +131,7 @@ def _entries(page: bytes) -> list[Entry]:
     try:
         entries = [
             Entry(partition=PARTITION, offset=seq, event=event_from_json(event), size=size)
-            for seq, size, event in orjson.loads(page)
+            for seq, size, event in exact_value(page)
         ]
     except (LookupError, TypeError, ValueError) as exc:
         raise LogMisconfigured(

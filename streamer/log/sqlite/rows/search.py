@@ -13,6 +13,7 @@ import orjson
 
 from streamer.errors import LogMisconfigured
 from streamer.events import Entry, EventId, Receipt, SubscriberName
+from streamer.exact_json import exact_value
 from streamer.log.patterns import glob
 from streamer.log.records import decode_receipt, event_from_json
 from streamer.log.search.matching import ANY_TYPE, text_time
@@ -167,7 +168,7 @@ def _events(page: bytes) -> list[LoggedEvent]:
                 entry=Entry(partition=PARTITION, offset=seq, event=event_from_json(event), size=size),
                 appended_at=float(at),
             )
-            for seq, size, at, event in orjson.loads(page)
+            for seq, size, at, event in exact_value(page)
         ]
     except (LookupError, TypeError, ValueError) as exc:
         raise LogMisconfigured(

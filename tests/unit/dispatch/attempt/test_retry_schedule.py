@@ -62,3 +62,18 @@ def test_retries_from_memory_are_short_altogether() -> None:
 
     assert schedule.is_fast(20, 5.0)
     assert not schedule.is_fast(1, 5.1)
+
+
+@given(attempts=st.integers(1, 200))
+def test_attempts_that_take_no_time_are_counted_alone(attempts: int) -> None:
+    """Then the delays are all of the time."""
+    assert SCHEDULE.is_over(attempts, 0.0) is (attempts >= SCHEDULE.attempts)
+
+
+def test_time_of_the_attempts_counts() -> None:
+    """Twenty seconds are not two minutes because each attempt takes ten of them."""
+    schedule = RetrySchedule(first_delay_s=1.0, max_delay_s=60.0, give_up_after_s=20.0)
+
+    assert not schedule.is_over(1, 30.0)
+    assert not schedule.is_over(2, 19.0)
+    assert schedule.is_over(2, 20.0)
