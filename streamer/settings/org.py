@@ -149,7 +149,7 @@ class OrgSettings(Section):
         if float(version) < _OLDEST_VERSION:
             # In Summer '28 they are gone, with the status 410.
             raise ValueError(
-                f"must be {_OLDEST_VERSION:.1f} or later: Salesforce ends older ones in June 2027 (Summer '27)"
+                f"must be {_OLDEST_VERSION:.1f} or later: older ones end in June 2027 (Summer '27)"
             )
         return version
 
