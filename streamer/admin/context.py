@@ -1,6 +1,6 @@
 """Context of the API's resources: the daemon's subscribers and the open log."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
-from streamer.events import SubscriberName
+from streamer.events import JsonObject, SubscriberName
 from streamer.settings import SubscriberSettings
 
 MOST_SEARCHES = 4
@@ -30,11 +30,13 @@ def _at_once(_board: Switchboard) -> bool:
 class AdminContext:
     """Subscribers of this process, the log while it is open, and the org while it is read.
 
-    `wrong_tokens` are counted for the API and the console together.
+    `wrong_tokens` are counted for the API and the console together. `diagnose`
+    returns the process's own state, once it is served.
     """
 
     daemon: DaemonState
     clock: Clock
+    diagnose: Callable[[], Awaitable[JsonObject]] | None = field(default=None, init=False)
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)

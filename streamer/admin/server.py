@@ -17,6 +17,7 @@ from streamer.admin.letters import LetterResource
 from streamer.admin.middleware import authentication, errors_as_json
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.subscribers import SubscriberResource
+from streamer.admin.support import SupportResource
 from streamer.settings import AdminSettings
 from streamer.web.listener import listening
 
@@ -65,6 +66,7 @@ def application(context: AdminContext, gate: Gate) -> web.Application:
         ContinuityResource(context=context),
         SnapshotResource(context=context),
         CheckpointResource(context=context),
+        SupportResource(context=context),
     ):
         app.add_routes(resource.routes())
     return app

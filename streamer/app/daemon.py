@@ -34,7 +34,9 @@ from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Controls
 from streamer.settings import Settings
 from streamer.supervision.address import default_host
+from streamer.supervision.diagnostics import Diagnostics
 from streamer.supervision.endpoint import serving
+from streamer.supervision.exposition import Exposition
 from streamer.supervision.health import Health, Heartbeat
 from streamer.supervision.loop_sampler import LoopSampler
 from streamer.supervision.monitor import Monitor
@@ -64,7 +66,7 @@ class App:
     `reread` reads the configuration's files again; without it the daemon does
     not follow changes. A `watcher` is shown events as they pass. A `watchdog`
     writes the stacks of a loop that does not turn; it is for a process that
-    serves nothing else.
+    serves nothing else. `log_lines` returns its last log lines.
     """
 
     plan: Plan
@@ -73,6 +75,7 @@ class App:
     reread: Callable[[], Document] | None = None
     watcher: Watcher | None = None
     watchdog: Watchdog | None = None
+    log_lines: Callable[[], Sequence[str]] = tuple
     metrics: Metrics = field(init=False)
     port: int = field(default=0, init=False)
     admin_port: int = field(default=0, init=False)
@@ -149,15 +152,13 @@ class App:
         health = Health(lambda: self._status.state)
         for each in (heartbeat, self._monitor, Readiness(self._status)):
             each.register(health)
+        exposition = Exposition(self.metrics.registry, self.clock)
+        self._admin.diagnose = Diagnostics(
+            health=health, exposition=exposition, log_lines=self.log_lines
+        ).report
         async with (
             self._tracer.sending() if self._tracer else nullcontext(),
-            serving(
-                health,
-                self.metrics.registry,
-                self.clock,
-                host=observe.host or default_host(),
-                port=observe.port,
-            ) as self.port,
+            serving(health, exposition, host=observe.host or default_host(), port=observe.port) as self.port,
             serving_admin(self._admin, self.plan.settings.admin, self._console(health)) as self.admin_port,
             asyncio.TaskGroup() as group,
         ):

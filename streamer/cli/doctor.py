@@ -60,7 +60,7 @@ async def doctor(
         examined = Doctor(clock=SystemClock(), areas=areas, timeout_s=timeout_s, progress=progress)
         diagnosis = await examined.diagnose(config)
     if as_json:
-        print_json(_json(diagnosis))
+        print_json(diagnosis_json(diagnosis))
     else:
         _print(diagnosis)
     if not diagnosis.is_configured:
@@ -99,7 +99,8 @@ def _line(finding: Finding) -> Text:
     return line.append_text(plain(f"{name}{found}"))
 
 
-def _json(diagnosis: Diagnosis) -> JsonObject:
+def diagnosis_json(diagnosis: Diagnosis) -> JsonObject:
+    """Return a diagnosis as `--json` prints it."""
     counts = Counter(each.verdict.status for each in diagnosis.findings)
     return {
         "findings": [

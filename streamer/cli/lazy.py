@@ -32,6 +32,7 @@ COMMANDS = {
     "audit": "streamer.cli.operating.audit:audit",
     "events": "streamer.cli.events.command:events",
     "tail": "streamer.cli.events.tail:tail",
+    "support-bundle": "streamer.cli.operating.support_bundle:support_bundle",
     "org": "streamer.cli.org.commands:org",
 }
 """Module and attribute of each command."""

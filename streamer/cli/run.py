@@ -28,6 +28,7 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.known_secrets import MASK
 from streamer.observe import logs
+from streamer.observe.recent_lines import RecentLines
 from streamer.supervision.watchdog import Watchdog
 
 _log = structlog.get_logger()
@@ -58,7 +59,8 @@ def run(
         reread = partial(load_document, config)
         checked = plan(reread(), SystemClock())
         observe = checked.settings.observe
-        logs.configure(observe.log_format, observe.log_level)
+        recent = RecentLines(sys.stderr)
+        logs.configure(observe.log_format, observe.log_level, recent)
         failures.as_json = logs.are_json(observe.log_format)
         _log.info("daemon.starting", version=version(DISTRIBUTION), role=role, files=list(map(str, config)))
         # Events are many small short-lived objects without cycles. A search for
@@ -66,7 +68,14 @@ def run(
         gc.freeze()
         gc.set_threshold(_GENERATION_0, 20, 100)
         watchdog = Watchdog(sys.stderr)
-        daemon = App(plan=checked, clock=SystemClock(), role=role, reread=reread, watchdog=watchdog)
+        daemon = App(
+            plan=checked,
+            clock=SystemClock(),
+            role=role,
+            reread=reread,
+            watchdog=watchdog,
+            log_lines=lambda: recent.lines,
+        )
         asyncio.run(until_signalled(daemon.run, on_hangup=daemon.reload))
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol
 
 import orjson
 import structlog
@@ -17,7 +17,23 @@ Format = Literal["auto", "json", "console"]
 Level = Literal["debug", "info", "warning", "error"]
 
 
-def configure(format: Format = "auto", level: Level = "info", stream: TextIO | None = None) -> None:  # noqa: A002 - the word of the configuration
+class Stream(Protocol):
+    """What log lines are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Write a line."""
+        ...
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        ...
+
+    def isatty(self) -> bool:
+        """Return whether a person reads it on a terminal."""
+        ...
+
+
+def configure(format: Format = "auto", level: Level = "info", stream: Stream | None = None) -> None:  # noqa: A002 - the word of the configuration
     """Send structlog's and the standard library's logs to `stream`, by default the standard error.
 
     `auto` is `console` on a terminal and `json` elsewhere: one object a line
@@ -45,7 +61,7 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
-def are_json(format: Format, stream: TextIO | None = None) -> bool:  # noqa: A002 - the word of the configuration
+def are_json(format: Format, stream: Stream | None = None) -> bool:  # noqa: A002 - the word of the configuration
     """Return whether `configure` writes JSON to `stream`, by default the standard error."""
     return format == "json" or (format == "auto" and not (stream or sys.stderr).isatty())
 
@@ -53,7 +69,7 @@ def are_json(format: Format, stream: TextIO | None = None) -> bool:  # noqa: A00
 class _Lines:
     """Writer of lines; drops a line that can't be written, since events matter more than lines."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     def msg(self, line: str) -> None:
@@ -70,7 +86,7 @@ def _bounded_traceback(exc_info: ExcInfo) -> str:
     return "".join(traceback.format_exception(exc_info[1], limit=40)).rstrip()
 
 
-def _renderer(format: Format, stream: TextIO) -> Processor:  # noqa: A002 - the word of the configuration
+def _renderer(format: Format, stream: Stream) -> Processor:  # noqa: A002 - the word of the configuration
     if are_json(format, stream):
         return structlog.processors.JSONRenderer(serializer=_json)
     return structlog.dev.ConsoleRenderer(
@@ -84,7 +100,7 @@ def _json(event: EventDict, **_options: Any) -> str:
 
 
 def _route_standard_library(
-    shared: list[Processor], render: Processor, threshold: int, stream: TextIO
+    shared: list[Processor], render: Processor, threshold: int, stream: Stream
 ) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

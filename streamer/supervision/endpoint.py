@@ -7,9 +7,7 @@ from typing import Any
 import orjson
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from streamer.clock import Clock
 from streamer.supervision.address import announced
 from streamer.supervision.exposition import Exposition
 from streamer.supervision.health import Health, Kind, Report
@@ -19,18 +17,17 @@ _log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def serving(
-    health: Health, registry: CollectorRegistry, clock: Clock, *, host: str, port: int
-) -> AsyncIterator[int]:
+async def serving(health: Health, exposition: Exposition, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
     probe failed, with the result of each probe, the problems and the `state`
-    of the process in one word, as JSON. Port 0 takes a free port. The image's
-    health check finds the address in the file of `announced`. Raises
-    `ConfigurationError` when the address is not available.
+    of the process in one word, as JSON. The `exposition` is closed at the end.
+    Port 0 takes a free port. The image's health check finds the address in the
+    file of `announced`. Raises `ConfigurationError` when the address is not
+    available.
     """
-    with closing(Exposition(registry, clock)) as exposition:
+    with closing(exposition):
         async with listening(_app(health, exposition), host=host, port=port, section="observe") as found:
             _log.info("observe.listening", host=host, port=found)
             with announced(host, found):

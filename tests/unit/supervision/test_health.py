@@ -12,6 +12,7 @@ from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.observe.metrics import Metrics
 from streamer.supervision.endpoint import serving
+from streamer.supervision.exposition import Exposition
 from streamer.supervision.health import Health, Heartbeat, Kind, ProbeResult
 
 AWAY = ProbeResult(ok=False, sentence="The broker at kafka:9092 does not answer; check that it runs.")
@@ -27,7 +28,7 @@ def health() -> Health:
 async def asking(health: Health, metrics: Metrics) -> AsyncIterator[Any]:
     """A function that asks the endpoint for a path and returns status and body."""
     async with (
-        serving(health, metrics.registry, TurnedClock(), host="localhost", port=0) as port,
+        serving(health, Exposition(metrics.registry, TurnedClock()), host="localhost", port=0) as port,
         aiohttp.ClientSession(f"http://localhost:{port}") as session,
     ):
 
@@ -98,9 +99,11 @@ async def test_metrics_are_served(health: Health, metrics: Metrics) -> None:
 
 async def test_address_in_use_is_one_sentence(health: Health, metrics: Metrics) -> None:
     """A second process on the same port is told which setting to change."""
-    async with serving(health, metrics.registry, TurnedClock(), host="127.0.0.1", port=0) as port:
+    async with serving(health, Exposition(metrics.registry, TurnedClock()), host="127.0.0.1", port=0) as port:
         with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{port} .*observe\.port"):
-            async with serving(health, metrics.registry, TurnedClock(), host="127.0.0.1", port=port):
+            async with serving(
+                health, Exposition(metrics.registry, TurnedClock()), host="127.0.0.1", port=port
+            ):
                 pass
 
 
