@@ -21,7 +21,12 @@ _COUNTED = {
     "HourlyPublishedPlatformEvents": "published_events",
 }
 _CLIENTS = 2_000
+_MONTHLY_EVENTS = 300_000
+_MONTHLY_ENTITLEMENT_SINCE = 48.0
 _UNUSED_LIMITS = {
+    "DailyGenericStreamingApiEvents": 10_000,
+    "DailyStreamingApiEvents": 10_000,
+    "StreamingApiConcurrentClients": 20,
     "DailyBulkApiBatches": 15_000,
     "DailyBulkV2QueryFileStorageMB": 976_562,
     "DailyStandardVolumePlatformEvents": 25_000,
@@ -65,11 +70,20 @@ class RestMetadata:
             **{key: (allowance.most, allowance.used) for key, allowance in counted.items()},
             "DurableStreamingApiConcurrentClients": (_CLIENTS, self._cometd.clients),
             **{name: (most, 0) for name, most in _UNUSED_LIMITS.items()},
+            **_monthly(call),
         }
         requests = self._org.usage.api_requests
         used["DailyApiRequests"] = (requests.most, max(requests.used, call.requests_used))
         limits = {name: {"Max": most, "Remaining": max(0, most - now)} for name, (most, now) in used.items()}
         return Answer(body=limits)
+
+
+def _monthly(call: Call) -> dict[str, tuple[int, int]]:
+    """Return the monthly limit of events, under the name that this version has for it."""
+    # Without the add-on, the entitlement is none.
+    if float(call.version) >= _MONTHLY_ENTITLEMENT_SINCE:
+        return {"MonthlyPlatformEventsUsageEntitlement": (0, 0)}
+    return {"MonthlyPlatformEvents": (_MONTHLY_EVENTS, 0)}
 
 
 def _resources(call: Call) -> Answer:

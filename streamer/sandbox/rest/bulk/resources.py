@@ -16,6 +16,7 @@ from streamer.sandbox.rest.bulk.csv_format import DELIMITERS, LINE_ENDINGS, CsvF
 from streamer.sandbox.rest.bulk.jobs import JobRequest, JobState, QueryJob, QueryJobs, Rows
 from streamer.sandbox.rest.bulk.query_checks import unsupported
 from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
+from streamer.sandbox.rest.representations import chosen
 from streamer.sandbox.rest.resources import Resources
 
 _OPERATIONS = {"query": False, "queryAll": True}
@@ -52,13 +53,13 @@ class RestQueryJobs:
         query = body.get("query")
         if not isinstance(query, str) or not query:
             raise unsupported("A query job needs a query")
-        _chosen(body, "contentType", {"CSV"}, "CSV")
+        chosen(body, "contentType", {"CSV"}, "CSV")
         request = JobRequest(
             query=query,
-            include_deleted=_OPERATIONS[_chosen(body, "operation", _OPERATIONS)],
+            include_deleted=_OPERATIONS[chosen(body, "operation", _OPERATIONS)],
             format=CsvFormat(
-                _chosen(body, "columnDelimiter", DELIMITERS, "COMMA"),
-                _chosen(body, "lineEnding", LINE_ENDINGS, "LF"),
+                chosen(body, "columnDelimiter", DELIMITERS, "COMMA"),
+                chosen(body, "lineEnding", LINE_ENDINGS, "LF"),
             ),
             version=call.version,
             user_id=call.session.user_id,
@@ -180,13 +181,6 @@ def _job(job: QueryJob) -> dict[str, Any]:
         "lineEnding": request.format.line_ending,
         "columnDelimiter": request.format.delimiter,
     }
-
-
-def _chosen(body: dict[str, Any], key: str, choices: Any, default: str | None = None) -> str:
-    value = body.get(key, default)
-    if not isinstance(value, str) or value not in choices:
-        raise Refused("JSON_PARSER_ERROR", f"{key} must be one of {', '.join(choices)}")
-    return value
 
 
 def _locator(number: int) -> str:
