@@ -7,9 +7,7 @@ refusals are the sandbox's own.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from streamer.sandbox.org.field_values import rest_value, timestamp
 from streamer.sandbox.org.refusals import Refused, not_found
-from streamer.sandbox.org.schema import Field
 from streamer.sandbox.rest.bulk.csv_format import DELIMITERS, LINE_ENDINGS, CsvFormat
 from streamer.sandbox.rest.bulk.ingest_jobs import (
     INGEST_ENDED,
@@ -19,6 +17,7 @@ from streamer.sandbox.rest.bulk.ingest_jobs import (
     IngestRequest,
     IngestState,
 )
+from streamer.sandbox.rest.bulk.job_body import job_body
 from streamer.sandbox.rest.bulk.query_checks import unsupported
 from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call
 from streamer.sandbox.rest.representations import chosen
@@ -26,7 +25,6 @@ from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest_requests import client_of
 
 _SINCE = 41.0
-_TIME = Field(name="time", type="datetime")
 _RIGHTS = {
     IngestOperation.INSERT: "create",
     IngestOperation.UPDATE: "edit",
@@ -162,22 +160,9 @@ def _csv(job: IngestJob, names: Sequence[str], rows: Iterable[Sequence[Any]]) ->
 
 def _job(job: IngestJob) -> dict[str, Any]:
     request = job.request
-    is_open = job.state is IngestState.OPEN
     place = f"services/data/v{request.version}/jobs/ingest/{job.id}/batches"
-    key = {} if request.key is None else {"externalIdFieldName": request.key}
     return {
-        "id": job.id,
-        "operation": request.operation.value,
-        "object": request.object,
-        "createdById": request.user_id,
-        "createdDate": rest_value(_TIME, timestamp(job.created_at)),
-        "systemModstamp": rest_value(_TIME, timestamp(job.changed_at)),
-        "state": job.state.value,
-        **key,
-        "concurrencyMode": "Parallel",
-        "contentType": "CSV",
-        "apiVersion": float(request.version),
-        **({"contentUrl": place} if is_open else {}),
-        "lineEnding": request.format.line_ending,
-        "columnDelimiter": request.format.delimiter,
+        **job_body(job, request.operation.value, request.object),
+        **({} if request.key is None else {"externalIdFieldName": request.key}),
+        **({"contentUrl": place} if job.state is IngestState.OPEN else {}),
     }

@@ -9,10 +9,9 @@ import binascii
 from typing import Any
 
 from streamer.sandbox.faults.armed import RESULTS, InjectionPoint
-from streamer.sandbox.org.field_values import rest_value, timestamp
 from streamer.sandbox.org.refusals import Refused, not_found
-from streamer.sandbox.org.schema import Field
 from streamer.sandbox.rest.bulk.csv_format import DELIMITERS, LINE_ENDINGS, CsvFormat
+from streamer.sandbox.rest.bulk.job_body import job_body
 from streamer.sandbox.rest.bulk.jobs import JobRequest, JobState, QueryJob, QueryJobs, Rows
 from streamer.sandbox.rest.bulk.query_checks import unsupported
 from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
@@ -24,7 +23,6 @@ _SINCE, _PAGES_SINCE = 47.0, 58.0
 _LISTED = 1_000
 _URLS = 5
 _MAX_DIGITS = 9
-_TIME = Field(name="time", type="datetime")
 
 
 class RestQueryJobs:
@@ -166,21 +164,7 @@ def _since(version: float, handler: Handler) -> Handler:
 
 
 def _job(job: QueryJob) -> dict[str, Any]:
-    request = job.request
-    return {
-        "id": job.id,
-        "operation": "queryAll" if request.include_deleted else "query",
-        "object": job.object,
-        "createdById": request.user_id,
-        "createdDate": rest_value(_TIME, timestamp(job.created_at)),
-        "systemModstamp": rest_value(_TIME, timestamp(job.changed_at)),
-        "state": job.state.value,
-        "concurrencyMode": "Parallel",
-        "contentType": "CSV",
-        "apiVersion": float(request.version),
-        "lineEnding": request.format.line_ending,
-        "columnDelimiter": request.format.delimiter,
-    }
+    return job_body(job, "queryAll" if job.request.include_deleted else "query", job.object)
 
 
 def _locator(number: int) -> str:
