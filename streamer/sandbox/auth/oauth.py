@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from streamer.clock import Clock
 from streamer.sandbox.auth.authorization import Admit, Authorization
 from streamer.sandbox.auth.connected_app import (
-    ConnectedApp,
     TokenDenied,
     credentials,
     form_of,
@@ -21,6 +20,7 @@ from streamer.sandbox.auth.connected_app import (
     same,
 )
 from streamer.sandbox.auth.directory import Directory
+from streamer.sandbox.auth.identity import identity
 from streamer.sandbox.auth.tokens import ACCESS_SCOPE, Session, Tokens
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -75,7 +75,7 @@ class OAuth:
                 app = self._directory.check_client(request, form)
                 return _Opened(user_id=self._directory.runs_as(app), client_id=app.client_id)
             case "refresh_token":
-                return self._refreshed(self._directory.check_client(request, form), form)
+                return self._refreshed(request, form)
             case "password":
                 app = self._directory.check_client(request, form)
                 user_id = self._directory.logged_in(form.get("username", ""), form.get("password", ""))
@@ -96,13 +96,19 @@ class OAuth:
         if not _LASTING & set(granted.scope.split()):
             return opened
         refresh_token = self._tokens.issue_refresh_token(
-            user_id=granted.user_id, client_id=granted.client_id, scope=granted.scope
+            user_id=granted.user_id,
+            client_id=granted.client_id,
+            scope=granted.scope,
+            is_public=secret is None,
         )
         return replace(opened, refresh_token=refresh_token)
 
-    def _refreshed(self, app: ConnectedApp, form: Mapping[str, str]) -> _Opened:
+    def _refreshed(self, request: web.Request, form: Mapping[str, str]) -> _Opened:
         token = form.get("refresh_token", "")
         found = self._tokens.refresh_token(token)
+        client_id, secret = credentials(request, form)
+        is_public = found is not None and found.is_public and secret is None
+        app = self._directory.app(client_id) if is_public else self._directory.check_client(request, form)
         if found is None or found.client_id != app.client_id:
             raise TokenDenied("invalid_grant", "expired access/refresh token")
         return _Opened(
@@ -162,21 +168,7 @@ class OAuth:
         if session is None:
             return web.Response(status=403, text="Bad_OAuth_Token")
         user = self._directory.user(session.user_id)
-        who = f"{url}/id/{self._directory.org_id}/{session.user_id}"
-        about = {
-            "sub": who,
-            "id": who,
-            "user_id": session.user_id,
-            "organization_id": self._directory.org_id,
-            "preferred_username": user.username,
-            "username": user.username,
-            "name": user.name,
-            "display_name": user.name,
-            "email": user.username,
-            "active": True,
-            "urls": {"rest": f"{url}/services/data/v{{version}}/", "custom_domain": url},
-        }
-        return web.json_response(about)
+        return web.json_response(identity(user, self._directory.org_id, session.user_id, url))
 
 
 def _claims(assertion: str, key: RSAPublicKey | None) -> dict[str, Any]:

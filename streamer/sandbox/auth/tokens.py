@@ -35,13 +35,15 @@ class Session:
 class RefreshToken:
     """The user, client and scope of the sessions that a refresh token opens.
 
-    `issued_at` is in epoch seconds.
+    `issued_at` is in epoch seconds. It `is_public` where a client got it without
+    a secret, by PKCE; such a client needs none to use it.
     """
 
     user_id: str
     client_id: str
     scope: str
     issued_at: float
+    is_public: bool = False
 
 
 class Tokens:
@@ -70,12 +72,22 @@ class Tokens:
         return len(self._sessions)
 
     def issue_refresh_token(
-        self, *, user_id: str, client_id: str, scope: str = REFRESH_SCOPE, token: str | None = None
+        self,
+        *,
+        user_id: str,
+        client_id: str,
+        scope: str = REFRESH_SCOPE,
+        token: str | None = None,
+        is_public: bool = False,
     ) -> str:
         """Return a new refresh token, or `token` as one."""
         issued = token or f"5Aep{secrets.token_urlsafe(60)}"
         self._refresh_tokens[issued] = RefreshToken(
-            user_id=user_id, client_id=client_id, scope=scope, issued_at=self._clock.now()
+            user_id=user_id,
+            client_id=client_id,
+            scope=scope,
+            issued_at=self._clock.now(),
+            is_public=is_public,
         )
         return issued
 

@@ -83,7 +83,8 @@ class SubscriptionPlanner:
 
 def _replay_id(path: str, ext: object) -> int | Failure:
     replay = ext.get("replay") if isinstance(ext, dict) else None
-    if replay is None:
+    # An empty map asks for no position, as in the example of nforce.
+    if replay is None or replay == {}:
         return NEW_ONLY
     replay_id = replay.get(path) if isinstance(replay, dict) else None
     if not isinstance(replay_id, int) or isinstance(replay_id, bool):

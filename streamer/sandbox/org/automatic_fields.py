@@ -1,6 +1,6 @@
 """Fields whose values the org computes itself."""
 
-from streamer.sandbox.org.definitions.streaming_objects import DEFAULTS
+from streamer.sandbox.org.definitions.streaming_objects import DEFAULTS, OPERATIONS, PUSH_TOPIC, operations
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.schema import Entity
 
@@ -50,5 +50,7 @@ def derive(entity: Entity, record: Record, written: Record) -> None:
         record["IsClosed"] = stage in {"Closed Won", "Closed Lost"}
         if "Probability" not in written and stage in _PROBABILITY:
             record["Probability"] = _PROBABILITY[stage]
+    if entity.name == PUSH_TOPIC:
+        record[OPERATIONS] = operations(record)
     if entity.name == "Case" and "Status" in written:
         record["IsClosed"] = written["Status"] == "Closed"

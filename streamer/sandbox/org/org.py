@@ -347,6 +347,7 @@ class Org:
         self._ids.issue("00D")
         own = {"Id": settings.user_id, "Username": settings.username, "Name": settings.name}
         self._put("User", **own, IsActive=True)
+        self._put("Profile", Id=self._ids.issue("00e"), Name="System Administrator", UserType="Standard")
         self._put("Organization", Id=settings.org_id, Name="Sandbox", IsSandbox=True, InstanceName="SANDBOX")
 
     def _put(self, type_name: str, **fields: Any) -> None:

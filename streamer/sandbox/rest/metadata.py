@@ -9,6 +9,7 @@ from streamer.sandbox.org.refusals import no_setup_access
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
 from streamer.sandbox.rest.records import create
+from streamer.sandbox.rest.representations import field_list
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest_requests import API_VERSIONS
 
@@ -21,7 +22,12 @@ _COUNTED = {
     "HourlyPublishedPlatformEvents": "published_events",
 }
 _CLIENTS = 2_000
+_MONTHLY_EVENTS = 300_000
+_MONTHLY_ENTITLEMENT_SINCE = 48.0
 _UNUSED_LIMITS = {
+    "DailyGenericStreamingApiEvents": 10_000,
+    "DailyStreamingApiEvents": 10_000,
+    "StreamingApiConcurrentClients": 20,
     "DailyBulkApiBatches": 15_000,
     "DailyBulkV2QueryFileStorageMB": 976_562,
     "DailyStandardVolumePlatformEvents": 25_000,
@@ -44,6 +50,7 @@ class RestMetadata:
         """Serve the versioned resources; to be added before single records."""
         resources.add("", get=_resources)
         resources.add("/limits", get=self._limits)
+        resources.add("/limits/recordCount", get=_record_counts)
         resources.add("/sobjects", get=describe_all)
         resources.add("/sobjects/{type}", get=describe_basic, post=create)
         add_describe(resources)
@@ -65,11 +72,32 @@ class RestMetadata:
             **{key: (allowance.most, allowance.used) for key, allowance in counted.items()},
             "DurableStreamingApiConcurrentClients": (_CLIENTS, self._cometd.clients),
             **{name: (most, 0) for name, most in _UNUSED_LIMITS.items()},
+            **_monthly(call),
         }
         requests = self._org.usage.api_requests
         used["DailyApiRequests"] = (requests.most, max(requests.used, call.requests_used))
         limits = {name: {"Max": most, "Remaining": max(0, most - now)} for name, (most, now) in used.items()}
         return Answer(body=limits)
+
+
+def _record_counts(call: Call) -> Answer:
+    """Return the number of records of the types that are named, or of all that have any."""
+    asked = field_list(call.query.get("sObjects"))
+    entities = [call.schema.entity(name) for name in asked] if asked else call.schema.entities
+    records = call.org.records
+    counts = [
+        {"count": sum(not each["IsDeleted"] for each in records.all(entity)), "name": entity.name}
+        for entity in entities
+    ]
+    return Answer(body={"sObjects": [each for each in counts if asked or each["count"]]})
+
+
+def _monthly(call: Call) -> dict[str, tuple[int, int]]:
+    """Return the monthly limit of events, under the name that this version has for it."""
+    # Without the add-on, the entitlement is none.
+    if float(call.version) >= _MONTHLY_ENTITLEMENT_SINCE:
+        return {"MonthlyPlatformEventsUsageEntitlement": (0, 0)}
+    return {"MonthlyPlatformEvents": (_MONTHLY_EVENTS, 0)}
 
 
 def _resources(call: Call) -> Answer:

@@ -5,8 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from streamer.sandbox.org.field_values import from_path
+from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import external_field_missing, field_in_body, not_found
+from streamer.sandbox.org.relationships import children, relationship_name
+from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call
 from streamer.sandbox.rest.conditions import early_answer, validators
 from streamer.sandbox.rest.representations import field_list, publish, record_body, saved, without_attributes
@@ -66,10 +69,36 @@ def _delete(call: Call) -> Answer:
 
 
 def _retrieve_external(call: Call) -> Answer:
+    entity = call.schema.entity(call["type"])
+    if (normal_id(call["field"]) or "").startswith(entity.prefix):
+        return _related(call, entity, call.retrieve(entity.name, call["field"]), call["value"])
     found = _external(call)
     if len(found) > 1:
         return _choices(call, found)
     return _record_answer(call, found[0])
+
+
+def _related(call: Call, entity: Entity, record: Record, name: str) -> Answer:
+    """Return the parent of a record, or its children, by the name of the relationship.
+
+    Children come as those of a query do (REST API guide, SObject
+    Relationships). Raises `Refused` where there is no such relationship, and no
+    such parent.
+    """
+    asked = field_list(call.query.get("fields"))
+    for field in entity.fields.values():
+        if (relationship_name(field) or "").lower() == name.lower():
+            parent_id = record.get(field.name)
+            parent = call.schema.entity_of_id(str(parent_id)) if parent_id else None
+            if parent is None:
+                raise not_found()
+            return Answer(body=record_body(call, parent, call.retrieve(parent.name, str(parent_id)), asked))
+    for child in children(call.schema.entities, entity):
+        if child.name is not None and child.name.lower() == name.lower():
+            found = call.org.records.find(child.entity, child.field, record["Id"])
+            rows = [record_body(call, child.entity, each, asked) for each in found]
+            return Answer(body={"totalSize": len(rows), "done": True, "records": rows})
+    raise not_found()
 
 
 def _delete_external(call: Call) -> Answer:

@@ -1,6 +1,6 @@
 """Representations of records and results in REST bodies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from streamer.sandbox.org.field_values import rest_value
@@ -61,6 +61,14 @@ def publish(call: Call, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 def field_list(text: str | None) -> list[str]:
     """Return the names in a `fields` parameter."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def chosen(body: Mapping[str, Any], key: str, choices: Collection[str], default: str | None = None) -> str:
+    """Return the value of a key that takes one of `choices`; raises `Refused` for another one."""
+    value = body.get(key, default)
+    if not isinstance(value, str) or value not in choices:
+        raise Refused("JSON_PARSER_ERROR", f"{key} must be one of {', '.join(choices)}")
+    return value
 
 
 def _field_name(call: Call, entity: Entity, name: str) -> str:

@@ -10,7 +10,7 @@ from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.rest.call import Answer, Call, Handler
 from streamer.sandbox.rest_requests import method_not_allowed
 
-_METHODS = ("HEAD", "GET", "POST", "PATCH", "DELETE")
+_METHODS = ("HEAD", "GET", "POST", "PUT", "PATCH", "DELETE")
 _WITH_BODY = frozenset({"POST", "PATCH"})
 
 

@@ -11,6 +11,9 @@ from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.faults.armed import ArmedFaults
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.rest.bulk import BulkLimits
+from streamer.sandbox.rest.bulk.first_version import first_version_routes
+from streamer.sandbox.rest.bulk.ingest_jobs import IngestJobs
+from streamer.sandbox.rest.bulk.ingest_resources import RestIngestJobs
 from streamer.sandbox.rest.bulk.jobs import QueryJobs, Spawn
 from streamer.sandbox.rest.bulk.resources import RestQueryJobs
 from streamer.sandbox.rest.composite.calls import RestComposite
@@ -59,5 +62,6 @@ def rest_routes(parts: RestParts) -> list[web.RouteDef]:
     RestQueries(parts.clock).add_to(resources)
     RestTooling(org, parts.clock).add_to(resources)
     RestQueryJobs(QueryJobs(parts.clock, org, parts.faults, parts.bulk, parts.spawn)).add_to(resources)
+    RestIngestJobs(IngestJobs(parts.clock, org, parts.bulk, parts.spawn)).add_to(resources)
     server = RestServer(org, parts.users, parts.tokens, resources, parts.faults)
-    return [*metadata.routes(), *server.routes()]
+    return [*metadata.routes(), *first_version_routes(), *server.routes()]

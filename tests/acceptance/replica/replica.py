@@ -8,7 +8,7 @@ from streamer.sandbox import Sandbox
 
 TRACKED = {
     "Account": ("Name", "Phone", "Note__c", "BillingCity"),
-    "Contact": ("LastName", "Email", "Phone"),
+    "Contact": ("LastName", "Title", "Phone"),
 }
 _PLACES = {
     ("Account", "BillingCity"): ("BillingAddress", "City"),

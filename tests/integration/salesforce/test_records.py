@@ -70,6 +70,7 @@ _VALUES: Mapping[str, Callable[[random.Random], Any]] = {
     "date": lambda dice: f"{dice.randint(1700, 4000)}-02-28",
     "datetime": lambda dice: f"{dice.choice([1950, 3999])}-03-29T01:30:15.{dice.randint(0, 999):03d}+02:00",
     "picklist": lambda dice: dice.choice(["Draft", "Sent"]),
+    "email": lambda dice: f"ida{dice.randint(0, 99)}@acme.example",
     "multipicklist": lambda dice: ";".join(dice.sample(["A", "B", "C"], dice.randint(1, 3))),
 }
 

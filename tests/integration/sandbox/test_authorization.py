@@ -169,6 +169,19 @@ async def test_a_client_without_secret_proves_itself_by_pkce(browser: aiohttp.Cl
     assert (await exchanged(browser, code, code_verifier=VERIFIER))[0] == 200
 
 
+async def test_public_client_refreshes_without_a_secret(browser: aiohttp.ClientSession) -> None:
+    """It has none; a token that was got with a secret needs it."""
+    for asking, exchanging, status in ((PKCE, {"code_verifier": VERIFIER}, 200), ({}, SECRET, 400)):
+        code = await code_of(browser, scope="api refresh_token", **asking)
+        _, tokens = await exchanged(browser, code, **exchanging)
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        async with browser.post(TOKEN, data={**form, "client_id": "sandbox"}) as response:
+            assert response.status == status
+        wrong = {"client_id": "sandbox", "client_secret": "wrong"}
+        async with browser.post(TOKEN, data={**form, **wrong}) as response:
+            assert response.status == 400
+
+
 @pytest.mark.parametrize(
     ("asking", "exchanging", "error"),
     [

@@ -233,3 +233,39 @@ async def test_it_reads_in_volume(sandbox: Sandbox, authority: Certificates, clo
         "refused": "API_ERROR",
         "updated": 3,
     }
+
+
+WRITING = """
+(async () => {
+  connection.bulk2.pollInterval = 50;
+  const load = (operation, input, more) =>
+    connection.bulk2.loadAndWaitForResults({object: 'Account', operation, input, ...more});
+  const inserted = await load('insert', [{Name: 'Acme', Key__c: 'K1'}, {Phone: '1'}]);
+  const upserted = await load('upsert', 'Key__c,Name\\nK1,Globex\\n', {externalIdFieldName: 'Key__c'});
+  const [record] = upserted.successfulResults;
+  const deleted = await load('hardDelete', [{Id: record.sf__Id}]);
+  const refused = await load('insert', [{Nope: '1'}]).catch(error => error.message);
+  console.log(JSON.stringify({
+    inserted: inserted.successfulResults.map(each => [each.sf__Created, each.Name]),
+    failed: inserted.failedResults.map(each => each.sf__Error.split(':')[0]),
+    upserted: [record.sf__Created, record.Name],
+    deleted: deleted.successfulResults.length,
+    left: deleted.unprocessedRecords.length,
+    refused,
+  }));
+})();
+"""
+
+
+async def test_it_writes_in_volume(sandbox: Sandbox, authority: Certificates) -> None:
+    """Its `bulk2` runs ingest jobs of every kind, and reads their three results."""
+    token = sandbox.tokens.issue(user_id=sandbox.org.settings.user_id, client_id="sandbox")
+    found = await run(WRITING, sandbox, authority, token=token)
+    assert "Field name not found : Nope" in found.pop("refused")
+    assert found == {
+        "inserted": [["true", "Acme"]],
+        "failed": ["REQUIRED_FIELD_MISSING"],
+        "upserted": ["false", "Globex"],
+        "deleted": 1,
+        "left": 0,
+    }

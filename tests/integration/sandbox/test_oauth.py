@@ -160,3 +160,29 @@ async def test_userinfo_and_identity_tell_who_is_logged_in(sandbox: Sandbox) -> 
             assert about["organization_id"] == sandbox.org.settings.org_id
             assert about["preferred_username"] == "bus@sandbox.example"
             assert (await http.get(url)).status == 403
+
+
+async def test_identity_has_the_keys_that_clients_read(sandbox: Sandbox) -> None:
+    """The addresses hold `{version}`, for clients to fill in, and work then."""
+    _, answer = await login(sandbox, {"grant_type": "client_credentials", **CLIENT})
+    bearer = {"Authorization": f"Bearer {answer['access_token']}"}
+    async with aiohttp.ClientSession() as http:
+        about = await (await http.get(answer["id"], headers=bearer)).json()
+        urls = about["urls"]
+        assert {
+            "enterprise",
+            "metadata",
+            "partner",
+            "rest",
+            "sobjects",
+            "query",
+            "tooling_rest",
+        } <= urls.keys()
+        org_id = sandbox.org.settings.org_id
+        assert urls["partner"] == f"{sandbox.url}/services/Soap/u/{{version}}/{org_id}"
+        found = await http.get(urls["sobjects"].replace("{version}", "66.0"), headers=bearer)
+        assert found.status == 200
+    names = {"nickname", "given_name", "family_name", "zoneinfo", "locale", "language", "utcOffset"}
+    names |= {"nick_name", "first_name", "last_name", "timezone", "photos", "user_type", "active"}
+    names |= {"email_verified", "picture", "profile", "is_app_installed", "asserted_user"}
+    assert names <= about.keys()

@@ -200,3 +200,39 @@ async def test_limits_count_calls(client: Client) -> None:
         limits = await response.json()
         assert response.headers["Sforce-Limit-Info"] == "api-usage=1/100000"
     assert limits["DailyApiRequests"] == {"Max": 100_000, "Remaining": 99_999}
+
+
+async def test_limits_are_whole(client: Client) -> None:
+    """Every key that the REST API guide lists for events, requests and jobs; one has two names."""
+    expected = {
+        "DailyApiRequests",
+        "DailyBulkApiBatches",
+        "DailyBulkV2QueryFileStorageMB",
+        "DailyBulkV2QueryJobs",
+        "DailyDeliveredPlatformEvents",
+        "DailyDurableGenericStreamingApiEvents",
+        "DailyDurableStreamingApiEvents",
+        "DailyGenericStreamingApiEvents",
+        "DailyStandardVolumePlatformEvents",
+        "DailyStreamingApiEvents",
+        "DurableStreamingApiConcurrentClients",
+        "HourlyPublishedPlatformEvents",
+        "HourlyPublishedStandardVolumePlatformEvents",
+        "StreamingApiConcurrentClients",
+    }
+    names = {"66.0": "MonthlyPlatformEventsUsageEntitlement", "47.0": "MonthlyPlatformEvents"}
+    for version, monthly in names.items():
+        _, limits = await client("GET", f"/services/data/v{version}/limits")
+        assert limits.keys() == expected | {monthly}
+        assert all(each.keys() == {"Max", "Remaining"} for each in limits.values())
+
+
+async def test_first_bulk_api_is_refused_in_its_own_form(client: Client) -> None:
+    """In XML, or in JSON for a client that writes it; clients then take another API."""
+    status, answer = await client("POST", "/services/async/66.0/job", {"operation": "query"})
+    assert (status, answer["exceptionCode"]) == (400, "FeatureNotEnabled")
+    headers = {"Content-Type": "application/xml"}
+    async with client.http.post("/services/async/66.0/job", data="<jobInfo/>", headers=headers) as response:
+        text = await response.text()
+    assert (response.status, response.content_type) == (400, "application/xml")
+    assert "<exceptionCode>FeatureNotEnabled</exceptionCode>" in text

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -278,3 +279,46 @@ async def test_it_replicates(salesforce: Any, clock: TurnedClock) -> None:
         return [updated, salesforce.Contact.deleted(start, end)["deletedRecords"]]
 
     assert await asyncio.to_thread(ask) == [[contact], []]
+
+
+async def test_it_writes_in_volume(salesforce: Any, sandbox: Sandbox) -> None:
+    """Its `bulk2` inserts, updates, upserts and deletes, and reads what became of each row."""
+
+    def work() -> list[Any]:
+        bulk = salesforce.bulk2.Account
+        (inserted,) = bulk.insert(
+            records=[{"Name": f"A{number}", "Key__c": f"K{number}"} for number in range(5)]
+        )
+        ids = [row["sf__Id"] for row in _rows(bulk.get_successful_records(inserted["job_id"]))]
+        (updated,) = bulk.update(records=[{"Id": each, "Phone": "1"} for each in ids])
+        (upserted,) = bulk.upsert(
+            records=[{"Key__c": "K4", "Name": "B4"}, {"Key__c": "K5", "Name": "B5"}],
+            external_id_field="Key__c",
+        )
+        created = [row["sf__Created"] for row in _rows(bulk.get_successful_records(upserted["job_id"]))]
+        (deleted,) = bulk.delete(records=[{"Id": ids[0]}, {"Id": ids[0]}])
+        (error,) = (row["sf__Error"] for row in _rows(bulk.get_failed_records(deleted["job_id"])))
+        counts = [
+            (each["numberRecordsProcessed"], each["numberRecordsFailed"])
+            for each in (inserted, updated, upserted, deleted)
+        ]
+        names = sorted(row["Name"] for row in salesforce.query("SELECT Name FROM Account")["records"])
+        left = bulk.get_unprocessed_records(deleted["job_id"])
+        return [counts, created, error.partition(":")[0], names, left]
+
+    assert await asyncio.to_thread(work) == [
+        [(5, 0), (5, 0), (2, 0), (2, 1)],
+        ["false", "true"],
+        "ENTITY_IS_DELETED",
+        ["A1", "A2", "A3", "B4", "B5"],
+        '"Id"\n',
+    ]
+    kinds = [
+        orjson.loads(each.data)["payload"]["ChangeEventHeader"]["changeType"]
+        for each in sandbox.bus.after("/data/AccountChangeEvent", 0)
+    ]
+    assert set(kinds) == {"CREATE", "UPDATE", "DELETE"}
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))

@@ -122,3 +122,23 @@ async def test_standard_event_is_published_by_the_control_api_alone(client: Clie
     (message,) = messages(client, "/event/LoginEventStream")
     assert message["event"]["EventApiName"] == "LoginEventStream"
     assert message["payload"]["Status"] == "Success"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "All"),
+        ({"NotifyForOperationUpdate": False}, "Create"),
+        ({"NotifyForOperationCreate": False}, "Update"),
+        ({"NotifyForOperationCreate": False, "NotifyForOperationUpdate": False}, "Extended"),
+    ],
+)
+async def test_topic_sums_its_operations_up(client: Client, given: dict[str, bool], told: str) -> None:
+    """Camel reads it before it subscribes; nobody can write it."""
+    topic = {"Name": "Any", "Query": "SELECT Id FROM Account", "ApiVersion": 66.0}
+    assert (await client("POST", "sobjects/PushTopic", topic | given))[0] == 201
+    query = "SELECT+Id,NotifyForOperations,NotifyForOperationCreate+FROM+PushTopic+WHERE+Name='Any'"
+    (found,) = (await client("GET", f"query?q={query}"))[1]["records"]
+    assert found["NotifyForOperations"] == told
+    path, change = f"sobjects/PushTopic/{found['Id']}", {"NotifyForOperations": "All"}
+    assert (await client("PATCH", path, change))[1][0]["errorCode"] == "INVALID_FIELD_FOR_INSERT_UPDATE"

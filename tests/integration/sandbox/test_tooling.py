@@ -261,3 +261,12 @@ async def test_older_versions_have_less(client: Client) -> None:
     ):
         path = f"/services/data/v{version}/{MEMBERS}"
         assert (await client("POST", path, member("AccountChangeEvent", **metadata)))[0] == status
+
+
+async def test_managed_subscriptions_can_only_be_queried(client: Client) -> None:
+    """The org has none; tools look for them, and the list of objects names them."""
+    text = "SELECT Id, DeveloperName, TopicName, State, DefaultReplay FROM ManagedEventSubscription"
+    assert await query(client, text) == []
+    _, listed = await client("GET", "tooling/sobjects")
+    assert "ManagedEventSubscription" in [each["name"] for each in listed["sobjects"]]
+    assert (await client("POST", "tooling/sobjects/ManagedEventSubscription", {"FullName": "X"}))[0] == 404

@@ -12,6 +12,7 @@ from typing import Any
 from streamer.sandbox.org.schema import Entity, Field, new_type
 
 PUSH_TOPIC, STREAMING_CHANNEL = "PushTopic", "StreamingChannel"
+OPERATIONS = "NotifyForOperations"
 _NOTIFICATIONS = tuple(f"NotifyForOperation{kind}" for kind in ("Create", "Update", "Delete", "Undelete"))
 
 
@@ -35,6 +36,7 @@ STREAMING_OBJECTS = (
             values=("All", "Referenced", "Select", "Where"),
             restricted=True,
         ),
+        Field(name=OPERATIONS, type="picklist", values=("All", "Create", "Extended", "Update")),
         *(Field(name=name, type="boolean") for name in _NOTIFICATIONS),
     ),
     _standard(
@@ -46,6 +48,16 @@ STREAMING_OBJECTS = (
     ),
 )
 """Types whose records are channels; no change event tells of them."""
+
+
+def operations(topic: Mapping[str, Any]) -> str:
+    """Return the `NotifyForOperations` of a topic, which only tells of creations and updates.
+
+    It is read-only since version 29.0 (Object reference, PushTopic).
+    """
+    is_told = (bool(topic.get(_NOTIFICATIONS[0])), bool(topic.get(_NOTIFICATIONS[1])))
+    return {(True, True): "All", (True, False): "Create", (False, True): "Update"}.get(is_told, "Extended")
+
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     PUSH_TOPIC: {

@@ -19,6 +19,8 @@ SYSTEM = (
 """Fields that every type has, each with its data type."""
 READ_ONLY = frozenset(declared.partition(":")[0] for declared in SYSTEM)
 """Fields that the org alone sets."""
+COMPUTED = frozenset({"NotifyForOperations"})
+"""Fields of single types that follow from others, and can't be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamer.sandbox.org.refusals import Refused, no_such_column, not_found
-from streamer.sandbox.org.schema.entities import READ_ONLY, Entity, Field, PlatformEvent, type_of
+from streamer.sandbox.org.schema.entities import COMPUTED, READ_ONLY, Entity, Field, PlatformEvent, type_of
 from streamer.sandbox.org.schema.standard_types import STANDARD, new_type
 
 _DIGITS = string.digits + string.ascii_uppercase
@@ -152,7 +152,7 @@ class Schema:
         the value. Raises `Refused` otherwise.
         """
         known = entity.field_name(name)
-        if known is not None and known not in READ_ONLY:
+        if known is not None and known not in READ_ONLY | COMPUTED:
             return entity.fields[known]
         if known is None and self._can_get_field(entity, name):
             field = Field(name=name, type=type_of(value))

@@ -7,7 +7,7 @@ from streamer.sandbox.org.schema.standard_limits import standard_length
 
 _ADDRESS = ("Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude", "GeocodeAccuracy")
 # Change Data Capture does not support them.
-_UNANNOUNCED = frozenset({"Organization"})
+_UNANNOUNCED = frozenset({"Group", "Organization", "Profile", "RecordType", "UserRole"})
 
 
 def new_type(name: str, prefix: str) -> Entity:
@@ -95,6 +95,21 @@ _STANDARD = {
     "ContractNumber @Billing OwnerId:reference",
     "Task": "00T WhoId:reference WhatId:reference Subject Status:picklist Priority:picklist "
     "ActivityDate:date Description:textarea OwnerId:reference",
+    "Event": "00U WhoId:reference WhatId:reference Subject Location StartDateTime:datetime! "
+    "EndDateTime:datetime! DurationInMinutes:int IsAllDayEvent:boolean Description:textarea "
+    "OwnerId:reference",
+    "Campaign": "701 Name! Type:picklist Status:picklist StartDate:date EndDate:date "
+    "BudgetedCost:currency ActualCost:currency ExpectedRevenue:currency IsActive:boolean "
+    "Description:textarea ParentId:reference OwnerId:reference",
+    "CampaignMember": "00v CampaignId:reference! LeadId:reference ContactId:reference Status:picklist "
+    "HasResponded:boolean FirstRespondedDate:date",
+    "Pricebook2": "01s Name! Description IsActive:boolean IsStandard:boolean",
+    "PricebookEntry": "01u Pricebook2Id:reference! Product2Id:reference! UnitPrice:currency! Name "
+    "ProductCode IsActive:boolean UseStandardPrice:boolean",
+    "UserRole": "00E Name! DeveloperName ParentRoleId:reference RollupDescription",
+    "Profile": "00e Name Description UserType:picklist",
+    "RecordType": "012 Name! DeveloperName! SobjectType:picklist! Description IsActive:boolean",
+    "Group": "00G Name! DeveloperName Type:picklist Email:email RelatedId:reference",
     "Organization": "00D Name IsSandbox:boolean OrganizationType:picklist InstanceName",
 }
 STANDARD: Mapping[str, Entity] = {name: _standard(name, line) for name, line in _STANDARD.items()}

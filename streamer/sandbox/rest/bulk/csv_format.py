@@ -1,11 +1,13 @@
-"""CSV of a query job's results.
+"""CSV of jobs: their results, and the rows that clients upload.
 
-Every value is in quotes, and an empty one has none between them (Bulk API 2.0
+In results every value is in quotes, and an empty one has none between them (Bulk API 2.0
 guide, results of a query job). Numbers with decimals come as Java writes them:
 `5.0`, and from ten million on `1.6147805824397E13`, as orgs were seen to.
 """
 
-from collections.abc import Iterable, Iterator
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -41,6 +43,18 @@ class CsvFormat:
                 lines = []
         if lines:
             yield _encoded(lines, end)
+
+    def read(self, content: bytes) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """Return the header and the rows of a CSV; raises `ValueError` for one that can't be read."""
+        text = content.decode("utf-8-sig")
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[self.delimiter], strict=True)
+        try:
+            rows = [row for row in lines if row]
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+        if not rows:
+            raise ValueError("The CSV has no header")
+        return rows[0], rows[1:]
 
 
 def _encoded(lines: Iterable[str], end: str) -> bytes:

@@ -9,13 +9,13 @@ import binascii
 from typing import Any
 
 from streamer.sandbox.faults.armed import RESULTS, InjectionPoint
-from streamer.sandbox.org.field_values import rest_value, timestamp
 from streamer.sandbox.org.refusals import Refused, not_found
-from streamer.sandbox.org.schema import Field
 from streamer.sandbox.rest.bulk.csv_format import DELIMITERS, LINE_ENDINGS, CsvFormat
+from streamer.sandbox.rest.bulk.job_body import job_body
 from streamer.sandbox.rest.bulk.jobs import JobRequest, JobState, QueryJob, QueryJobs, Rows
 from streamer.sandbox.rest.bulk.query_checks import unsupported
 from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
+from streamer.sandbox.rest.representations import chosen
 from streamer.sandbox.rest.resources import Resources
 
 _OPERATIONS = {"query": False, "queryAll": True}
@@ -23,7 +23,6 @@ _SINCE, _PAGES_SINCE = 47.0, 58.0
 _LISTED = 1_000
 _URLS = 5
 _MAX_DIGITS = 9
-_TIME = Field(name="time", type="datetime")
 
 
 class RestQueryJobs:
@@ -52,13 +51,13 @@ class RestQueryJobs:
         query = body.get("query")
         if not isinstance(query, str) or not query:
             raise unsupported("A query job needs a query")
-        _chosen(body, "contentType", {"CSV"}, "CSV")
+        chosen(body, "contentType", {"CSV"}, "CSV")
         request = JobRequest(
             query=query,
-            include_deleted=_OPERATIONS[_chosen(body, "operation", _OPERATIONS)],
+            include_deleted=_OPERATIONS[chosen(body, "operation", _OPERATIONS)],
             format=CsvFormat(
-                _chosen(body, "columnDelimiter", DELIMITERS, "COMMA"),
-                _chosen(body, "lineEnding", LINE_ENDINGS, "LF"),
+                chosen(body, "columnDelimiter", DELIMITERS, "COMMA"),
+                chosen(body, "lineEnding", LINE_ENDINGS, "LF"),
             ),
             version=call.version,
             user_id=call.session.user_id,
@@ -165,28 +164,7 @@ def _since(version: float, handler: Handler) -> Handler:
 
 
 def _job(job: QueryJob) -> dict[str, Any]:
-    request = job.request
-    return {
-        "id": job.id,
-        "operation": "queryAll" if request.include_deleted else "query",
-        "object": job.object,
-        "createdById": request.user_id,
-        "createdDate": rest_value(_TIME, timestamp(job.created_at)),
-        "systemModstamp": rest_value(_TIME, timestamp(job.changed_at)),
-        "state": job.state.value,
-        "concurrencyMode": "Parallel",
-        "contentType": "CSV",
-        "apiVersion": float(request.version),
-        "lineEnding": request.format.line_ending,
-        "columnDelimiter": request.format.delimiter,
-    }
-
-
-def _chosen(body: dict[str, Any], key: str, choices: Any, default: str | None = None) -> str:
-    value = body.get(key, default)
-    if not isinstance(value, str) or value not in choices:
-        raise Refused("JSON_PARSER_ERROR", f"{key} must be one of {', '.join(choices)}")
-    return value
+    return job_body(job, "queryAll" if job.request.include_deleted else "query", job.object)
 
 
 def _locator(number: int) -> str:

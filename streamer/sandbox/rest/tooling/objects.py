@@ -21,6 +21,9 @@ from streamer.sandbox.soql.columns import Scope
 
 CHANNEL, MEMBER, ENRICHED_FIELD = "PlatformEventChannel", "PlatformEventChannelMember", "EnrichedField"
 
+SUBSCRIPTION = "ManagedEventSubscription"
+"""Subscriptions whose position Salesforce keeps; the org has none, and they can only be queried."""
+
 SINGLE = frozenset({"FullName", "Metadata"})
 """Fields that a query returns of one record alone."""
 
@@ -39,6 +42,11 @@ _TYPES = (
     _type(CHANNEL, CHANNEL_PREFIX, f"{_COMMON} ChannelType:picklist EventType:picklist"),
     _type(MEMBER, MEMBER_PREFIX, f"{_COMMON} EventChannel FilterExpression:textarea SelectedEntity"),
     _type(ENRICHED_FIELD, "0vE", "Id:id ChannelMemberId:reference Field"),
+    _type(
+        SUBSCRIPTION,
+        "18x",
+        f"{_COMMON} DefaultReplay:picklist ErrorRecoveryReplay:picklist State:picklist TopicName",
+    ),
 )
 
 

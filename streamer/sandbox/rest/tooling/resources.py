@@ -21,6 +21,7 @@ from streamer.sandbox.rest.tooling.objects import (
     ENRICHED_FIELD,
     MEMBER,
     SINGLE,
+    SUBSCRIPTION,
     channel_record,
     member_record,
     tooling_scope,
@@ -67,7 +68,7 @@ class RestTooling:
 
     def _list(self, call: Call) -> Answer:
         _check(call, SetupRight.VIEW)
-        names = (CHANNEL, MEMBER, ENRICHED_FIELD)
+        names = (CHANNEL, MEMBER, ENRICHED_FIELD, SUBSCRIPTION)
         types = [{"name": name, "urls": {"sobject": f"{call.base}{_ROOT}/sobjects/{name}"}} for name in names]
         return Answer(body={"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
 

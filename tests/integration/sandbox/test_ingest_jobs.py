@@ -1,0 +1,191 @@
+"""Ingest jobs of the Bulk API 2.0, as independent clients use them, and in their details."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.sandbox import Sandbox, SandboxSettings
+from streamer.sandbox.rest.bulk import BulkLimits
+from tests.integration.sandbox.conftest import Client, session
+
+JOBS = "jobs/ingest"
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def told(sandbox: Sandbox, path: str = "/data/AccountChangeEvent") -> Iterator[dict[str, Any]]:
+    """Iterate over the headers of the change events on a channel."""
+    for message in sandbox.bus.after(path, 0):
+        yield orjson.loads(message.data)["payload"]["ChangeEventHeader"]
+
+
+async def opened(client: Client, **body: Any) -> str:
+    """Create a job and return its id."""
+    status, job = await client("POST", JOBS, {"object": "Account", "operation": "insert", **body})
+    assert (status, job["state"], job["contentUrl"]) == (
+        200,
+        "Open",
+        f"services/data/v66.0/jobs/ingest/{job['id']}/batches",
+    )
+    return str(job["id"])
+
+
+async def uploaded(client: Client, job: str, text: str) -> int:
+    """Upload the rows of a job and return the status."""
+    headers = {"Content-Type": "text/csv"}
+    path = f"/services/data/v66.0/{JOBS}/{job}/batches"
+    async with client.http.put(path, data=text.encode(), headers=headers) as response:
+        assert (await response.read() == b"") is (response.status == 201)
+        return response.status
+
+
+async def ended(client: Client, job: str) -> dict[str, Any]:
+    """Complete the upload of a job, and return what is told of it in the end."""
+    assert (await client("PATCH", f"{JOBS}/{job}", {"state": "UploadComplete"}))[0] == 200
+    async with asyncio.timeout(60):
+        while (found := await described(client, job))["state"] in {"UploadComplete", "InProgress"}:
+            pass
+    return found
+
+
+async def described(client: Client, job: str) -> dict[str, Any]:
+    """Return what is told of a job."""
+    return dict((await client("GET", f"{JOBS}/{job}"))[1])
+
+
+async def result(client: Client, job: str, kind: str) -> list[dict[str, str]]:
+    """Return the rows of one of a job's results."""
+    async with client.http.get(f"/services/data/v66.0/{JOBS}/{job}/{kind}") as response:
+        assert response.status == 200, await response.text()
+        return rows(await response.text())
+
+
+async def test_rows_are_written_and_announced(client: Client) -> None:
+    """A refused row stops no other; the origin of the events is the Bulk API with its client."""
+    job = await opened(client)
+    assert (
+        await uploaded(client, job, 'Name,Phone,AnnualRevenue\n"Acme, ""Inc""",1,5\n,2,\nGlobex,,x\n') == 201
+    )
+    state = await ended(client, job)
+    assert (state["state"], state["numberRecordsProcessed"], state["numberRecordsFailed"]) == (
+        "JobComplete",
+        3,
+        2,
+    )
+    assert state["jobType"] == "V2Ingest"
+    (written,) = await result(client, job, "successfulResults")
+    assert (written["sf__Created"], written["Name"]) == ("true", 'Acme, "Inc"')
+    _, record = await client("GET", f"sobjects/Account/{written['sf__Id']}")
+    assert (record["Name"], record["AnnualRevenue"]) == ('Acme, "Inc"', 5.0)
+    missing, unreadable = await result(client, job, "failedResults")
+    assert missing["sf__Error"] == "REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --"
+    assert unreadable["sf__Error"].startswith("JSON_PARSER_ERROR:")
+    assert await result(client, job, "unprocessedrecords") == []
+    (header,) = told(client.sandbox)
+    assert (header["changeType"], header["changeOrigin"]) == ("CREATE", "com/salesforce/api/bulkapi/66.0")
+
+
+async def test_values_can_be_kept_emptied_and_looked_up(client: Client) -> None:
+    """Nothing leaves a field as it is, `#N/A` empties it, and a parent is named by an external id."""
+    _, account = await client("POST", "sobjects/Account", {"Name": "Acme", "Key__c": "A1"})
+    _, contact = await client("POST", "sobjects/Contact", {"LastName": "Berg", "Phone": "1", "Title": "CEO"})
+    job = await opened(client, object="Contact", operation="update", columnDelimiter="SEMICOLON")
+    await uploaded(client, job, f"Id;Phone;Title;Account.Key__c\r\n{contact['id']};;#N/A;A1\r\n")
+    assert (await ended(client, job))["numberRecordsFailed"] == 0
+    _, record = await client("GET", f"sobjects/Contact/{contact['id']}")
+    assert (record["Phone"], record["Title"], record["AccountId"]) == ("1", None, account["id"])
+
+
+async def test_large_upload_is_many_transactions(client: Client) -> None:
+    """Of 200 rows each; other calls are answered meanwhile."""
+    job = await opened(client)
+    await uploaded(client, job, "Name\n" + "".join(f"A{number}\n" for number in range(1_001)))
+    assert (await ended(client, job))["numberRecordsProcessed"] == 1_001
+    keys = {header["transactionKey"] for header in told(client.sandbox)}
+    assert len(keys) == 6
+
+
+async def test_hard_deletion_leaves_nothing_to_restore(client: Client) -> None:
+    """A deletion does."""
+    created = [(await client("POST", "sobjects/Account", {"Name": "A"}))[1]["id"] for _ in range(2)]
+    for operation, record in zip(("delete", "hardDelete"), created, strict=True):
+        job = await opened(client, operation=operation)
+        await uploaded(client, job, f"Id\n{record}\n")
+        assert (await ended(client, job))["numberRecordsFailed"] == 0
+    _, found = await client("GET", "queryAll?q=SELECT+Id+FROM+Account")
+    assert [each["Id"] for each in found["records"]] == created[:1]
+    assert [each["changeType"] for each in told(client.sandbox)][-2:] == ["DELETE"] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "error"),
+    [
+        ({}, "Name,Nope\nA,1\n", "InvalidBatch : Field name not found : Nope"),
+        ({"operation": "update"}, "Name\nA\n", "InvalidBatch : Field name not found : Id"),
+        ({}, "", "InvalidBatch : The CSV has no header"),
+        ({}, 'Name\n"A', "InvalidBatch : unexpected end of data"),
+    ],
+)
+async def test_job_that_cannot_begin_fails(
+    client: Client, body: dict[str, str], text: str, error: str
+) -> None:
+    """As a whole: nothing of it is written."""
+    job = await opened(client, **body)
+    await uploaded(client, job, text)
+    state = await ended(client, job)
+    assert (state["state"], state["errorMessage"], state["numberRecordsProcessed"]) == ("Failed", error, 0)
+
+
+async def test_job_is_filled_once_and_has_results_in_the_end(client: Client) -> None:
+    """An open one can be aborted, and only an ended one deleted."""
+    job = await opened(client)
+    assert await uploaded(client, job, "Name\nA\n") == 201
+    assert await uploaded(client, job, "Name\nB\n") == 400
+    assert (await client("GET", f"{JOBS}/{job}/successfulResults"))[0] == 400
+    assert (await client("DELETE", f"{JOBS}/{job}"))[0] == 400
+    assert (await client("PATCH", f"{JOBS}/{job}", {"state": "Aborted"}))[1]["state"] == "Aborted"
+    assert await result(client, job, "unprocessedrecords") == [{"Name": "A"}]
+    assert (await client("PATCH", f"{JOBS}/{job}", {"state": "UploadComplete"}))[0] == 400
+    assert [each["id"] for each in (await client("GET", JOBS))[1]["records"]] == [job]
+    assert (await client("DELETE", f"{JOBS}/{job}"))[0] == 204
+    assert (await client("GET", f"{JOBS}/{job}"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"operation": "merge"}, {"contentType": "JSON"}, {"operation": "upsert"}, {"object": "Nope"}],
+)
+async def test_wrong_job_is_refused(client: Client, body: dict[str, str]) -> None:
+    """Before anything is uploaded."""
+    asked = {"object": "Account", "operation": "insert", **body}
+    assert (await client("POST", JOBS, asked))[0] in {400, 404}
+
+
+@pytest.fixture
+async def slow(clock: TurnedClock) -> AsyncIterator[Sandbox]:
+    """An org whose jobs wait for ten seconds."""
+    settings = SandboxSettings(bulk=BulkLimits(queued_s=10))
+    async with Sandbox(clock, settings=settings) as running:
+        yield running
+
+
+async def test_job_waits_for_its_turn(slow: Sandbox, clock: TurnedClock) -> None:
+    """And does nothing when it is aborted meanwhile."""
+    async with session(slow) as client:
+        job = await opened(client)
+        await uploaded(client, job, "Name\nA\n")
+        await client("PATCH", f"{JOBS}/{job}", {"state": "UploadComplete"})
+        assert (await client("GET", f"{JOBS}/{job}"))[1]["state"] == "UploadComplete"
+        await client("PATCH", f"{JOBS}/{job}", {"state": "Aborted"})
+        await clock.turn(20)
+        assert (await client("GET", f"{JOBS}/{job}"))[1]["state"] == "Aborted"
+        assert list(told(slow)) == []
