@@ -36,7 +36,7 @@ class ReconcileMetrics:
         """Record a comparison at `at`, in epoch seconds, and the differences by kind."""
         self._compared_at.labels(entity).set(at)
         for kind, count in counts.items():
-            self._differences.labels(entity, str(kind)).set(count)
+            self._differences.labels(entity, kind).set(count)
 
     def due(self, entity: str, at: float) -> None:
         """Record when the next comparison is due, in epoch seconds."""

@@ -31,7 +31,7 @@ _OLDEST_S = 14 * 86_400.0
 class ReconcileObserver(Protocol):
     """Records what comparisons find; must not block or raise."""
 
-    def compared(self, entity: str, at: float, counts: Mapping[DriftKind, int]) -> None:
+    def compared(self, entity: str, at: float, counts: Mapping[str, int]) -> None:
         """The log was compared at `at`, in epoch seconds, and differs in so many records of each kind."""
         ...
 
@@ -140,7 +140,8 @@ class ReconcileSchedule:
         due_at = self._due_at[entity] = self.clock.now() if last is None else last.at + self.every_s
         self.observer.due(entity, due_at)
         if last is not None:
-            self.observer.compared(entity, last.at, last.counts)
+            counts = {kind.value: count for kind, count in last.counts.items()}
+            self.observer.compared(entity, last.at, counts)
 
     def _failed(self, entity: str, reason: str) -> None:
         self._due_at[entity] = self.clock.now() + _RETRY_S
