@@ -1,7 +1,11 @@
 """Paths of channels: their kinds, the names in them, and for how long Salesforce retains their events."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
+
+ALL_CHANGES = "/data/ChangeEvents"
+"""Path of the channel of all selected entities."""
 
 _HOUR_S = 3600.0
 _CHANGE_EVENT = "ChangeEvent"
@@ -81,3 +85,14 @@ def changed_entity(path: str) -> str | None:
     if ChannelKind.of(path) is not ChannelKind.CHANGES or not stem or stem == name:
         return None
     return f"{stem}c" if stem.endswith("__") else stem
+
+
+def carrier_of(entity: str, paths: Sequence[str]) -> str | None:
+    """Return which of the channels at `paths` carries the changes of `entity`, `None` if none does.
+
+    It is the entity's own, or that of all changes, or else the first custom one.
+    """
+    of_changes = [path for path in paths if ChannelKind.of(path) is ChannelKind.CHANGES]
+    custom = [path for path in of_changes if changed_entity(path) is None]
+    wanted = (change_channel(entity), ALL_CHANGES, *custom)
+    return next((path for path in wanted if path in of_changes), None)

@@ -27,6 +27,7 @@ from streamer.events import (
 )
 from streamer.observe.org_limits import OrgLimitMetrics
 from streamer.observe.process import ProcessMetrics
+from streamer.observe.reconciling import ReconcileMetrics
 from streamer.observe.series import (
     CALL_RESULTS,
     LOOKUP_RESULTS,
@@ -78,6 +79,7 @@ class Metrics:
         self.session = self._session()
         self.process = ProcessMetrics(clock, self.registry)
         self.org_limits = OrgLimitMetrics(self.registry)
+        self.reconciling = ReconcileMetrics(self.registry)
 
     def channel(self, channel: Channel) -> ChannelMetrics:
         """Return the metrics of `channel`, the same object each time."""

@@ -1,6 +1,6 @@
 """Quota: the org's limits, what is left of them, and who can use it."""
 
-from streamer.quota.costs import JobCost, bulk_job, collections, cost_sentence, query
+from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
 from streamer.quota.forecast import headroom
 from streamer.quota.governor import Governor
 from streamer.quota.limits import KEPT_SHARE, Limit, OrgLimit, Reading, limits_of
@@ -9,6 +9,7 @@ from streamer.quota.replays import ReplayAllowance
 
 __all__ = [
     "KEPT_SHARE",
+    "ONE_REQUEST",
     "Governor",
     "JobCost",
     "Limit",

@@ -32,6 +32,7 @@ from streamer.settings.outbound import (
     OutboundTlsSettings,
 )
 from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
+from streamer.settings.reconciling import ReconcileSettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -75,6 +76,7 @@ __all__ = [
     "ProtectionSettings",
     "PubSubSettings",
     "RateSettings",
+    "ReconcileSettings",
     "RefreshAuth",
     "RetrySettings",
     "Section",

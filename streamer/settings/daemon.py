@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from streamer.channel_paths import ChannelKind
+from streamer.channel_paths import ChannelKind, carrier_of
 from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings, SqliteLogSettings
@@ -21,6 +21,7 @@ from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import OrgSettings, RefreshAuth, Transport
 from streamer.settings.outbound import OutboundSettings
 from streamer.settings.protection import ProtectionSettings, ProtectRule
+from streamer.settings.reconciling import ReconcileSettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import SubscriberSettings
 from streamer.settings.tracing import TracingSettings
@@ -74,6 +75,9 @@ class Settings(Section):
     lookups: LookupsSettings = Field(
         default=LookupsSettings(), description="limits of the look-ups of subscribers with enrich"
     )
+    reconcile: ReconcileSettings | None = Field(
+        default=None, description="comparisons of the org with the log, by the daemon itself; default: none"
+    )
     observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
     tracing: TracingSettings | None = Field(
         default=None, description="traces of events, for OpenTelemetry; default: none"
@@ -106,6 +110,20 @@ class Settings(Section):
             # The model is frozen, and this is a default that needs another section.
             self.__dict__["org"] = org
         return self
+
+    @field_validator("reconcile")
+    @classmethod
+    def _are_carried(
+        cls, reconcile: ReconcileSettings | None, info: ValidationInfo
+    ) -> ReconcileSettings | None:
+        # Mistaken channels are not among the data.
+        if reconcile is not None and "channels" in info.data:
+            paths = [channel.path for channel in info.data["channels"]]
+            if alone := [each for each in reconcile.entities if carrier_of(each, paths) is None]:
+                raise ValueError(
+                    f"no channel carries the changes of {', '.join(alone)}: add /data/ChangeEvents"
+                )
+        return reconcile
 
     @field_validator("channels")
     @classmethod

@@ -12,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 from prometheus_client.metrics import MetricWrapperBase
 
 from streamer.clock import TurnedClock
+from streamer.continuity.reconciling import DriftKind
 from streamer.events import FailureClass, HoleCause, Stage
 from streamer.observe.metrics import OUTCOMES, Metrics
 from streamer.observe.series import (
@@ -87,6 +88,8 @@ VALUES = {
     ("lookups", "result"): Values(LOOKUP_RESULTS),
     ("lookup_calls", "result"): Values(CALL_RESULTS),
     ("trace_spans", "result"): Values(SPAN_RESULTS),
+    ("", "entity"): Values(source="entities of the configuration's `reconcile`"),
+    ("reconcile_differences", "kind"): Values(tuple(DriftKind)),
     ("", "limit"): Values(tuple(OrgLimit)),
     ("poll_age_seconds", "thread"): Values(
         source="names of this process's threads of the log: one or a few, and with Kafka one for each "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.app.ingest.positions import PositionOrders
+from streamer.app.ingest.reconciling import Reconciling
 from streamer.app.ingest.redrives import RedriveOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
@@ -18,6 +19,7 @@ from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
+from streamer.continuity.reconciling import ReconcileSchedule
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId
 from streamer.ingest.growing_append import IngestObserver
@@ -117,18 +119,43 @@ class Ingesting:
                 keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 positions.hurry = keeper.hurry
                 self.status.channels_opened(keeper, source)
+                compared = self._comparisons(org, rest, log, limits, keeper)
                 with self.forecasting(repairing.forecaster):
-                    await self._keep(keeper, repairing, positions)
+                    await self._keep(keeper, repairing, positions, compared)
 
-    async def _keep(self, keeper: Keeper, repairing: Repairing, positions: PositionOrders) -> None:
+    async def _keep(
+        self,
+        keeper: Keeper,
+        repairing: Repairing,
+        positions: PositionOrders,
+        compared: ReconcileSchedule | None,
+    ) -> None:
         async with asyncio.TaskGroup() as group:
             following = [
                 group.create_task(repairing.follow_orders(), name="orders"),
                 group.create_task(positions.run(), name="positions"),
             ]
+            if compared is not None:
+                following.append(group.create_task(compared.run(), name="comparisons"))
             await keeper.run()
             for each in following:
                 each.cancel()
+
+    def _comparisons(
+        self, org: OrgId, rest: Rest, log: Log, limits: LimitsMonitor, keeper: Keeper
+    ) -> ReconcileSchedule | None:
+        if self.settings.reconcile is None:
+            return None
+        reconciling = Reconciling(
+            org=org,
+            rest=rest,
+            log=log,
+            clock=self.clock,
+            paths=self.settings.paths,
+            limits=lambda: limits.latest,
+            observer=self.metrics.reconciling,
+        )
+        return reconciling.schedule(self.settings.reconcile, lambda: keeper.status)
 
     def _repairing(
         self, rest: Rest, log: Log, limits: LimitsMonitor, payloads: PayloadReader | None

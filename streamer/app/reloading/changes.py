@@ -6,7 +6,7 @@ from streamer.app.routes import named_by
 from streamer.events import JsonObject, SubscriberName
 from streamer.settings import Settings
 
-_SOURCE = ("org", "channels", "outbound")
+_SOURCE = ("org", "channels", "outbound", "reconcile")
 _PROTECTION = ("protect", "protection")
 _RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_PROTECTION, *_SOURCE)
 

@@ -2,5 +2,15 @@
 
 from streamer.continuity.reconciling.drift import Drift, DriftKind, Reconciled
 from streamer.continuity.reconciling.reconciliation import Asked, Phase, Reconciliation
+from streamer.continuity.reconciling.schedule import ReconcileObserver, ReconcileSchedule
 
-__all__ = ["Asked", "Drift", "DriftKind", "Phase", "Reconciled", "Reconciliation"]
+__all__ = [
+    "Asked",
+    "Drift",
+    "DriftKind",
+    "Phase",
+    "ReconcileObserver",
+    "ReconcileSchedule",
+    "Reconciled",
+    "Reconciliation",
+]

@@ -12,12 +12,14 @@ from streamer.continuity.reconciling.known_records import seconds_of
 from streamer.continuity.reconciling.window import Window, shown
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
+from streamer.quota import ONE_REQUEST, JobCost
 
 _STAMPS = "SystemModstamp", "LastModifiedDate"
 _PAGE_ROWS = 10_000
 _IDS_AT_ONCE = 2_000
 _READY_S = 2.0
 _TRIES = 5
+_JOB = JobCost(requests=1, bulk_jobs=1)
 _LONGEST_WAIT_S = 60.0
 # Open transactions of the org hide what comes later, and Salesforce ends them.
 _LOOKS = 10
@@ -54,11 +56,15 @@ class Deleted:
     times: dict[str, float] = field(default_factory=dict)
 
 
+async def admit_all(_: JobCost) -> None:
+    """Let every call be made at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgRecords:
     """Reads ids and times over the org's API; asks a few times more when there is no answer.
 
-    Raises what the ports raise.
+    `admit` returns when calls of a cost can be made. Raises what the ports raise.
     """
 
     queries: RecordQueries
@@ -67,6 +73,7 @@ class OrgRecords:
     describer: Describer
     clock: Clock
     bulk_from: int = BULK_FROM
+    admit: Callable[[JobCost], Awaitable[None]] = admit_all
 
     async def entity(self, name: str) -> Entity:
         """Return the object of that name, in any case."""
@@ -88,6 +95,8 @@ class OrgRecords:
     ) -> AsyncGenerator[list[OrgRecord], None]:
         """Yield these records, a page at a time."""
         query = _query(entity, window)
+        if count >= self.bulk_from:
+            await self.admit(_JOB)
         job = await self._asked(lambda: self.queries.begin(query, in_bulk=count >= self.bulk_from))
         try:
             begun_at = self.clock.monotonic()
@@ -141,6 +150,7 @@ class OrgRecords:
         return await self._asked(lambda: self.replication.deleted(entity.name, since, until))
 
     async def _asked(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        await self.admit(ONE_REQUEST)
         delays = Delays(Backoff(first_s=1.0, limit_s=10.0))
         for _ in range(_TRIES - 1):
             try:

@@ -1,21 +1,34 @@
 """Faults that take hours, on a turned clock: parts of a daemon with their metrics, and a sandbox."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import generate_latest
 
 from streamer.clock import TurnedClock
+from streamer.continuity.reconciling import Asked, ReconcileSchedule
+from streamer.errors import RecordsRefused
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.cometd.source import CometdSource
 from streamer.sandbox import Sandbox
 from tests.integration.monitoring.stretching import Look, Phase
 from tests.limits import monitored, turned
 from tests.streaming import World, streaming
+from tests.unit.continuity import test_reconciliation as reconciliation
 
-ALERTS = frozenset({"StreamerDeliveredEventsRunOut", "StreamerOrgLimitsUnread", "StreamerSalesforceSilent"})
+ALERTS = frozenset(
+    {
+        "StreamerComparisonOverdue",
+        "StreamerDeliveredEventsRunOut",
+        "StreamerLogDiffers",
+        "StreamerOrgLimitsUnread",
+        "StreamerSalesforceSilent",
+    }
+)
 
 _DELIVERED = "DailyDeliveredPlatformEvents"
 _HOUR_S = 3600.0
+_EVERY_H = 4.0
 
 
 @dataclass(slots=True)
@@ -59,6 +72,60 @@ async def _is_left_unanswered(world: World, seen: _Seen) -> None:
     world.publish(1)
     await world.all_read(reader)
     seen.note("after")
+
+
+async def comparisons() -> list[Phase]:
+    """A change has no event until it is redriven; then the org refuses comparisons for hours."""
+    world = reconciliation.World()
+    await world.append()
+    metrics = Metrics(clock=world.clock)
+    seen = _Seen(metrics, world.clock)
+    schedule = ReconcileSchedule(
+        entities=("Contact",),
+        every_s=_EVERY_H * _HOUR_S,
+        compare=world.reconciliation().compare,
+        asked=lambda entity, since: Asked(entity=entity, since=since),
+        owns=lambda _: True,
+        controls=world.log.controls,
+        clock=world.clock,
+        observer=metrics.reconciling,
+    )
+    running = asyncio.create_task(schedule.run())
+    try:
+        await _differ(world, seen)
+        await _are_refused(world, seen)
+    finally:
+        running.cancel()
+    return seen.phases
+
+
+async def _differ(world: reconciliation.World, seen: _Seen) -> None:
+    """The event is read after all."""
+    await _lasts(world, 0.1)
+    seen.note("before")
+    world.holds(1, 25)
+    await _lasts(world, _EVERY_H)
+    seen.note("differs", "StreamerLogDiffers")
+    await world.tells(1, 25)
+    await _lasts(world, _EVERY_H)
+    seen.note("mended")
+
+
+async def _are_refused(world: reconciliation.World, seen: _Seen) -> None:
+    """Salesforce answers again."""
+    world.queries.error = RecordsRefused("no right to see it", code="INSUFFICIENT_ACCESS")
+    await _lasts(world, _EVERY_H + 8)
+    seen.note("refused", "StreamerComparisonOverdue")
+    world.queries.error = None
+    await _lasts(world, 1.1)
+    seen.note("after")
+
+
+async def _lasts(world: reconciliation.World, hours: float) -> None:
+    """Let time pass, in which the channel is read."""
+    read_to = (world.clock.now() - reconciliation.BEGAN) / _HOUR_S + hours
+    await world.append(verified=read_to)
+    await world.clock.turn(hours * _HOUR_S)
 
 
 async def limits() -> list[Phase]:

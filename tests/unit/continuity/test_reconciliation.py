@@ -97,8 +97,8 @@ class World:
         checkpoint = replace(checkpoint, verified_at=BEGAN + verified * HOUR_S)
         await append_to(self.log, Append(checkpoint=checkpoint, events=events))
 
-    async def compared(self, since: float = 10.0, **more: Any) -> Reconciled:
-        """Compare from a time on."""
+    def reconciliation(self) -> Reconciliation:
+        """Return the comparison of this org with this log."""
         records = OrgRecords(
             queries=self.queries,
             replication=self.queries,
@@ -107,14 +107,17 @@ class World:
             clock=self.clock,
             bulk_from=self.bulk_from,
         )
-        reconciliation = Reconciliation(
+        return Reconciliation(
             history=MemoryHistory(self.log),
             records=records,
             org=ORG,
             observe=lambda *what: self.observed.append(what),
         )
+
+    async def compared(self, since: float = 10.0, **more: Any) -> Reconciled:
+        """Compare from a time on."""
         asked = Asked(entity="Contact", since=BEGAN + since * HOUR_S)
-        comparing = asyncio.create_task(reconciliation.compare(replace(asked, **more)))
+        comparing = asyncio.create_task(self.reconciliation().compare(replace(asked, **more)))
         while not comparing.done():
             await self.clock.turn(5.0)
         return await comparing

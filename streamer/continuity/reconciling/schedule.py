@@ -1,0 +1,177 @@
+"""Comparisons of the org with the log that are made again and again."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.continuity.reconciling.drift import DriftKind, Reconciled
+from streamer.continuity.reconciling.reconciliation import Asked
+from streamer.controls import AuditRecord
+from streamer.errors import ConfigurationError, StreamerError
+from streamer.events import JsonObject
+from streamer.normalise.times import as_event_time
+from streamer.ports import Controls
+
+_log = structlog.get_logger()
+
+_COMPARED, _BY = "reconcile.compared", "streamer"
+_MOST_RECORDS = 1_000
+_LOOK_S = 60.0
+_RETRY_S = 3_600.0
+# A change is compared once it is 25 minutes old.
+_COMPLETE_S = 1_500.0
+# The org tells of the deletions of 15 days.
+_OLDEST_S = 14 * 86_400.0
+
+
+class ReconcileObserver(Protocol):
+    """Records what comparisons find; must not block or raise."""
+
+    def compared(self, entity: str, at: float, counts: Mapping[str, int]) -> None:
+        """The log was compared at `at`, in epoch seconds, and differs in so many records of each kind."""
+        ...
+
+    def due(self, entity: str, at: float) -> None:
+        """The next comparison is due at `at`, in epoch seconds."""
+        ...
+
+    def failed(self, entity: str) -> None:
+        """A comparison could not be made."""
+        ...
+
+    def forgotten(self, entity: str) -> None:
+        """Another process compares the entity."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Last comparison of an entity: when it was made, its span of time, and the differences by kind."""
+
+    at: float
+    since: float
+    until: float
+    counts: Mapping[DriftKind, int]
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> "Comparison":
+        """Return the one of an audit record; raises `ValueError`, `KeyError` or `TypeError`."""
+        since, until = (
+            datetime.fromisoformat(record.detail[each]).timestamp() for each in ("since", "until")
+        )
+        counts = {kind: int(record.detail[kind]) for kind in DriftKind}
+        return cls(at=record.at, since=since, until=until, counts=counts)
+
+
+@dataclass(slots=True, kw_only=True)
+class ReconcileSchedule:
+    """Compares each of the `entities` every `every_s` seconds, in the process that `owns` its channel.
+
+    The audit keeps each comparison, so that a restart or another process goes on
+    from there. The next one begins where the last has ended or, if that found
+    differences, where it began: what differs is found again until it is mended,
+    for 14 days. What can't be compared is tried again after an hour. No failure
+    reaches anything else.
+    """
+
+    entities: Sequence[str]
+    every_s: float
+    compare: Callable[[Asked], Awaitable[Reconciled]]
+    asked: Callable[[str, float], Asked]
+    owns: Callable[[str], bool]
+    controls: Controls
+    clock: Clock
+    observer: ReconcileObserver
+    _last: dict[str, Comparison | None] = field(default_factory=dict, init=False)
+    _due_at: dict[str, float] = field(default_factory=dict, init=False)
+
+    async def run(self) -> None:
+        """Compare until cancelled."""
+        try:
+            while True:
+                for entity in self.entities:
+                    await self._visit(entity)
+                await self.clock.sleep(_LOOK_S)
+        finally:
+            for entity in self.entities:
+                self._forget(entity)
+
+    async def _visit(self, entity: str) -> None:
+        if not self.owns(entity):
+            self._forget(entity)
+            return
+        try:
+            if entity not in self._last:
+                self._learned(entity, await self._recorded(entity))
+            if self.clock.now() >= self._due_at[entity]:
+                await self._compare(entity)
+        except ConfigurationError as error:
+            # A log that is new has nothing to compare.
+            _log.info("reconcile.postponed", entity=entity, reason=str(error), tried_again_in_s=_RETRY_S)
+            self._due_at[entity] = self.clock.now() + _RETRY_S
+        except StreamerError as error:
+            self._failed(entity, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever an org answers, it costs this comparison at most
+            # The error's own text can quote a value.
+            self._failed(entity, type(error).__name__)
+
+    async def _compare(self, entity: str) -> None:
+        found = await self.compare(self.asked(entity, self._since(entity)))
+        counts = {kind: found.counts.get(kind, 0) for kind in DriftKind}
+        now = self.clock.now()
+        await self.controls.note(_audit(entity, found, counts, now))
+        self._learned(entity, Comparison(at=now, since=found.since, until=found.until, counts=counts))
+        tell = _log.warning if found.has_drift else _log.info
+        tell("reconcile.compared", entity=entity, records=found.records, **counts)
+
+    def _since(self, entity: str) -> float:
+        last, now = self._last[entity], self.clock.now()
+        if last is None:
+            return now - _COMPLETE_S - self.every_s
+        begin = last.since if any(last.counts.values()) else last.until
+        return max(begin, now - _OLDEST_S)
+
+    def _learned(self, entity: str, last: Comparison | None) -> None:
+        self._last[entity] = last
+        due_at = self._due_at[entity] = self.clock.now() if last is None else last.at + self.every_s
+        self.observer.due(entity, due_at)
+        if last is not None:
+            counts = {kind.value: count for kind, count in last.counts.items()}
+            self.observer.compared(entity, last.at, counts)
+
+    def _failed(self, entity: str, reason: str) -> None:
+        self._due_at[entity] = self.clock.now() + _RETRY_S
+        self.observer.failed(entity)
+        _log.warning("reconcile.failed", entity=entity, reason=reason, tried_again_in_s=_RETRY_S)
+
+    def _forget(self, entity: str) -> None:
+        if self._due_at.pop(entity, None) is not None:
+            self._last.pop(entity, None)
+            self.observer.forgotten(entity)
+
+    async def _recorded(self, entity: str) -> Comparison | None:
+        """Return the last comparison of `entity` that the audit has."""
+        for record in reversed(await self.controls.audit(last=_MOST_RECORDS)):
+            if record.what == _COMPARED and record.detail.get("entity") == entity:
+                try:
+                    return Comparison.of(record)
+                except (ValueError, KeyError, TypeError):
+                    return None
+        return None
+
+
+def _audit(entity: str, found: Reconciled, counts: Mapping[DriftKind, int], now: float) -> AuditRecord:
+    detail: JsonObject = {
+        "entity": entity,
+        "channel": found.channel,
+        "since": as_event_time(datetime.fromtimestamp(found.since, UTC)),
+        "until": as_event_time(datetime.fromtimestamp(found.until, UTC)),
+        "records": found.records,
+        "deletions": found.deletions,
+        **{kind.value: count for kind, count in counts.items()},
+    }
+    return AuditRecord(at=now, what=_COMPARED, by=_BY, detail=detail)
