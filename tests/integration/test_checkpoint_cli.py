@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 from typer.testing import CliRunner, Result
@@ -145,3 +146,38 @@ def audit(path: Path) -> list[str]:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         rows = connection.execute("SELECT body FROM audit ORDER BY seq").fetchall()
     return [orjson.loads(body)["what"] for (body,) in rows]
+
+
+async def test_ready_names_the_way_out_of_a_refused_position(tmp_path: Path) -> None:
+    """With the policy `fail`: the command that it names is what lets the channel be read on."""
+    file = tmp_path / "log.db"
+    async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
+        channel = {"path": CHANGES, "start": "earliest", "on_refused_replay_id": "fail"}
+        configuration = sandbox_configuration(
+            sandbox.url, log={"sqlite": {"path": str(file)}}, channels=[channel]
+        )
+        async with running(written(tmp_path, configuration)) as daemon:
+            for name in "ab":
+                with sandbox.org.transaction() as transaction:
+                    transaction.create("Account", {"Name": name})
+                await until(partial(is_last, file, name))
+            sandbox.faults.reset_stream()
+            sandbox.faults.forget_client()
+            named = await way_out(daemon)
+            assert named[:3] == ["streamer", "checkpoint", "set"]
+            said = await call(daemon, *named[2:], "--yes", "--wait", "60")
+            assert said.exit_code == 0, said.output
+            with sandbox.org.transaction() as transaction:
+                transaction.create("Account", {"Name": "c"})
+            await until(partial(is_last, file, "c"))
+
+
+async def way_out(daemon: App) -> list[str]:
+    """Return the command that `/readyz` names, once it does."""
+    async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(f"http://localhost:{daemon.port}/readyz") as response:
+                # The last one has no history to go through first.
+                if found := re.findall("`(streamer checkpoint set [^`]+)`", await response.text()):
+                    return str(found[-1]).split()
+            await asyncio.sleep(0.1)

@@ -1,5 +1,6 @@
 """Positioning of a channel: where its reading begins and goes on, and the holes that follow from it."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -152,7 +153,7 @@ class Positioning:
         if (order := self._unrecorded_order) is not None:
             return self._read_retained(order, stored)
         if self.on_refused == "fail":
-            raise refused
+            raise _with_way_out(refused) from refused
         resumes_at = Start.EARLIEST if self.on_refused == "repair" else Start(self.on_refused)
         # An id that was refused too early means that the stream was reset, and nothing is retained.
         hole = self._found(refused_hole(self.channel, stored, resumes_at, self.clock.now()))
@@ -255,3 +256,15 @@ class Positioning:
         if self._repaired is None or self.on_refused != "repair" or hole.state is Repair.FULL:
             return hole
         return self._repaired(hole)
+
+
+def _with_way_out(refused: ReplayIdRefused) -> ReplayIdRefused:
+    """Return the error of a channel that stops at a refused replay id, with what an operator can do."""
+    command = f"streamer checkpoint set {shlex.quote(refused.path)}"
+    said = str(refused).rstrip(".")
+    return ReplayIdRefused(
+        f"{said}. on_refused_replay_id is fail, so an operator decides: `{command} --earliest` reads what "
+        f"Salesforce still retains, and `{command} --latest` new events only; or set on_refused_replay_id to "
+        "repair, earliest or latest",
+        path=refused.path,
+    )

@@ -2,7 +2,9 @@
 
 None of them claims what changed: `changed_fields` and `nulled_fields` are empty.
 All fields that the user can see are in `fields`, null where they are empty, so
-that a consumer that merges fields ends at the state of the record.
+that a consumer that merges fields, and compound ones part by part, ends at the
+state of the record. Older events of the record can follow in the log, when the
+stream brings them later: the order is right at the end only.
 """
 
 from dataclasses import dataclass, replace

@@ -424,6 +424,6 @@ async def test_refused_replay_id_stops_the_channel_where_that_is_wanted() -> Non
     one.on_refused = "fail"
     one.log.checkpoints[CHANGES] = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"5"), verified_at=77.0)
 
-    with pytest.raises(ReplayIdRefused):
+    with pytest.raises(ReplayIdRefused, match=r"`streamer checkpoint set /data/ChangeEvents --earliest`"):
         await one.run()
     assert one.log.checkpoints[CHANGES].replay_id == b"5"
