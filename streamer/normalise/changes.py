@@ -37,6 +37,8 @@ _KIND = {
 _MANY = 50
 _MOST_RECORDS = 60_000
 _SHORTEST_ID = 15
+# Ids and names are kept by the thousand, as keys of lanes and of caches.
+_LONGEST = 255
 _MOST_BYTES = 100_000_000
 
 
@@ -64,6 +66,8 @@ class ChangeNormaliser:
                 key, sequence = _identified(header["transactionKey"], header["sequenceNumber"])
                 record_ids = _texts(header["recordIds"])
                 entity, change = header["entityName"], header["changeType"]
+                if len(record_ids) > 1 or len(record_ids[0]) > _LONGEST:
+                    _check_lengths(record_ids)
                 event_type = _event_type(entity, change, record_ids[0][-1] == "*")
                 time = from_epoch_ms(header["commitTimestamp"])
                 replay_id = replay_id_of(data["event"])
@@ -119,6 +123,8 @@ def _identified(key: Any, sequence: Any) -> tuple[str, int]:
     # Event ids are made of these, so values of another type must not be converted.
     if type(key) is not str or type(sequence) is not int:
         raise ValueError("transactionKey or sequenceNumber is of another type")
+    if len(key) > _LONGEST:
+        raise ValueError(f"transactionKey has {len(key)} characters")
     return key, sequence
 
 
@@ -129,6 +135,11 @@ def _texts(values: Any) -> list[str]:
         if type(value) is not str or not value:
             raise ValueError("recordIds holds something that is not a record id")
     return values
+
+
+def _check_lengths(record_ids: Sequence[str]) -> None:
+    if max(map(len, record_ids)) > _LONGEST:
+        raise ValueError(f"recordIds holds an id of more than {_LONGEST} characters")
 
 
 def _check_many(record_ids: Sequence[str], shared: Sequence[Any]) -> None:
@@ -143,7 +154,7 @@ def _check_many(record_ids: Sequence[str], shared: Sequence[Any]) -> None:
 
 @lru_cache(maxsize=4096)
 def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FBT001 - keyword arguments slow the cache down
-    if not entity.isidentifier():
+    if len(entity) > _LONGEST or not entity.isidentifier():
         raise ValueError("entityName is not the API name of an object")
     if change not in _KIND:
         raise ValueError(f"unknown changeType {change[:40]!r}")
