@@ -37,6 +37,8 @@ _KIND = {
 _MANY = 50
 _MOST_RECORDS = 60_000
 _SHORTEST_ID = 15
+# Ids and names are kept by the thousand, as keys of lanes and of caches.
+_LONGEST = 255
 _MOST_BYTES = 100_000_000
 
 
@@ -62,7 +64,7 @@ class ChangeNormaliser:
                 payload = data["payload"]
                 header = payload[_HEADER]
                 key, sequence = _identified(header["transactionKey"], header["sequenceNumber"])
-                record_ids = _texts(header["recordIds"])
+                record_ids = _texts(header["recordIds"], payload)
                 entity, change = header["entityName"], header["changeType"]
                 event_type = _event_type(entity, change, record_ids[0][-1] == "*")
                 time = from_epoch_ms(header["commitTimestamp"])
@@ -72,8 +74,6 @@ class ChangeNormaliser:
                 del fields[_HEADER]
                 nulled, diffs = _nulled_and_diffs(fields)
                 changed, transaction = header.get("changedFields") or [], _transaction(key, sequence, header)
-                if len(record_ids) > _MANY:
-                    _check_many(record_ids, [fields, changed, transaction])
             except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
                 read.append(unreadable(message, "a change event", error))
                 continue
@@ -119,31 +119,43 @@ def _identified(key: Any, sequence: Any) -> tuple[str, int]:
     # Event ids are made of these, so values of another type must not be converted.
     if type(key) is not str or type(sequence) is not int:
         raise ValueError("transactionKey or sequenceNumber is of another type")
+    if len(key) > _LONGEST:
+        raise ValueError(f"transactionKey has {len(key)} characters")
     return key, sequence
 
 
-def _texts(values: Any) -> list[str]:
+def _texts(values: Any, payload: JsonObject) -> list[str]:
     if type(values) is not list or not values:
         raise ValueError("recordIds is not a list of record ids")
     for value in values:
         if type(value) is not str or not value:
             raise ValueError("recordIds holds something that is not a record id")
+    if len(values) > 1 or len(values[0]) > _LONGEST:
+        _check_lengths(values)
+        if len(values) > _MANY:
+            _check_many(values, payload)
     return values
 
 
-def _check_many(record_ids: Sequence[str], shared: Sequence[Any]) -> None:
-    """Raise `ValueError` where the events of many records, each with what is `shared`, take too much."""
+def _check_lengths(record_ids: Sequence[str]) -> None:
+    if max(map(len, record_ids)) > _LONGEST:
+        raise ValueError(f"recordIds holds an id of more than {_LONGEST} characters")
+
+
+def _check_many(record_ids: list[str], payload: JsonObject) -> None:
+    """Raise `ValueError` where the events of many records, each with all of `payload` but them, take much."""
     if len(record_ids) > _MOST_RECORDS:
         raise ValueError(f"{len(record_ids)} recordIds are more than {_MOST_RECORDS}")
     if any(len(each) < _SHORTEST_ID for each in record_ids):
         raise ValueError("recordIds holds something that is not a record id")
-    if len(raw_json(shared)) * len(record_ids) > _MOST_BYTES:
+    shared = len(raw_json(payload)) - len(raw_json(record_ids))
+    if shared * len(record_ids) > _MOST_BYTES:
         raise ValueError(f"its events of {len(record_ids)} records have more than {_MOST_BYTES} bytes")
 
 
 @lru_cache(maxsize=4096)
 def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FBT001 - keyword arguments slow the cache down
-    if not entity.isidentifier():
+    if len(entity) > _LONGEST or not entity.isidentifier():
         raise ValueError("entityName is not the API name of an object")
     if change not in _KIND:
         raise ValueError(f"unknown changeType {change[:40]!r}")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from streamer.bounded_json import bounded_json
 from streamer.channel_paths import name_in_type
 from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
 from streamer.normalise.malformed import each_read, replay_id_of
 from streamer.normalise.times import from_text
+from streamer.raw_json import bounded_json
 from streamer.replay_ids import replay_id_to_text
 
 

@@ -8,6 +8,9 @@ from streamer.normalise.malformed import each_read, replay_id_of
 from streamer.normalise.times import from_text
 from streamer.replay_ids import replay_id_to_text
 
+# Ids and names are kept by the thousand, as keys of caches. A position is part of an id without a UUID.
+_LONGEST = 500
+
 
 class PlatformEventNormaliser:
     """Turns each platform event message of one channel into its event.
@@ -36,11 +39,13 @@ class PlatformEventNormaliser:
         about: JsonObject = data["event"]
         replay_id = replay_id_of(about)
         name = (about.get("EventApiName") if self._is_shared else None) or self._name
-        if not name.isidentifier():
+        if len(name) > _LONGEST or not name.isidentifier():
             raise ValueError("EventApiName is not the API name of an event")
         uuid = about.get("EventUuid") or f"{self._channel}:{replay_id_to_text(replay_id)}"
         if type(uuid) is not str:
             raise ValueError("EventUuid is of another type")
+        if len(uuid) > _LONGEST:
+            raise ValueError(f"EventUuid has {len(uuid)} characters")
         event_id = EventId(uuid)
         return Event(
             id=event_id,

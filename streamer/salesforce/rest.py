@@ -10,12 +10,12 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
 from streamer.known_secrets import KNOWN
+from streamer.raw_json import OversizedJson, bounded_json
 from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.rest_requests import RestOptions, RestRequest

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 
-from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.channel_paths import without_filter
 from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
@@ -15,6 +14,7 @@ from streamer.ingest.reading.protection import unprotected_event
 from streamer.normalise import Normaliser
 from streamer.normalise.times import from_epoch_ms
 from streamer.ports import PayloadReader
+from streamer.raw_json import OversizedJson, bounded_json
 from streamer.replay_ids import is_of_cometd
 
 

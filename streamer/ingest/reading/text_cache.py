@@ -5,8 +5,8 @@ from collections import OrderedDict
 
 _Place = tuple[str, str]
 
-# A key with its record id and its place in the dictionary, in bytes.
-_OVERHEAD = 400
+# A key and its place in the dictionary, in bytes.
+_OVERHEAD = 250
 
 
 class TextCache:
@@ -36,17 +36,17 @@ class TextCache:
         """Keep `text` as the last known one of a field, unless it is larger than the limit."""
         self.forget(record_id, field)
         self._texts[record_id, field] = text
-        self._size += _size(text)
+        self._size += _size((record_id, field), text)
         while self._size > self._limit:
-            _, oldest = self._texts.popitem(last=False)
-            self._size -= _size(oldest)
+            place, oldest = self._texts.popitem(last=False)
+            self._size -= _size(place, oldest)
 
     def forget(self, record_id: str, field: str) -> None:
         """Keep no text of a field."""
         text = self._texts.pop((record_id, field), None)
         if text is not None:
-            self._size -= _size(text)
+            self._size -= _size((record_id, field), text)
 
 
-def _size(text: str) -> int:
-    return sys.getsizeof(text) + _OVERHEAD
+def _size(place: _Place, text: str) -> int:
+    return sum(map(sys.getsizeof, (*place, text))) + _OVERHEAD

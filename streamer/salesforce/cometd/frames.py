@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from streamer.bounded_json import OversizedJson, bounded_json
 from streamer.events import ReplayId, Unreadable
 from streamer.exact_json import exact_value
+from streamer.raw_json import OversizedJson, bounded_json
 from streamer.schema_ids import schema_id_in
 
 # Matches a whole string, or one structural byte. A lone quote is a string that never ends.

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from streamer.bounded_json import bounded_json
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.exact_json import exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
+from streamer.raw_json import bounded_json
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.rest import Answer, RequestRefused, Rest, new_token_refused, refusal
 from streamer.salesforce.rest_requests import RestRequest

@@ -46,3 +46,12 @@ def test_limit_holds_for_any_characters(puts: list[tuple[str, str]]) -> None:
         cache.forget(record_id, "A")
 
     assert cache.size == 0
+
+
+def test_long_ids_count_too() -> None:
+    """A record id comes from outside, and can be longer than the text."""
+    cache = TextCache(100_000)
+    for number in range(100):
+        cache.put(f"{number}" * 10_000, "Description", "x")
+
+    assert sum(cache.get(f"{number}" * 10_000, "Description") is not None for number in range(100)) < 10

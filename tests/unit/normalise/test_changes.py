@@ -82,6 +82,17 @@ def test_change_that_would_become_gigabytes_is_unreadable(
     assert told in piece.error
 
 
+@pytest.mark.parametrize("name", ["entityName", "transactionKey", "recordIds"])
+def test_names_and_ids_are_short(name: str) -> None:
+    """They are kept in caches that count them, and not their bytes."""
+    message = change(1)
+    long = "A" * 300
+    header = message["data"]["payload"]["ChangeEventHeader"]
+    header[name] = [long] if name == "recordIds" else long
+
+    assert isinstance(READ([message])[0], Unreadable)
+
+
 def test_cleared_fields_and_parts_are_named() -> None:
     """A key that is present with null was cleared, in a compound field too."""
     (event,) = events_of(

@@ -70,8 +70,8 @@ def test_event_without_a_part_is_unreadable(part: str) -> None:
     assert isinstance(piece, Unreadable)
 
 
-@pytest.mark.parametrize("uuid", [{"a": 1}, ["x"], 17, True])
-def test_uuid_of_another_type_is_unreadable(uuid: object) -> None:
+@pytest.mark.parametrize("uuid", [{"a": 1}, ["x"], 17, True, "x" * 600])
+def test_uuid_of_another_form_is_unreadable(uuid: object) -> None:
     """An id goes into the checkpoint, which has to be read again."""
     message = order(1)
     message["data"]["event"]["EventUuid"] = uuid

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.bounded_json import OversizedJson, bounded_json
+from streamer.raw_json import OversizedJson, bounded_json
 
 MB = 1024 * 1024
 
