@@ -22,6 +22,27 @@ def unknown_names(source: str, known: frozenset[str], functions: Functions) -> I
         yield name, min(lines, default=1)
 
 
+def unknown_members(source: str, known: frozenset[str]) -> Iterator[tuple[str, int]]:
+    """Yield each member of `data` in `source` that is not `known`, with its line.
+
+    There are none if the template gives the name `data` to something else.
+    """
+    parsed = _parsed(source)
+    if not known or any(each.name == "data" and each.ctx != "load" for each in parsed.find_all(nodes.Name)):
+        return
+    for member in parsed.find_all((nodes.Getattr, nodes.Getitem)):
+        if not (isinstance(member.node, nodes.Name) and member.node.name == "data"):
+            continue
+        name = member.attr if isinstance(member, nodes.Getattr) else _constant(member.arg)
+        # A method of the object is none of its members.
+        if isinstance(name, str) and name not in known and not hasattr(dict, name):
+            yield name, member.lineno
+
+
+def _constant(node: nodes.Node) -> object:
+    return node.value if isinstance(node, nodes.Const) else None
+
+
 def mistaken_calls(source: str, functions: Functions) -> Iterator[tuple[str, int]]:
     """Yield a sentence for each wrong call of a function in `source`, with its line."""
     for call in _parsed(source).find_all(nodes.Call):
