@@ -1,6 +1,7 @@
 """Sandboxed Jinja2 templates of texts and contents, bounded in what they make and in their work."""
 
 from streamer.dispatch.attempt.template.mistakes import (
+    fields_in_template,
     mistaken_calls,
     sentence_of,
     unknown_members,
@@ -11,6 +12,7 @@ from streamer.dispatch.attempt.template.rendering import compile_content, compil
 __all__ = [
     "compile_content",
     "compile_template",
+    "fields_in_template",
     "mistaken_calls",
     "sentence_of",
     "unknown_members",
