@@ -148,7 +148,7 @@ def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
     """
     try:
         return function(shaped)
-    except (FunctionFailed, LimitExceeded) as error:
+    except (FunctionFailed, LimitExceeded, jinja2.UndefinedError) as error:
         raise BrokenRoute(f"{key} fails on this event: {error}") from error
     except Exception as error:
         # Expressions and templates are an operator's code and can raise anything.
