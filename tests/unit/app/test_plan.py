@@ -162,7 +162,8 @@ def test_expression_from_elsewhere_is_not_shown(tmp_path: Path) -> None:
 
 def test_name_that_no_event_has_is_refused_in_a_template(tmp_path: Path) -> None:
     """Each event would become a dead letter."""
-    text = "text: '{{ subjekt }} {{ Amount | money }} {% for x in data.fields %}{{ x }}{{ range(2) }}{% endfor %}'"
+    loop = "{% for x in data.fields %}{{ x }}{{ range(2) }}{% endfor %}"
+    text = f"text: '{{{{ subjekt }}}} {{{{ Amount | money }}}} {loop}'"
     place = "streamer.yaml:8: subscribers.sales.text: an event has no such name: "
     known = "known: data, id, source, subject, time, type"
 
