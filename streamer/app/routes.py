@@ -11,11 +11,12 @@ from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseErro
 from streamer.app.chains.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
 from streamer.app.enriching import compiled_lookups, lookup_mistakes
 from streamer.configuration import Document, Draft, Keys
-from streamer.dispatch.attempt.checks import ExpressionMistake
+from streamer.configuration.event_types import data_names
+from streamer.dispatch.attempt.checks import ExpressionMistake, unknown_member
 from streamer.dispatch.attempt.enrichment import LOOKUPS, EnrichmentSource
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
-from streamer.dispatch.attempt.template import mistaken_calls, sentence_of, unknown_names
+from streamer.dispatch.attempt.template import mistaken_calls, sentence_of, unknown_members, unknown_names
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.observe.redaction import masked
@@ -93,6 +94,7 @@ class SubscriberRoute:
             strict=settings.strict,
             more=self.more,
             lookups=self._lookups,
+            data_names=data_names(self.settings.on),
         )
 
     def _is_sound(self, keys: Keys) -> bool:
@@ -134,6 +136,9 @@ class SubscriberRoute:
             hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
             detail = f"{name}; {hint}known: {', '.join(names)}"
             yield str(self._mistake(keys, "an event has no such name", detail, at=(line,)))
+        for name, line in unknown_members(text, source.data_names):
+            sentence, detail = unknown_member(name, source.data_names)
+            yield str(self._mistake(keys, sentence, detail, at=(line,)))
         for sentence, line in mistaken_calls(text, self.functions):
             yield str(self._mistake(keys, "a function is called wrongly", sentence, at=(line,)))
         if self.upstream:

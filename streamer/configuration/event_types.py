@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from streamer.channel_paths import ChannelKind, change_channel, changed_entity, name_in_type
@@ -11,6 +11,19 @@ KINDS = ("created", "updated", "deleted", "undeleted", "gap", "snapshot")
 """Last parts of the types of change events."""
 
 _NOTIFIED = KINDS[:4]
+_OF_RECORDS = ("record_id", "entity", "fields")
+_DATA: Mapping[str, tuple[str, ...]] = {
+    "cdc": (
+        *_OF_RECORDS,
+        *("change", "changed_fields", "nulled_fields", "diff_fields", "reread", "transaction"),
+        *("recovered", "snapshot"),
+    ),
+    "topic": (*_OF_RECORDS, "change"),
+    "event": ("entity", "fields"),
+    "generic": ("entity", "payload"),
+    "outbound": (*_OF_RECORDS, "organization_id", "action_id"),
+}
+_OF_ANY_EVENT = ("redriven", "test")
 _ANY_RUN = "*"
 # Occurs in no pattern and in no type.
 _ANY_NAME = "\0"
@@ -61,6 +74,13 @@ class Carried:
 
 ANYTHING = tuple(Carried(kind=kind, name=None) for kind in ("cdc", "event", "topic", "generic", "outbound"))
 """Events of all channels that there can be."""
+
+
+def data_names(patterns: Iterable[str] = (_ANY_RUN,)) -> frozenset[str]:
+    """Return the names that `data` can have in an event of a type that one of `patterns` matches."""
+    wanted = list(patterns)
+    kinds = {each.kind for each in ANYTHING if any(map(each.can_match, wanted))} or _DATA.keys()
+    return frozenset(_OF_ANY_EVENT).union(*(_DATA[kind] for kind in kinds))
 
 
 def nearest(pattern: str, carried: Iterable[Carried]) -> str:

@@ -85,6 +85,8 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
 
 def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
     line = error.problem_mark.line if error.problem_mark else 0
+    if (opened := _open_quote(error, text)) is not None:
+        return f"{opened + 1}: is not YAML: a quote opens here and is not closed in this line; close it"
     problem = error.problem or "it ends too soon"
     for beginning, sign in _QUOTES_NEEDED.items():
         if problem.startswith(beginning):
@@ -95,6 +97,24 @@ def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
     if problem.endswith("but got '?'"):
         problem += "; between [ and ] or { and } a text with a ? needs quotes"
     return f"{line + 1}: is not YAML: {problem}"
+
+
+def _open_quote(error: yaml.MarkedYAMLError, text: str) -> int | None:
+    """Return the line of a quote that nothing closes, or only the next quote, if `error` is about that."""
+    if error.context == "while scanning a quoted scalar" and error.context_mark:
+        return int(error.context_mark.line)
+    last = None
+    try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.ScalarToken) and token.style in {"'", '"'}:
+                last = token
+    except yaml.YAMLError:
+        # The tokens before the mistake are enough.
+        pass
+    if last is None or error.problem_mark is None:
+        return None
+    is_long = last.start_mark.line < last.end_mark.line
+    return int(last.start_mark.line) if is_long and last.end_mark.line >= error.problem_mark.line else None
 
 
 class _NoFile(OSError):

@@ -13,8 +13,9 @@ from streamer.configuration import Document, load_document
 from streamer.doctor.channels import ChannelChecks
 from streamer.doctor.check import Area, Check, Finding, Inapplicable, Status, Verdict, counted, ok, warning
 from streamer.doctor.clocks import clock_checks
+from streamer.doctor.configuration.fields import field_checks
+from streamer.doctor.configuration.files import file_checks, named_files, secret_files
 from streamer.doctor.examination import examine
-from streamer.doctor.files import file_checks, named_files, secret_files
 from streamer.doctor.limits import limit_checks
 from streamer.doctor.once import Once
 from streamer.doctor.org import opened, org_checks
@@ -106,6 +107,7 @@ class Doctor:
                 *channels.checks(),
                 *limit_checks(settings, session),
                 *log,
+                *field_checks(settings, session, timeout_s=timeout_s),
                 *target_checks(settings.subscribers, checked.subscribers),
             ]
 

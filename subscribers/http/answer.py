@@ -10,6 +10,7 @@ import orjson
 
 from streamer.events import FailureClass, JsonObject
 from streamer.exact_json import exact_default, exact_value
+from subscribers.http.complaint import complaint
 
 EXCERPT_BYTES = 20_000
 """Largest part of an answer that a receipt or a dead letter keeps, in bytes."""
@@ -61,11 +62,20 @@ class Answer:
     @cached_property
     def json(self) -> JsonObject | None:
         """Body as a JSON object; `None` when it is anything else."""
+        return self._value if isinstance(self._value, dict) else None
+
+    @cached_property
+    def _value(self) -> Any:
         try:
-            value = exact_value(self.body)
+            return exact_value(self.body)
         except orjson.JSONDecodeError:
             return None
-        return value if isinstance(value, dict) else None
+
+    @property
+    def complaint(self) -> str:
+        """What the target says of the request, in its own words; empty when it says nothing but a code."""
+        words = complaint(self._value)
+        return "" if _word(words) == self.code and " " not in words else words
 
     @property
     def receipt(self) -> JsonObject:

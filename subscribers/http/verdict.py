@@ -98,13 +98,20 @@ def _advice(status: int) -> str:
 def _rejected(answer: Answer) -> Reject:
     redirected = 300 <= answer.status < 400  # noqa: PLR2004 - the class of redirections
     return Reject(
-        reason=_said(answer) + (f" ({answer.code})" if answer.code else ""),
+        reason=_said(answer) + _complaint(answer),
         hint="redirects are not followed: set url to the final address"
         if redirected
         else "compare the request with the target's expectations: body, url and method",
         answer=answer.excerpt,
         failure=answer.failure,
     )
+
+
+def _complaint(answer: Answer) -> str:
+    code, words = answer.code, answer.complaint
+    # A sentence in the place of a code is among the words.
+    shown = f" ({code})" if code and not words.lower().startswith(code.replace("_", " ")) else ""
+    return shown + (f": {words}" if words else "")
 
 
 def _said(answer: Answer) -> str:

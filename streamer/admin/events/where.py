@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from streamer.admin.errors import ApiError
 from streamer.clock import Clock
+from streamer.configuration.event_types import data_names
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.route import Keys, RouteSource, compile_route, evaluated, event_document
 from streamer.errors import BrokenRoute, ConfigurationError
@@ -85,7 +86,10 @@ def compiled_where(expression: str, settings: Settings) -> Admits:
     """
     try:
         route = compile_route(
-            _WHERE, RouteSource(when=expression), mistake=_mistake, functions=Functions(settings.tables)
+            _WHERE,
+            RouteSource(when=expression, data_names=data_names()),
+            mistake=_mistake,
+            functions=Functions(settings.tables),
         )
     except ConfigurationError as error:
         raise ApiError(400, f"where: {error}.") from error

@@ -53,11 +53,19 @@ _CURRENT = frozenset({"current", "identity"})
 class ExpressionMistake(Exception):
     """Mistake in an `expression`: a `sentence` with its `detail`.
 
-    It is about a `word`, which is the name of a function if it `is_call`.
+    It is about a `word`, which is the name of a function if it `is_call`, and of
+    a part of something if it `is_member`.
     """
 
     def __init__(
-        self, sentence: str, detail: str, *, word: str, expression: str, is_call: bool = False
+        self,
+        sentence: str,
+        detail: str,
+        *,
+        word: str,
+        expression: str,
+        is_call: bool = False,
+        is_member: bool = False,
     ) -> None:
         super().__init__(f"{sentence}: {detail}")
         self.sentence = sentence
@@ -65,6 +73,7 @@ class ExpressionMistake(Exception):
         self.expression = expression
         self._word = word
         self._is_call = is_call
+        self._is_member = is_member
 
     @property
     def lex_position(self) -> int:
@@ -81,17 +90,25 @@ class ExpressionMistake(Exception):
 
     def _is_meant(self, before: str, after: str) -> bool:
         """Return true for the place of a function's name at a call, and of another at the begin of a path."""
-        return after == "lparen" if self._is_call else before != "dot" and after != "lparen"
+        if self._is_call:
+            return after == "lparen"
+        return (before == "dot") is self._is_member and after != "lparen"
 
 
-def check_expression(expression: ParsedResult, functions: Functions, names: Collection[str]) -> None:
+def check_expression(
+    expression: ParsedResult,
+    functions: Functions,
+    names: Collection[str],
+    data_names: Collection[str] = frozenset(),
+) -> None:
     """Check `expression` as far as this is possible without an event; raises `ExpressionMistake`.
 
-    A field at the top must be one of `names`. Functions must exist and take
+    A field at the top must be one of `names`, and one of the event's data one
+    of `data_names`, if there are some. Functions must exist and take
     the number of arguments, and the literals and other known types among them.
     No value in it can be 1,000 times as large as an event.
     """
-    checking = _Checking(expression.expression, functions, frozenset(names))
+    checking = _Checking(expression.expression, functions, frozenset(names), frozenset(data_names))
     checking.check(expression.parsed, is_at_top=True)
     if copies(expression.parsed) > MOST_COPIES:
         detail = f"a value in it has more than {MOST_COPIES:,} times what the event has; repeat less in it"
@@ -101,10 +118,13 @@ def check_expression(expression: ParsedResult, functions: Functions, names: Coll
 
 
 class _Checking:
-    def __init__(self, expression: str, functions: Functions, names: frozenset[str]) -> None:
+    def __init__(
+        self, expression: str, functions: Functions, names: frozenset[str], data_names: frozenset[str]
+    ) -> None:
         self._expression = expression
         self._functions = functions
         self._names = names
+        self._data_names = data_names
 
     def check(self, node: Node, *, is_at_top: bool) -> None:
         """Check `node`, which is evaluated over the whole document when it `is_at_top`."""
@@ -112,6 +132,8 @@ class _Checking:
             self._refuse_name(node["value"])
         if node["type"] == "function_expression":
             self._check_call(node, is_at_top=is_at_top)
+        if is_at_top and self._data_names:
+            self._check_member(node)
         for child, is_inner in _inner(node):
             self.check(child, is_at_top=is_at_top and not is_inner)
 
@@ -120,6 +142,12 @@ class _Checking:
         hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
         detail = f"{name}; {hint}known: {', '.join(sorted(self._names))}"
         raise ExpressionMistake("an event has no such name", detail, word=name, expression=self._expression)
+
+    def _check_member(self, node: Node) -> None:
+        name = _member_of_data(node)
+        if name is not None and name not in self._data_names:
+            sentence, detail = unknown_member(name, self._data_names)
+            raise ExpressionMistake(sentence, detail, word=name, expression=self._expression, is_member=True)
 
     def _check_call(self, node: Node, *, is_at_top: bool) -> None:
         name, arguments = node["value"], node["children"]
@@ -156,6 +184,23 @@ class _Checking:
         if kind in _CHAINS:
             return self._type(node["children"][-1], is_at_top=False)
         return _TYPE_OF_NODES.get(kind, "")
+
+
+def unknown_member(name: str, data_names: Collection[str]) -> tuple[str, str]:
+    """Return a sentence and its detail about a `name` that the data of no event has."""
+    close = difflib.get_close_matches(name, data_names, n=1)
+    hint = f"did you mean data.{close[0]}? " if close else f"did you mean data.fields.{name}? "
+    known = ", ".join(sorted(data_names))
+    return "the data of an event has no such name", f"data.{name}; {hint}known: {known}"
+
+
+def _member_of_data(node: Node) -> str | None:
+    """Return the name of a part of the event's data that `node` begins with, such as `fields`."""
+    if node["type"] != "subexpression":
+        return None
+    of, member, *_ = node["children"]
+    is_data = of["type"] == "field" and of["value"] == "data" and member["type"] == "field"
+    return member["value"] if is_data else None
 
 
 def _inner(node: Node) -> Iterator[tuple[Node, bool]]:

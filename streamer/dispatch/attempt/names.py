@@ -8,6 +8,8 @@ import jmespath
 WHOLE = "@"
 """Stands for the whole document, and so for every name."""
 
+_FIELDS = ["data", "fields"]
+
 # Their first child alone sees the document; the others see what it returns.
 _CHAINS = frozenset(
     {
@@ -49,3 +51,31 @@ def _names(node: Any) -> Iterator[str]:
             yield each["value"]
         elif each["type"] in {"current", "identity"}:
             yield WHOLE
+
+
+def fields_read(expression: str) -> frozenset[str]:
+    """Return the names of the record's fields that `expression` reads as `data.fields.X`.
+
+    `expression` must compile.
+    """
+    return frozenset(_fields(jmespath.compile(expression).parsed))
+
+
+def _fields(node: Any) -> Iterator[str]:
+    for each in nodes_at_top(node):
+        path = list(_path(each))
+        if path[: len(_FIELDS)] == _FIELDS:
+            yield from path[len(_FIELDS) : len(_FIELDS) + 1]
+
+
+def _path(node: Any) -> Iterator[str]:
+    """Yield the names with which the path `node` begins."""
+    if node["type"] == "field":
+        yield node["value"]
+    elif node["type"] == "subexpression":
+        for child in node["children"]:
+            yield from _path(child)
+            if child["type"] != "field":
+                return
+    elif node["type"] in _CHAINS:
+        yield from _path(node["children"][0])

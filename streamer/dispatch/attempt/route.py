@@ -89,6 +89,8 @@ class RouteSource:
     """Names beside those of every event, such as `receipts`."""
     lookups: tuple[str, ...] = ()
     """Those of them that look-ups give."""
+    data_names: frozenset[str] = frozenset()
+    """Names that `data` can have in the events of the route; empty for any."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -146,7 +148,7 @@ def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
     """
     try:
         return function(shaped)
-    except (FunctionFailed, LimitExceeded) as error:
+    except (FunctionFailed, LimitExceeded, jinja2.UndefinedError) as error:
         raise BrokenRoute(f"{key} fails on this event: {error}") from error
     except Exception as error:
         # Expressions and templates are an operator's code and can raise anything.
@@ -218,7 +220,7 @@ class _Compiling:
             # The further lines point at the position by spaces, which a log does not keep.
             raise self._mistake(key, "is not a JMESPath expression", str(error).splitlines()[0]) from error
         try:
-            check_expression(compiled, self._functions, self._source.names)
+            check_expression(compiled, self._functions, self._source.names, self._source.data_names)
         except ExpressionMistake as error:
             raise self._mistake(key, error.sentence, error.detail) from error
         return compiled

@@ -162,7 +162,8 @@ def test_expression_from_elsewhere_is_not_shown(tmp_path: Path) -> None:
 
 def test_name_that_no_event_has_is_refused_in_a_template(tmp_path: Path) -> None:
     """Each event would become a dead letter."""
-    text = "text: '{{ subjekt }} {{ Amount | money }} {% for x in data.y %}{{ x }}{{ range(2) }}{% endfor %}'"
+    loop = "{% for x in data.fields %}{{ x }}{{ range(2) }}{% endfor %}"
+    text = f"text: '{{{{ subjekt }}}} {{{{ Amount | money }}}} {loop}'"
     place = "streamer.yaml:8: subscribers.sales.text: an event has no such name: "
     known = "known: data, id, source, subject, time, type"
 
@@ -238,3 +239,34 @@ def test_kafka_settings_that_no_client_takes_are_refused(tmp_path: Path) -> None
     (line,) = lines_of(tmp_path, f"{kafka}\n{GOOD}")
 
     assert line.startswith("streamer.yaml:1: log.kafka: librdkafka refuses these settings: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (
+            "when: data.field.StageName == 'Won'",
+            "when: the data of an event has no such name: data.field; did",
+        ),
+        ("body: {a: data.payload}", "body.a: the data of an event has no such name: data.payload; did you"),
+        ("text: '{{ data.field.Name }}'", "text: the data of an event has no such name: data.field; did you"),
+        ("text: '{{ data[\"feilds\"] }}'", "data.feilds; did you mean data.fields?"),
+    ],
+)
+def test_second_name_of_a_path_is_known_by_the_kind_of_event(tmp_path: Path, written: str, told: str) -> None:
+    """A predicate with a letter too few never holds, and an event would be lost in silence."""
+    assert told in lines_of(tmp_path, subscriber(written))[0]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "when: data.changed_fields",
+        "text: '{{ data.get(\"x\") }}'",
+        "text: '{% set data = {} %}{{ data.x }}'",
+        "body: {a: data.snapshot.id}",
+    ],
+)
+def test_members_of_data_that_there_are_pass(tmp_path: Path, written: str) -> None:
+    """Those of any kind of event that the subscriber takes."""
+    assert lines_of(tmp_path, subscriber(written)) == []

@@ -1,6 +1,7 @@
 """A key that keeps failing is parked: the log keeps it, others go on, and nothing of it is forgotten."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -187,8 +188,9 @@ async def test_one_key_of_a_thousand_holds_nobody_up(world: World, answer: Answe
     """The other 999 are delivered as if it were not there; when it heals, its events arrive in order."""
     for each in (world, healthy := World()):
         each.limits, each.breaker = Limits(waiting=500), BreakerLimits()
-    # Each takes the whole time-out when there is no answer, and that counts.
-    world.target.answers["0:0"].extend([answer] * 6)
+        # Without an answer, each attempt takes the whole time-out, and that counts.
+        each.schedule = replace(each.schedule, give_up_after_s=600.0)
+    world.target.answers["0:0"].extend([answer] * 9)
     async with world.running(), healthy.running():
         for number in range(3):
             assert sorted(await others(world, number)) == sorted(await others(healthy, number))

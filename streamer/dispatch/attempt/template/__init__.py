@@ -1,6 +1,20 @@
 """Sandboxed Jinja2 templates of texts and contents, bounded in what they make and in their work."""
 
-from streamer.dispatch.attempt.template.mistakes import mistaken_calls, sentence_of, unknown_names
+from streamer.dispatch.attempt.template.mistakes import (
+    fields_in_template,
+    mistaken_calls,
+    sentence_of,
+    unknown_members,
+    unknown_names,
+)
 from streamer.dispatch.attempt.template.rendering import compile_content, compile_template
 
-__all__ = ["compile_content", "compile_template", "mistaken_calls", "sentence_of", "unknown_names"]
+__all__ = [
+    "compile_content",
+    "compile_template",
+    "fields_in_template",
+    "mistaken_calls",
+    "sentence_of",
+    "unknown_members",
+    "unknown_names",
+]

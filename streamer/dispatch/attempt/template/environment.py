@@ -53,6 +53,7 @@ _SCALARS = (str, int, float, type(None))
 _SLOW_TEXTS_A_STEP = 4
 _SORTING = 8
 _SMALL = 2**64
+_LONGEST_NAME = 100
 _STEPS_OF_A_CALL = 3
 _OF_DICTIONARIES = frozenset(dir(dict))
 
@@ -72,6 +73,23 @@ class AbsentField(jinja2.ChainableUndefined):
     def __format__(self, _specification: str) -> str:
         """Return nothing, whatever the format."""
         return ""
+
+
+class MissingField(jinja2.StrictUndefined):
+    """Field that the event does not carry, in a template that must not go out with a gap."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        if self._undefined_hint:
+            return self._undefined_hint
+        name = self._undefined_name
+        shown = name if isinstance(name, str) else repr(name)[:_LONGEST_NAME]
+        return (
+            f"the event does not carry {shown}, and strict is true: write {{% if … is defined %}} around it, "
+            "give it a value by | default('…'), or set strict: false"
+        )
 
 
 def _itself(value: AbsentField, *_arguments: Any, **_options: Any) -> AbsentField:

@@ -10,6 +10,7 @@ from streamer.dispatch.attempt.functions import FunctionFailed, Functions, Limit
 from streamer.dispatch.attempt.template.environment import RANDOM, Sandbox
 from streamer.dispatch.attempt.template.nodes import counted
 
+_PATH = ("data", "fields", "X")
 _GLOBALS = frozenset(jinja2.Environment(autoescape=True).globals).difference(RANDOM)
 
 
@@ -20,6 +21,45 @@ def unknown_names(source: str, known: frozenset[str], functions: Functions) -> I
     for name in sorted(undeclared):
         lines = [each.lineno for each in parsed.find_all(nodes.Name) if each.name == name]
         yield name, min(lines, default=1)
+
+
+def unknown_members(source: str, known: frozenset[str]) -> Iterator[tuple[str, int]]:
+    """Yield each member of `data` in `source` that is not `known`, with its line.
+
+    There are none if the template gives the name `data` to something else.
+    """
+    parsed = _parsed(source)
+    if not known or any(each.name == "data" and each.ctx != "load" for each in parsed.find_all(nodes.Name)):
+        return
+    for member in parsed.find_all((nodes.Getattr, nodes.Getitem)):
+        path = _path(member)
+        if len(path) != len(_PATH) - 1 or path[0] != _PATH[0]:
+            continue
+        name = path[1]
+        # A method of the object is none of its members.
+        if name not in known and not hasattr(dict, name):
+            yield name, member.lineno
+
+
+def fields_in_template(source: str) -> frozenset[str]:
+    """Return the names of the record's fields that the template `source` reads as `data.fields.X`."""
+    paths = (_path(each) for each in _parsed(source).find_all((nodes.Getattr, nodes.Getitem)))
+    return frozenset(path[2] for path in paths if len(path) == len(_PATH) and path[:2] == _PATH[:2])
+
+
+def _path(node: nodes.Node) -> tuple[str, ...]:
+    """Return the names of the path `node`; none of what is no path of names."""
+    if isinstance(node, nodes.Name):
+        return (node.name,)
+    if not isinstance(node, nodes.Getattr | nodes.Getitem):
+        return ()
+    of = _path(node.node)
+    name = node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg)
+    return (*of, name) if of and isinstance(name, str) else ()
+
+
+def _constant(node: nodes.Node) -> object:
+    return node.value if isinstance(node, nodes.Const) else None
 
 
 def mistaken_calls(source: str, functions: Functions) -> Iterator[tuple[str, int]]:

@@ -12,7 +12,14 @@ import jinja2
 
 from streamer.dispatch.attempt.functions import Functions, LimitExceeded
 from streamer.dispatch.attempt.functions.function import kind_of
-from streamer.dispatch.attempt.template.environment import OF_NODES, AbsentField, Filter, Sandbox, plain
+from streamer.dispatch.attempt.template.environment import (
+    OF_NODES,
+    AbsentField,
+    Filter,
+    MissingField,
+    Sandbox,
+    plain,
+)
 from streamer.dispatch.attempt.template.mistakes import check_constants
 from streamer.dispatch.attempt.template.nodes import counted
 from streamer.events import JsonObject
@@ -97,6 +104,8 @@ def _compiled(environment: Sandbox, source: str, most: int) -> Callable[[JsonObj
                     break
         except LimitExceeded as error:
             raise LimitExceeded(f"line {_line(error, template)} of its template: {error}") from error
+        except jinja2.UndefinedError as error:
+            raise jinja2.UndefinedError(f"line {_line(error, template)} of its template: {error}") from error
         return "".join(pieces)
 
     return render
@@ -111,7 +120,7 @@ def _line(error: Exception, template: jinja2.Template) -> int:
 def _environment(
     functions: Functions | None, *, strict: bool, autoescape: bool, finalize: Callable[[Any], Any]
 ) -> Sandbox:
-    undefined = jinja2.StrictUndefined if strict else AbsentField
+    undefined = MissingField if strict else AbsentField
     functions = functions or Functions()
     environment = Sandbox(
         budget=functions.budget, undefined=undefined, autoescape=autoescape, finalize=finalize

@@ -19,6 +19,35 @@ def mistake_in(expression: str) -> ExpressionMistake | None:
     return None
 
 
+DATA_NAMES = ("change", "changed_fields", "fields", "record_id")
+
+
+@pytest.mark.parametrize(
+    ("expression", "told", "position"),
+    [
+        ("data.field.StageName", "data.field; did you mean data.fields?", 5),
+        ("data.changedfields", "did you mean data.changed_fields?", 5),
+        ("data.StageName == 'Won'", "did you mean data.fields.StageName? known: change, changed_fields", 5),
+        ("{a: data.fields.X, b: length(data.feilds)}", "data.feilds; did you mean data.fields?", 34),
+    ],
+)
+def test_member_that_no_event_has_is_named(expression: str, told: str, position: int) -> None:
+    """Such a predicate never holds, and nothing else says why."""
+    with pytest.raises(ExpressionMistake) as mistake:
+        check_expression(jmespath.compile(expression), FUNCTIONS, NAMES, DATA_NAMES)
+
+    assert told in str(mistake.value)
+    assert mistake.value.lex_position == position
+
+
+@pytest.mark.parametrize(
+    "expression", ["data.fields.field", "data | field", "data.{a: field}", "data.fields[?data.x]", "data.*.x"]
+)
+def test_member_of_something_else_passes(expression: str) -> None:
+    """Only the names of the event's data are known."""
+    check_expression(jmespath.compile(expression), FUNCTIONS, NAMES, DATA_NAMES)
+
+
 @pytest.mark.parametrize(
     "expression",
     [

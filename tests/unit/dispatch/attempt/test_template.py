@@ -5,7 +5,12 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from streamer.dispatch.attempt.functions import FunctionFailed
+from streamer.dispatch.attempt.route import RouteSource, compile_route
 from streamer.dispatch.attempt.template import compile_content, compile_template
+from streamer.errors import BrokenRoute
+from streamer.events import SubscriberName
+from tests.deliveries import event
+from tests.unit.dispatch.world import mistaken
 
 DOCUMENT = {"subject": "006", "data": {"fields": {"Stage": "Won", "Amount": 1250, "Note": None}}}
 
@@ -136,6 +141,19 @@ def test_strict_content_names_the_absent_field(source: str) -> None:
     """For a document that must not go out with a gap."""
     with pytest.raises(jinja2.UndefinedError, match="Missing"):
         content(source, strict=True)
+
+
+def test_dead_letter_of_an_absent_field_names_part_line_field_and_remedy() -> None:
+    """Jinja2's own sentence names none of them but the field."""
+    source = RouteSource(text="Deal\n{{ data.fields.Missing | upper }}", strict=True)
+    compiled = compile_route(SubscriberName("sales"), source, mistake=mistaken)
+
+    with pytest.raises(BrokenRoute) as broken:
+        compiled.delivery(event(data={"fields": {}}), attempt=1)
+    assert str(broken.value).startswith(
+        "text fails on this event: line 2 of its template: the event does not carry Missing, and strict is "
+        "true: write {% if … is defined %} around it"
+    )
 
 
 def test_long_text_is_cut_before_it_takes_memory() -> None:

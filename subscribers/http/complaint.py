@@ -1,0 +1,58 @@
+"""Complaint: what a target says of a request that it refuses, in its own words."""
+
+from collections.abc import Iterator
+from typing import Any
+
+LONGEST = 500
+"""Most characters of the words that a reason repeats."""
+
+_MOST_ERRORS = 3
+_DEEPEST = 4
+# RFC 9457 has title and detail, OAuth 2.0 error and error_description, Salesforce message and errorCode.
+_TITLES = ("title", "errorCode", "error_code")
+_WORDS = ("detail", "message", "error_description", "errorMessage", "error_message", "description", "reason")
+_PARTS = ("error", "errors", "fault")
+
+
+def complaint(value: Any) -> str:
+    """Return the words in `value`, which is the parsed body of an answer; empty if it has none.
+
+    They stay as they came, but for white space and their length.
+    """
+    told = list(dict.fromkeys(filter(None, map(_line, _words(value)))))
+    words = "; ".join(told[:_MOST_ERRORS])
+    return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
+
+
+def _words(value: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the words of each error in `value`."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value[: 2 * _MOST_ERRORS]:
+            yield from _words(each, depth + 1)
+    elif isinstance(value, dict):
+        yield from _words_of_object(value, depth)
+
+
+def _words_of_object(value: dict[str, Any], depth: int) -> Iterator[str]:
+    title, words = _first(value, _TITLES), _first(value, _WORDS)
+    if words and title and title not in words:
+        yield f"{title}: {words}"
+    elif words or title:
+        yield words or title
+    for name in _PARTS:
+        part = value.get(name)
+        # With a description, `error` is a code.
+        if part is not None and not (isinstance(part, str) and words):
+            yield from _words(part, depth + 1)
+
+
+def _first(value: dict[str, Any], names: tuple[str, ...]) -> str:
+    return next((found for name in names if isinstance(found := value.get(name), str) and found), "")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
