@@ -237,4 +237,5 @@ class History:
         return f"{jobs.remaining} of {jobs.most} query jobs are left"
 
     def _is_of_transport(self, replay_id: bytes) -> bool:
-        return replay_id.isdigit() is (self.world.transport is Transport.COMETD)
+        # What is read before the first event has no position.
+        return bool(replay_id) and replay_id.isdigit() is (self.world.transport is Transport.COMETD)
