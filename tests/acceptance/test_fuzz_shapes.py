@@ -53,5 +53,6 @@ async def test_shape_neither_ends_nor_holds_up_the_daemon(tmp_path: Path, name: 
             finally:
                 told = f"{name} x {size:.2f}: {watch.standstill_s:.1f} s of CPU, {watch.peak_mb:.0f} MB"
                 print(told, flush=True)  # noqa: T201 - shown when the test fails
+        assert watch.refused == 0, told
         assert watch.standstill_s < STANDSTILL_S, told
         assert watch.highest_mb < MOST_MB, told

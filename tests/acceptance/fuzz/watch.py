@@ -1,7 +1,9 @@
 """Watch of a process from outside: its probes, its CPU time and its memory."""
 
 import http.client
+import math
 import os
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -13,42 +15,52 @@ _PAUSE_S = 0.05
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ANSWER_S = 300.0
 _RESET_PEAK = "5"
+# The judgement is clear by then, and the machine is to go on.
+_HOPELESS_MB = 1_500.0
+_HOPELESS_S = 30.0
 
 
 class Watch:
     """Context in which a daemon's probe is asked all the time.
 
     A standstill is the CPU time that the process spends between a request and
-    its answer, so that a slow machine makes no difference. It runs in a thread
-    of its own: the loop that serves hostile answers is busy.
+    its answer, so that a slow machine makes no difference. It runs in threads
+    of its own: the loop that serves hostile answers is busy. A daemon that fills
+    the machine, or stands still without an end, is killed.
     """
 
     def __init__(self, pid: int, port: int) -> None:
         """Watch the process `pid`, whose probes are at `port`."""
         self.standstill_s = 0.0
-        self.answered = 0
+        self.refused = 0
         self.highest_mb = 0.0
         self._pid = pid
         self._port = port
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._asked_at_s = math.inf
+        self._threads = [
+            threading.Thread(target=each, name="watch", daemon=True) for each in (self._ask, self._guard)
+        ]
 
     def __enter__(self) -> Self:
         with suppress(OSError):
             Path(f"/proc/{self._pid}/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     @property
     def peak_mb(self) -> float:
         """Most memory that the process has held since the beginning of the watch, in MB."""
-        with suppress(OSError):
+        # A process that has ended has no memory.
+        with suppress(OSError, StopIteration):
             self.highest_mb = _status_mb(self._pid, "VmHWM")
         return self.highest_mb
 
@@ -57,17 +69,26 @@ class Watch:
         """True for a process that has ended."""
         return not Path(f"/proc/{self._pid}/status").exists()
 
-    def _run(self) -> None:
+    def _guard(self) -> None:
+        while not self._over.wait(_PAUSE_S) and not self.is_over:
+            stands_s = cpu_s(self._pid) - self._asked_at_s
+            self.standstill_s = max(self.standstill_s, stands_s)
+            if self.peak_mb > _HOPELESS_MB or stands_s > _HOPELESS_S:
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+
+    def _ask(self) -> None:
         while not self._over.is_set():
-            began = cpu_s(self._pid)
+            self._asked_at_s = began = cpu_s(self._pid)
             try:
                 _probe(self._port)
             except (OSError, http.client.HTTPException):
                 if self.is_over:
                     return
-            else:
-                self.answered += 1
+                self.refused += 1
             self.standstill_s = max(self.standstill_s, cpu_s(self._pid) - began)
+            # A pause is no standstill.
+            self._asked_at_s = math.inf
             time.sleep(_PAUSE_S)
 
 
@@ -78,11 +99,6 @@ def cpu_s(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def memory_mb(pid: int) -> float:
-    """Return the memory that a process holds, in MB."""
-    return _status_mb(pid, "VmRSS")
 
 
 def _status_mb(pid: int, name: str) -> float:
