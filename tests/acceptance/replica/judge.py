@@ -91,9 +91,8 @@ class Judge:
 
     def _span(self, hole: ContinuityRecord) -> tuple[float, float]:
         slack = _SLACK_S + self.most_ahead_s
-        begin = hole.recorded_at if hole.verified_at is None else hole.verified_at
         end = hole.recorded_at if hole.until is None else hole.until
-        return begin - slack, end + slack
+        return _begin(hole) - slack, end + slack
 
     def _given_up(self, holes: Sequence[ContinuityRecord]) -> str:
         """Return the holes that stay although the org still tells what is missing."""
@@ -102,8 +101,14 @@ class Judge:
             for each in holes
             if each.is_unrepaired
             and each.cause is not HoleCause.POSITION_SET
-            and each.recorded_at - (each.verified_at or each.recorded_at) < _TOLD_S
+            and (each.updated_at or each.recorded_at) - _begin(each) < _TOLD_S
         )
+
+
+def _begin(hole: ContinuityRecord) -> float:
+    """Return the time from which on events can be missing."""
+    known = (hole.verified_at, hole.until, hole.recorded_at)
+    return min(each for each in known if each is not None)
 
 
 def twice(events: Sequence[Event], *, repeats: int) -> str:
