@@ -21,6 +21,7 @@ _OF_THE_CHANNEL = frozenset(
 _SLACK_S = 120.0
 _TOLD_S = 15 * 24 * 3600.0
 _SHOWN = 5
+_OF_EVENTS = "gap:"
 
 
 @dataclass(kw_only=True)
@@ -48,12 +49,14 @@ class Judge:
         told: Sequence[str],
     ) -> dict[str, str]:
         """Return what is wrong by the name of the judgement; `told` are the ids of all continuity records."""
+        repeats = sum(each.repeat for each in orders)
         found = {
             "missing": self.missing(events, holes),
             "silent": self.silent(events, holes),
-            "twice": twice(events, repeats=sum(each.repeat for each in orders)),
+            "twice": twice(events, repeats=repeats),
             "given_up": self._given_up(holes),
-            "counts": _miscounted(events, holes),
+            # What is repeated is counted from the beginning.
+            "counts": "" if repeats else _miscounted(events, holes),
             "orders": _orders(orders, told),
         }
         return {name: text for name, text in found.items() if text}
@@ -112,15 +115,23 @@ def _begin(hole: ContinuityRecord) -> float:
 
 
 def twice(events: Sequence[Event], *, repeats: int) -> str:
-    """Return the ids that were appended more than once, though no operator ordered a repetition."""
+    """Return the ids that were appended more than once, though no operator ordered a repetition.
+
+    What was read because of an event is repeated with it.
+    """
     times = Counter(each.id for each in events)
     kinds = {each.id: each.type for each in events}
-    ordered = {each.id for each in events if "snapshot" not in each.data}
+    ordered = {each.id for each in events if _snapshot(each).startswith(_OF_EVENTS)}
     return _lines(
         f"{kinds[name]} {name} is in the log {count} times"
         for name, count in times.most_common()
         if count > 1 + (repeats if name in ordered else 0)
     )
+
+
+def _snapshot(event: Event) -> str:
+    """Return the id of the reading that an event is of, or what stands for none."""
+    return str(event.data["snapshot"]["id"]) if "snapshot" in event.data else _OF_EVENTS
 
 
 def _miscounted(events: Sequence[Event], holes: Sequence[ContinuityRecord]) -> str:
