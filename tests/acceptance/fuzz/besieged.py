@@ -19,8 +19,8 @@ from tests.daemon import Daemon, until
 from tests.outbound import SECRET
 from tests.pubsub_server import order
 
-GIVEN_S = 200.0
-_GOOD_S = 300.0
+_GIVEN_S = 100.0
+_GOOD_S = 150.0
 _PAUSE_S = 2.0
 _CONNECT = r"^POST /cometd/.*/meta/connect"
 
@@ -141,7 +141,7 @@ class Besieged:
             assert self.daemon.runs, self.daemon.output[-3_000:]
             return self.org.given > given
 
-        await until(was_given, within_s=GIVEN_S, every_s=0.2)
+        await until(was_given, within_s=_GIVEN_S, every_s=0.2)
         await asyncio.sleep(_PAUSE_S)
 
     async def ask(self, port: str, method: str, path: str, **more: Any) -> int:

@@ -1,6 +1,7 @@
 """Hostile requests to the daemon's own ports."""
 
 import asyncio
+from io import BytesIO
 from itertools import pairwise
 
 from tests.acceptance.fuzz.besieged import Besieged
@@ -12,14 +13,16 @@ from tests.outbound import PATH
 @shape("admin: an order of brackets")
 async def _(besieged: Besieged, size: float) -> None:
     body = b'{"entity":' + b"[" * many(size, 8 * MB)
-    await besieged.ask("admin", "POST", "snapshots", data=body, headers={"Content-Type": "application/json"})
+    await besieged.ask(
+        "admin", "POST", "snapshots", data=BytesIO(body), headers={"Content-Type": "application/json"}
+    )
 
 
 @shape("admin: an order as a gzip bomb")
 async def _(besieged: Besieged, size: float) -> None:
     bomb = gzipped(b" " * MB, many(size, 500))
     headers = {"Content-Type": "application/json", **GZIP}
-    await besieged.ask("admin", "POST", "snapshots", data=bomb, headers=headers)
+    await besieged.ask("admin", "POST", "snapshots", data=BytesIO(bomb), headers=headers)
 
 
 @shape("admin: seventy connections that come again")
@@ -33,7 +36,11 @@ async def _(besieged: Besieged, size: float) -> None:
 
 async def _posted(besieged: Besieged, body: bytes, **headers: str) -> None:
     await besieged.ask(
-        "outbound", "POST", PATH.lstrip("/"), data=body, headers={"Content-Type": "text/xml", **headers}
+        "outbound",
+        "POST",
+        PATH.lstrip("/"),
+        data=BytesIO(body),
+        headers={"Content-Type": "text/xml", **headers},
     )
 
 
