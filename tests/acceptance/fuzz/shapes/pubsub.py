@@ -9,9 +9,10 @@ import orjson
 from streamer.eventbus import ConsumerEvent, FetchResponse, ProducerEvent
 from tests.acceptance.fuzz.besieged import Besieged
 from tests.acceptance.fuzz.shapes.shape import MB, many, shape
-from tests.pubsub_server import replay_id, uuid
+from tests.pubsub_server import order, replay_id, uuid
 
 _SCHEMA_FIELDS = 16_170
+_GOOD = 2
 # What is longer is refused for that.
 _SCHEMA_CHARACTERS = 1_048_576
 
@@ -67,15 +68,16 @@ async def _(besieged: Besieged, size: float) -> None:
 
 
 async def _schemas(besieged: Besieged, schemas: list[str], payload: bytes) -> None:
-    events = []
-    for number, schema in enumerate(schemas):
+    for schema in schemas:
         besieged.number += 1
         name = f"hostile-{besieged.number}"
         besieged.bus.schemas[name] = schema
         event = ProducerEvent(id=uuid(besieged.number), schema_id=name, payload=payload)
-        events.append(ConsumerEvent(event=event, replay_id=replay_id(besieged.number + number)))
-    for each in events:
-        besieged.bus.publish(each)
+        besieged.bus.publish(ConsumerEvent(event=event, replay_id=replay_id(besieged.number)))
+        for _ in range(_GOOD):
+            # A channel most of whose events can't be read is stopped, and rightly so.
+            besieged.number += 1
+            besieged.bus.publish(order(besieged.number, at=besieged.clock.now()))
         await asyncio.sleep(0.2)
     await asyncio.sleep(5)
 
