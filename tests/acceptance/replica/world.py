@@ -24,6 +24,7 @@ from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
+from streamer.quota import LimitsMonitor
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -212,6 +213,8 @@ class World:
             source = source_over(self.transport, self.sandbox, tokens, self.clock, Losses())
             source = await stack.enter_async_context(source)
             channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
+            metrics = Metrics(clock=self.clock)
+            limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=metrics.org_limits)
             snapshots = SnapshotOrders(controls=self.log.controls, clock=self.clock)
             repairing = Repairing(
                 log=self.log,
@@ -223,10 +226,11 @@ class World:
                 # Both ways of reading, and several pages, whatever the few records of a history.
                 bulk_from=6,
                 page_rows=3,
+                limits=lambda: limits.latest,
             )
             positions = PositionOrders(controls=self.log.controls, log=self.log, clock=self.clock)
-            for orders in (snapshots, positions):
-                following = asyncio.create_task(orders.run(), name="orders")
+            for side in (limits, snapshots, positions):
+                following = asyncio.create_task(side.run(), name="side task")
                 stack.callback(following.cancel)
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
@@ -247,7 +251,7 @@ class World:
                         orders=positions.of(channel),
                     ),
                     clock=self.clock,
-                    observer=Metrics(clock=self.clock).channel(channel),
+                    observer=metrics.channel(channel),
                     repairs=repairing.of(channel, rereading, repairs_gaps=True),
                 )
                 try:

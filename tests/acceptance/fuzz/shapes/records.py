@@ -79,7 +79,7 @@ async def _(besieged: Besieged, size: float) -> None:
     count = orjson.dumps({"totalSize": 3, "done": True, "records": []})
     await _snapshot(
         besieged,
-        HostileAnswer(to=r"GET .*/query.*count(\(|%28)", body=lambda _: count),
+        HostileAnswer(to=r"(?i)GET .*/query.*count(\(|%28)", body=lambda _: count),
         HostileAnswer(to=r"GET .*/query.*LIMIT", body=lambda _: body),
     )
 
@@ -89,7 +89,7 @@ async def _bulk(besieged: Besieged, content: bytes, **headers: str) -> None:
     told = {"Content-Type": "text/csv", "Sforce-NumberOfRecords": "3", "Sforce-Locator": "null", **headers}
     await _snapshot(
         besieged,
-        HostileAnswer(to=r"GET .*/query.*count(\(|%28)", body=lambda _: count),
+        HostileAnswer(to=r"(?i)GET .*/query.*count(\(|%28)", body=lambda _: count),
         HostileAnswer(to=r"GET .*/results", body=lambda _: content, headers=told),
     )
 
