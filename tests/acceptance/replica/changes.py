@@ -9,6 +9,7 @@ from tests.acceptance.replica.replica import TRACKED
 from tests.acceptance.replica.world import TRANSACTION_CHANGES, World
 
 _VALUES = ("Acme", "Berg", "Oslo", "010-1", "a@acme.example")
+_OF_FIELDS = {"Email": ("a@acme.example", "b@acme.example", "c@berg.example")}
 
 
 @dataclass(kw_only=True)
@@ -101,5 +102,5 @@ class Changes:
         fields: dict[str, Any] = {required: self.draw.choice(_VALUES)} if whole else {}
         for name in TRACKED[entity][1:]:
             if self.draw.random() < 0.6:
-                fields[name] = self.draw.choice((*_VALUES, None))
+                fields[name] = self.draw.choice((*_OF_FIELDS.get(name, _VALUES), None))
         return fields

@@ -60,6 +60,11 @@ class Replica:
                 record[name] = value
 
 
+def replica_of(events: Sequence[Event]) -> State:
+    """Return the records that a consumer has who has read all `events`."""
+    return Replica().state(events)
+
+
 def _told(fields: JsonObject, entity: str, name: str) -> tuple[bool, Any]:
     within, part = _PLACES.get((entity, name), (name, None))
     if within not in fields:
@@ -85,3 +90,11 @@ def state_of(sandbox: Sandbox) -> State:
 def differing(replica: State, org: State) -> list[RecordKey]:
     """Return the records that differ."""
     return [key for key in sorted(replica.keys() | org.keys()) if replica.get(key) != org.get(key)]
+
+
+def difference(replica: State, org: State) -> str:
+    """Return what differs, a line for each record."""
+    return "\n".join(
+        f"{key}: the replica has {replica.get(key)}, the org {org.get(key)}"
+        for key in differing(replica, org)
+    )
