@@ -94,7 +94,7 @@ fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--s
 	@$(BIN)/python -m tests.acceptance.fire --seeds $(SEEDS) $(ARGS)
 
 fuzz: $(READY) ## CASES=200000 drawn inputs against a daemon and everything that reads bytes from outside
-	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/acceptance/test_fuzz.py tests/acceptance/test_fuzz_readings.py --numprocesses 3 --dist worksteal
+	FUZZ_CASES=$(CASES) $(BIN)/pytest $(addprefix tests/acceptance/test_fuzz,.py _readings.py _shapes.py) --numprocesses 3 --dist worksteal
 
 chain: $(READY) ## KILLS=20 kills along a chain of subscribers on each log, SQLite and a real Kafka
 	@$(BIN)/python -m tools.system_packages

@@ -1,7 +1,6 @@
 """An org on a turned clock, its ingest, and the log."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,9 +13,9 @@ from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, Place, PositionOrder, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
-from streamer.events import Channel, ContinuityRecord, Event, HoleCause, OrgId, Repair, Start
+from streamer.events import Channel, ContinuityRecord, OrgId, Repair, ReplayId, Start
 from streamer.ingest.positions import Positioning
-from streamer.ingest.positions.start import ChannelStart
+from streamer.ingest.positions.start import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
@@ -25,12 +24,16 @@ from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
+from streamer.quota import LimitsMonitor
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.sandbox import BulkLimits, OrgSettings, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import Transport
-from tests.acceptance.replica.replica import difference, replica_of, state_of
+from tests.acceptance.replica.journal import Journal
+from tests.acceptance.replica.judge import Judge
+from tests.acceptance.replica.network import Network
+from tests.acceptance.replica.org_clock import OrgClock
 from tests.streaming import CHANGES, Losses, org_at, source_over
 
 SCHEMA = {
@@ -39,21 +42,45 @@ SCHEMA = {
 }
 TRANSACTION_CHANGES = 8
 _TURN_S = 5.0
+_LONG_TURN_S = 30.0
 _MOST_TURNS = 600
+_RETAINED_S = 72 * 3600.0
+_FIRST_S = 300
+_STEPS = 250
+_STEP_S = 30.0
+_FINE_S = 0.1
+_COARSE_S = 3600.0
 _VERSION = "64.0"
+
+
+class Busy(AssertionError):
+    """The daemon asks the org again and again."""
+
+
+class Unsettled(AssertionError):
+    """The daemon does not come to an end of what it repairs."""
 
 
 @dataclass(kw_only=True)
 class World:
-    """The org, the daemon that reads it while `task` runs, and the log, which outlives the daemon."""
+    """The org, the daemon that reads it while `task` runs, and the log, which outlives the daemon.
+
+    `judge` is there from the first checkpoint on.
+    """
 
     clock: TurnedClock
+    org_clock: OrgClock
     sandbox: Sandbox
+    journal: Journal
+    network: Network
     transport: Transport
     start_at: ChannelStart = Start.EARLIEST
     log: MemoryLog = field(default_factory=MemoryLog)
     task: asyncio.Task[None] | None = None
     positions_ordered: list[PositionOrder] = field(default_factory=list)
+    judge: Judge | None = None
+    ends_when_busy: bool = True
+    _step_s: float = 1.0
 
     def start(self) -> None:
         """Start the daemon."""
@@ -65,6 +92,7 @@ class World:
             self.task.cancel()
             await asyncio.wait([self.task])
             self.task = None
+        self._look()
 
     @property
     def holes(self) -> list[ContinuityRecord]:
@@ -78,13 +106,21 @@ class World:
         audit = AuditRecord(at=now, what="snapshot.ordered", by="history")
         await self.log.controls.order_snapshot(order, audit)
 
-    async def order_position(self, place: Place, *, since: float | None, repeat: bool) -> None:
+    async def order_position(
+        self,
+        place: Place,
+        *,
+        since: float | None = None,
+        replay_id: ReplayId | None = None,
+        repeat: bool = False,
+    ) -> None:
         """Order another position."""
         order = PositionOrder(
             id=PositionOrder.new_id(),
             channel=CHANGES,
             place=place,
             since=since,
+            replay_id=replay_id,
             repeat=repeat,
             by="history",
             at=self.clock.now(),
@@ -94,11 +130,6 @@ class World:
         await self.log.controls.order_position(order, audit)
 
     @property
-    def verified_at(self) -> float | None:
-        """Last moment at which nothing was missing."""
-        return min((each.verified_at for each in self.log.checkpoints.values()), default=None)
-
-    @property
     def is_done(self) -> bool:
         """True while no hole is open, and everything that was ordered has ended."""
         board = self.log.controls._board
@@ -106,44 +137,84 @@ class World:
             each.state is Repair.OPEN for each in self.holes
         )
 
-    def check_positions(self) -> None:
-        """Check that each order was carried out, and that no event was repeated unless one says so."""
-        told = Counter(each.id for each in self.log.continuity if each.cause is HoleCause.POSITION_SET)
-        assert told.keys() == {each.id for each in self.positions_ordered}
-        if not any(each.repeat for each in self.positions_ordered):
-            # What is read from the org, a repair can publish again after a kill.
-            streamed = Counter(each.id for each in self.log.events if "snapshot" not in each.data)
-            assert [name for name, times in streamed.items() if times > 1] == []
-
-    @property
-    def difference(self) -> str:
-        """What the replica and the org differ in now."""
-        return difference(replica_of(self.log.events), state_of(self.sandbox))
+    def complaints(self) -> dict[str, str]:
+        """Return what is wrong by now, by the name of the judgement."""
+        found = dict(self.network.complaints)
+        if self.judge is not None:
+            told = [each.id for each in self.log.continuity]
+            found |= self.judge.complaints(self.log.events, self.holes, self.positions_ordered, told)
+        return found
 
     async def settle(self) -> None:
-        """Turn the clock until the replica equals the org and no hole is open; fail when it never does."""
-        for _ in range(_MOST_TURNS):
-            if not self.difference and self.is_done:
+        """Turn the clock until the log tells everything and no hole is open; raise when it never does."""
+        self.network.calm()
+        for number in range(_MOST_TURNS):
+            if self.is_done and self._is_complete():
                 return
             assert self.task is not None
             assert not self.task.done(), self.task
-            await self.turn(_TURN_S)
-        holes = "\n".join(map(str, self.holes))
-        raise AssertionError(f"the replica does not become the org:\n{self.difference}\n{holes}")
+            # An org whose requests were used up is asked again within hours.
+            await self.turn(_TURN_S if number < _MOST_TURNS // 2 else _LONG_TURN_S)
+        raise Unsettled("\n".join(map(str, self.holes)))
 
     async def turn(self, seconds: float) -> None:
         """Let time pass, and the network do its work."""
-        await self.clock.turn(seconds)
-        await asyncio.sleep(0.001)
+        left = seconds
+        while left > 0:
+            step, asked = min(self._step_s, left), self.network.number
+            await self.clock.turn(step)
+            await self.network.settled()
+            self._look()
+            left -= step
+            # What a daemon asks for at once is not to wait for the clock, or a loop would look like patience.
+            self._step_s = _FINE_S if self.network.number > asked else min(2 * self._step_s, _COARSE_S)
+            if self.ends_when_busy and "busy" in self.network.complaints:
+                raise Busy(self.network.complaints["busy"])
+
+    async def wait(self, seconds: float) -> None:
+        """Let much time pass while the daemon does what it does on a quiet day."""
+        step = max(_STEP_S, seconds / _STEPS)
+        for _ in range(round(seconds / step)):
+            await self.turn(step)
+
+    async def until_read(self) -> None:
+        """Turn the clock until the log has its first checkpoint."""
+        for _ in range(_FIRST_S):
+            if self.log.checkpoints:
+                return
+            await self.turn(1.0)
+        raise Unsettled("there is no checkpoint of the channel")
+
+    def _is_complete(self) -> bool:
+        if self.judge is None:
+            return False
+        events, holes = self.log.events, self.holes
+        return not (self.judge.missing(events, holes) or self.judge.silent(events, holes))
+
+    def _look(self) -> None:
+        """Name the judge as soon as the log has a checkpoint."""
+        if self.judge is not None or not self.log.checkpoints:
+            return
+        now = self.org_clock.now()
+        if isinstance(self.start_at, Since):
+            begin = self.start_at.at
+        else:
+            begin = now - _RETAINED_S if self.start_at is Start.EARLIEST else now
+        base = {} if self.start_at == "snapshot" else self.journal.state_at(begin)
+        self.judge = Judge(
+            journal=self.journal, base=base, complete_from=begin, most_ahead_s=abs(self.org_clock.most_s)
+        )
 
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(aiohttp.ClientSession())
+            http = await stack.enter_async_context(aiohttp.ClientSession(middlewares=(self.network,)))
             tokens = Tokens(http, org_at(self.sandbox.url), self.clock)
             rest = Rest(http, tokens, self.clock, api_version=_VERSION)
             source = source_over(self.transport, self.sandbox, tokens, self.clock, Losses())
             source = await stack.enter_async_context(source)
             channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
+            metrics = Metrics(clock=self.clock)
+            limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=metrics.org_limits)
             snapshots = SnapshotOrders(controls=self.log.controls, clock=self.clock)
             repairing = Repairing(
                 log=self.log,
@@ -155,10 +226,11 @@ class World:
                 # Both ways of reading, and several pages, whatever the few records of a history.
                 bulk_from=6,
                 page_rows=3,
+                limits=lambda: limits.latest,
             )
             positions = PositionOrders(controls=self.log.controls, log=self.log, clock=self.clock)
-            for orders in (snapshots, positions):
-                following = asyncio.create_task(orders.run(), name="orders")
+            for side in (limits, snapshots, positions):
+                following = asyncio.create_task(side.run(), name="side task")
                 stack.callback(following.cancel)
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
@@ -179,7 +251,7 @@ class World:
                         orders=positions.of(channel),
                     ),
                     clock=self.clock,
-                    observer=Metrics(clock=self.clock).channel(channel),
+                    observer=metrics.channel(channel),
                     repairs=repairing.of(channel, rereading, repairs_gaps=True),
                 )
                 try:
@@ -189,33 +261,27 @@ class World:
 
 
 @asynccontextmanager
-async def org_world(transport: Transport) -> AsyncIterator[World]:
-    """Serve an empty org, and run its daemon."""
-    async with unread_org(transport) as world:
-        world.start()
-        # Before its first checkpoint, nothing can be known to be missing.
-        with world.sandbox.org.transaction() as transaction:
-            transaction.create("Account", {"Name": "Acme"})
-        await world.settle()
-        yield world
-
-
-@asynccontextmanager
 async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST) -> AsyncIterator[World]:
     """Serve an empty org, whose daemon is not started yet."""
     clock = TurnedClock()
+    org_clock = OrgClock(clock=clock)
     settings = SandboxSettings(
         org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
         bulk=BulkLimits(queued_s=2, running_s=5),
     )
-    async with Sandbox(clock, pubsub_port=0, settings=settings) as sandbox:
-        world = World(clock=clock, sandbox=sandbox, transport=transport, start_at=start)
+    async with Sandbox(org_clock, pubsub_port=0, settings=settings) as sandbox:
+        journal = Journal(sandbox=sandbox, clock=org_clock, path=CHANGES)
+        journal.begin()
+        world = World(
+            clock=clock,
+            org_clock=org_clock,
+            sandbox=sandbox,
+            journal=journal,
+            network=Network(sandbox=sandbox, clock=clock),
+            transport=transport,
+            start_at=start,
+        )
         try:
             yield world
         finally:
             await world.kill()
-
-
-def told(events: list[Event]) -> str:
-    """Return what the log holds, a line for each event."""
-    return "\n".join(f"{each.type} {each.key} {each.data['fields']}" for each in events)

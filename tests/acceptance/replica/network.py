@@ -1,0 +1,155 @@
+"""The daemon's way to the org: it counts what is asked, and makes answers late, lost or refused."""
+
+import asyncio
+import re
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+from streamer.clock import Clock
+from streamer.sandbox import Sandbox
+from tests.streaming import APP
+
+_WINDOW_S = 60.0
+# A history's readings have pages of three rows: some dozens of rows at once, thrice in a bad minute.
+_MOST_REQUESTS = 200
+_MOST_ALIKE = 60
+_RESERVE = 0.2
+_ID = re.compile(r"\b[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
+_LIMIT = re.compile(r"LIMIT (\d+)")
+_JOBS = "/jobs/query"
+_COMETD = "/cometd/"
+_ROUNDS = 100
+_IDLE = 3
+# The clock goes on between any two requests.
+_LATENCY_S = 0.05
+
+
+@dataclass(kw_only=True)
+class Network:
+    """Middleware of the daemon's HTTP session.
+
+    A query's answer takes `row_s` for each row that is asked for, and any other
+    answer of the REST API `answer_s`. The next `lost_jobs` requests for results
+    of a query job find that the job is gone, and the next `lost_locators` for
+    further ones that their locator is. `lost_answers` requests take effect and
+    get no answer. `number` is that of all requests but those of the stream.
+    """
+
+    sandbox: Sandbox
+    clock: Clock
+    row_s: float = 0.0
+    answer_s: float = 0.0
+    lost_jobs: int = 0
+    lost_locators: int = 0
+    lost_answers: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
+    complaints: dict[str, str] = field(default_factory=dict)
+    _recent: deque[tuple[float, str]] = field(default_factory=deque)
+    busiest: int = 0
+    most_alike: int = 0
+    number: int = 0
+    _under_way: int = 0
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Pass a request on, and its answer back."""
+        self._count(request)
+        if request.url.path.startswith(_COMETD):
+            # The org holds these.
+            return await handler(request)
+        await self._strike(request)
+        response = await self._passed_on(request, handler)
+        is_lost = self.lost_answers > 0 and "/services/data/" in request.url.path
+        try:
+            await self.clock.sleep(_LATENCY_S + self._delay(request))
+        except asyncio.CancelledError:
+            is_lost = True
+            raise
+        finally:
+            if is_lost:
+                response.close()
+        if is_lost:
+            self.lost_answers -= 1
+            raise aiohttp.ServerDisconnectedError
+        return response
+
+    def calm(self) -> None:
+        """End everything that strikes without an end; the org stays as slow as it is."""
+        self.lost_jobs = self.lost_locators = self.lost_answers = 0
+        self.sandbox.faults.heal()
+        self.sandbox.org.usage.bulk_query_jobs.most = 10_000
+
+    async def settled(self) -> None:
+        """Wait until no answer is on its way any more."""
+        idle = 0
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0.0005)
+            idle = 0 if self._under_way else idle + 1
+            if idle > _IDLE:
+                return
+
+    async def _passed_on(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        self.number += 1
+        self._under_way += 1
+        try:
+            return await handler(request)
+        finally:
+            self._under_way -= 1
+
+    def _count(self, request: ClientRequest) -> None:
+        path = request.url.path
+        kind = f"{request.method} {_ID.sub('ID', path)}"
+        self.asked[kind] += 1
+        if request.method == "POST" and path.endswith(_JOBS):
+            self._check_jobs_left()
+        now = self.clock.now()
+        exact = f"{request.method} {request.url.path_qs}" if request.method == "GET" else kind
+        self._recent.append((now, exact))
+        while self._recent[0][0] < now - _WINDOW_S:
+            self._recent.popleft()
+        alike = sum(each == exact for _, each in self._recent) if request.method == "GET" else 0
+        self.busiest = max(self.busiest, len(self._recent))
+        self.most_alike = max(self.most_alike, alike)
+        if len(self._recent) > _MOST_REQUESTS or alike > _MOST_ALIKE:
+            kinds = Counter(each for _, each in self._recent).most_common(3)
+            self.complaints.setdefault("busy", f"{len(self._recent)} requests in {_WINDOW_S:.0f} s: {kinds}")
+
+    def _check_jobs_left(self) -> None:
+        jobs = self.sandbox.org.usage.bulk_query_jobs
+        if jobs.remaining < _RESERVE * jobs.most:
+            self.complaints.setdefault(
+                "quota", f"a query job began with {jobs.remaining} of {jobs.most} of the day's jobs left"
+            )
+
+    async def _strike(self, request: ClientRequest) -> None:
+        path = request.url.path
+        if self.lost_jobs and path.endswith("/results"):
+            self.lost_jobs -= 1
+            await self._delete(str(request.url.origin()), path.removesuffix("/results"))
+        elif self.lost_locators and request.url.query.get("locator"):
+            self.lost_locators -= 1
+            request.url = request.url.update_query(locator="bG9zdA")
+
+    async def _delete(self, origin: str, path: str) -> None:
+        """Delete a query job, as an administrator can."""
+        async with aiohttp.ClientSession(origin) as http:
+            login = {
+                "grant_type": "client_credentials",
+                "client_id": APP.client_id,
+                "client_secret": APP.client_secret.get_secret_value(),
+            }
+            async with http.post("/services/oauth2/token", data=login) as answer:
+                token = (await answer.json())["access_token"]
+            async with http.delete(path, headers={"Authorization": f"Bearer {token}"}) as answer:
+                assert answer.status in {204, 404}, await answer.text()
+
+    def _delay(self, request: ClientRequest) -> float:
+        path = request.url.path
+        if "/services/data/" not in path:
+            return 0.0
+        if path.endswith(("/query", "/queryAll")):
+            limit = _LIMIT.search(request.url.query.get("q", ""))
+            return self.row_s * int(limit[1]) if limit else self.answer_s
+        return self.answer_s
