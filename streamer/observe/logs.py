@@ -41,8 +41,6 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
         cache_logger_on_first_use=False,
     )
     _route_standard_library(shared, render, threshold, stream)
-    # gRPC writes lines of its own to the standard error; what they say is in its errors as well.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def are_json(format: Format, stream: TextIO | None = None) -> bool:  # noqa: A002 - the word of the configuration
