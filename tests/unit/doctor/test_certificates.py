@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from streamer.clock import SystemClock
-from streamer.doctor.certificates import certificate_verdict
 from streamer.doctor.check import Status
 from streamer.doctor.files import file_checks
+from streamer.doctor.files.certificates import certificate_verdict
 from tests.keys import certificate_pem, private_key_pem
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
