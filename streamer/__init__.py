@@ -8,3 +8,5 @@ DISTRIBUTION = "streamer-salesforce"
 # gRPC reads this when it is first imported. With its own handling of forks, a process that a plugin forks can
 # crash before it has begun anything (seen with gRPC 1.85: a quarter of them).
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# gRPC writes lines of its own to the standard error; what they say is in its errors as well.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -13,6 +13,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
 
@@ -34,8 +35,22 @@ def sentences_aside(as_json: bool) -> Iterator[None]:  # noqa: FBT001 - it is th
 
 
 def confirmed(question: str) -> bool:
-    """Ask an operator; raises `typer.Abort` unless the answer is yes."""
-    return typer.confirm(question, abort=True, err=_is_json.get())
+    """Ask an operator; raises `typer.Abort` unless the answer is yes.
+
+    Raises `ConfigurationError`, with the way out, where there is no answer.
+    """
+    try:
+        is_agreed = typer.confirm(question, err=_is_json.get())
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise ConfigurationError(
+            "Nothing was changed, because no terminal is there to confirm it: add --yes to go on without a "
+            "question."
+        ) from None
+    if not is_agreed:
+        raise typer.Abort
+    return True
 
 
 def console() -> Console:

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from streamer.clock import Clock
-from streamer.doctor.check import Area, Check, Inapplicable, Verdict, failed, ok, warning
+from streamer.doctor.check import Area, Check, Inapplicable, Status, Verdict, failed, ok, warning
 from streamer.doctor.once import Once
 from streamer.errors import LogUnavailable, SalesforceUnavailable, Stop, StreamerError
 from streamer.events import Checkpoint, OrgId
@@ -75,7 +75,11 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
         return ok(f"{session.settings.login_url} gives a token{user}, for {token.instance_url}{hint}")
 
     async def flow() -> Verdict:
-        return flow_verdict(session.settings)
+        verdict = flow_verdict(session.settings)
+        if verdict.status is Status.OK:
+            # Behind a login that failed, it would read as if the flow worked.
+            await session.token.needed(LOGIN)
+        return verdict
 
     async def version() -> Verdict:
         await session.token.needed(LOGIN)

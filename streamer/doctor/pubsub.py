@@ -13,6 +13,8 @@ from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.recovery import Reaction
 
+_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow it"
+
 
 async def refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
     """Return Salesforce's words about each of `paths` to which the user can't subscribe.
@@ -24,10 +26,10 @@ async def refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, st
     try:
         asked = {path: await _refusal(connection, path, token) for path in paths}
     except CallEnded as ended:
-        raise SalesforceUnavailable(
-            f"the Pub/Sub API at {session.settings.pubsub.endpoint} does not answer ({ended}): check "
-            "org.pubsub.endpoint, and that firewalls allow it"
-        ) from ended
+        endpoint, detail = session.settings.pubsub.endpoint, ended.detail.removeprefix("UNAVAILABLE ")
+        # What is known of the way there comes with its own remedy.
+        why = f": {detail}" if ": check " in detail or ": let " in detail else f" ({ended}){_REMEDY}"
+        raise SalesforceUnavailable(f"the Pub/Sub API at {endpoint} does not answer{why}") from ended
     finally:
         await connection.close()
     return {path: said for path, said in asked.items() if said}

@@ -57,8 +57,6 @@ def configure(format: Format = "auto", level: Level = "info", stream: Stream | N
         cache_logger_on_first_use=False,
     )
     _route_standard_library(shared, render, threshold, stream)
-    # gRPC writes lines of its own to the standard error; what they say is in its errors as well.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def are_json(format: Format, stream: Stream | None = None) -> bool:  # noqa: A002 - the word of the configuration

@@ -20,6 +20,7 @@ from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.rest_requests import RestOptions, RestRequest
 from streamer.web.proxy import ProxyFailed, send, through
+from streamer.web.reasons import connection_reason
 
 _TIMEOUT_S = 120.0
 _TEXT_LIMIT = 500
@@ -213,7 +214,7 @@ class Rest:
         except BodyTooLarge as exc:
             raise AnswerTooLarge(f"{signed} failed: {exc}") from exc
         except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
-            raise SalesforceUnavailable(f"{signed} failed: {exc}") from exc
+            raise SalesforceUnavailable(f"{signed} failed: {connection_reason(exc)}") from exc
         if signed.method != "GET" or response.status >= HTTPStatus.BAD_REQUEST or len(body) <= _SMALL:
             # A proxy or an Apex method can repeat the request, and with it the token.
             body = KNOWN.hidden_bytes(body)

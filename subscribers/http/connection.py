@@ -79,7 +79,7 @@ class Connection:
         self._clock = clock
         self._rule = settings.address_rule
         self._resolver = resolver
-        self._tls: TargetTls | None = None
+        self._tls = TargetTls(settings.ca_file, settings.client_certificate, clock)
         self._direct: aiohttp.ClientSession | None = None
         self._proxied: aiohttp.ClientSession | None = None
         self._opened = AsyncExitStack()
@@ -89,7 +89,7 @@ class Connection:
 
         Raises `ConfigurationError` when a certificate file can't be used.
         """
-        self._tls = TargetTls(self._settings.ca_file, self._settings.client_certificate, self._clock)
+        await self._tls.check()
         resolver = self._resolver or aiohttp.DefaultResolver()
         self._opened.push_async_callback(resolver.close)
         self._direct = await self._session(
@@ -143,7 +143,7 @@ class Connection:
 
     async def _sent(self, exchange: Exchange, proxy: Proxy | None) -> aiohttp.ClientResponse:
         session = self._direct if proxy is None else self._proxied
-        if session is None or self._tls is None:
+        if session is None:
             raise RuntimeError("the connection is not open")
         return await send(
             session,
@@ -153,7 +153,7 @@ class Connection:
             headers=exchange.headers,
             # Of empty content, aiohttp would name a type.
             data=exchange.content or None,
-            ssl=self._tls.context,
+            ssl=await self._tls.context() if exchange.url.scheme == "https" else True,
         )
 
     def _reason(self, url: URL, exc: Exception) -> str:

@@ -1,6 +1,9 @@
 """TLS of a target: verified always, with the certificates that the settings name."""
 
+import asyncio
+import os
 import ssl
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -13,14 +16,17 @@ from subscribers.http.settings import ClientCertificate
 _log = structlog.get_logger()
 
 _LOOK_S = 5.0
+_OF_SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class TargetTls:
     """Context of new connections, made anew within five seconds when a certificate's file changes.
 
-    It trusts the authorities of `ca_file` or, without it, the system's. While
-    the changed files can't be used, the former context stays. Connections that
-    are open keep the certificate that they began with.
+    It trusts the authorities of `ca_file` or, without it, the system's, whose
+    context all targets share. Loading takes tens of milliseconds, so it happens
+    on a thread, and for a target without TLS not at all. While the changed files
+    can't be used, the former context stays. Connections that are open keep the
+    certificate that they began with.
     """
 
     def __init__(
@@ -32,21 +38,30 @@ class TargetTls:
         self._files = _files(ca_file, client_certificate)
         self._seen = seen(self._files)
         self._look_at = clock.monotonic() + _LOOK_S
-        self._context = _context(ca_file, client_certificate)
+        self._context: ssl.SSLContext | None = None
 
-    @property
-    def context(self) -> ssl.SSLContext:
-        """The context for a connection that begins now."""
-        if self._files and self._clock.monotonic() >= self._look_at:
+    async def check(self) -> None:
+        """Load the files that the settings name, if any; raises `ConfigurationError` for unusable ones."""
+        if self._files:
+            self._context = await self._loaded()
+
+    async def context(self) -> ssl.SSLContext:
+        """Return the context for a connection that begins now; raises as `check` does at first."""
+        if self._context is None:
+            self._context = await self._loaded()
+        elif self._files and self._clock.monotonic() >= self._look_at:
             self._look_at = self._clock.monotonic() + _LOOK_S
             if (found := seen(self._files)) != self._seen:
                 self._seen = found
-                self._renew()
+                await self._renew()
         return self._context
 
-    def _renew(self) -> None:
+    async def _loaded(self) -> ssl.SSLContext:
+        return await asyncio.to_thread(_context, self._ca_file, self._client_certificate)
+
+    async def _renew(self) -> None:
         try:
-            self._context = _context(self._ca_file, self._client_certificate)
+            self._context = await self._loaded()
         except ConfigurationError as error:
             _log.error("certificate.refused", reason=str(error), in_effect="the former one")
         else:
@@ -59,6 +74,8 @@ def _files(ca_file: Path | None, certificate: ClientCertificate | None) -> tuple
 
 
 def _context(ca_file: Path | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
+    if ca_file is None and certificate is None:
+        return _of_system(tuple(os.environ.get(name) for name in _OF_SYSTEM))
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as exc:
@@ -66,6 +83,12 @@ def _context(ca_file: Path | None, certificate: ClientCertificate | None) -> ssl
     if certificate is not None:
         _present(certificate, context)
     return context
+
+
+@lru_cache(maxsize=4)
+def _of_system(_places: tuple[str | None, ...]) -> ssl.SSLContext:
+    """Return the context that trusts the system's authorities; nothing is changed in it later."""
+    return ssl.create_default_context()
 
 
 def _present(certificate: ClientCertificate, context: ssl.SSLContext) -> None:

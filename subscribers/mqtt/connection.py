@@ -111,7 +111,7 @@ class Connection:
         writer = None
         try:
             async with clock.timeout(broker.timeout_s):
-                tls = broker.tls.context if broker.tls else None
+                tls = await broker.tls.context() if broker.tls else None
                 reader, writer = await asyncio.open_connection(
                     sock=await connected_socket(broker.host, broker.port, broker.rule),
                     ssl=tls,

@@ -54,7 +54,10 @@ class Mqtt:
 
     async def __aenter__(self) -> Self:
         """Make ready to connect; raises `ConfigurationError` for unusable certificates."""
-        self._session = Session(_broker(self._settings, self._context), self._context.clock, random.random)
+        broker = _broker(self._settings, self._context)
+        if broker.tls is not None:
+            await broker.tls.check()
+        self._session = Session(broker, self._context.clock, random.random)
         return self
 
     async def __aexit__(

@@ -133,6 +133,7 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
         world.mend()
         counted = await operator.call("deadletters", "redrive", "--key", "1", "--dry-run")
         declined = await operator.call("deadletters", "redrive", "--key", "1", typed="n\n")
+        unasked = await operator.call("deadletters", "redrive", "--key", "1")
         redriven = await operator.call("deadletters", "redrive", "--key", "1", typed="y\n")
         await until(lambda: _holds(world, "1"))
         discarded = await operator.call("deadletters", "discard", "--id", ids["2"], "--yes")
@@ -146,6 +147,7 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
     assert '"Order_No__c": "1"' in whole.output
     assert (counted.status, "TO DELIVER" in counted.output) == (0, True)
     assert (declined.status, "Deliver 1 event again, 10 a second?" in declined.output) == (1, True)
+    assert (unasked.status, "add --yes" in unasked.error, "Aborted" in unasked.error) == (2, True, False)
     assert (redriven.status, "1 event redriven" in redriven.output) == (0, True)
     assert (discarded.status, "1 dead letter removed." in discarded.output) == (0, True)
     assert [each["id"] for each in left] == [ids["3"]]

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from streamer.clock import Clock
 from streamer.configuration import Document
-from streamer.doctor.certificates import certificate_verdict
 from streamer.doctor.check import Area, Check, Status, Verdict, failed, ok, warning
+from streamer.doctor.configuration.certificates import certificate_verdict
 
 _OF_A_FILE = "_file"
 # The key of a JWT can have its certificate behind it, of which the org has a copy.

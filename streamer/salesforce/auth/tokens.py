@@ -28,6 +28,7 @@ from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.settings import Auth, OrgSettings, PasswordAuth, RefreshAuth
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send, through
+from streamer.web.reasons import connection_reason
 
 _ANSWER_LIMIT = 64 * 1024
 _TIMEOUT_S = 30.0
@@ -216,7 +217,7 @@ class Tokens:
             ) from exc
         except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
             raise SalesforceUnavailable(
-                f"{url} can't be reached{through(proxy)} ({exc}): check org.login_url"
+                f"{url} can't be reached{through(proxy)} ({connection_reason(exc)}): check org.login_url"
             ) from exc
 
     def _refused(self, status: int, answer: dict[str, Any]) -> StreamerError:

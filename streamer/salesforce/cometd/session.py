@@ -23,6 +23,7 @@ from streamer.salesforce.cometd.frames import TornBody
 from streamer.salesforce.cometd.protocol import Advice, JsonObject
 from streamer.salesforce.recovery import Reaction
 from streamer.web.proxy import ProxyFailed, send, through
+from streamer.web.reasons import connection_reason
 
 # Answers to all but a connect, and so short that sorting them takes no thread.
 _SMALL_BYTES = 64 * 1024
@@ -220,7 +221,7 @@ class BayeuxSession:
         except ProxyFailed as exc:
             raise SessionLost("proxy_failed", str(exc), reaction=Reaction.TRY_AGAIN) from exc
         except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
-            detail = f"{type(exc).__name__}{through(self._proxy)}: {exc}"
+            detail = f"{type(exc).__name__}{through(self._proxy)}: {connection_reason(exc)}"
             raise SessionLost("answer_lost", detail, reaction=Reaction.TRY_AGAIN) from exc
 
     async def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:

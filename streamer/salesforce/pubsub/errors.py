@@ -38,6 +38,20 @@ _TABLE: tuple[tuple[str, Reaction], ...] = (
     (r"schema\.", Reaction.REFUSE_CHANNEL),
 )
 
+# Pieces of gRPC's messages about a connection that is not made, and what each means.
+_CONNECTION: tuple[tuple[str, str], ...] = (
+    (
+        "WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG",
+        "it does not speak TLS: let org.pubsub.endpoint begin with http://, as that of a sandbox does",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its certificate is of no trusted authority, or of another name: check org.pubsub.ca_file",
+    ),
+    ("Connection refused", "nothing listens there (connection refused): check org.pubsub.endpoint"),
+    ("(?i)resolving|lookup failed|name not found", "its name can't be resolved: check org.pubsub.endpoint"),
+)
+
 # Most of the statuses that come with the codes are not documented, so they count only without a known code.
 _BY_STATUS: Mapping[StatusCode, Reaction] = {
     StatusCode.OK: Reaction.HANDSHAKE,
@@ -78,7 +92,10 @@ class CallEnded(Exception):
         if not code and _TOO_LARGE in (error.details() or ""):
             detail = "an answer with more bytes than are received"
             return cls(TOO_LARGE, detail, reaction=Reaction.TRY_AGAIN, status=status)
-        said = f"{code} {error.details() or 'no details'}".replace(secret, "***")
+        details = (error.details() or "no details").replace(secret, "***")
+        if status is StatusCode.UNAVAILABLE and not code:
+            details = _of_connection(details)
+        said = f"{code} {details}"
         return cls(
             re.sub(r"\W+", "_", code or status.name).lower()[:_LONGEST_REASON],
             f"{status.name} {' '.join(said.split())[:_LONGEST]}",
@@ -90,6 +107,14 @@ class CallEnded(Exception):
     def is_unanswered(self) -> bool:
         """True if it was not Salesforce that ended the call, but the network on the way."""
         return self.status is StatusCode.UNAVAILABLE and self.reason == "unavailable"
+
+
+def _of_connection(details: str) -> str:
+    """Return gRPC's words about a connection that was not made in words of an operator."""
+    for pattern, told in _CONNECTION:
+        if re.search(pattern, details):
+            return told
+    return details
 
 
 def unserved(ended: CallEnded) -> ConfigurationError:

@@ -101,6 +101,11 @@ def use_up(share: float) -> Change:
     return change
 
 
+def name_without_scheme(configuration: dict[str, Any], sandbox: Sandbox) -> None:
+    """Name the Pub/Sub API's host and port alone."""
+    configuration["org"] |= {"transport": "pubsub", "pubsub": {"endpoint": sandbox.pubsub_address}}
+
+
 BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a wrong secret": (
         [set_auth(client_secret="wrong")],
@@ -172,6 +177,11 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
         Area.CHANNELS,
         "failed /data/ChangeEvents: the Pub/Sub API at http://localhost:9 does not answer.*-> check org.pub",
     ),
+    "a Pub/Sub API without TLS": (
+        [read("/data/ChangeEvents"), name_without_scheme],
+        Area.CHANNELS,
+        "failed /data/ChangeEvents: .* does not speak TLS -> let org.pubsub.endpoint begin with http://",
+    ),
     "a user who can't see the setup": (
         [restrict(setup="none")],
         Area.LIMITS,
@@ -225,7 +235,7 @@ async def test_what_needs_the_login_is_skipped(tmp_path: Path) -> None:
 
     assert the_fault(diagnosis).startswith("failed login")
     skipped = [line(each) for each in diagnosis.findings if each.verdict.status is Status.SKIPPED]
-    assert sum("needs the login, which failed" in each for each in skipped) == 5
+    assert sum("needs the login, which failed" in each for each in skipped) == 6
     assert "wrong" not in the_fault(diagnosis)
 
 
@@ -296,3 +306,14 @@ async def test_certificate_that_is_missing_is_one_line(tmp_path: Path) -> None:
         diagnosis = await examined(tmp_path, configuration, Area.FILES)
 
     assert re.search(r"failed .*ca.pem: subscribers.erp.settings.ca_file names it", the_fault(diagnosis))
+
+
+async def test_flow_of_a_login_that_failed_is_not_called_ok(tmp_path: Path) -> None:
+    """It would read as if the login worked."""
+    async with an_org() as sandbox:
+        configuration = sound(sandbox, tmp_path)
+        configuration["org"]["auth"]["client_secret"] = "wrong"
+        diagnosis = await examined(tmp_path, configuration, Area.ORG)
+
+    found = {each.name: each.verdict.status for each in diagnosis.findings}
+    assert (found["login"], found["login flow"]) == (Status.FAILED, Status.SKIPPED)

@@ -183,7 +183,7 @@ def test_secret_never_appears_in_an_error(write: Write, at: tuple[str | int, ...
         (
             "org:",
             'org:\n  api_version: "40.0"',
-            "org.api_version: must be 41.0 or later: older ones end in June 2027 (Summer '27)",
+            "must be 41.0 or later: older ones end in June 2027 (Summer '27)",
         ),
         (
             "org:",

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from streamer.clock import SystemClock
-from streamer.doctor.certificates import certificate_verdict
 from streamer.doctor.check import Status
+from streamer.doctor.configuration.certificates import certificate_verdict
 from streamer.doctor.configuration.files import file_checks
 from tests.keys import certificate_pem, private_key_pem
 

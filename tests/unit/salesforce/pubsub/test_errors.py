@@ -62,6 +62,36 @@ def test_status_decides_without_a_known_code(code: str, status: StatusCode, expe
     assert reaction(code, status) is expected
 
 
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        (
+            "Tls handshake failed: SSL_ERROR_SSL: routines:OPENSSL_internal:WRONG_VERSION_NUMBER: Invalid",
+            "begin with http://",
+        ),
+        (
+            "last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",
+            "nothing listens there",
+        ),
+        (
+            "errors resolving a.invalid:7443: [field:hostname lookup error:Domain name not found]",
+            "can't be resolved",
+        ),
+        (
+            "Ssl handshake failed: error:1000007d:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: x",
+            "org.pubsub.ca_file",
+        ),
+    ],
+)
+def test_connection_that_is_not_made_is_told_in_words_of_an_operator(details: str, told: str) -> None:
+    """The library's own lines name sockets and routines of OpenSSL."""
+    end = ended(details=details)
+
+    assert told in end.detail
+    assert "OPENSSL" not in end.detail
+    assert end.is_unanswered
+
+
 def ended(*trailers: tuple[str, str | bytes], details: str = "said rpcId: 1") -> CallEnded:
     """Return the end of a call with these trailers."""
     metadata = grpc.aio.Metadata(*trailers)

@@ -1,34 +1,20 @@
-"""Secrets in use, known by their values: they are taken out of every text that comes from outside.
+"""Registry of the secrets in use, and the secrets that settings hold."""
 
-A proxy, a target or an Apex method can repeat what it was sent, in a form of
-its own. Texts pass here where they enter: errors of Streamer's own when they
-are made, outcomes of plugins, answers of the org, log lines and pages.
-"""
-
-import json
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from html import escape
 from threading import Lock
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
-from xml.sax import saxutils
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+
+from streamer.known_secrets.forms import SHORTEST, forms_of
 
 MASK = "***"
 """Stands for a secret."""
 
 _MASK = MASK.encode()
 
-# A shorter value is a word of many sentences: it is known by its key and its form alone.
-_SHORTEST = 8
-# The path of an address can be its secret, as a webhook's is; a short one is not.
-_SHORTEST_PATH = 20
 # Tokens that are renewed for months; one that was used up can still be told late.
 _MOST_RENEWED = 200
-_SIGNING = "whsec_"
 
 
 class KnownSecrets:
@@ -45,7 +31,7 @@ class KnownSecrets:
 
     def configure(self, values: Iterable[str]) -> None:
         """Add secrets of the configuration; very short ones are left out."""
-        new = {value for value in values if len(value) >= _SHORTEST}
+        new = {value for value in values if len(value) >= SHORTEST}
         with self._lock:
             if not new <= self._configured:
                 self._configured |= new
@@ -55,7 +41,7 @@ class KnownSecrets:
         """Add secrets that were just got, such as an access token, before they are used."""
         with self._lock:
             for value in values:
-                if len(value) >= _SHORTEST:
+                if len(value) >= SHORTEST:
                     self._renewed.pop(value, None)
                     self._renewed[value] = None
             for oldest in list(self._renewed)[:-_MOST_RENEWED]:
@@ -108,66 +94,6 @@ KNOWN = KnownSecrets()
 def secrets_in(settings: BaseModel) -> frozenset[str]:
     """Return the secrets in `settings`, at any depth, as texts."""
     return frozenset(_secret_texts(settings))
-
-
-@lru_cache(maxsize=1024)
-def forms_of(secret: str) -> frozenset[str]:
-    """Return all forms of `secret`: as it is, escaped, and in base64 within another text."""
-    return frozenset(form for part in _parts(secret) for form in (*written_forms(part), *_base64_forms(part)))
-
-
-def written_forms(secret: str) -> tuple[str, ...]:
-    """Return `secret` as it is, and escaped for JSON, HTML, XML or an address."""
-    as_json = json.dumps(secret)[1:-1]
-    quoted = quote(secret), quote(secret, safe=""), quote_plus(secret)
-    return (
-        secret,
-        as_json,
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        as_json.replace("/", r"\/"),
-        escape(secret),
-        saxutils.escape(secret),
-        saxutils.escape(secret, {'"': "&quot;", "'": "&apos;"}),
-        saxutils.escape(secret, {'"': "&#34;", "'": "&#39;"}),
-        *quoted,
-        *(_with_small_digits(each) for each in quoted),
-    )
-
-
-def _with_small_digits(quoted: str) -> str:
-    begin, *others = quoted.split("%")
-    return begin + "".join(f"%{each[:2].lower()}{each[2:]}" for each in others)
-
-
-def _base64_forms(secret: str) -> Iterator[str]:
-    """Yield what base64 makes of `secret` in the middle of another text, such as `user:password`."""
-    content = secret.encode()
-    for before in range(3):
-        shifted = bytes(before) + content
-        whole = len(shifted) // 3 * 4
-        # Left out are the characters that depend on the neighbours.
-        middle = b64encode(shifted).decode()[(0, 2, 3)[before] : whole]
-        yield middle
-        yield middle.replace("+", "-").replace("/", "_")
-        yield quote(middle, safe="")
-
-
-def _parts(secret: str) -> Iterator[str]:
-    """Yield `secret`, and the part of it that another could repeat alone."""
-    yield secret
-    if secret.startswith(_SIGNING):
-        yield secret.removeprefix(_SIGNING).rstrip("=")
-    if "://" not in secret:
-        return
-    try:
-        address = urlsplit(secret)
-        password = address.password or ""
-    except ValueError:
-        return
-    if len(password) >= _SHORTEST:
-        yield password
-    if len(address.path) >= _SHORTEST_PATH:
-        yield address.path
 
 
 def _secret_texts(value: Any) -> Iterator[str]:

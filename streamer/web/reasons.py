@@ -1,0 +1,40 @@
+"""Reasons of failed connections, in words of an operator."""
+
+import os
+import ssl
+
+import aiohttp
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "wrong version number", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+
+
+def connection_reason(error: BaseException) -> str:
+    """Return why a request of an HTTP client got no answer, with the server's host and port where known.
+
+    The library's own text names TLS for each address, also for one without it.
+    """
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate of {error.host}:{error.port} is not trusted ({error.certificate_error})"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host} can't be resolved"
+        case aiohttp.ClientConnectorSSLError() if speaks_no_tls(str(error)):
+            return f"{error.host}:{error.port} does not speak TLS, so its address begins with http://"
+        case aiohttp.ClientConnectorError():
+            return f"can't connect to {error.host}:{error.port}: {_reason(error.os_error)}"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without an answer"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def speaks_no_tls(said: str) -> bool:
+    """Return true for the words of a TLS library about a server that answers without TLS."""
+    return any(word in said for word in _NO_TLS)
+
+
+def _reason(error: OSError) -> str:
+    # The number of an SSLError is OpenSSL's own.
+    if error.errno is None or error.errno <= 0 or isinstance(error, ssl.SSLError):
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)
