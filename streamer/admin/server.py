@@ -13,9 +13,8 @@ from streamer.admin.continuity.holes import ContinuityResource
 from streamer.admin.continuity.snapshots import SnapshotResource
 from streamer.admin.events.resource import EventResource
 from streamer.admin.gate import Gate
-from streamer.admin.letters import LetterResource
+from streamer.admin.letters import LetterResource, RedriveResource
 from streamer.admin.middleware import authentication, errors_as_json
-from streamer.admin.redrives import RedriveResource
 from streamer.admin.subscribers import SubscriberResource
 from streamer.admin.support import SupportResource
 from streamer.settings import AdminSettings

@@ -14,6 +14,7 @@ from streamer.admin import AdminContext, serving_admin
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log import Log, open_log
+from streamer.app.log_reporter import LogReporter
 from streamer.app.plan import Plan, effective
 from streamer.app.reloading.changes import ConfigurationChanges, reloadable
 from streamer.app.reloading.reloading import Reloading
@@ -202,7 +203,9 @@ class App:
             self._dispatching.report_configured()
         if self.role is not Role.DISPATCH:
             self._status.ingest_started()
+        reporter = LogReporter(log=log, metrics=self.metrics.log, clock=self.clock)
         async with asyncio.TaskGroup() as group:
+            reporting = group.create_task(reporter.run(), name="log reporter")
             delivering = reading = None
             if self.role is not Role.INGEST:
                 delivering = group.create_task(self._dispatching.run(log, stopping), name="dispatch")
@@ -210,6 +213,7 @@ class App:
                 reading = group.create_task(self._read(log), name="ingest")
             await stopping.wait()
             await self._drain(reading, delivering)
+            reporting.cancel()
 
     async def _read(self, log: Log) -> None:
         """Read Salesforce, and again from the checkpoints when the org or its channels change.

@@ -9,8 +9,7 @@ from streamer.admin.checkpoints import CheckpointResource
 from streamer.admin.continuity.holes import ContinuityResource
 from streamer.admin.continuity.snapshots import SnapshotResource
 from streamer.admin.events.resource import EventResource
-from streamer.admin.letters import LetterResource
-from streamer.admin.redrives import RedriveResource
+from streamer.admin.letters import LetterResource, RedriveResource
 from streamer.admin.schemas import MOST_LETTERS, Holes, Listing
 from streamer.admin.server import gate_of
 from streamer.admin.subscribers import SubscriberResource

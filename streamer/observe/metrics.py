@@ -25,6 +25,7 @@ from streamer.events import (
     Skip,
     SubscriberName,
 )
+from streamer.observe.log_contents import LogMetrics
 from streamer.observe.org_limits import OrgLimitMetrics
 from streamer.observe.process import ProcessMetrics
 from streamer.observe.reconciling import ReconcileMetrics
@@ -78,6 +79,7 @@ class Metrics:
         self._of_subscribers = self._series_of_subscribers()
         self.session = self._session()
         self.process = ProcessMetrics(clock, self.registry)
+        self.log = LogMetrics(self.registry, self._label_values)
         self.org_limits = OrgLimitMetrics(self.registry)
         self.reconciling = ReconcileMetrics(self.registry)
 

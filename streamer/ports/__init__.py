@@ -4,7 +4,7 @@ Each port has an in-memory twin in the package and at least one real adapter.
 One contract test suite runs on all of them.
 """
 
-from streamer.ports.controls import ControlledLog, Controls, LetterCursor
+from streamer.ports.controls import ControlledLog, Controls, LetterCursor, LogRoom
 from streamer.ports.dispatch import (
     Assigned,
     Feed,
@@ -126,6 +126,7 @@ __all__ = [
     "LaneChange",
     "LetterCursor",
     "LogReader",
+    "LogRoom",
     "LoggedEvent",
     "Org",
     "OrgWriter",

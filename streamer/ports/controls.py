@@ -1,6 +1,8 @@
 """Contracts of operation: switches, the audit, dead letters and continuity records, kept in the log."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from streamer.controls import (
@@ -115,12 +117,31 @@ class Controls(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRoom:
+    """Room of the embedded log at `path`: the bytes in use, and their bound."""
+
+    path: Path
+    used: int
+    bound: int
+
+
 class ControlledLog(LogReader, Protocol):
     """Log, as dispatch reads it and operators control it."""
 
     @property
     def controls(self) -> Controls:
         """Switches, redrives, dead letters and audit of this log."""
+        ...
+
+    @property
+    def storage(self) -> LogRoom | None:
+        """Room of a log that has a bound of its own."""
+        ...
+
+    @property
+    def foreign_records(self) -> Mapping[str, int]:
+        """Number of the foreign records that this process has left out, by topic or table."""
         ...
 
     @property

@@ -71,6 +71,16 @@ VALUES = {
     ("dead_letters", "subscriber"): Values(
         source="names of the configuration's subscribers; empty where `stage` is `ingest`"
     ),
+    ("dead_letters_waiting", "subscriber"): Values(
+        source="names of subscribers that have dead letters; empty for those of ingest"
+    ),
+    ("dead_letters_waiting", "reason"): Values(
+        tuple(dict.fromkeys(INGEST_LETTERS + DISPATCH_LETTERS)), _ADMITTED
+    ),
+    ("foreign_records", "place"): Values(
+        source="names of Streamer's own topics, or of tables of the log's file"
+    ),
+    ("", "path"): Values(source="the one of the log's file"),
     ("event_loop_blocked", "subscriber"): Values(
         source="names of the configuration's subscribers; empty where no plugin blocked the loop"
     ),

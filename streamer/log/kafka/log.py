@@ -100,6 +100,16 @@ class KafkaLog:
         return self._connectivity.hindrance
 
     @property
+    def storage(self) -> None:
+        """Nothing: the brokers have the room."""
+        return
+
+    @property
+    def foreign_records(self) -> Mapping[str, int]:
+        """Number of foreign records by topic."""
+        return self._clients.foreign.counts
+
+    @property
     def is_member(self) -> bool:
         """True while this process is a member of the group that shares the channels."""
         return self._membership is not None and self._membership.is_in

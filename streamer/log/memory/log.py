@@ -236,6 +236,16 @@ class MemoryLog:
         self.check_up()
         return self._parked[subscriber].entries(partition, offsets)
 
+    @property
+    def storage(self) -> None:
+        """Nothing: memory has no bound of its own."""
+        return
+
+    @property
+    def foreign_records(self) -> Mapping[str, int]:
+        """Nothing: nobody else writes to it."""
+        return {}
+
     def check_up(self) -> None:
         """Raise `LogUnavailable` while the log is down."""
         if self.down:

@@ -49,7 +49,7 @@ from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.log.sqlite.settled_events import settled_events
 from streamer.log.sqlite.settler import Settler
 from streamer.observe.pulse import Pulses
-from streamer.ports import StoredCheckpoint, Subscription
+from streamer.ports import LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
 
 _log = structlog.get_logger()
@@ -146,6 +146,16 @@ class SqliteLog:
                 partial(write, append=append), weight=1 + len(append.events), then=self._appended
             )
         await written
+
+    @property
+    def storage(self) -> LogRoom:
+        """Room of the file."""
+        return self._room.present
+
+    @property
+    def foreign_records(self) -> Mapping[str, int]:
+        """Number of foreign rows by table."""
+        return self.controls.foreign.counts
 
     @property
     def hindrance(self) -> str:

@@ -13,6 +13,7 @@ from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.dead_letters import count_letters
 from streamer.log.sqlite.rows.parked import count_parked
 from streamer.log.sqlite.rows.trimming import AUDIT, RECEIPTS, Trimmed, trim, trim_records
+from streamer.ports import LogRoom
 from streamer.settings import SqliteLogSettings
 
 _HOUR_S = 3600.0
@@ -54,6 +55,11 @@ class Retention:
         """End waiting appends with `LogUnavailable`."""
         self._closed = True
         self._changed.set()
+
+    @property
+    def present(self) -> LogRoom:
+        """Present room of the file."""
+        return LogRoom(path=self._settings.path, used=self._used_bytes, bound=self._settings.max_bytes)
 
     @property
     def lack(self) -> str:

@@ -27,6 +27,7 @@ ALERTS = frozenset(
         "StreamerConfigurationRefused",
         "StreamerCredentialsRefused",
         "StreamerDeliveriesBehind",
+        "StreamerDeadLettersWaiting",
         "StreamerDeliveriesLate",
         "StreamerEventLoopBlocked",
         "StreamerEventsMissing",
@@ -272,6 +273,7 @@ async def _mend(world: World) -> None:
 def _is_mended(look: Look) -> bool:
     """Tell whether nothing waits, after a restart that begins with all counters at zero."""
     gauges = (
+        "dead_letters_waiting",
         "subscriber_held",
         "breaker_open",
         "parked_events",

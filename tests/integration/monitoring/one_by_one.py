@@ -26,6 +26,7 @@ ALERTS = frozenset(
     {
         "StreamerAbsent",
         "StreamerDeliveriesUnrecorded",
+        "StreamerLogFillsUp",
         "StreamerLogUnavailable",
         "StreamerLoginAwaited",
         "StreamerOrgLimitLow",
@@ -171,7 +172,8 @@ async def _is_full(world: World) -> None:
     # The append after the one that fills the file has to wait.
     world.create(1)
     await world.shows("log_unavailable", bool)
-    await world.note("full", "StreamerLogUnavailable", "StreamerSubscriberHeld")
+    await world.shows("log_used_bytes", lambda value: value > 0.8 * _MIB)
+    await world.note("full", "StreamerLogFillsUp", "StreamerLogUnavailable", "StreamerSubscriberHeld")
     await _resize(world, _LARGEST)
     await world.observed.call("subscribers", "resume", "shipment")
     await world.shows("delivery_lag_events", lambda value: not value)

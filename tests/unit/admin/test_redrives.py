@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.admin import redrive_preview
+from streamer.admin.letters import redrive_preview
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.redrive.placed_letters import pages
 from streamer.events import Stage, SubscriberName

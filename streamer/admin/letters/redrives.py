@@ -12,8 +12,8 @@ from aiohttp import web
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError, conflict
 from streamer.admin.json_views import ended_redrive_json, filter_json, redrive_json, rfc3339
+from streamer.admin.letters.redrive_preview import RedrivePreview, redrive_previews
 from streamer.admin.middleware import json_response
-from streamer.admin.redrive_preview import RedrivePreview, redrive_previews
 from streamer.admin.schemas import MOST_LETTERS, Change, Redriving, body_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, Switchboard
 from streamer.events import JsonObject, SubscriberName
