@@ -56,6 +56,7 @@ class LogReporter:
         """Report once; raises `LogUnavailable`."""
         await self._report_room()
         self.metrics.set_foreign(self.log.foreign_records)
+        self.metrics.set_aborted(self.log.aborted_transactions)
         await self._look_for_gone()
         async with aclosing(self._cursor.heads()) as heads:
             async for head in heads:

@@ -1,9 +1,9 @@
 """Metrics of what the log holds, and of its room."""
 
-from collections import Counter
+from collections import Counter as Counts
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from streamer.observe.series import LabelValues
 
@@ -28,13 +28,19 @@ class LogMetrics:
             "Records in Streamer's own part of the log that this process has left out, by topic or table.",
             "place",
         )
+        self._aborted = Counter(
+            "streamer_transactions_aborted",
+            "Transactions of the log in Kafka that did not end with a commit; their records are never read.",
+            registry=registry,
+        )
+        self._aborted_before = 0
         self._used = gauge("log_used_bytes", "Bytes of the embedded log in use.", "path")
         self._bound = gauge("log_max_bytes", "Bound of the embedded log: log.sqlite.max_bytes.", "path")
         self._free = gauge("log_disk_free_bytes", "Free bytes on the disk of the embedded log.", "path")
 
     def set_letters(self, letters: Mapping[tuple[str, str], int]) -> None:
         """Record the number of dead letters by subscriber and reason; no others are shown, save at zero."""
-        counts = Counter[tuple[str, str]]()
+        counts = Counts[tuple[str, str]]()
         for (subscriber, reason), number in letters.items():
             counts[subscriber, self._label_values.bounded(reason)] += number
         # A series that ends can't be told from a process that has ended.
@@ -46,6 +52,11 @@ class LogMetrics:
         """Record the number of foreign records by topic or table."""
         for place, number in counts.items():
             self._foreign.labels(place).set(number)
+
+    def set_aborted(self, number: int) -> None:
+        """Record how many transactions this process has aborted since its start."""
+        self._aborted.inc(number - self._aborted_before)
+        self._aborted_before = number
 
     def set_room(self, path: str, *, used: int, bound: int, free: int) -> None:
         """Record how much of its room the embedded log uses."""

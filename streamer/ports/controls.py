@@ -145,6 +145,11 @@ class ControlledLog(LogReader, Protocol):
         ...
 
     @property
+    def aborted_transactions(self) -> int:
+        """Number of transactions of this process that did not end with a commit."""
+        ...
+
+    @property
     def history(self) -> EventHistory:
         """Events of this log, for operators."""
         ...

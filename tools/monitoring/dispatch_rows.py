@@ -20,7 +20,8 @@ DISPATCH = (
         "Deliveries by outcome",
         "Attempts, and events that were skipped without one.",
         (
-            rate("streamer_deliveries_total", SUBSCRIBERS, "subscriber", "outcome"),
+            # An outcome that does not occur is no line.
+            rate("streamer_deliveries_total", SUBSCRIBERS, "subscriber", "outcome") + " > 0",
             "{{subscriber}} {{outcome}}",
         ),
         unit="ops",
@@ -76,7 +77,15 @@ TARGETS = (
         unit="s",
     ),
     graph(
-        "Dead letters",
+        "Dead letters that wait",
+        "Letters that are neither delivered again nor discarded, now.",
+        (
+            f"max by (subscriber, reason) (streamer_dead_letters_waiting{{{JOBS}}}) > 0",
+            "{{subscriber}} {{reason}}",
+        ),
+    ),
+    graph(
+        "New dead letters",
         "Events that a target can't accept, by reason.",
         (
             increase(

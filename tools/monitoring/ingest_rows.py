@@ -90,6 +90,23 @@ LOG = (
         unit="ops",
     ),
     graph(
+        "Aborted transactions",
+        "Transactions of the log in Kafka that did not end with a commit: a refusal, a broker, a new owner.",
+        (
+            f"sum by (instance) (increase(streamer_transactions_aborted_total{{{JOBS}}}[$__rate_interval]))",
+            "{{instance}}",
+        ),
+    ),
+    graph(
+        "Room of the embedded log",
+        "Share of log.sqlite.max_bytes that is in use. At the bound, ingest waits.",
+        (
+            f"max by (path) (streamer_log_used_bytes{{{JOBS}}} / streamer_log_max_bytes{{{JOBS}}})",
+            "{{path}} in use",
+        ),
+        unit="percentunit",
+    ),
+    graph(
         "Deliveries that wait to be recorded",
         "Time for which finished deliveries have waited for the log. A restart repeats them.",
         (f"max by (subscriber) (streamer_unrecorded_seconds{{{SUBSCRIBERS}}})", "{{subscriber}}"),
@@ -127,6 +144,15 @@ CONTINUITY = (
             increase("streamer_continuity_unrepaired_total", CHANNELS, "channel", "cause"),
             "{{channel}} {{cause}}",
         ),
+    ),
+    graph(
+        "Age of checkpoints",
+        "Time since the last proof that no event of the channel is missing.",
+        (
+            f"time() - max by (channel) (streamer_checkpoint_verified_timestamp_seconds{{{CHANNELS}}})",
+            "{{channel}}",
+        ),
+        unit="s",
     ),
     graph(
         "Until events are dropped, by channel",

@@ -110,6 +110,11 @@ class KafkaLog:
         return self._clients.foreign.counts
 
     @property
+    def aborted_transactions(self) -> int:
+        """Number of transactions of this process that did not end with a commit."""
+        return self._clients.aborted.number
+
+    @property
     def is_member(self) -> bool:
         """True while this process is a member of the group that shares the channels."""
         return self._membership is not None and self._membership.is_in

@@ -246,6 +246,11 @@ class MemoryLog:
         """Nothing: nobody else writes to it."""
         return {}
 
+    @property
+    def aborted_transactions(self) -> int:
+        """Zero: each change happens at once."""
+        return 0
+
     def check_up(self) -> None:
         """Raise `LogUnavailable` while the log is down."""
         if self.down:

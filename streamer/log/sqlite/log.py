@@ -158,6 +158,11 @@ class SqliteLog:
         return self.controls.foreign.counts
 
     @property
+    def aborted_transactions(self) -> int:
+        """Zero: SQLite undoes what it can't commit, and nothing waits for that."""
+        return 0
+
+    @property
     def hindrance(self) -> str:
         """Reason why nothing can be appended at the moment; empty while it can."""
         return self._room.lack

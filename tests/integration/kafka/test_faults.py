@@ -90,6 +90,7 @@ async def test_broker_that_freezes_in_mid_commit_loses_and_repeats_nothing(
             with pytest.raises(LogUnavailable):
                 await append_to(log, an_append(*events, at=2))
             assert time.monotonic() - began < _SHORT_DEADLINE_S + _ALLOWANCE_S
+            assert log.aborted_transactions >= 1
         finally:
             broker.thaw()
             monkeypatch.undo()

@@ -1,5 +1,6 @@
 """librdkafka clients, made from the Kafka settings."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +41,19 @@ def largest_record(settings: KafkaLogSettings) -> int:
     return int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
 
 
+class AbortedTransactions:
+    """Number of transactions that did not end with a commit. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.number = 0
+
+    def count(self) -> None:
+        """Count one."""
+        with self._lock:
+            self.number += 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
     """Makes clients; librdkafka options that the operator sets override our defaults.
@@ -47,12 +61,13 @@ class Clients:
     Each client reports to the `KafkaErrors` it is made with. All raise
     `LogMisconfigured` for a setting that librdkafka refuses. With `connects`
     false, they know no brokers. `foreign` takes the records that readers leave
-    out.
+    out, and `aborted` counts the transactions that fail.
     """
 
     settings: KafkaLogSettings
     connects: bool = True
     foreign: ForeignRecords = field(default_factory=ForeignRecords, compare=False)
+    aborted: AbortedTransactions = field(default_factory=AbortedTransactions, compare=False)
 
     def admin(self, errors: KafkaErrors) -> AdminClient:
         """Return a client that creates and describes topics."""

@@ -48,6 +48,8 @@ class TransactionalProducer(RecordProducer):
         waits for an answer, it asks `failed` whether waiting is useless.
         """
         super().__init__(clients.producer(errors, configuration))
+        self._aborted = clients.aborted
+        self._is_open = False
         self._known_topic = known_topic
         self._failed = failed
         self._is_connected = not known_topic
@@ -70,6 +72,7 @@ class TransactionalProducer(RecordProducer):
     def begin(self) -> None:
         """Begin a transaction; its first record announces it to the broker."""
         self.live.begin_transaction()
+        self._is_open = True
 
     def send_offsets(self, offsets: Sequence[TopicPartition], generation: Any, timeout_s: float) -> None:
         """Let the transaction also commit `offsets` of a consumer group.
@@ -91,16 +94,28 @@ class TransactionalProducer(RecordProducer):
     def commit(self, timeout_s: float) -> None:
         """Commit the transaction; all delivery reports have been served when this returns."""
         self._insist(Producer.commit_transaction, timeout_s)
+        self._is_open = False
 
     def abort(self) -> bool:
         """Abort the transaction, and return whether that succeeded within 3 s.
 
         This is quicker than leaving it to the next producer's `init`.
         """
+        self._count_abort()
         with suppress(KafkaException):
             self.live.abort_transaction(_ABORT_S)
             return True
         return False
+
+    def discard(self) -> None:
+        """Drop the producer; the next holder of the id ends an open transaction."""
+        self._count_abort()
+        super().discard()
+
+    def _count_abort(self) -> None:
+        if self._is_open:
+            self._aborted.count()
+            self._is_open = False
 
     def serve(self) -> None:
         """Serve the callbacks of the background threads: delivery reports, errors and log lines."""
