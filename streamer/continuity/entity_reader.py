@@ -19,7 +19,7 @@ from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
-from streamer.quota import Governor, JobCost, Reading
+from streamer.quota import BegunJobs, Governor, JobCost, Reading
 
 _log = structlog.get_logger()
 
@@ -55,7 +55,8 @@ class EntityReader:
 
     It leaves a share of the org's requests and jobs to others, by the latest
     `limits` and the share that the last answer told: a step that would use it
-    raises `RetryLater` instead. `renew_limits` is called before a Bulk job begins.
+    raises `RetryLater` instead. `renew_limits` is called before a Bulk job begins,
+    and `begun_jobs`, which the org's readers share, are counted with what it tells.
     """
 
     channel: Channel
@@ -67,6 +68,7 @@ class EntityReader:
     clock: Clock
     limits: Callable[[], Reading | None] = lambda: None
     renew_limits: Callable[[], Awaitable[None]] = renew_nothing
+    begun_jobs: BegunJobs = field(default_factory=BegunJobs)
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
     _changed: ChangedRecords = field(default_factory=ChangedRecords, init=False)
@@ -175,12 +177,8 @@ class EntityReader:
 
     async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
         found = await self._count(query)
-        is_large = (found is None or found >= self.bulk_from) and may_be_in_bulk(progress)
-        if is_large:
-            await self.renew_limits()
-        in_bulk = is_large and self._governor.has_bulk_jobs
-        if in_bulk:
-            self._ask(_JOB)
+        is_large = found is None or found >= self.bulk_from
+        in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
         anchor = self.clock.now() - CLOCKS_DIFFER_S
         # Its name is not known yet, and the stream can go on before the answer.
         self._changed = changed = ChangedRecords(job="")
@@ -190,6 +188,17 @@ class EntityReader:
         until = max(progress.until or 0.0, anchor + CLOCKS_DIFFER_S)
         begun = replace(progress, job=job, anchor=anchor, until=until, jobs=progress.jobs + 1)
         return Step(progress=begun, found=0 if progress.jobs else found or 0)
+
+    async def _can_be_in_bulk(self, query: RecordQuery, *, is_wanted: bool) -> bool:
+        """Return whether a job is one of the Bulk API; raises `RetryLater` while too few are left."""
+        if not is_wanted and self.queries.fits_pages(query):
+            return False
+        await self.renew_limits()
+        if not self._governor.has_bulk_jobs:
+            return False
+        self._ask(_JOB)
+        self.begun_jobs.note(self.clock.monotonic())
+        return True
 
     async def _count(self, query: RecordQuery) -> int | None:
         """Return how many records are to be read, or `None` for more than the org can count in time."""
@@ -235,7 +244,11 @@ class EntityReader:
 
     @property
     def _governor(self) -> Governor:
-        return Governor(reading=self.limits, requests_left=lambda: self.queries.requests_left)
+        return Governor(
+            reading=self.limits,
+            requests_left=lambda: self.queries.requests_left,
+            untold_jobs=self.begun_jobs.untold,
+        )
 
     def _ask(self, cost: JobCost) -> None:
         if reason := self._governor.reason_to_wait(cost):

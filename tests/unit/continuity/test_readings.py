@@ -301,6 +301,35 @@ async def test_query_jobs_are_left_to_others() -> None:
     assert world.queries.requests.count("begin") == 1
 
 
+async def test_jobs_that_the_limits_do_not_count_yet_are_counted() -> None:
+    """Salesforce's numbers are accurate within five minutes."""
+    world = World(limits=limits_of(BULK_QUERY_JOBS=4))
+    for number in range(3):
+        world.open(hole(HoleCause.ENTITY_CHANGE, id=f"gap:{number}"))
+    await world.until(lambda: reason_of(world.states[-1].progress))
+
+    assert world.queries.requests.count("begin") == 2
+    assert ", 3 more would be used" in reason_of(world.states[-1].progress)
+    assert world.limits is not None
+    world.limits = replace(world.limits, read_at=world.clock.monotonic() + 300)
+    await world.finish()
+
+    assert world.queries.requests.count("begin") == 3
+
+
+async def test_query_that_is_too_long_for_pages_leaves_jobs_to_others_too() -> None:
+    """However few the records are, it needs a job."""
+    world = World(bulk_from=100, limits=limits_of(BULK_QUERY_JOBS=2))
+    world.queries.longest = 3
+    world.open(hole())
+    await world.until(lambda: reason_of(world.states[-1].progress))
+    assert "begin" not in world.queries.requests
+    world.limits = limits_of(BULK_QUERY_JOBS=10)
+
+    assert (await world.finish()).state is Repair.FULL
+    assert world.queries.requests.count("begin") == 1
+
+
 async def test_org_without_query_jobs_is_read_over_rest() -> None:
     """It would have none tomorrow either."""
     world = World(limits=limits_of(BULK_QUERY_JOBS=0))
