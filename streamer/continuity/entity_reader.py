@@ -12,13 +12,14 @@ from streamer.continuity.progress import Part, Progress
 from streamer.continuity.reading.changed_records import ChangedRecords
 from streamer.continuity.reading.coverage import COVERED_S
 from streamer.continuity.reading.deleted_records import DeletedRecords
+from streamer.continuity.reading.lost_jobs import TOO_LONG, can_begin_again, may_be_in_bulk, pause_s
 from streamer.continuity.reading.step import Step
 from streamer.continuity.selection import query_of, shape_of
 from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
-from streamer.quota import Governor, JobCost, Reading
+from streamer.quota import BegunJobs, Governor, JobCost, Reading
 
 _log = structlog.get_logger()
 
@@ -29,7 +30,6 @@ BULK_FROM = 10_000
 _READY_S = 2.0
 # So many rows take some milliseconds.
 _ROWS_AT_ONCE = 50
-_MOST_JOBS = 3
 # The limits are read as often.
 _LOW_PAUSE_S = 300.0
 # A step makes one request or two.
@@ -55,7 +55,8 @@ class EntityReader:
 
     It leaves a share of the org's requests and jobs to others, by the latest
     `limits` and the share that the last answer told: a step that would use it
-    raises `RetryLater` instead. `renew_limits` is called before a Bulk job begins.
+    raises `RetryLater` instead. `renew_limits` is called before a Bulk job begins,
+    and `begun_jobs`, which the org's readers share, are counted with what it tells.
     """
 
     channel: Channel
@@ -67,6 +68,7 @@ class EntityReader:
     clock: Clock
     limits: Callable[[], Reading | None] = lambda: None
     renew_limits: Callable[[], Awaitable[None]] = renew_nothing
+    begun_jobs: BegunJobs = field(default_factory=BegunJobs)
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
     _changed: ChangedRecords = field(default_factory=ChangedRecords, init=False)
@@ -104,7 +106,7 @@ class EntityReader:
         try:
             return await self._rows(query, shape, progress, read)
         except RecordsRefused as error:
-            if progress.jobs >= _MOST_JOBS:
+            if not can_begin_again(progress, error):
                 raise
             return self._lost(progress, progress.job, str(error))
 
@@ -142,11 +144,16 @@ class EntityReader:
 
         A live one goes on behind the last record, with the fields of now.
         """
-        _log.warning("reading.job_lost", channel=str(self.channel), job=job, reason=reason)
+        wait_s = pause_s(progress.jobs)
+        _log.warning(
+            "reading.job_lost", channel=str(self.channel), job=job, reason=reason, tried_again_in_s=wait_s
+        )
         self._shape = None
         if self.queries.is_live(job):
-            return Step(progress=replace(progress, jobs=progress.jobs + 1))
-        return Step(progress=progress.without_job())
+            following = replace(progress, jobs=progress.jobs + 1)
+        else:
+            following = progress.without_job(self.clock.now())
+        return Step(progress=following, again_in_s=wait_s, waits=reason if wait_s else "")
 
     def _read(self, snapshot: str, progress: Progress, position: ReplayId) -> SnapshotRead:
         now, job = self.clock.now(), progress.jobs
@@ -169,12 +176,9 @@ class EntityReader:
         return await self._page(query, shape, progress, read)
 
     async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
-        found = await self.queries.count(query)
-        if found >= self.bulk_from:
-            await self.renew_limits()
-        in_bulk = found >= self.bulk_from and self._governor.has_bulk_jobs
-        if in_bulk:
-            self._ask(_JOB)
+        found = await self._count(query)
+        is_large = found is None or found >= self.bulk_from
+        in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
         anchor = self.clock.now() - CLOCKS_DIFFER_S
         # Its name is not known yet, and the stream can go on before the answer.
         self._changed = changed = ChangedRecords(job="")
@@ -183,7 +187,27 @@ class EntityReader:
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
         until = max(progress.until or 0.0, anchor + CLOCKS_DIFFER_S)
         begun = replace(progress, job=job, anchor=anchor, until=until, jobs=progress.jobs + 1)
-        return Step(progress=begun, found=0 if progress.jobs else found)
+        return Step(progress=begun, found=0 if progress.jobs else found or 0)
+
+    async def _can_be_in_bulk(self, query: RecordQuery, *, is_wanted: bool) -> bool:
+        """Return whether a job is one of the Bulk API; raises `RetryLater` while too few are left."""
+        if not is_wanted and self.queries.fits_pages(query):
+            return False
+        await self.renew_limits()
+        if not self._governor.has_bulk_jobs:
+            return False
+        self._ask(_JOB)
+        self.begun_jobs.note(self.clock.monotonic())
+        return True
+
+    async def _count(self, query: RecordQuery) -> int | None:
+        """Return how many records are to be read, or `None` for more than the org can count in time."""
+        try:
+            return await self.queries.count(query)
+        except RecordsRefused as error:
+            if error.code != TOO_LONG:
+                raise
+            return None
 
     async def _page(
         self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
@@ -220,7 +244,11 @@ class EntityReader:
 
     @property
     def _governor(self) -> Governor:
-        return Governor(reading=self.limits, requests_left=lambda: self.queries.requests_left)
+        return Governor(
+            reading=self.limits,
+            requests_left=lambda: self.queries.requests_left,
+            untold_jobs=self.begun_jobs.untold,
+        )
 
     def _ask(self, cost: JobCost) -> None:
         if reason := self._governor.reason_to_wait(cost):

@@ -54,8 +54,9 @@ class Progress:
     While `parts` is `None`, the entities are not known yet, and each is to be
     read, `since` a time or whole. The rows behind `after` are not read yet; once
     `has_rows`, only the job is to be ended. `anchor` (epoch seconds) is a time
-    before that of the job, of which there were `jobs` for this part. The job has
-    brought `rows` records, and one of the part's jobs `most_rows`.
+    before that of the job, of which there were `jobs` for this part. Once a job
+    is lost, it is the time of that. The job has brought `rows` records, and one
+    of the part's jobs `most_rows`.
 
     The deletions of all parts are told behind their rows, up to `until` at
     least, so that the org has to cover that time once. Those up to `anchor`, and
@@ -110,9 +111,9 @@ class Progress:
             parts = *parts, replace(done, is_deletions=True)
         return Progress(parts=parts, since=self.since, until=self.until, lacks=self.lacks)
 
-    def without_job(self) -> "Progress":
+    def without_job(self, lost_at: float) -> "Progress":
         """Return the progress once the job is lost: the next one begins with the first row."""
-        return replace(self, job=None, after=None, rows=0)
+        return replace(self, job=None, anchor=lost_at, after=None, rows=0)
 
     @property
     def is_untouched(self) -> bool:

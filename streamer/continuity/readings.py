@@ -12,6 +12,7 @@ from streamer.clock import Clock
 from streamer.continuity.entity_reader import EntityReader
 from streamer.continuity.progress import Part, Progress, reason_of, waiting
 from streamer.continuity.reading.late_steps import LONGEST_S, LateSteps
+from streamer.continuity.reading.lost_jobs import pause_left_s
 from streamer.continuity.reading.open_readings import OpenReadings
 from streamer.continuity.reading.step import Step
 from streamer.continuity.snapshots import Snapshots, cancellation
@@ -169,7 +170,7 @@ class Readings:
             self._read_at = due_at
             return step
         self._delays.reset()
-        if step.progress.job is None:
+        if step.progress.job is None or step.waits:
             # Others can read meanwhile; the changes that the stream tells of are kept for one job.
             self._open.wait(hole.id, due_at)
         else:
@@ -198,6 +199,9 @@ class Readings:
         except ValueError as error:
             detail = f"{hole.detail}; its progress can't be read ({error})"
             self._broken.append(self._ended(hole, Repair.NONE, detail))
+            return
+        if pause_s := pause_left_s(self._open.progress(hole.id), self.clock.now()):
+            self._open.wait(hole.id, self.clock.monotonic() + pause_s)
 
     async def _answer(self, orders: Sequence[SnapshotOrder]) -> Repaired:
         """Begin the snapshots of new orders."""
@@ -251,14 +255,19 @@ class Readings:
                 return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
     def _advanced(self, hole: ContinuityRecord, step: Step) -> Repaired:
-        if step.progress.to_json() == hole.progress and not step.events:
+        told = step.progress.to_json()
+        if step.waits:
+            told = waiting(told, step.waits)
+        if told == hole.progress and not step.events:
             return Repaired(again_in_s=step.again_in_s)
         has_begun = step.progress.jobs > 0 and self._open.progress(hole.id).is_untouched
+        published = hole.published + len(step.events) - step.repeated
         counted = replace(
             hole,
-            progress=step.progress.to_json(),
-            found=hole.found + step.found,
-            published=hole.published + len(step.events) - step.repeated,
+            progress=told,
+            # Records can come after they were counted, or be too many to be counted in time.
+            found=max(hole.found + step.found, published),
+            published=published,
             updated_at=self.clock.now(),
         )
         if step.progress.parts is None or step.progress.part is not None:

@@ -105,6 +105,10 @@ class RecordQueries(Protocol):
         """
         ...
 
+    def fits_pages(self, query: RecordQuery, /) -> bool:
+        """Return false for a query that is too long to be asked for a page at a time, without a Bulk job."""
+        ...
+
     def is_live(self, job: str, /) -> bool:
         """Return whether each page of `job` is read from the org when it is asked for.
 

@@ -1,5 +1,6 @@
 """Quota: the org's limits, what is left of them, and who can use it."""
 
+from streamer.quota.begun_jobs import BegunJobs
 from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
 from streamer.quota.forecast import headroom
 from streamer.quota.governor import Governor
@@ -10,6 +11,7 @@ from streamer.quota.replays import ReplayAllowance
 __all__ = [
     "KEPT_SHARE",
     "ONE_REQUEST",
+    "BegunJobs",
     "Governor",
     "JobCost",
     "Limit",

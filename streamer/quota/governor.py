@@ -17,6 +17,7 @@ class Governor:
     A fifth of the daily requests and of the Bulk query jobs stays for others.
     `reading` returns the latest limits, and `requests_left` the share of the
     requests that the last answer of the REST API told, which is the fresher.
+    `untold_jobs` returns how many jobs were begun that a reading need not count.
     What neither knows holds nothing up: the calls themselves are refused then.
     Both are renewed by whatever else asks the org, at the latest by the next
     reading of the limits, so a repair that waits needs no calls to find out.
@@ -24,6 +25,7 @@ class Governor:
 
     reading: Callable[[], Reading | None]
     requests_left: Callable[[], float | None]
+    untold_jobs: Callable[[Reading], int] = lambda _: 0
 
     @property
     def has_bulk_jobs(self) -> bool:
@@ -43,12 +45,13 @@ class Governor:
         if left is not None and _is_low(left, cost.requests, requests):
             return _low(left, cost.requests, _NO_REQUESTS)
         jobs = limits.get(OrgLimit.BULK_QUERY_JOBS)
-        if not cost.bulk_jobs or jobs is None:
+        if not cost.bulk_jobs or reading is None or jobs is None:
             return ""
         left = jobs.share_left
         if left is None:
             return "the org has no Bulk query jobs"
-        return _low(left, cost.bulk_jobs, _NO_JOBS) if _is_low(left, cost.bulk_jobs, jobs) else ""
+        needed = cost.bulk_jobs + self.untold_jobs(reading)
+        return _low(left, needed, _NO_JOBS) if _is_low(left, needed, jobs) else ""
 
 
 def _is_low(left: float, needed: int, limit: Limit | None) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from streamer.app.ingest.redrives import RedriveOrders
@@ -26,7 +26,7 @@ from streamer.events import Channel, DeadLetter
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
-from streamer.quota import Reading
+from streamer.quota import BegunJobs, Reading
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -53,6 +53,7 @@ class Repairing:
     renew_limits: Callable[[], Awaitable[None]] = renew_nothing
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
+    begun_jobs: BegunJobs = field(default_factory=BegunJobs)
 
     async def follow_orders(self) -> None:
         """Follow the orders of operators until cancelled."""
@@ -105,6 +106,7 @@ class Repairing:
             clock=self.clock,
             limits=self.limits,
             renew_limits=self.renew_limits,
+            begun_jobs=self.begun_jobs,
             bulk_from=self.bulk_from,
             page_rows=self.page_rows,
         )

@@ -12,7 +12,8 @@ class Step:
     """One step of a reading: its progress, the events of what was read, and when the next step is due.
 
     Of the records of `events`, `repeated` were counted before. The step is to be
-    appended before anything that is read later.
+    appended before anything that is read later. `waits` says why the next one is
+    not due at once; others can read meanwhile.
     """
 
     progress: Progress
@@ -20,3 +21,4 @@ class Step:
     found: int = 0
     repeated: int = 0
     again_in_s: float = 0.0
+    waits: str = ""

@@ -63,6 +63,10 @@ class RestQueries:
         with _refused():
             return str(await self._bulk.create(query))
 
+    def fits_pages(self, query: RecordQuery, /) -> bool:
+        """Return whether a GET can carry the query of a page: see `RecordQueries`."""
+        return pages_fit(query)
+
     def is_live(self, job: str, /) -> bool:
         """Return whether each page is read when it is asked for: see `RecordQueries`."""
         return job == _REST

@@ -29,10 +29,10 @@ class MemoryQueries:
     Records have `Id`, and `SystemModstamp` for replication. A job holds them as
     they are when it begins. `conditions` tell what a `where` means; others are
     refused. While `is_busy`, no job is ready; while `error` is set, it is
-    raised. `page_rows` and `most_ids` are the most of one answer. Replication
-    tells of whole minutes, as the org does, and covers no time beyond
-    `covered_to`, as behind an open transaction. `requests` lists the methods
-    that were called.
+    raised. A query of more fields than `longest` fits no page. `page_rows` and
+    `most_ids` are the most of one answer. Replication tells of whole minutes, as
+    the org does, and covers no time beyond `covered_to`, as behind an open
+    transaction. `requests` lists the methods that were called.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class MemoryQueries:
         self.requests_left: float | None = None
         self.error: StreamerError | None = None
         self.is_busy = False
+        self.longest = inf
         self.covered_to = inf
         self.page_rows = page_rows
         self.most_ids = most_ids
@@ -69,13 +70,17 @@ class MemoryQueries:
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
         """Return `rest`, or a job that holds the records."""
-        if not in_bulk:
+        if not in_bulk and self.fits_pages(query):
             return _REST
         self._asked("begin")
         job = f"bulk:{next(self._numbers)}"
         rows = [{name: _in_csv(value) for name, value in row.items()} for row in self._found(query)]
         self.jobs[job] = _Job(rows=rows, asked_at=self._clock.now())
         return job
+
+    def fits_pages(self, query: RecordQuery, /) -> bool:
+        """Return whether it has few fields."""
+        return len(query.fields) <= self.longest
 
     def is_live(self, job: str, /) -> bool:
         """Return whether it is no job that holds records."""

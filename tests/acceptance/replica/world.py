@@ -227,6 +227,7 @@ class World:
                 bulk_from=6,
                 page_rows=3,
                 limits=lambda: limits.latest,
+                renew_limits=limits.renew,
             )
             positions = PositionOrders(controls=self.log.controls, log=self.log, clock=self.clock)
             for side in (limits, snapshots, positions):

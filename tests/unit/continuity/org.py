@@ -36,6 +36,10 @@ class Queries:
         self.jobs.append(f"{'bulk' if in_bulk else 'rest'}:{len(self.jobs)}")
         return self.jobs[-1]
 
+    def fits_pages(self, _query: RecordQuery, /) -> bool:
+        """Return true for each query."""
+        return True
+
     def is_live(self, job: str, /) -> bool:
         """Return true for a job over REST."""
         return job.startswith("rest")

@@ -1,0 +1,44 @@
+"""Rules for a job that is lost: when the next one begins, and when there is none."""
+
+from streamer.continuity.progress import Progress
+from streamer.errors import RecordsRefused
+
+MOST_REFUSED = 3
+"""Most jobs of a part that Salesforce refuses for its contents: a field can be gone meanwhile."""
+
+_MOST_JOBS = 8
+# One that was deleted needs no pause; what overloads the org takes hours to pass.
+_PAUSES_S = (0.0, 60.0, 240.0, 960.0, 3_600.0)
+_MOST_IN_BULK = 2
+# States and codes of a job that has failed, was aborted, or is gone, for reasons that can pass.
+_CAN_PASS = frozenset(
+    {
+        *("Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"),
+        *("QUERY_TIMEOUT", "REQUEST_RUNNING_TOO_LONG", "UNABLE_TO_LOCK_ROW"),
+        *("UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"),
+    }
+)
+TOO_LONG = "QUERY_TIMEOUT"
+"""Salesforce's code for a query that takes too long."""
+
+
+def can_begin_again(progress: Progress, error: RecordsRefused) -> bool:
+    """Return whether another job can read what is left, after an `error` of the last one."""
+    return progress.jobs < (_MOST_JOBS if error.code in _CAN_PASS else MOST_REFUSED)
+
+
+def pause_s(jobs: int) -> float:
+    """Return the pause after the loss of the last of so many jobs of a part."""
+    return _PAUSES_S[min(jobs, len(_PAUSES_S)) - 1] if jobs else 0.0
+
+
+def pause_left_s(progress: Progress, now: float) -> float:
+    """Return what is left `now` of the pause after a lost job, also in another process."""
+    if progress.job is not None or not progress.jobs or progress.anchor is None:
+        return 0.0
+    return min(max(0.0, progress.anchor + pause_s(progress.jobs) - now), _PAUSES_S[-1])
+
+
+def may_be_in_bulk(progress: Progress) -> bool:
+    """Return false once jobs of the Bulk API were lost; pages over REST can't be, and become smaller."""
+    return progress.jobs < _MOST_IN_BULK
