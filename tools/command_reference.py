@@ -48,7 +48,8 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "deadletters show": (
         *("id", "subscriber", "stage", "event_id", "type", "key", "reason", "error", "attempts"),
         *("failed_at", "hint", "first_error", "first_failed_at", "answer", "channel", "replay_id"),
-        *("schema_id", "event_uuid", "topic", "partition", "offset", "raw", "event"),
+        *("schema_id", "event_uuid", "topic", "partition", "offset", "whole_size", "whole_sha256"),
+        *("raw", "event"),
     ),
     "deadletters redrive": (
         *("until", "dry_run", "subscribers", "matching", "deliverable", "superseded", "by_reason"),

@@ -33,6 +33,7 @@ from streamer.observe.series import (
     CALL_RESULTS,
     LOOKUP_RESULTS,
     SPAN_RESULTS,
+    TEXT_RESULTS,
     ChannelMetrics,
     CountersByKey,
     LabelValues,
@@ -363,7 +364,7 @@ class Metrics:
             owned=self._owned.labels(path),
             holes=CountersByKey(lambda cause: self._continuity.labels(path, cause.value)),
             unrepaired=CountersByKey(lambda cause: self._unrepaired.labels(path, cause.value)),
-            texts=CountersByKey(lambda result: self._large_texts.labels(path, result)),
+            texts={result: self._large_texts.labels(path, result) for result in TEXT_RESULTS},
             dead_letters=self._dead_letters,
             label_values=self._label_values,
         )

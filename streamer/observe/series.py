@@ -126,7 +126,7 @@ class ChannelMetrics:
     owned: Gauge
     holes: CountersByKey[HoleCause]
     unrepaired: CountersByKey[HoleCause]
-    texts: CountersByKey[str]
+    texts: Mapping[str, Counter]
     dead_letters: Counter
     label_values: LabelValues
 
@@ -154,8 +154,7 @@ class ChannelMetrics:
     def large_texts(self, **counts: int) -> None:
         """Count large texts that came as diffs, by what became of them, of `TEXT_RESULTS`."""
         for result, count in counts.items():
-            if count:
-                self.texts[result].inc(count)
+            self.texts[result].inc(count)
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether this process owns the channel."""

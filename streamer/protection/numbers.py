@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import orjson
 
+from streamer.exact_json import exact_number
+
 # No integer of 64 bits is longer.
 _LONGEST_INTEGER = 20
 _LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
@@ -18,7 +20,7 @@ _MOST_EXPONENT = 400
 class ExactNumber(float):
     """A number whose float would be written in other digits than `text`.
 
-    As a key it is that float, as it is without rules.
+    As a key it is what it is without rules (`exact_value`).
     """
 
     __slots__ = ("text",)
@@ -29,6 +31,10 @@ class ExactNumber(float):
         number = super().__new__(cls, text)
         number.text = text
         return number
+
+    def __str__(self) -> str:
+        """Return the digits of the number that is read where no rule applies."""
+        return str(exact_number(self.text))
 
 
 def exact_tree(text: str) -> Any:

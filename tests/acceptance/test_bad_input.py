@@ -38,14 +38,15 @@ def listener() -> Iterator[socket.socket]:
 async def test_configuration_errors_exit_2_before_anything_connects(
     listener: socket.socket, tmp_path: Path
 ) -> None:
-    """Each mistake is a line with file, line, key, what was found and what is allowed; nobody was called."""
+    """Each mistake is told with file, line, key, what was found and what is allowed; nobody was called."""
     path = tmp_path / "streamer.yaml"
     path.write_text(_MISTAKES.format(url=f"http://localhost:{listener.getsockname()[1]}"), encoding="utf-8")
 
     async with Daemon.running(path) as daemon:
         assert await daemon.ended() == 2
 
-    start, key = daemon.output.splitlines()
+    [failed] = daemon.logged("daemon.failed")
+    start, key = failed["reason"].splitlines()
     assert f"{path}:6: channels.0.start: found 'erliest'" in start
     assert "must be latest, earliest, snapshot or a time" in start
     assert f"{path}:8: observe.prot: no such key; did you mean port? allowed: host," in key
@@ -64,9 +65,9 @@ async def test_wrong_credential_is_one_sentence_that_says_what_to_do(
     async with Daemon.running(written(tmp_path, configuration)) as daemon:
         assert await daemon.ended() == 1
 
-    [sentence] = [line for line in daemon.output.splitlines() if line.startswith("streamer:")]
-    assert "refused the login" in sentence
-    assert "check org.auth.client_id and org.auth.client_secret" in sentence
+    [failed] = daemon.logged("daemon.failed")
+    assert "refused the login" in failed["reason"]
+    assert "check org.auth.client_id and org.auth.client_secret" in failed["reason"]
 
 
 async def test_unknown_channel_is_named_by_readyz_while_the_others_go_on(

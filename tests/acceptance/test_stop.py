@@ -69,8 +69,8 @@ async def test_second_instance_on_the_same_file_is_refused(config: Path) -> None
         async with Daemon.running(config) as second:
             assert await second.ended() == 1
 
-        [sentence] = [line for line in second.output.splitlines() if not line.startswith("{")]
-        assert f"is in use by process {first.pid}: stop that one first" in sentence
+        [failed] = second.logged("daemon.failed")
+        assert f"is in use by process {first.pid}: stop that one first" in failed["reason"]
         assert (await first.probe("healthz"))[0] == 200
 
 

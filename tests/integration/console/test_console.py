@@ -142,7 +142,7 @@ async def test_page_to_sign_in_can_be_read_by_everybody(world: World, browser: B
             await tab.page.fill("#name", OPERATOR)
             await tab.page.fill("#token", "wrong")
             await tab.page.click("main button")
-            assert await tab.said() == "This is not the token of admin.token."
+            assert await tab.said() == "This is not the token of admin.token, nor that of admin.reader_token."
             assert await tab.violations() == []
             # Chromium tells of the status 403 as an error.
             tab.errors.clear()

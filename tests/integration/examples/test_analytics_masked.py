@@ -22,7 +22,7 @@ SECRETS = {"PROTECTION_KEY": KEY, "KAFKA_PASSWORD": "invented"}
 PERSON = {
     "FirstName": "Ingebjørg",
     "LastName": "Bergsdotter",
-    "Email": " Ingebjorg@ACME.example",
+    "Email": "Ingebjorg@ACME.example",
     "Phone": "+47 22 33 44 55",
     "MobilePhone": "+47 99 88 77 66",
     "Description": "Prefers to be called Inga",

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
+from streamer.supervision.exposition import FRESH_S
 from tests.acceptance.kept import KeptInKafka
 from tests.configuration import CHANGES, sandbox_configuration
 from tests.daemon import until
@@ -62,6 +63,8 @@ async def _send(observed: Observed, sandbox: Sandbox, number: int) -> None:
     body = envelope(notification(number), org=sandbox.org.settings.org_id)
     async with aiohttp.ClientSession() as http:
         await http.post(f"http://localhost:{listening['port']}{PATH}", data=body)
+    # A page of metrics serves for a second, and the next one is to show the request.
+    await asyncio.sleep(FRESH_S)
 
 
 @asynccontextmanager

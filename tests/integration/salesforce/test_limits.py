@@ -51,10 +51,7 @@ async def test_what_is_used_is_read_within_five_minutes() -> None:
         usage = sandbox.org.usage
         assert left(metrics) == usage.delivered_events.most
         assert monitor.latest
-        assert set(monitor.latest.limits) == set(OrgLimit) - {
-            OrgLimit.MONTHLY_EVENTS,
-            OrgLimit.MONTHLY_EVENT_ENTITLEMENT,
-        }
+        assert set(monitor.latest.limits) == set(OrgLimit) - {OrgLimit.MONTHLY_EVENTS}
         usage.delivered_events.use(1_000)
         usage.bulk_query_jobs.use(8_500)
         await turned(clock, lambda: left(metrics) == usage.delivered_events.most - 1_000, step_s=5)

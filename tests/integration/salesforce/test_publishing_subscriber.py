@@ -13,6 +13,7 @@ from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
 from streamer.sandbox.server import Sandbox
+from subscribers.salesforce import outcomes
 from tests.configuration import CHANGES, ORDERS, over_pubsub, sandbox_configuration, written
 from tests.in_process import offer_plugins, running, until
 
@@ -52,8 +53,11 @@ def payments(sandbox: Sandbox) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("transport", ["pubsub", "rest"])
-async def test_each_event_is_published_once_through_faults(tmp_path: Path, transport: str) -> None:
+async def test_each_event_is_published_once_through_faults(
+    tmp_path: Path, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An expired token, a service that is away, refusals; repeated events are known by their ids."""
+    monkeypatch.setattr(outcomes, "_FIRST_REFUSAL_S", 0.2)
     async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
         # What nothing declares has the schema of its messages so far.
         sandbox.org.publish_platform_event(PAID, {"Account__c": "first"})

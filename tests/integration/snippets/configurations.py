@@ -147,4 +147,4 @@ def _write(path: Path) -> None:
     elif path.suffix == ".pem":
         path.write_text(private_key_pem())
     else:
-        path.write_text("an-invented-secret-of-32-letters")
+        path.write_text(f"an-invented-secret-of-32-letters-for-{path.name}")

@@ -31,8 +31,8 @@ def refusals(tmp_path: Path, written: str, *, after: str = "after: credit-check"
     "written",
     [
         """body: {score: receipts."credit-check".score, others: data.fields.receipts.any}""",
-        """body: data.lines[?receipts.any]\n    when: receipts."credit-check".score > `5`""",
-        """body: data\n    text: "{{ receipts['credit-check'].score }}, {{ data.receipts.any }}\"""",
+        """body: data.fields.lines[?receipts.any]\n    when: receipts."credit-check".score > `5`""",
+        """body: data\n    text: "{{ receipts['credit-check'].score }}, {{ data.fields.receipts.any }}\"""",
     ],
 )
 def test_receipts_of_those_upstream_can_be_used(tmp_path: Path, written: str) -> None:
@@ -44,7 +44,7 @@ def test_receipts_of_those_upstream_can_be_used(tmp_path: Path, written: str) ->
     ("written", "keys"),
     [
         ("body: {a: [receipts.creditcheck.score]}", "body.a.0"),
-        ("body: data\n    when: data.a && length(receipts.creditcheck.lines[0]) > `1`", "when"),
+        ("body: data\n    when: data.fields.a && length(receipts.creditcheck.lines[0]) > `1`", "when"),
         ('body: data\n    text: "{{ receipts.creditcheck.score | money }}"', "text"),
     ],
 )
