@@ -91,6 +91,7 @@ async def test_an_unknown_field_is_refused_where_it_is_read(client: Client, invo
         "Account": 1,
         "Invoice__c": 1,
         "Organization": 1,
+        "Profile": 1,
         "User": 2,
     }
 
