@@ -96,8 +96,10 @@ def service_source(lookup: LookupSettings, document: Document, keys: Keys) -> Se
 
 
 def _lookup_plugin() -> LookupPlugin:
-    [point] = entry_points(group=_LOOKUPS, name=HTTP_LOOKUPS)
-    return cast("LookupPlugin", point.load())
+    found = entry_points(group=_LOOKUPS, name=HTTP_LOOKUPS)
+    if not found:
+        raise ConfigurationError(f"nothing is installed for {HTTP_LOOKUPS} in enrich: install Streamer again")
+    return cast("LookupPlugin", found[HTTP_LOOKUPS].load())
 
 
 def uses_org(uses: str) -> bool:
