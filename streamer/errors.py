@@ -3,6 +3,7 @@
     StreamerError
     ├── RetryLater            try the same thing again, with back-off
     │   ├── SalesforceUnavailable
+    │   ├── ServiceUnavailable
     │   └── LogUnavailable
     ├── SetAside              this event can't go on, the channel can
     │   ├── UnreadableEvent
@@ -12,6 +13,7 @@
     └── Stop                  an operator must act first
         ├── ConfigurationError
         ├── CredentialsRefused
+        ├── ServiceRefused
         ├── OrgChanged
         ├── SubscriptionRefused
         ├── ReplayIdRefused
@@ -66,6 +68,10 @@ class SalesforceUnavailable(RetryLater):
     """Salesforce can't be reached, or is too busy: check its status page if this lasts."""
 
 
+class ServiceUnavailable(RetryLater):
+    """A service that `enrich` asks can't be reached, or is too busy: check it if this lasts."""
+
+
 class LogUnavailable(RetryLater):
     """The log did not take or return events: check the brokers, or the disk."""
 
@@ -91,10 +97,10 @@ class BrokenRoute(SetAside):
 
 
 class RecordsRefused(SetAside):
-    """Salesforce does not let us read records: check the names, and what the user can see.
+    """Records can't be read: check the names, and what the org's user, or a service's client, can see.
 
-    `field` is the name of the field that it refuses, and empty when it refuses
-    more than a field. `code` is Salesforce's error code.
+    `field` is the name of the field that is refused, and empty when more than a
+    field is. `code` is the error code of Salesforce or of the service.
     """
 
     def __init__(self, message: str, *, code: str, field: str = "") -> None:
@@ -113,6 +119,10 @@ class ConfigurationError(Stop):
 
 class CredentialsRefused(Stop):
     """Salesforce, the log or a target refused our credentials."""
+
+
+class ServiceRefused(Stop):
+    """A service that `enrich` asks takes no request of ours: check its address and our credentials."""
 
 
 class OrgChanged(Stop):

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from streamer.app.plugins import installed
+from streamer.app.plugins import installed, lookup_models
 from streamer.configuration.schema import configuration_schema, definition, is_indirect
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +38,8 @@ _TYPES = {
     "object": "mapping",
 }
 _FORMATS = {"password": "text, secret", "path": "path", "date-time": "time"}
+# Sections that they share with plugins are named after those.
+_LAST = ".enrich"
 _BOUNDS = (
     ("minimum", "at least"),
     ("exclusiveMinimum", "above"),
@@ -69,12 +71,17 @@ class Reference:
             return
         self._headings[id(model)] = heading
         self._sections.append(model)
-        for name, part in model["properties"].items():
-            self._find_within(f"{path}.{name}".strip("."), part)
+        parts = {f"{path}.{name}".strip("."): part for name, part in model["properties"].items()}
+        for name, part in parts.items():
+            if not name.endswith(_LAST):
+                self._find_within(name, part)
         for each in model.get("allOf", []):
             [plugin] = each["if"]["properties"]["uses"]["enum"]
             settings = self._of(each["then"]["properties"]["settings"])
             self._find(f"{path}.settings, uses: {plugin}", settings, f"{path}.settings")
+        for name, part in parts.items():
+            if name.endswith(_LAST):
+                self._find_within(name, part)
 
     def _find_within(self, path: str, part: Schema) -> None:
         """Find the sections that the value at `path` can be."""
@@ -182,7 +189,8 @@ def _anchor(heading: str) -> str:
 def shipped_schema() -> dict[str, Any]:
     """Return the schema with the plugins that ship with Streamer, whatever else is installed."""
     points = {name: point for name, point in installed().items() if point.module.startswith("subscribers.")}
-    return configuration_schema({name: point.load().Settings for name, point in points.items()})
+    plugins = {name: point.load().Settings for name, point in points.items()}
+    return configuration_schema(plugins, lookup_models())
 
 
 def files() -> Iterator[tuple[Path, str]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from streamer.app.chains.subscriptions import forwarding_of, upstream_of
-from streamer.app.enriching import OrgLookups
+from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.app.plan import Plan
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause
@@ -30,7 +30,7 @@ class Assembly:
     plan: Plan
     clock: Clock
     log: LogReader
-    lookups: OrgLookups
+    lookups: SharedLookups
     tracer: Tracer | None = None
 
     def dispatcher(

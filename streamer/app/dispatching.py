@@ -11,7 +11,7 @@ import structlog
 from streamer.app.assembly import Assembly
 from streamer.app.chains.verdicts import Verdict, Verdicts
 from streamer.app.control_follower import ControlFollower
-from streamer.app.enriching import OrgLookups
+from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
 from streamer.app.watcher import WatchedDispatch, Watcher
@@ -54,14 +54,14 @@ class Dispatching:
     status: Status
     watcher: Watcher | None
     tracer: Tracer | None = None
-    _lookups: OrgLookups = field(init=False)
+    _lookups: SharedLookups = field(init=False)
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
     _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _is_reconfigured: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._lookups = OrgLookups(
+        self._lookups = SharedLookups(
             self.plan.logins, self.clock, self.plan.settings.lookups, self.metrics.lookups
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
-from streamer.app.enriching import OrgLookups
+from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
@@ -22,7 +22,7 @@ from streamer.events import Event, SubscriberName
 from streamer.ports import PluginContext, Subscriber, Subscription
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
-from streamer.settings import ChannelSettings, Settings
+from streamer.settings import ChannelSettings, Settings, SubscriberSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Plan:
         """Return what the subscriber selects of the log."""
         return subscription(name, self.settings.subscribers)
 
-    def enrichment(self, name: SubscriberName, lookups: OrgLookups) -> Enrichment | None:
+    def enrichment(self, name: SubscriberName, lookups: SharedLookups) -> Enrichment | None:
         """Return what makes the subscriber's look-ups by `lookups`; `None` where it needs none."""
         source = self.enrichments.get(name)
         return lookups.enrichment(source, self.settings.org) if source else None
@@ -110,7 +110,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
         settings=draft.with_mistakes(mistakes).finished(),
         subscribers=makers,
         routes={name: route.compiled() for name, route in routes.items()},
-        org_users=with_org.union(name for name, each in subscribers.items() if each.enrich),
+        org_users=with_org.union(name for name, each in subscribers.items() if _asks_org(each)),
         enrichments={name: source for name, route in routes.items() if (source := route.enrichment())},
         logins=logins,
         warnings=tuple(protection_warnings(draft, document)),
@@ -147,6 +147,10 @@ def _receives(
 ) -> Callable[[str], bool]:
     carried = [Carried.by(channel.path) for channel in channels]
     return lambda event_type: is_selected(event_type) and any(each.can_match(event_type) for each in carried)
+
+
+def _asks_org(subscriber: SubscriberSettings) -> bool:
+    return any(each.http is None for each in subscriber.enrich.values())
 
 
 def _refused(make: Callable[[], Subscriber]) -> list[str]:

@@ -16,13 +16,27 @@ from pydantic import BaseModel, ValidationError
 from streamer.blocking import on_threads
 from streamer.configuration import Document, Keys, problems
 from streamer.errors import ConfigurationError
-from streamer.events import SubscriberName
+from streamer.events import JsonObject, SubscriberName
+from streamer.exact_json import exact_json
 from streamer.known_secrets import KNOWN, secrets_in
-from streamer.ports import Batching, BlockingSubscriber, Plugin, PluginContext, Subscriber
-from streamer.settings import SubscriberSettings
+from streamer.ports import (
+    Batching,
+    BlockingSubscriber,
+    LookupPlugin,
+    Plugin,
+    PluginContext,
+    ServiceSource,
+    Subscriber,
+)
+from streamer.settings import LookupSettings, SubscriberSettings
 
 GROUP = "streamer.subscribers"
 """Entry-point group in which packages offer plugins."""
+
+HTTP_LOOKUPS = "http"
+"""Name of the entry point for services that look-ups ask over HTTP, and of the key of `enrich` for them."""
+
+_LOOKUPS = "streamer.lookups"
 
 
 def installed() -> Mapping[str, EntryPoint]:
@@ -58,6 +72,34 @@ def checked_settings(settings: SubscriberSettings, name: SubscriberName, documen
     at = ("subscribers", name)
     plugin = _plugin(settings.uses, document, (*at, "uses"))
     return _checked(plugin, settings, document, (*at, "settings"))
+
+
+def lookup_models() -> Mapping[str, type[BaseModel]]:
+    """Return the model of the settings of services that look-ups ask, by their keys in `enrich`."""
+    return {HTTP_LOOKUPS: _lookup_plugin().Settings}
+
+
+def service_source(lookup: LookupSettings, document: Document, keys: Keys) -> ServiceSource | None:
+    """Return the service that the look-up at `keys` asks, its settings validated; `None` where it is the org.
+
+    Raises `ConfigurationError` that names the file, the line and the key.
+    """
+    if lookup.http is None:
+        return None
+    plugin, keys = _lookup_plugin(), (*keys, HTTP_LOOKUPS)
+    own = _validated(plugin.Settings, lookup.http, document, keys)
+    if unread := document.unread(keys):
+        raise ConfigurationError("\n".join(unread))
+    # What is read of a record depends on its names in one spelling, so other fields are another source.
+    key = repr((sorted(lookup.fields), exact_json(lookup.http)))
+    return ServiceSource(key=key, make=lambda clock: plugin(own, clock))
+
+
+def _lookup_plugin() -> LookupPlugin:
+    found = entry_points(group=_LOOKUPS, name=HTTP_LOOKUPS)
+    if not found:
+        raise ConfigurationError(f"nothing is installed for {HTTP_LOOKUPS} in enrich: install Streamer again")
+    return cast("LookupPlugin", found[HTTP_LOOKUPS].load())
 
 
 def uses_org(uses: str) -> bool:
@@ -125,10 +167,14 @@ def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
 
 
 def _checked(plugin: Plugin, settings: SubscriberSettings, document: Document, keys: Keys) -> BaseModel:
+    return _validated(plugin.Settings, settings.settings, document, keys)
+
+
+def _validated(model: type[BaseModel], settings: JsonObject, document: Document, keys: Keys) -> BaseModel:
     try:
-        own = plugin.Settings.model_validate(settings.settings)
+        own = model.model_validate(settings)
     except ValidationError as error:
-        found = problems(error, document, plugin.Settings, at=keys)
+        found = problems(error, document, model, at=keys)
         lines = [each.line for each in found if not each.follows]
         raise ConfigurationError("\n".join([*lines, *document.unread(keys)])) from None
     KNOWN.configure(secrets_in(own))

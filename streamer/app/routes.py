@@ -9,7 +9,8 @@ import jinja2
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.app.chains.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
-from streamer.app.enriching import compiled_lookups, lookup_mistakes
+from streamer.app.enriching.compiled import compiled_lookups, lookup_mistakes
+from streamer.app.plugins import service_source
 from streamer.configuration import Document, Draft, Keys
 from streamer.configuration.event_types import data_names
 from streamer.dispatch.attempt.checks import ExpressionMistake, unknown_member
@@ -20,7 +21,8 @@ from streamer.dispatch.attempt.template import mistaken_calls, sentence_of, unkn
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.observe.redaction import masked
-from streamer.settings import Settings, SubscriberSettings
+from streamer.ports import ServiceSource
+from streamer.settings import LookupSettings, Settings, SubscriberSettings
 
 _END = "EOF"
 _CONTENT: Keys = ("content", "template")
@@ -64,8 +66,12 @@ class SubscriberRoute:
         """Return the compiled look-ups, or `None`; raises `ConfigurationError` for the first mistake."""
         if not self.settings.enrich:
             return None
+        enrich = self.settings.enrich
+        compiled = compiled_lookups(enrich, self._mistake, self.functions, self.more)
         return EnrichmentSource(
-            lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake, self.functions, self.more))
+            lookups=tuple(
+                replace(each, service=self._service(each.name, enrich[each.name])) for each in compiled
+            )
         )
 
     def mistakes(self) -> Iterator[str]:
@@ -83,6 +89,19 @@ class SubscriberRoute:
             source = replace(self._source, content=content.template)
             yield from self._mistakes_of_template(_CONTENT, content.template, source)
         yield from lookup_mistakes(self.settings, self._is_sound, self._mistake)
+        for name, each in self.settings.enrich.items():
+            if self._is_sound(("enrich", name)):
+                yield from self._mistakes_of_service(name, each)
+
+    def _mistakes_of_service(self, name: str, lookup: LookupSettings) -> list[str]:
+        try:
+            self._service(name, lookup)
+        except ConfigurationError as error:
+            return str(error).split("\n")
+        return []
+
+    def _service(self, name: str, lookup: LookupSettings) -> ServiceSource | None:
+        return service_source(lookup, self.document, ("subscribers", self.name, "enrich", name))
 
     @property
     def _source(self) -> RouteSource:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from streamer.app.plugins import settings_models
+from streamer.app.plugins import lookup_models, settings_models
 from streamer.cli.failure import failures_reported
 from streamer.cli.output import print_json
 from streamer.configuration.schema import configuration_schema
@@ -31,4 +31,5 @@ def schema(
     event topics, `cloud-events` those with `content_mode: structured`.
     """
     with failures_reported():
-        print_json(configuration_schema(settings_models()) if of is None else schemas.schema(of))
+        whole = configuration_schema(settings_models(), lookup_models()) if of is None else schemas.schema(of)
+        print_json(whole)

@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import CoreSchema
 
 from streamer.events import JsonObject
-from streamer.settings import Settings, SubscriberSettings
+from streamer.settings import LookupSettings, Settings, SubscriberSettings
 
 # No class of a plugin has such a name.
 VARIABLE = "from-environment"
@@ -53,13 +53,18 @@ class _Generator(GenerateJsonSchema):
         return {}
 
 
-def configuration_schema(plugins: Mapping[str, type[BaseModel]]) -> JsonObject:
+def configuration_schema(
+    plugins: Mapping[str, type[BaseModel]], services: Mapping[str, type[BaseModel]]
+) -> JsonObject:
     """Return the JSON Schema of a configuration file that can use `plugins`, given by their settings' models.
 
+    `services` are the models of what look-ups ask, by their keys in `enrich`.
     Each single value can also be `${NAME}` or `{file: path}`. Rules between
     keys, such as "one of kafka and sqlite", are not in the schema.
     """
-    models: Iterable[type[BaseModel]] = dict.fromkeys([Settings, SubscriberSettings, *plugins.values()])
+    models: Iterable[type[BaseModel]] = dict.fromkeys(
+        [Settings, SubscriberSettings, LookupSettings, *plugins.values(), *services.values()]
+    )
     found, whole = models_json_schema(
         [(model, "validation") for model in models], schema_generator=_Generator
     )
@@ -67,6 +72,9 @@ def configuration_schema(plugins: Mapping[str, type[BaseModel]]) -> JsonObject:
     root = definitions.pop(_name(found[Settings, "validation"]))
     settings = {name: found[model, "validation"] for name, model in plugins.items()}
     _join(definitions[_name(found[SubscriberSettings, "validation"])], settings, definitions)
+    lookup = definitions[_name(found[LookupSettings, "validation"])]["properties"]
+    for name, model in services.items():
+        lookup[name]["anyOf"] = [found[model, "validation"], {"type": "null"}]
     definitions = {name: _simplified(each) for name, each in sorted(definitions.items())}
     opened = {
         name: each if _is_single(each, definitions) else _opened(each, definitions)

@@ -179,7 +179,7 @@ class Metrics:
 
     def _declared_lookups(self) -> LookupMetrics:
         lookups = self._counter("lookups", "Look-ups of records for events, by result.", "result")
-        calls = self._counter("lookup_calls", "Calls of Salesforce for look-ups, by result.", "result")
+        calls = self._counter("lookup_calls", "Calls of Salesforce and of services, by result.", "result")
         return LookupMetrics(
             lookups={result: lookups.labels(result) for result in LOOKUP_RESULTS},
             calls={result: calls.labels(result) for result in CALL_RESULTS},
@@ -189,7 +189,7 @@ class Metrics:
             size=self._gauge("lookup_cache_bytes", "Size of the records in the cache of look-ups."),
             waits=self._gauge(
                 "lookups_waiting",
-                "1 while look-ups wait for Salesforce, or for the org's daily requests, 0 otherwise.",
+                "1 while look-ups wait for Salesforce, the org's daily requests or a service, 0 otherwise.",
             ),
         )
 

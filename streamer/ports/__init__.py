@@ -42,6 +42,7 @@ from streamer.ports.ingest import (
     RecordReader,
     Source,
 )
+from streamer.ports.lookups import LookupPlugin, LookupReader, LookupService, ServiceSource
 from streamer.ports.org import Org
 from streamer.ports.plugins import (
     BATCH_WAIT_S,
@@ -128,6 +129,9 @@ __all__ = [
     "LogReader",
     "LogRoom",
     "LoggedEvent",
+    "LookupPlugin",
+    "LookupReader",
+    "LookupService",
     "Org",
     "OrgWriter",
     "OutgoingEvent",
@@ -150,6 +154,7 @@ __all__ = [
     "RecordedPositions",
     "Replication",
     "Revoked",
+    "ServiceSource",
     "Settlement",
     "Source",
     "Span",

@@ -90,7 +90,10 @@ class ContentSettings(Section):
 
 
 class LookupSettings(Section):
-    """Look-up of one record in the org, whose fields `when`, `body` and `text` see under its name."""
+    """Look-up of one record, whose fields `when`, `body` and `text` see under its name.
+
+    It is a record of the org, or with `http` one of a service.
+    """
 
     sobject: str | None = Field(
         default=None,
@@ -105,8 +108,13 @@ class LookupSettings(Section):
         examples=["data.fields.AccountId"],
         description="a JMESPath expression for the record's id, which also sees the look-ups above this one",
     )
+    http: dict[str, Any] | None = Field(
+        default=None, description="the service that holds the record, in place of the org"
+    )
     fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,79}$")], ...] = Field(
-        min_length=1, max_length=100, description="API names of the fields to read"
+        min_length=1,
+        max_length=100,
+        description="API names of the fields to read; with http, members of the record",
     )
 
 
@@ -148,7 +156,8 @@ class SubscriberSettings(Section):
     enrich: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,39}$")], LookupSettings] = Field(
         default_factory=dict,
         max_length=10,
-        description="records of the org to look up for each event, by the names that when, body and text see",
+        description="records of the org or of services to look up for each event, by the names that when, "
+        "body and text see",
     )
     keep_null: bool = Field(
         default=False, description="true: body sends null for a field that the event does not carry"

@@ -3,12 +3,13 @@
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret
 from subscribers.http.outcome_table import OutcomeKind
-from subscribers.http.settings import HttpSettings, TargetSettings, checked_url
+from subscribers.http.settings import AddressSettings, HttpSettings, TargetSettings, checked_url
 from subscribers.http.signing import Signing
 from subscribers.http.subscriber import HttpSubscriber, RequestSubscriber
-from subscribers.http.target import HttpTarget, Request
+from subscribers.http.target import HttpTarget, Request, codes_in
 
 __all__ = [
+    "AddressSettings",
     "Answer",
     "Auth",
     "BearerAuth",
@@ -23,4 +24,5 @@ __all__ = [
     "TargetSettings",
     "checked_secret",
     "checked_url",
+    "codes_in",
 ]

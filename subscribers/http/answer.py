@@ -35,11 +35,15 @@ _BY_HUNDREDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """HTTP response: at most `READ_BYTES` of its `body`, and the unparsed `retry_after`."""
+    """HTTP response: at most `READ_BYTES` of its `body`, and the unparsed `retry_after`.
+
+    `is_cut` is true for a body that is longer than that.
+    """
 
     status: int
     body: bytes = b""
     retry_after: str | None = None
+    is_cut: bool = False
 
     @property
     def status_line(self) -> str:

@@ -183,10 +183,12 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
             response.close()
             break
         body += await content.readany()
+    redacted = redaction(_utf_8(bytes(body)))
     return Answer(
         status=response.status,
-        body=redaction(_utf_8(bytes(body)))[:READ_BYTES],
+        body=redacted[:READ_BYTES],
         retry_after=response.headers.get("Retry-After"),
+        is_cut=max(len(body), len(redacted)) > READ_BYTES,
     )
 
 

@@ -95,12 +95,11 @@ class HttpSettings(BaseModel):
             checked_url(name, url, allow_http=self.allow_http, rule=self.address_rule)
 
 
-class TargetSettings(HttpSettings):
-    """Settings of a target with one URL and its own credentials."""
+class AddressSettings(HttpSettings):
+    """Settings of a server with one URL and its own credentials."""
 
     url: str = Field(description="address of the target, such as https://erp.example.com/api/invoices")
     auth: Auth = Field(default=NoAuth(), description="credentials for the target; default: none")
-    signing: Signing | None = Field(default=None, description="sign requests as Standard Webhooks says")
 
     @property
     def urls(self) -> Mapping[str, str]:
@@ -112,6 +111,12 @@ class TargetSettings(HttpSettings):
     def _urls_are_safe(self) -> Self:
         self.check_urls()
         return self
+
+
+class TargetSettings(AddressSettings):
+    """Settings of a target, to which requests can be signed."""
+
+    signing: Signing | None = Field(default=None, description="sign requests as Standard Webhooks says")
 
 
 def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:

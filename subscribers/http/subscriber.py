@@ -11,7 +11,7 @@ from subscribers.http.target import HttpTarget, Request
 
 
 class HttpSubscriber:
-    """Subscriber that opens and closes its target; a plugin adds `deliver`.
+    """Client that opens and closes its target; a subscriber adds `deliver`, and a look-up `read`.
 
     Entering raises `ConfigurationError` for unusable certificates.
     """

@@ -42,7 +42,7 @@ _TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Request of one attempt; `key` is the delivery's idempotency key.
+    """Request of one attempt; `key` is the delivery's idempotency key, empty for one that only reads.
 
     Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have
     none. `headers` are further ones; they change none of those that
@@ -53,7 +53,7 @@ class Request:
 
     method: str
     url: URL
-    key: str
+    key: str = ""
     body: Any = None
     ready: Content | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -80,7 +80,7 @@ class Request:
 class HttpTarget:
     """Sends requests to one target and judges its answers.
 
-    Every request carries its idempotency key as `Idempotency-Key`, as the IETF
+    Every request that has an idempotency key carries it as `Idempotency-Key`, as the IETF
     draft has it, and as `webhook-id`, as Standard Webhooks has it. With signing
     secrets it also carries their signatures. Both headers hold the key quoted
     as in a URL, full stops included. `secrets` are removed from answers, beside
@@ -114,7 +114,7 @@ class HttpTarget:
 
         `secrets` are further ones that an answer must not repeat.
         """
-        secrets = (*secrets, *_codes(settings.url))
+        secrets = (*secrets, *codes_in(settings.url))
         return cls(settings, settings.auth, context, secrets=secrets, signing=settings.signing)
 
     async def __aenter__(self) -> Self:
@@ -259,8 +259,7 @@ class HttpTarget:
             **traced,
             **request.content_headers,
             **request.headers,
-            "Idempotency-Key": key,
-            "webhook-id": key,
+            **({"Idempotency-Key": key, "webhook-id": key} if key else {}),
             **self._signer.headers(key, content, now=self._clock.now()),
             **proof.headers,
         }
@@ -303,7 +302,7 @@ def _host(url: URL) -> str:
     return url.raw_authority.rpartition("@")[2]
 
 
-def _codes(url: str) -> tuple[str, ...]:
+def codes_in(url: str) -> tuple[str, ...]:
     """Return the possible secrets in a URL's query and path, by which some targets know their clients.
 
     Each of the query is returned as written, as sent, and decoded: a target can echo any form.

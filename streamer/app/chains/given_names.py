@@ -1,12 +1,17 @@
 """Names that a subscriber's expressions see beside those of the event, as far as they are known."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streamer.app.plan import Plan
+from streamer.clock import Clock
 from streamer.configuration.chains import upstream
 from streamer.dispatch.attempt.enrichment import LOOKUPS, LookupState
 from streamer.dispatch.attempt.forwarding import receipts_of
+from streamer.dispatch.attempt.projection import ABSENT
+from streamer.dispatch.attempt.route import event_document
 from streamer.events import Event, JsonObject, SubscriberName
+from streamer.ports import Preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,24 @@ def given_names(checked: Plan, name: SubscriberName, event: Event, given: JsonOb
     told = given.get(LOOKUPS)
     more |= {**records, LOOKUPS: {**states, **(told if isinstance(told, dict) else {})}}
     return GivenNames(more=more, absent=tuple(absent))
+
+
+def requests_of(
+    checked: Plan, name: SubscriberName, event: Event, given: JsonObject, clock: Clock
+) -> Mapping[str, Preview]:
+    """Return the requests to services for records that are not `given`, by the names of their look-ups.
+
+    Raises `BrokenRoute`.
+    """
+    source = checked.enrichments.get(name)
+    document = event_document(event, given_names(checked, name, event, given).more)
+    found = {}
+    for each in source.lookups if source else ():
+        if each.service is not None and each.name not in given:
+            _, record_id = each.place(event, document)
+            if record_id is not None and record_id is not ABSENT:
+                found[each.name] = each.service.make(clock).preview(record_id)
+    return found
 
 
 def _state(name: str, records: JsonObject) -> LookupState:

@@ -2,13 +2,14 @@
 
 import difflib
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from streamer.app import plan
-from streamer.app.chains.given_names import given_names
+from streamer.app.chains.given_names import given_names, requests_of
 from streamer.app.chains.verdicts import Verdicts
 from streamer.app.plan import Plan
 from streamer.cli.failure import REFUSED, failures_reported
@@ -58,7 +59,8 @@ def render(
     their data, as the values of Kafka's records. Nothing is connected or sent.
     An event that `on` or `when` excludes is printed all the same, and standard
     error says so. Receipts and records that enrich looks up are those that FILE
-    gives, beside an event's data, as receipts and by their names.
+    gives, beside an event's data, as receipts and by their names. For a record
+    of a service that FILE does not give, the request that asks for it is named.
 
     Exits 0, or 1 when an event would become a dead letter, 2 for a mistake in
     the configuration or the file.
@@ -90,7 +92,9 @@ class _Rendering:
         """Print the request for one event, with a line between requests."""
         if not is_first:
             typer.echo("\n---")
-        shown = self._shown(given)
+        shown, lookups = self._shown(given)
+        for name, asked in lookups.items():
+            self._say(f"enrich.{name} asks: {asked.request}")
         if not isinstance(shown, Preview):
             self._say(f"nothing is sent: {_reason(shown)}")
             return
@@ -101,26 +105,29 @@ class _Rendering:
 
     def as_json(self, given: GivenEvent) -> JsonObject:
         """Return what `print` prints."""
-        shown = self._shown(given)
+        shown, lookups = self._shown(given)
         about: JsonObject = {"id": given.event.id, "type": given.event.type}
+        asked = {"lookups": {name: _as_json(each) for name, each in lookups.items()}} if lookups else {}
         if not isinstance(shown, Preview):
-            return {**about, "outcome": type(shown).__name__.lower(), "reason": _reason(shown)}
-        content = shown.content.decode(errors="replace")
-        return {**about, "request": shown.request, "headers": dict(shown.headers), "content": content}
+            return {**about, "outcome": type(shown).__name__.lower(), "reason": _reason(shown), **asked}
+        return {**about, **_as_json(shown), **asked}
 
-    def _shown(self, given: GivenEvent) -> Preview | Outcome:
+    def _shown(self, given: GivenEvent) -> tuple[Preview | Outcome, Mapping[str, Preview]]:
+        """Return the request for one event, and those for its records; tell of what is special."""
         verdicts = Verdicts(self._checked, given.event, given.more)
         verdict = verdicts.of(self._name)
         if not verdict.matches and not verdict.error:
             self._say(f"{self._name} does not get this event: {verdict.why}")
         if absent := given_names(self._checked, self._name, given.event, given.more).absent:
             self._say(absence(absent))
+        lookups: Mapping[str, Preview] = {}
         try:
+            lookups = requests_of(self._checked, self._name, given.event, given.more, SystemClock())
             shown = self._preview(verdicts.delivery(self._name))
         except BrokenRoute as error:
             shown = Reject(reason=str(error), sent=False)
         self.has_failed |= isinstance(shown, Reject)
-        return shown
+        return shown, lookups
 
     def _preview(self, delivery: Delivery) -> Preview | Outcome:
         try:
@@ -134,6 +141,11 @@ class _Rendering:
 
     def _say(self, sentence: str) -> None:
         self._stderr.print(f"streamer: {sentence}", markup=False)
+
+
+def _as_json(preview: Preview) -> JsonObject:
+    content = preview.content.decode(errors="replace")
+    return {"request": preview.request, "headers": dict(preview.headers), "content": content}
 
 
 def _plain(delivery: Delivery) -> Preview:

@@ -320,7 +320,7 @@ class Attempts:
             what = f"the field {error.field}" if error.field else "the record"
             return Reject(
                 reason=masked(f"{what} can't be looked up: {error}"),
-                hint="Correct the subscriber's enrich, or let the org's user see it, then redrive.",
+                hint="Correct the subscriber's enrich, or let its reader see the record, then redrive.",
                 sent=False,
                 failure=FailureClass.LOOKUP,
             )

@@ -1,6 +1,6 @@
-"""Enrichment of one subscriber's events by records of the org."""
+"""Enrichment of one subscriber's events by records of the org and of services."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +15,7 @@ from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater
 from streamer.events import Event, JsonObject, record_id_of
+from streamer.ports import ServiceSource
 
 LOOKUPS = "lookups"
 """Name under which expressions see what became of each look-up."""
@@ -23,6 +24,7 @@ Ahead = Callable[[], Iterable[Event]]
 """Returns the events that come next."""
 
 _LONGEST_SHOWN = 40
+_LONGEST_ID = 200
 
 
 class LookupState(StrEnum):
@@ -42,8 +44,9 @@ class LookupState(StrEnum):
 class Lookup:
     """Look-up of one record, whose `fields` expressions see under `name`.
 
-    Without `sobject` and `record_id` it is the event's own record. `needs` are
-    the names of the look-ups that `record_id` reads.
+    Without `record_id` it is the event's own record. With a `service` it is a
+    record of that, and otherwise one of the org, of the object `sobject`.
+    `needs` are the names of the look-ups that `record_id` reads.
     """
 
     name: str
@@ -51,6 +54,41 @@ class Lookup:
     sobject: str | None = None
     record_id: Project | None = None
     needs: frozenset[str] = frozenset()
+    service: ServiceSource | None = None
+
+    def place(self, event: Event, document: JsonObject) -> tuple[str, Any]:
+        """Return the object and the id of the record that `event`, as `document`, names.
+
+        The id is null where there is no record, and `ABSENT` where it is not
+        known. A service has one object, without a name. Raises `BrokenRoute`.
+        """
+        if self.record_id is None:
+            sobject, own = event.data.get("entity"), record_id_of(event.data.get("record_id"))
+            return (sobject, own) if isinstance(sobject, str) and own is not None else ("", ABSENT)
+        try:
+            value = self.record_id(document)
+        except Exception as error:
+            # Expressions are an operator's code and can raise anything.
+            what = f"enrich.{self.name}.id fails on this event: {type(error).__name__}: {error}"
+            raise BrokenRoute(what) from error
+        if value is ABSENT:
+            return self.sobject or "", ABSENT
+        if value is None or value == "":
+            return self.sobject or "", None
+        record_id = record_id_of(value) if self.service is None else service_id_of(value)
+        if record_id is None:
+            shown = str(value)[:_LONGEST_SHOWN]
+            raise BrokenRoute(f"enrich.{self.name}.id gives {shown}, which is no id of a record")
+        return self.sobject or "", record_id
+
+
+def service_id_of(value: Any) -> str | None:
+    """Return `value` as the id of a service's record: a text on one line or a whole number, or `None`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    # The names . and .. would lead an address elsewhere.
+    is_id = isinstance(value, str) and value.isprintable() and value not in {".", ".."}
+    return value if is_id and 0 < len(value) <= _LONGEST_ID else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +96,10 @@ class EnrichmentSource:
     """Look-ups of one subscriber."""
 
     lookups: tuple[Lookup, ...]
+
+
+Opened = Callable[[EnrichmentSource], AbstractAsyncContextManager[Mapping[str, RecordLookups]]]
+"""Opens what makes the look-ups, by their names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,10 +111,10 @@ class Enrichment:
     """
 
     source: EnrichmentSource
-    open: Callable[[], AbstractAsyncContextManager[RecordLookups]]
+    open: Opened
     clock: Clock
     timeout_s: float = 30.0
-    _records: RecordLookups | None = field(default=None, init=False)
+    _records: Mapping[str, RecordLookups] = field(default_factory=dict, init=False)
     _stages: Sequence[Sequence[Lookup]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +123,7 @@ class Enrichment:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Look records up inside the context; raises `ConfigurationError` for an unsafe address."""
-        async with self.open() as self._records:
+        async with self.open(self.source) as self._records:
             yield
 
     async def names(self, event: Event, ahead: Ahead) -> JsonObject:
@@ -91,10 +133,10 @@ class Enrichment:
         returns. Raises `BrokenRoute` when the id of a record
         is none, and what `RecordLookups.find` raises.
         """
-        records = self._opened()
-        # A parked event can have been read by another process.
-        records.changed(event)
-        naming = _Naming(event, records.cached)
+        for records in {id(each): each for each in self._records.values()}.values():
+            # A parked event can have been read by another process.
+            records.changed(event)
+        naming = _Naming(event, self._cached)
         unknown = naming.unknown(self._stages)
         if first := next(unknown, None):
             try:
@@ -102,30 +144,37 @@ class Enrichment:
                     for wanted in chain((first,), unknown):
                         await self._read(wanted, naming, ahead)
             except TimeoutError:
-                what = f"Salesforce did not answer the look-ups within {self.timeout_s:g} s"
+                what = f"the look-ups were not answered within {self.timeout_s:g} s"
                 raise RetryLater(what) from None
         return {**naming.found, LOOKUPS: naming.states}
 
     async def _read(self, wanted: Sequence["_Wanted"], naming: "_Naming", ahead: Ahead) -> None:
         """Look up what is `wanted`, and begin to read what the events that come next need."""
-        records = self._opened()
-        begun = [records.expect(each.sobject, each.record_id, each.lookup.fields) for each in wanted]
-        for coming in islice(ahead(), records.batch) if any(begun) else ():
+        begun = [self._of(each.lookup) for each in wanted if self._is_begun(each)]
+        for coming in islice(ahead(), max(each.batch for each in begun)) if begun else ():
             self._expect(coming)
         for lookup, sobject, record_id in wanted:
-            naming.add(lookup, await records.find(sobject, record_id, lookup.fields))
+            naming.add(lookup, await self._of(lookup).find(sobject, record_id, lookup.fields))
 
     def _expect(self, event: Event) -> None:
         """Begin to read what `event` needs, as far as it is known now."""
-        records = self._opened()
         # What is wrong shows in its own attempt.
         with suppress(BrokenRoute):
-            for each in next(_Naming(event, records.known).unknown(self._stages), ()):
-                records.expect(each.sobject, each.record_id, each.lookup.fields)
+            for each in next(_Naming(event, self._known).unknown(self._stages), ()):
+                self._is_begun(each)
 
-    def _opened(self) -> RecordLookups:
-        assert self._records is not None  # noqa: S101 - attempts are made while it is open
-        return self._records
+    def _is_begun(self, wanted: "_Wanted") -> bool:
+        """Begin to read a record; return true if it was not being read before."""
+        return self._of(wanted.lookup).expect(wanted.sobject, wanted.record_id, wanted.lookup.fields)
+
+    def _cached(self, wanted: "_Wanted") -> tuple[JsonObject | None] | None:
+        return self._of(wanted.lookup).cached(wanted.sobject, wanted.record_id, wanted.lookup.fields)
+
+    def _known(self, wanted: "_Wanted") -> tuple[JsonObject | None] | None:
+        return self._of(wanted.lookup).known(wanted.sobject, wanted.record_id, wanted.lookup.fields)
+
+    def _of(self, lookup: Lookup) -> RecordLookups:
+        return self._records[lookup.name]
 
 
 def _staged(lookups: Sequence[Lookup]) -> Sequence[Sequence[Lookup]]:
@@ -154,9 +203,7 @@ class _Naming:
     `known` returns a record in a tuple, or `None` where a call must read it.
     """
 
-    def __init__(
-        self, event: Event, known: Callable[[str, str, FieldNames], tuple[JsonObject | None] | None]
-    ) -> None:
+    def __init__(self, event: Event, known: Callable[[_Wanted], tuple[JsonObject | None] | None]) -> None:
         self._event = event
         self._known = known
         self._document = event_document(event, receipts_of(event))
@@ -169,7 +216,7 @@ class _Naming:
         Raises `BrokenRoute`.
         """
         for stage in stages:
-            places = [(lookup, *self._record_of(lookup)) for lookup in stage]
+            places = [(lookup, *lookup.place(self._event, self._document)) for lookup in stage]
             if wanted := [_Wanted(*each) for each in places if not self._is_known(*each)]:
                 yield wanted
 
@@ -182,30 +229,9 @@ class _Naming:
         if record_id is ABSENT:
             self.states[lookup.name] = LookupState.ABSENT
             return True
-        known = (None,) if record_id is None else self._known(sobject, record_id, lookup.fields)
+        known = (None,) if record_id is None else self._known(_Wanted(lookup, sobject, record_id))
         # One that is read keeps its place among the names.
         self.add(lookup, None if known is None else known[0])
         if record_id is None:
             self.states[lookup.name] = LookupState.EMPTY
         return known is not None
-
-    def _record_of(self, lookup: Lookup) -> tuple[str, Any]:
-        if lookup.record_id is None or lookup.sobject is None:
-            data = self._event.data
-            sobject, own = data.get("entity"), record_id_of(data.get("record_id"))
-            return (sobject, own) if isinstance(sobject, str) and own is not None else ("", ABSENT)
-        try:
-            value = lookup.record_id(self._document)
-        except Exception as error:
-            # Expressions are an operator's code and can raise anything.
-            what = f"enrich.{lookup.name}.id fails on this event: {type(error).__name__}: {error}"
-            raise BrokenRoute(what) from error
-        if value is ABSENT:
-            return lookup.sobject, ABSENT
-        if value is None or value == "":
-            return lookup.sobject, None
-        record_id = record_id_of(value)
-        if record_id is None:
-            shown = str(value)[:_LONGEST_SHOWN]
-            raise BrokenRoute(f"enrich.{lookup.name}.id gives {shown}, which is no id of a record")
-        return lookup.sobject, record_id

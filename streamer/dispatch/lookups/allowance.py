@@ -18,10 +18,10 @@ _STOP_S = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Allowance:
-    """Decides whether Salesforce can be asked now.
+    """Decides whether Salesforce, or a service, can be asked now.
 
     After a failure it is asked no more for a second, and longer each time, up
-    to a minute or as long as Salesforce says. While less than `reserve` of the
+    to a minute or as long as the answer says. While less than `reserve` of the
     org's daily requests is left, one call every five minutes finds out whether
     there is more.
     """
@@ -42,7 +42,7 @@ class Allowance:
 
     @property
     def hindrance(self) -> StreamerError | None:
-        """Reason why Salesforce must not be asked now, with the seconds to wait; `None` while it can be."""
+        """Reason why nothing must be asked now, with the seconds to wait; `None` while it can be."""
         left_s = self._until - self.clock.monotonic()
         if self._reason is None or left_s <= 0:
             return None

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from streamer.clock import Clock
-from streamer.dispatch.lookups.cache import Values
+from streamer.dispatch.lookups.cache import Found
 from streamer.errors import RetryLater, StreamerError
 
 
@@ -17,7 +17,7 @@ class Batch:
     It collects `ids` until it is sent. `sent_at` (monotonic seconds) and the
     `fields` that are read, in lower case, stand from then on. `outdated` are
     the ids of records that have changed since then. When it is `done`, there
-    are `records` by id, without the missing ones, or an `error`.
+    are `records` by id, without the missing ones, or an `error` for all of them.
     """
 
     sobject: str
@@ -26,7 +26,7 @@ class Batch:
     outdated: set[str] = field(default_factory=set)
     fields: AbstractSet[str] = frozenset()
     sent_at: float | None = None
-    records: Mapping[str, Values] = field(default_factory=dict)
+    records: Mapping[str, Found] = field(default_factory=dict)
     # What a call leaves that is broken off.
     error: StreamerError | None = field(default_factory=lambda: RetryLater("the look-up was broken off"))
     _full: asyncio.Event = field(default_factory=asyncio.Event)

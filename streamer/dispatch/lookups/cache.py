@@ -9,12 +9,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from streamer.clock import Clock
+from streamer.errors import RecordsRefused
 from streamer.exact_json import exact_default
 
 _OVERHEAD_BYTES = 500
 
 Values = Mapping[str, Any]
 """Values of a record's fields, by their names in lower case."""
+
+Found = Values | RecordsRefused
+"""Values of a record, or the reason why it alone can't be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Look-ups of records of one org, shared by all subscribers of a process."""
+"""Look-ups of records of one org or service, shared by all subscribers of a process."""
 
 import asyncio
 from collections import OrderedDict
@@ -14,26 +14,33 @@ from streamer.dispatch.lookups.batch import Batch
 from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
 from streamer.dispatch.lookups.fields import FieldNames, ObjectFields
 from streamer.dispatch.lookups.reading import LookupObserver, Reading
-from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable, Stop, StreamerError
+from streamer.errors import (
+    RecordsRefused,
+    RetryLater,
+    SalesforceUnavailable,
+    ServiceUnavailable,
+    Stop,
+    StreamerError,
+)
 from streamer.events import Event, EventId, JsonObject, record_id_of
-from streamer.ports import RecordReader
+from streamer.ports import LookupReader
 
 _log = structlog.get_logger()
 
 _OBJECTS = 256
 _SEEN = 20_000
-_CALLS = 4
 _END_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupLimits:
-    """Limits of the look-ups of one org; see `streamer.settings.LookupsSettings`."""
+    """Limits of the look-ups of one org or service; see `streamer.settings.LookupsSettings`."""
 
     cache_s: float = 60.0
     cache_entries: int = 10_000
     cache_bytes: int = 32 * 1024 * 1024
     batch: int = 200
+    max_in_flight: int = 4
     collect_s: float = 0.005
     timeout_s: float = 30.0
     reserve: float = 0.2
@@ -50,7 +57,7 @@ class RecordLookups:
     """
 
     def __init__(
-        self, reader: RecordReader, clock: Clock, limits: LookupLimits, observer: LookupObserver
+        self, reader: LookupReader, clock: Clock, limits: LookupLimits, observer: LookupObserver
     ) -> None:
         self._reader = reader
         self._reading = Reading(reader=reader, clock=clock, observer=observer)
@@ -69,7 +76,7 @@ class RecordLookups:
         self._collecting: dict[str, Batch] = {}
         self._batches: dict[str, Batch] = {}
         self._seen: OrderedDict[EventId, None] = OrderedDict()
-        self._calls = asyncio.Semaphore(_CALLS)
+        self._calls = asyncio.Semaphore(limits.max_in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -142,9 +149,9 @@ class RecordLookups:
     async def find(self, sobject: str, record_id: str, fields: FieldNames) -> JsonObject | None:
         """Return `fields` of a record, or `None` when there is none that the org's user can see.
 
-        A field that Salesforce leaves out of its answer is left out. Raises
+        A field that the answer leaves out is left out. Raises
         `RecordsRefused`, with the name of the field where it is one;
-        `RetryLater` when Salesforce gives no answer, or must not be asked now;
+        `RetryLater` when there is no answer, or nothing must be asked now;
         and a `Stop` when an operator must act first.
         """
         try:
@@ -215,7 +222,7 @@ class RecordLookups:
         batch.error = error
         if self._allowance.hindrance is None:
             self._allowance.failed(error)
-        if isinstance(error, SalesforceUnavailable):
+        if isinstance(error, SalesforceUnavailable | ServiceUnavailable):
             # The answer can have been too large, or too slow.
             self._most = max(1, self._most // 2)
 
@@ -241,7 +248,8 @@ class RecordLookups:
             return
         self._allowance.answered(self._reader.requests_left)
         self._most = min(self._limits.batch, self._most * 2)
-        for record_id in batch.ids.keys() - batch.outdated:
+        refused = {each for each, found in batch.records.items() if isinstance(found, RecordsRefused)}
+        for record_id in batch.ids.keys() - batch.outdated - refused:
             self._cache.put(record_id, _record(batch, record_id))
 
     def _object(self, sobject: str) -> ObjectFields:
@@ -262,9 +270,13 @@ class RecordLookups:
 
 
 def _record(batch: Batch, record_id: str) -> CachedRecord:
+    """Return what the batch has read of the record; raises its refusal."""
+    found = batch.records.get(record_id)
+    if isinstance(found, RecordsRefused):
+        raise found.with_traceback(None)
     return CachedRecord(
         sobject=batch.sobject,
-        values=batch.records.get(record_id),
+        values=found,
         fields=batch.fields,
         read_at=batch.sent_at or 0.0,
     )

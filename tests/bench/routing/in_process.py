@@ -12,7 +12,7 @@ from jmespath.parser import ParsedResult
 
 from streamer.app import plan
 from streamer.app.assembly import Assembly
-from streamer.app.enriching import OrgLookups
+from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.attempts import Attempts
@@ -89,7 +89,7 @@ def _subscribers() -> list[_Subscriber]:
         plan=checked,
         clock=clock,
         log=MemoryLog(),
-        lookups=OrgLookups(checked.logins, clock, LookupsSettings(), metrics.lookups),
+        lookups=SharedLookups(checked.logins, clock, LookupsSettings(), metrics.lookups),
     )
     return [
         _Subscriber(

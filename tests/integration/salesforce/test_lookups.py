@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamer.app.enriching import OrgLookups
+from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.clock import SystemClock
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
@@ -41,7 +41,7 @@ async def opened(**settings: float) -> AsyncIterator[Desk]:
     """Yield look-ups of a fresh org."""
     clock = SystemClock()
     metrics = Metrics(clock=clock)
-    lookups = OrgLookups(Logins(clock), clock, LookupsSettings.model_validate(settings), metrics.lookups)
+    lookups = SharedLookups(Logins(clock), clock, LookupsSettings.model_validate(settings), metrics.lookups)
     async with Sandbox(clock) as sandbox, lookups.opened(org_at(sandbox.url)) as opened_lookups:
         yield Desk(sandbox=sandbox, lookups=opened_lookups, metrics=metrics)
 
@@ -133,7 +133,7 @@ async def test_two_thousand_records_take_one_call() -> None:
 async def test_users_share_calls_and_cache_until_the_last_has_gone() -> None:
     """Each org has its own."""
     clock = SystemClock()
-    lookups = OrgLookups(Logins(clock), clock, LookupsSettings(), Metrics(clock=clock).lookups)
+    lookups = SharedLookups(Logins(clock), clock, LookupsSettings(), Metrics(clock=clock).lookups)
     async with Sandbox(clock) as sandbox:
         org = org_at(sandbox.url)
         async with lookups.opened(org) as first:

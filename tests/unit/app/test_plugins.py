@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, model_validator
 
 from streamer.app import plugins
-from streamer.app.plugins import GROUP, installed, make_subscriber, settings_models
+from streamer.app.plugins import GROUP, installed, lookup_models, make_subscriber, settings_models
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
@@ -241,3 +241,14 @@ def test_plugin_with_impossible_batches_is_a_mistake(tmp_path: Path, monkeypatch
         "streamer.yaml:3: subscribers.crm.uses: this plugin has a mistake: its batch_size must be a whole "
         "number from 1 to 10000"
     )
+
+
+def test_lookup_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old editable installation lacks its entry point."""
+
+    def none(**_: Any) -> list[EntryPoint]:
+        return []
+
+    monkeypatch.setattr(plugins, "entry_points", none)
+    with pytest.raises(ConfigurationError, match="install Streamer again"):
+        lookup_models()

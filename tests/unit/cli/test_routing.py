@@ -41,6 +41,16 @@ subscribers:
     when: lookups.account != 'missing'
     body: {customer: account.ERP_Id__c, failed: receipts.invoice.rejected}
     settings: {url: "https://erp.acme.com/numbers", external_id: receipts.invoice.number}
+  verified:
+    uses: webhook
+    on: salesforce.cdc.Lead.*
+    enrich:
+      customer:
+        http: {url: "https://crm.acme.com/customers/{id}", auth: {kind: bearer, token: hunter3}}
+        id: data.fields.ErpNo
+        fields: [name]
+    body: {name: customer.name}
+    settings: {url: "https://v.acme.com", content_mode: plain}
 """
 FIELDS = {"StageName": "Closed Won", "Amount": 12.5, "CloseDate": "2025-01-31"}
 
@@ -87,7 +97,7 @@ def test_explain_says_who_gets_an_event_and_why_not(invoke: Invoke) -> None:
     answer = invoke("explain", "-", events=change(StageName="Open"))
 
     assert answer.exit_code == 0
-    head, _, invoice, order, number = answer.stdout.splitlines()
+    head, _, invoice, order, number, _ = answer.stdout.splitlines()
     assert head == "salesforce.cdc.Opportunity.updated 006A"
     assert invoice.split(maxsplit=2) == [
         "invoice",
@@ -210,6 +220,21 @@ def test_render_takes_receipts_and_records_from_the_file(invoke: Invoke, receipt
     assert answer.stderr == ""
     assert answer.stdout.startswith("PUT https://erp.acme.com/numbers/I%201\n")
     assert answer.stdout.endswith('{"customer":"C-7","failed":false}\n')
+
+
+def test_render_names_the_request_for_a_record_of_a_service(invoke: Invoke) -> None:
+    """As it would be sent, but for secrets; a record that the file gives is not asked for."""
+    event = {**change(ErpNo=47)}
+    answer = invoke("render", "verified", "-", events=event)
+    assert "streamer: enrich.customer asks: GET https://crm.acme.com/customers/47\n" in answer.stderr
+    [shown] = json.loads(invoke("render", "verified", "-", "--json", events=event).stdout)["events"]
+    assert shown["lookups"]["customer"]["request"] == "GET https://crm.acme.com/customers/47"
+    assert shown["lookups"]["customer"]["headers"]["Authorization"] == "Bearer ***"
+
+    given = {"data": event, "customer": {"name": "Acme"}}
+    [shown] = json.loads(invoke("render", "verified", "-", "--json", events=given).stdout)["events"]
+    assert "lookups" not in shown
+    assert json.loads(shown["content"]) == {"name": "Acme"}
 
 
 def test_render_of_what_was_rejected_has_a_key_of_its_own(invoke: Invoke) -> None:

@@ -7,11 +7,11 @@ import pytest
 from jsonschema import Draft7Validator
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamer.app.plugins import settings_models
+from streamer.app.plugins import lookup_models, settings_models
 from streamer.configuration.schema import FILE, VARIABLE, configuration_schema
 from streamer.events import JsonObject
 
-SCHEMA = configuration_schema(settings_models())
+SCHEMA = configuration_schema(settings_models(), lookup_models())
 WORDS = {
     *("Start", "StartWord", "Transport", "LargeText", "PublishTransport", "OutcomeKind", "How"),
     *("UnreadableBytes", "OwnChanges", VARIABLE, FILE),
@@ -126,7 +126,7 @@ class BellSettings(BaseModel):
 )
 def test_settings_of_a_foreign_plugin_are_checked(mistake: JsonObject) -> None:
     """By its own model, beside those of the plugins of the package."""
-    schema = configuration_schema({**settings_models(), "bell": BellSettings})
+    schema = configuration_schema({**settings_models(), "bell": BellSettings}, lookup_models())
     whole = configuration()
     good = {
         "loudness": 10,
@@ -140,6 +140,18 @@ def test_settings_of_a_foreign_plugin_are_checked(mistake: JsonObject) -> None:
 
     whole["subscribers"]["desk"]["settings"] = {**good, **mistake}
     assert not is_valid(whole, schema)
+
+
+def test_service_of_a_lookup_is_checked() -> None:
+    """By the model of what asks it."""
+    whole = configuration()
+    http = {"url": "https://crm.acme.com/{id}", "auth": {"kind": "bearer", "token": "${TOKEN}"}}
+    lookup = {"id": "subject", "fields": ["name"], "http": http}
+    whole["subscribers"]["crm"]["enrich"] = {"customer": lookup}
+    assert is_valid(whole)
+
+    whole["subscribers"]["crm"]["enrich"] = {"customer": {**lookup, "http": {**http, "urk": "x"}}}
+    assert not is_valid(whole)
 
 
 def test_editor_writes_no_whole_section() -> None:

@@ -1,14 +1,32 @@
 """Look-ups share calls, spare the org, and never give a record that is older than an event seen before."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 from structlog.testing import capture_logs
 
 from streamer.dispatch.lookups.fields import FieldNames
-from streamer.dispatch.lookups.records import LookupLimits
+from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable
-from tests.unit.dispatch.lookups.world import World, a_change, account_id
+from streamer.events import JsonObject
+from tests.unit.dispatch.lookups.world import HeldRecords, World, a_change, account_id
+
+
+@dataclass
+class Refusing:
+    """Reader of `records` that refuses the first account, and no other."""
+
+    records: HeldRecords
+    requests_left: float | None = None
+
+    async def read(
+        self, entity: str, ids: Sequence[str], fields: Sequence[str], /
+    ) -> dict[str, JsonObject | RecordsRefused]:
+        """Read the others."""
+        refused = {each: RecordsRefused("not this one", code="") for each in ids if each == account_id(1)}
+        return {**await self.records.read(entity, ids, fields), **refused}
 
 
 async def test_lookups_of_one_moment_share_a_call() -> None:
@@ -52,6 +70,24 @@ async def test_missing_record_is_remembered_too() -> None:
     assert await world.found(account_id(77)) is None
     assert await world.found(account_id(77)) is None
     assert len(world.records.requests) == 1
+
+
+async def test_record_that_alone_is_refused_costs_no_other() -> None:
+    """A service refuses one id; it is asked for again by the next event, and the rest is remembered."""
+    world = World()
+    world.lookups = RecordLookups(Refusing(world.records), world.clock, world.limits, world.seen)
+    refused, other = world.look_up(account_id(1)), world.look_up(account_id(2))
+    await world.clock.turn(0.005)
+    with pytest.raises(RecordsRefused, match="not this one"):
+        await refused
+    assert await other == {"Name": "No 2"}
+
+    with pytest.raises(RecordsRefused, match="not this one"):
+        await world.found(account_id(1))
+    assert await world.found(account_id(2)) == {"Name": "No 2"}
+    assert [ids for _, ids, _ in world.records.requests] == [[account_id(1), account_id(2)], [account_id(1)]]
+    assert world.seen.results == {"refused": 2, "read": 1, "cached": 1}
+    assert world.seen.calls == [(2, "answered"), (1, "refused")]
 
 
 async def test_event_of_the_record_ends_what_was_read_before() -> None:

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from streamer.app.enriching import compiled_lookups
+from streamer.app.enriching.compiled import compiled_lookups
 from streamer.clock import Clock, TurnedClock
-from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
+from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource, Lookup
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event, JsonObject
+from streamer.ports import ServiceSource
 from streamer.salesforce.memory import MemoryRecords
 from streamer.settings import LookupSettings
 from tests.contracts.values import an_event
@@ -30,11 +32,24 @@ def a_change(number: int, record_id: str = account_id(1), entity: str = "Account
     return an_event(f"change {number}", key=record_id, data=data)
 
 
+def a_lookup(name: str, written: Mapping[str, Any], service: ServiceSource) -> Lookup:
+    """Return the look-up that `written` asks for, of a record of `service`."""
+    settings = {name: LookupSettings.model_validate(written)}
+    [compiled] = compiled_lookups(settings, mistaken, Functions(), ("receipts", "lookups", name))
+    return replace(compiled, service=service)
+
+
 def an_enrichment(lookups: RecordLookups, enrich: Mapping[str, Any], clock: Clock) -> Enrichment:
     """Return the enrichment that a subscriber's `enrich` asks for."""
     settings = {name: LookupSettings.model_validate(each) for name, each in enrich.items()}
     compiled = tuple(compiled_lookups(settings, mistaken, Functions(), ("receipts", "lookups", *enrich)))
-    return Enrichment(source=EnrichmentSource(lookups=compiled), open=lookups.running, clock=clock)
+
+    @asynccontextmanager
+    async def opened(source: EnrichmentSource) -> AsyncIterator[Mapping[str, RecordLookups]]:
+        async with lookups.running():
+            yield {each.name: lookups for each in source.lookups}
+
+    return Enrichment(source=EnrichmentSource(lookups=compiled), open=opened, clock=clock)
 
 
 class HeldRecords(MemoryRecords):

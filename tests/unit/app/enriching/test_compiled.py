@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamer.app import plan
+from streamer.app.plan import effective
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.forwarding import receipts_of
@@ -17,6 +18,10 @@ from tests.unit.app.test_plan import GOOD, lines_of, subscriber
 SOUND = "{sobject: Account, id: data.fields.AccountId, fields: [Name]}"
 
 
+SERVICE = (
+    "{http: {url: 'https://crm.acme.com/c/{id}', auth: {kind: bearer, token: sesame}}, "
+    "id: data.fields.ERP_Id__c, fields: [name]}"
+)
 RECORD = "record: {fields: [AccountId]}"
 OF_RECORD = "account: {sobject: Account, id: record.AccountId, fields: [Name]}"
 TAKEN = "expressions see something else under this name"
@@ -106,6 +111,51 @@ def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:
 def test_mistake_between_the_keys_is_named(tmp_path: Path, enrich: str, expected: str) -> None:
     """With the remedy."""
     assert said(tmp_path, enrich) == [f"enrich.{expected}"]
+
+
+def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
+    """Its service is made of its settings, and those with the same ones share it."""
+    path = tmp_path / "streamer.yaml"
+    two = f"{{one: {SERVICE}, same: {SERVICE}, other: {SERVICE.replace('[name]', '[tier]')}}}"
+    path.write_text(subscriber(f"enrich: {two}"))
+    checked = plan(load_document([path]), TurnedClock())
+
+    [source] = checked.enrichments.values()
+    one, same, other = (each.service for each in source.lookups)
+    assert one == same != other
+    assert checked.org_users == frozenset()
+    assert one is not None
+    assert one.make(TurnedClock()).preview("47/11").request == "GET https://crm.acme.com/c/47%2F11"
+    shown = effective(checked)
+    assert "sesame" not in shown
+    assert "https://crm.acme.com/c/{id}" in shown
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "expected"),
+    [
+        ("id: data.fields.ERP_Id__c, ", "", "id: is missing: for example data.fields.ERP_Id__c"),
+        ("fields: [name]", "fields: [name], sobject: Account", "sobject: http reads no object of the org"),
+        ("[name]", "[name, Name]", "fields: two names differ by their case alone: name and Name"),
+        ("/c/{id}", "/c", "url names no place for the id: write {id} there, or set batch"),
+        ("/c/{id}", "/{c}/{id}", "url takes {id} once, in its path or query, and no other braces"),
+        ("crm.acme.com/c/{id}", "{id}.acme.com/c", "url takes {id} once, in its path or query"),
+        ("https://crm.acme.com", "https://10.1.2.3", "url names a private address"),
+        ("https://", "http://", "url is plain http"),
+        ("auth", "result: 'a..b', auth", "http.result: "),
+        ("auth", "batch: {query: ids}, auth", "url holds {id}, and batch sends the ids elsewhere"),
+        ("/c/{id}', auth", "/c', batch: {}, auth", "set either query or body: the ids are sent in one place"),
+        ("auth", "cash_s: 1, auth", "http.cash_s: no such key"),
+        ("token: sesame", "token: ", "http.auth.token: "),
+    ],
+)
+def test_mistake_in_a_service_is_named(tmp_path: Path, written: str, instead: str, expected: str) -> None:
+    """By its key, and without a secret."""
+    assert written in SERVICE
+    lines = said(tmp_path, "{customer: " + SERVICE.replace(written, instead) + "}")
+    assert expected in lines[0], lines
+    assert lines[0].startswith("enrich.customer.")
+    assert len(lines) == 1
 
 
 def test_expression_of_an_id_is_checked_as_all_are(tmp_path: Path) -> None:

@@ -1,25 +1,15 @@
-"""Enrichment: look-ups from settings, and what the subscribers of a process share to make them."""
+"""Enrichment: look-ups from settings, and the mistakes between their keys."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 
-from streamer.clock import Clock
 from streamer.configuration import Keys
 from streamer.configuration.event_types import Carried
-from streamer.dispatch.attempt.enrichment import LOOKUPS, Enrichment, EnrichmentSource, Lookup
+from streamer.dispatch.attempt.enrichment import LOOKUPS, Lookup
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.names import WHOLE, names_read
 from streamer.dispatch.attempt.route import EVENT_NAMES, Mistake, compile_projection
 from streamer.dispatch.lookups.fields import FieldNames
-from streamer.dispatch.lookups.reading import LookupObserver
-from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
-from streamer.events import Event
-from streamer.salesforce.auth.logins import Logins
-from streamer.salesforce.records import RestRecords
-from streamer.salesforce.rest import Rest
-from streamer.settings import LookupSettings, LookupsSettings, OrgSettings, SubscriberSettings
+from streamer.settings import LookupSettings, SubscriberSettings
 
 OWN_RECORD = "record"
 """Name of the look-up that reads the event's own record unless it names another."""
@@ -71,7 +61,9 @@ def _mistakes(
 ) -> Iterator[tuple[Keys, str, str]]:
     if name in _TAKEN:
         yield (), "expressions see something else under this name", f"{name}; choose another one"
-    if name != OWN_RECORD or lookup.sobject or lookup.id:
+    if lookup.http is not None:
+        yield from _mistakes_of_service(lookup)
+    elif name != OWN_RECORD or lookup.sobject or lookup.id:
         for key, example in (("sobject", "Account"), ("id", "data.fields.AccountId")):
             if getattr(lookup, key) is None:
                 detail = f"for example {example}; only {OWN_RECORD} goes without sobject and id"
@@ -83,69 +75,20 @@ def _mistakes(
         yield ("id",), "this look-up has not been made yet", detail
 
 
+def _mistakes_of_service(lookup: LookupSettings) -> Iterator[tuple[Keys, str, str]]:
+    if lookup.id is None:
+        yield ("id",), "is missing", "for example data.fields.ERP_Id__c; with http the record has no other"
+    if lookup.sobject is not None:
+        yield ("sobject",), "http reads no object of the org", "set one of the two"
+    known: dict[str, str] = {}
+    for each in lookup.fields:
+        if known.setdefault(each.lower(), each) != each:
+            yield ("fields",), "two names differ by their case alone", f"{known[each.lower()]} and {each}"
+
+
 def _read_by(expression: str | None) -> frozenset[str]:
     try:
         return names_read(expression) if expression is not None else frozenset()
     except ValueError:
         # What does not compile is a mistake that is told already.
         return frozenset()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Shared:
-    """Look-ups of one org in use, and the number of their users."""
-
-    lookups: RecordLookups
-    resources: AsyncExitStack
-    users: int = 0
-
-
-class OrgLookups:
-    """Lends the look-ups of orgs, so that all subscribers of a process share calls and cache."""
-
-    def __init__(
-        self, logins: Logins, clock: Clock, settings: LookupsSettings, observer: LookupObserver
-    ) -> None:
-        self._logins = logins
-        self._clock = clock
-        self._limits = LookupLimits(**settings.model_dump())
-        self._observer = observer
-        self._shared: dict[OrgSettings, _Shared] = {}
-
-    def changed(self, event: Event) -> None:
-        """Read the record of `event` again before its next look-up."""
-        for shared in self._shared.values():
-            shared.lookups.changed(event)
-
-    def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
-        """Return what makes the look-ups of `source` in `org`."""
-        return Enrichment(
-            source=source,
-            open=partial(self.opened, org),
-            clock=self._clock,
-            timeout_s=self._limits.timeout_s,
-        )
-
-    @asynccontextmanager
-    async def opened(self, org: OrgSettings) -> AsyncIterator[RecordLookups]:
-        """Lend the look-ups of `org`; raises `ConfigurationError` when a secret would travel in the clear."""
-        shared = self._shared.get(org)
-        if shared is None:
-            shared = await self._made(org)
-        shared.users += 1
-        try:
-            yield shared.lookups
-        finally:
-            shared.users -= 1
-            if not shared.users:
-                del self._shared[org]
-                await shared.resources.aclose()
-
-    async def _made(self, org: OrgSettings) -> _Shared:
-        async with AsyncExitStack() as stack:
-            tokens, http = await stack.enter_async_context(self._logins.opened(org))
-            records = RestRecords(Rest(http, tokens, self._clock, api_version=org.api_version))
-            lookups = RecordLookups(records, self._clock, self._limits, self._observer)
-            await stack.enter_async_context(lookups.running())
-            shared = self._shared[org] = _Shared(lookups=lookups, resources=stack.pop_all())
-        return shared

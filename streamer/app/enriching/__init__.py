@@ -1,0 +1,1 @@
+"""Enrichment: the look-ups of subscribers, and what makes them."""

@@ -1,0 +1,146 @@
+"""Look-ups that the subscribers of a process share, by org and by service."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from streamer.clock import Clock
+from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
+from streamer.dispatch.lookups.reading import LookupObserver
+from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
+from streamer.events import Event
+from streamer.ports import ServiceSource
+from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.records import RestRecords
+from streamer.salesforce.rest import Rest
+from streamer.settings import LookupsSettings, OrgSettings
+
+RecordSource = OrgSettings | ServiceSource
+
+
+@dataclass(slots=True, kw_only=True)
+class _Shared:
+    """Look-ups of one org or service in use, and the number of their users."""
+
+    lookups: RecordLookups
+    resources: AsyncExitStack
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    entries: int
+    size: int
+    waits: bool
+
+
+@dataclass(slots=True)
+class _Observers:
+    """Observers of several sources, whose caches they tell as one."""
+
+    whole: LookupObserver
+    held: dict[RecordSource, _Held] = field(default_factory=dict)
+
+    def ended(self, source: RecordSource) -> None:
+        """Forget the cache of `source`."""
+        self.held.pop(source, None)
+        self.told()
+
+    def told(self) -> None:
+        """Tell what all caches hold, and whether any look-ups wait."""
+        held = self.held.values()
+        self.whole.held(
+            entries=sum(each.entries for each in held),
+            size=sum(each.size for each in held),
+            waits=any(each.waits for each in held),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceObserver:
+    """Observer of one of several sources."""
+
+    source: RecordSource
+    observers: _Observers
+
+    def looked_up(self, result: str) -> None:
+        """Tell of a look-up that has ended."""
+        self.observers.whole.looked_up(result)
+
+    def asked(self, records: int, seconds: float, result: str) -> None:
+        """Tell of a call."""
+        self.observers.whole.asked(records, seconds, result)
+
+    def held(self, *, entries: int, size: int, waits: bool) -> None:
+        """Tell what the caches of all sources hold."""
+        self.observers.held[self.source] = _Held(entries, size, waits)
+        self.observers.told()
+
+
+class SharedLookups:
+    """Lends the look-ups of orgs and services, so that all subscribers share calls and caches."""
+
+    def __init__(
+        self, logins: Logins, clock: Clock, settings: LookupsSettings, observer: LookupObserver
+    ) -> None:
+        self._logins = logins
+        self._clock = clock
+        self._limits = LookupLimits(**settings.model_dump())
+        self._observers = _Observers(observer)
+        self._shared: dict[RecordSource, _Shared] = {}
+
+    def changed(self, event: Event) -> None:
+        """Read the record of `event` again before its next look-up."""
+        for shared in self._shared.values():
+            shared.lookups.changed(event)
+
+    def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
+        """Return what makes the look-ups of `source`, in `org` where they name no service."""
+        return Enrichment(
+            source=source,
+            open=partial(self._all_opened, org),
+            clock=self._clock,
+            timeout_s=self._limits.timeout_s,
+        )
+
+    @asynccontextmanager
+    async def opened(self, source: RecordSource) -> AsyncIterator[RecordLookups]:
+        """Lend the look-ups of `source`; raises `ConfigurationError` for an unsafe address or certificate."""
+        shared = self._shared.get(source)
+        if shared is None:
+            shared = await self._made(source)
+        shared.users += 1
+        try:
+            yield shared.lookups
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                del self._shared[source]
+                await shared.resources.aclose()
+                self._observers.ended(source)
+
+    @asynccontextmanager
+    async def _all_opened(
+        self, org: OrgSettings, source: EnrichmentSource
+    ) -> AsyncIterator[Mapping[str, RecordLookups]]:
+        async with AsyncExitStack() as stack:
+            yield {
+                each.name: await stack.enter_async_context(self.opened(each.service or org))
+                for each in source.lookups
+            }
+
+    async def _made(self, source: RecordSource) -> _Shared:
+        async with AsyncExitStack() as stack:
+            observer = _SourceObserver(source, self._observers)
+            if isinstance(source, ServiceSource):
+                service = await stack.enter_async_context(source.make(self._clock))
+                limits = replace(self._limits, batch=service.batch, max_in_flight=service.max_in_flight)
+                lookups = RecordLookups(service, self._clock, limits, observer)
+            else:
+                tokens, http = await stack.enter_async_context(self._logins.opened(source))
+                records = RestRecords(Rest(http, tokens, self._clock, api_version=source.api_version))
+                lookups = RecordLookups(records, self._clock, self._limits, observer)
+            await stack.enter_async_context(lookups.running())
+            shared = self._shared[source] = _Shared(lookups=lookups, resources=stack.pop_all())
+        return shared

@@ -1,0 +1,244 @@
+"""Look-ups of records in a service that answers over HTTP."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Self
+from urllib.parse import quote, urlsplit
+
+import jmespath
+import orjson
+from jmespath.exceptions import JMESPathError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from yarl import URL
+
+from streamer.clock import Clock
+from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
+from streamer.dispatch.attempt.evaluation import evaluation
+from streamer.dispatch.attempt.functions import Functions
+from streamer.dispatch.attempt.names import names_read
+from streamer.errors import RecordsRefused, RetryLater, ServiceRefused, ServiceUnavailable, Stop
+from streamer.events import Delivered, Disable, Hold, JsonObject, Outcome, Reject, Retry, Skip, SubscriberName
+from streamer.ports import PluginContext, Preview
+from streamer.raw_json import OversizedJson, bounded_json
+from subscribers.http import (
+    AddressSettings,
+    Answer,
+    HttpSubscriber,
+    HttpTarget,
+    OutcomeKind,
+    Request,
+    codes_in,
+)
+
+_ID = "{id}"
+_FUNCTIONS = Functions()
+# An absent record is an answer, and no fault.
+_ABSENT = {"404": OutcomeKind.SKIP, "410": OutcomeKind.SKIP}
+_WORDS = 500
+
+Refusable = dict[str, JsonObject | RecordsRefused]
+
+
+class BatchSettings(BaseModel):
+    """Request for several records at once: a GET with their ids in the query, or a POST of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        description="parameter of the query that takes the ids, with commas between",
+    )
+    body: str | None = Field(
+        default=None,
+        min_length=1,
+        description="member of the JSON object that takes the ids, as a list of texts",
+    )
+    id: str = Field(
+        default="id", min_length=1, description="member of each record in the answer that holds its id"
+    )
+    most: int = Field(default=50, ge=2, le=1_000, description="most ids in one request")
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if (self.query is None) == (self.body is None):
+            raise ValueError("set either query or body: the ids are sent in one place")
+        return self
+
+
+def _compiles(expression: str) -> str:
+    try:
+        # An answer can have any name.
+        check_expression(jmespath.compile(expression), _FUNCTIONS, names_read(expression))
+    except JMESPathError as exc:
+        raise ValueError("is not a JMESPath expression") from exc
+    except ExpressionMistake as exc:
+        raise ValueError(f"can work for no answer: {exc.sentence}") from exc
+    return expression
+
+
+class LookupServiceSettings(AddressSettings):
+    """Service that holds the records, asked by one request for each, or with `batch` for several."""
+
+    url: str = Field(
+        description="address of a record, with {id} where its id belongs, such as "
+        "https://crm.example.com/customers/{id}; with batch, the address for several, without {id}"
+    )
+    result: Annotated[str, AfterValidator(_compiles)] | None = Field(
+        default=None,
+        description="a JMESPath expression for the record in an answer, such as data; with batch, for the "
+        "list of records; default: the whole answer",
+    )
+    batch: BatchSettings | None = Field(
+        default=None, description="how to ask for several records at once; default: one request for each"
+    )
+    max_in_flight: int = Field(default=8, ge=1, le=100, description="most requests at once, in each process")
+
+    @model_validator(mode="after")
+    def _has_a_place_for_the_id(self) -> Self:
+        around = self.url.replace(_ID, "", 1)
+        if re.search(r"[{}]", around) or _ID in urlsplit(self.url).netloc:
+            raise ValueError("url takes {id} once, in its path or query, and no other braces")
+        if self.batch is None and around == self.url:
+            raise ValueError("url names no place for the id: write {id} there, or set batch")
+        if self.batch is not None and around != self.url:
+            raise ValueError("url holds {id}, and batch sends the ids elsewhere: leave one of the two out")
+        return self
+
+
+class HttpLookup(HttpSubscriber):
+    """Reader of the records of one service.
+
+    A 404 or 410 for one record says that it is missing; `outcomes` changes
+    that, as for the answers to a plugin. An answer that refuses several records,
+    or is too large, is asked for in halves, so that one id costs no other.
+    """
+
+    Settings = LookupServiceSettings
+    requests_left: float | None = None
+
+    def __init__(self, settings: LookupServiceSettings, clock: Clock) -> None:
+        one_by_one = settings.batch is None
+        outcomes = {**(_ABSENT if one_by_one else {}), **settings.outcomes}
+        self._settings = settings
+        super().__init__(
+            HttpTarget(
+                settings.model_copy(update={"outcomes": outcomes}),
+                settings.auth,
+                PluginContext(name=SubscriberName("enrich"), clock=clock),
+                secrets=codes_in(settings.url),
+            )
+        )
+        self._host = URL(settings.url.replace(_ID, "")).host
+        self._result: Callable[[Any], Any] = evaluation(jmespath.compile(settings.result or "@"), _FUNCTIONS)
+
+    @property
+    def batch(self) -> int:
+        """Most records that one request reads."""
+        return self._settings.batch.most if self._settings.batch else 1
+
+    @property
+    def max_in_flight(self) -> int:
+        """Most requests at once."""
+        return self._settings.max_in_flight
+
+    def preview(self, record_id: str, /) -> Preview:
+        """Return the request for one record: see `streamer.ports.LookupService`."""
+        shown = self._http.preview(self._request([record_id]))
+        assert isinstance(shown, Preview)  # noqa: S101 - ids are texts, which can be written as JSON
+        return shown
+
+    async def read(self, _entity: str, ids: Sequence[str], fields: Sequence[str], /) -> Refusable:
+        """Return `fields` of records, by id: see `streamer.ports.LookupReader`."""
+        if self._settings.batch is not None and self._settings.batch.query is not None:
+            unfit = [each for each in ids if "," in each]
+            refused: Refusable = {each: _refused("its id has a comma, which ends an id") for each in unfit}
+            ids = [each for each in ids if each not in refused]
+        else:
+            refused = {}
+        return {**refused, **(await self._part(ids, fields) if ids else {})}
+
+    async def _part(self, ids: Sequence[str], fields: Sequence[str]) -> Refusable:
+        try:
+            found = await self._asked(ids)
+        except RecordsRefused as refusal:
+            if len(ids) == 1:
+                return {ids[0]: refusal}
+            half = len(ids) // 2
+            return {**await self._part(ids[:half], fields), **await self._part(ids[half:], fields)}
+        return {
+            each: {name: record[name] for name in fields if name in record} for each, record in found.items()
+        }
+
+    async def _asked(self, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+        """Return the records of one request, by id. Raises what refuses it."""
+        answer = await self._http.send(self._request(ids))
+        outcome = self._http.verdict(answer) if isinstance(answer, Answer) else answer
+        if isinstance(outcome, Skip):
+            return {}
+        if not isinstance(outcome, Delivered) or not isinstance(answer, Answer):
+            raise self._failure(outcome, words=_untold(answer) if isinstance(answer, Answer) else "")
+        found = self._found(answer)
+        if self._settings.batch is None:
+            return {} if found is None else {ids[0]: _record(found)}
+        return _by_id(found, self._settings.batch.id, ids)
+
+    def _request(self, ids: Sequence[str]) -> Request:
+        batch = self._settings.batch
+        if batch is None:
+            # Its place is a part of a path or a value of the query.
+            return Request(method="GET", url=URL(self._settings.url.replace(_ID, quote(ids[0], safe=""))))
+        url = URL(self._settings.url)
+        if batch.query is not None:
+            return Request(method="GET", url=url.update_query({batch.query: ",".join(ids)}))
+        return Request(method="POST", url=url, body={str(batch.body): list(ids)})
+
+    def _found(self, answer: Answer) -> Any:
+        if answer.is_cut:
+            raise _refused("the answer is larger than 1 MiB")
+        try:
+            value = bounded_json(answer.body)
+        except OversizedJson as error:
+            raise _refused(str(error)) from error
+        except orjson.JSONDecodeError as error:
+            # A page of a proxy, for example, in the place of the service.
+            what = f"{self._host} answered {answer.status_line}, but not with JSON"
+            raise ServiceUnavailable(what) from error
+        try:
+            return self._result(value)
+        except Exception as error:
+            # Expressions are an operator's code and can raise anything.
+            raise _refused(f"result fails on the answer: {type(error).__name__}: {error}") from error
+
+    def _failure(self, outcome: Outcome, *, words: str) -> RetryLater | Stop | RecordsRefused:
+        match outcome:
+            case Hold(alert=True):
+                return ServiceRefused(f"{self._host}: {outcome.reason}")
+            case Hold() | Retry():
+                return ServiceUnavailable(f"{self._host}: {outcome.reason}", after_s=outcome.after_s)
+            case Reject() | Disable():
+                return _refused(": ".join(filter(None, (str(self._host), outcome.reason, words))))
+            case _:
+                return _refused(f"{self._host}: {outcome}")
+
+
+def _untold(answer: Answer) -> str:
+    """Return the beginning of an answer whose words a verdict does not tell, since they are no JSON."""
+    return "" if answer.complaint else answer.excerpt[:_WORDS]
+
+
+def _refused(message: str) -> RecordsRefused:
+    return RecordsRefused(message, code="")
+
+
+def _record(found: Any) -> JsonObject:
+    if not isinstance(found, dict):
+        raise _refused("result finds no object in the answer")
+    return found
+
+
+def _by_id(found: Any, member: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+    if not isinstance(found, list):
+        raise _refused("result finds no list in the answer")
+    named = {str(each.get(member)): each for each in found if isinstance(each, dict)}
+    return {each: named[each] for each in ids if each in named}
