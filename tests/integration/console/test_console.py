@@ -343,13 +343,19 @@ async def test_position_is_previewed_and_ordered(tab: Tab) -> None:
 
 async def test_order_that_waits_is_cancelled(browser: Browser) -> None:
     """In a daemon whose channels no process reads."""
-    async with Unread().opened() as served, Tab.opened(browser, served.origin) as tab:
+    world = Unread()
+    async with world.opened() as served, Tab.opened(browser, served.origin) as tab:
         await tab.go("/sign-in?next=/console/channels/position%3Fchannel%3D/data/ChangeEvents")
         await tab.page.fill("#name", OPERATOR)
         await tab.page.click("main button")
         await tab.page.select_option("#place", "latest")
         await tab.page.click("text=Preview")
-        await pressed(tab.page, "Set the position", "position-ordered")
+        pressing = asyncio.create_task(pressed(tab.page, "Set the position", "position-ordered"))
+        while not pressing.done():
+            # The page waits some seconds for a process that carries the order out.
+            await world.api.clock.turn(1)
+            await asyncio.sleep(0.05)
+        await pressing
         await tab.page.click("table >> nth=1 >> text='/data/ChangeEvents'")
         assert f"{OPERATOR} has ordered at" in await tab.page.inner_text("#main")
         assert await tab.violations() == []
