@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from streamer.continuity.progress import Progress
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 
-MOST_REFUSED = 3
-"""Most jobs of a part that Salesforce refuses for its contents: a field can be gone meanwhile."""
-
 _MOST_JOBS = 8
+# Of those that Salesforce refuses for their contents: a field can be gone meanwhile.
+_MOST_REFUSED = 3
 # One that was deleted needs no pause; what overloads the org takes hours to pass.
 _PAUSES_S = (0.0, 60.0, 240.0, 960.0, 3_600.0)
 _MOST_IN_BULK = 2
+
 TOO_LONG = "QUERY_TIMEOUT"
 """Salesforce's code for a query that takes too long."""
 
@@ -25,7 +25,7 @@ _LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVAL
 
 def can_begin_again(progress: Progress, error: RecordsRefused) -> bool:
     """Return whether another job can read what is left, after an `error` of the last one."""
-    return progress.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else MOST_REFUSED)
+    return progress.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
 
 
 def pause_s(jobs: int) -> float:
