@@ -12,7 +12,7 @@ from streamer.continuity.progress import Part, Progress
 from streamer.continuity.reading.changed_records import ChangedRecords
 from streamer.continuity.reading.coverage import COVERED_S
 from streamer.continuity.reading.deleted_records import DeletedRecords
-from streamer.continuity.reading.lost_jobs import TOO_LONG, can_begin_again, may_be_in_bulk, pause_s
+from streamer.continuity.reading.lost_jobs import TOO_LONG, can_begin_again, may_be_in_bulk, passing, pause_s
 from streamer.continuity.reading.step import Step
 from streamer.continuity.selection import query_of, shape_of
 from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
@@ -96,13 +96,15 @@ class EntityReader:
         read = self._read(snapshot, progress, position)
         if part.is_deletions:
             deleted = DeletedRecords(replication=self.replication, records=self.records)
-            return await deleted.step(part, progress, read, most=self.page_rows)
+            with passing():
+                return await deleted.step(part, progress, read, most=self.page_rows)
         if progress.has_rows and progress.job is not None:
             return await self._ended(progress, progress.job)
-        shape = await self._shape_of(part)
-        query = query_of(part, shape)
-        if progress.job is None:
-            return await self._begun(query, progress, snapshot)
+        with passing():
+            shape = await self._shape_of(part)
+            query = query_of(part, shape)
+            if progress.job is None:
+                return await self._begun(query, progress, snapshot)
         try:
             return await self._rows(query, shape, progress, read)
         except RecordsRefused as error:

@@ -1,30 +1,31 @@
 """Rules for a job that is lost: when the next one begins, and when there is none."""
 
-from streamer.continuity.progress import Progress
-from streamer.errors import RecordsRefused
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-MOST_REFUSED = 3
-"""Most jobs of a part that Salesforce refuses for its contents: a field can be gone meanwhile."""
+from streamer.continuity.progress import Progress
+from streamer.errors import RecordsRefused, SalesforceUnavailable
 
 _MOST_JOBS = 8
+# Of those that Salesforce refuses for their contents: a field can be gone meanwhile.
+_MOST_REFUSED = 3
 # One that was deleted needs no pause; what overloads the org takes hours to pass.
 _PAUSES_S = (0.0, 60.0, 240.0, 960.0, 3_600.0)
 _MOST_IN_BULK = 2
-# States and codes of a job that has failed, was aborted, or is gone, for reasons that can pass.
-_CAN_PASS = frozenset(
-    {
-        *("Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"),
-        *("QUERY_TIMEOUT", "REQUEST_RUNNING_TOO_LONG", "UNABLE_TO_LOCK_ROW"),
-        *("UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"),
-    }
-)
+
 TOO_LONG = "QUERY_TIMEOUT"
 """Salesforce's code for a query that takes too long."""
+
+_BUSY = frozenset(
+    {TOO_LONG, "REQUEST_RUNNING_TOO_LONG", "UNABLE_TO_LOCK_ROW", "UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"}
+)
+# Of a job that has failed, was aborted, or is gone.
+_LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"})
 
 
 def can_begin_again(progress: Progress, error: RecordsRefused) -> bool:
     """Return whether another job can read what is left, after an `error` of the last one."""
-    return progress.jobs < (_MOST_JOBS if error.code in _CAN_PASS else MOST_REFUSED)
+    return progress.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
 
 
 def pause_s(jobs: int) -> float:
@@ -42,3 +43,14 @@ def pause_left_s(progress: Progress, now: float) -> float:
 def may_be_in_bulk(progress: Progress) -> bool:
     """Return false once jobs of the Bulk API were lost; pages over REST can't be, and become smaller."""
     return progress.jobs < _MOST_IN_BULK
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """Raise `SalesforceUnavailable` for a refusal that can pass, of what is asked for beside a job."""
+    try:
+        yield
+    except RecordsRefused as error:
+        if error.code not in _BUSY:
+            raise
+        raise SalesforceUnavailable(str(error)) from error

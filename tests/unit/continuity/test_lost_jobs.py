@@ -127,3 +127,24 @@ async def test_entity_that_is_too_large_to_be_counted_is_read_in_bulk() -> None:
 
     assert (ended.state, ended.found, ended.published) == (Repair.FULL, 7, 7)
     assert world.queries.requests.count("begin") == 1
+
+
+@pytest.mark.parametrize("request_name", ["begin", "deleted"])
+@pytest.mark.parametrize("code", ["QUERY_TIMEOUT", "UNABLE_TO_LOCK_ROW", "REQUEST_RUNNING_TOO_LONG"])
+async def test_what_is_refused_beside_a_job_is_asked_again(request_name: str, code: str) -> None:
+    """For as long as it takes; what is refused for good ends the reading."""
+    world = World()
+    asked = getattr(world.queries, request_name)
+    errors = [RecordsRefused("busy", code=code)] * 5
+
+    async def refused(*arguments: object, **named: object) -> object:
+        if errors:
+            raise errors.pop()
+        return await asked(*arguments, **named)
+
+    setattr(world.queries, request_name, refused)
+    world.open(hole(HoleCause.OVERFLOW))
+    ended = await world.finish()
+
+    assert (ended.state, ended.published) == (Repair.FULL, 7)
+    assert "busy" in {reason_of(each.progress) for each in world.states}
