@@ -13,7 +13,7 @@ from streamer.controls import Place
 from streamer.events import JsonObject
 
 # A person looks at a page that does not come. What takes longer is shown by the next one.
-_WAIT_S = 3.0
+_WAIT_S = "3"
 _PLACES = {
     Place.SINCE: "with what was committed since a time",
     Place.REPLAY_ID: "behind a replay id",
@@ -73,9 +73,8 @@ class PositionPages:
         )
 
     async def _order(self, request: web.Request) -> web.Response:
-        asked = filled(
-            Positioning, fields_of(request), by=operator_of(request), dry_run=False, wait_s=_WAIT_S
-        )
+        fields = [("wait_s", _WAIT_S), *fields_of(request)]
+        asked = filled(Positioning, fields, by=operator_of(request), dry_run=False)
         ordered = await self.context.checkpoints.order(asked)
         return self._back("position-ordered" if ordered["outcome"] is None else "position-set")
 
