@@ -90,6 +90,7 @@ class ProbeRecords:
             "appended": [f"{key}:{sequence}:{record_id}" for record_id in header["recordIds"]],
             "open_replay_id": replay_id,
             "positioned_at": header["commitTimestamp"] / 1000,
+            "skips_after": None,
         }
         value, topic = orjson.dumps(checkpoint), f"{self._prefix}.checkpoints"
         name = f"{self._org}{CHANNEL}"

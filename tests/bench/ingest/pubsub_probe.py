@@ -79,7 +79,11 @@ class Written:
             changed = self._changed[bitmaps] = _names(datum)
         header["changedFields"] = changed
         del datum["ChangeEventHeader"]
-        fields = {name: value for name, value in datum.items() if value is not None}
+        fields: Datum = {
+            name: _parts(value) if type(value) is dict else value
+            for name, value in datum.items()
+            if value is not None
+        }
         for name in _TIMES:
             if name in fields:
                 fields[name] = time_text(fields[name])
@@ -96,6 +100,11 @@ class Written:
         if not self._left or time.monotonic() - self._began > _TRANSACTION_S:
             self._began = None
             self._records.commit(*self._last, self._before)
+
+
+def _parts(compound: Datum) -> Datum:
+    """Return the parts of a compound field that have a value."""
+    return {name: value for name, value in compound.items() if value is not None}
 
 
 def _names(datum: Datum) -> list[str]:
