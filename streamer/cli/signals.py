@@ -52,5 +52,5 @@ async def until_signalled(
 
 
 def _has_terminal() -> bool:
-    """Return whether the log goes to a terminal that is there. A closed one is none any more."""
+    """Return whether the log goes to a terminal that is there. A closed one does not count."""
     return os.isatty(sys.stderr.fileno())

@@ -1,4 +1,4 @@
-"""What a process tells of itself for a support bundle: probes, stacks, metrics and its last log lines."""
+"""State of a process for a support bundle: probes, stacks, metrics and its last log lines."""
 
 import platform
 from collections.abc import Callable, Sequence

@@ -9,6 +9,7 @@ from jmespath.parser import ParsedResult
 
 from streamer.dispatch.attempt.bounds import MOST_COPIES, copies
 from streamer.dispatch.attempt.functions import Function, FunctionFailed, Functions
+from streamer.dispatch.attempt.functions.library import KINDS
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
 Node = Any
@@ -251,16 +252,5 @@ def _check_jmespath(name: str, signature: Sequence[Any], types: Sequence[str]) -
             )
 
 
-_NAMED = {
-    "string": "a text",
-    "number": "a number",
-    "boolean": "a boolean",
-    "array": "an array",
-    "object": "an object",
-    "null": "null",
-    "expref": "an expression (&…)",
-}
-
-
 def _or(kinds: Sequence[str]) -> str:
-    return " or ".join(dict.fromkeys(_NAMED.get(each, each) for each in kinds))
+    return " or ".join(dict.fromkeys(KINDS.get(each, each) for each in kinds))

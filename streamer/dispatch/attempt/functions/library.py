@@ -33,7 +33,7 @@ _MARK = json.dumps(_UNWRITTEN)
 
 Call = Callable[[list[Any]], Any]
 
-_KINDS = {
+KINDS = {
     "string": "a text",
     "number": "a number",
     "boolean": "a boolean",
@@ -105,7 +105,7 @@ class Functions(jmespath.functions.Functions):
             return super().call_function(function_name, arguments)
         except JMESPathTypeError as error:
             # Its own words repeat the value, however large it is.
-            takes = " or ".join(_KINDS.get(each, each) for each in error.expected_types)
+            takes = " or ".join(KINDS.get(each, each) for each in error.expected_types)
             found = kind_of(error.current_value)
             raise FunctionFailed(f"{function_name}() takes {takes}, found {found}") from None
 

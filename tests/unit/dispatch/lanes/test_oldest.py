@@ -1,11 +1,14 @@
 """The oldest undelivered event is the one that an operator asks for first."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.intake import Limits
+from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lanes
 from streamer.events import Retry
 from streamer.normalise.times import as_event_time
 from tests.contracts.values import an_append, an_event, append_to
@@ -93,10 +96,10 @@ async def test_many_parked_keys_are_not_searched_each_time() -> None:
 class _Searches:
     """Lanes that count the searches through them."""
 
-    def __init__(self, lanes: object) -> None:
+    def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
         self.number = 0
 
-    def __iter__(self) -> object:
+    def __iter__(self) -> Iterator[Lane]:
         self.number += 1
-        return iter(self._lanes)  # type: ignore[call-overload]
+        return iter(self._lanes)
