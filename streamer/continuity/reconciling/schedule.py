@@ -20,7 +20,8 @@ _log = structlog.get_logger()
 
 _COMPARED, _BY = "reconcile.compared", "streamer"
 _MOST_RECORDS = 1_000
-_LOOK_S = 60.0
+# To look costs nothing: ownership, and one time for each entity.
+_LOOK_S = 5.0
 _RETRY_S = 3_600.0
 # A change is compared once it is 25 minutes old.
 _COMPLETE_S = 1_500.0
