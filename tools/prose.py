@@ -22,12 +22,12 @@ FORMS = {
     r"\bin the place of\b": "instead of, in place of",
     r"\banew\b": "again, or a new one",
     r"\b(?:is|are|was|were) none\b": "is not a …, or does not exist",
-    r"\b(?:is|are|was|were) no (?!longer|more|less|later|earlier|one|matter)[a-z]": "is not a …, or there is no …",
+    r"(?<!here )\b(?:is|are|was|were) no (?!longer|more|less|later|earlier|one|matter)[a-z]": "is not a …",
     r"\b(?:tell|tells|told|telling) of\b": "report, name, describe",
     r"\bwho(?:m)?ever\b": "name the actor",
     r"\bgo(?:es)? on (?:behind|with|at|by|from|after|there|as|where|anew)\b": "continue",
     r"\bread(?:ing)? on\b": "continue reading",
-    r"\b(?:none|nothing|anything|something) of (?:it|them|this|that|these)\b": "name the thing",
+    r"\bnothing of (?:it|them|this|that|these|what)\b": "name the thing",
     r"\b(?:is|are|was|were) (?:judged|told) by\b": "use the active voice",
     r"\b[Ww]hat\b[^.?!|]{0,60}\bwhat\b": "name one of the two things",
     r"^(?:What|Whether|Whom|Whose|How long|For how long)\b(?! (?:is|are|do|does|can|happens)\b[^.]*\?)": (
@@ -86,7 +86,7 @@ def _documentation(text: str) -> Iterator[tuple[int, str]]:
         if in_code or not line.strip() or line.startswith(("#", "|")) or is_item:
             yield begin, paragraph
             begin, paragraph = number, ""
-        if in_code or line.lstrip().startswith("```"):
+        if in_code or line.startswith("#") or line.lstrip().startswith("```"):
             continue
         if line.startswith("|"):
             yield from ((number, cell.strip()) for cell in line.split("|"))
@@ -121,8 +121,8 @@ def main() -> int:
     chosen = [path.resolve() for path in parser.parse_args().paths]
     paths = [each for each in sources() if not chosen or any(each.is_relative_to(path) for path in chosen)]
     found = list(dict.fromkeys(findings(paths)))
-    print(*found, sep="\n")  # noqa: T201 - this is a command
-    print(f"{len(found)} sentences of {len(paths)} files need a second reading", file=sys.stderr)  # noqa: T201
+    print(*found, sep="\n")
+    print(f"{len(found)} sentences of {len(paths)} files need a second reading", file=sys.stderr)
     return bool(found)
 
 
