@@ -27,9 +27,9 @@ FORMS = {
     r"\bwho(?:m)?ever\b": "name the actor",
     r"\bgo(?:es)? on (?:behind|with|at|by|from|after|there|as|where|anew)\b": "continue",
     r"\bread(?:ing)? on\b": "continue reading",
-    r"\bnothing of (?:it|them|this|that|these|what)\b": "name the thing",
+    r"\bnothing of (?:it|them|this|what)\b": "name the thing",
     r"\b(?:is|are|was|were) (?:judged|told) by\b": "use the active voice",
-    r"\b[Ww]hat\b[^.?!|]{0,60}\bwhat\b": "name one of the two things",
+    r"\b[Ww]hat\b[^.?!|,]{0,60}\bwhat\b": "name one of the two things",
     r"^(?:What|Whether|Whom|Whose|How long|For how long)\b(?! (?:is|are|do|does|can|happens)\b[^.]*\?)": (
         "begin with a noun or a verb"
     ),
