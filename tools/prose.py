@@ -21,7 +21,7 @@ FORMS = {
     r"\bof (?:which|whom)\b": "begin a second sentence, or use whose",
     r"\bin the place of\b": "instead of, in place of",
     r"\banew\b": "again, or a new one",
-    r"\b(?:is|are|was|were) none\b": "is not a …, or does not exist",
+    r"(?<!here )\b(?:is|are|was|were) none\b": "is not a …, or does not exist",
     r"(?<!here )\b(?:is|are|was|were) no (?!longer|more|less|later|earlier|one|matter)[a-z]": "is not a …",
     r"\b(?:tell|tells|told|telling) of\b": "report, name, describe",
     r"\bwho(?:m)?ever\b": "name the actor",

@@ -86,7 +86,7 @@ class Certificates:
 
 
 def certificates(folder: Path, hosts: Iterable[str]) -> Certificates:
-    """Return the certificates in `folder` for loopback and `hosts`, made anew where they don't fit.
+    """Return the certificates in `folder` for loopback and `hosts`; make new ones if they don't fit.
 
     A new authority signs one certificate, and its key is forgotten: nobody who
     reads the folder can sign another. Raises `OSError` if the folder can't be

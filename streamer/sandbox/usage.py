@@ -31,9 +31,8 @@ class UsageLimits:
 class Allowance:
     """An amount that can be used within a moving window of time.
 
-    `most` can be changed at any time. `total` counts everything since the
-    start. What was used within one minute leaves the window together, when the
-    first of it does.
+    `most` can be changed at any time. `total` counts everything since the start.
+    Requests of one minute leave the window together, when the first of them does.
     """
 
     def __init__(self, clock: Clock, most: int, *, window_s: float = DAY_S) -> None:

@@ -1,7 +1,7 @@
 """Permissions on events: who can subscribe to a channel, and what an event shows.
 
-The facts are those of the CDC guide, required permissions and field-level
-security: sharing rules are ignored, and hidden fields are left out.
+By the CDC guide, required permissions and field-level security: sharing rules are
+ignored, and hidden fields are left out.
 """
 
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from streamer.sandbox.org.transaction import Transaction
 
 
 class ApexException(Exception):
-    """The method throws; the text is that of the exception, such as `System.DmlException: …`."""
+    """The method throws; the text belongs to the exception, such as `System.DmlException: …`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

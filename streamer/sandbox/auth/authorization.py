@@ -44,7 +44,7 @@ _Held = TypeVar("_Held")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What a client asks for; `challenge` is that of PKCE, if there is one."""
+    """Request of a client; `challenge` belongs to PKCE, if there is one."""
 
     client_id: str
     redirect_uri: str

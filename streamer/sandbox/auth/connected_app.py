@@ -81,5 +81,5 @@ def origin(request: web.Request) -> str:
 
 
 def same(given: str | None, expected: str) -> bool:
-    """Compare a secret in constant time; `None` is no secret."""
+    """Compare a secret in constant time; `None` never equals a secret."""
     return given is not None and secrets.compare_digest(given.encode(), expected.encode())

@@ -17,7 +17,7 @@ _ENDPOINTS = {
 
 
 def discovery_routes() -> list[web.RouteDef]:
-    """Return the routes of the document and of the keys, of which the sandbox has none."""
+    """Return the routes of the document and of the keys; the sandbox has no keys."""
     return [web.get("/.well-known/openid-configuration", _configuration), web.get("/id/keys", _keys)]
 
 

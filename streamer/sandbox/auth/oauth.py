@@ -30,7 +30,7 @@ _LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesfor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """What a grant opens a session for; `refresh_token` is the one that opens it."""
+    """Session that a grant opens; `refresh_token` is the token that opened it."""
 
     user_id: str
     client_id: str

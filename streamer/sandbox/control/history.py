@@ -43,7 +43,7 @@ class _Refresh(Body):
 
 @dataclass(frozen=True, slots=True)
 class HistoryResource:
-    """Serves what happens to the org at once; what is armed for later changes is a fault."""
+    """Serves changes of the org that happen at once; those armed for later changes are faults."""
 
     org: Org
     refresh: Refresh

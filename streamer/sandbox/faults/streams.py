@@ -64,7 +64,7 @@ class StreamFaults(FaultCatalogue):
         self._arm("stop_keepalives", (STREAM,), times=times)
 
     def unknown_schema(self, *, times: Times = 1) -> None:
-        """Answer requests for a schema as if there were none of that id."""
+        """Answer requests for a schema as if it did not exist."""
         self._arm("unknown_schema", (SCHEMA,), times=times)
 
     def refuse_publish(self, *, times: Times = 1) -> None:

@@ -84,7 +84,7 @@ class Channels:
         self.configure(settings, selected)
 
     def configure(self, settings: Iterable[ChannelSettings], selected: Iterable[str] | None) -> None:
-        """Put other channels and another selection in the place of those so far."""
+        """Replace the channels and the selection."""
         self._is_usual = selected is None
         self._selected = frozenset(selected or ())
         self._settings = {each.path: each for each in settings}

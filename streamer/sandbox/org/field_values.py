@@ -30,7 +30,7 @@ def timestamp(epoch_s: float) -> str:
 
 
 def whole_seconds(epoch_s: float) -> str:
-    """Return a time as records hold it: in whole seconds, and with milliseconds that are none."""
+    """Return a time as records hold it: in whole seconds, with the milliseconds `.000`."""
     return timestamp(float(int(epoch_s)))
 
 
@@ -46,7 +46,7 @@ def event_value(field: Field, value: Any) -> Any:
 
 
 def stored_value(field: Field, value: Any) -> Any:
-    """Return `value` as the org stores it; an empty text is no value, and digits are a number.
+    """Return `value` as the org stores it; an empty text becomes null, and digits become a number.
 
     Raises `Refused` when the type of the field does not allow it.
     """

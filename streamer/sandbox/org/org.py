@@ -45,7 +45,7 @@ DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
 
 Interceptor = Callable[[Sequence[Change]], Sequence[Change]]
-"""Returns the changes of a transaction, each of one record, as they are to be announced."""
+"""Returns the changes of a transaction, one for each record, as the org announces them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +134,14 @@ class Org:
         return self._bus.sequence
 
     def new_id(self, prefix: str) -> str:
-        """Return a new id for something that is no record."""
+        """Return a new id for something that is not a record."""
         return self._ids.issue(prefix)
 
     def declare(self, schema: DeclaredSchema) -> None:
-        """Put a declared schema in the place of the one before; records stay as they are.
+        """Replace the declared schema; records stay as they are.
 
-        Raises `DeclarationError` where records have one value in a field that is
-        to be unique.
+        Raises `DeclarationError` if records share a value in a field that is
+        declared unique.
         """
         check_uniqueness(schema, self.schema, self.records)
         apply(schema, self.schema)
@@ -195,13 +195,13 @@ class Org:
         """Become another org, as a refreshed sandbox does, and return its id.
 
         The records stay. No event is retained and no replay id is valid;
-        `repeat_ids` is that of `EventBus.reset`. Without an `org_id` a new one is
-        issued; raises `ValueError` for one that can't be.
+        `repeat_ids` has the meaning of `EventBus.reset`. Without an `org_id` a new
+        one is issued; raises `ValueError` for one that can't be.
         """
         new_id = self._ids.issue("00D") if org_id is None else normal_id(org_id)
         if new_id is None or not new_id.startswith("00D"):
             raise ValueError(
-                f"{org_id!r} is no id of an org: it has 15 or 18 characters and begins with 00D."
+                f"{org_id!r} is not an id of an org: it has 15 or 18 characters and begins with 00D."
             )
         organization = self.schema.entity("Organization")
         record = self.records.get(organization, self.settings.org_id) or {}
@@ -214,7 +214,7 @@ class Org:
     def convert_field(self, type_name: str, field_name: str, to: ConvertedType) -> int:
         """Give a custom field another type, and return the number of records that lose its value.
 
-        No record tells of it. One change event, an UPDATE of all records without
+        Records do not show it. One change event, an UPDATE of all records without
         fields, announces it (CDC guide, conversions that generate a change event).
         Raises `Refused` where there is no such field, `ValueError` for a standard
         one.

@@ -117,7 +117,7 @@ def children(entities: Iterable[Entity], parent: Entity) -> Iterable[Child]:
 def with_parents_found(
     schema: Schema, records: Records, type_name: str, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return `fields` with ids in the place of parents that are named by an external id.
+    """Return `fields` with ids instead of parents that are named by an external id.
 
     `{"Account": {"Number__c": "7"}}` becomes `{"AccountId": "001…"}`. Raises
     `Refused` for a parent that can't be found.

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class OutboundMessage(BaseModel):
-    """What is sent to `url` when a record of the type `object` is created or updated.
+    """Message to `url` when a record of the type `object` is created or updated.
 
     The record's `Id` is always among the `fields`. With `send_session`, the
     envelope holds an access token. Without `verify`, any certificate of the

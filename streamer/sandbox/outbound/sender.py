@@ -90,10 +90,10 @@ class OutboundSender:
         return self._queues
 
     def define(self, name: str, message: OutboundMessage) -> OutboundQueue:
-        """Send `message` from now on, in the place of the one of that name; needs a running loop.
+        """Send `message` from now on, instead of the former one of that name; needs a running loop.
 
         Raises `Refused` for a type or a field that the schema does not have.
-        What waited under that name is sent to the new address.
+        Messages that waited under that name go to the new address.
         """
         entity = self._org.schema.entity(message.object)
         for each in message.fields:

@@ -55,7 +55,7 @@ class PubSubService:
         )
 
     def schema(self, request: SchemaRequest, call: Call) -> SchemaInfo:
-        """Return a schema as JSON; whoever can't read an event can't read a schema that it had."""
+        """Return a schema as JSON; a user who can't read an event can't read its schema either."""
         schema = self._context.org.event_schemas.get(request.schema_id)
         if schema is None or self._armed.strike("unknown_schema", InjectionPoint(on=SCHEMA)):
             raise invalid(SCHEMA_INVALID, f"There is no schema {request.schema_id[:80]!r}.")

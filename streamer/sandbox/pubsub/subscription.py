@@ -157,7 +157,7 @@ class Subscription:
         return True
 
     async def _survives_faults(self) -> bool:
-        """Return whether the stream goes on after the faults that are due, which can end it."""
+        """Return false if a fault that is due ends the stream."""
         await self._parts.admission.strike(self._call.token, self._point)
         if self._armed.strike("half_open", self._point):
             await self._armed.until_healed()

@@ -14,7 +14,7 @@ _KINDS = ("/data/", "/event/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic; `definition` is that of its events, `None` where it carries several kinds."""
+    """One topic; `definition` describes its events, `None` if it carries several kinds."""
 
     path: str
     definition: Entity | PlatformEvent | None

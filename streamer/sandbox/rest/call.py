@@ -17,7 +17,7 @@ from streamer.sandbox.rest_requests import client_of, parsed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Status, JSON body and headers of an answer; a `None` body is none at all.
+    """Status, JSON body and headers of an answer; `None` means no body.
 
     `chunks` are a body of another type, which the headers name. They are made
     while they are sent; with `cut_after`, the connection breaks after so many of

@@ -94,7 +94,7 @@ def _record_counts(call: Call) -> Answer:
 
 def _monthly(call: Call) -> dict[str, tuple[int, int]]:
     """Return the monthly limit of events, under the name that this version has for it."""
-    # Without the add-on, the entitlement is none.
+    # Without the add-on, there is no entitlement.
     if float(call.version) >= _MONTHLY_ENTITLEMENT_SINCE:
         return {"MonthlyPlatformEventsUsageEntitlement": (0, 0)}
     return {"MonthlyPlatformEvents": (_MONTHLY_EVENTS, 0)}

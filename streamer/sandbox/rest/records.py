@@ -157,7 +157,7 @@ def _key(call: Call) -> str | float:
 
 
 def _choices(call: Call, records: Iterable[Record]) -> Answer:
-    """Return the answer that lists the records that have an external id, of which none is changed."""
+    """Return the answer that lists the records with an external id; none of them is changed."""
     name = call.schema.entity(call["type"]).name
     return Answer(status=300, body=[f"{call.base}/sobjects/{name}/{record['Id']}" for record in records])
 

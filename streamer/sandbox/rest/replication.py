@@ -22,10 +22,10 @@ _SHORTEST = timedelta(minutes=1)
 class ReplicationLimits:
     """The limits (REST guide, Get Updated and Get Deleted); times in seconds.
 
-    A span begins `updated_s` ago at most. Deletions are told of for `deleted_s`,
+    A span begins `updated_s` ago at most. Deletions are reported for `deleted_s`,
     and one answer names `ids` records. `uncovered_s` is for how long the org's
-    oldest open transaction has been running: `latestDateCovered` lies so far
-    back, hours in some orgs, although later records are named.
+    oldest open transaction has been running: `latestDateCovered` lies so far back,
+    hours in some orgs, although later records are named.
     """
 
     ids: int = 600_000

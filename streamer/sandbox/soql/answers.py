@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What a query runs in: its scope, the time in epoch seconds, with deleted records or without.
+    """Context of a query: its scope, the time in epoch seconds, with deleted records or without.
 
     `url` is the start of the address in each record's `attributes`.
     """

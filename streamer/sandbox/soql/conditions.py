@@ -148,7 +148,7 @@ class Conditions:
         try:
             start, end = span(str(literal.value), today)
         except (OverflowError, ValueError) as error:
-            raise Refused("INVALID_FIELD", f"{literal.value} is no date of the calendar") from error
+            raise Refused("INVALID_FIELD", f"{literal.value} is not a date of the calendar") from error
         return start.isoformat(), end.isoformat()
 
     def _check(self, condition: Comparison, reader: Reader, literal: Literal) -> None:

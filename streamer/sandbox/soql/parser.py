@@ -160,7 +160,7 @@ class _Parser:
         return Comparison(operand=operand, sign="in", literals=self._literals())
 
     def _nested(self, inner: Callable[[], _Item], *, closed: bool = True) -> _Item:
-        """Return what stands within parentheses, of which the first is read, or behind a NOT."""
+        """Return the condition within parentheses, whose first is read already, or after a NOT."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise malformed(self._text, self._peek().offset, "too many parentheses")

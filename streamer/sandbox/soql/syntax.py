@@ -74,7 +74,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Junction:
-    """Conditions of which all, or any, must hold."""
+    """Conditions; all of them, or any, must hold."""
 
     all: bool
     conditions: tuple["Condition", ...]

@@ -21,7 +21,7 @@ class TableRun:
     def __init__(self, setting: Setting, query: Query) -> None:
         """Check the query against the schema; raises `Refused` for unknown names.
 
-        What is selected beside fields makes no column.
+        Selected items other than fields make no column.
         """
         self._run = QueryRun(setting, query)
         self._scope = setting.scope

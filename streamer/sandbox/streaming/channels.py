@@ -47,7 +47,7 @@ class StreamingChannels:
         self.generic = GenericChannels(org, bus, clock)
 
     def has(self, path: str) -> bool:
-        """Return whether a path is that of such a channel, existing or not."""
+        """Return true for the path of such a channel, existing or not."""
         return path.startswith((TOPIC, GENERIC))
 
     def refusal(self, path: str, user: User | None) -> str | None:

@@ -51,7 +51,7 @@ class PushTopics:
             for topic in self._org.records.all(self._org.schema.entity(PUSH_TOPIC))
             if topic["IsActive"] and not topic["IsDeleted"]
         ]
-        # A deletion that takes others along tells of them by no notification.
+        # A cascading deletion sends no notification of the records that it takes along.
         own = [each for each in operations if not each.is_cascaded] if topics else []
         for topic in topics if own else ():
             try:
@@ -78,7 +78,7 @@ class PushTopics:
 
 
 def _last_first(operations: Sequence[Operation]) -> Iterator[Operation]:
-    """Iterate over the operations by record, those of one record in the order in which topics tell of them.
+    """Iterate over the operations by record, and for one record in the order of the notifications.
 
     Several notifications of one record in one transaction arrive last first
     (Streaming API guide, notification message order).

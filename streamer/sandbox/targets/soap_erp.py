@@ -77,7 +77,7 @@ class SoapErpReceiver(Receiver):
         return request.method == "GET"
 
     def accepts(self, response: web.StreamResponse) -> bool:
-        """Return true for an answer that is no fault, whatever its status."""
+        """Return true for an answer that is not a fault, whatever its status."""
         return super().accepts(response) and not isinstance(response, FaultResponse)
 
     async def _wsdl(self, _: web.Request) -> web.Response:
@@ -180,7 +180,7 @@ def _check_amount(values: Mapping[str, Any]) -> None:
     try:
         Decimal(values.get("Amount", "0"))
     except InvalidOperation:
-        raise _invalid("the Amount is no decimal number") from None
+        raise _invalid("the Amount is not a decimal number") from None
 
 
 def _invalid(text: str) -> SoapFault:

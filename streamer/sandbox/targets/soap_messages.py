@@ -19,7 +19,7 @@ _SENDER_STATUS = 400
 
 
 class SoapFault(Exception):
-    """Fault that a request gets; `code` is that of SOAP 1.1, and `subcode` is in `namespace`.
+    """Fault that a request gets; `code` is SOAP 1.1's, and `subcode` is in `namespace`.
 
     `detail` is XML.
     """

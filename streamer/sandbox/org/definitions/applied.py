@@ -17,14 +17,14 @@ from streamer.sandbox.org.schema import STANDARD, Entity, Field, PlatformEvent, 
 
 
 def apply(declared: DeclaredSchema, schema: Schema) -> None:
-    """Put the declared objects and events in the place of those declared before."""
+    """Replace the objects and events that were declared before."""
     entities = [_entity(schema, name, each) for name, each in declared.objects.items()]
     events = [_event(name, each) for name, each in declared.events.items()]
     schema.define(entities, events, closed=declared.closed)
 
 
 def check_uniqueness(declared: DeclaredSchema, schema: Schema, records: Records) -> None:
-    """Raise `DeclarationError` for fields that are to be unique although records have one value in them."""
+    """Raise `DeclarationError` for fields that are declared unique although records share a value in them."""
     mistakes = []
     for type_name, each in declared.objects.items():
         entity = schema.existing(type_name)

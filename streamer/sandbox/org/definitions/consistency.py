@@ -28,9 +28,9 @@ _OWN = new_type("Custom__c", "").fields
 class Names:
     """Names that a declared schema can refer to.
 
-    They are its own and the standard ones, and any custom one unless it is
-    closed. `spoiled` are the places that have mistakes of their own and are
-    missing in the schema; a reference to one of them is no further mistake.
+    They are its own and the standard ones, and any custom one unless it is closed.
+    `spoiled` are the places that have mistakes of their own and are missing in the
+    schema; a reference to one of them is not a further mistake.
     """
 
     def __init__(self, schema: DeclaredSchema, spoiled: AbstractSet[Keys]) -> None:
@@ -107,7 +107,9 @@ def _prefix(keys: Keys, prefix: str | None, prefixes: dict[str, str]) -> Iterato
         if prefix is not None:
             yield Mistake((*keys, "prefix"), "is Salesforce's to choose for this object; leave it out")
     elif prefix is None:
-        yield Mistake(keys, 'is no object that the sandbox knows; give the prefix of its ids, such as "701"')
+        yield Mistake(
+            keys, 'is not an object that the sandbox knows; give the prefix of its ids, such as "701"'
+        )
     elif prefix.startswith("a"):
         yield Mistake((*keys, "prefix"), "begins with a, as those of custom objects do; give another")
     elif prefixes.setdefault(prefix, name) != name:
@@ -121,7 +123,7 @@ def _field(keys: Keys, known: str | None, field: DeclaredField) -> Iterator[Mist
         yield Mistake(keys, "is a field that every object has; leave it out")
         return
     if known is None and "__" in type_name and "__" not in name:
-        yield Mistake(keys, f"is no field of a custom object; name it {name}__c")
+        yield Mistake(keys, f"is not a field of a custom object; name it {name}__c")
     elif known is None:
         pattern = _FIELD if "__" in name else _STANDARD_NAME
         yield from _name(keys, pattern, "a field", "Phone or Number__c")
@@ -145,7 +147,7 @@ def _relationships(schema: DeclaredSchema, names: Names) -> Iterator[Mistake]:
             for target in field.to:
                 if not names.is_object(target):
                     yield Mistake(
-                        (*keys, "to"), f"names {target}, which is no object; declare it under objects"
+                        (*keys, "to"), f"names {target}, which is not an object; declare it under objects"
                     )
             name = field.child_relationship or f"{type_name.removesuffix('__c')}__r"
             if not field_name.endswith("__c"):
@@ -155,7 +157,7 @@ def _relationships(schema: DeclaredSchema, names: Names) -> Iterator[Mistake]:
             for target in field.to:
                 owner = taken.setdefault((target, name.lower()), f"{type_name}.{field_name}")
                 if owner != f"{type_name}.{field_name}":
-                    sentence = f"{name} of {target} is that of {owner}; give child_relationship another name"
+                    sentence = f"{name} of {target} belongs to {owner}; give child_relationship another name"
                     yield Mistake(keys, sentence)
 
 
@@ -170,7 +172,9 @@ def _channel(names: Names, channel: str, members: Mapping[str, tuple[str, ...]])
         if is_event_name(member):
             yield from _event_member(names, here, enriched)
         elif not names.is_object(member):
-            yield Mistake(here, "is no object and no platform event; declare it under objects or events")
+            yield Mistake(
+                here, "is neither an object nor a platform event; declare it under objects or events"
+            )
         else:
             for field in enriched:
                 if not names.is_field(member, field):
@@ -189,7 +193,7 @@ def _event_member(names: Names, keys: Keys, enriched: Iterable[str]) -> Iterator
     if keys[1] == CHANGES:
         yield Mistake(keys, "is a platform event, which this channel does not carry; name objects")
     elif not names.is_event(str(keys[2])):
-        yield Mistake(keys, "is no platform event; declare it under events")
+        yield Mistake(keys, "is not a platform event; declare it under events")
     if enriched:
         yield Mistake(keys, "is a platform event, which can't be enriched; give it no fields")
 

@@ -59,7 +59,7 @@ def check_against_records(
 ) -> None:
     """Raise `Refused` for a reference to no record, or a value that another record has in a unique field.
 
-    `record_id` is that of the record that is written, `None` for a new one.
+    `record_id` names the record that is written, `None` for a new one.
     """
     for name, value in written.items():
         field = entity.fields[name]

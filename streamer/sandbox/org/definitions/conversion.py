@@ -29,7 +29,7 @@ ConvertedType = Literal[
 def custom_field(entity: Entity, name: str) -> Field:
     """Return a custom field of a type.
 
-    Raises `Refused` where there is none, and `ValueError` for a standard field.
+    Raises `Refused` if it does not exist, and `ValueError` for a standard field.
     """
     known = entity.field_name(name)
     if known is None:

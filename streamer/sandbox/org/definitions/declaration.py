@@ -55,8 +55,8 @@ class DeclaredField(_WithType):
     """A field of an object.
 
     A standard field keeps what is not given here. `to` are the types that a
-    reference can point to. `values` are those of a picklist, which takes others
-    only where it is not `restricted`.
+    reference can point to. `values` are the picklist's values; it takes others only
+    if it is not `restricted`.
     """
 
     type: FieldType | None = None
@@ -117,7 +117,7 @@ Members = Annotated[dict[str, EnrichedFields], BeforeValidator(_nothing_is_empty
 
 
 class DeclaredSchema(_Declared):
-    """What an administrator has set up: objects, platform events, and channels.
+    """Set-up of an administrator: objects, platform events, and channels.
 
     `channels` are the members of each channel with their enriched fields. The
     channel `ChangeEvents` selects the objects whose changes are announced;

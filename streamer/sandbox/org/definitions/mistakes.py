@@ -9,7 +9,7 @@ Keys = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake: where it is, and a sentence that says what is wrong and what to do."""
+    """One mistake: its place, and a sentence that names the fault and the remedy."""
 
     keys: Keys
     sentence: str

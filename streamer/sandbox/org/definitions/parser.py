@@ -46,7 +46,7 @@ def parse_schema(data: Any) -> DeclaredSchema:
         except ValidationError as error:
             found = [_mistake(each) for each in error.errors(include_url=False)]
             mistakes += found
-            # What is wrong goes, so that the rest can be compared.
+            # Wrong parts are removed, so that the rest can be compared.
             for whole in sorted({_whole(mistake.keys) for mistake in found}, key=len, reverse=True):
                 if not _removed(sound, whole):
                     sound.pop(whole[0], None)

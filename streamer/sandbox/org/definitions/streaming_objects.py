@@ -1,8 +1,8 @@
 """Standard objects that stand for channels of the Streaming API: PushTopic and StreamingChannel.
 
 Object reference, PushTopic and StreamingChannel: the name of a PushTopic has at
-most 25 characters, its query 1,300. What else they take, and their defaults,
-are the sandbox's own where the guides do not say it.
+most 25 characters, its query 1,300. Their other values and their defaults are the
+sandbox's own where the guides are silent.
 """
 
 from collections.abc import Mapping
@@ -47,11 +47,11 @@ STREAMING_OBJECTS = (
         Field(name="IsDynamic", type="boolean"),
     ),
 )
-"""Types whose records are channels; no change event tells of them."""
+"""Types whose records are channels; they have no change events."""
 
 
 def operations(topic: Mapping[str, Any]) -> str:
-    """Return the `NotifyForOperations` of a topic, which only tells of creations and updates.
+    """Return the `NotifyForOperations` of a topic that announces only creations and updates.
 
     It is read-only since version 29.0 (Object reference, PushTopic).
     """

@@ -72,7 +72,7 @@ class Schema:
     def define(
         self, entities: Iterable[Entity], events: Iterable[PlatformEvent], *, closed: bool = False
     ) -> None:
-        """Put declared types and events in the place of those declared before.
+        """Replace the types and events that were declared before.
 
         A type that is declared no longer keeps its fields and its records, and
         is as free as any other. `closed` forbids types and events that nothing
@@ -175,7 +175,7 @@ class Schema:
         return pointed_to
 
     def replace_field(self, entity: Entity, field: Field) -> None:
-        """Put a field in the place of the type's one with its name."""
+        """Replace the type's field of the same name."""
         self._add_field(entity, field)
 
     def _can_get_field(self, entity: Entity, name: str) -> bool:

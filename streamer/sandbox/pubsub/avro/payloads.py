@@ -66,7 +66,7 @@ class Payloads:
             known = self._parsed[schema_id] = (schema["name"], fastavro.parse_schema(schema))
         name, parsed = known
         if name != event_name:
-            raise Unpublishable(f"The schema {schema_id} is that of {name}, and not of {event_name}.")
+            raise Unpublishable(f"The schema {schema_id} belongs to {name}, and not of {event_name}.")
         return parsed
 
 
@@ -81,4 +81,4 @@ def _text_of_time(event: PlatformEvent, name: str, value: Any) -> Any:
             return timestamp(value / _MS_PER_S)
         return f"{datetime.fromtimestamp(value / _MS_PER_S, UTC):%Y-%m-%d}"
     except (ValueError, OverflowError, OSError) as error:
-        raise Unpublishable(f"{name}: {value} is no time in milliseconds.") from error
+        raise Unpublishable(f"{name}: {value} is not a time in milliseconds.") from error

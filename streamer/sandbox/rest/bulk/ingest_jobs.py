@@ -38,7 +38,7 @@ INGEST_ENDED = frozenset({IngestState.JOB_COMPLETE, IngestState.FAILED, IngestSt
 
 
 class IngestOperation(StrEnum):
-    """What a job does with each row."""
+    """Operation that a job applies to each row."""
 
     INSERT = "insert"
     UPDATE = "update"
@@ -49,7 +49,7 @@ class IngestOperation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestRequest:
-    """What a user asks for; `schema` is what the user sees of the org's, and `key` an upsert's field."""
+    """Request of a user; `schema` is the user's view of the org's, and `key` an upsert's field."""
 
     object: str
     operation: IngestOperation
@@ -132,7 +132,7 @@ class IngestJobs:
         return list(self._jobs.values())
 
     def get(self, job_id: str) -> IngestJob:
-        """Return a job; raises `Refused` where there is none any more."""
+        """Return a job; raises `Refused` if it no longer exists."""
         self.all()
         job = self._jobs.get(normal_id(job_id) or job_id)
         if job is None:
@@ -247,7 +247,7 @@ def _saved(job: IngestJob, transaction: Transaction, row: Sequence[str], given: 
 
 
 def _fields(entity: Entity, columns: Sequence[str], row: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of a row: an empty value is none at all, and `#N/A` empties a field."""
+    """Return the fields of a row: an empty value is left out, and `#N/A` empties a field."""
     fields: dict[str, Any] = {}
     for name, text in zip(columns, row, strict=False):
         if text == "":

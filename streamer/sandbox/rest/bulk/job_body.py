@@ -1,4 +1,4 @@
-"""Body that tells of a job, as query and ingest jobs share it."""
+"""Body that describes a job; query and ingest jobs share it."""
 
 from typing import Any
 

@@ -47,7 +47,7 @@ ENDED = frozenset({JobState.JOB_COMPLETE, JobState.FAILED, JobState.ABORTED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """What a user asks for; `schema` is what the user sees of the org's."""
+    """Request of a user; `schema` is the user's view of the org's."""
 
     query: str
     include_deleted: bool
@@ -147,7 +147,7 @@ class QueryJobs:
         return list(self._jobs.values())
 
     def get(self, job_id: str) -> QueryJob:
-        """Return a job; raises `Refused` where there is none any more."""
+        """Return a job; raises `Refused` if it no longer exists."""
         self.all()
         job = self._jobs.get(normal_id(job_id) or job_id)
         if job is None:

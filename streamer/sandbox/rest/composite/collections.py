@@ -24,7 +24,7 @@ from streamer.sandbox.rest.resources import Resources
 _MAX_WRITTEN, _MAX_READ = 200, 2000
 # Of one record in one call (Apex guide, DML statements; 12 is what calls of the API were seen to say).
 _MAX_UPDATES = 12
-# A body that does not fit the types of its fields is not well formed, so that nothing of it is written.
+# A body that does not fit the types of its fields is not well formed, so no part is written.
 _OF_THE_CALL = "JSON_PARSER_ERROR"
 
 Save = Callable[[Transaction, Any], dict[str, Any]]

@@ -93,7 +93,7 @@ def failed(answer: Answer) -> bool:
 
 
 def rolled_back(parts: Sequence[Subrequest], answers: Sequence[Answer]) -> list[Answer]:
-    """Return the answers to parts of which the last answered one failed and undid all others."""
+    """Return the answers to parts when the last answered one failed and undid all others."""
     message = "The transaction was rolled back since another operation in the same transaction failed."
     halted = refusal(Refused("PROCESSING_HALTED", message))
     culprit = len(answers) - 1
@@ -162,7 +162,7 @@ def _answer(
 
 
 class _Values:
-    """Puts values of earlier answers in the place of references."""
+    """Replaces references by values of earlier answers."""
 
     def __init__(self, answers: Mapping[str, Answer], *, nulls: bool) -> None:
         self._answers = answers

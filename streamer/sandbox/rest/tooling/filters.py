@@ -39,7 +39,7 @@ class PayloadFilter:
 
 
 def payload_filter(text: str, known: KnownField) -> PayloadFilter:
-    """Return the filter of an expression; raises `Refused` where it is none."""
+    """Return the filter of an expression; raises `Refused` if it is invalid."""
     if len(text) > _MOST_CHARACTERS:
         raise _refused(f"must have at most {_MOST_CHARACTERS:,} characters")
     query = parse(f"SELECT Id FROM Event WHERE {text}")  # noqa: S608 - parsed, and nothing but conditions

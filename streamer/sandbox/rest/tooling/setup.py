@@ -8,7 +8,7 @@ from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.schema import change_event_of, changed_type
 
 DEFAULT_CHANNEL = "ChangeEvents"
-"""Name of the channel of all selected entities; it is no custom channel, and can't be created."""
+"""Name of the channel of all selected entities; it is not a custom channel, and can't be created."""
 
 CHANNEL_PREFIX, MEMBER_PREFIX = "0YL", "0v8"
 
