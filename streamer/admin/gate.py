@@ -26,7 +26,7 @@ _BEARER = "Bearer "
 
 
 class Right(Enum):
-    """What a token opens."""
+    """Access that a token grants."""
 
     READ = "read"
     """Pages, and what the API answers to GET."""

@@ -59,7 +59,7 @@ class CurrentPlan(Protocol):
 
 
 class Verdict(Protocol):
-    """What becomes of an event at one subscriber, by the configuration in effect."""
+    """Treatment of an event by one subscriber, under the configuration in effect."""
 
     @property
     def matches(self) -> bool:

@@ -76,9 +76,9 @@ class Holes(Last):
 class Snapshotting(Change):
     """Request for a snapshot of the records of `entity`; `dry_run` only finds its channel and its cost.
 
-    `where` is a condition of SOQL, and empty for all records. Without `fields`
-    all are read, and without `channel`, a path, it is that of the entity. With
-    `since`, it is of what was changed and deleted since then.
+    `where` is a condition of SOQL, and empty for all records. Without `fields` all
+    are read, and without `channel`, a path, it is the entity's. With `since`, only
+    records changed or deleted since then are read.
     """
 
     entity: str = Field(min_length=1, max_length=255)

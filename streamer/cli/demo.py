@@ -91,11 +91,11 @@ def demo(
     """Show the whole flow on this machine: a local org, the daemon and its targets.
 
     Each opportunity that is won gets an invoice in the ERP, then a shipment, and
-    then both numbers. A message in Slack tells of the large ones. After 20 seconds
+    then both numbers. A message in Slack announces the large ones. After 20 seconds
     the ERP goes down for ten, and fulfilment refuses one shipment for good; with a
     short duration, sooner. A machine that can't keep up wins fewer. At the end, the
-    demo waits while anything moves. Exits 0 only if every event arrived, none was in
-    the log twice, no step came before its turn or in a second round, and that
+    demo waits while anything moves. Exits 0 only if every event arrived, none was
+    in the log twice, no step came before its turn or in a second round, and that
     shipment alone is a dead letter.
     """
     logs.configure("auto", "error")
@@ -216,8 +216,8 @@ def _conclude(report: Report, path: Path | None) -> None:
         console.print(f"Dead letter {letter.id}: {letter.error}", markup=False)
     if letters := len(report.dead_letters):
         console.print(
-            f"Dead letters: {letters}, of which the demo caused {letters - len(report.unexpected_letters)}. "
-            "None is lost: in a running demo or daemon, `streamer deadletters list` and `show` tell of them, "
+            f"Dead letters: {letters}; the demo caused {letters - len(report.unexpected_letters)}. "
+            "None is lost: in a running demo or daemon, `streamer deadletters list` and `show` show them, "
             "and `redrive` delivers them again."
         )
     if not report.is_good:

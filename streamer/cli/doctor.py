@@ -48,12 +48,12 @@ async def doctor(
     to the org, and to targets that can be tried without an effect.
 
     Each check is a line: ok, warning (it works, and can fail or lose something
-    later), failed or skipped. What to do about it stands below.
+    later), failed or skipped. The remedy stands below.
 
     Exits 0 when nothing failed, also with warnings; 1 when a check failed; 2
     for a mistake in the arguments or in the configuration.
     """
-    # What the parts would log about a fault is in the findings.
+    # The findings contain what the parts would log about a fault.
     logs.configure("auto", "error")
     with _bar() as progress:
         areas = frozenset(only or Area)

@@ -125,8 +125,8 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
         address = org.pubsub_address
         console.print(
-            f"The Pub/Sub API listens at {address}, {'with' if files else 'without'} TLS: clients take it in "
-            "the place of api.pubsub.salesforce.com:7443, Streamer by "
+            f"The Pub/Sub API listens at {address}, {'with' if files else 'without'} TLS: clients use it "
+            "instead of api.pubsub.salesforce.com:7443, Streamer by "
             f"org.pubsub.endpoint: {address if files else f'http://{address}'}"
         )
         console.print(

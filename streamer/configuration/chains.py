@@ -29,7 +29,7 @@ def downstream(name: SubscriberName, subscribers: Subscribers) -> tuple[Subscrib
 
 
 def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each mistake in what comes after what."""
+    """Yield a message for each mistake in the chains."""
     subscribers = {
         name: each
         for name, each in draft.settings.subscribers.items()
@@ -63,7 +63,7 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
     if len(settings.after) > 1 and settings.order == "none":
         yield document.mistake(
             (*keys, "order"),
-            "is none, so what several subscribers forward can't be joined: use key, or name one after",
+            "must not be none after several subscribers: their events meet by key; use key, or name one",
         )
     if settings.after and settings.start is not Start.LATEST:
         yield document.mistake(

@@ -126,7 +126,7 @@ class Document:
 
 
 def _kept(files: Mapping[Keys, Path], above: Document) -> dict[Keys, Path]:
-    """Return those of `files` whose keys `above` does not set anew."""
+    """Return those of `files` whose keys `above` does not replace."""
     return {keys: path for keys, path in files.items() if above.at(keys) is None}
 
 

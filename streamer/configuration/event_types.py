@@ -101,7 +101,7 @@ def channel_for(pattern: str) -> str:
         case "topic", name:
             return f"/topic/{name}"
         case "generic", name if "_" not in name:
-            # Otherwise a sign in its path could be any that is no letter.
+            # Otherwise a sign in its path could be any sign except a letter.
             return f"/u/{name}"
     return ""
 

@@ -95,7 +95,7 @@ def _line(keys: Keys, refusals: Sequence[_Refusal], document: Document) -> str:
     allowed = _joined(sentences)
     found = document.shown(keys)
     if isinstance(value, str) and _OF_SECTIONS.intersection(sentences):
-        # A text in the place of a section can be a secret that belongs below it.
+        # A text instead of a section can be a secret that belongs below it.
         found = HIDDEN
     return document.mistake(keys, f"found {found}; {allowed}" if found else allowed)
 

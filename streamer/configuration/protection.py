@@ -93,7 +93,7 @@ def protection_warnings(draft: Draft, document: Document) -> Iterator[str]:
                 sentence = f"found {found}, which no channel carries, so it protects nothing{meant}"
                 yield document.mistake(place, sentence)
             elif hint:
-                yield document.mistake(place, f"found {found}, which is no common object{meant}")
+                yield document.mistake(place, f"found {found}, which is not a common object{meant}")
 
 
 def _is_carried(rule: ProtectRule, carried: Carried) -> bool:

@@ -93,7 +93,7 @@ class Access:
         return admitted
 
     def sign_in(self, request: web.Request, name: str, shown: str) -> web.Response | None:
-        """Begin a session for `name`, whose answer sets its cookie; `None` when `shown` is no token.
+        """Begin a session for `name`, whose answer sets its cookie; `None` if `shown` is not a token.
 
         Raises `ApiError` for a name that can't stand in the audit, and 429 for a
         peer that has shown too many wrong tokens.
@@ -229,6 +229,6 @@ def _cookie(request: web.Request) -> str:
     try:
         port = request.url.port
     except ValueError:
-        # The Host header is none.
+        # The Host header is invalid.
         port = None
     return f"streamer_console_{port or 0}"

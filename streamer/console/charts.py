@@ -49,7 +49,7 @@ class Chart:
 
     @property
     def description(self) -> str:
-        """What a person hears who does not see the chart."""
+        """Description of the chart for people who can't see it."""
         said = (
             f"{line.name}: now {readable(line.latest)}, at most {readable(line.peak)}" for line in self.lines
         )
@@ -58,7 +58,7 @@ class Chart:
 
     @property
     def svg(self) -> Markup:
-        """The chart as an SVG element, whose colours are those of the style sheet."""
+        """The chart as an SVG element, with colours of the style sheet."""
         top = rounded_up(max(line.peak for line in self.lines))
         begin = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
         levels = [_level(top * part / _PARTS, top) for part in range(_PARTS + 1)]

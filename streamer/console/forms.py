@@ -24,7 +24,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 async def form_of(request: web.Request) -> Fields:
-    """Return the fields of the form that `request` sends. Raises `ApiError` when it is no form."""
+    """Return the fields of the form that `request` sends. Raises `ApiError` if it is not a form."""
     if request.content_type != FORM_TYPE:
         raise ApiError(415, "Send this with the form of the console.")
     try:
@@ -42,7 +42,7 @@ def first(fields: Fields, name: str) -> str:
 
 
 def filled(model: type[_Model], fields: Fields, /, **given: Any) -> _Model:
-    """Return `fields` as a `model`, with `given` in the place of what the browser says.
+    """Return `fields` as a `model`, with `given` instead of the browser's values.
 
     Fields that are left blank have their defaults, and names that the model
     does not know are ignored. A time without a zone is in UTC. Raises

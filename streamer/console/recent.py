@@ -1,4 +1,4 @@
-"""Records of the log, for pages that draw themselves anew all the time."""
+"""Records of the log, for pages that refresh all the time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ _TIMEOUT_S = 5.0
 
 @dataclass(slots=True, kw_only=True)
 class RecentRecords:
-    """What `read` returns, read at most every `every_s` seconds, and once at a time.
+    """Result of `read`, read at most every `every_s` seconds, and once at a time.
 
     However many pages ask: each reading costs a consumer where the log is in
     Kafka. `name` is the plural noun for the records in a sentence.

@@ -22,7 +22,7 @@ HOUR_S = 3600.0
 """Time that the samples cover."""
 
 NOTHING = "\N{EN DASH}"
-"""Text in the place of a value that there is not."""
+"""Text for a missing value."""
 
 
 class Series(StrEnum):

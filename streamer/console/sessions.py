@@ -1,4 +1,4 @@
-"""Sessions of signed-in operators: ids that a browser keeps in the place of the token."""
+"""Sessions of signed-in operators: ids that a browser keeps instead of the token."""
 
 import hashlib
 import secrets

@@ -28,7 +28,7 @@ class EventRow:
 
 
 def story_address(event: Mapping[str, Any]) -> str:
-    """Return the page of the story of an event, of which the API tells `id` and, where it can, type and time.
+    """Return the page of an event's story; the API gives its `id` and, where it can, type and time.
 
     Both narrow the search for the event.
     """

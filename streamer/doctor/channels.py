@@ -86,8 +86,8 @@ def selection_verdicts(
 ) -> Iterator[Verdict]:
     """Yield what subscribers want of the channel of changes at `path`, and the org does not announce.
 
-    `patterns` are those of the subscribers, by name, and `paths` all channels
-    that are read.
+    `patterns` are the subscribers' patterns, by name, and `paths` all channels that
+    are read.
     """
     if not setup.members:
         yield warning(

@@ -58,9 +58,9 @@ class Finding:
 class Check:
     """One question, by the `name` that its findings have.
 
-    `run` returns one verdict, or several of which each is a line. It raises an
-    error of Streamer's own for a fault, and `Inapplicable` where there is
-    nothing to check.
+    `run` returns one verdict, or several, each of them a line. It raises an error
+    of Streamer's own for a fault, and `Inapplicable` where there is nothing to
+    check.
     """
 
     area: Area

@@ -17,7 +17,7 @@ async def examine(
 ) -> list[Finding]:
     """Run all `checks` at the same time, and return their findings in the order of the checks.
 
-    Each has `timeout_s` seconds. `progress` is told of each that has ended. No
+    Each has `timeout_s` seconds. `progress` is called for each that has ended. No
     error of a check reaches another one, or the caller.
     """
 

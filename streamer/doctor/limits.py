@@ -29,7 +29,7 @@ def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:
         except RequestRefused as error:
             return [warning(f"the org does not tell its limits ({error})", _PERMISSION)]
         found = [limit_verdict(key, limits[key]) for key in _used(settings) if key in limits]
-        return found or [skipped("the org tells of none of the limits that matter here")]
+        return found or [skipped("the org reports none of the limits that matter here")]
 
     yield Check(area=Area.LIMITS, name="limits", run=run)
 

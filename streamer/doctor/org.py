@@ -21,7 +21,7 @@ from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth
 
 LOGIN = "the login"
-"""What most checks need."""
+"""Context that most checks need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ async def _identity(org: OrgId, expected: str | None, checkpoints: Once[Sequence
     if expected is not None:
         return ok(f"org {org}, as org.id says")
     return ok(
-        f"org {org}, of which the log has checkpoints" if known else f"org {org}; the log has read none yet"
+        f"org {org}, whose checkpoints the log has" if known else f"org {org}; the log has read none yet"
     )
 
 

@@ -27,7 +27,7 @@ async def refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, st
         asked = {path: await _refusal(connection, path, token) for path in paths}
     except CallEnded as ended:
         endpoint, detail = session.settings.pubsub.endpoint, ended.detail.removeprefix("UNAVAILABLE ")
-        # What is known of the way there comes with its own remedy.
+        # A known fault of the connection comes with its own remedy.
         why = f": {detail}" if ": check " in detail or ": let " in detail else f" ({ended}){_REMEDY}"
         raise SalesforceUnavailable(f"the Pub/Sub API at {endpoint} does not answer{why}") from ended
     finally:

@@ -1,4 +1,4 @@
-"""SQLite: the log's file can be made or written, has room to grow, and is no other process's."""
+"""SQLite: the log's file can be made or written, has room to grow, and belongs to no other process."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ def folder_verdict(path: Path) -> Verdict:
     folder = _nearest(path.absolute().parent)
     if not folder.is_dir():
         return failed(
-            f"{folder} is no folder, so that {path} can't be made", "set log.sqlite.path to another path"
+            f"{folder} is not a folder, so that {path} can't be made", "set log.sqlite.path to another path"
         )
     if path.is_dir():
         return failed(f"{path} is a folder, and the log needs a file", "set log.sqlite.path to another path")

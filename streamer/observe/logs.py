@@ -18,7 +18,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 
 class Stream(Protocol):
-    """What log lines are written to."""
+    """Destination of log lines."""
 
     def write(self, text: str, /) -> object:
         """Write a line."""

@@ -13,7 +13,7 @@ class OrgLimitMetrics:
             return Gauge(f"streamer_org_limit_{name}", says, ["limit"], registry=registry)
 
         self._most = gauge("max", "Most that the org can use, by Salesforce's name of the limit.")
-        self._remaining = gauge("remaining", "What is left of the limit, accurate within five minutes.")
+        self._remaining = gauge("remaining", "Remainder of the limit, accurate within five minutes.")
         self._read_at = gauge(
             "read_timestamp_seconds", "Time at which the limit was read, in seconds since the epoch."
         )

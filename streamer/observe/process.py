@@ -58,7 +58,7 @@ class ProcessMetrics:
             "login_awaited", "1 while this process waits until Salesforce accepts its login, 0 otherwise."
         )
         self._configured = gauge(
-            "configuration_applied", "1 while the configuration in effect is that of the files, 0 otherwise."
+            "configuration_applied", "1 while the configuration in effect equals the files, 0 otherwise."
         )
         self._configured_at = gauge(
             "configuration_applied_timestamp_seconds",
@@ -74,7 +74,7 @@ class ProcessMetrics:
         GCCollector(registry=registry)
 
     def configuration_applied(self) -> None:
-        """Record that the configuration in effect is that of the files."""
+        """Record that the configuration in effect equals the files."""
         self._configured.set(1)
         self._configured_at.set(self._clock.now())
 

@@ -36,7 +36,7 @@ class Pulses:
         self._pulses: dict[str, Pulse] = {}
 
     def begin(self, name: str) -> Pulse:
-        """Return a new pulse for the thread `name`, in the place of a former one."""
+        """Return a new pulse for the thread `name`, which replaces a former one."""
         pulse = self._pulses[name] = Pulse(self._clock)
         return pulse
 

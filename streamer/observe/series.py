@@ -176,7 +176,7 @@ class ChannelMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupMetrics:
-    """Series of the look-ups of records for events; results are those of `LOOKUP_RESULTS`."""
+    """Series of the look-ups of records for events; results are in `LOOKUP_RESULTS`."""
 
     lookups: Mapping[str, Counter]
     calls: Mapping[str, Counter]

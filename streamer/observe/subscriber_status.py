@@ -29,10 +29,10 @@ class SubscriberStatus:
     memory, and `parked` ones are kept by the log for a later attempt. There
     are `in_flight` attempts, at most `limit`. `hindrance` is the reason for
     which no attempt begins, and empty while attempts can begin. `is_held` is
-    true for every reason except an exhausted rate, which is no trouble.
+    true for every reason except an exhausted rate, which needs no attention.
     `last_failure` is there while attempts fail. `next_try_at` (epoch seconds)
     is the time before which no attempt begins; `None` when an attempt can
-    begin now, when nothing is to be tried, and while the subscriber is paused.
+    begin now, when nothing waits, and while the subscriber is paused.
     `is_down` is true while the breaker is open, or probes with one event at a
     time. `oldest_at` is the commit time of the oldest undelivered event, in
     epoch seconds; after `deliver_within_s` the event is late. `at` is the time
@@ -83,7 +83,7 @@ class SubscriberStatus:
 
 
 class ParkedState(StrEnum):
-    """What a parked key waits for."""
+    """Reason why a parked key waits."""
 
     WAITING = "waiting"
     """For the time of its next attempt."""
@@ -99,7 +99,7 @@ class ParkedKey:
 
     `key` is the name of the lane: empty with `order: partition`, an offset with
     `order: none`. `offset` is the place of the first event in `partition`.
-    `attempts`, times (epoch seconds) and errors are those of that event.
+    `attempts`, times (epoch seconds) and errors belong to that event.
     """
 
     key: str

@@ -49,7 +49,7 @@ class LargeText(StrEnum):
 
 
 class StartWord(StrEnum):
-    """Start of a channel that is no time."""
+    """Start of a channel that is not a time."""
 
     LATEST = "latest"
     EARLIEST = "earliest"
@@ -122,7 +122,7 @@ class ChannelSettings(Section):
     on_gap_event: Literal["repair", "record"] = Field(
         default="repair",
         description="what follows a gap event, which names a changed record without its values: repair (the "
-        "record is read, and published as recovered) or record (a continuity record tells of the hole)",
+        "record is read, and published as recovered) or record (a continuity record describes the hole)",
     )
     key: str | None = Field(
         default=None,
@@ -134,7 +134,7 @@ class ChannelSettings(Section):
 
     large_text: LargeText = Field(
         default=LargeText.MARK,
-        description="what becomes of a large text of which Salesforce sends only a diff: mark (the event "
+        description="what becomes of a large text when Salesforce sends only its diff: mark (the event "
         "holds the diff), apply (to the former text, where it is known) or reread (apply, or else "
         "read the record)",
     )

@@ -89,7 +89,7 @@ class KafkaLogSettings(Section):
     )
     group_commit_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="most bytes of these")
     append_deadline_s: float = Field(
-        default=20.0, gt=0, description="time in which an append is retried, before the channel begins anew"
+        default=20.0, gt=0, description="time in which an append is retried, before the channel starts over"
     )
     transaction_timeout_s: float = Field(
         default=30.0, gt=0, description="age at which the broker aborts a transaction that has not ended"

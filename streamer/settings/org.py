@@ -21,7 +21,7 @@ class JwtAuth(Section):
 
     flow: Literal["jwt"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
-    username: str = Field(description="the user as whom Streamer reads the org")
+    username: str = Field(description="the Salesforce user that Streamer logs in as")
     key: SecretStr = Field(description="RSA private key, PEM; usually {file: /run/secrets/…}")
     audience: str | None = Field(default=None, description="aud claim; default: login or test.salesforce.com")
 
@@ -57,7 +57,7 @@ class PasswordAuth(Section):
     flow: Literal["password"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
     client_secret: SecretStr = Field(description=_CLIENT_SECRET)
-    username: str = Field(description="the user as whom Streamer reads the org")
+    username: str = Field(description="the Salesforce user that Streamer logs in as")
     password: SecretStr = Field(description="the user's password with the security token appended")
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from streamer.settings.section import Section, one_or_more
 
 MASK_TEXT = "***"
-"""Text in the place of a masked value, unless a rule names another."""
+"""Text instead of a masked value, unless a rule names another."""
 
 _ENTITY = re.compile(r"[\w*]{1,255}", re.ASCII)
 _TYPE = re.compile(r"[\w.*]{1,255}", re.ASCII)

@@ -88,7 +88,7 @@ def _assert_shows_failure_and_recovery(output: str) -> None:
     story = [re.search(rf"^ +\d+\.\d s  {line}", output, flags=re.MULTILINE) for line in STORY]
     assert [line for line, found in zip(STORY, story, strict=True) if found is None] == []
     assert "lost 0, twice in the log 0, before their turn 0, in a second round 0." in output
-    assert "Dead letters: 1, of which the demo caused 1." in output
+    assert "Dead letters: 1; the demo caused 1." in output
 
 
 async def test_reader_that_has_seen_enough_ends_the_demo() -> None:

@@ -38,7 +38,7 @@ class Query:
 class Panel:
     """One panel: its `queries`, and how their values are shown.
 
-    `unit` is one of Grafana's; `words` are shown in the place of 0, 1, …; and
+    `unit` is one of Grafana's; `words` are shown instead of 0, 1, …; and
     `steps` are the colours from a value on.
     """
 

@@ -24,7 +24,7 @@ async def effect_json(
     checkpoint: Checkpoint | None,
     now: float,
 ) -> JsonObject:
-    """Return what `order` would do at `now` (epoch seconds) to a channel of which the log has `checkpoint`.
+    """Return what `order` would do at `now` (epoch seconds) to a channel with this `checkpoint` in the log.
 
     `repeats` has the number of the events of the log that can be repeated, at
     most, and the time since when; it is `None` when nothing is. `loses` has the
@@ -63,7 +63,7 @@ def _repeated_since(order: PositionOrder, move: Move, channel: Channel, now: flo
 
 def _of_place(order: PositionOrder, move: Move, checkpoint: Checkpoint | None) -> Iterator[str]:
     if checkpoint is None:
-        yield "The log has no checkpoint of this channel: nothing of it was read yet."
+        yield "The log has no checkpoint of this channel: Streamer has not read it yet."
     elif move.lost_from is not None:
         yield f"The log is complete up to {_time(move.lost_from)}."
     yield f"Reading goes on {move.detail}."
@@ -77,12 +77,12 @@ def _of_place(order: PositionOrder, move: Move, checkpoint: Checkpoint | None) -
 def _of_repetition(order: PositionOrder, repeats: JsonObject | None) -> Iterator[str]:
     if repeats is not None:
         yield (
-            f"Repeated: what Salesforce retains since {repeats['since'][:19]}Z, of which the log holds at "
-            f"most {repeats['events']:,} events. They are appended again with the same ids, and each "
-            "subscriber gets them again, with the same idempotency keys."
+            f"Repeated: the events that Salesforce retains since {repeats['since'][:19]}Z; the log holds "
+            f"at most {repeats['events']:,} of them. They are appended again with the same ids, and each subscriber "
+            "gets them again, with the same idempotency keys."
         )
     elif not order.repeat:
-        yield "Repeated: nothing. What the log holds is left out."
+        yield "Repeated: nothing. Events in the log are left out."
 
 
 def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired: bool) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
         if not unknown:
             yield "Lost: nothing."
         else:
-            yield "Lost: what lies between, if that id lies further on. A continuity record tells of it then."
+            yield "Lost: the events in between, if that id lies further on. A continuity record says so then."
         return
     begin = _time(move.lost_from) if move.lost_from is not None else "the beginning"
     if not move.skips:
@@ -101,7 +101,7 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
         yield f"Lost: what lies between {begin} and that id, if there is anything."
     else:
         yield f"Lost: what happened between {begin} and {_time(move.lost_until)} and is not in the log yet."
-    yield "A continuity record tells of it (`streamer continuity list`)."
+    yield "A continuity record describes it (`streamer continuity list`)."
     if is_repaired:
         yield "The records that have changed since are read from the org."
     elif _has_records(channel):

@@ -58,7 +58,7 @@ class CheckpointResource:
         return [checkpoint_json(path, stored.get(path), settings, orders.get(path)) for path in paths]
 
     async def order(self, asked: Positioning) -> JsonObject:
-        """Order another position in the place of an order that waits, or only tell its effect.
+        """Order another position, instead of an order that waits, or only describe the effect.
 
         The answer's `outcome` is the order's continuity record, and `None` while
         it waits. Raises `ApiError`, 409 when Salesforce refuses the position,

@@ -13,8 +13,8 @@ def checkpoint_json(
 ) -> JsonObject:
     """Return the position of the channel at `path`, and the `order` that waits to change it.
 
-    Without `stored`, the log has no checkpoint of it. `transport` is that of the
-    configuration, or that of the replay id for a channel that is not configured.
+    Without `stored`, the log has no checkpoint of it. `transport` comes from the
+    configuration, or from the replay id for a channel that is not configured.
     """
     checkpoint = stored.checkpoint if stored else None
     rules = {each.path: each for each in settings.channels}.get(path)

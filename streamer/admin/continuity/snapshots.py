@@ -34,8 +34,8 @@ _ORDERED = "snapshot.ordered"
 class SnapshotResource:
     """`/snapshots`.
 
-    An order is written into the log. The process that owns the channel carries
-    it out, and its progress is that of its continuity record.
+    An order is written into the log. The process that owns the channel carries it
+    out, and its continuity record holds the progress.
     """
 
     context: AdminContext
@@ -159,7 +159,7 @@ class SnapshotResource:
 def snapshot_channel(entity: str, asked: str | None, paths: Sequence[str]) -> str:
     """Return the path of the channel for a snapshot: the one that is `asked` for, or that of the entity.
 
-    `paths` are those of the configured channels. Raises `ApiError` when there is none.
+    `paths` name the configured channels. Raises `ApiError` when there is none.
     """
     if asked is not None:
         return _checked(entity, asked, paths)
@@ -173,8 +173,8 @@ def snapshot_channel(entity: str, asked: str | None, paths: Sequence[str]) -> st
     if custom:
         raise ApiError(
             400,
-            f"No configured channel is that of this object alone, and {_ALL_CHANGES} is not configured: name "
-            f"the channel in which its records are to be published: {', '.join(custom)}.",
+            f"No configured channel carries this object alone, and {_ALL_CHANGES} is not configured: name "
+            f"the channel that shall carry its records: {', '.join(custom)}.",
         )
     carried = ", ".join(of_changes) or "none"
     raise ApiError(

@@ -15,7 +15,7 @@ _NOT_SHOWN = frozenset({"event", "raw"})
 
 
 class AccountState(StrEnum):
-    """What became of an event at a subscriber, as far as the log tells."""
+    """State of an event at a subscriber, as far as the log knows it."""
 
     DELIVERED = "delivered"
     DEAD_LETTER = "dead_letter"
@@ -34,10 +34,10 @@ class AccountState(StrEnum):
 class Evidence:
     """All that the log and this process know of one event at one subscriber.
 
-    `logged` is the event, or the copy that was forwarded. `head` is the event
-    at the beginning of the lane that parks it. `redrives` are records of orders
-    that can have covered it. `control` and `status` are those of the subscriber
-    now; the second is `None` in a process that does not deliver for it.
+    `logged` is the event, or the copy that was forwarded. `head` is the event at
+    the beginning of the lane that parks it. `redrives` are records of orders that
+    can have covered it. `control` and `status` describe the subscriber now; the
+    second is `None` in a process that does not deliver for it.
     """
 
     name: SubscriberName
@@ -133,7 +133,7 @@ def _parked(evidence: Evidence, lane: ParkedLane) -> Account:
         account.said.append(f"Parked: {tried}; {last}.")
     else:
         first = f"event {evidence.head.event.id}" if evidence.head else "an earlier event"
-        account.said.append(f"Parked behind {first} of the same key, of which {tried}; {last}.")
+        account.said.append(f"Parked behind {first} of the same key. {tried.capitalize()}; {last}.")
     account.said.append(f"The next attempt is due at {_at(setback.due_at)}.")
     account.said += _hindrances(evidence)
     account.next_steps.append(

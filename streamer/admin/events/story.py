@@ -24,7 +24,7 @@ _ORDERED = "redrive.ordered"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What the log keeps of one event, for all subscribers."""
+    """Traces of one event in the log, for all subscribers."""
 
     event: Event
     logged: LoggedEvent | None
@@ -43,7 +43,7 @@ class StoryTeller:
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False)
 
     async def story(self, event_id: EventId, asked: Showing) -> JsonObject:
-        """Return the story of an event. Raises `ApiError` 404 when the log keeps nothing of it."""
+        """Return the story of an event. Raises `ApiError` 404 if the log has no trace of it."""
         log = self.context.log
         found = await log.history.find(asked.meant(event_id))
         logged = found.events[0] if found.events else None
@@ -160,7 +160,7 @@ def _head(event: Event | None, logged: LoggedEvent | None, letters: Sequence[Dea
 def _received(event: Event | None, logged: LoggedEvent | None, aside: Iterable[DeadLetter]) -> list[str]:
     said = []
     if event is not None:
-        said.append(f"Salesforce tells of it at {event.time}, in channel {event.channel}.")
+        said.append(f"Salesforce announces it at {event.time}, in channel {event.channel}.")
         if isinstance(redriven := event.data.get("redriven"), dict):
             said.append(f"It was read again from a dead letter, at {redriven.get('redriven_at')}.")
     if logged is not None:
@@ -205,7 +205,7 @@ def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
     if not kept.has_all_receipts:
         yield "Receipts that came much later: there are more since the event than one request searches."
     yield "Attempts beyond their number, the first and the last error. Those in memory are recorded later."
-    yield "Why an event was filtered out: that is judged by today's configuration."
+    yield "The reason why an event was filtered out: it follows from today's configuration."
     yield "Dead letters that were redriven or discarded; `streamer audit` shows the orders."
 
 

@@ -50,7 +50,7 @@ Channel = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOptions:
-    """Options of which one names the place to read on at."""
+    """Options; one of them names the new position."""
 
     replay_id: Annotated[
         str | None,
@@ -137,8 +137,8 @@ async def set_(
 ) -> None:
     """Read a channel on at another place: tells what is repeated or lost, and asks.
 
-    What the log holds is not repeated, unless --repeat is given with --earliest
-    or --since. What is left out is recorded as a hole.
+    Events in the log are not repeated, unless --repeat is given with --earliest or
+    --since. Skipped events are recorded as a hole.
     """
     asked = {"channel": channel, **place.asked(), "by": operator.name}
     await _order(api.api(), asked, how)
@@ -171,7 +171,7 @@ async def cancel(
         print_json(answer)
         return
     for order in answer["cancelled"]:
-        console().print(plain(f"Cancelled: {order['id']}. {channel} is read on where it was."))
+        console().print(plain(f"Cancelled: {order['id']}. {channel} continues where it was."))
 
 
 async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:

@@ -107,9 +107,8 @@ async def find(
 ) -> None:
     """Show events of the log, the newest first.
 
-    A search is bounded. Where it ends before the whole log was searched, it
-    says how far it came and how to go on. TIME is that of the change in
-    Salesforce.
+    A search is bounded. If it ends before the whole log was searched, it says how
+    far it came and how to continue. TIME is the time of the change in Salesforce.
     """
     with working("Searching"):
         answer = await where.api().get(
@@ -199,5 +198,5 @@ def _bounds(answer: JsonObject, *, oldest_first: bool) -> list[str]:
     if answer["cursor"]:
         said.append(f"Go on with the same options and --cursor {answer['cursor']}")
     else:
-        said.append("Narrow the search by --type, --since or a record's id, to go on from there.")
+        said.append("To continue from there, narrow the search by --type, --since or a record's id.")
     return said

@@ -148,7 +148,7 @@ async def _lines_of(content: aiohttp.StreamReader) -> AsyncIterator[JsonObject]:
         for line in lines:
             found = exact_value(line)
             if not isinstance(found, dict):
-                raise ValueError("a line of the answer is no object")  # noqa: TRY004 - the text is wrong, not a type
+                raise ValueError("a line of the answer is not an object")  # noqa: TRY004 - the text is wrong, not a type
             yield found
 
 

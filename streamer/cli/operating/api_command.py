@@ -143,7 +143,7 @@ def letter_ids(context: typer.Context, incomplete: str) -> list[str]:
 def channel_paths(context: typer.Context, incomplete: str) -> list[str]:
     """Return the channels that begin with `incomplete`: of the configuration, if it is given and sound.
 
-    Otherwise they are those of the daemon, as `subscriber_names` does.
+    Otherwise it asks the daemon, as `subscriber_names` does.
     """
     return [each for each in _configured_paths(context) if each.startswith(incomplete)]
 

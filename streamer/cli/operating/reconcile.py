@@ -37,7 +37,9 @@ class WindowOptions:
     since: Annotated[
         str,
         typer.Option(
-            parser=moment, metavar="TIME", help="What the org changed since 2h ago, or an ISO time."
+            parser=moment,
+            metavar="TIME",
+            help="Compare changes of the org since 2h ago, or since an ISO time.",
         ),
     ]
     until: Annotated[
@@ -101,8 +103,8 @@ async def reconcile(
     same machine. Of the org's records it reads ids and times alone.
 
     KIND is missing (the record was changed later than its last event),
-    deletion_missing (it was deleted, and no event says so) or absent (events
-    tell of a record that the org does not have).
+    deletion_missing (it was deleted, and no event says so) or absent (the log has
+    events of a record that the org does not have).
 
     Exits 0 without differences; 1 with any, or when the org or the log refuses
     or can't be reached; 2 for a mistake in the arguments or in the
@@ -119,7 +121,7 @@ async def reconcile(
             api = api_of(where.config, repairs.url, repairs.token)
             order = await ordered_repair(api, found, by=operator.name)
     finally:
-        # What was found is told also when the daemon refuses the order.
+        # The findings are printed even if the daemon refuses the order.
         if as_json:
             print_json(reconciled_json(found, order))
     if order is not None and not as_json:

@@ -27,7 +27,7 @@ class RepairOrder:
 
     @property
     def sentence(self) -> str:
-        """What an operator is to know of it."""
+        """Sentence about it for the operator."""
         absent = f"{self.left:,} absent {'record is' if self.left == 1 else 'records are'} beyond it."
         if self.id is None:
             return f"No order was given: {absent}"
@@ -39,10 +39,10 @@ class RepairOrder:
 async def ordered_repair(orders: Orders, found: Reconciled, *, by: str) -> RepairOrder:
     """Order a snapshot of what was changed and deleted since the window began, from the channel's owner.
 
-    It reads the records as they are now, in the one loop that writes the
-    channel, so that nothing older can follow a newer event. It has no end:
-    events of a later change hold the later change alone. Records that the org
-    does not have are no part of it. Raises `ApiRefused`.
+    It reads the records as they are now, in the one loop that writes the channel,
+    so that nothing older can follow a newer event. It has no end: events of a later
+    change hold the later change alone. Records that the org does not have are left
+    out. Raises `ApiRefused`.
     """
     left = found.counts.get(DriftKind.ABSENT, 0)
     if left == sum(found.counts.values()):

@@ -193,12 +193,12 @@ async def pause(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_jso
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def resume(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Let a paused snapshot go on where it was."""
+    """Let a paused snapshot continue where it was."""
     done = await _changed(api, order, "resume", operator)
     if as_json:
         print_json(done)
         return
-    console().print(f"Snapshot {done['id']} goes on behind {done['published']:,} rows.")
+    console().print(f"Snapshot {done['id']} continues after {done['published']:,} rows.")
 
 
 @snapshot.command(cls=HelpfulCommand)
@@ -238,14 +238,14 @@ async def _changed(api: ApiOptions, order: str, change: str, operator: OperatorO
 def forecast_lines(forecast: JsonObject) -> Iterator[str]:
     """Yield the sentences about what a snapshot will cost."""
     if forecast["unknown"]:
-        yield f"What it costs is not known: {forecast['unknown']}."
+        yield f"The cost is unknown: {forecast['unknown']}."
         return
     way = "by a query job of the Bulk API" if forecast["way"] == "bulk" else "over REST"
     yield f"{counted(forecast['records'], 'record')} now, to be read {way}: {forecast['cost']}."
     if forecast["seconds"] is not None:
         yield f"It takes about {duration(forecast['seconds'])} at the rate of former snapshots."
     if forecast["waits"]:
-        yield f"Not all of it can be read now: {forecast['waits']}. It waits then, and goes on by itself."
+        yield f"Not all of it can be read now: {forecast['waits']}. It then waits, and continues by itself."
 
 
 def _line(each: JsonObject) -> JsonObject:

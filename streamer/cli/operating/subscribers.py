@@ -20,7 +20,7 @@ subscribers = typer.Typer(
     help="""List, pause, resume, probe and test the subscribers of a running daemon.
 
     The log holds the switches, so any process can answer. The counts of events
-    are those of the process that answers.
+    belong to the process that answers.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.

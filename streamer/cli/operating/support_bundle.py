@@ -71,10 +71,10 @@ async def support_bundle(
 ) -> None:
     """Gather what a person needs who is to help: one archive, without secrets and without events.
 
-    It holds the doctor's findings and the masked configuration, with -c, and
-    what the running daemon says of itself: its probes, its last 1,000 log
-    lines, the stacks of its threads and tasks, and its metrics. What can't be
-    had, such as of a daemon that does not run, is named in missing.txt.
+    It holds the doctor's findings and the masked configuration, with -c, and what
+    the running daemon says of itself: its probes, its last 1,000 log lines, the
+    stacks of its threads and tasks, and its metrics. missing.txt names the missing
+    parts, for example of a daemon that does not run.
 
     Look through it before you pass it on: log lines name channels, subscribers
     and hosts.

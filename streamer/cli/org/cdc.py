@@ -33,8 +33,8 @@ cdc = typer.Typer(
 async def list_(where: OrgOptions, *, as_json: AsJson = False) -> None:
     """Show the entities that are selected, with channel, filter and enriched fields.
 
-    ChangeEvents is the channel /data/ChangeEvents, and its entities are those of
-    the page Change Data Capture in Setup.
+    ChangeEvents is the channel /data/ChangeEvents, and carries the entities
+    selected on the page Change Data Capture in Setup.
     """
     async with connected(where.config) as org:
         setup = await org.tooling.setup()

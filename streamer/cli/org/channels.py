@@ -33,7 +33,7 @@ channels = typer.Typer(
 
 
 class ChannelType(StrEnum):
-    """What a custom channel carries."""
+    """Kind of messages that a custom channel carries."""
 
     DATA = "data"
     EVENT = "event"

@@ -36,7 +36,7 @@ class OrgOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a configuration reads: the paths of its channels, and the patterns of each subscriber."""
+    """Channels that a configuration reads, by path, and the patterns of each subscriber."""
 
     paths: tuple[str, ...] = ()
     patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -73,7 +73,7 @@ def _reading(document: Document) -> Reading:
     try:
         draft = load_draft(document)
     except ConfigurationError:
-        # What is wrong in other sections is no concern of this command.
+        # Mistakes in other sections do not concern this command.
         return Reading()
     # A channel stands in for those of a configuration that has none.
     channels = draft.settings.channels if draft.channels else ()

@@ -165,8 +165,8 @@ def _loss(loss: Loss) -> str:
             "no longer arrive there, and can't be read later."
         )
     return (
-        f"the configuration reads {loss.path}, which gets no more events of {names}. What happens from now "
-        "on is not announced there, and selecting it again does not bring it back."
+        f"the configuration reads {loss.path}, which gets no more events of {names}. Changes from "
+        "now on are not announced there, and selecting it again does not bring them back."
     )
 
 

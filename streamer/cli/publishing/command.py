@@ -147,7 +147,7 @@ async def _sent(
 
 
 def _conclude(sending: Sending, report: Report) -> None:
-    """Show the counts, and how to go on where the input was not read to its end."""
+    """Show the counts, and how to continue if the input was not read to its end."""
     report.total(sending.topic)
     if not sending.is_complete:
         report.note(

@@ -16,7 +16,7 @@ _SPACE = " \t\r\n"
 
 
 class InputRefused(Stop):
-    """The input can't be read on: the message names the line, and what is wrong there."""
+    """The input can't be read further: the message names the line and the mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,7 @@ def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:
 
 def _event(line: int, value: Any) -> Read:
     if not isinstance(value, dict):
-        return Read(line=line, mistake="is no object with the fields of an event")
+        return Read(line=line, mistake="is not an object with the fields of an event")
     return Read(line=line, fields=value)
 
 

@@ -84,7 +84,7 @@ class Sending:
                 if stopping.is_set():
                     return
         except InputRefused:
-            # What stands before the mistake is sound.
+            # The lines before the mistake are sound.
             await self._send(publisher, batch, stopping)
             raise
         await self._send(publisher, batch, stopping)
@@ -140,7 +140,7 @@ class Sending:
     async def _paused(
         self, delays: Delays, left: Sequence[_Open], ends_at: float, stopping: asyncio.Event
     ) -> bool:
-        """Wait before the next try; return false when there is to be none."""
+        """Wait before the next try; return false if there must not be one."""
         pause_s = max(delays.next_s(), *(_asked_s(result) for _, result in left))
         if stopping.is_set() or self.clock.monotonic() + pause_s > ends_at:
             return False

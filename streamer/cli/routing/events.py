@@ -120,7 +120,7 @@ def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
         given = given["event"]
     receipts = given.get("receipts")
     if receipts is not None and not isinstance(receipts, dict):
-        raise ValueError("receipts of the event are no object")
+        raise ValueError("receipts of the event are not an object")
     is_whole = isinstance(given.get("data"), dict) and "entity" not in given
     if not is_whole:
         return GivenEvent(event=_of_data(given, event_type))
@@ -129,7 +129,7 @@ def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
         of_data = replace(_of_data(given["data"], event_type), receipts=receipts)
         return GivenEvent(event=of_data, more=more)
     if odd := [name for name in _TEXTS if not isinstance(given.get(name, ""), str)]:
-        raise ValueError(f"{odd[0]} of the event is no text")
+        raise ValueError(f"{odd[0]} of the event is not a text")
     data, subject = given["data"], given.get("subject")
     return GivenEvent(
         event=Event(

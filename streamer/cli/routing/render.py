@@ -113,7 +113,7 @@ class _Rendering:
         return {**about, **_as_json(shown), **asked}
 
     def _shown(self, given: GivenEvent) -> tuple[Preview | Outcome, Mapping[str, Preview]]:
-        """Return the request for one event, and those for its records; tell of what is special."""
+        """Return the request for one event, and those for its records; mention special cases."""
         verdicts = Verdicts(self._checked, given.event, given.more)
         verdict = verdicts.of(self._name)
         if not verdict.matches and not verdict.error:

@@ -61,7 +61,7 @@ class OverviewPages:
         failures: Sequence[JsonObject] = ()
         try:
             subscribers = (await self.context.subscribers.subscribers())["subscribers"]
-            # Holes that were repaired are no trouble any more.
+            # Repaired holes need no attention any more.
             holes = [each for each in await self.context.holes.records() if each["state"] != Repair.FULL]
             failures = await self.context.failures.records()
         except LogUnavailable as error:

@@ -12,7 +12,7 @@ from streamer.console.forms import filled, unset
 from streamer.controls import Place
 from streamer.events import JsonObject
 
-# A person looks at a page that does not come. What takes longer is shown by the next one.
+# A person looks at a page that does not come. The next page shows answers that take longer.
 _WAIT_S = "3"
 _PLACES = {
     Place.SINCE: "with what was committed since a time",

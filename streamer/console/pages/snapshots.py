@@ -22,7 +22,7 @@ class SnapshotPages:
         """Return the routes of these pages."""
         return [
             web.get("/snapshots", self._list),
-            # It asks Salesforce, which costs requests of the org: so it is no link.
+            # It asks Salesforce, which costs requests of the org, so it is not a link.
             web.post("/snapshots/forecast", self._forecast),
             web.post("/snapshots", self._start),
             web.post("/snapshots/{id}/{change}", self._change),

@@ -33,8 +33,8 @@ _FILTER = ("record", "type", "channel", "where")
 class TailPages:
     """`/console/tail`, and the rows that its script reads.
 
-    A line of the rows is a JSON object: `rows` is HTML, the newest row first,
-    and the others are those of the API's tail. `dropped` counts the events that
+    A line of the rows is a JSON object: `rows` is HTML, the newest row first, and
+    the other members come from the API's tail. `dropped` counts the events that
     came faster than they are shown, too.
     """
 

@@ -15,7 +15,7 @@ _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 def certificate_verdict(pem: bytes, key: str, *, now: float) -> Verdict | None:
-    """Return what is to be said of the first certificate in `pem`, which the setting `key` names.
+    """Return the verdict on the first certificate in `pem`, which the setting `key` names.
 
     `None` without a certificate. `now` is in epoch seconds.
     """

@@ -13,7 +13,7 @@ from streamer.doctor.check import Area, Check, Status, Verdict, failed, ok, warn
 from streamer.doctor.configuration.certificates import certificate_verdict
 
 _OF_A_FILE = "_file"
-# The key of a JWT can have its certificate behind it, of which the org has a copy.
+# A JWT's key file can contain its certificate too; the org has a copy of it.
 _WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
 _LARGEST = 1024 * 1024
 # A certificate is public; its key is not.
@@ -64,7 +64,7 @@ def _judged(path: Path, key: str, *, is_private: bool) -> Verdict:
             f"{key} names it, and it can't be read: {error.strerror}", "create it, or correct the path"
         )
     if not stat.S_ISREG(mode):
-        return failed(f"{key} names it, and it is no regular file", "let the key name a file")
+        return failed(f"{key} names it, and it is not a regular file", "let the key name a file")
     if not os.access(path, os.R_OK):
         return failed(f"{key} names it, and this user can't read it", "let the daemon's user read it")
     if is_private and mode & stat.S_IRWXO:

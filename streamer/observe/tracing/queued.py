@@ -45,9 +45,9 @@ class QueuedTracer:
     """Sends spans to a collector, at most `interval_s` after they ended.
 
     A collector that is slow or dead costs spans, and nothing else: no more than
-    `limit` wait in memory, and the others are dropped and counted. One line
-    tells of its first failure, and one that it is back. `make` makes the
-    exporter, on the thread.
+    `limit` wait in memory, and the others are dropped and counted. One line reports
+    its first failure, and one its recovery. `make` makes the exporter, on the
+    thread.
     """
 
     def __init__(

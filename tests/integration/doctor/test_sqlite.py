@@ -52,7 +52,7 @@ def in_another_programs_file(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("broken", "expected"),
     [
-        (below_a_file, "failed SQLite folder: .*data is no folder, so that .*-> set log.sqlite.path"),
+        (below_a_file, "failed SQLite folder: .*data is not a folder, so that .*-> set log.sqlite.path"),
         (
             at_a_folder,
             "failed SQLite folder: .* is a folder, and the log needs a file -> set log.sqlite.path",

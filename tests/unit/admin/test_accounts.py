@@ -58,7 +58,7 @@ AMONG = {
     "behind": (
         evidence(lane=LANE, logged=logged(7), head=logged(5)),
         AccountState.PARKED,
-        "Parked behind event 5 of the same key, of which 1 attempt failed",
+        "Parked behind event 5 of the same key. 1 attempt failed",
     ),
     "behind one that is gone": (
         evidence(lane=LANE, logged=logged(7)),

@@ -72,10 +72,10 @@ async def test_effects_are_told_in_words(world: World, known: Checkpoint, ask: A
     """What is repeated, what is lost, and what it costs."""
     world.log.keep([an_event("001A"), an_event("001B")], known, (), ())
     back = await sentences(ask, place="earliest")
-    assert "Repeated: nothing. What the log holds is left out. Lost: nothing." in back
+    assert "Repeated: nothing. Events in the log are left out. Lost: nothing." in back
     assert "counts against the day's delivered events" in back
     again = await sentences(ask, place="earliest", repeat=True)
-    assert "of which the log holds at most 2 events" in again
+    assert "the log holds at most 2 of them" in again
     skip = await sentences(ask, place="latest")
     assert "Lost: what happened between " in skip
     assert "`streamer snapshot start` publishes records as they are now" in skip
@@ -83,7 +83,7 @@ async def test_effects_are_told_in_words(world: World, known: Checkpoint, ask: A
     assert "with new events" in await sentences(ask, place="start")
     await world.clock.turn(100 * HOUR_S)
     late = await sentences(ask, place="earliest")
-    assert "Salesforce keeps 72 hours. A continuity record tells of it" in late
+    assert "Salesforce keeps 72 hours. A continuity record describes it" in late
     assert "The records that have changed since are read from the org." in late
 
 

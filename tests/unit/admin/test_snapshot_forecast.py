@@ -230,7 +230,7 @@ async def test_start_says_what_it_can_not_know(ask: Asking) -> None:
     """And goes on."""
     done = await run(ask, "start", "Contact", "--yes")
 
-    assert (done.exit_code, "What it costs is not known: this process does not read" in done.output) == (
+    assert (done.exit_code, "The cost is unknown: this process does not read" in done.output) == (
         0,
         True,
     )

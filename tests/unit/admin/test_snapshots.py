@@ -72,7 +72,7 @@ def test_channel_is_that_of_the_entity(entity: str, asked: str | None, paths: li
     [
         (None, ["/data/AccountChangeEvent", "/event/Order__e"], "its channel; those with changes: /data/Acc"),
         (None, ["/event/Order__e"], "those with changes: none"),
-        (None, ["/data/Sales__chn"], "in which its records are to be published: /data/Sales__chn"),
+        (None, ["/data/Sales__chn"], "that shall carry its records: /data/Sales__chn"),
         ("/data/X__chn", ["/data/ChangeEvents"], "no channel of that path; configured: /data/ChangeEvents"),
         ("/event/Order__e", ["/event/Order__e"], "/event/Order__e carries no changes of records"),
         ("/topic/Leads", ["/topic/Leads"], "not for platform events, PushTopics, generic channels"),

@@ -87,7 +87,7 @@ def test_poisoned_event_is_a_dead_letter_and_not_lost(capsys: pytest.CaptureFixt
     verdict = capsys.readouterr().out
     assert "lost 0" in verdict
     assert "Dead letter e1:invoice: the target answered 422" in verdict
-    assert "Dead letters: 1, of which the demo caused 1." in verdict
+    assert "Dead letters: 1; the demo caused 1." in verdict
     assert "streamer deadletters list" in verdict
 
 

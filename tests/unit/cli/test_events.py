@@ -189,4 +189,4 @@ async def test_answer_that_is_no_json_is_an_interruption(capsys: pytest.CaptureF
     """Such as that of another program behind the address."""
     answers: Answers = [[{"following": "now"}, ["no object"]]]  # type: ignore[list-item] # what another program says
     _, messages = await followed(answers, capsys, as_json=False, until=lambda said: "is back" in said)
-    assert "is gone (a line of the answer is no object)" in messages
+    assert "is gone (a line of the answer is not an object)" in messages

@@ -141,7 +141,7 @@ def test_first_rule_decides_about_the_key(write: Write) -> None:
         (
             "[/data/ChangeEvents]",
             "Contat",
-            "found 'Contat', which is no common object; did you mean Contact?",
+            "found 'Contat', which is not a common object; did you mean Contact?",
         ),
         ("[/data/ChangeEvents]", "Invoice__c", ""),
         ("[/data/ChangeEvents]", "Invoice__ChangeEvent", "did you mean Invoice__c?"),

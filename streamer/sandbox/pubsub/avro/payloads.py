@@ -66,7 +66,7 @@ class Payloads:
             known = self._parsed[schema_id] = (schema["name"], fastavro.parse_schema(schema))
         name, parsed = known
         if name != event_name:
-            raise Unpublishable(f"The schema {schema_id} belongs to {name}, and not of {event_name}.")
+            raise Unpublishable(f"The schema {schema_id} belongs to {name}, not to {event_name}.")
         return parsed
 
 

@@ -65,7 +65,7 @@ def test_numbers_are_exact() -> None:
     ("line", "mistake"),
     [
         (b'{"a": }', "is no JSON: expecting value at column 7"),
-        (b"[1]", "is no object with the fields of an event"),
+        (b"[1]", "is not an object with the fields of an event"),
         (b'{"a": "\xff"}', "is not UTF-8 text"),
         (b'{"a": NaN}', "has NaN, which is no JSON"),
         (b'{"a": 1e9999999999999999999}', "has a number that is too large"),
