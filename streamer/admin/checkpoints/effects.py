@@ -78,8 +78,8 @@ def _of_repetition(order: PositionOrder, repeats: JsonObject | None) -> Iterator
     if repeats is not None:
         yield (
             f"Repeated: the events that Salesforce retains since {repeats['since'][:19]}Z; the log holds "
-            f"at most {repeats['events']:,} of them. They are appended again with the same ids, and each subscriber "
-            "gets them again, with the same idempotency keys."
+            f"at most {repeats['events']:,} of them. They are appended again with the same ids, and each "
+            "subscriber gets them again, with the same idempotency keys."
         )
     elif not order.repeat:
         yield "Repeated: nothing. Events in the log are left out."
