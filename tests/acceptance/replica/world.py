@@ -28,7 +28,7 @@ from streamer.quota import LimitsMonitor
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
-from streamer.sandbox import BulkLimits, OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import BulkLimits, OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import Transport
 from tests.acceptance.replica.journal import Journal
 from tests.acceptance.replica.judge import Judge
@@ -267,7 +267,7 @@ async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST)
     clock = TurnedClock()
     org_clock = OrgClock(clock=clock)
     settings = SandboxSettings(
-        org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
+        org=OrgSetup(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
         bulk=BulkLimits(queued_s=2, running_s=5),
     )
     async with Sandbox(org_clock, pubsub_port=0, settings=settings) as sandbox:

@@ -11,7 +11,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.doctor import Area, Status
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, parse_schema
 from streamer.sandbox.usage import UsageLimits
 from tests.configuration import over_pubsub, sandbox_configuration
 from tests.doctor import examined, faults, line, the_fault
@@ -42,7 +42,7 @@ class AheadClock(SystemClock):
 @asynccontextmanager
 async def an_org(**usage: int) -> AsyncIterator[Sandbox]:
     """An org that knows two objects' changes and one event, and counts what is used."""
-    org = OrgSettings(schema=parse_schema(SCHEMA), usage=UsageLimits(**usage))
+    org = OrgSetup(schema=parse_schema(SCHEMA), usage=UsageLimits(**usage))
     async with Sandbox(SystemClock(), settings=SandboxSettings(org=org), pubsub_port=0) as sandbox:
         yield sandbox
 

@@ -27,7 +27,7 @@ from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.execution import Outcome, Result, execute
 from streamer.salesforce.tooling.refusals import SetupRefused
 from streamer.salesforce.tooling.setup import ChannelSetup
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User
 from tests.streaming import org_at
 
 DATA = "/services/data/v64.0"
@@ -46,7 +46,7 @@ class Desk:
 async def desk() -> AsyncIterator[Desk]:
     """A fresh org, which selects nothing."""
     clock = TurnedClock()
-    settings = SandboxSettings(org=OrgSettings(selected=frozenset()))
+    settings = SandboxSettings(org=OrgSetup(selected=frozenset()))
     async with Sandbox(clock, settings=settings) as sandbox, aiohttp.ClientSession() as http:
         rest = Rest(http, Tokens(http, org_at(sandbox.url), clock), clock)
         yield Desk(sandbox=sandbox, tooling=Tooling(rest, api_version="64.0"))
