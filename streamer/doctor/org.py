@@ -14,7 +14,7 @@ from streamer.errors import LogUnavailable, SalesforceUnavailable, Stop, Streame
 from streamer.events import Checkpoint, OrgId
 from streamer.ingest.org_identity import check_org
 from streamer.salesforce.auth.logins import Logins
-from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.setup import ChannelSetup
@@ -32,7 +32,7 @@ class OrgSession:
     clock: Clock
     http: aiohttp.ClientSession
     rest: Rest
-    token: Once[Token]
+    token: Once[AccessToken]
     setup: Once[ChannelSetup]
 
 

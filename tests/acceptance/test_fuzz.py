@@ -29,7 +29,7 @@ from streamer.normalise import normaliser_for
 from streamer.protection import ProtectedEvents, Rules
 from streamer.raw_json import raw_json
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.frames import Oversized, TornBody
 from streamer.settings import OrgSettings, ProtectionSettings, ProtectRule
 from streamer.testing import Reply, ScriptedTarget
@@ -230,7 +230,7 @@ def whole_answers(draw: st.DrawFn) -> bytes:
 def test_answer_of_salesforce_is_sorted_or_refused(body: bytes) -> None:
     """By an error that the session expects."""
     try:
-        answer = Answer.beginning(200, body)
+        answer = BayeuxResponse.beginning(200, body)
         while answer.rest is not None:
             answer = answer.following()
     except (TornBody, Oversized):

@@ -24,7 +24,7 @@ from streamer.salesforce.tooling.changes import (
     enabling,
 )
 from streamer.salesforce.tooling.client import Tooling
-from streamer.salesforce.tooling.execution import Outcome, Result, execute
+from streamer.salesforce.tooling.execution import ChangeOutcome, Result, execute
 from streamer.salesforce.tooling.refusals import SetupRefused
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User
@@ -52,7 +52,7 @@ async def desk() -> AsyncIterator[Desk]:
         yield Desk(sandbox=sandbox, tooling=Tooling(rest, api_version="64.0"))
 
 
-async def executed(tooling: Tooling, plan: ChangePlan) -> list[Outcome]:
+async def executed(tooling: Tooling, plan: ChangePlan) -> list[ChangeOutcome]:
     """Carry a plan out and return its outcomes."""
     return [outcome async for outcome in execute(tooling, plan)]
 

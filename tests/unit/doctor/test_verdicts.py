@@ -14,7 +14,7 @@ from streamer.doctor.once import Once
 from streamer.doctor.org import flow_verdict, version_verdict
 from streamer.errors import RetryLater
 from streamer.quota import Limit, OrgLimit, headroom
-from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
+from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel
 from streamer.settings import OrgSettings, PasswordAuth
 
 
@@ -86,7 +86,9 @@ def a_setup(*members: tuple[str, str]) -> ChannelSetup:
     return ChannelSetup(
         channels=(CustomChannel(id="1", name="Erp__chn", kind="data", label="ERP"),),
         members=tuple(
-            Member(id="2", full_name=f"{channel}_{entity}", channel=channel, selected=f"{entity}ChangeEvent")
+            ChannelMember(
+                id="2", full_name=f"{channel}_{entity}", channel=channel, selected=f"{entity}ChangeEvent"
+            )
             for channel, entity in members
         ),
     )
