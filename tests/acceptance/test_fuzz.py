@@ -24,7 +24,7 @@ from streamer.events import Channel, Event, OrgId
 from streamer.log import records
 from streamer.log.kafka.records.dead_letters import chunk_count as letter_chunks
 from streamer.log.kafka.records.dead_letters import letter_chunk
-from streamer.log.kafka.records.parked import ParkedKey, chunk_count
+from streamer.log.kafka.records.parked import ParkedRecordKey, chunk_count
 from streamer.normalise import normaliser_for
 from streamer.protection import ProtectedEvents, Rules
 from streamer.raw_json import raw_json
@@ -326,7 +326,7 @@ def test_internal_record_is_read_or_refused(which: tuple[Callable[[bytes], objec
 def test_key_and_headers_of_a_record_are_read_or_refused(key: bytes, parts: bytes) -> None:
     """They take no memory that they only claim to need."""
     for read in (
-        lambda: ParkedKey.decode(key),
+        lambda: ParkedRecordKey.decode(key),
         lambda: letter_chunk(key),
         lambda: chunk_count([("parts", parts)]),
         lambda: letter_chunks([("parts", parts)]),

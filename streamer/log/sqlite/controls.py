@@ -23,7 +23,7 @@ from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.letters import SqliteLetterCursor
 from streamer.log.sqlite.rows.continuity import NEWEST, read_before
 from streamer.log.sqlite.rows.controls import (
-    ControlTable,
+    SharedControls,
     control_row,
     forget_redrive,
     leave_out,
@@ -52,7 +52,7 @@ class SqliteControls:
         self._reader = reader
         self._clock = clock
         self._freed = freed
-        self._switches = ControlTable()
+        self._switches = SharedControls()
         self.foreign = ForeignRecords()
 
     async def look(self) -> None:

@@ -17,7 +17,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import set_aside
-from streamer.log.kafka.records.controls import ControlTable
+from streamer.log.kafka.records.controls import AppliedControls
 from streamer.observe.pulse import Pulse, Pulses
 
 _log = structlog.get_logger()
@@ -126,7 +126,7 @@ class ControlWatch:
         begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
         consumer.assign([TopicPartition(self._topic, 0, begin)])
         # From the beginning each time: the topic can have been created again.
-        switches, through, shown = ControlTable(), begin, False
+        switches, through, shown = AppliedControls(), begin, False
         while not self._closing.is_set():
             pulse.beat()
             for message in poll_many(consumer, _AT_ONCE, _POLL_S):
@@ -140,7 +140,7 @@ class ControlWatch:
                 self._delays.reset()
                 shown = True
 
-    def _apply(self, message: Message, switches: ControlTable) -> int:
+    def _apply(self, message: Message, switches: AppliedControls) -> int:
         """Apply a record, and return the offset up to which the topic was read."""
         error, offset = message.error(), message.offset() or 0
         if error is None:

@@ -26,7 +26,7 @@ _NEWEST = 2**63 - 1
 _Row = tuple[str, bytes]
 
 
-class ControlTable:
+class SharedControls:
     """The switchboard of the file, in memory: no other process can change it."""
 
     def __init__(self) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from streamer.controls import Switchboard
 from streamer.errors import LogMisconfigured
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.record import ProducerRecord
 from streamer.log.kafka.records.controls import (
-    ControlTable,
+    AppliedControls,
     control_record,
     left_out_record,
     redrive_records,
@@ -19,10 +19,10 @@ from tests.contracts.test_controls import PAUSED, REDRIVE, SNAPSHOT, TARGET
 
 def board(*records: object) -> Switchboard:
     """Return the switchboard that `records` add up to."""
-    switches = ControlTable()
+    switches = AppliedControls()
     for record in records:
         assert isinstance(record, tuple)
-        switches.apply(record[2 if isinstance(record, Record) else 1], getattr(record, "value", None))
+        switches.apply(record[2 if isinstance(record, ProducerRecord) else 1], getattr(record, "value", None))
     return switches.board()
 
 
@@ -56,10 +56,10 @@ def test_what_a_redrive_leaves_out_counts_while_it_is_open() -> None:
 
 def test_what_a_newer_streamer_switches_is_passed_over() -> None:
     """Two versions share the topic while one replaces the other."""
-    assert board(Record("c", b"?", b"lamp/1", 0, {})) == Switchboard()
+    assert board(ProducerRecord("c", b"?", b"lamp/1", 0, {})) == Switchboard()
 
 
 def test_switch_that_can_not_be_read_is_told_and_counts_as_a_pause() -> None:
     """It can be one."""
     with pytest.raises(LogMisconfigured):
-        board(Record("c", b"?", b"subscriber/target", 0, {}))
+        board(ProducerRecord("c", b"?", b"subscriber/target", 0, {}))
