@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from streamer.cli.operating.api_command import AsJson
-from streamer.cli.org.connection import OrgConnection, Reading
+from streamer.cli.org.connection import ConfiguredChannels, OrgConnection
 from streamer.cli.output import (
     confirmed,
     console,
@@ -146,7 +146,7 @@ def _consequences(plan: ChangePlan) -> Iterator[str]:
         yield f"Without an add-on Salesforce refuses what is beyond the {ENTITIES_WITHOUT_ADD_ON}."
 
 
-def _warnings(plan: ChangePlan, reading: Reading) -> Iterator[str]:
+def _warnings(plan: ChangePlan, reading: ConfiguredChannels) -> Iterator[str]:
     for loss in losses(plan, reading.paths):
         yield f"Warning: {_loss(loss)}"
         for name in loss.names:

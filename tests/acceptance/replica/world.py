@@ -11,7 +11,7 @@ from streamer.app.ingest.positions import PositionOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
-from streamer.controls import AuditRecord, Place, PositionOrder, SnapshotOrder
+from streamer.controls import AuditRecord, ChannelPosition, PositionOrder, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, OrgId, Repair, ReplayId, Start
 from streamer.ingest.positions import Positioning
@@ -108,7 +108,7 @@ class World:
 
     async def order_position(
         self,
-        place: Place,
+        place: ChannelPosition,
         *,
         since: float | None = None,
         replay_id: ReplayId | None = None,

@@ -6,7 +6,7 @@ import pytest
 
 from streamer.admin.events.accounts import AccountState, Evidence, account_json, account_of
 from streamer.app.chains.given_names import GivenNames
-from streamer.app.chains.verdicts import Verdict
+from streamer.app.chains.verdicts import RouteVerdict
 from streamer.controls import AuditRecord, Control, Switch
 from streamer.events import Entry, ParkedLane, Partition, SettledOffsets, Stage, SubscriberName
 from streamer.ports import LoggedEvent
@@ -15,8 +15,8 @@ from tests.contracts.values import a_dead_letter, a_receipt, an_event
 
 NAME = SubscriberName("shipment")
 PLACE = Partition(topic="log", number=0)
-MATCHES = Verdict(subscriber=NAME, matches=True)
-EXCLUDED = Verdict(subscriber=NAME, matches=False, why='when does not hold; data.fields.Stage is "Open"')
+MATCHES = RouteVerdict(subscriber=NAME, matches=True)
+EXCLUDED = RouteVerdict(subscriber=NAME, matches=False, why='when does not hold; data.fields.Stage is "Open"')
 LETTER = replace(
     a_dead_letter("1:shipment", stage=Stage.DISPATCH, error="the target answered 422"),
     subscriber=NAME,
@@ -86,7 +86,7 @@ AMONG = {
     "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
     "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "Settled without a receipt"),
     "broken": (
-        evidence(verdict=Verdict(subscriber=NAME, matches=False, error="body fails")),
+        evidence(verdict=RouteVerdict(subscriber=NAME, matches=False, error="body fails")),
         AccountState.SETTLED,
         "its expressions fail on it: body fails",
     ),

@@ -10,10 +10,10 @@ from streamer.controls import (
     AuditRecord,
     ContinuityFilter,
     Control,
+    ControlState,
     PositionOrder,
     Redrive,
     SnapshotOrder,
-    Switchboard,
 )
 from streamer.errors import ForeignRecord
 from streamer.events import ContinuityRecord
@@ -57,7 +57,7 @@ class KafkaControls:
         self._watch = ControlWatch(clients, clock, pulses)
         self._writer = ControlWriter(clients)
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
+    def switched(self) -> AsyncGenerator[ControlState, None]:
         """Yield what is switched, and again after each change; ends when the log is closed."""
         return self._watch.boards()
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.controls import Switchboard
+from streamer.controls import ControlState
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
@@ -49,11 +49,11 @@ class ControlWatch:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._delays = Delays(_BACKOFF)
-        self._board: Switchboard | None = None
+        self._board: ControlState | None = None
         self._error: Exception | None = None
         self._changed = asyncio.Event()
 
-    async def boards(self) -> AsyncGenerator[Switchboard, None]:
+    async def boards(self) -> AsyncGenerator[ControlState, None]:
         """Yield the switchboard, and again after each change, until `close`.
 
         Raises errors that need an operator, such as `LogMisconfigured`.
@@ -86,7 +86,7 @@ class ControlWatch:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _show(self, board: Switchboard) -> None:
+    def _show(self, board: ControlState) -> None:
         if board != self._board:
             self._board = board
             self._notify()

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from streamer.controls import Control, PositionOrder, Redrive, SnapshotOrder, Switch, Switchboard
+from streamer.controls import Control, ControlState, PositionOrder, Redrive, SnapshotOrder, Switch
 from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
@@ -109,9 +109,9 @@ class AppliedControls:
             self._controls[subscriber] = _unread(subscriber)
             raise
 
-    def board(self) -> Switchboard:
+    def board(self) -> ControlState:
         """Return the present switchboard."""
-        return Switchboard(
+        return ControlState(
             controls=dict(self._controls),
             redrives=dict(self._redrives),
             snapshots=dict(self._snapshots),
