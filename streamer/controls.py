@@ -191,7 +191,7 @@ def is_ordered_snapshot(record: ContinuityRecord) -> bool:
     return record.cause is HoleCause.SNAPSHOT and record.id.startswith(_SNAPSHOT)
 
 
-class Place(StrEnum):
+class ChannelPosition(StrEnum):
     """Place in a channel at which an operator wants reading to go on."""
 
     LATEST = "latest"
@@ -217,7 +217,7 @@ class PositionOrder:
 
     id: str
     channel: str
-    place: Place
+    place: ChannelPosition
     replay_id: ReplayId | None = None
     since: float | None = None
     repeat: bool = False
@@ -246,7 +246,7 @@ class AuditRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switchboard:
+class ControlState:
     """Switches at one moment: the last control of each subscriber, and the open orders by their ids."""
 
     controls: Mapping[SubscriberName, Control] = field(default_factory=dict)

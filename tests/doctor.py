@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.clock import Clock, SystemClock
-from streamer.doctor import Area, Diagnosis, Doctor, Finding, Status
+from streamer.doctor import Area, CheckStatus, Diagnosis, Doctor, Finding
 from tests.configuration import written
 
 
@@ -29,7 +29,7 @@ def line(finding: Finding) -> str:
 
 def faults(diagnosis: Diagnosis) -> Sequence[str]:
     """Return the lines that are neither good nor skipped."""
-    faulty = (Status.FAILED, Status.WARNING)
+    faulty = (CheckStatus.FAILED, CheckStatus.WARNING)
     return [line(each) for each in diagnosis.findings if each.verdict.status in faulty]
 
 

@@ -25,7 +25,7 @@ from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.source import PubSubSource
-from streamer.sandbox.org.org import OrgSettings as SandboxOrgSettings
+from streamer.sandbox.org.org import OrgSetup as SandboxOrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import ClientCredentialsAuth, OrgSettings
 from tests.pubsub_server import ORDERS, PubSubServer, order, serving

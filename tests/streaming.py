@@ -32,7 +32,7 @@ from streamer.salesforce.observer import NullObserver
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.source import PubSubSource
 from streamer.sandbox.cometd import CometdLimits
-from streamer.sandbox.org.org import OrgSettings as SandboxOrgSettings
+from streamer.sandbox.org.org import OrgSetup as SandboxOrgSettings
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import Auth, ClientCredentialsAuth, OrgSettings, Transport

@@ -10,7 +10,7 @@ from streamer.admin.gate import WrongTokens
 from streamer.admin.ports import AdminLog, DaemonState
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
-from streamer.controls import Switchboard
+from streamer.controls import ControlState
 from streamer.errors import LogUnavailable
 from streamer.events import JsonObject, SubscriberName
 from streamer.settings import SubscriberSettings
@@ -22,7 +22,7 @@ _SWITCHBOARD_TIMEOUT_S = 5.0
 _NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
 
 
-def _at_once(_board: Switchboard) -> bool:
+def _at_once(_board: ControlState) -> bool:
     return True
 
 
@@ -104,7 +104,7 @@ class AdminContext:
             raise ApiError(404, f"There is no subscriber of that name; configured: {known}.")
         return subscribers[SubscriberName(name)]
 
-    async def switchboard(self, until: Callable[[Switchboard], bool] = _at_once) -> Switchboard:
+    async def switchboard(self, until: Callable[[ControlState], bool] = _at_once) -> ControlState:
         """Return the first switchboard for which `until` is true.
 
         Raises `LogUnavailable` when the log shows none within 5 s.

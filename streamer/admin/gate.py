@@ -25,7 +25,7 @@ _OF_ONE_PEER_V6 = 64
 _BEARER = "Bearer "
 
 
-class Right(Enum):
+class AccessRight(Enum):
     """Access that a token grants."""
 
     READ = "read"
@@ -98,7 +98,7 @@ class Gate:
     reader: SecretStr | None = None
     wrong_tokens: WrongTokens
 
-    def right_of(self, request: web.Request) -> Right | None:
+    def right_of(self, request: web.Request) -> AccessRight | None:
         """Return what the bearer token of `request` opens, `None` without one or for a wrong one.
 
         Raises `ApiError` 429 while its peer has to wait.
@@ -106,7 +106,7 @@ class Gate:
         shown = request.headers.get("Authorization", "")
         return self.right(request, shown.removeprefix(_BEARER)) if shown.startswith(_BEARER) else None
 
-    def right(self, request: web.Request, shown: str) -> Right | None:
+    def right(self, request: web.Request, shown: str) -> AccessRight | None:
         """Return what the token `shown` opens, and count a wrong one. Raises as `right_of` does."""
         peer = _peer(request)
         self.wrong_tokens.check(peer)
@@ -116,7 +116,7 @@ class Gate:
             self.wrong_tokens.wrong(peer)
             return None
         self.wrong_tokens.right(peer)
-        return Right.CHANGE if changes else Right.READ
+        return AccessRight.CHANGE if changes else AccessRight.READ
 
 
 def _is_same(token: SecretStr | None, shown: str) -> bool:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from streamer.admin.errors import ApiError
-from streamer.admin.gate import Gate, Right
+from streamer.admin.gate import AccessRight, Gate
 from streamer.admin.schemas import first_mistake
 from streamer.errors import LogUnavailable, StreamerError
 from streamer.exact_json import exact_json
@@ -108,12 +108,12 @@ def _error_response(status: int, sentence: str) -> web.Response:
     return response
 
 
-def _check_token(request: web.Request, right: Right | None) -> None:
+def _check_token(request: web.Request, right: AccessRight | None) -> None:
     if right is None:
         raise ApiError(
             401, "This needs the token of admin.token: Authorization: Bearer …, or STREAMER_ADMIN_TOKEN."
         )
-    if right is Right.READ and request.method not in _READING:
+    if right is AccessRight.READ and request.method not in _READING:
         raise ApiError(403, "The token of admin.reader_token only reads: a change needs that of admin.token.")
 
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.admin.errors import ApiError
-from streamer.controls import ContinuityFilter, LetterFilter, Place
+from streamer.controls import ChannelPosition, ContinuityFilter, LetterFilter
 from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.validation import mistakes
 
@@ -23,19 +23,19 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Change(RequestModel):
+class ChangeRequest(RequestModel):
     """Request that changes something; `by` is the operator's name for the audit."""
 
     by: str = Field(default="operator", min_length=1, max_length=100)
 
 
-class Pause(Change):
+class PauseRequest(ChangeRequest):
     """Request to pause a subscriber, for `reason`."""
 
     reason: str = Field(default="", max_length=500)
 
 
-class Trial(Change):
+class TestEventRequest(ChangeRequest):
     """Request for a test event, with `data` where the subscriber's expressions need some."""
 
     data: JsonObject | None = None
@@ -73,7 +73,7 @@ class Holes(Last):
         )
 
 
-class Snapshotting(Change):
+class SnapshotRequest(ChangeRequest):
     """Request for a snapshot of the records of `entity`; `dry_run` only finds its channel and its cost.
 
     `where` is a condition of SOQL, and empty for all records. Without `fields` all
@@ -89,20 +89,20 @@ class Snapshotting(Change):
     dry_run: bool = False
 
 
-class OfChannel(Change):
+class OfChannel(ChangeRequest):
     """Request about the channel at the path `channel`."""
 
     channel: str = Field(min_length=1, max_length=1_000)
 
 
-class Positioning(OfChannel):
+class PositionRequest(OfChannel):
     """Request to read a channel on at another place; `dry_run` only tells what that means.
 
     `replay_id` is text, and `since` a time, and each goes with its place. The
     answer waits for `wait_s` at most for the outcome.
     """
 
-    place: Place
+    place: ChannelPosition
     replay_id: str | None = Field(default=None, min_length=1, max_length=400)
     since: AwareDatetime | None = None
     repeat: bool = False
@@ -142,7 +142,7 @@ class Listing(Letters, Last):
     """Request for the latest dead letters of a filter."""
 
 
-class Chosen(Letters, Change):
+class Chosen(Letters, ChangeRequest):
     """Request for a change to dead letters, optionally by `ids`; `dry_run` only counts them."""
 
     ids: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_LETTERS)
@@ -153,7 +153,7 @@ class Chosen(Letters, Change):
         return replace(super().meant(now), ids=None if self.ids is None else frozenset(self.ids))
 
 
-class Redriving(Chosen):
+class RedriveRequest(Chosen):
     """Request to redrive dead letters, at most `per_second`.
 
     Letters that a later event of their key has superseded are left out, unless

@@ -10,9 +10,9 @@ from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.admin.json_views import parked_json, rfc3339
 from streamer.admin.middleware import json_response
-from streamer.admin.schemas import Change, Parked, Pause, Trial, body_of, query_of
+from streamer.admin.schemas import ChangeRequest, Parked, PauseRequest, TestEventRequest, body_of, query_of
 from streamer.admin.trial import deliver_trial, trial_event
-from streamer.controls import AuditRecord, Control, Switch, Switchboard
+from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.events import JsonObject, SubscriberName
 from streamer.observe.subscriber_status import LastFailure
 
@@ -42,7 +42,7 @@ class SubscriberResource:
         names = self.context.daemon.plan.settings.subscribers
         return {"subscribers": [self._as_json(name, board) for name in names]}
 
-    async def pause(self, asked_name: str, asked: Pause) -> JsonObject:
+    async def pause(self, asked_name: str, asked: PauseRequest) -> JsonObject:
         """Pause a subscriber. Raises `ApiError` and `LogUnavailable`, as the other changes do."""
         name = self._named(asked_name)
         board = await self.context.switchboard()
@@ -55,11 +55,11 @@ class SubscriberResource:
         answer = await self._switched(name, Switch.PAUSED, by=asked.by, reason=asked.reason)
         return {**answer, "was_paused": False}
 
-    async def resume(self, name: str, asked: Change) -> JsonObject:
+    async def resume(self, name: str, asked: ChangeRequest) -> JsonObject:
         """Let a paused subscriber deliver again."""
         return await self._switched(self._named(name), Switch.RUNNING, by=asked.by)
 
-    async def probe(self, asked_name: str, asked: Change) -> JsonObject:
+    async def probe(self, asked_name: str, asked: ChangeRequest) -> JsonObject:
         """Try a target now, whatever is waited for."""
         name = self._named(asked_name)
         board = await self.context.switchboard()
@@ -74,7 +74,7 @@ class SubscriberResource:
         dispatcher.probe_now()
         return {**self._as_json(name, board), "was_held": hindrance}
 
-    async def test(self, asked_name: str, asked: Trial) -> JsonObject:
+    async def test(self, asked_name: str, asked: TestEventRequest) -> JsonObject:
         """Deliver a test event once, and return the outcome."""
         name, context = self._named(asked_name), self.context
         event = trial_event(context.clock.now(), asked.data)
@@ -117,19 +117,19 @@ class SubscriberResource:
 
     async def _pause(self, request: web.Request) -> web.Response:
         name = self._named(request.match_info["name"])
-        return json_response(await self.pause(name, await body_of(request, Pause)))
+        return json_response(await self.pause(name, await body_of(request, PauseRequest)))
 
     async def _resume(self, request: web.Request) -> web.Response:
         name = self._named(request.match_info["name"])
-        return json_response(await self.resume(name, await body_of(request, Change)))
+        return json_response(await self.resume(name, await body_of(request, ChangeRequest)))
 
     async def _probe(self, request: web.Request) -> web.Response:
         name = self._named(request.match_info["name"])
-        return json_response(await self.probe(name, await body_of(request, Change)))
+        return json_response(await self.probe(name, await body_of(request, ChangeRequest)))
 
     async def _test(self, request: web.Request) -> web.Response:
         name = self._named(request.match_info["name"])
-        return json_response(await self.test(name, await body_of(request, Trial)))
+        return json_response(await self.test(name, await body_of(request, TestEventRequest)))
 
     async def _parked(self, request: web.Request) -> web.Response:
         return json_response(await self.parked(query_of(request, Parked)))
@@ -151,7 +151,7 @@ class SubscriberResource:
         self.context.subscriber_settings(name)
         return SubscriberName(name)
 
-    def _as_json(self, name: SubscriberName, board: Switchboard) -> JsonObject:
+    def _as_json(self, name: SubscriberName, board: ControlState) -> JsonObject:
         settings = self.context.subscriber_settings(name)
         return {
             "name": name,

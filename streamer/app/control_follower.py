@@ -9,7 +9,7 @@ import structlog
 
 from streamer.app.redriving import Redrives
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, Control, Switch, Switchboard
+from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable
 from streamer.events import JsonObject, SubscriberName
@@ -76,7 +76,7 @@ class ControlFollower:
         for task in self._writing:
             task.cancel()
 
-    def _apply(self, board: Switchboard) -> None:
+    def _apply(self, board: ControlState) -> None:
         for name, control in board.controls.items():
             # Only changes; and a pause of our own can still be on its way into the log.
             if control in (self._in_effect.get(name), self._replaced.get(name)):

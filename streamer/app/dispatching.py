@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from streamer.app.assembly import Assembly
-from streamer.app.chains.verdicts import Verdict, Verdicts
+from streamer.app.chains.verdicts import RouteVerdict, Verdicts
 from streamer.app.control_follower import ControlFollower
 from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.app.plan import Plan
@@ -88,7 +88,7 @@ class Dispatching:
         """Return what looks records up for a subscriber, with the calls and the cache of all others."""
         return self.plan.enrichment(name, self._lookups)
 
-    def verdict(self, name: SubscriberName, event: Event) -> Verdict:
+    def verdict(self, name: SubscriberName, event: Event) -> RouteVerdict:
         """Return what becomes of `event` at a subscriber by the configuration in effect, without look-ups."""
         return Verdicts(self.plan, event, {}).of(name)
 

@@ -38,7 +38,7 @@ _BINDING_KEYS = frozenset({_LISTED, "retention.ms", "max.message.bytes"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Topic:
+class TopicChannel:
     """One topic, or with `{name}` in its address a family of them; `messages` are empty for our own."""
 
     address: str
@@ -75,7 +75,7 @@ class Topic:
         }
 
 
-def topics(interface: Interface) -> list[Topic]:
+def topics(interface: Interface) -> list[TopicChannel]:
     """Return the topics of `interface`: those of events, those of records, and Streamer's own."""
     names, specs = Names.of(interface.kafka), TopicSpecs(settings=interface.kafka)
     return [
@@ -85,14 +85,14 @@ def topics(interface: Interface) -> list[Topic]:
     ]
 
 
-def _event_topics(carried: Iterable[Carried], names: Names, specs: TopicSpecs) -> Iterator[Topic]:
+def _event_topics(carried: Iterable[Carried], names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
     """Yield the event topics; a template without `{kind}` gives one topic to several kinds."""
     kinds: dict[str, list[Carried]] = {}
     for each in carried:
         kinds.setdefault(_address(each, names), []).append(each)
     for address, found in kinds.items():
         whose = dict.fromkeys(each.kind for each in found)
-        yield Topic(
+        yield TopicChannel(
             address=address,
             description=f"Events: {' or '.join(_WHOSE[kind][0] for kind in whose)}.",
             messages=tuple(message for kind in whose for message in messages_of(kind)),
@@ -107,24 +107,26 @@ def _address(carried: Carried, names: Names) -> str:
     return names.event_topic(f"salesforce.{carried.kind}.{carried.name}")
 
 
-def _record_topics(names: Names, specs: TopicSpecs) -> Iterator[Topic]:
+def _record_topics(names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
     internal = specs.internal()
     for attribute, (message, description) in _RECORDS.items():
         address: str = getattr(names, attribute)
-        yield Topic(address=address, description=description, messages=(message,), spec=internal[address])
+        yield TopicChannel(
+            address=address, description=description, messages=(message,), spec=internal[address]
+        )
 
 
-def _own_topics(interface: Interface, names: Names, specs: TopicSpecs) -> Iterator[Topic]:
+def _own_topics(interface: Interface, names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
     internal = specs.internal()
     for attribute, description in _OWN.items():
         address: str = getattr(names, attribute)
-        yield Topic(address=address, description=f"{description} {_NOT_YOURS}", spec=internal[address])
+        yield TopicChannel(address=address, description=f"{description} {_NOT_YOURS}", spec=internal[address])
     for name in interface.subscribers:
         description = f"Events that wait for another attempt at {name}. {_NOT_YOURS}"
-        yield Topic(address=names.parked(name), description=description, spec=specs.parked(name))
+        yield TopicChannel(address=names.parked(name), description=description, spec=specs.parked(name))
     for name in interface.forwarded:
         description = f"Events on their way to {name}, with the receipts of those before it. {_NOT_YOURS}"
-        yield Topic(address=names.forwarded(name), description=description, spec=specs.forwarded(name))
+        yield TopicChannel(address=names.forwarded(name), description=description, spec=specs.forwarded(name))
 
 
 def _binding(spec: NewTopic) -> JsonObject:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from streamer import DISTRIBUTION
-from streamer.asyncapi.channels import Topic, topics
+from streamer.asyncapi.channels import TopicChannel, topics
 from streamer.asyncapi.interface import Interface
 from streamer.asyncapi.messages import RECORD_MESSAGES, SCHEMAS, event_message, record_message
 from streamer.asyncapi.servers import security_schemes, servers
@@ -50,7 +50,7 @@ def asyncapi_document(interface: Interface) -> JsonObject:
     return dict(orjson.loads(orjson.dumps(document)))
 
 
-def _messages(found: Iterable[Topic]) -> Iterator[str]:
+def _messages(found: Iterable[TopicChannel]) -> Iterator[str]:
     return iter(dict.fromkeys(name for topic in found for name in topic.messages))
 
 

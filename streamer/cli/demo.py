@@ -20,7 +20,7 @@ from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.demo.faults import Outage, inject_faults
-from streamer.demo.report import Report
+from streamer.demo.report import DemoReport
 from streamer.demo.screen import Screen
 from streamer.demo.settling import settle
 from streamer.demo.world import DemoOptions, World, demo_world
@@ -99,7 +99,7 @@ def demo(
     shipment alone is a dead letter.
     """
     logs.configure("auto", "error")
-    found: list[Report] = []
+    found: list[DemoReport] = []
 
     async def work(stopping: asyncio.Event) -> None:
         with tempfile.TemporaryDirectory(prefix="streamer-demo-") as directory:
@@ -118,7 +118,7 @@ def demo(
     _conclude(found[0], report)
 
 
-async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio.Event) -> Report:
+async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio.Event) -> DemoReport:
     clock = SystemClock()
     async with demo_world(options, clock) as world, asyncio.TaskGroup() as group:
         outage = Outage.within(display.for_s)
@@ -192,12 +192,12 @@ def _keep_picture(screen: Screen, svg: Path | None) -> None:
         svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 
-def _line(report: Report) -> str:
+def _line(report: DemoReport) -> str:
     delivered = ", ".join(f"{name} {target.delivered}" for name, target in report.targets.items())
     return f"sent {report.sent}, in the log {report.appended}, delivered: {delivered}"
 
 
-def _conclude(report: Report, path: Path | None) -> None:
+def _conclude(report: DemoReport, path: Path | None) -> None:
     if path is not None:
         path.write_bytes(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
     console = Console(highlight=False, soft_wrap=True)

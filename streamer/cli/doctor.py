@@ -16,13 +16,18 @@ from streamer.cli.operating.api_command import AsJson, api_command
 from streamer.cli.options import Config
 from streamer.cli.output import console, counted, plain, print_json
 from streamer.clock import SystemClock
-from streamer.doctor import Area, Diagnosis, Doctor, Finding, Status
+from streamer.doctor import Area, CheckStatus, Diagnosis, Doctor, Finding
 from streamer.doctor.diagnosis import Progress
 from streamer.events import JsonObject
 from streamer.observe import logs
 
-_STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red", Status.SKIPPED: "dim"}
-_WIDTH = max(map(len, Status)) + 2
+_STYLES = {
+    CheckStatus.OK: "green",
+    CheckStatus.WARNING: "yellow",
+    CheckStatus.FAILED: "bold red",
+    CheckStatus.SKIPPED: "dim",
+}
+_WIDTH = max(map(len, CheckStatus)) + 2
 _AREA_WIDTH = max(map(len, Area)) + 2
 
 
@@ -87,7 +92,7 @@ def _print(diagnosis: Diagnosis) -> None:
             remedy = Text(f"{'':{_WIDTH}}→ ")
             shown.print(remedy.append_text(plain(each.verdict.remedy)), soft_wrap=True)
     counts = Counter(each.verdict.status for each in diagnosis.findings)
-    told = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+    told = ", ".join(f"{counts[status]} {status}" for status in CheckStatus if counts[status])
     shown.print(f"{counted(len(diagnosis.findings), 'finding')}: {told}.", soft_wrap=True)
 
 
@@ -113,6 +118,6 @@ def diagnosis_json(diagnosis: Diagnosis) -> JsonObject:
             }
             for each in diagnosis.findings
         ],
-        "counts": {str(status): counts[status] for status in Status},
+        "counts": {str(status): counts[status] for status in CheckStatus},
         "configuration_is_sound": diagnosis.is_configured,
     }

@@ -15,12 +15,12 @@ from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.errors import ConfigurationError
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, read_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, read_schema
 from streamer.sandbox.access.users_file import read_users
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
 from streamer.sandbox.org.channels import Channels
-from streamer.sandbox.server import AddressRefused
+from streamer.sandbox.server import ListenFailed
 from streamer.web.listener import refused_address
 
 _PORT, _PUBSUB_PORT = 8808, 7443
@@ -99,7 +99,7 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     with failures_reported():
         files = _certificates(tls_folder, (host, *names)) if tls else None
         settings = SandboxSettings(
-            org=OrgSettings(schema=_read("--schema", read_schema, schema)) if schema else OrgSettings(),
+            org=OrgSetup(schema=_read("--schema", read_schema, schema)) if schema else OrgSetup(),
             names=names,
             app=ConnectedApp(callbacks=tuple(map(_address, callback or ()))),
             users=_read("--users", read_users, users) if users else (),
@@ -115,7 +115,7 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
     async with AsyncExitStack() as stack:
         try:
             org = await stack.enter_async_context(local)
-        except AddressRefused as error:
+        except ListenFailed as error:
             reason = refused_address(error, host=error.host, port=error.port)
             option = "--pubsub-port" if error.is_pubsub else "--port"
             raise ConfigurationError(

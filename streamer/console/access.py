@@ -16,10 +16,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from streamer.admin.errors import ApiError
-from streamer.admin.gate import Gate, Right
+from streamer.admin.gate import AccessRight, Gate
 from streamer.admin.middleware import check_host, is_of_another_site
 from streamer.console.forms import Fields, first, form_of
-from streamer.console.sessions import Sessions
+from streamer.console.sessions import ConsoleSessions
 from streamer.settings import ConsoleSettings
 
 STATIC = "static"
@@ -60,7 +60,7 @@ class Access:
 
     gate: Gate
     settings: ConsoleSettings
-    sessions: Sessions
+    sessions: ConsoleSessions
     # Of this process; the tokens that it makes end with it.
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
@@ -99,12 +99,12 @@ class Access:
         peer that has shown too many wrong tokens.
         """
         operator = checked_name(name)
-        right = self.gate.right(request, shown) if self.gate.token else Right.CHANGE
+        right = self.gate.right(request, shown) if self.gate.token else AccessRight.CHANGE
         if right is None:
             return None
         self.sessions.end(request.cookies.get(_cookie(request), ""))
         response = redirect(_place(first(fields_of(request), "next")))
-        session = self.sessions.begin(operator, can_change=right is Right.CHANGE)
+        session = self.sessions.begin(operator, can_change=right is AccessRight.CHANGE)
         response.headers["Set-Cookie"] = self._set_cookie(request, session, self.settings.session_s)
         return response
 
@@ -142,7 +142,7 @@ class Access:
             raise ApiError(403, f"The proxy must send {header} once, with the operator's name.")
         operator = checked_name(names[0])
         csrf = hmac.digest(self._key, operator.encode(), hashlib.sha256).hex()
-        return Visitor(operator=operator, can_change=right is Right.CHANGE, csrf=csrf)
+        return Visitor(operator=operator, can_change=right is AccessRight.CHANGE, csrf=csrf)
 
     def _set_cookie(self, request: web.Request, session: str, age_s: float) -> str:
         parts = [f"{_cookie(request)}={session}", "Path=/console", f"Max-Age={age_s:.0f}", "HttpOnly"]

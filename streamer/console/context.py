@@ -18,7 +18,7 @@ from streamer.console.access import Access
 from streamer.console.recent import RecentRecords
 from streamer.console.rendering import Renderer
 from streamer.console.samples import Sampler
-from streamer.console.sessions import Sessions
+from streamer.console.sessions import ConsoleSessions
 from streamer.events import HoleCause, JsonObject
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health
@@ -61,7 +61,7 @@ class ConsoleContext:
 
     def __post_init__(self) -> None:
         console = self.settings.console
-        sessions = Sessions(clock=self.clock, lifetime_s=console.session_s)
+        sessions = ConsoleSessions(clock=self.clock, lifetime_s=console.session_s)
         access = Access(gate=gate_of(self.admin, self.settings), settings=console, sessions=sessions)
         checkpoints = CheckpointResource(context=self.admin)
         made = {

@@ -13,7 +13,7 @@ _ID_BYTES = 32
 
 
 @dataclass(slots=True, kw_only=True)
-class Session:
+class ConsoleSession:
     """Session of `operator`, whose forms hold the `csrf` token; times are monotonic seconds."""
 
     operator: str
@@ -24,7 +24,7 @@ class Session:
 
 
 @dataclass(slots=True, kw_only=True)
-class Sessions:
+class ConsoleSessions:
     """Sessions of this process, each for at most `lifetime_s`.
 
     Only digests of the ids are kept, so the time of a search tells nothing of
@@ -33,7 +33,7 @@ class Sessions:
 
     clock: Clock
     lifetime_s: float
-    _by_digest: dict[bytes, Session] = field(default_factory=dict, init=False)
+    _by_digest: dict[bytes, ConsoleSession] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -45,7 +45,7 @@ class Sessions:
         while len(self._by_digest) >= MOST_SESSIONS:
             del self._by_digest[min(self._by_digest, key=lambda each: self._by_digest[each].used_at)]
         id_ = secrets.token_urlsafe(_ID_BYTES)
-        self._by_digest[_digest(id_)] = Session(
+        self._by_digest[_digest(id_)] = ConsoleSession(
             operator=operator,
             can_change=can_change,
             csrf=secrets.token_urlsafe(_ID_BYTES),
@@ -54,7 +54,7 @@ class Sessions:
         )
         return id_
 
-    def find(self, id_: str) -> Session | None:
+    def find(self, id_: str) -> ConsoleSession | None:
         """Return the session of an id, `None` when there is none or it has expired."""
         now = self.clock.monotonic()
         self._end_expired(now)

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
-from streamer.continuity.progress import Part, Progress
+from streamer.continuity.progress import ReadingProgress, RecordSelection
 from streamer.continuity.reading.changed_records import ChangedRecords
 from streamer.continuity.reading.coverage import COVERED_S
 from streamer.continuity.reading.deleted_records import DeletedRecords
@@ -19,7 +19,7 @@ from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
-from streamer.quota import BegunJobs, Governor, JobCost, Reading
+from streamer.quota import BegunJobs, Governor, JobCost, LimitsReading
 
 _log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ async def renew_nothing() -> None:
 
 @dataclass(slots=True, kw_only=True)
 class EntityReader:
-    """Reads what a `Progress` says is left, one request or two at a time.
+    """Reads what a `ReadingProgress` says is left, one request or two at a time.
 
     A job that is not live has the records as they were when it began. Those that
     have changed since are read again before their events are made: the stream
@@ -66,13 +66,13 @@ class EntityReader:
     describer: Describer
     entities: Callable[[], Awaitable[Sequence[str]]]
     clock: Clock
-    limits: Callable[[], Reading | None] = lambda: None
+    limits: Callable[[], LimitsReading | None] = lambda: None
     renew_limits: Callable[[], Awaitable[None]] = renew_nothing
     begun_jobs: BegunJobs = field(default_factory=BegunJobs)
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
     _changed: ChangedRecords = field(default_factory=ChangedRecords, init=False)
-    _shape: tuple[Part, RecordShape] | None = field(default=None, init=False)
+    _shape: tuple[RecordSelection, RecordShape] | None = field(default=None, init=False)
 
     def taken(self, events: Sequence[Event]) -> None:
         """Take note of changes that the log holds before anything that is read later."""
@@ -83,13 +83,13 @@ class EntityReader:
         """Forget the changes that `taken` has noted: it was not called for a while."""
         self._changed = ChangedRecords()
 
-    async def step(self, snapshot: str, progress: Progress, position: ReplayId) -> Step:
+    async def step(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> Step:
         """Return the next step of the reading that is named `snapshot`."""
         if not (progress.has_rows and progress.job):
             # To end a job leaves the org more than before.
             self._ask(_STEP)
         if progress.parts is None:
-            parts = tuple(Part(entity=each, since=progress.since) for each in await self._named())
+            parts = tuple(RecordSelection(entity=each, since=progress.since) for each in await self._named())
             return Step(progress=replace(progress, parts=parts))
         part = progress.part
         assert part is not None  # noqa: S101 - the reading would have ended
@@ -113,7 +113,7 @@ class EntityReader:
             return self._lost(progress, progress.job, str(error))
 
     async def read_again(
-        self, step: Step, stale: Sequence[str], snapshot: str, progress: Progress, position: ReplayId
+        self, step: Step, stale: Sequence[str], snapshot: str, progress: ReadingProgress, position: ReplayId
     ) -> Step:
         """Return a `step` from `progress` on with the records `stale` as they are now."""
         part = progress.part
@@ -141,7 +141,7 @@ class EntityReader:
             code="",
         )
 
-    def _lost(self, progress: Progress, job: str, reason: str) -> Step:
+    def _lost(self, progress: ReadingProgress, job: str, reason: str) -> Step:
         """Begin a job again: one can fail for reasons of Salesforce's own, and be forgotten.
 
         A live one goes on behind the last record, with the fields of now.
@@ -157,12 +157,12 @@ class EntityReader:
             following = progress.without_job(self.clock.now())
         return Step(progress=following, again_in_s=wait_s, waits=reason if wait_s else "")
 
-    def _read(self, snapshot: str, progress: Progress, position: ReplayId) -> SnapshotRead:
+    def _read(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> SnapshotRead:
         now, job = self.clock.now(), progress.jobs
         return SnapshotRead(snapshot=snapshot, channel=self.channel, position=position, read_at=now, job=job)
 
     async def _rows(
-        self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
+        self, query: RecordQuery, shape: RecordShape, progress: ReadingProgress, read: SnapshotRead
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - it was begun
         name = _name(read.snapshot, progress.job)
@@ -177,7 +177,7 @@ class EntityReader:
             return Step(progress=progress)
         return await self._page(query, shape, progress, read)
 
-    async def _begun(self, query: RecordQuery, progress: Progress, snapshot: str) -> Step:
+    async def _begun(self, query: RecordQuery, progress: ReadingProgress, snapshot: str) -> Step:
         found = await self._count(query)
         is_large = found is None or found >= self.bulk_from
         in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
@@ -212,7 +212,7 @@ class EntityReader:
             return None
 
     async def _page(
-        self, query: RecordQuery, shape: RecordShape, progress: Progress, read: SnapshotRead
+        self, query: RecordQuery, shape: RecordShape, progress: ReadingProgress, read: SnapshotRead
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - a page has a job
         page = await self.queries.page(query, progress.job, progress.after, most=self.page_rows)
@@ -238,7 +238,7 @@ class EntityReader:
         repeated = len(events) - (done.most_rows - progress.most_rows)
         return Step(progress=done, events=events, repeated=repeated)
 
-    async def _ended(self, progress: Progress, job: str) -> Step:
+    async def _ended(self, progress: ReadingProgress, job: str) -> Step:
         """End the job, whose last page is in the log."""
         await self.queries.end(job)
         self._changed = ChangedRecords()
@@ -256,7 +256,7 @@ class EntityReader:
         if reason := self._governor.reason_to_wait(cost):
             raise RetryLater(reason, after_s=_LOW_PAUSE_S)
 
-    async def _shape_of(self, part: Part) -> RecordShape:
+    async def _shape_of(self, part: RecordSelection) -> RecordShape:
         if self._shape is None or self._shape[0] != part:
             self._shape = part, await shape_of(part, self.describer)
         return self._shape[1]

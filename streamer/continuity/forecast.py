@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS
-from streamer.continuity.progress import Part
+from streamer.continuity.progress import RecordSelection
 from streamer.continuity.selection import query_of, shape_of
 from streamer.controls import SnapshotOrder
 from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.normalise.records import RecordShape
 from streamer.ports import Describer, RecordQueries
-from streamer.quota import Governor, JobCost, Reading, bulk_job, cost_sentence, query
+from streamer.quota import Governor, JobCost, LimitsReading, bulk_job, cost_sentence, query
 
 # The description of the entity, and the count.
 _AROUND = JobCost(requests=2)
@@ -39,7 +39,7 @@ class SnapshotForecaster:
 
     queries: RecordQueries
     describer: Describer
-    limits: Callable[[], Reading | None] = lambda: None
+    limits: Callable[[], LimitsReading | None] = lambda: None
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
 
@@ -49,7 +49,7 @@ class SnapshotForecaster:
         Raises `RecordsRefused`, with the place of the mistake and the remedy,
         where Salesforce would refuse it. Else raises what the ports raise.
         """
-        part = Part(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
+        part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
         records = await self._count(part, await self._shape(part))
         governor = Governor(reading=self.limits, requests_left=lambda: self.queries.requests_left)
         in_bulk = records >= self.bulk_from and governor.has_bulk_jobs
@@ -64,7 +64,7 @@ class SnapshotForecaster:
             waits=governor.reason_to_wait(cost),
         )
 
-    async def _shape(self, part: Part) -> RecordShape:
+    async def _shape(self, part: RecordSelection) -> RecordShape:
         try:
             return await shape_of(part, self.describer)
         except RecordsRefused as error:
@@ -74,7 +74,7 @@ class SnapshotForecaster:
             remedy = "correct them, let the user of org.auth see them, or name none for all"
             raise RecordsRefused(f"the fields: {error}: {remedy}", code="") from error
 
-    async def _count(self, part: Part, shape: RecordShape) -> int:
+    async def _count(self, part: RecordSelection, shape: RecordShape) -> int:
         try:
             return await self.queries.count(query_of(part, shape))
         except RecordsRefused as error:

@@ -12,7 +12,7 @@ _PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class RecordSelection:
     """Records of one entity that are to be read: those that match `where` (SOQL), or all.
 
     With `since` (epoch seconds), only those that were changed since then, and
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class ReadingProgress:
     """Position of a reading: the parts that are left, and the job that reads the first of them.
 
     While `parts` is `None`, the entities are not known yet, and each is to be
@@ -64,7 +64,7 @@ class Progress:
     nobody can tell any more.
     """
 
-    parts: tuple[Part, ...] | None
+    parts: tuple[RecordSelection, ...] | None
     since: float | None = None
     until: float | None = None
     job: str | None = None
@@ -81,7 +81,7 @@ class Progress:
         """Return the progress that `to_json` wrote; raises `ValueError`."""
         parts = found.get("parts")
         progress = cls(
-            parts=None if parts is None else tuple(map(Part.of, _list_of(parts))),
+            parts=None if parts is None else tuple(map(RecordSelection.of, _list_of(parts))),
             since=_time_of(found.get("since")),
             until=_time_of(found.get("until")),
             job=found.get("job"),
@@ -104,14 +104,14 @@ class Progress:
         parts = [{**asdict(part), "fields": list(part.fields)} for part in self._parts]
         return {**asdict(self), "parts": None if self.parts is None else parts}
 
-    def next_part(self) -> "Progress":
+    def next_part(self) -> "ReadingProgress":
         """Return the progress once the first part is done; its deletions are told behind the other parts."""
         parts, done = self._parts[1:], self.part
         if done is not None and done.since is not None and not done.is_deletions:
             parts = *parts, replace(done, is_deletions=True)
-        return Progress(parts=parts, since=self.since, until=self.until, lacks=self.lacks)
+        return ReadingProgress(parts=parts, since=self.since, until=self.until, lacks=self.lacks)
 
-    def without_job(self, lost_at: float) -> "Progress":
+    def without_job(self, lost_at: float) -> "ReadingProgress":
         """Return the progress once the job is lost: the next one begins with the first row."""
         return replace(self, job=None, anchor=lost_at, after=None, rows=0)
 
@@ -127,12 +127,12 @@ class Progress:
         return frozenset(part.entity for part in self._parts)
 
     @property
-    def part(self) -> Part | None:
+    def part(self) -> RecordSelection | None:
         """Part that is read now; `None` once all are."""
         return next(iter(self._parts), None)
 
     @property
-    def _parts(self) -> tuple[Part, ...]:
+    def _parts(self) -> tuple[RecordSelection, ...]:
         return self.parts or ()
 
     def _of_former(self) -> Self:

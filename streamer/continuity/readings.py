@@ -10,7 +10,7 @@ import structlog
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.continuity.entity_reader import EntityReader
-from streamer.continuity.progress import Part, Progress, reason_of, waiting
+from streamer.continuity.progress import ReadingProgress, RecordSelection, reason_of, waiting
 from streamer.continuity.reading.late_steps import LONGEST_S, LateSteps
 from streamer.continuity.reading.lost_jobs import pause_left_s
 from streamer.continuity.reading.open_readings import OpenReadings
@@ -40,7 +40,7 @@ _OURS = frozenset(
 )
 
 
-def progress_of(hole: ContinuityRecord) -> Progress | None:
+def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
     """Return what must be read to repair a new hole, or `None` for one that no reading repairs.
 
     An overflow hides changes of one transaction, and so what has been changed
@@ -52,20 +52,22 @@ def progress_of(hole: ContinuityRecord) -> Progress | None:
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
-            return Progress(parts=(Part(entity=hole.entity, since=hole.until),), until=hole.recorded_at)
+            return ReadingProgress(
+                parts=(RecordSelection(entity=hole.entity, since=hole.until),), until=hole.recorded_at
+            )
         case HoleCause.ENTITY_CHANGE if hole.entity is not None and hole.until is not None:
-            deletions = Part(entity=hole.entity, since=hole.until, is_deletions=True)
-            whole = Part(entity=hole.entity)
-            return Progress(parts=(whole, deletions), until=hole.recorded_at)
+            deletions = RecordSelection(entity=hole.entity, since=hole.until, is_deletions=True)
+            whole = RecordSelection(entity=hole.entity)
+            return ReadingProgress(parts=(whole, deletions), until=hole.recorded_at)
         case (
             HoleCause.REPLAY_ID_REFUSED
             | HoleCause.PLACE_LOST
             | HoleCause.BEFORE_RETENTION
             | HoleCause.POSITION_SET
         ) if hole.verified_at is not None:
-            return Progress(parts=None, since=hole.verified_at, until=hole.recorded_at)
+            return ReadingProgress(parts=None, since=hole.verified_at, until=hole.recorded_at)
         case HoleCause.SNAPSHOT if hole.entity is None:
-            return Progress(parts=None)
+            return ReadingProgress(parts=None)
         case _:
             return None
 

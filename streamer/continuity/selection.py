@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from streamer.continuity.progress import Part
+from streamer.continuity.progress import RecordSelection
 from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.normalise.records import RecordShape
 from streamer.normalise.times import as_event_time
@@ -14,7 +14,7 @@ TRANSACTION_S = 1_200.0
 _STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
 
 
-async def shape_of(part: Part, describer: Describer) -> RecordShape:
+async def shape_of(part: RecordSelection, describer: Describer) -> RecordShape:
     """Return the columns to read for `part`.
 
     Raises what `describer` raises, and `UnreadableEvent` for a field that the
@@ -29,7 +29,7 @@ async def shape_of(part: Part, describer: Describer) -> RecordShape:
         raise UnreadableEvent(str(error)) from None
 
 
-def query_of(part: Part, shape: RecordShape) -> RecordQuery:
+def query_of(part: RecordSelection, shape: RecordShape) -> RecordQuery:
     """Return the query for the records of `part`. Raises `RecordsRefused` when there can be none."""
     try:
         return RecordQuery(entity=part.entity, fields=shape.select, where=_condition(part, shape))
@@ -42,7 +42,7 @@ def time_text(epoch_s: float) -> str:
     return as_event_time(datetime.fromtimestamp(epoch_s, UTC))
 
 
-def _condition(part: Part, shape: RecordShape) -> str:
+def _condition(part: RecordSelection, shape: RecordShape) -> str:
     stamp = next((each for each in (_STAMP, _MODIFIED) if each in shape.select), None)
     if part.since is None or stamp is None:
         return part.where

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from streamer.channel_paths import changed_entity
-from streamer.continuity.progress import Part, Progress
+from streamer.continuity.progress import ReadingProgress, RecordSelection
 from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
 from streamer.normalise.times import as_event_time
@@ -86,8 +86,8 @@ class Snapshots:
             self.ended(record)
 
     def _begun(self, order: SnapshotOrder) -> ContinuityRecord:
-        part = Part(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
-        progress = Progress(parts=(part,))
+        part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
+        progress = ReadingProgress(parts=(part,))
         chosen = f" where {order.where}" if order.where else ""
         chosen += f" since {as_event_time(datetime.fromtimestamp(order.since, UTC))}" if order.since else ""
         record = ContinuityRecord(

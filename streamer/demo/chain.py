@@ -7,9 +7,9 @@ from functools import partial
 from typing import Self
 
 from streamer.events import SubscriberName
-from streamer.sandbox.org.org import Org
-from streamer.sandbox.org.transaction import Operation
-from streamer.sandbox.targets.journal import Received
+from streamer.sandbox.org.org import SandboxOrg
+from streamer.sandbox.org.transaction import RecordOperation
+from streamer.sandbox.targets.journal import JournalEntry
 from streamer.sandbox.targets.receiver import Receiver
 
 INVOICE, SHIPMENT, WRITE_BACK, SALES_CHANNEL = (
@@ -50,7 +50,7 @@ class Steps:
     early: Counter[SubscriberName] = field(default_factory=Counter)
 
     @classmethod
-    def watched(cls, receivers: Mapping[SubscriberName, Receiver], org: Org) -> Self:
+    def watched(cls, receivers: Mapping[SubscriberName, Receiver], org: SandboxOrg) -> Self:
         """Return the steps that are taken at `receivers` and, for the write-back, in `org` from now on."""
         steps = cls()
         for name, receiver in receivers.items():
@@ -67,11 +67,11 @@ class Steps:
             self.early[name] += 1
         self.taken[name][key] += 1
 
-    def _received(self, name: SubscriberName, received: Received) -> None:
+    def _received(self, name: SubscriberName, received: JournalEntry) -> None:
         if received.accepted and received.key is not None:
             self.take(name, received.key)
 
-    def _changed(self, operations: Sequence[Operation]) -> None:
+    def _changed(self, operations: Sequence[RecordOperation]) -> None:
         for operation in operations:
             if (key := operation.after.get(KEY_FIELD)) is not None:
                 self.take(WRITE_BACK, key)

@@ -12,7 +12,7 @@ from streamer.events import DeadLetter, EventId, SubscriberName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class FlowState:
     """State of the log and of the daemon's work, by which the missing are told from the lost.
 
     `logged` counts the log's events by their ids. The daemon has still to read
@@ -42,7 +42,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetReport:
+class TargetCounts:
     """Counts of one target: expected, delivered and repeated events, and dead letters.
 
     `due` sales have neither arrived nor become a dead letter. The `lost` ones
@@ -70,7 +70,7 @@ class TargetReport:
         *,
         ahead: int | None = None,
         **more: Any,
-    ) -> "TargetReport":
+    ) -> "TargetCounts":
         """Hold the records of the `steps` that were taken, and of `letters`, against those `expected`.
 
         The keys of `steps` are those of deliveries. At most `ahead` events can
@@ -91,7 +91,7 @@ class TargetReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class DemoReport:
     """Counts at the org, in the log and at each target.
 
     `poisoned` are the ids of the records whose events a target was made to refuse.
@@ -105,7 +105,7 @@ class Report:
     dead_letters: Sequence[DeadLetter] = ()
     poisoned: Collection[str] = ()
     append_latency_ms: Latency
-    targets: Mapping[SubscriberName, TargetReport]
+    targets: Mapping[SubscriberName, TargetCounts]
 
     @property
     def lost(self) -> int:
@@ -177,15 +177,15 @@ def report_of(
     tally: Tally,
     steps: Steps,
     poisoned: Collection[str] = (),
-    evidence: Evidence | None = None,
-) -> Report:
+    evidence: FlowState | None = None,
+) -> DemoReport:
     """Compare what the targets saw themselves with the changes in the org.
 
     Without `evidence`, everything that is missing is on its way.
     """
     logged = tally.appended_ids if evidence is None else evidence.logged
     letters = tuple(tally.dead_letters.values())
-    return Report(
+    return DemoReport(
         sent=scenario.sent,
         appended=len(logged),
         unread=None if evidence is None else evidence.unread,
@@ -194,7 +194,7 @@ def report_of(
         poisoned=frozenset(poisoned),
         append_latency_ms=_latency(tally.append_latency_s),
         targets={
-            name: TargetReport.of(
+            name: TargetCounts.of(
                 scenario.expected[name],
                 steps.taken[name],
                 [_record_of_letter(letter) for letter in letters if letter.subscriber == name],

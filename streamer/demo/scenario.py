@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from streamer.clock import Clock
 from streamer.demo.chain import INVOICE, SALES_CHANNEL, SHIPMENT, WRITE_BACK
 from streamer.events import SubscriberName
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 
 BIG_DEAL = 400_000
 
@@ -36,7 +36,7 @@ class Scenario:
     taken every step.
     """
 
-    org: Org
+    org: SandboxOrg
     clock: Clock
     per_second: float
     ended: Callable[[], int]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamer.demo.chain import BEFORE
-from streamer.demo.report import Latency, Report
+from streamer.demo.report import DemoReport, Latency
 from streamer.demo.world import World
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -76,7 +76,7 @@ class Screen:
             )
         yield self._progress()
 
-    def _flow(self, report: Report, width: int) -> Table:
+    def _flow(self, report: DemoReport, width: int) -> Table:
         table = Table(box=None, expand=True, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
         table.add_column("", no_wrap=True)
         shown = [*_HEADINGS, *(heading for heading, least in _MORE_HEADINGS.items() if width >= least)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from streamer.app.log import open_history
 from streamer.clock import Clock
 from streamer.demo.chain import BEFORE
-from streamer.demo.report import Evidence
+from streamer.demo.report import FlowState
 from streamer.demo.world import CHANNEL, World
 from streamer.events import EventId
 from streamer.ports import MOST_FOUND, MOST_SCANNED, EventHistory, EventSearch
@@ -19,7 +19,7 @@ _REPLAY_ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standstill:
+class Quiescence:
     """Waits until nothing moves: `progress` has returned the same for 60 seconds.
 
     The seconds are counted in looks, so that those in which the machine lets
@@ -43,18 +43,18 @@ async def settle(world: World, clock: Clock) -> None:
     """Wait while anything moves, and conclude the world by what the log holds."""
     if not world.is_settled:
         world.timeline.add(f"waiting for what is still on its way: {world.report().due}")
-    await Standstill(progress=lambda: world.progress, clock=clock).reached(lambda: world.is_settled)
+    await Quiescence(progress=lambda: world.progress, clock=clock).reached(lambda: world.is_settled)
     world.evidence = await evidence_of(world, clock)
 
 
-async def evidence_of(world: World, clock: Clock) -> Evidence:
+async def evidence_of(world: World, clock: Clock) -> FlowState:
     """Return what the log holds, and what the daemon has still to read and to deliver."""
     async with open_history(world.daemon.plan.settings.log, clock) as history:
         unread = await _unread(world, history)
         # After the position: what is behind it is in the log by then.
         logged = await _logged(history)
     statuses = {name: world.daemon.dispatchers[name].status for name in BEFORE}
-    return Evidence(
+    return FlowState(
         logged=logged,
         unread=unread,
         pending={name: each.lag + each.parked + each.in_flight for name, each in statuses.items()},

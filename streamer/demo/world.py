@@ -11,7 +11,7 @@ from streamer.app import App, plan
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.demo.chain import BEFORE, INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps
-from streamer.demo.report import Evidence, Report, report_of
+from streamer.demo.report import DemoReport, FlowState, report_of
 from streamer.demo.scenario import BIG_DEAL, Scenario
 from streamer.demo.tally import Tally
 from streamer.demo.timeline import Timeline
@@ -44,9 +44,9 @@ class World:
     daemon: App
     log: str
     poisoned: set[str] = field(default_factory=set)
-    evidence: Evidence | None = None
+    evidence: FlowState | None = None
 
-    def report(self) -> Report:
+    def report(self) -> DemoReport:
         """Return the counts of this moment."""
         return report_of(self.scenario, self.tally, self.steps, self.poisoned, self.evidence)
 

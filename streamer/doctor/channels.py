@@ -8,7 +8,7 @@ from typing import Any
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.event_types import Carried
 from streamer.doctor import cometd, pubsub
-from streamer.doctor.check import Area, Check, Status, Verdict, failed, ok, skipped, warning
+from streamer.doctor.check import Area, Check, CheckResult, CheckStatus, failed, ok, skipped, warning
 from streamer.doctor.once import Once
 from streamer.doctor.org import LOGIN, OrgSession
 from streamer.errors import StreamerError
@@ -54,11 +54,11 @@ class ChannelChecks:
         for each in self.refusals.values():
             await each.end()
 
-    async def _examined(self, path: str, transport: Transport) -> Sequence[Verdict]:
+    async def _examined(self, path: str, transport: Transport) -> Sequence[CheckResult]:
         await self.session.token.needed(LOGIN)
         refused = await self.refusals[transport]()
         missing = await self._missing(path)
-        is_announced = all(each.status is Status.SKIPPED for each in missing)
+        is_announced = all(each.status is CheckStatus.SKIPPED for each in missing)
         # A channel of an entity that is not selected is refused like one that does not exist.
         if path in refused and (is_announced or Carried.by(path).name is None):
             return [_refused(path, refused[path])]
@@ -68,7 +68,7 @@ class ChannelChecks:
         accepted = ok(f"can be subscribed to over {transport}; Salesforce keeps its events for {hours} hours")
         return [accepted, *missing]
 
-    async def _missing(self, path: str) -> Sequence[Verdict]:
+    async def _missing(self, path: str) -> Sequence[CheckResult]:
         """Return what the org does not announce on the channel at `path`."""
         if ChannelKind.of(path) is not ChannelKind.CHANGES:
             return []
@@ -83,7 +83,7 @@ class ChannelChecks:
 
 def selection_verdicts(
     setup: ChannelSetup, path: str, patterns: Mapping[str, Sequence[str]], paths: Sequence[str]
-) -> Iterator[Verdict]:
+) -> Iterator[CheckResult]:
     """Yield what subscribers want of the channel of changes at `path`, and the org does not announce.
 
     `patterns` are the subscribers' patterns, by name, and `paths` all channels that
@@ -138,7 +138,7 @@ def _command(path: str, entity: str) -> str:
     return f"streamer org cdc enable {entity}"
 
 
-def _refused(path: str, said: str) -> Verdict:
+def _refused(path: str, said: str) -> CheckResult:
     remedy = "check its name, and give the user of org.auth the right to read it"
     if ChannelKind.of(path) is ChannelKind.CHANGES:
         remedy = (

@@ -13,7 +13,7 @@ _REMEDY = re.compile(
 )
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     """Result of a check."""
 
     OK = "ok"
@@ -37,10 +37,10 @@ class Area(StrEnum):
     SUBSCRIBERS = "subscribers"
 
 
-class Verdict(NamedTuple):
+class CheckResult(NamedTuple):
     """Outcome of a check: what was found, and what to do about it."""
 
-    status: Status
+    status: CheckStatus
     found: str
     remedy: str = ""
 
@@ -51,7 +51,7 @@ class Finding:
 
     area: Area
     name: str
-    verdict: Verdict
+    verdict: CheckResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,30 +65,34 @@ class Check:
 
     area: Area
     name: str
-    run: Callable[[], Awaitable[Verdict | Sequence[Verdict]]]
+    run: Callable[[], Awaitable[CheckResult | Sequence[CheckResult]]]
 
 
 class Inapplicable(Exception):
     """The check can't be made; the message says why."""
 
 
-def ok(found: str) -> Verdict:
+def ok(found: str) -> CheckResult:
     """Return the verdict of a check that found no fault."""
-    return Verdict(Status.OK, found)
+    return CheckResult(CheckStatus.OK, found)
 
 
-def warning(found: str, remedy: str) -> Verdict:
+def warning(found: str, remedy: str) -> CheckResult:
     """Return the verdict of a check that found what can fail later."""
-    return Verdict(Status.WARNING, found, remedy)
+    return CheckResult(CheckStatus.WARNING, found, remedy)
 
 
-def failed(found: str, remedy: str = "") -> Verdict:
+def failed(found: str, remedy: str = "") -> CheckResult:
     """Return the verdict of a check that found a fault; a remedy at the end of `found` is split off."""
     if remedy:
-        return Verdict(Status.FAILED, found, remedy)
+        return CheckResult(CheckStatus.FAILED, found, remedy)
     *faults, last = _REMEDY.split(found)
     # Only the last part is advice; an earlier one can quote another sentence.
-    return Verdict(Status.FAILED, ": ".join(faults), last) if faults else Verdict(Status.FAILED, found)
+    return (
+        CheckResult(CheckStatus.FAILED, ": ".join(faults), last)
+        if faults
+        else CheckResult(CheckStatus.FAILED, found)
+    )
 
 
 def counted(number: int, noun: str) -> str:
@@ -96,6 +100,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def skipped(reason: str) -> Verdict:
+def skipped(reason: str) -> CheckResult:
     """Return the verdict of what could not be checked."""
-    return Verdict(Status.SKIPPED, reason)
+    return CheckResult(CheckStatus.SKIPPED, reason)

@@ -7,7 +7,7 @@ import aiohttp
 from yarl import URL
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
-from streamer.doctor.check import Area, Check, Inapplicable, Verdict, failed, ok, warning
+from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok, warning
 from streamer.doctor.org import OrgSession
 from streamer.errors import SalesforceUnavailable
 from streamer.web.proxy import ProxyFailed, proxy_for, send
@@ -20,13 +20,13 @@ _REMEDY = "let this machine synchronise its clock (NTP, chrony)"
 def clock_checks(session: OrgSession) -> Iterator[Check]:
     """Yield the check of this machine's clock against the org's."""
 
-    async def run() -> Verdict:
+    async def run() -> CheckResult:
         return await _compared(session)
 
     yield Check(area=Area.CLOCK, name="clock", run=run)
 
 
-def skew_verdict(ahead_s: float) -> Verdict:
+def skew_verdict(ahead_s: float) -> CheckResult:
     """Return what a clock means that is so many seconds ahead of Salesforce's."""
     by_s = abs(ahead_s)
     said = f"this machine's clock is {by_s:.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Salesforce's"
@@ -41,7 +41,7 @@ def skew_verdict(ahead_s: float) -> Verdict:
     )
 
 
-async def _compared(session: OrgSession) -> Verdict:
+async def _compared(session: OrgSession) -> CheckResult:
     settings, clock = session.settings, session.clock
     setting = settings.proxy.get_secret_value() if settings.proxy else None
     url = URL(f"{settings.login_url}/services/data")

@@ -11,7 +11,17 @@ from streamer.app.plugins import checked_settings
 from streamer.clock import Clock
 from streamer.configuration import Document, load_document
 from streamer.doctor.channels import ChannelChecks
-from streamer.doctor.check import Area, Check, Finding, Inapplicable, Status, Verdict, counted, ok, warning
+from streamer.doctor.check import (
+    Area,
+    Check,
+    CheckResult,
+    CheckStatus,
+    Finding,
+    Inapplicable,
+    counted,
+    ok,
+    warning,
+)
 from streamer.doctor.clocks import clock_checks
 from streamer.doctor.configuration.fields import field_checks
 from streamer.doctor.configuration.files import file_checks, named_files, secret_files
@@ -39,7 +49,7 @@ class Diagnosis:
     @property
     def has_failed(self) -> bool:
         """True when a check found a fault."""
-        return any(each.verdict.status is Status.FAILED for each in self.findings)
+        return any(each.verdict.status is CheckStatus.FAILED for each in self.findings)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +95,7 @@ class Doctor:
         """Yield a finding for each area that a configuration with a mistake leaves unchecked."""
         for area in Area:
             if area in self.areas and area not in {Area.CONFIGURATION, Area.FILES}:
-                reason = Verdict(Status.SKIPPED, "the configuration has a mistake")
+                reason = CheckResult(CheckStatus.SKIPPED, "the configuration has a mistake")
                 yield Finding(area=area, name=area.value, verdict=reason)
 
     @asynccontextmanager
@@ -137,7 +147,7 @@ class Doctor:
         checkpoints: Once[Sequence[Checkpoint]] = Once(read, clock, timeout_s=timeout_s)
         stack.push_async_callback(checkpoints.end)
 
-        async def readable() -> Verdict:
+        async def readable() -> CheckResult:
             if ready is not None:
                 await ready.needed("the brokers")
             found = await checkpoints()
@@ -151,13 +161,13 @@ class Doctor:
 def _mistakes(error: ConfigurationError) -> list[Finding]:
     """Return a finding for each mistake of a configuration, which are lines of `error`."""
     return [
-        Finding(area=Area.CONFIGURATION, name="configuration", verdict=Verdict(Status.FAILED, line))
+        Finding(area=Area.CONFIGURATION, name="configuration", verdict=CheckResult(CheckStatus.FAILED, line))
         for line in str(error).splitlines()
     ]
 
 
-def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[Verdict]]]:
-    async def run() -> Sequence[Verdict]:
+def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[CheckResult]]]:
+    async def run() -> Sequence[CheckResult]:
         settings = checked.settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         channels = counted(len(settings.paths), "channel")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from streamer.clock import Clock
-from streamer.doctor.check import Check, Finding, Inapplicable, Verdict, failed, skipped
+from streamer.doctor.check import Check, CheckResult, Finding, Inapplicable, failed, skipped
 from streamer.errors import StreamerError
 
 
@@ -21,7 +21,7 @@ async def examine(
     error of a check reaches another one, or the caller.
     """
 
-    async def verdicts(check: Check) -> Sequence[Verdict]:
+    async def verdicts(check: Check) -> Sequence[CheckResult]:
         made = await _verdicts(check, clock, timeout_s)
         progress(check)
         return made
@@ -34,7 +34,7 @@ async def examine(
     ]
 
 
-async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Verdict]:
+async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[CheckResult]:
     began, cancellations = clock.monotonic(), _cancellations()
     try:
         async with clock.timeout(timeout_s):
@@ -53,7 +53,7 @@ async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Ve
         # Its text can hold a secret.
         remedy = "report it as a mistake of Streamer, or of the plugin where the check is of a subscriber"
         return [failed(f"the check itself ended with {type(error).__name__}", remedy)]
-    return [made] if isinstance(made, Verdict) else made
+    return [made] if isinstance(made, CheckResult) else made
 
 
 def _is_cancelled(error: BaseException, cancellations_before: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer.clock import Clock
-from streamer.doctor.check import Area, Check, Verdict, counted, failed, ok, warning
+from streamer.doctor.check import Area, Check, CheckResult, counted, failed, ok, warning
 from streamer.doctor.once import Once
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.history.own_topics import OwnTopics
@@ -54,7 +54,7 @@ class KafkaChecks:
         after = [name for name, each in subscribers.items() if each.after]
         return await asyncio.to_thread(self._inspector.topics, cluster, list(subscribers), after)
 
-    async def _reached(self) -> Verdict:
+    async def _reached(self) -> CheckResult:
         try:
             count = len((await self.cluster()).brokers)
         except LogUnavailable as error:
@@ -66,7 +66,7 @@ class KafkaChecks:
             f"{self._inspector.principal}"
         )
 
-    async def _judged(self) -> Sequence[Verdict]:
+    async def _judged(self) -> Sequence[CheckResult]:
         await self.cluster.needed(_BROKERS)
         found = await self._topics()
         faults = [failed(each) for each in found.refusals]
@@ -77,7 +77,7 @@ class KafkaChecks:
             faults.append(ok(f"nothing is wrong with {counted(len(found.states), 'topic')}"))
         return faults
 
-    async def _missing(self, found: TopicsFound) -> Verdict:
+    async def _missing(self, found: TopicsFound) -> CheckResult:
         listed = "; ".join(found.missing[:_SHOWN])
         count = len(found.missing)
         more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
@@ -92,13 +92,13 @@ class KafkaChecks:
             )
         return ok(f"{what}; the first run creates them")
 
-    async def _kept(self) -> Sequence[Verdict]:
+    async def _kept(self) -> Sequence[CheckResult]:
         cluster = await self.cluster.needed(_BROKERS)
         found = await self._topics()
         refused = await asyncio.to_thread(lambda: list(self._inspector.unwritable(cluster, found)))
         return [failed(each) for each in refused] or [ok("enough copies exist for min.insync.replicas")]
 
-    async def _sound(self) -> Verdict:
+    async def _sound(self) -> CheckResult:
         await self.cluster.needed(_BROKERS)
         states = (await self._topics()).states
         foreign = await asyncio.to_thread(OwnTopics(self._kafka).foreign_records, states)
@@ -112,7 +112,7 @@ class KafkaChecks:
             "let only Streamer write there; a tombstone of its key removes such a record",
         )
 
-    async def _coordinated(self) -> Sequence[Verdict]:
+    async def _coordinated(self) -> Sequence[CheckResult]:
         await self.cluster.needed(_BROKERS)
         refused = await asyncio.to_thread(self._inspector.coordinator_refusals)
         return [failed(str(each)) for each in refused] or [
@@ -120,6 +120,6 @@ class KafkaChecks:
         ]
 
 
-def _warned(sentence: str) -> Verdict:
+def _warned(sentence: str) -> CheckResult:
     verdict = failed(sentence)
     return warning(verdict.found, verdict.remedy)

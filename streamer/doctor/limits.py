@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from streamer.channel_paths import ChannelKind
-from streamer.doctor.check import Area, Check, Verdict, failed, ok, skipped, warning
+from streamer.doctor.check import Area, Check, CheckResult, failed, ok, skipped, warning
 from streamer.doctor.org import LOGIN, OrgSession
 from streamer.quota import KEPT_SHARE, Limit, OrgLimit, headroom, limits_of
 from streamer.salesforce.rest import RequestRefused
@@ -22,7 +22,7 @@ _MOST_TIMES = 100
 def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:
     """Yield the check of the org's limits."""
 
-    async def run() -> Sequence[Verdict]:
+    async def run() -> Sequence[CheckResult]:
         await session.token.needed(LOGIN)
         try:
             limits = limits_of(await session.rest.limits())
@@ -34,7 +34,7 @@ def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:
     yield Check(area=Area.LIMITS, name="limits", run=run)
 
 
-def limit_verdict(key: OrgLimit, limit: Limit) -> Verdict:
+def limit_verdict(key: OrgLimit, limit: Limit) -> CheckResult:
     """Return what is left of a limit, and how much more of it could be used."""
     said = f"{key}: {limit.remaining:,} of {limit.most:,} are left"
     share = limit.share_left

@@ -8,13 +8,13 @@ from typing import Any
 import aiohttp
 
 from streamer.clock import Clock
-from streamer.doctor.check import Area, Check, Inapplicable, Status, Verdict, failed, ok, warning
+from streamer.doctor.check import Area, Check, CheckResult, CheckStatus, Inapplicable, failed, ok, warning
 from streamer.doctor.once import Once
 from streamer.errors import LogUnavailable, SalesforceUnavailable, Stop, StreamerError
 from streamer.events import Checkpoint, OrgId
 from streamer.ingest.org_identity import check_org
 from streamer.salesforce.auth.logins import Logins
-from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.setup import ChannelSetup
@@ -32,7 +32,7 @@ class OrgSession:
     clock: Clock
     http: aiohttp.ClientSession
     rest: Rest
-    token: Once[Token]
+    token: Once[AccessToken]
     setup: Once[ChannelSetup]
 
 
@@ -64,7 +64,7 @@ async def opened(settings: OrgSettings, logins: Logins, *, timeout_s: float) -> 
 def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> Iterator[Check]:
     """Yield the checks of the login and of the org that it leads to."""
 
-    async def login() -> Verdict:
+    async def login() -> CheckResult:
         token = await session.token()
         user = f" as user {token.user}" if token.user else ""
         hint = (
@@ -74,20 +74,20 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
         )
         return ok(f"{session.settings.login_url} gives a token{user}, for {token.instance_url}{hint}")
 
-    async def flow() -> Verdict:
+    async def flow() -> CheckResult:
         verdict = flow_verdict(session.settings)
-        if verdict.status is Status.OK:
+        if verdict.status is CheckStatus.OK:
             # Behind a login that failed, it would read as if the flow worked.
             await session.token.needed(LOGIN)
         return verdict
 
-    async def version() -> Verdict:
+    async def version() -> CheckResult:
         await session.token.needed(LOGIN)
         return version_verdict(
             session.settings.api_version, _versions(await session.rest.get("/services/data"))
         )
 
-    async def identity() -> Verdict:
+    async def identity() -> CheckResult:
         token = await session.token.needed(LOGIN)
         return await _identity(token.org, session.settings.id, checkpoints)
 
@@ -100,7 +100,7 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
         yield Check(area=Area.ORG, name=name, run=run)
 
 
-def flow_verdict(settings: OrgSettings) -> Verdict:
+def flow_verdict(settings: OrgSettings) -> CheckResult:
     """Return whether Salesforce has said that it gives up the flow of `settings`.
 
     Source: Salesforce help, Migrate from OAuth Username-Password to Client
@@ -115,7 +115,7 @@ def flow_verdict(settings: OrgSettings) -> Verdict:
     )
 
 
-def version_verdict(version: str, served: frozenset[str]) -> Verdict:
+def version_verdict(version: str, served: frozenset[str]) -> CheckResult:
     """Return whether the org serves the `version` of its API."""
     if version in served:
         return ok(f"the org serves version {version} of its API")
@@ -126,7 +126,7 @@ def version_verdict(version: str, served: frozenset[str]) -> Verdict:
     )
 
 
-async def _identity(org: OrgId, expected: str | None, checkpoints: Once[Sequence[Checkpoint]]) -> Verdict:
+async def _identity(org: OrgId, expected: str | None, checkpoints: Once[Sequence[Checkpoint]]) -> CheckResult:
     known: frozenset[OrgId] = frozenset()
     if expected is None:
         try:

@@ -7,8 +7,8 @@ from streamer.doctor.org import OrgSession
 from streamer.errors import SalesforceUnavailable
 from streamer.eventbus import TopicRequest
 from streamer.eventbus.calls import GET_TOPIC
-from streamer.salesforce.auth.tokens import Token
-from streamer.salesforce.pubsub.connection import Connection
+from streamer.salesforce.auth.tokens import AccessToken
+from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.recovery import Reaction
@@ -22,7 +22,7 @@ async def refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, st
     Raises `SalesforceUnavailable` without an answer.
     """
     token = await session.token()
-    connection = Connection(PubSubOptions.of(session.settings), session.clock, random.random)
+    connection = PubSubConnection(PubSubOptions.of(session.settings), session.clock, random.random)
     try:
         asked = {path: await _refusal(connection, path, token) for path in paths}
     except CallEnded as ended:
@@ -35,7 +35,7 @@ async def refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, st
     return {path: said for path, said in asked.items() if said}
 
 
-async def _refusal(connection: Connection, path: str, token: Token) -> str:
+async def _refusal(connection: PubSubConnection, path: str, token: AccessToken) -> str:
     try:
         info = await connection.ask(GET_TOPIC, TopicRequest(topic_name=path), token)
     except CallEnded as ended:

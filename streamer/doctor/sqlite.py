@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamer.doctor.check import Area, Check, Inapplicable, Verdict, failed, ok, warning
+from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok, warning
 from streamer.log.sqlite.database.filesystem import check_local
 from streamer.log.sqlite.database.lock import holder
 from streamer.settings import SqliteLogSettings
@@ -19,20 +19,20 @@ def sqlite_checks(settings: SqliteLogSettings) -> Iterator[Check]:
     """Yield the checks of the embedded log, which make nothing."""
     path = settings.path
 
-    async def folder() -> Verdict:
+    async def folder() -> CheckResult:
         return folder_verdict(path)
 
-    async def space() -> Verdict:
+    async def space() -> CheckResult:
         return space_verdict(path, settings.max_bytes)
 
-    async def owner() -> Verdict:
+    async def owner() -> CheckResult:
         return owner_verdict(path)
 
     for name, run in (("folder", folder), ("free space", space), ("owner", owner)):
         yield Check(area=Area.LOG, name=f"SQLite {name}", run=run)
 
 
-def folder_verdict(path: Path) -> Verdict:
+def folder_verdict(path: Path) -> CheckResult:
     """Return whether the file at `path` can be written, or made with its folder."""
     check_local(path)
     remedy = "let the daemon's user write there, or set log.sqlite.path to another path"
@@ -56,7 +56,7 @@ def folder_verdict(path: Path) -> Verdict:
     return ok(f"{path} {made}")
 
 
-def space_verdict(path: Path, most: int) -> Verdict:
+def space_verdict(path: Path, most: int) -> CheckResult:
     """Return whether the disk has room for a file at `path` of `most` bytes."""
     folder = _nearest(path.absolute().parent)
     if not folder.is_dir():
@@ -81,7 +81,7 @@ def _takes_files(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).total > 0
 
 
-def owner_verdict(path: Path) -> Verdict:
+def owner_verdict(path: Path) -> CheckResult:
     """Return whether another process holds the log."""
     try:
         process = holder(path)

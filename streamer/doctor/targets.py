@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from streamer.doctor.check import Area, Check, Inapplicable, Verdict, failed, ok
+from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok
 from streamer.events import SubscriberName
 from streamer.ports import Examinable, Subscriber
 from streamer.settings import SubscriberSettings
@@ -21,7 +21,7 @@ def target_checks(
         yield Check(area=Area.SUBSCRIBERS, name=name, run=run)
 
 
-async def _examined(name: SubscriberName, uses: str, make: Callable[[], Subscriber]) -> Verdict:
+async def _examined(name: SubscriberName, uses: str, make: Callable[[], Subscriber]) -> CheckResult:
     subscriber = make()
     report = await subscriber.examine_target() if isinstance(subscriber, Examinable) else None
     if report is None:

@@ -20,7 +20,7 @@ from streamer.events.outcomes import (
     Retry,
     Skip,
 )
-from streamer.events.places import Entry, ParkedLane, Partition, Progress, Setback
+from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
 from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Start, Unreadable
 
 __all__ = [
@@ -48,13 +48,13 @@ __all__ = [
     "Outcome",
     "ParkedLane",
     "Partition",
-    "Progress",
     "Receipt",
     "Reject",
     "Repair",
     "ReplayId",
     "Retry",
     "Setback",
+    "SettledOffsets",
     "Skip",
     "SoughtPlace",
     "Stage",

@@ -24,7 +24,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class SettledOffsets:
     """Settled offsets of one subscriber in one partition.
 
     Every offset below `next_offset` is settled, and so is each in

@@ -9,10 +9,10 @@ from streamer.controls import (
     AuditRecord,
     ContinuityFilter,
     Control,
+    ControlState,
     PositionOrder,
     Redrive,
     SnapshotOrder,
-    Switchboard,
 )
 from streamer.events import ContinuityRecord, DeadLetter, LetterHead
 from streamer.ports.dispatch import LogReader
@@ -54,7 +54,7 @@ class Controls(Protocol):
     which can write the record twice.
     """
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
+    def switched(self) -> AsyncGenerator[ControlState, None]:
         """Yield the switchboard, and again after each change that any process makes.
 
         While the log can't be read, the iterator waits.

@@ -12,9 +12,9 @@ from streamer.events import (
     Forwarded,
     ParkedLane,
     Partition,
-    Progress,
     Receipt,
     Setback,
+    SettledOffsets,
     Start,
     SubscriberName,
 )
@@ -54,7 +54,7 @@ class Assigned:
     """
 
     assignment: int
-    progress: Mapping[Partition, Progress]
+    progress: Mapping[Partition, SettledOffsets]
     parked: Mapping[Partition, Sequence[ParkedLane]] = field(default_factory=dict)
 
 
@@ -111,7 +111,7 @@ class Settlement:
     """
 
     assignment: int
-    progress: Mapping[Partition, Progress]
+    progress: Mapping[Partition, SettledOffsets]
     set_aside: Sequence[DeadLetter] = ()
     lanes: Sequence[LaneChange] = ()
     receipts: Sequence[Receipt] = ()

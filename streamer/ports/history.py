@@ -11,8 +11,8 @@ from streamer.events import (
     EventId,
     ParkedLane,
     Partition,
-    Progress,
     Receipt,
+    SettledOffsets,
     SubscriberName,
     record_id_of,
 )
@@ -127,7 +127,7 @@ class SubscriberPlace:
     the parked lane that holds the event at the place, if one does.
     """
 
-    progress: Progress | None = None
+    progress: SettledOffsets | None = None
     lane: ParkedLane | None = None
 
 

@@ -7,12 +7,12 @@ event is encoded, so nothing behind ingest ever holds it.
 from streamer.protection.events import ProtectedEvents
 from streamer.protection.rules import Rules, is_about_entity, names_field
 from streamer.protection.sealing import SEALED, keyed_digest, sealed, unsealed
-from streamer.protection.treatments import Fixed, key_id_of
+from streamer.protection.treatments import FixedTreatment, key_id_of
 from streamer.protection.values import NotProtected
 
 __all__ = [
     "SEALED",
-    "Fixed",
+    "FixedTreatment",
     "NotProtected",
     "ProtectedEvents",
     "Rules",

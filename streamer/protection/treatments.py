@@ -16,7 +16,7 @@ _KEY_ID_BYTES = 4
 _HIDDEN = "*"
 
 
-class Fixed(Enum):
+class FixedTreatment(Enum):
     """Treatments that look at no value."""
 
     KEEP = "keep"
@@ -24,10 +24,10 @@ class Fixed(Enum):
 
 
 # Python 3.11 takes long to look a member of an enum up, and some are compared for each field.
-KEEP: Final = Fixed.KEEP
-DROP: Final = Fixed.DROP
+KEEP: Final = FixedTreatment.KEEP
+DROP: Final = FixedTreatment.DROP
 
-Treatment = Callable[[Any], Any] | Fixed
+Treatment = Callable[[Any], Any] | FixedTreatment
 """Replaces a single value, which is no mapping, no list and not null; or keeps or drops any."""
 
 
@@ -35,9 +35,9 @@ def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
     """Return the treatment of `rule`; raises `ValueError` for hashes without a key."""
     match rule.how:
         case How.KEEP:
-            return Fixed.KEEP
+            return FixedTreatment.KEEP
         case How.DROP:
-            return Fixed.DROP
+            return FixedTreatment.DROP
         case How.MASK:
             return _mask(rule)
         case How.HASH:

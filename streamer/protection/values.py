@@ -5,7 +5,7 @@ from typing import Any
 
 from streamer.events import JsonObject
 from streamer.protection.rules import FieldRules
-from streamer.protection.treatments import DROP, KEEP, Fixed, Treatment
+from streamer.protection.treatments import DROP, KEEP, FixedTreatment, Treatment
 
 DROPPED = object()
 """Stands for a value that is no longer there."""
@@ -40,7 +40,7 @@ def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
     """Return `value` with each single value in it treated, or `DROPPED`; raises `NotProtected` as above."""
     if treatment is DROP:
         return DROPPED
-    if value is None or isinstance(treatment, Fixed):
+    if value is None or isinstance(treatment, FixedTreatment):
         return value
     if depth > _DEEPEST:
         raise NotProtected(f"it is nested more than {_DEEPEST} levels deep")
@@ -111,6 +111,6 @@ class _Fields:
 
 
 def _single(value: Any, treatment: Treatment) -> Any:
-    if isinstance(treatment, Fixed):
+    if isinstance(treatment, FixedTreatment):
         return value if treatment is KEEP else DROPPED
     return value if value is None else treatment(value)

@@ -4,7 +4,7 @@ from streamer.quota.begun_jobs import BegunJobs
 from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
 from streamer.quota.forecast import headroom
 from streamer.quota.governor import Governor
-from streamer.quota.limits import KEPT_SHARE, Limit, OrgLimit, Reading, limits_of
+from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit, limits_of
 from streamer.quota.monitor import LimitsMonitor, LimitsObserver
 from streamer.quota.replays import ReplayAllowance
 
@@ -17,8 +17,8 @@ __all__ = [
     "Limit",
     "LimitsMonitor",
     "LimitsObserver",
+    "LimitsReading",
     "OrgLimit",
-    "Reading",
     "ReplayAllowance",
     "bulk_job",
     "collections",

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from streamer.quota.limits import Reading
+from streamer.quota.limits import LimitsReading
 
 # The limits are accurate within five minutes (REST API guide, list org limits).
 _COUNTED_WITHIN_S = 300.0
@@ -20,7 +20,7 @@ class BegunJobs:
         """Take note of a job, before it is asked for: the answer can be lost."""
         self._at.append(at)
 
-    def untold(self, reading: Reading) -> int:
+    def untold(self, reading: LimitsReading) -> int:
         """Return how many jobs a `reading` of the limits need not count yet."""
         since = reading.read_at - _COUNTED_WITHIN_S
         while self._at and self._at[0] < since:

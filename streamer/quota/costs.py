@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from streamer.quota.limits import Limit, OrgLimit, Reading
+from streamer.quota.limits import Limit, LimitsReading, OrgLimit
 
 QUERY_PAGE = 2_000
 """Records in a page of a REST query (REST API guide, query options header); pages can be smaller."""
@@ -58,7 +58,7 @@ def collections(records: int, *, at_once: int = COLLECTION) -> JobCost:
     return JobCost(requests=ceil(records / at_once))
 
 
-def cost_sentence(cost: JobCost, reading: Reading | None) -> str:
+def cost_sentence(cost: JobCost, reading: LimitsReading | None) -> str:
     """Return a sentence that tells `cost`, and its share of what is left today where `reading` knows."""
     left = _left(reading, OrgLimit.API_REQUESTS, cost.requests)
     parts = [f"about {cost.requests:,} {_plural('request', cost.requests)}{left}"]
@@ -73,7 +73,7 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-def _left(reading: Reading | None, key: OrgLimit, cost: int) -> str:
+def _left(reading: LimitsReading | None, key: OrgLimit, cost: int) -> str:
     limit: Limit | None = reading.limits.get(key) if reading else None
     if limit is None:
         return ""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.quota.costs import ONE_REQUEST, JobCost
-from streamer.quota.limits import KEPT_SHARE, Limit, OrgLimit, Reading
+from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit
 
 _NO_REQUESTS = "of the org's daily requests"
 _NO_JOBS = "of the org's daily Bulk query jobs"
@@ -23,9 +23,9 @@ class Governor:
     reading of the limits, so a repair that waits needs no calls to find out.
     """
 
-    reading: Callable[[], Reading | None]
+    reading: Callable[[], LimitsReading | None]
     requests_left: Callable[[], float | None]
-    untold_jobs: Callable[[Reading], int] = lambda _: 0
+    untold_jobs: Callable[[LimitsReading], int] = lambda _: 0
 
     @property
     def has_bulk_jobs(self) -> bool:

@@ -47,7 +47,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class LimitsReading:
     """The limits of an answer, and when it came: `at` in epoch seconds, `read_at` in monotonic ones."""
 
     limits: Mapping[OrgLimit, Limit]

@@ -13,7 +13,7 @@ from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import RetryLater, SalesforceUnavailable, StreamerError
 from streamer.quota.forecast import WINDOW_S, Forecast
-from streamer.quota.limits import Limit, OrgLimit, Reading, limits_of
+from streamer.quota.limits import Limit, LimitsReading, OrgLimit, limits_of
 from streamer.salesforce.rest import RequestRefused
 
 _log = structlog.get_logger()
@@ -57,7 +57,7 @@ class LimitsMonitor:
     read: Callable[[], Awaitable[Any]]
     clock: Clock
     observer: LimitsObserver
-    _reading: Reading | None = field(default=None, init=False)
+    _reading: LimitsReading | None = field(default=None, init=False)
     _tried: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _forecast: Forecast = field(default_factory=Forecast, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
@@ -66,7 +66,7 @@ class LimitsMonitor:
     _renewable_at: float = field(default=0.0, init=False)
 
     @property
-    def latest(self) -> Reading | None:
+    def latest(self) -> LimitsReading | None:
         """Latest reading; `None` before the first, and when it is a day old."""
         reading = self._reading
         if reading is None or self.clock.monotonic() - reading.read_at > _OLDEST_S:
@@ -138,7 +138,7 @@ class LimitsMonitor:
             _log.info("limits.read_again")
         self._delays.reset()
         now = self.clock.now()
-        reading = self._reading = Reading(limits=limits, at=now, read_at=self.clock.monotonic())
+        reading = self._reading = LimitsReading(limits=limits, at=now, read_at=self.clock.monotonic())
         told = {each.value: (limit.most, limit.remaining) for each, limit in limits.items()}
         self.observer.limits_read(told, now)
         delivered = limits.get(OrgLimit.DELIVERED_EVENTS)

@@ -16,7 +16,7 @@ from streamer.events import JsonObject
 from streamer.exact_json import exact_json
 from streamer.known_secrets import KNOWN
 from streamer.raw_json import OversizedJson, bounded_json
-from streamer.salesforce.auth.tokens import Token, Tokens
+from streamer.salesforce.auth.tokens import AccessToken, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.rest_requests import RestOptions, RestRequest
 from streamer.web.proxy import ProxyFailed, send, through
@@ -54,7 +54,7 @@ class AnswerTooLate(SalesforceUnavailable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RestResponse:
     """Answer as it came, whatever its status; the names of `headers` are found in any case."""
 
     status: int
@@ -68,7 +68,7 @@ class Answer:
         return self.status == HTTPStatus.UNAUTHORIZED
 
 
-SignedRequest = Callable[[Token], RestRequest]
+SignedRequest = Callable[[AccessToken], RestRequest]
 """Makes a request that holds the token itself, anew for each try."""
 
 
@@ -172,10 +172,10 @@ class Rest:
         self,
         request: RestRequest | SignedRequest,
         *,
-        refuses_token: Callable[[Answer], bool] = lambda answer: answer.refuses_token,
+        refuses_token: Callable[[RestResponse], bool] = lambda answer: answer.refuses_token,
         on_sent: Callable[[], None] | None = None,
         answer_bytes: int | None = None,
-    ) -> Answer:
+    ) -> RestResponse:
         """Return the answer to one request, whatever its status, with a new token if that can help.
 
         `on_sent` is called when the whole body has been handed to the network.
@@ -192,11 +192,11 @@ class Rest:
 
     async def _exchange(
         self,
-        token: Token,
+        token: AccessToken,
         request: RestRequest | SignedRequest,
         on_sent: Callable[[], None] | None,
         answer_bytes: int,
-    ) -> Answer:
+    ) -> RestResponse:
         signed = request if isinstance(request, RestRequest) else request(token)
         headers = self._options.headers(signed, token.access_token)
         url = self._options.address(signed, token.instance_url)
@@ -220,7 +220,9 @@ class Rest:
             body = KNOWN.hidden_bytes(body)
         told = response.headers
         self._note_usage(told.get("Sforce-Limit-Info", ""))
-        return Answer(status=response.status, body=body, retry_after=told.get("Retry-After"), headers=told)
+        return RestResponse(
+            status=response.status, body=body, retry_after=told.get("Retry-After"), headers=told
+        )
 
     def _note_usage(self, info: str) -> None:
         usage = _USAGE.search(info)
@@ -249,7 +251,7 @@ def _records(page: Any, soql: str) -> list[JsonObject]:
     return records
 
 
-def refusal(request: str, answer: Answer) -> StreamerError:
+def refusal(request: str, answer: RestResponse) -> StreamerError:
     """Return the error for an `answer` that refuses a request."""
     code, message = _error(answer.body)
     said = f"{request} was refused with HTTP {answer.status} {code} {message}".strip()

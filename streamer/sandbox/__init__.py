@@ -3,9 +3,9 @@
 from streamer.sandbox.access.user import User
 from streamer.sandbox.apex import ApexAnswer, ApexCall, ApexException
 from streamer.sandbox.auth.connected_app import ConnectedApp
-from streamer.sandbox.org.channels import ChannelSettings
+from streamer.sandbox.org.channels import OrgChannel
 from streamer.sandbox.org.definitions import DeclaredSchema, parse_schema, read_schema
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.outbound import OutboundLimits, OutboundMessage
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.rest.bulk import BulkLimits
@@ -18,10 +18,10 @@ __all__ = [
     "ApexCall",
     "ApexException",
     "BulkLimits",
-    "ChannelSettings",
     "ConnectedApp",
     "DeclaredSchema",
-    "OrgSettings",
+    "OrgChannel",
+    "OrgSetup",
     "OutboundLimits",
     "OutboundMessage",
     "PubSubLimits",

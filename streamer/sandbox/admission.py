@@ -19,7 +19,7 @@ _READING = frozenset({"GET", "HEAD"})
 _OWN_PAGES = frozenset({"same-origin", "none"})
 
 
-class Admission:
+class OriginCheck:
     """Admits requests to a known host from no page, or from a page of the sandbox itself.
 
     Known are loopback, every IP address, and `names`. An IP address in `Host`

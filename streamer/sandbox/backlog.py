@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.clock import Clock
 from streamer.sandbox.org.definitions.constraints import length
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.samples import fitting, sample_record
 
@@ -34,7 +34,7 @@ class Backlog:
     per_second: float | None = None
 
 
-async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
+async def produce(org: SandboxOrg, clock: Clock, backlog: Backlog) -> list[str]:
     """Make the changes and return the ids of the created records; other tasks run meanwhile."""
     text = "" if backlog.size_bytes is None else " " + "x" * (backlog.size_bytes - _EVENT_WITHOUT_TEXT_BYTES)
     created: list[str] = []

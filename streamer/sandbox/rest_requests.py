@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.auth.tokens import TokenIssuer, TokenSession
 from streamer.sandbox.org.refusals import Refused
 
 API_VERSIONS = range(31, 69)
@@ -19,7 +19,7 @@ _CHALLENGE = {"WWW-Authenticate": "Token"}
 _CLIENT = re.compile(r"client=([\w.\-/]+)")
 
 
-def session_of(headers: Mapping[str, str], tokens: Tokens) -> Session:
+def session_of(headers: Mapping[str, str], tokens: TokenIssuer) -> TokenSession:
     """Return the session that the Authorization header opens; raises `Refused` without a valid one."""
     session = tokens.session(headers.get("Authorization"))
     if session is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamer.sandbox.org.definitions.constraints import length
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.relationships import targets
 from streamer.sandbox.org.schema import Entity, Field
 from streamer.sandbox.org.transaction import Transaction
@@ -52,7 +52,7 @@ _BY_TYPE: Mapping[str, Callable[[int], Any]] = {
 }
 
 
-def sample_record(org: Org, transaction: Transaction, entity: Entity, number: int) -> dict[str, Any]:
+def sample_record(org: SandboxOrg, transaction: Transaction, entity: Entity, number: int) -> dict[str, Any]:
     """Return the fields of a new record: the required ones and, where nothing is declared, a few usual ones.
 
     `number` makes records differ. A required parent that does not exist is
@@ -81,7 +81,7 @@ def _sample(entity: Entity, field: Field, number: int) -> Any:
     return fitting(field, f"{entity.name} {number}" if made is None else made(number))
 
 
-def _parent(org: Org, transaction: Transaction, entity: Entity, field: Field, number: int) -> str:
+def _parent(org: SandboxOrg, transaction: Transaction, entity: Entity, field: Field, number: int) -> str:
     """Return the id of a record to which a reference can point; the first one, as its type has it."""
     parent = org.schema.entity(next(iter(targets(entity, field)), "Account"))
     live = (each for each in org.records.all(parent) if not each["IsDeleted"])

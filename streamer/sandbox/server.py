@@ -13,7 +13,7 @@ from streamer.clock import Clock
 from streamer.sandbox.access.events import EventView, channel_refusal
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
-from streamer.sandbox.admission import Admission
+from streamer.sandbox.admission import OriginCheck
 from streamer.sandbox.apex import ApexMethods
 from streamer.sandbox.apex.rest import ApexRest
 from streamer.sandbox.apex.soap import ApexSoap
@@ -23,14 +23,14 @@ from streamer.sandbox.auth.discovery import discovery_routes
 from streamer.sandbox.auth.oauth import OAuth
 from streamer.sandbox.auth.soap import Soap
 from streamer.sandbox.auth.token_state import TokenState
-from streamer.sandbox.auth.tokens import Tokens
+from streamer.sandbox.auth.tokens import TokenIssuer
 from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.certificates import Certificates
 from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer, MessageView
 from streamer.sandbox.control import ControlApi, Controlled
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
-from streamer.sandbox.org.org import Org, OrgSettings
+from streamer.sandbox.org.org import OrgSetup, SandboxOrg
 from streamer.sandbox.outbound import OutboundLimits
 from streamer.sandbox.outbound.sender import Instance, OutboundSender
 from streamer.sandbox.pubsub import PubSubLimits
@@ -61,7 +61,7 @@ class SandboxSettings:
     sandbox; its control API answers to no others.
     """
 
-    org: OrgSettings = field(default_factory=OrgSettings)
+    org: OrgSetup = field(default_factory=OrgSetup)
     app: ConnectedApp = field(default_factory=ConnectedApp)
     users: tuple[User, ...] = ()
     cometd: CometdLimits = field(default_factory=CometdLimits)
@@ -75,7 +75,7 @@ class SandboxSettings:
     names: tuple[str, ...] = ()
 
 
-class AddressRefused(OSError):
+class ListenFailed(OSError):
     """The sandbox can't listen on its address, or on that of its Pub/Sub API."""
 
     def __init__(self, error: OSError, *, host: str, port: int, is_pubsub: bool) -> None:
@@ -88,7 +88,7 @@ class AddressRefused(OSError):
 class Sandbox:
     """A Salesforce org on this machine: OAuth, REST, CometD, Pub/Sub, and `/sandbox/*` to control it.
 
-    An async context manager, which raises `AddressRefused` where it can't listen.
+    An async context manager, which raises `ListenFailed` where it can't listen.
     It listens on loopback unless `host` names another address, because every
     client that reaches it can control it, and on a free port where `port` is 0.
     It serves the Pub/Sub API only with a `pubsub_port`, on a free port where that
@@ -111,10 +111,10 @@ class Sandbox:
             clock, retention_s=self._settings.retention_s, purge_late_s=self._settings.purge_late_s
         )
         self.faults = Faults(self.bus)
-        self.org = Org(clock, self.bus, self._settings.org)
+        self.org = SandboxOrg(clock, self.bus, self._settings.org)
         self.org.intercept(self.faults.altered)
         self.users = Users(self.org, self._settings.users)
-        self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
+        self.tokens = TokenIssuer(clock, org_id=self.org.settings.org_id)
         self.apex = ApexMethods()
         self.streaming = StreamingChannels(self.org, self.bus, clock)
         self.cometd = CometdServer(
@@ -156,7 +156,7 @@ class Sandbox:
         return f"{self._host}:{self._pubsub_port}"
 
     def refresh_org(self, org_id: str | None = None, *, repeat_ids: bool = False) -> str:
-        """Refresh the org as `Org.refresh` does, end all sessions, and return the org's new id.
+        """Refresh the org as `SandboxOrg.refresh` does, end all sessions, and return the org's new id.
 
         Users, apps and refresh tokens stay, so that a client can log in again.
         """
@@ -209,14 +209,14 @@ class Sandbox:
         try:
             self._pubsub_port = await server.start(self._host, port, certificates)
         except OSError as error:
-            raise AddressRefused(error, host=self._host, port=port, is_pubsub=True) from error
+            raise ListenFailed(error, host=self._host, port=port, is_pubsub=True) from error
         self.pubsub = server
 
     def _listeners(self) -> list[socket.socket]:
         try:
             return _listeners(self._host, self._port)
         except OSError as error:
-            raise AddressRefused(error, host=self._host, port=self._port, is_pubsub=False) from error
+            raise ListenFailed(error, host=self._host, port=self._port, is_pubsub=False) from error
 
     def _tls_context(self) -> ssl.SSLContext | None:
         tls = self._settings.tls
@@ -282,7 +282,7 @@ class Sandbox:
             pubsub_streams=lambda: self.pubsub.streams if self.pubsub else 0,
         )
         control = ControlApi(controlled)
-        admission = Admission((self._host, *self._settings.names))
+        admission = OriginCheck((self._host, *self._settings.names))
         routes = [
             *OAuth(self._clock, self.tokens, directory).routes(admission.check),
             *TokenState(self.tokens, directory).routes(),

@@ -28,7 +28,7 @@ class UsageLimits:
     published_events: int = 250_000
 
 
-class Allowance:
+class SlidingWindowQuota:
     """An amount that can be used within a moving window of time.
 
     `most` can be changed at any time. `total` counts everything since the start.
@@ -83,16 +83,16 @@ class OrgUsage:
 
     def __init__(self, clock: Clock, limits: UsageLimits | None = None) -> None:
         most = limits or UsageLimits()
-        self.api_requests = Allowance(clock, most.api_requests)
-        self.delivered_events = Allowance(clock, most.delivered_events)
-        self.bulk_query_jobs = Allowance(clock, most.bulk_query_jobs)
-        self.push_topic_events = Allowance(clock, most.push_topic_events)
-        self.generic_events = Allowance(clock, most.generic_events)
-        self.published_events = Allowance(clock, most.published_events, window_s=HOUR_S)
+        self.api_requests = SlidingWindowQuota(clock, most.api_requests)
+        self.delivered_events = SlidingWindowQuota(clock, most.delivered_events)
+        self.bulk_query_jobs = SlidingWindowQuota(clock, most.bulk_query_jobs)
+        self.push_topic_events = SlidingWindowQuota(clock, most.push_topic_events)
+        self.generic_events = SlidingWindowQuota(clock, most.generic_events)
+        self.published_events = SlidingWindowQuota(clock, most.published_events, window_s=HOUR_S)
         self._names = tuple(asdict(most))
 
     @property
-    def allowances(self) -> Mapping[str, Allowance]:
+    def allowances(self) -> Mapping[str, SlidingWindowQuota]:
         """All allowances by name."""
         return {name: getattr(self, name) for name in self._names}
 

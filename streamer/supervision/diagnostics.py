@@ -8,7 +8,7 @@ from importlib.metadata import version
 from streamer import DISTRIBUTION
 from streamer.events import JsonObject
 from streamer.supervision.exposition import Exposition
-from streamer.supervision.health import Health, Kind
+from streamer.supervision.health import Health, ProbeKind
 from streamer.supervision.stacks import stacks
 
 
@@ -29,13 +29,13 @@ class Diagnostics:
                 "python": platform.python_version(),
                 "platform": platform.platform(),
             },
-            "health": {str(kind): self._probes(kind) for kind in Kind},
+            "health": {str(kind): self._probes(kind) for kind in ProbeKind},
             "stacks": stacks(),
             "metrics": metrics.decode(),
             "log": list(self.log_lines()),
         }
 
-    def _probes(self, kind: Kind) -> JsonObject:
+    def _probes(self, kind: ProbeKind) -> JsonObject:
         report = self.health.report(kind)
         results = report.results.items()
         return {

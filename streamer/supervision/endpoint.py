@@ -10,7 +10,7 @@ from aiohttp import web
 
 from streamer.supervision.address import announced
 from streamer.supervision.exposition import Exposition
-from streamer.supervision.health import Health, Kind, Report
+from streamer.supervision.health import Health, ProbeKind, ProbeReport
 from streamer.web.listener import listening
 
 _log = structlog.get_logger()
@@ -40,17 +40,17 @@ def _app(health: Health, exposition: Exposition) -> web.Application:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def healthz(_request: web.Request) -> web.Response:
-        return _answer(health.report(Kind.LIVENESS))
+        return _answer(health.report(ProbeKind.LIVENESS))
 
     async def readyz(_request: web.Request) -> web.Response:
-        return _answer(health.report(Kind.READINESS))
+        return _answer(health.report(ProbeKind.READINESS))
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
     return app
 
 
-def _answer(report: Report) -> web.Response:
+def _answer(report: ProbeReport) -> web.Response:
     body: dict[str, Any] = {
         "status": "ok" if report.ok else "failing",
         "state": report.state,

@@ -41,7 +41,7 @@ class State(StrEnum):
     STOPPING = "stopping"
 
 
-class Kind(StrEnum):
+class ProbeKind(StrEnum):
     """Question that a probe answers."""
 
     LIVENESS = "liveness"
@@ -49,7 +49,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ProbeReport:
     """Results of all probes of one kind, by name, and the state of the process."""
 
     state: State
@@ -74,17 +74,17 @@ class Health:
 
     def __init__(self, state: Callable[[], State] = lambda: State.ACTIVE) -> None:
         self._state = state
-        self._probes: dict[Kind, dict[str, Probe]] = {kind: {} for kind in Kind}
+        self._probes: dict[ProbeKind, dict[str, Probe]] = {kind: {} for kind in ProbeKind}
 
-    def register(self, kind: Kind, name: str, probe: Probe) -> None:
+    def register(self, kind: ProbeKind, name: str, probe: Probe) -> None:
         """Add a probe. Raises `ValueError` when its `kind` has one of that `name` already."""
         if name in self._probes[kind]:
             raise ValueError(f"a {kind} probe named {name!r} is registered already")
         self._probes[kind][name] = probe
 
-    def report(self, kind: Kind) -> Report:
+    def report(self, kind: ProbeKind) -> ProbeReport:
         """Run every probe of `kind`; one that raises has failed."""
-        return Report(
+        return ProbeReport(
             state=self._state(),
             results={name: _run_probe(name, probe) for name, probe in self._probes[kind].items()},
         )
@@ -140,7 +140,7 @@ class Heartbeat:
 
     def register(self, health: Health) -> None:
         """Add the probe to `health`."""
-        health.register(Kind.LIVENESS, "event loop", self.probe)
+        health.register(ProbeKind.LIVENESS, "event loop", self.probe)
 
     def probe(self) -> ProbeResult:
         """Judge the age of the last beat."""

@@ -9,10 +9,10 @@ from streamer.clock import Clock
 from streamer.events import Channel
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
-from streamer.supervision.health import Health, Kind, ProbeResult, State
+from streamer.supervision.health import Health, ProbeKind, ProbeResult, State
 from streamer.supervision.stacks import stacks
 from streamer.supervision.status import DispatcherStatus, Status
-from streamer.supervision.stuck import Activity, Name, Part, Stuck, StuckDetector, StuckLimits
+from streamer.supervision.stuck import Activity, Name, PartKind, Stuck, StuckDetector, StuckLimits
 
 _INTERVAL_S = 1.0
 # A rolling restart, or a broker that is away for a moment, takes less.
@@ -45,9 +45,9 @@ class Monitor:
 
     def register(self, health: Health) -> None:
         """Add the probes to `health`."""
-        health.register(Kind.LIVENESS, "progress", self._progress)
-        health.register(Kind.READINESS, "positions", self._positions)
-        health.register(Kind.READINESS, "records", self._records)
+        health.register(ProbeKind.LIVENESS, "progress", self._progress)
+        health.register(ProbeKind.READINESS, "positions", self._positions)
+        health.register(ProbeKind.READINESS, "records", self._records)
 
     async def run(self) -> None:
         """Update the gauges until cancelled."""
@@ -144,15 +144,18 @@ class Monitor:
 
     def _threads(self) -> Iterator[tuple[Name, Activity]]:
         for name, beat_at in self._pulses.beats().items():
-            yield (Part.THREAD, name), Activity(since=beat_at, limit_s=self.limits.log_s)
+            yield (PartKind.THREAD, name), Activity(since=beat_at, limit_s=self.limits.log_s)
 
     def _channels(self) -> Iterator[tuple[Name, Activity]]:
         keeper, log = self._status.keeper, self._status.log
         busy = keeper.busy_since if keeper and log and not log.hindrance else {}
         for channel in self._status.channels:
-            yield (Part.CHANNEL, channel.path), Activity(since=busy.get(channel), limit_s=self.limits.log_s)
+            yield (
+                (PartKind.CHANNEL, channel.path),
+                Activity(since=busy.get(channel), limit_s=self.limits.log_s),
+            )
 
     def _subscribers(self) -> Iterator[tuple[Name, Activity]]:
         for name, each in self._status.dispatchers.items():
             limit_s = self.limits.of_subscriber(name)
-            yield (Part.SUBSCRIBER, name), Activity(since=each.stalled_since, limit_s=limit_s)
+            yield (PartKind.SUBSCRIBER, name), Activity(since=each.stalled_since, limit_s=limit_s)

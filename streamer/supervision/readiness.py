@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streamer.supervision.health import Health, Kind, ProbeResult
+from streamer.supervision.health import Health, ProbeKind, ProbeResult
 from streamer.supervision.status import Status
 
 _STANDBY = (
@@ -22,10 +22,10 @@ class Readiness:
 
     def register(self, health: Health) -> None:
         """Add the probes to `health`."""
-        health.register(Kind.READINESS, "connections", self._connections)
-        health.register(Kind.READINESS, "log", self._log)
-        health.register(Kind.READINESS, "channels", self._channels)
-        health.register(Kind.READINESS, "subscribers", self._subscribers)
+        health.register(ProbeKind.READINESS, "connections", self._connections)
+        health.register(ProbeKind.READINESS, "log", self._log)
+        health.register(ProbeKind.READINESS, "channels", self._channels)
+        health.register(ProbeKind.READINESS, "subscribers", self._subscribers)
 
     def _connections(self) -> ProbeResult:
         if self.status.stops:

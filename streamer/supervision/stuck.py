@@ -14,7 +14,7 @@ _ATTEMPTS = 2.0
 _ASLEEP_S = 10.0
 
 
-class Part(StrEnum):
+class PartKind(StrEnum):
     """Kind of part that can be stuck."""
 
     THREAD = "thread"
@@ -22,7 +22,7 @@ class Part(StrEnum):
     SUBSCRIBER = "subscriber"
 
 
-Name = tuple[Part, str]
+Name = tuple[PartKind, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Activity:
 class Stuck:
     """Part that has stalled for too long; `since` is in epoch seconds. Its text is for the operator."""
 
-    part: Part
+    part: PartKind
     name: str
     since: float
     for_s: float

@@ -20,9 +20,9 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
 from streamer.sandbox import Sandbox
-from streamer.sandbox.org.transaction import Operation
+from streamer.sandbox.org.transaction import RecordOperation
 from streamer.sandbox.targets import ErpReceiver
-from streamer.sandbox.targets.journal import Received
+from streamer.sandbox.targets.journal import JournalEntry
 from tests.acceptance.fire.fleet import Fleet, Member
 from tests.acceptance.kept import Kept, KeptInKafka
 from tests.acceptance.sales import CLIENT, KEY_FIELD, NUMBER_FIELD, Sales, Update, updates_of
@@ -64,11 +64,11 @@ class Taken:
     def __len__(self) -> int:
         return sum(map(len, self.places.values()))
 
-    def _received(self, received: Received) -> None:
+    def _received(self, received: JournalEntry) -> None:
         if received.accepted:
             self._take(received.path.split("/")[2], received.body["event"])
 
-    def _changed(self, operations: Sequence[Operation]) -> None:
+    def _changed(self, operations: Sequence[RecordOperation]) -> None:
         for operation in operations:
             if (key := operation.after.get(KEY_FIELD)) is not None:
                 self._take(_WRITE_BACK, key.removesuffix(f":{_WRITE_BACK}"))

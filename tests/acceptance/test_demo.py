@@ -26,7 +26,7 @@ from streamer.cli.demo import _conclude
 from streamer.clock import SystemClock
 from streamer.demo.chain import BEFORE, INVOICE, SALES_CHANNEL, SHIPMENT, WRITE_BACK
 from streamer.demo.faults import poison_sale
-from streamer.demo.report import Latency, Report, TargetReport
+from streamer.demo.report import DemoReport, Latency, TargetCounts
 from streamer.demo.screen import _FLOW_ROWS, Screen
 from streamer.demo.settling import evidence_of
 from streamer.demo.world import DemoOptions, demo_world
@@ -50,8 +50,8 @@ STORY = (
 )
 _NONE_MS = Latency(p50=0.0, p99=0.0)
 _TAKEN = Counter(["t1:1:006A:invoice"])
-_TARGET = TargetReport.of(["006A"], _TAKEN, [], latency_ms=_NONE_MS)
-_GOOD = Report(
+_TARGET = TargetCounts.of(["006A"], _TAKEN, [], latency_ms=_NONE_MS)
+_GOOD = DemoReport(
     sent=3,
     appended=3,
     duplicates_in_log=0,
@@ -263,13 +263,13 @@ async def test_numbers_of_both_systems_are_written_back(tmp_path: Path) -> None:
         {"duplicates_in_log": 1},
         {"dead_letters": [a_dead_letter("1")]},
         {"sent": 0, "appended": 0},
-        {"targets": {INVOICE: TargetReport.of(["006A", "006B"], _TAKEN, [], latency_ms=_NONE_MS)}},
+        {"targets": {INVOICE: TargetCounts.of(["006A", "006B"], _TAKEN, [], latency_ms=_NONE_MS)}},
         {
             "targets": {
-                INVOICE: TargetReport.of(["006A"], _TAKEN + Counter(["t2:1:006A"]), [], latency_ms=_NONE_MS)
+                INVOICE: TargetCounts.of(["006A"], _TAKEN + Counter(["t2:1:006A"]), [], latency_ms=_NONE_MS)
             }
         },
-        {"targets": {INVOICE: TargetReport.of(["006B"], _TAKEN, [], latency_ms=_NONE_MS)}},
+        {"targets": {INVOICE: TargetCounts.of(["006B"], _TAKEN, [], latency_ms=_NONE_MS)}},
         {"targets": {INVOICE: replace(_TARGET, early=1)}},
     ],
 )

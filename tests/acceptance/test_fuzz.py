@@ -24,12 +24,12 @@ from streamer.events import Channel, Event, OrgId
 from streamer.log import records
 from streamer.log.kafka.records.dead_letters import chunk_count as letter_chunks
 from streamer.log.kafka.records.dead_letters import letter_chunk
-from streamer.log.kafka.records.parked import ParkedKey, chunk_count
+from streamer.log.kafka.records.parked import ParkedRecordKey, chunk_count
 from streamer.normalise import normaliser_for
 from streamer.protection import ProtectedEvents, Rules
 from streamer.raw_json import raw_json
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.frames import Oversized, TornBody
 from streamer.settings import OrgSettings, ProtectionSettings, ProtectRule
 from streamer.testing import Reply, ScriptedTarget
@@ -230,7 +230,7 @@ def whole_answers(draw: st.DrawFn) -> bytes:
 def test_answer_of_salesforce_is_sorted_or_refused(body: bytes) -> None:
     """By an error that the session expects."""
     try:
-        answer = Answer.beginning(200, body)
+        answer = BayeuxResponse.beginning(200, body)
         while answer.rest is not None:
             answer = answer.following()
     except (TornBody, Oversized):
@@ -326,7 +326,7 @@ def test_internal_record_is_read_or_refused(which: tuple[Callable[[bytes], objec
 def test_key_and_headers_of_a_record_are_read_or_refused(key: bytes, parts: bytes) -> None:
     """They take no memory that they only claim to need."""
     for read in (
-        lambda: ParkedKey.decode(key),
+        lambda: ParkedRecordKey.decode(key),
         lambda: letter_chunk(key),
         lambda: chunk_count([("parts", parts)]),
         lambda: letter_chunks([("parts", parts)]),

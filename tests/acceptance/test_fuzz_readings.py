@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.clock import TurnedClock
-from streamer.continuity.progress import Part, Progress
+from streamer.continuity.progress import ReadingProgress, RecordSelection
 from streamer.continuity.selection import query_of, shape_of
 from streamer.errors import StreamerError, UnreadableEvent
 from streamer.events import Channel, OrgId, ReplayId
@@ -61,7 +61,7 @@ def test_row_is_an_event_that_the_log_can_hold_or_refused(described: Any, rows: 
 
 
 async def _read_rows(described: bytes, rows: bytes) -> None:
-    part = Part(entity=ACCOUNT)
+    part = RecordSelection(entity=ACCOUNT)
     try:
         async with answering(answered(described)) as rest:
             shape = await shape_of(part, RestRecords(rest))
@@ -192,7 +192,7 @@ def test_progress_goes_on_or_is_refused(progress: Any) -> None:
     if not isinstance(progress, dict):
         return
     try:
-        found = Progress.of(progress)
+        found = ReadingProgress.of(progress)
     except ValueError:
         return
-    assert Progress.of(found.to_json()) == found
+    assert ReadingProgress.of(found.to_json()) == found

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import SystemClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings
 from tests.acceptance.kept import KeptInSqlite
 from tests.acceptance.sent import sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
@@ -32,7 +32,7 @@ async def test_refreshed_org_is_read_once_it_is_named(
         await until(lambda: _is_kept(tmp_path, sandbox))
         assert await daemon.stop() == 0
 
-    settings = SandboxSettings(org=OrgSettings(org_id=_REFRESHED))
+    settings = SandboxSettings(org=OrgSetup(org_id=_REFRESHED))
     async with Sandbox(SystemClock(), settings=settings) as refreshed:
         _place_order(refreshed, 2)
         second = sandbox_configuration(refreshed.url, log=log)

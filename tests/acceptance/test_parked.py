@@ -10,7 +10,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
-from streamer.sandbox.targets import FulfillmentReceiver, Received
+from streamer.sandbox.targets import FulfillmentReceiver, JournalEntry
 from tests.acceptance.kept import Kept
 from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
@@ -144,7 +144,7 @@ async def are_receipted(kept: Kept, events: int) -> bool:
     return len(await kept.receipts()) >= events
 
 
-def arrived(sandbox: Sandbox, requests: Iterable[Received]) -> dict[Seen, float]:
+def arrived(sandbox: Sandbox, requests: Iterable[JournalEntry]) -> dict[Seen, float]:
     """Return when each event came to the target, in that order; one that came twice fails the test."""
     keys = {event.id: event.key for event in sent_by(sandbox)}
     found: dict[Seen, float] = {}

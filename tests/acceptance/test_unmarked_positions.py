@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from streamer.controls import Place
+from streamer.controls import ChannelPosition
 from streamer.events import HoleCause, Repair, Start
 from streamer.ingest.positions.start import ChannelStart, Since
 from streamer.settings import Transport
@@ -55,7 +55,7 @@ async def set_to_latest(world: World) -> None:
     await begun(world)
     create(world, "Acme")
     await world.settle()
-    await world.order_position(Place.LATEST, since=None, repeat=False)
+    await world.order_position(ChannelPosition.LATEST, since=None, repeat=False)
     await world.turn(1)
     await world.settle()
 

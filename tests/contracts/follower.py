@@ -12,8 +12,8 @@ from streamer.events import (
     Forwarded,
     ParkedLane,
     Partition,
-    Progress,
     Receipt,
+    SettledOffsets,
     Start,
     SubscriberName,
 )
@@ -122,7 +122,7 @@ class Follower:
 
     def stale(self) -> Settlement:
         """Return a settlement of all that was read, under an assignment that is not in effect."""
-        progress = {p: Progress(next_offset=offset) for p, offset in self.through.items()}
+        progress = {p: SettledOffsets(next_offset=offset) for p, offset in self.through.items()}
         return Settlement(assignment=max(self.assigned.values()) + 1, progress=progress)
 
     async def recall(self, *entries: Entry) -> list[Entry]:
@@ -130,12 +130,12 @@ class Follower:
         offsets = [entry.offset for entry in entries]
         return list(await self.feed.recall(entries[0].partition, offsets))
 
-    def _progress(self, partition: Partition, but: Collection[str]) -> Progress:
+    def _progress(self, partition: Partition, but: Collection[str]) -> SettledOffsets:
         mine = [entry for entry in self.entries if entry.partition == partition]
         open_ = [entry.offset for entry in mine if entry.event.id in but]
         prefix = min(open_, default=self.through[partition])
         above = frozenset(e.offset for e in mine if e.offset > prefix and e.event.id not in but)
-        return Progress(next_offset=prefix, settled_above=above)
+        return SettledOffsets(next_offset=prefix, settled_above=above)
 
 
 @asynccontextmanager

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from streamer.controls import (
     AuditRecord,
+    ChannelPosition,
     Control,
+    ControlState,
     LetterFilter,
-    Place,
     PositionOrder,
     Redrive,
     SnapshotOrder,
     Switch,
-    Switchboard,
     Wanted,
 )
 from streamer.events import DeadLetter, ReplayId, Stage, SubscriberName
@@ -58,7 +58,7 @@ SNAPSHOT = SnapshotOrder(
 POSITION = PositionOrder(
     id="position:1",
     channel="/data/ChangeEvents",
-    place=Place.REPLAY_ID,
+    place=ChannelPosition.REPLAY_ID,
     replay_id=ReplayId(b"\x00\xff"),
     since=7.25,
     repeat=True,
@@ -66,7 +66,7 @@ POSITION = PositionOrder(
     at=9.5,
 )
 
-Until = Callable[[Callable[[Switchboard], bool]], Awaitable[Switchboard]]
+Until = Callable[[Callable[[ControlState], bool]], Awaitable[ControlState]]
 
 
 def done(what: str, at: float = 1.0) -> AuditRecord:
@@ -79,7 +79,7 @@ async def watching(controls: Controls) -> AsyncIterator[Until]:
     """Return what waits until a switchboard comes that is as expected."""
     async with aclosing(controls.switched()) as boards:
 
-        async def until(holds: Callable[[Switchboard], bool]) -> Switchboard:
+        async def until(holds: Callable[[ControlState], bool]) -> ControlState:
             async with asyncio.timeout(20):
                 async for board in boards:
                     if holds(board):
@@ -97,7 +97,7 @@ async def letters(controls: Controls) -> dict[str, DeadLetter]:
 async def test_nothing_is_switched_at_first(world: World) -> None:
     """A new log has no pause and no redrive, and says so without being asked twice."""
     async with world.open() as log, watching(log.controls) as until:
-        assert await until(lambda _: True) == Switchboard()
+        assert await until(lambda _: True) == ControlState()
 
 
 async def test_pause_outlives_a_restart_until_it_is_undone(world: World) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from streamer.cli import app
 from streamer.clock import TurnedClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, parse_schema
 from tests import commands
 from tests.configuration import sandbox_configuration, written
 
@@ -51,7 +51,7 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """An org with a selection, and a configuration that lacks the secret of a target."""
     sales = {**SALES, "settings": {"webhook_url": "${NOT_SET_IN_THIS_TEST}"}}
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
     async with Sandbox(TurnedClock(), settings=settings) as sandbox:
         configuration = sandbox_configuration(
             sandbox.url, log={"sqlite": {"path": str(tmp_path / "log.db")}}, subscribers={"sales": sales}

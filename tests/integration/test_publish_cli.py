@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from streamer.clock import SystemClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from tests import commands
 from tests.commands import AnyProcess
 from tests.configuration import over_pubsub, sandbox_configuration, written
@@ -69,7 +69,7 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """An org with a declared event."""
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
     async with Sandbox(SystemClock(), pubsub_port=0, settings=settings) as sandbox:
         whole: dict[str, Any] = over_pubsub(
             sandbox_configuration(sandbox.url, log={}), sandbox.pubsub_address

@@ -30,7 +30,7 @@ from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import SqliteLogSettings, Transport
 from tests import commands
 from tests.configuration import sandbox_configuration, written
@@ -135,7 +135,7 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """A daemon that reads over CometD, as it does in `streamer run`, on a turned clock."""
     clock = TurnedClock(SystemClock().now() - _AGO_S)
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
     file = SqliteLogSettings(path=tmp_path / "log.db")
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(Sandbox(clock, settings=settings))

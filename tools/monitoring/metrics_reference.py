@@ -24,8 +24,8 @@ from streamer.observe.series import (
     TEXT_RESULTS,
 )
 from streamer.quota import OrgLimit
-from streamer.salesforce.outbound.answers import Outcome as OutboundOutcome
-from streamer.supervision.stuck import Part
+from streamer.salesforce.outbound.answers import EndpointOutcome as OutboundOutcome
+from streamer.supervision.stuck import PartKind
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -105,7 +105,7 @@ VALUES = {
         source="names of this process's threads of the log: one or a few, and with Kafka one for each "
         "subscriber and each owned partition of the checkpoint topic"
     ),
-    ("stuck", "kind"): Values(tuple(Part)),
+    ("stuck", "kind"): Values(tuple(PartKind)),
     ("stuck", "name"): Values(source="names of threads, as in `thread`, of channels and of subscribers"),
     ("build", "version"): Values(source="the one of Streamer"),
     ("build", "python"): Values(source="the one of Python"),

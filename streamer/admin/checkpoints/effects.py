@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from streamer.admin.json_views import optional_time, rfc3339
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.event_types import Carried
-from streamer.controls import Place, PositionOrder
+from streamer.controls import ChannelPosition, PositionOrder
 from streamer.events import Channel, Checkpoint, JsonObject, Repair, Start
 from streamer.ingest.positions import Move, move_of
 from streamer.ingest.positions.start import configured_start
@@ -67,7 +67,7 @@ def _of_place(order: PositionOrder, move: Move, checkpoint: Checkpoint | None) -
     elif move.lost_from is not None:
         yield f"The log is complete up to {_time(move.lost_from)}."
     yield f"Reading goes on {move.detail}."
-    if order.place is Place.REPLAY_ID and checkpoint is not None:
+    if order.place is ChannelPosition.REPLAY_ID and checkpoint is not None:
         yield (
             "Replay ids can't be compared. If this one lies before what the log holds, nothing changes. "
             "If it lies behind that, the events between are lost."
@@ -87,7 +87,7 @@ def _of_repetition(order: PositionOrder, repeats: JsonObject | None) -> Iterator
 
 def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired: bool) -> Iterator[str]:
     if move.state is Repair.FULL:
-        unknown = order.place is Place.REPLAY_ID and move.lost_from is not None
+        unknown = order.place is ChannelPosition.REPLAY_ID and move.lost_from is not None
         if not unknown:
             yield "Lost: nothing."
         else:
@@ -97,7 +97,7 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
     if not move.skips:
         hours = f"{channel.retention_s / _HOUR_S:.0f} hours"
         yield f"Lost: what happened between {begin} and {_time(move.lost_until)}: Salesforce keeps {hours}."
-    elif order.place is Place.REPLAY_ID:
+    elif order.place is ChannelPosition.REPLAY_ID:
         yield f"Lost: what lies between {begin} and that id, if there is anything."
     else:
         yield f"Lost: what happened between {begin} and {_time(move.lost_until)} and is not in the log yet."

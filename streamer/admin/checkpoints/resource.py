@@ -13,10 +13,10 @@ from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.admin.json_views import continuity_json, rfc3339
 from streamer.admin.middleware import json_response
-from streamer.admin.schemas import OfChannel, Positioning, body_of
+from streamer.admin.schemas import OfChannel, PositionRequest, body_of
 from streamer.channel_paths import ChannelKind
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.controls import AuditRecord, Place, PositionOrder
+from streamer.controls import AuditRecord, ChannelPosition, PositionOrder
 from streamer.events import Channel, JsonObject, OrgId, ReplayId
 from streamer.ports import StoredCheckpoint
 from streamer.replay_ids import optional_text
@@ -24,7 +24,7 @@ from streamer.settings import ChannelSettings
 
 _log = structlog.get_logger()
 
-_REPEATED = frozenset({Place.EARLIEST, Place.SINCE, Place.START})
+_REPEATED = frozenset({ChannelPosition.EARLIEST, ChannelPosition.SINCE, ChannelPosition.START})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class CheckpointResource:
         paths = dict.fromkeys([*settings.paths, *stored, *orders])
         return [checkpoint_json(path, stored.get(path), settings, orders.get(path)) for path in paths]
 
-    async def order(self, asked: Positioning) -> JsonObject:
+    async def order(self, asked: PositionRequest) -> JsonObject:
         """Order another position, instead of an order that waits, or only describe the effect.
 
         The answer's `outcome` is the order's continuity record, and `None` while
@@ -98,7 +98,7 @@ class CheckpointResource:
         return json_response({"checkpoints": await self.positions()})
 
     async def _set(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Positioning)
+        asked = await body_of(request, PositionRequest)
         answer = await self.order(asked)
         is_done = asked.dry_run or answer["outcome"] is not None
         return json_response(answer, status=200 if is_done else 202)
@@ -133,14 +133,14 @@ class CheckpointResource:
         known = ", ".join(channels) or "none"
         raise ApiError(404, f"There is no channel of that path; configured: {known}.")
 
-    def _order(self, asked: Positioning, rules: ChannelSettings) -> PositionOrder:
+    def _order(self, asked: PositionRequest, rules: ChannelSettings) -> PositionOrder:
         now = self.context.clock.now()
         since = asked.since.timestamp() if asked.since else None
-        if (since is not None) is not (asked.place is Place.SINCE):
+        if (since is not None) is not (asked.place is ChannelPosition.SINCE):
             raise ApiError(400, "since: goes with the place since, and with no other.")
         if since is not None and not 0 < since <= now + CLOCKS_DIFFER_S:
             raise ApiError(400, "since: must be a time since 1970 that is not in the future.")
-        if (asked.replay_id is not None) is not (asked.place is Place.REPLAY_ID):
+        if (asked.replay_id is not None) is not (asked.place is ChannelPosition.REPLAY_ID):
             raise ApiError(400, "replay_id: goes with the place replay_id, and with no other.")
         if asked.repeat and asked.place not in _REPEATED:
             raise ApiError(

@@ -12,7 +12,7 @@ from streamer.admin.continuity.forecast import forecast_json
 from streamer.admin.errors import ApiError
 from streamer.admin.json_views import rfc3339, snapshot_json
 from streamer.admin.middleware import json_response
-from streamer.admin.schemas import MOST_LETTERS, Change, Last, Snapshotting, body_of, query_of
+from streamer.admin.schemas import MOST_LETTERS, ChangeRequest, Last, SnapshotRequest, body_of, query_of
 from streamer.channel_paths import ChannelKind, changed_entity
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity import snapshot_mistake
@@ -49,7 +49,7 @@ class SnapshotResource:
             *(web.post(f"/snapshots/{{id}}/{change}", self._change) for change in SNAPSHOT_CHANGES),
         ]
 
-    async def start(self, asked: Snapshotting) -> JsonObject:
+    async def start(self, asked: SnapshotRequest) -> JsonObject:
         """Order a snapshot; with `dry_run`, return its `forecast` instead.
 
         Raises `ApiError` and `LogUnavailable`.
@@ -71,7 +71,7 @@ class SnapshotResource:
             await self.context.switchboard(lambda board: order.id in board.snapshots)
         return snapshot_json(order, None)
 
-    def _order(self, asked: Snapshotting) -> SnapshotOrder:
+    def _order(self, asked: SnapshotRequest) -> SnapshotOrder:
         paths = [channel.path for channel in self.context.daemon.plan.settings.channels]
         channel = snapshot_channel(asked.entity, asked.channel, paths)
         # Salesforce's names have no case, and those of types do.
@@ -93,7 +93,7 @@ class SnapshotResource:
             at=now,
         )
 
-    async def change(self, id_: str, wanted: Wanted, asked: Change) -> JsonObject:
+    async def change(self, id_: str, wanted: Wanted, asked: ChangeRequest) -> JsonObject:
         """Change what is wanted of a snapshot. Raises `ApiError` and `LogUnavailable`."""
         order = (await self.context.switchboard()).snapshots.get(id_)
         record = (await self._records()).get(id_)
@@ -136,11 +136,11 @@ class SnapshotResource:
         return json_response(snapshot_json(order, record))
 
     async def _start(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Snapshotting)
+        asked = await body_of(request, SnapshotRequest)
         return json_response(await self.start(asked), status=200 if asked.dry_run else 202)
 
     async def _change(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Change)
+        asked = await body_of(request, ChangeRequest)
         wanted = SNAPSHOT_CHANGES[request.path.rpartition("/")[2]]
         return json_response(await self.change(request.match_info["id"], wanted, asked), status=202)
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from streamer.admin.json_views import letter_detail, place_json, receipt_json, rfc3339
 from streamer.admin.ports import Verdict
 from streamer.controls import AuditRecord, Control
-from streamer.events import DeadLetter, JsonObject, ParkedLane, Progress, Receipt, SubscriberName
+from streamer.events import DeadLetter, JsonObject, ParkedLane, Receipt, SettledOffsets, SubscriberName
 from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import LoggedEvent
 
@@ -47,7 +47,7 @@ class Evidence:
     after: Sequence[SubscriberName] = ()
     keeps_receipts: bool = False
     logged: LoggedEvent | None = None
-    progress: Progress | None = None
+    progress: SettledOffsets | None = None
     lane: ParkedLane | None = None
     head: LoggedEvent | None = None
     receipts: Sequence[Receipt] = ()

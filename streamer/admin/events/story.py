@@ -12,7 +12,7 @@ from streamer.admin.events.accounts import Evidence, account_json
 from streamer.admin.events.schemas import Showing
 from streamer.admin.json_views import event_json, letter_detail, optional_time, place_json, rfc3339
 from streamer.admin.schemas import MOST_LETTERS
-from streamer.controls import AuditRecord, Switchboard
+from streamer.controls import AuditRecord, ControlState
 from streamer.events import DeadLetter, Event, EventId, JsonObject, LetterHead, Receipt, SubscriberName
 from streamer.log.patterns import wants
 from streamer.ports import EventSearch, FoundEvents, LoggedEvent, SubscriberPlace
@@ -30,7 +30,7 @@ class Kept:
     logged: LoggedEvent | None
     letters: Sequence[DeadLetter]
     receipts: Sequence[Receipt]
-    board: Switchboard
+    board: ControlState
     audit: Sequence[AuditRecord]
     has_all_receipts: bool
 

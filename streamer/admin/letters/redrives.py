@@ -14,8 +14,8 @@ from streamer.admin.errors import ApiError, conflict
 from streamer.admin.json_views import ended_redrive_json, filter_json, redrive_json, rfc3339
 from streamer.admin.letters.redrive_preview import RedrivePreview, redrive_previews
 from streamer.admin.middleware import json_response
-from streamer.admin.schemas import MOST_LETTERS, Change, Redriving, body_of
-from streamer.controls import AuditRecord, LetterFilter, Redrive, Switchboard
+from streamer.admin.schemas import MOST_LETTERS, ChangeRequest, RedriveRequest, body_of
+from streamer.controls import AuditRecord, ControlState, LetterFilter, Redrive
 from streamer.events import JsonObject, SubscriberName
 
 _log = structlog.get_logger()
@@ -44,7 +44,7 @@ class RedriveResource:
             web.post("/redrives/{id}/cancel", self._cancel),
         ]
 
-    async def redrive(self, asked: Redriving) -> JsonObject:
+    async def redrive(self, asked: RedriveRequest) -> JsonObject:
         """Order redrives, or only preview them. Raises `ApiError` and `LogUnavailable`."""
         if asked.subscriber is not None:
             self.context.subscriber_settings(asked.subscriber)
@@ -60,7 +60,10 @@ class RedriveResource:
         }
 
     async def _ordered(
-        self, asked: Redriving, meant: LetterFilter, found: Mapping[SubscriberName | None, RedrivePreview]
+        self,
+        asked: RedriveRequest,
+        meant: LetterFilter,
+        found: Mapping[SubscriberName | None, RedrivePreview],
     ) -> list[Redrive]:
         chosen = {
             name: each
@@ -77,7 +80,7 @@ class RedriveResource:
             _log.info(_ORDERED, redrive=order.id, subscriber=order.letters.subscriber, by=order.by)
         return [order for order, _ in orders]
 
-    def _order(self, asked: Redriving, letters: LetterFilter, skipped: frozenset[str]) -> Redrive:
+    def _order(self, asked: RedriveRequest, letters: LetterFilter, skipped: frozenset[str]) -> Redrive:
         return Redrive(
             id=uuid.uuid4().hex[:12],
             letters=letters,
@@ -88,7 +91,7 @@ class RedriveResource:
             include_superseded=asked.include_superseded,
         )
 
-    async def cancel(self, id_: str, asked: Change) -> JsonObject:
+    async def cancel(self, id_: str, asked: ChangeRequest) -> JsonObject:
         """End an open redrive. Raises `ApiError` and `LogUnavailable`."""
         order = _open(await self.context.switchboard(), id_)
         left = (await self._left({order.id: order}))[order.id]
@@ -128,11 +131,11 @@ class RedriveResource:
         }
 
     async def _redrive(self, request: web.Request) -> web.Response:
-        answer = await self.redrive(await body_of(request, Redriving))
+        answer = await self.redrive(await body_of(request, RedriveRequest))
         return json_response(answer, status=202 if answer["redrives"] else 200)
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Change)
+        asked = await body_of(request, ChangeRequest)
         return json_response(await self.cancel(request.match_info["id"], asked))
 
     async def _list(self, _request: web.Request) -> web.Response:
@@ -148,13 +151,13 @@ class RedriveResource:
         return left
 
 
-def _check_free(board: Switchboard, names: Collection[SubscriberName | None], channel: str | None) -> None:
+def _check_free(board: ControlState, names: Collection[SubscriberName | None], channel: str | None) -> None:
     for redrive in board.redrives.values():
         if redrive.letters.channel == channel and redrive.letters.subscriber in {None, *names}:
             raise conflict(redrive, "is still open")
 
 
-def _open(board: Switchboard, id_: str) -> Redrive:
+def _open(board: ControlState, id_: str) -> Redrive:
     if id_ not in board.redrives:
         known = ", ".join(sorted(board.redrives)) or "none"
         raise ApiError(

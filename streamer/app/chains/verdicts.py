@@ -20,7 +20,7 @@ _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class RouteVerdict:
     """What becomes of an event at one subscriber: it `matches`, or `why` not.
 
     `error` is the sentence of an expression that fails. `fields` are those that
@@ -51,10 +51,10 @@ class Verdicts:
         self._checked = checked
         self._event = event
         self._given = given
-        self._found: dict[SubscriberName, Verdict] = {}
+        self._found: dict[SubscriberName, RouteVerdict] = {}
         self._deliveries: dict[SubscriberName, Delivery] = {}
 
-    def of(self, name: SubscriberName) -> Verdict:
+    def of(self, name: SubscriberName) -> RouteVerdict:
         """Return the verdict on the event at the subscriber `name`."""
         found = self._found.get(name)
         if found is None:
@@ -75,13 +75,13 @@ class Verdicts:
         upstream = upstream_of(name, self._checked.settings.subscribers)
         self._deliveries[name] = upstream.told(delivery, names.more)
 
-    def _made(self, name: SubscriberName) -> Verdict:
+    def _made(self, name: SubscriberName) -> RouteVerdict:
         settings = self._checked.settings.subscribers[name]
         if not wants(self._checked.subscription(name).patterns)(self._event.type):
             patterns = ", ".join(settings.on)
-            return Verdict(subscriber=name, matches=False, why=f"on selects other types: {patterns}")
+            return RouteVerdict(subscriber=name, matches=False, why=f"on selects other types: {patterns}")
         if why := self._excluded_before(name):
-            return Verdict(subscriber=name, matches=False, why=why)
+            return RouteVerdict(subscriber=name, matches=False, why=why)
         return self._of_expressions(name)
 
     def _excluded_before(self, name: SubscriberName) -> str:
@@ -93,14 +93,14 @@ class Verdicts:
                 return f"{before}, after which it comes, does not get this event"
         return upstream.exclusion(self._event)
 
-    def _of_expressions(self, name: SubscriberName) -> Verdict:
+    def _of_expressions(self, name: SubscriberName) -> RouteVerdict:
         route, event = self._checked.routes[name], self._event
         when = self._checked.settings.subscribers[name].when
         names = given_names(self._checked, name, self._event, self._given)
         fields = operands(when, event_document(event, names.more)) if when else None
         try:
             if not route.admits(event, names.more):
-                return Verdict(
+                return RouteVerdict(
                     subscriber=name,
                     matches=False,
                     why="; ".join(["when does not hold", *_shown(fields or {})]),
@@ -109,7 +109,7 @@ class Verdicts:
                 )
             self._shape(name, names)
         except BrokenRoute as error:
-            return Verdict(
+            return RouteVerdict(
                 subscriber=name,
                 matches=False,
                 why=f"dead letter: {error}",
@@ -117,7 +117,7 @@ class Verdicts:
                 fields=fields,
                 names=names,
             )
-        return Verdict(subscriber=name, matches=True, fields=fields, names=names)
+        return RouteVerdict(subscriber=name, matches=True, fields=fields, names=names)
 
 
 def _shown(fields: Mapping[str, Any]) -> list[str]:

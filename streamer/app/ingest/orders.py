@@ -10,7 +10,7 @@ import structlog
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, PositionOrder, Redrive, SnapshotOrder, Switchboard
+from streamer.controls import AuditRecord, ControlState, PositionOrder, Redrive, SnapshotOrder
 from streamer.errors import LogUnavailable
 from streamer.events import Channel
 from streamer.ports import Controls
@@ -41,7 +41,7 @@ class ChannelOrders(ABC, Generic[Order]):
     _over: "asyncio.Queue[tuple[str, str, dict[str, Any]]]" = field(default_factory=asyncio.Queue, init=False)
 
     @abstractmethod
-    def _all(self, board: Switchboard) -> Mapping[str, Order]:
+    def _all(self, board: ControlState) -> Mapping[str, Order]:
         """Return the open orders of the kind, by their ids."""
 
     @abstractmethod

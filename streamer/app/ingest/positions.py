@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from streamer.app.ingest.orders import ChannelOrders
-from streamer.controls import AuditRecord, PositionOrder, Switchboard
+from streamer.controls import AuditRecord, ControlState, PositionOrder
 from streamer.events import Channel, ContinuityRecord, HoleCause
 from streamer.ingest.positions import OrderedPositions
 from streamer.ports import RecordedHoles
@@ -34,7 +34,7 @@ class PositionOrders(ChannelOrders[PositionOrder]):
         else:
             self._carried_out(order.id, state=record.state)
 
-    def _all(self, board: Switchboard) -> Mapping[str, PositionOrder]:
+    def _all(self, board: ControlState) -> Mapping[str, PositionOrder]:
         return board.positions
 
     def _path(self, order: PositionOrder) -> str:

@@ -9,7 +9,7 @@ from streamer.clock import Clock
 from streamer.continuity.reconciling import Asked, ReconcileObserver, ReconcileSchedule, Reconciliation
 from streamer.continuity.reconciling.org_records import OrgRecords
 from streamer.events import Channel, OrgId
-from streamer.quota import Governor, JobCost, Reading
+from streamer.quota import Governor, JobCost, LimitsReading
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -27,7 +27,7 @@ class Reconciling:
     log: Log
     clock: Clock
     paths: Sequence[str]
-    limits: Callable[[], Reading | None]
+    limits: Callable[[], LimitsReading | None]
     observer: ReconcileObserver
 
     def schedule(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from streamer.app.ingest.orders import ChannelOrders
-from streamer.controls import AuditRecord, Redrive, Switchboard
+from streamer.controls import AuditRecord, ControlState, Redrive
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class RedriveOrders(ChannelOrders[Redrive]):
         """End an order that has no letters left."""
         self._carried_out(order.id)
 
-    def _all(self, board: Switchboard) -> Mapping[str, Redrive]:
+    def _all(self, board: ControlState) -> Mapping[str, Redrive]:
         # The others are of subscribers.
         return {name: each for name, each in board.redrives.items() if self._path(each) is not None}
 

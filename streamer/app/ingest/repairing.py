@@ -26,7 +26,7 @@ from streamer.events import Channel, DeadLetter
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
-from streamer.quota import BegunJobs, Reading
+from streamer.quota import BegunJobs, LimitsReading
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -49,7 +49,7 @@ class Repairing:
     snapshots: SnapshotOrders
     redrives: RedriveOrders | None = None
     payloads: PayloadReader | None = None
-    limits: Callable[[], Reading | None] = lambda: None
+    limits: Callable[[], LimitsReading | None] = lambda: None
     renew_limits: Callable[[], Awaitable[None]] = renew_nothing
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from streamer.app.ingest.orders import ChannelOrders
-from streamer.controls import AuditRecord, SnapshotOrder, Switchboard
+from streamer.controls import AuditRecord, ControlState, SnapshotOrder
 from streamer.events import ContinuityRecord
 
 
@@ -20,7 +20,7 @@ class SnapshotOrders(ChannelOrders[SnapshotOrder]):
         outcome = {"entity": record.entity, "state": record.state, "published": record.published}
         self._carried_out(record.id, **outcome)
 
-    def _all(self, board: Switchboard) -> Mapping[str, SnapshotOrder]:
+    def _all(self, board: ControlState) -> Mapping[str, SnapshotOrder]:
         return board.snapshots
 
     def _path(self, order: SnapshotOrder) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from streamer.cli.flow.graph import Graph, Kind, Node, shortened
+from streamer.cli.flow.graph import Graph, Node, NodeKind, shortened
 
 _CHARACTER = 7.3
 _BOX_HEIGHT = 44
@@ -13,7 +13,7 @@ _SPACE = 20
 _GAP = 70
 _MARGIN = 20
 _LEAST_WIDTH = 120.0
-_FILLS = {Kind.CHANNEL: "#dbeafe", Kind.TYPE: "#f1f5f9", Kind.SUBSCRIBER: "#dcfce7"}
+_FILLS = {NodeKind.CHANNEL: "#dbeafe", NodeKind.TYPE: "#f1f5f9", NodeKind.SUBSCRIBER: "#dcfce7"}
 _HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
     'viewBox="0 0 {width:.0f} {height:.0f}" font-family="ui-monospace, Menlo, Consolas, monospace" '

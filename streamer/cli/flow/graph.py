@@ -16,7 +16,7 @@ _DRAWN = ("uses", "on", "after", "on_rejected")
 _MOST_CHARACTERS = 60
 
 
-class Kind(StrEnum):
+class NodeKind(StrEnum):
     """Kind of a node."""
 
     CHANNEL = "channel"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 class Node:
     """Channel, pattern of event types or subscriber, with a few words about it and its `when` in one line."""
 
-    kind: Kind
+    kind: NodeKind
     name: str
     note: str = ""
     when: str = ""
@@ -92,7 +92,7 @@ def _graph(draft: Draft, whens: Mapping[SubscriberName, str | None]) -> Graph:
     settings = draft.settings
     subscribers = {
         name: Node(
-            kind=Kind.SUBSCRIBER,
+            kind=NodeKind.SUBSCRIBER,
             name=name,
             note=_note(each),
             when=shortened(f"when {when}") if (when := whens[name]) is not None else "",
@@ -101,11 +101,11 @@ def _graph(draft: Draft, whens: Mapping[SubscriberName, str | None]) -> Graph:
     }
     arrows: list[tuple[Node, Node]] = []
     types: dict[str, Node] = {}
-    channels = [Node(kind=Kind.CHANNEL, name=path) for path in settings.paths]
+    channels = [Node(kind=NodeKind.CHANNEL, name=path) for path in settings.paths]
     for name, each in settings.subscribers.items():
         for pattern in () if each.after else each.on:
             if pattern not in types:
-                types[pattern] = Node(kind=Kind.TYPE, name=pattern)
+                types[pattern] = Node(kind=NodeKind.TYPE, name=pattern)
                 carriers = [each for each in channels if Carried.by(each.name).can_match(pattern)]
                 arrows += [(channel, types[pattern]) for channel in carriers]
             arrows.append((types[pattern], subscribers[name]))

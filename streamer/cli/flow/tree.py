@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.tree import Tree
 
-from streamer.cli.flow.graph import Graph, Kind, Node
+from streamer.cli.flow.graph import Graph, Node, NodeKind
 from streamer.cli.output import plain
 
 
@@ -16,7 +16,7 @@ def trees(graph: Graph) -> Iterator[Tree]:
     """
     drawn: set[Node] = set()
     for node in graph.nodes:
-        if node.kind is Kind.CHANNEL:
+        if node.kind is NodeKind.CHANNEL:
             tree = Tree(plain(node.name))
             _grow(tree, node, graph, drawn)
             yield tree

@@ -13,7 +13,7 @@ from streamer.cli.output import console, print_json, print_table
 from streamer.events import JsonObject
 from streamer.salesforce.tooling.changes import disabling, enabling
 from streamer.salesforce.tooling.names import is_change_event
-from streamer.salesforce.tooling.setup import ENTITIES_WITHOUT_ADD_ON, Member, sorted_members
+from streamer.salesforce.tooling.setup import ENTITIES_WITHOUT_ADD_ON, ChannelMember, sorted_members
 
 cdc = typer.Typer(
     cls=HelpfulGroup,
@@ -95,12 +95,12 @@ async def disable(
         await carry_out(org, disabling(await org.tooling.setup(), entities), options)
 
 
-def _line(member: Member) -> JsonObject:
+def _line(member: ChannelMember) -> JsonObject:
     line = member_line(member)
     return {"ENTITY": line.pop("ENTITY"), **line}
 
 
-def _json(member: Member) -> JsonObject:
+def _json(member: ChannelMember) -> JsonObject:
     return {
         "entity": member.entity,
         "event": member.selected,

@@ -35,7 +35,7 @@ class OrgOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ConfiguredChannels:
     """Channels that a configuration reads, by path, and the patterns of each subscriber."""
 
     paths: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class OrgConnection:
     """Tooling API of an org, and what the configuration reads of it."""
 
     tooling: Tooling
-    reading: Reading
+    reading: ConfiguredChannels
 
 
 @asynccontextmanager
@@ -69,14 +69,14 @@ async def connected(files: Sequence[Path]) -> AsyncIterator[OrgConnection]:
         yield OrgConnection(tooling=tooling, reading=_reading(document))
 
 
-def _reading(document: Document) -> Reading:
+def _reading(document: Document) -> ConfiguredChannels:
     try:
         draft = load_draft(document)
     except ConfigurationError:
         # Mistakes in other sections do not concern this command.
-        return Reading()
+        return ConfiguredChannels()
     # A channel stands in for those of a configuration that has none.
     channels = draft.settings.channels if draft.channels else ()
     subscribers = draft.settings.subscribers.items()
     sound = ((str(name), each.on) for name, each in subscribers if draft.is_sound("subscribers", name, "on"))
-    return Reading(paths=tuple(each.path for each in channels), patterns=tuple(sound))
+    return ConfiguredChannels(paths=tuple(each.path for each in channels), patterns=tuple(sound))

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from streamer.cli.operating.api_command import AsJson
-from streamer.cli.org.connection import OrgConnection, Reading
+from streamer.cli.org.connection import ConfiguredChannels, OrgConnection
 from streamer.cli.output import (
     confirmed,
     console,
@@ -21,10 +21,15 @@ from streamer.cli.output import (
 )
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
-from streamer.salesforce.tooling.changes import Change, ChangePlan
-from streamer.salesforce.tooling.execution import Outcome, Result, execute
+from streamer.salesforce.tooling.changes import ChangePlan, SetupChange
+from streamer.salesforce.tooling.execution import ChangeOutcome, Result, execute
 from streamer.salesforce.tooling.losses import Loss, losses
-from streamer.salesforce.tooling.setup import ENTITIES_WITHOUT_ADD_ON, ChannelSetup, CustomChannel, Member
+from streamer.salesforce.tooling.setup import (
+    ENTITIES_WITHOUT_ADD_ON,
+    ChannelMember,
+    ChannelSetup,
+    CustomChannel,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +71,9 @@ async def carry_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) 
         _report(outcomes)
 
 
-async def _carried_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) -> Sequence[Outcome]:
+async def _carried_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) -> Sequence[ChangeOutcome]:
     """Show a plan and make its changes, if the operator agrees."""
-    outcomes: list[Outcome] = []
+    outcomes: list[ChangeOutcome] = []
     for sentence in plan.already:
         console().print(plain(sentence), soft_wrap=True)
     if not plan.changes:
@@ -86,7 +91,7 @@ async def _carried_out(org: OrgConnection, plan: ChangePlan, options: PlanOption
     return outcomes
 
 
-def _json(plan: ChangePlan, outcomes: Sequence[Outcome]) -> JsonObject:
+def _json(plan: ChangePlan, outcomes: Sequence[ChangeOutcome]) -> JsonObject:
     """Return the changes of a plan, and the `result` of each, `None` for one that was not begun."""
     became = {id(each.change): each for each in outcomes}
     changes = []
@@ -105,7 +110,7 @@ def allocation(setup: ChannelSetup) -> str:
     return f"{selected} selected on all channels together, of {ENTITIES_WITHOUT_ADD_ON} without an add-on."
 
 
-def _line(change: Change) -> JsonObject:
+def _line(change: SetupChange) -> JsonObject:
     if isinstance(change.subject, CustomChannel):
         line: JsonObject = {"CHANNEL": change.subject.name, "ENTITY": None, "FILTER": None, "ENRICHED": None}
     else:
@@ -113,7 +118,7 @@ def _line(change: Change) -> JsonObject:
     return {"CHANGE": str(change.action), **line}
 
 
-def member_line(member: Member) -> JsonObject:
+def member_line(member: ChannelMember) -> JsonObject:
     """Return the line of a table for a member."""
     return {
         "CHANNEL": member.channel,
@@ -131,7 +136,7 @@ def _consequences(plan: ChangePlan) -> Iterator[str]:
             yield f"Its members go with the channel {change.subject.name}: {names}."
     still = before.entities & after.entities
     for member in (each.subject for each in plan.changes if each.subject not in after.members):
-        if isinstance(member, Member) and member.entity in still:
+        if isinstance(member, ChannelMember) and member.entity in still:
             others = sorted({each.channel for each in after.members if each.entity == member.entity})
             where = ", ".join(others)
             yield f"{member.entity} stays selected for {where}, and counts towards the allocation."
@@ -141,7 +146,7 @@ def _consequences(plan: ChangePlan) -> Iterator[str]:
         yield f"Without an add-on Salesforce refuses what is beyond the {ENTITIES_WITHOUT_ADD_ON}."
 
 
-def _warnings(plan: ChangePlan, reading: Reading) -> Iterator[str]:
+def _warnings(plan: ChangePlan, reading: ConfiguredChannels) -> Iterator[str]:
     for loss in losses(plan, reading.paths):
         yield f"Warning: {_loss(loss)}"
         for name in loss.names:
@@ -170,12 +175,12 @@ def _loss(loss: Loss) -> str:
     )
 
 
-def _report(outcomes: Sequence[Outcome]) -> None:
+def _report(outcomes: Sequence[ChangeOutcome]) -> None:
     if not outcomes:
         return
     made = [each for each in outcomes if each.result is Result.MADE]
     if len(made) == len(outcomes):
-        if any(isinstance(each.change.subject, Member) for each in made):
+        if any(isinstance(each.change.subject, ChannelMember) for each in made):
             console().print("It applies to what changes from now on.")
         return
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -186,7 +191,7 @@ def _report(outcomes: Sequence[Outcome]) -> None:
     raise typer.Exit(1)
 
 
-def _why(outcome: Outcome) -> str:
+def _why(outcome: ChangeOutcome) -> str:
     match outcome.result:
         case Result.NOT_TRIED:
             return f"{outcome.change}, because of the failure before it"

@@ -14,7 +14,7 @@ from streamer.cli.failure import REFUSED
 from streamer.cli.operating.api_command import AsJson, api_command
 from streamer.cli.options import Config
 from streamer.cli.output import counted
-from streamer.cli.publishing.report import Report
+from streamer.cli.publishing.report import PublishReport
 from streamer.cli.publishing.sending import Sending
 from streamer.cli.publishing.source import STDIN, Input, opened
 from streamer.cli.signals import until_signalled
@@ -88,7 +88,7 @@ class PublishOptions:
         typer.Option(min=0, metavar="SECONDS", help="Retry for so long while Salesforce can't take events."),
     ] = 120.0
 
-    def sending(self, topic: str, report: Report, clock: Clock) -> Sending:
+    def sending(self, topic: str, report: PublishReport, clock: Clock) -> Sending:
         """Return what sends the events to `topic`."""
         return Sending(
             topic=topic,
@@ -123,7 +123,7 @@ async def publish(
     settings = load_section(load_document(config), "org", OrgSettings)
     org = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
     with opened(file) as source:
-        report = Report(size=source.size, as_json=as_json)
+        report = PublishReport(size=source.size, as_json=as_json)
         sending = options.sending(name, report, clock)
         logs.configure("auto", "error")
         try:
@@ -146,7 +146,7 @@ async def _sent(
         await sending.run(publisher, source, stopping)
 
 
-def _conclude(sending: Sending, report: Report) -> None:
+def _conclude(sending: Sending, report: PublishReport) -> None:
     """Show the counts, and how to continue if the input was not read to its end."""
     report.total(sending.topic)
     if not sending.is_complete:

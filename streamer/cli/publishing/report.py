@@ -15,7 +15,7 @@ from streamer.ports import Published, Unpublished
 from streamer.replay_ids import replay_id_to_text
 
 
-class Report:
+class PublishReport:
     """Counts events, and shows each that was not published, on standard error.
 
     With `as_json`, each event has a line of JSON on standard output. On a

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from streamer.backoff import Backoff, Delays
 from streamer.cli.publishing.parser import EventParser, InputRefused, Read
-from streamer.cli.publishing.report import Report
+from streamer.cli.publishing.report import PublishReport
 from streamer.cli.publishing.source import Input
 from streamer.clock import Clock
 from streamer.errors import RetryLater, Stop
@@ -47,7 +47,7 @@ class Sending:
     """
 
     topic: str
-    report: Report
+    report: PublishReport
     clock: Clock
     run_id: str
     id_field: str | None = None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from streamer.app import plan
-from streamer.app.chains.verdicts import Verdict, Verdicts
+from streamer.app.chains.verdicts import RouteVerdict, Verdicts
 from streamer.cli.failure import REFUSED, failures_reported
 from streamer.cli.operating.api_command import AsJson
 from streamer.cli.options import Config
@@ -46,7 +46,7 @@ def explain(
         raise typer.Exit(REFUSED)
 
 
-def _print(given: GivenEvent, found: Sequence[Verdict], *, is_first: bool) -> None:
+def _print(given: GivenEvent, found: Sequence[RouteVerdict], *, is_first: bool) -> None:
     if not is_first:
         console().print()
     event = given.event
@@ -61,7 +61,7 @@ def _print(given: GivenEvent, found: Sequence[Verdict], *, is_first: bool) -> No
             console().print(plain(f"{each.subscriber}: {absence(each.absent)}"), soft_wrap=True)
 
 
-def _as_json(given: GivenEvent, found: Sequence[Verdict]) -> JsonObject:
+def _as_json(given: GivenEvent, found: Sequence[RouteVerdict]) -> JsonObject:
     return {
         "id": given.event.id,
         "type": given.event.type,

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from streamer.admin.schemas import Chosen, Listing, Redriving
+from streamer.admin.schemas import Chosen, Listing, RedriveRequest
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import ConsoleContext
 from streamer.console.forms import Fields, filled, unset
@@ -56,7 +56,7 @@ class DeadLetterPages:
         return self.context.renderer.page(request, "dead_letter.html", title="Dead letter", letter=letter)
 
     async def _preview_redrive(self, request: web.Request) -> web.Response:
-        asked = filled(Redriving, _query(request), dry_run=True)
+        asked = filled(RedriveRequest, _query(request), dry_run=True)
         found = await self.context.redrives.redrive(asked)
         return self.context.renderer.page(
             request,
@@ -69,7 +69,7 @@ class DeadLetterPages:
         )
 
     async def _redrive(self, request: web.Request) -> web.Response:
-        asked = filled(Redriving, fields_of(request), by=operator_of(request), dry_run=False)
+        asked = filled(RedriveRequest, fields_of(request), by=operator_of(request), dry_run=False)
         found = await self.context.redrives.redrive(asked)
         return redirect(f"/console/redrives?done={'ordered' if found['redrives'] else 'nothing'}")
 

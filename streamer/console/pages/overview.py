@@ -13,7 +13,7 @@ from streamer.console.pages.subscribers import state_of
 from streamer.console.samples import HOUR_S, Samples, Series
 from streamer.errors import LogUnavailable
 from streamer.events import JsonObject, Repair
-from streamer.supervision.health import Kind
+from streamer.supervision.health import ProbeKind
 
 _MINUTE_S = 60.0
 _SHOWN_HOLES = 5
@@ -36,8 +36,8 @@ class OverviewPages:
             request,
             "overview.html",
             title="Overview",
-            alive=context.health.report(Kind.LIVENESS),
-            ready=context.health.report(Kind.READINESS),
+            alive=context.health.report(ProbeKind.LIVENESS),
+            ready=context.health.report(ProbeKind.READINESS),
             numbers=self._numbers(samples),
             charts=charts(samples, context.clock.now()),
             channels=channel_rows(context),

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamer.admin.errors import ApiError
-from streamer.admin.schemas import OfChannel, Positioning
+from streamer.admin.schemas import OfChannel, PositionRequest
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import ConsoleContext
 from streamer.console.forms import filled, unset
-from streamer.controls import Place
+from streamer.controls import ChannelPosition
 from streamer.events import JsonObject
 
 # A person looks at a page that does not come. The next page shows answers that take longer.
 _WAIT_S = "3"
 _PLACES = {
-    Place.SINCE: "with what was committed since a time",
-    Place.REPLAY_ID: "behind a replay id",
-    Place.EARLIEST: "with the first event that Salesforce retains",
-    Place.LATEST: "with new events",
-    Place.START: "where the configuration lets a new channel start (reset)",
+    ChannelPosition.SINCE: "with what was committed since a time",
+    ChannelPosition.REPLAY_ID: "behind a replay id",
+    ChannelPosition.EARLIEST: "with the first event that Salesforce retains",
+    ChannelPosition.LATEST: "with new events",
+    ChannelPosition.START: "where the configuration lets a new channel start (reset)",
 }
 _ORDER = ("channel", "place", "replay_id", "since", "repeat")
 
@@ -60,7 +60,7 @@ class PositionPages:
         )
 
     async def _preview(self, request: web.Request) -> web.Response:
-        asked = filled(Positioning, list(request.query.items()), dry_run=True)
+        asked = filled(PositionRequest, list(request.query.items()), dry_run=True)
         answer = await self.context.checkpoints.order(asked)
         return self.context.renderer.page(
             request,
@@ -74,7 +74,7 @@ class PositionPages:
 
     async def _order(self, request: web.Request) -> web.Response:
         fields = [("wait_s", _WAIT_S), *fields_of(request)]
-        asked = filled(Positioning, fields, by=operator_of(request), dry_run=False)
+        asked = filled(PositionRequest, fields, by=operator_of(request), dry_run=False)
         ordered = await self.context.checkpoints.order(asked)
         return self._back("position-ordered" if ordered["outcome"] is None else "position-set")
 
@@ -88,7 +88,7 @@ class PositionPages:
         return redirect(f"/console/channels?done={done}")
 
 
-def _fields(asked: Positioning) -> JsonObject:
+def _fields(asked: PositionRequest) -> JsonObject:
     """Return the fields of an order that are set, by their names in forms."""
     said = asked.model_dump(mode="json")
     return unset({name: said[name] for name in _ORDER})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from streamer.admin.schemas import Change
+from streamer.admin.schemas import ChangeRequest
 from streamer.console.access import operator_of, redirect
 from streamer.console.context import ConsoleContext
 
@@ -32,5 +32,5 @@ class RedrivePages:
         )
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        await self.context.redrives.cancel(request.match_info["id"], Change(by=operator_of(request)))
+        await self.context.redrives.cancel(request.match_info["id"], ChangeRequest(by=operator_of(request)))
         return redirect("/console/redrives?done=cancelled")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamer.admin.continuity.snapshots import SNAPSHOT_CHANGES
-from streamer.admin.schemas import Change, Last, Snapshotting
+from streamer.admin.schemas import ChangeRequest, Last, SnapshotRequest
 from streamer.channel_paths import ChannelKind
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import ConsoleContext
@@ -55,12 +55,12 @@ class SnapshotPages:
         change = request.match_info["change"]
         if change not in SNAPSHOT_CHANGES:
             raise web.HTTPNotFound
-        asked = Change(by=operator_of(request))
+        asked = ChangeRequest(by=operator_of(request))
         await self.context.snapshots.change(request.match_info["id"], SNAPSHOT_CHANGES[change], asked)
         return redirect(f"/console/snapshots?done=snapshot-{change}")
 
 
-def _asked(request: web.Request, *, dry_run: bool) -> Snapshotting:
+def _asked(request: web.Request, *, dry_run: bool) -> SnapshotRequest:
     fields = fields_of(request)
     names = tuple(name.strip() for name in first(fields, "fields").split(",") if name.strip())
-    return filled(Snapshotting, fields, by=operator_of(request), dry_run=dry_run, fields=names)
+    return filled(SnapshotRequest, fields, by=operator_of(request), dry_run=dry_run, fields=names)

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from streamer.admin.errors import ApiError
-from streamer.admin.schemas import Change, Pause, Trial
+from streamer.admin.schemas import ChangeRequest, PauseRequest, TestEventRequest
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import ConsoleContext
 from streamer.console.forms import filled, first, object_of
@@ -55,22 +55,22 @@ class SubscriberPages:
 
     async def _pause(self, request: web.Request) -> web.Response:
         name, by = request.match_info["name"], operator_of(request)
-        await self.context.subscribers.pause(name, filled(Pause, fields_of(request), by=by))
+        await self.context.subscribers.pause(name, filled(PauseRequest, fields_of(request), by=by))
         return _back_to(name, "paused")
 
     async def _resume(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        await self.context.subscribers.resume(name, Change(by=operator_of(request)))
+        await self.context.subscribers.resume(name, ChangeRequest(by=operator_of(request)))
         return _back_to(name, "resumed")
 
     async def _probe(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        await self.context.subscribers.probe(name, Change(by=operator_of(request)))
+        await self.context.subscribers.probe(name, ChangeRequest(by=operator_of(request)))
         return _back_to(name, "probed")
 
     async def _test(self, request: web.Request) -> web.Response:
         data = first(fields_of(request), "data")
-        asked = Trial(by=operator_of(request), data=object_of(data))
+        asked = TestEventRequest(by=operator_of(request), data=object_of(data))
         result = await self.context.subscribers.test(request.match_info["name"], asked)
         return await self._page(request, result=result, data=data)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from streamer.continuity.progress import Part, Progress
+from streamer.continuity.progress import ReadingProgress, RecordSelection
 from streamer.continuity.reading.coverage import asked_again_in_s, coverable_in_s, end_of
 from streamer.continuity.reading.step import Step
 from streamer.continuity.selection import TRANSACTION_S, time_text
@@ -34,7 +34,9 @@ class DeletedRecords:
     replication: Replication
     records: RecordReader
 
-    async def step(self, part: Part, progress: Progress, read: SnapshotRead, *, most: int) -> Step:
+    async def step(
+        self, part: RecordSelection, progress: ReadingProgress, read: SnapshotRead, *, most: int
+    ) -> Step:
         """Return the next `most` deletions, or when they can be asked for; raises what the ports raise."""
         assert part.since is not None  # noqa: S101 - the part tells deletions
         until = read.read_at if progress.until is None else progress.until

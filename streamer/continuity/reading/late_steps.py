@@ -7,7 +7,7 @@ from typing import Any
 
 from streamer.clock import Clock
 from streamer.continuity.entity_reader import EntityReader
-from streamer.continuity.progress import Progress
+from streamer.continuity.progress import ReadingProgress
 from streamer.continuity.reading.changed_records import ChangedRecords
 from streamer.continuity.reading.step import Step
 from streamer.events import Event, ReplayId
@@ -19,7 +19,7 @@ LONGEST_S = 20.0
 @dataclass(slots=True, kw_only=True)
 class _Asked:
     reading: str
-    progress: Progress
+    progress: ReadingProgress
     answer: "asyncio.Task[Step]"
     told: ChangedRecords = field(default_factory=lambda: ChangedRecords(job=""))
     is_late: bool = False
@@ -63,7 +63,7 @@ class LateSteps:
         if self._asked is not None:
             self._asked.reading = ""
 
-    async def step(self, reading: str, progress: Progress, position: ReplayId) -> Step:
+    async def step(self, reading: str, progress: ReadingProgress, position: ReplayId) -> Step:
         """Return the next step of a reading.
 
         Raises `TimeoutError` without an answer: it is used by a later call for
@@ -90,7 +90,7 @@ class LateSteps:
         async with self.clock.timeout(LONGEST_S):
             await asyncio.shield(task)
 
-    def _ask(self, reading: str, progress: Progress, request: Coroutine[Any, Any, Step]) -> _Asked:
+    def _ask(self, reading: str, progress: ReadingProgress, request: Coroutine[Any, Any, Step]) -> _Asked:
         task = asyncio.create_task(request, name=f"reading {self.reader.channel}")
         self._asked = asked = _Asked(reading=reading, progress=progress, answer=task)
         task.add_done_callback(self._answered)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streamer.continuity.progress import Progress
+from streamer.continuity.progress import ReadingProgress
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 
 _MOST_JOBS = 8
@@ -23,7 +23,7 @@ _BUSY = frozenset(
 _LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"})
 
 
-def can_begin_again(progress: Progress, error: RecordsRefused) -> bool:
+def can_begin_again(progress: ReadingProgress, error: RecordsRefused) -> bool:
     """Return whether another job can read what is left, after an `error` of the last one."""
     return progress.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
 
@@ -33,14 +33,14 @@ def pause_s(jobs: int) -> float:
     return _PAUSES_S[min(jobs, len(_PAUSES_S)) - 1] if jobs else 0.0
 
 
-def pause_left_s(progress: Progress, now: float) -> float:
+def pause_left_s(progress: ReadingProgress, now: float) -> float:
     """Return what is left `now` of the pause after a lost job, also in another process."""
     if progress.job is not None or not progress.jobs or progress.anchor is None:
         return 0.0
     return min(max(0.0, progress.anchor + pause_s(progress.jobs) - now), _PAUSES_S[-1])
 
 
-def may_be_in_bulk(progress: Progress) -> bool:
+def may_be_in_bulk(progress: ReadingProgress) -> bool:
     """Return false once jobs of the Bulk API were lost; pages over REST can't be, and become smaller."""
     return progress.jobs < _MOST_IN_BULK
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from streamer.continuity.progress import Progress
+from streamer.continuity.progress import ReadingProgress
 from streamer.events import ContinuityRecord, HoleCause
 
 
@@ -17,13 +17,13 @@ class OpenReadings:
     """
 
     holes: dict[str, ContinuityRecord] = field(default_factory=dict)
-    _progress: dict[str, Progress] = field(default_factory=dict)
+    _progress: dict[str, ReadingProgress] = field(default_factory=dict)
     _due_at: dict[str, float] = field(default_factory=dict)
     _held: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def put(self, hole: ContinuityRecord) -> None:
         """Take a new reading, or the new state of one; raises `ValueError` for a progress that is none."""
-        self._progress[hole.id] = Progress.of(hole.progress)
+        self._progress[hole.id] = ReadingProgress.of(hole.progress)
         self.holes[hole.id] = hole
 
     def remove(self, hole_id: str) -> None:
@@ -31,7 +31,7 @@ class OpenReadings:
         for known in (self.holes, self._progress, self._due_at, self._held):
             known.pop(hole_id, None)
 
-    def progress(self, hole_id: str) -> Progress:
+    def progress(self, hole_id: str) -> ReadingProgress:
         """Return the progress of an open reading."""
         return self._progress[hole_id]
 

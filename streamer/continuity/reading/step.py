@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.continuity.progress import Progress
+from streamer.continuity.progress import ReadingProgress
 from streamer.events import Event
 
 
@@ -16,7 +16,7 @@ class Step:
     not due at once; others can read meanwhile.
     """
 
-    progress: Progress
+    progress: ReadingProgress
     events: Sequence[Event] = ()
     found: int = 0
     repeated: int = 0

@@ -9,7 +9,7 @@ from streamer.clock import Clock
 from streamer.continuity.entity_reader import BULK_FROM
 from streamer.continuity.reading.coverage import asked_again_in_s, coverable_in_s
 from streamer.continuity.reconciling.known_records import seconds_of
-from streamer.continuity.reconciling.window import Window, shown
+from streamer.continuity.reconciling.window import ComparedWindow, shown
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
 from streamer.quota import ONE_REQUEST, JobCost
@@ -30,7 +30,7 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
+class ReconciledEntity:
     """An object by its API name, and the field that holds when a record was changed last."""
 
     name: str
@@ -39,7 +39,7 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrgRecord:
+class RecordVersion:
     """A record that the org has: when it was changed last, by anyone and by a user."""
 
     id: str
@@ -75,7 +75,7 @@ class OrgRecords:
     bulk_from: int = BULK_FROM
     admit: Callable[[JobCost], Awaitable[None]] = admit_all
 
-    async def entity(self, name: str) -> Entity:
+    async def entity(self, name: str) -> ReconciledEntity:
         """Return the object of that name, in any case."""
         describe = await self._asked(lambda: self.describer.describe(name))
         fields = {each["name"] for each in describe["fields"] if isinstance(each.get("name"), str)}
@@ -84,15 +84,15 @@ class OrgRecords:
             reason = f"{name} has neither a SystemModstamp nor a LastModifiedDate to compare"
             raise RecordsRefused(reason, code="")
         found = str(describe.get("name") or name)
-        return Entity(name=found, stamp=stamp, has_modified=_STAMPS[1] in fields)
+        return ReconciledEntity(name=found, stamp=stamp, has_modified=_STAMPS[1] in fields)
 
-    async def count(self, entity: Entity, window: Window) -> int:
+    async def count(self, entity: ReconciledEntity, window: ComparedWindow) -> int:
         """Return the number of records that were changed in the window, and not again since."""
         return await self._asked(lambda: self.queries.count(_query(entity, window)))
 
     async def changed(
-        self, entity: Entity, window: Window, count: int
-    ) -> AsyncGenerator[list[OrgRecord], None]:
+        self, entity: ReconciledEntity, window: ComparedWindow, count: int
+    ) -> AsyncGenerator[list[RecordVersion], None]:
         """Yield these records, a page at a time."""
         query = _query(entity, window)
         if count >= self.bulk_from:
@@ -114,16 +114,16 @@ class OrgRecords:
         finally:
             await self.queries.end(job)
 
-    async def present(self, entity: Entity, ids: Sequence[str]) -> dict[str, OrgRecord]:
+    async def present(self, entity: ReconciledEntity, ids: Sequence[str]) -> dict[str, RecordVersion]:
         """Return those of `ids` that the org has, by their ids."""
-        found: dict[str, OrgRecord] = {}
+        found: dict[str, RecordVersion] = {}
         for place in range(0, len(ids), _IDS_AT_ONCE):
             some = ids[place : place + _IDS_AT_ONCE]
             rows = await self._present(entity, some)
             found |= {each: _record(entity, {**row, "Id": each}) for each, row in rows.items()}
         return found
 
-    async def deleted(self, entity: Entity, since: float, until: float) -> Deleted:
+    async def deleted(self, entity: ReconciledEntity, since: float, until: float) -> Deleted:
         """Return the deletions from `since` to `until`, waiting until the org tells of the last."""
         begin = max(since, self.clock.now() - _TOLD_S)
         found = Deleted(since=begin, until=begin)
@@ -143,10 +143,10 @@ class OrgRecords:
     async def _page(self, query: RecordQuery, job: str, after: str | None) -> Any:
         return await self._asked(lambda: self.queries.page(query, job, after, most=_PAGE_ROWS))
 
-    async def _present(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    async def _present(self, entity: ReconciledEntity, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         return await self._asked(lambda: self.records.read(entity.name, ids, ("Id", entity.stamp)))
 
-    async def _deletions(self, entity: Entity, since: float, until: float) -> Any:
+    async def _deletions(self, entity: ReconciledEntity, since: float, until: float) -> Any:
         return await self._asked(lambda: self.replication.deleted(entity.name, since, until))
 
     async def _asked(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
@@ -160,7 +160,7 @@ class OrgRecords:
         return await ask()
 
 
-def _query(entity: Entity, window: Window) -> RecordQuery:
+def _query(entity: ReconciledEntity, window: ComparedWindow) -> RecordQuery:
     fields = ["Id", entity.stamp]
     if entity.has_modified and entity.stamp != _STAMPS[1]:
         fields.append(_STAMPS[1])
@@ -168,10 +168,10 @@ def _query(entity: Entity, window: Window) -> RecordQuery:
     return RecordQuery(entity=entity.name, fields=tuple(fields), where=where)
 
 
-def _record(entity: Entity, row: Mapping[str, Any]) -> OrgRecord:
+def _record(entity: ReconciledEntity, row: Mapping[str, Any]) -> RecordVersion:
     record_id, at = row.get("Id"), seconds_of(row.get(entity.stamp))
     if not isinstance(record_id, str) or at is None:
         raise SalesforceUnavailable(
             f"a record of {entity.name} was answered without an Id or with a {entity.stamp} that is no time"
         )
-    return OrgRecord(id=record_id, at=at, modified_at=seconds_of(row.get(_STAMPS[1])))
+    return RecordVersion(id=record_id, at=at, modified_at=seconds_of(row.get(_STAMPS[1])))

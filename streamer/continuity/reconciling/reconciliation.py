@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from streamer.continuity.reconciling.drift import Drift, DriftKind, Findings, Reconciled
 from streamer.continuity.reconciling.known_records import KnownRecord, KnownRecords
-from streamer.continuity.reconciling.org_records import Deleted, Entity, OrgRecord, OrgRecords
-from streamer.continuity.reconciling.window import Window, checkpoint_for, shown, window_of
+from streamer.continuity.reconciling.org_records import Deleted, OrgRecords, ReconciledEntity, RecordVersion
+from streamer.continuity.reconciling.window import ComparedWindow, checkpoint_for, shown, window_of
 from streamer.events import OrgId
 from streamer.ports import EventHistory
 
@@ -89,8 +89,8 @@ class Reconciliation:
         )
 
     async def _known(
-        self, entity: Entity, window: Window, channel: str | None
-    ) -> tuple[KnownRecords, Window]:
+        self, entity: ReconciledEntity, window: ComparedWindow, channel: str | None
+    ) -> tuple[KnownRecords, ComparedWindow]:
         start = await self.history.start(entity.name, window.since)
         window = window.cut(start.begins_at)
         known, total, begun = KnownRecords(), 0, False
@@ -106,7 +106,9 @@ class Reconciliation:
                 await asyncio.sleep(0)
         return known, window
 
-    async def _compared(self, entity: Entity, window: Window, known: KnownRecords, findings: Findings) -> int:
+    async def _compared(
+        self, entity: ReconciledEntity, window: ComparedWindow, known: KnownRecords, findings: Findings
+    ) -> int:
         total = await self.records.count(entity, window)
         done = 0
         async with aclosing(self.records.changed(entity, window, total)) as pages:
@@ -120,7 +122,12 @@ class Reconciliation:
         return done
 
     async def _contradicted(
-        self, entity: Entity, window: Window, known: KnownRecords, findings: Findings, deleted: Deleted
+        self,
+        entity: ReconciledEntity,
+        window: ComparedWindow,
+        known: KnownRecords,
+        findings: Findings,
+        deleted: Deleted,
     ) -> Sequence[str]:
         """Look up the records of which the log alone tells; return what could not be learned."""
         # Those of the org's changes are taken already.
@@ -144,7 +151,7 @@ class Reconciliation:
         return ()
 
 
-def _missing(record: OrgRecord, known: KnownRecord | None, window: Window) -> Drift | None:
+def _missing(record: RecordVersion, known: KnownRecord | None, window: ComparedWindow) -> Drift | None:
     """Return the difference between a record of the org and what the log knows, if there is one."""
     if known is not None and not known.is_deleted and known.at >= record.at - _STAMPS_DIFFER_S:
         return None
@@ -164,7 +171,7 @@ def _missing(record: OrgRecord, known: KnownRecord | None, window: Window) -> Dr
 
 
 def _restored(
-    ids: Sequence[str], present: dict[str, OrgRecord], known: KnownRecords, window: Window
+    ids: Sequence[str], present: dict[str, RecordVersion], known: KnownRecords, window: ComparedWindow
 ) -> Iterator[Drift]:
     """Yield the records that the log says were deleted in the window, and the org still has."""
     for each in ids:
@@ -176,7 +183,7 @@ def _restored(
                 yield found
 
 
-def _deletions(deleted: Deleted, known: KnownRecords, window: Window) -> Iterator[Drift]:
+def _deletions(deleted: Deleted, known: KnownRecords, window: ComparedWindow) -> Iterator[Drift]:
     """Yield the records that the org has deleted in the window, and whose last event is no deletion."""
     for record_id, at in deleted.times.items():
         if window.since <= at <= window.until and not _is_deleted(known, record_id):
@@ -196,7 +203,7 @@ def _is_deleted(known: KnownRecords, record_id: str) -> bool:
     return found is not None and found.is_deleted
 
 
-def _lacks(deleted: Deleted, window: Window) -> Iterator[str]:
+def _lacks(deleted: Deleted, window: ComparedWindow) -> Iterator[str]:
     if deleted.since > window.since:
         yield f"the org tells no deletions before {shown(deleted.since)}: earlier ones are not compared"
     if deleted.until < window.until:

@@ -50,7 +50,7 @@ class ReconcileObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class LastComparison:
     """Last comparison of an entity: when it was made, its span of time, and the differences by kind."""
 
     at: float
@@ -59,7 +59,7 @@ class Comparison:
     counts: Mapping[DriftKind, int]
 
     @classmethod
-    def of(cls, record: AuditRecord) -> "Comparison":
+    def of(cls, record: AuditRecord) -> "LastComparison":
         """Return the one of an audit record; raises `ValueError`, `KeyError` or `TypeError`."""
         since, until = (
             datetime.fromisoformat(record.detail[each]).timestamp() for each in ("since", "until")
@@ -87,7 +87,7 @@ class ReconcileSchedule:
     controls: Controls
     clock: Clock
     observer: ReconcileObserver
-    _last: dict[str, Comparison | None] = field(default_factory=dict, init=False)
+    _last: dict[str, LastComparison | None] = field(default_factory=dict, init=False)
     _due_at: dict[str, float] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
@@ -125,7 +125,7 @@ class ReconcileSchedule:
         counts = {kind: found.counts.get(kind, 0) for kind in DriftKind}
         now = self.clock.now()
         await self.controls.note(_audit(entity, found, counts, now))
-        self._learned(entity, Comparison(at=now, since=found.since, until=found.until, counts=counts))
+        self._learned(entity, LastComparison(at=now, since=found.since, until=found.until, counts=counts))
         tell = _log.warning if found.has_drift else _log.info
         tell("reconcile.compared", entity=entity, records=found.records, **counts)
 
@@ -136,7 +136,7 @@ class ReconcileSchedule:
         begin = last.since if any(last.counts.values()) else last.until
         return max(begin, now - _OLDEST_S)
 
-    def _learned(self, entity: str, last: Comparison | None) -> None:
+    def _learned(self, entity: str, last: LastComparison | None) -> None:
         self._last[entity] = last
         due_at = self._due_at[entity] = self.clock.now() if last is None else last.at + self.every_s
         self.observer.due(entity, due_at)
@@ -154,12 +154,12 @@ class ReconcileSchedule:
             self._last.pop(entity, None)
             self.observer.forgotten(entity)
 
-    async def _recorded(self, entity: str) -> Comparison | None:
+    async def _recorded(self, entity: str) -> LastComparison | None:
         """Return the last comparison of `entity` that the audit has."""
         for record in reversed(await self.controls.audit(last=_MOST_RECORDS)):
             if record.what == _COMPARED and record.detail.get("entity") == entity:
                 try:
-                    return Comparison.of(record)
+                    return LastComparison.of(record)
                 except (ValueError, KeyError, TypeError):
                     return None
         return None

@@ -18,14 +18,14 @@ _ALL_CHANGES = "/data/ChangeEvents"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class ComparedWindow:
     """What is compared: changes from `since` to `until` (epoch seconds); `notes` say what is left out."""
 
     since: float
     until: float
     notes: tuple[str, ...] = ()
 
-    def cut(self, begins_at: float | None) -> "Window":
+    def cut(self, begins_at: float | None) -> "ComparedWindow":
         """Return the window in a log that begins at that time."""
         if begins_at is None or begins_at <= self.since:
             return self
@@ -33,7 +33,7 @@ class Window:
         return window(begins_at, self.until, (*self.notes, note))
 
 
-def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: float) -> Window:
+def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: float) -> ComparedWindow:
     """Return the window that ends at `until`, and before all changes whose events can be under way.
 
     A record's stamp is older than the commit of its transaction, by up to
@@ -55,7 +55,7 @@ def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: fl
     return window(since, until, notes)
 
 
-def window(since: float, until: float, notes: tuple[str, ...]) -> Window:
+def window(since: float, until: float, notes: tuple[str, ...]) -> ComparedWindow:
     """Return a window; raises `ConfigurationError` for an empty one."""
     if since >= until:
         said = "".join(f" ({each})" for each in notes)
@@ -63,7 +63,7 @@ def window(since: float, until: float, notes: tuple[str, ...]) -> Window:
             f"nothing can be compared from {shown(since)} to {shown(until)}{said}: choose an earlier "
             f"--since; a change is compared once it is {(TRANSACTION_S + DELIVERY_S) / 60:g} minutes old"
         )
-    return Window(since=since, until=until, notes=notes)
+    return ComparedWindow(since=since, until=until, notes=notes)
 
 
 def checkpoint_for(

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from streamer.events import Progress
+from streamer.events import SettledOffsets
 
 
 class OffsetTracker:
@@ -12,12 +12,12 @@ class OffsetTracker:
     are kept as well, so that a crash repeats only open ones.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: SettledOffsets) -> None:
         """Continue from `progress`."""
         self._through = progress.next_offset
         self._open: deque[int] = deque()
         self._settled = set(progress.settled_above)
-        self._progress: Progress | None = progress
+        self._progress: SettledOffsets | None = progress
 
     @property
     def settled_above(self) -> int:
@@ -38,7 +38,7 @@ class OffsetTracker:
         self._settled.add(offset)
         self._progress = None
 
-    def progress(self) -> Progress:
+    def progress(self) -> SettledOffsets:
         """Return the contiguous prefix and the settled offsets above it."""
         if self._progress is None:
             self._progress = self._computed()
@@ -48,10 +48,10 @@ class OffsetTracker:
         self._through = max(self._through, through)
         self._progress = None
 
-    def _computed(self) -> Progress:
+    def _computed(self) -> SettledOffsets:
         while self._open and self._open[0] in self._settled:
             self._settled.remove(self._open.popleft())
         prefix = self._open[0] if self._open else self._through
         # A former process can have settled offsets that this one never opened.
         self._settled = {offset for offset in self._settled if offset >= prefix}
-        return Progress(next_offset=prefix, settled_above=frozenset(self._settled))
+        return SettledOffsets(next_offset=prefix, settled_above=frozenset(self._settled))

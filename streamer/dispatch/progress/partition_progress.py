@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from streamer.dispatch.progress.offset_tracker import OffsetTracker
 from streamer.dispatch.progress.pending import Pending
-from streamer.events import Partition, Progress
+from streamer.events import Partition, SettledOffsets
 from streamer.ports import Settlement
 
 
@@ -22,7 +22,7 @@ class PartitionProgress:
     partition: Partition
     assignment: int
     tracker: OffsetTracker
-    recorded: Progress
+    recorded: SettledOffsets
     crowded: bool = False
     in_flight: Pending = field(default_factory=Pending)
     pending: Pending = field(default_factory=Pending)

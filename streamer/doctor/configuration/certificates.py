@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from streamer.doctor.check import Verdict, failed, ok, warning
+from streamer.doctor.check import CheckResult, failed, ok, warning
 
 _SOON = timedelta(days=14)
 _RENEW = "renew it, and replace the file: Streamer reads it again"
@@ -14,7 +14,7 @@ _ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
-def certificate_verdict(pem: bytes, key: str, *, now: float) -> Verdict | None:
+def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | None:
     """Return the verdict on the first certificate in `pem`, which the setting `key` names.
 
     `None` without a certificate. `now` is in epoch seconds.
@@ -38,7 +38,7 @@ def _uses(certificate: x509.Certificate) -> frozenset[ObjectIdentifier] | None:
     return None if _ANY in found else frozenset(found)
 
 
-def _unfit(key: str, uses: frozenset[ObjectIdentifier] | None) -> Verdict | None:
+def _unfit(key: str, uses: frozenset[ObjectIdentifier] | None) -> CheckResult | None:
     if uses is None or not key.endswith("certificate_file"):
         return None
     if key.startswith("outbound."):
@@ -63,7 +63,7 @@ def _unfit(key: str, uses: frozenset[ObjectIdentifier] | None) -> Verdict | None
     return None
 
 
-def _validity(certificate: x509.Certificate, key: str, now: datetime) -> Verdict:
+def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckResult:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now >= ends:
         return failed(f"{key}: the certificate has expired on {ends:%Y-%m-%d}", _RENEW)

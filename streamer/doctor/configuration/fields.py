@@ -7,7 +7,7 @@ from functools import partial
 
 from streamer.dispatch.attempt.names import fields_read
 from streamer.dispatch.attempt.template import fields_in_template
-from streamer.doctor.check import Area, Check, Inapplicable, Verdict, counted, ok, warning
+from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, counted, ok, warning
 from streamer.doctor.once import Once
 from streamer.doctor.org import LOGIN, OrgSession
 from streamer.events import JsonObject
@@ -73,9 +73,9 @@ async def _compared(
     describes: Describes,
     used: Iterable[tuple[frozenset[str], frozenset[str]]],
     where: str,
-) -> Sequence[Verdict]:
+) -> Sequence[CheckResult]:
     await session.token.needed(LOGIN)
-    verdicts: list[Verdict] = []
+    verdicts: list[CheckResult] = []
     compared = 0
     for entities, fields in used:
         if entities:
@@ -87,7 +87,7 @@ async def _compared(
     return verdicts or [ok(f"the org has {counted(compared, 'field')} that {where} names")]
 
 
-def _verdict(where: str, entities: Collection[str], name: str, close: str) -> Verdict:
+def _verdict(where: str, entities: Collection[str], name: str, close: str) -> CheckResult:
     hint = f"did you mean {close}? " if close else ""
     return warning(
         f"{where} names the field {name}, which {' or '.join(sorted(entities))} does not have",

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from streamer.clock import Clock
 from streamer.configuration import Document
-from streamer.doctor.check import Area, Check, Status, Verdict, failed, ok, warning
+from streamer.doctor.check import Area, Check, CheckResult, CheckStatus, failed, ok, warning
 from streamer.doctor.configuration.certificates import certificate_verdict
 
 _OF_A_FILE = "_file"
@@ -44,9 +44,9 @@ def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Cl
     for path, key in ({**named, **secret}).items():
         is_private = path in secret or key.endswith(_PRIVATE)
 
-        async def run(path: Path = path, key: str = key, *, is_private: bool = is_private) -> Verdict:
+        async def run(path: Path = path, key: str = key, *, is_private: bool = is_private) -> CheckResult:
             verdict = _judged(path, key, is_private=is_private)
-            if verdict.status is not Status.OK or not key.endswith(_WITH_CERTIFICATES):
+            if verdict.status is not CheckStatus.OK or not key.endswith(_WITH_CERTIFICATES):
                 return verdict
             with path.open("rb") as file:
                 pem = file.read(_LARGEST)
@@ -55,7 +55,7 @@ def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Cl
         yield Check(area=Area.FILES, name=str(path), run=run)
 
 
-def _judged(path: Path, key: str, *, is_private: bool) -> Verdict:
+def _judged(path: Path, key: str, *, is_private: bool) -> CheckResult:
     try:
         # Through the links by which Kubernetes mounts a Secret.
         mode = path.stat().st_mode

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.controls import Place, PositionOrder
+from streamer.controls import ChannelPosition, PositionOrder
 from streamer.events import (
     Channel,
     Checkpoint,
@@ -53,16 +53,16 @@ def move_of(
     at which nothing was missing are left out by a place beyond it. A place
     before it loses nothing while that moment lies within the retention.
     """
-    if order.place is Place.START:
+    if order.place is ChannelPosition.START:
         return _to_start(order, channel, checkpoint, start, now)
     verified = verified_at(checkpoint)
     match order:
-        case PositionOrder(place=Place.SINCE, since=float(since)):
+        case PositionOrder(place=ChannelPosition.SINCE, since=float(since)):
             if verified is not None and since > verified:
                 after = source_position(channel, Since(at=since))
                 return _skipping(after, verified, since, f"at {_text(since)}")
             return _back(order, channel, checkpoint, now, Since(at=since))
-        case PositionOrder(place=Place.REPLAY_ID, replay_id=bytes(replay_id)):
+        case PositionOrder(place=ChannelPosition.REPLAY_ID, replay_id=bytes(replay_id)):
             named = ReplayId(replay_id)
             sought, is_known = _behind(named, checkpoint)
             # Without a last event that is known by its id, nothing shows on which side of it the id lies.
@@ -77,7 +77,7 @@ def move_of(
                 detail=f"{where}{unknown}",
                 skips=state is Repair.NONE,
             )
-        case PositionOrder(place=Place.LATEST):
+        case PositionOrder(place=ChannelPosition.LATEST):
             return _skipping(_new_events(channel, checkpoint, now), verified, now, "with new events")
         case _:
             return _back(order, channel, checkpoint, now, None)
@@ -166,9 +166,11 @@ def _to_start(
     order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float
 ) -> Move:
     if isinstance(start, Since):
-        meant = replace(order, place=Place.SINCE, since=start.at)
+        meant = replace(order, place=ChannelPosition.SINCE, since=start.at)
     else:
-        meant = replace(order, place=Place.EARLIEST if start is Start.EARLIEST else Place.LATEST)
+        meant = replace(
+            order, place=ChannelPosition.EARLIEST if start is Start.EARLIEST else ChannelPosition.LATEST
+        )
     move = move_of(meant, channel, checkpoint, start, now)
     return replace(move, with_snapshot=start == "snapshot")
 

@@ -8,7 +8,7 @@ from typing import Literal
 import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
-from streamer.controls import Place, PositionOrder
+from streamer.controls import ChannelPosition, PositionOrder
 from streamer.errors import ReplayIdRefused
 from streamer.events import Batch, Channel, Checkpoint, ContinuityRecord, HoleCause, Repair, Start
 from streamer.ingest.positions.checkpoints import complete_until
@@ -137,7 +137,7 @@ class Positioning:
     def is_ordered_id(self) -> bool:
         """True while the position is a replay id that an operator named, of which the log has no record."""
         order = self._unrecorded_order
-        return order is not None and order.place is Place.REPLAY_ID
+        return order is not None and order.place is ChannelPosition.REPLAY_ID
 
     def kept(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
         """Return the position in the log: Salesforce has `refused` the replay id that was ordered."""
@@ -237,7 +237,7 @@ class Positioning:
 
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
         order = self._unrecorded_order
-        if order is not None and order.place is Place.REPLAY_ID:
+        if order is not None and order.place is ChannelPosition.REPLAY_ID:
             # All that follows the named id is retained, so the log's end lies before it.
             self._skips = True
             self._holes[order.id] = skipped_to_id(self._holes[order.id])

@@ -15,7 +15,7 @@ from streamer.exact_json import exact_value
 from streamer.ingest.reading.quarantine import SecretBytes
 from streamer.protection import (
     SEALED,
-    Fixed,
+    FixedTreatment,
     NotProtected,
     ProtectedEvents,
     Rules,
@@ -90,7 +90,7 @@ class ChannelProtection:
         """Return whether a field of a type of event is not to be seen as it is."""
         rules = self.protection.compiled
         of_type = rules.of(event_type) if rules is not None else None
-        return of_type is not None and of_type.of(name) is not Fixed.KEEP
+        return of_type is not None and of_type.of(name) is not FixedTreatment.KEEP
 
     def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
         """Return what is to be kept of `piece`, or `None` where it is kept as it is.

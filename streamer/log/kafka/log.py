@@ -14,7 +14,7 @@ from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder, KafkaAppend
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
-from streamer.log.kafka.append.writer import Writer
+from streamer.log.kafka.append.writer import PartitionWriter
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.connectivity import Connectivity
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -58,7 +58,7 @@ class KafkaLog:
         self._encoder = AppendEncoder(clients.settings, self._checkpoints, traceparent)
         self.controls = KafkaControls(clients, topics.admin, clock, pulses)
         self.history = KafkaHistory(clients)
-        self._writers: dict[int, Writer] = {}
+        self._writers: dict[int, PartitionWriter] = {}
         self._membership: Membership | None = None
         self._has_left = False
 
@@ -214,10 +214,10 @@ class KafkaLog:
         with errors.explained(doing="reading", subject=f"topic {topic}"):
             return self._checkpoints.orgs(errors)
 
-    def _writer(self, partition: int) -> Writer:
+    def _writer(self, partition: int) -> PartitionWriter:
         if partition not in self._writers:
             session = PartitionSession(partition, self._clients, self._checkpoints, self._mine, self._clock)
-            self._writers[partition] = Writer(
+            self._writers[partition] = PartitionWriter(
                 f"kafka-writer-{partition}",
                 session,
                 self._encoder,

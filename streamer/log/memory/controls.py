@@ -9,10 +9,10 @@ from streamer.controls import (
     AuditRecord,
     ContinuityFilter,
     Control,
+    ControlState,
     PositionOrder,
     Redrive,
     SnapshotOrder,
-    Switchboard,
 )
 from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.continuity import last_states
@@ -32,12 +32,12 @@ class MemoryControls:
         self._letters = letters
         self._continuity = continuity
         self._check_up = check_up
-        self._board = Switchboard()
+        self._board = ControlState()
         self._version = 0
         self._changed = asyncio.Condition()
         self._audit: list[AuditRecord] = []
 
-    async def switched(self) -> AsyncGenerator[Switchboard, None]:
+    async def switched(self) -> AsyncGenerator[ControlState, None]:
         """Yield the switchboard, and again after each change."""
         while True:
             seen = self._version
@@ -111,7 +111,7 @@ class MemoryControls:
     def _has_changed_since(self, version: int) -> bool:
         return self._version != version
 
-    async def _change(self, board: Switchboard) -> None:
+    async def _change(self, board: ControlState) -> None:
         async with self._changed:
             self._board = board
             self._version += 1

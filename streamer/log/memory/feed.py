@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from streamer.errors import Fenced
-from streamer.events import Entry, ParkedLane, Partition, Progress, Start, SubscriberName
+from streamer.events import Entry, ParkedLane, Partition, SettledOffsets, Start, SubscriberName
 from streamer.log.patterns import wants
 from streamer.normalise.times import as_event_time
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
@@ -21,7 +21,7 @@ class LogState(Protocol):
     """The part of the log that a feed reads and changes."""
 
     @property
-    def settled(self) -> Mapping[SubscriberName, Mapping[Partition, Progress]]:
+    def settled(self) -> Mapping[SubscriberName, Mapping[Partition, SettledOffsets]]:
         """Progress of each subscriber in each partition."""
         ...
 
@@ -58,7 +58,7 @@ class MemoryFeed:
         self._wanted = wants(subscription.patterns)
         self._changes: deque[Revoked | frozenset[Partition]] = deque()
         self._assignments: dict[Partition, int] = {}
-        self._settled: dict[Partition, Progress] = {}
+        self._settled: dict[Partition, SettledOffsets] = {}
         self._cursors: dict[Partition, int] = {}
         self._paused: frozenset[Partition] = frozenset()
         self._assignment = 0
@@ -159,7 +159,7 @@ class MemoryFeed:
         stored = self._log.settled[self.subscriber]
         # A partition that existed at the subscriber's start has stored progress;
         # one that appeared later is read from its beginning.
-        progress = {partition: stored.get(partition, Progress(next_offset=0)) for partition in change}
+        progress = {partition: stored.get(partition, SettledOffsets(next_offset=0)) for partition in change}
         for partition in change & self.holds:
             self._assignments[partition] = self._assignment
             self._settled[partition] = progress[partition]

@@ -17,8 +17,8 @@ from streamer.events import (
     OrgId,
     ParkedLane,
     Partition,
-    Progress,
     Receipt,
+    SettledOffsets,
     SubscriberName,
 )
 from streamer.log.continuity import by_id, has_id_in, is_open_in, last_states
@@ -58,7 +58,7 @@ class MemoryLog:
     entries: list[Entry] = field(default_factory=list)
     continuity: list[ContinuityRecord] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
-    settled: dict[SubscriberName, dict[Partition, Progress]] = field(default_factory=dict)
+    settled: dict[SubscriberName, dict[Partition, SettledOffsets]] = field(default_factory=dict)
     expected: frozenset[SubscriberName] = frozenset()
     _letters: dict[str, DeadLetter] = field(default_factory=dict)
     _parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
@@ -159,7 +159,7 @@ class MemoryLog:
         self.check_up()
         if subscription.subscriber not in self.settled:
             self.settled[subscription.subscriber] = {
-                partition: Progress(next_offset=first_offset(entries, subscription.start))
+                partition: SettledOffsets(next_offset=first_offset(entries, subscription.start))
                 for partition, entries in self._partitions.items()
                 if can_read(subscription, partition) and not subscription.after
             }
@@ -280,7 +280,7 @@ class MemoryLog:
         readable = (partition for partition in self._partitions if can_read(subscription, partition))
         return frozenset(readable).difference(*held)
 
-    def _is_crowded(self, progress: Progress) -> bool:
+    def _is_crowded(self, progress: SettledOffsets) -> bool:
         return self.room is not None and len(progress.settled_above) > self.room
 
     def _set_aside(self, letters: Sequence[DeadLetter]) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 
 from streamer.controls import (
+    ChannelPosition,
     Control,
     LetterFilter,
-    Place,
     PositionOrder,
     Redrive,
     SnapshotOrder,
@@ -200,7 +200,7 @@ def _position_order(fields: JsonObject) -> PositionOrder:
     order = PositionOrder(
         id=fields["id"],
         channel=fields["channel"],
-        place=Place(fields["place"]),
+        place=ChannelPosition(fields["place"]),
         replay_id=optional_replay_id(fields["replay_id"]),
         since=optional_float(fields["since"]),
         repeat=fields["repeat"] is True,

@@ -6,10 +6,10 @@ from dataclasses import replace
 from streamer.clock import Clock
 from streamer.errors import EventsRefused
 from streamer.events import Checkpoint, ContinuityRecord, DeadLetter, Event
-from streamer.log.sqlite.rows.appends import EncodedAppend, EventRow, encode, event_row
+from streamer.log.sqlite.rows.appends import AppendRows, EventRow, encode, event_row
 from streamer.log.sqlite.rows.dead_letters import letter_key
 
-Write = Callable[[EncodedAppend], Awaitable[None]]
+Write = Callable[[AppendRows], Awaitable[None]]
 """Commits an append; raises as `Append.commit` does."""
 
 

@@ -10,10 +10,10 @@ from streamer.controls import (
     AuditRecord,
     ContinuityFilter,
     Control,
+    ControlState,
     PositionOrder,
     Redrive,
     SnapshotOrder,
-    Switchboard,
 )
 from streamer.errors import LogUnavailable
 from streamer.events import ContinuityRecord
@@ -23,7 +23,7 @@ from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.letters import SqliteLetterCursor
 from streamer.log.sqlite.rows.continuity import NEWEST, read_before
 from streamer.log.sqlite.rows.controls import (
-    ControlTable,
+    SharedControls,
     control_row,
     forget_redrive,
     leave_out,
@@ -52,14 +52,14 @@ class SqliteControls:
         self._reader = reader
         self._clock = clock
         self._freed = freed
-        self._switches = ControlTable()
+        self._switches = SharedControls()
         self.foreign = ForeignRecords()
 
     async def look(self) -> None:
         """Read the switchboard; raises `LogUnavailable`, `LogMisconfigured`."""
         await self._writer.submit(partial(read_board, foreign=self.foreign), then=self._switches.show)
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
+    def switched(self) -> AsyncGenerator[ControlState, None]:
         """Yield the switchboard, and again after each change."""
         return self._switches.boards()
 
@@ -133,7 +133,7 @@ class SqliteControls:
     async def _change(self, write: Callable[[Connection], None], audit: AuditRecord) -> None:
         note = self._noting(audit)
 
-        def change(connection: Connection) -> Switchboard:
+        def change(connection: Connection) -> ControlState:
             write(connection)
             note(connection)
             return read_board(connection, self.foreign)

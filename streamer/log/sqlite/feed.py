@@ -6,9 +6,9 @@ from typing import Protocol
 
 from streamer.errors import Fenced
 from streamer.events import Entry, ParkedLane, Partition, SubscriberName
-from streamer.log.sqlite.rows.pages import PARTITION, Window
-from streamer.log.sqlite.rows.subscribers import Place, window_of
-from streamer.log.sqlite.settler import Settler
+from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange
+from streamer.log.sqlite.rows.subscribers import StoredPosition, window_of
+from streamer.log.sqlite.settler import SqliteSettler
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 _ASSIGNMENT = 1
@@ -21,7 +21,7 @@ class EntryReader(Protocol):
         """Return the offset of the next event to be appended; raises `LogUnavailable` when closed."""
         ...
 
-    async def read(self, window: Window) -> tuple[list[Entry], int]:
+    async def read(self, window: OffsetRange) -> tuple[list[Entry], int]:
         """Return the first entries of `window`, and the offset up to which it was read."""
         ...
 
@@ -37,7 +37,9 @@ class EntryReader(Protocol):
 class SqliteFeed:
     """A subscriber's feed: the file is one partition, assigned once."""
 
-    def __init__(self, log: EntryReader, subscription: Subscription, place: Place, settler: Settler) -> None:
+    def __init__(
+        self, log: EntryReader, subscription: Subscription, place: StoredPosition, settler: SqliteSettler
+    ) -> None:
         self.subscription = subscription
         self._log = log
         self._settler = settler

@@ -17,7 +17,7 @@ from streamer.log.search.matching import ANY_TYPE, matcher
 from streamer.log.search.merge import search
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import end, read_checkpoints
-from streamer.log.sqlite.rows.pages import PARTITION, Window, first_appended, read_page
+from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange, first_appended, read_page
 from streamer.log.sqlite.rows.parked import read_lane
 from streamer.log.sqlite.rows.search import (
     ROWS_AT_ONCE,
@@ -86,7 +86,9 @@ class SqliteHistory:
     async def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
         """Yield the events from `start` on, a page at a time."""
         last = await self._reader.submit(end)
-        window = Window(begin=start.offsets[PARTITION], end=last, patterns=[f"{change_type_stem(entity)}*"])
+        window = OffsetRange(
+            begin=start.offsets[PARTITION], end=last, patterns=[f"{change_type_stem(entity)}*"]
+        )
         while window.begin < window.end:
             entries, through = await self._reader.submit(partial(read_page, window=window))
             window = replace(window, begin=through)
@@ -128,7 +130,7 @@ class SqliteHistory:
             await self._clock.sleep(_LOOK_S)
             last = await self._reader.submit(end)
             skipped = max(0, last - begin - _MOST_BEHIND)
-            window = Window(begin=begin + skipped, end=last, patterns=ANY_TYPE)
+            window = OffsetRange(begin=begin + skipped, end=last, patterns=ANY_TYPE)
             if window.begin < window.end:
                 entries, begin = await self._reader.submit(partial(read_page, window=window))
                 at = await self._reader.submit(partial(appended_at, offset=window.begin))

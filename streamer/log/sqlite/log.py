@@ -34,8 +34,8 @@ from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.history import SqliteHistory
 from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import (
-    EncodedAppend,
-    Written,
+    AppendedEnd,
+    AppendRows,
     end,
     read_checkpoint,
     read_orgs,
@@ -43,11 +43,11 @@ from streamer.log.sqlite.rows.appends import (
     write,
 )
 from streamer.log.sqlite.rows.continuity import read_by_ids, read_open
-from streamer.log.sqlite.rows.pages import Window, count_appended, read_page
+from streamer.log.sqlite.rows.pages import OffsetRange, count_appended, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.log.sqlite.settled_events import settled_events
-from streamer.log.sqlite.settler import Settler
+from streamer.log.sqlite.settler import SqliteSettler
 from streamer.observe.pulse import Pulses
 from streamer.ports import LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
@@ -137,7 +137,7 @@ class SqliteLog:
         """Return a new append, which is committed together with other waiting appends."""
         return SqliteAppend(self._write, self._clock)
 
-    async def _write(self, append: EncodedAppend) -> None:
+    async def _write(self, append: AppendRows) -> None:
         # While the file is full this waits, and keeps the order of the calls.
         async with self._turn:
             await self._room.wait()
@@ -186,7 +186,7 @@ class SqliteLog:
         place = await self._writer.submit(lambda connection: find_place(connection, subscription))
         if place.expired:
             _log.error("subscriber.events_expired", subscriber=name, offsets=place.expired)
-        settler = Settler(self._writer, self._clock, place, then=self._settled)
+        settler = SqliteSettler(self._writer, self._clock, place, then=self._settled)
         feed = self._feeds[name] = SqliteFeed(self, subscription, place, settler)
         try:
             yield feed
@@ -226,7 +226,7 @@ class SqliteLog:
         self._check_open()
         return self._end
 
-    async def read(self, window: Window) -> tuple[list[Entry], int]:
+    async def read(self, window: OffsetRange) -> tuple[list[Entry], int]:
         """Return the first entries of `window`, and the offset up to which it was read."""
         return await self._reader.submit(lambda connection: read_page(connection, window))
 
@@ -266,14 +266,14 @@ class SqliteLog:
             if not self._keeping.cancelled():
                 self._keeping.result()
 
-    def _appended(self, written: Written) -> None:
+    def _appended(self, written: AppendedEnd) -> None:
         self._room.used(written.used_bytes)
         if written.end != self._end:
             self._end = written.end
             for feed in self._feeds.values():
                 feed.wake()
 
-    def _settled(self, written: Written | None) -> None:
+    def _settled(self, written: AppendedEnd | None) -> None:
         if written is not None:
             self._appended(written)
         self._room.changed()
@@ -286,5 +286,5 @@ class SqliteLog:
             self._keeping.result()
 
 
-def _state(connection: Connection) -> Written:
-    return Written(end=end(connection), used_bytes=used_bytes(connection))
+def _state(connection: Connection) -> AppendedEnd:
+    return AppendedEnd(end=end(connection), used_bytes=used_bytes(connection))

@@ -7,9 +7,9 @@ from functools import partial
 
 from streamer.events import Entry, Partition
 from streamer.log.sqlite.database.worker import Worker
-from streamer.log.sqlite.rows.pages import PARTITION, Window, read_page
+from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange, read_page
 from streamer.log.sqlite.rows.parked import parked_among
-from streamer.log.sqlite.rows.subscribers import Place, known_place, window_of
+from streamer.log.sqlite.rows.subscribers import StoredPosition, known_place, window_of
 from streamer.ports import Subscription
 
 
@@ -28,7 +28,9 @@ async def settled_events(
         window = replace(window, begin=through)
 
 
-def _read(connection: sqlite3.Connection, window: Window, place: Place) -> tuple[list[Entry], int]:
+def _read(
+    connection: sqlite3.Connection, window: OffsetRange, place: StoredPosition
+) -> tuple[list[Entry], int]:
     entries, through = read_page(connection, window)
     # Read after the progress: an event that was parked at that time, and no longer is, has been delivered.
     parked = parked_among(connection, place.subscriber, window.begin, through)

@@ -9,9 +9,9 @@ import structlog
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.log.sqlite.database.worker import Worker
-from streamer.log.sqlite.rows.appends import Written
+from streamer.log.sqlite.rows.appends import AppendedEnd
 from streamer.log.sqlite.rows.settlements import EncodedSettlement, encode_settlement, write_settlement
-from streamer.log.sqlite.rows.subscribers import Place
+from streamer.log.sqlite.rows.subscribers import StoredPosition
 from streamer.ports import Settlement
 
 _PAUSE_S = 1.0
@@ -19,7 +19,7 @@ _PAUSE_S = 1.0
 _log = structlog.get_logger()
 
 
-class Settler:
+class SqliteSettler:
     """Records each settlement once, in the order of the calls, and waits for a full disk.
 
     A failed commit can have taken effect all the same. So settlements are
@@ -28,7 +28,12 @@ class Settler:
     """
 
     def __init__(
-        self, writer: Worker, clock: Clock, place: Place, *, then: Callable[[Written | None], None]
+        self,
+        writer: Worker,
+        clock: Clock,
+        place: StoredPosition,
+        *,
+        then: Callable[[AppendedEnd | None], None],
     ) -> None:
         """Continue the count of `place`; call `then` on the loop after each settlement.
 

@@ -40,7 +40,7 @@ _IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/([A-Za-z0-9]{15,18})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class AccessToken:
     """Access token, the org that it opens, the proxy to that org, and the user, if the login named one."""
 
     access_token: str = field(repr=False)
@@ -69,7 +69,7 @@ class Tokens:
         self._proxy_setting = org.proxy.get_secret_value() if org.proxy else None
         self._auth = org.auth
         KNOWN.configure(secrets_of(org.auth))
-        self._token: Token | None = None
+        self._token: AccessToken | None = None
         self._lock = asyncio.Lock()
         self._attempts = 0
         # A few wrong passwords in a row lock the user's account.
@@ -77,7 +77,7 @@ class Tokens:
         self._locked_until = 0.0
         self._failure: StreamerError | None = None
 
-    async def token(self) -> Token:
+    async def token(self) -> AccessToken:
         """Return the current token; log in when there is none yet.
 
         Raises `CredentialsRefused` or `ConfigurationError` when an operator
@@ -85,7 +85,7 @@ class Tokens:
         """
         return self._token or await self.refreshed(None)
 
-    async def refreshed(self, stale: Token | None) -> Token:
+    async def refreshed(self, stale: AccessToken | None) -> AccessToken:
         """Return a token other than `stale`; many callers at once share one login and its failure.
 
         Raises as `token` does.
@@ -111,7 +111,7 @@ class Tokens:
             self._lockout.reset()
             return token
 
-    async def _log_in(self) -> Token:
+    async def _log_in(self) -> AccessToken:
         auth = self._auth
         answer = await (self._exchanged(auth) if isinstance(auth, RefreshAuth) else self._granted(auth))
         instance_url = safe_address(
@@ -127,7 +127,9 @@ class Tokens:
             )
         org, user = await self._identity(answer, access_token, instance_url)
         proxy = self._proxy(instance_url)
-        return Token(access_token=access_token, instance_url=instance_url, org=org, proxy=proxy, user=user)
+        return AccessToken(
+            access_token=access_token, instance_url=instance_url, org=org, proxy=proxy, user=user
+        )
 
     async def _granted(self, auth: Auth) -> dict[str, Any]:
         """Return the token endpoint's answer, which holds an access token."""

@@ -37,7 +37,7 @@ _MOST_REPLIES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
+class UnsortedMessages:
     """What is not yet sorted of an answer: messages that are parsed, and then JSON, if any."""
 
     messages: Sequence[Any] = ()
@@ -50,7 +50,7 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class BayeuxResponse:
     """Answer to one POST: replies by their meta channel, events by their channel, both in order.
 
     A large answer comes in parts. `rest` is not yet sorted, and `following`
@@ -65,33 +65,33 @@ class Answer:
     events: dict[str, list[JsonObject]]
     unreadable: tuple[Unreadable, ...] = ()
     strays: int = 0
-    rest: Rest | None = None
+    rest: UnsortedMessages | None = None
 
     @classmethod
-    def beginning(cls, status: int, body: bytes) -> "Answer":
+    def beginning(cls, status: int, body: bytes) -> "BayeuxResponse":
         """Sort the first part of `body`; raises `TornBody` when it is not complete."""
         return cls.quickly(status, body) or cls.slowly(status, body)
 
     @classmethod
-    def quickly(cls, status: int, body: bytes) -> "Answer | None":
+    def quickly(cls, status: int, body: bytes) -> "BayeuxResponse | None":
         """Sort the first part of `body`, or return `None` where that takes long."""
         if body.startswith(b"[") and (part := cls._part(status, memoryview(body)[1:], parse_json)):
             return part
         return _genuine(cls._sorted(status, frame)) if (frame := _quickly_parsed(body)) else None
 
     @classmethod
-    def slowly(cls, status: int, body: bytes) -> "Answer":
+    def slowly(cls, status: int, body: bytes) -> "BayeuxResponse":
         """Sort the first part of `body`; raises `TornBody` when it is not complete."""
         part = cls._part(status, memoryview(body)[1:], _parsed_part) if body.startswith(b"[") else None
         return part or _genuine(cls._sorted(status, parse(body)))
 
-    def following(self) -> "Answer":
+    def following(self) -> "BayeuxResponse":
         """Sort the next part; raises `TornBody` when it is not complete."""
         return self.quickly_following() or self.slowly_following()
 
-    def quickly_following(self) -> "Answer | None":
+    def quickly_following(self) -> "BayeuxResponse | None":
         """Sort the next part, or return `None` where that takes long."""
-        rest = self.rest or Rest()
+        rest = self.rest or UnsortedMessages()
         if rest.messages:
             frame = Frame(messages=list(rest.messages), size=0)
             return self._joined(self._sorted(self.status, frame, rest.content))
@@ -100,13 +100,13 @@ class Answer:
         frame_or_none = _quickly_parsed(b"".join((b"[", rest.content or b"]")))
         return self._joined(self._sorted(self.status, frame_or_none)) if frame_or_none else None
 
-    def slowly_following(self) -> "Answer":
+    def slowly_following(self) -> "BayeuxResponse":
         """Sort the next part; raises `TornBody` when it is not complete."""
-        content = (self.rest or Rest()).content or b"]"
+        content = (self.rest or UnsortedMessages()).content or b"]"
         part = self._part(self.status, content, _parsed_part)
         return self._joined(part or self._sorted(self.status, parse(b"".join((b"[", content)))))
 
-    def _joined(self, part: "Answer") -> "Answer":
+    def _joined(self, part: "BayeuxResponse") -> "BayeuxResponse":
         """Return `part` with the replies before it; raises `Oversized`."""
         strays = self.strays + part.strays
         _check_number(strays, _MOST_STRAYS, "pieces that are no Bayeux messages")
@@ -120,7 +120,7 @@ class Answer:
     @classmethod
     def _part(
         cls, status: int, content: memoryview | bytes, parsed: Callable[[bytes], Frame | None]
-    ) -> "Answer | None":
+    ) -> "BayeuxResponse | None":
         """Sort the part of `content` up to a boundary, or return `None` if none is found."""
         seam = SEAM.search(content, _PART_BYTES, _PART_BYTES + _LONGEST_PART_BYTES)
         if seam is None:
@@ -134,7 +134,7 @@ class Answer:
         return cls._sorted(status, frame, memoryview(content)[end + 1 :]) if frame else None
 
     @classmethod
-    def of(cls, status: int, body: bytes) -> "Answer":
+    def of(cls, status: int, body: bytes) -> "BayeuxResponse":
         """Sort `body` without a cut; raises `TornBody` when it is not complete."""
         frame = parse(body)
         _check_number(len(frame.messages), _MOST_UNCUT, "messages")
@@ -145,7 +145,7 @@ class Answer:
     @classmethod
     def _sorted(
         cls, status: int, frame: Frame, content: memoryview | None = None, *, most: int | None = None
-    ) -> "Answer":
+    ) -> "BayeuxResponse":
         """Sort the first messages of `frame`; the others, and then `content`, are the rest."""
         cut = most or _PART_MESSAGES
         messages, waiting = frame.messages, frame.messages[cut:]
@@ -169,7 +169,9 @@ class Answer:
             events=events,
             unreadable=_set_aside(frame, strays),
             strays=len(strays),
-            rest=Rest(messages=waiting, content=content) if waiting or content is not None else None,
+            rest=UnsortedMessages(messages=waiting, content=content)
+            if waiting or content is not None
+            else None,
         )
 
     @property
@@ -216,7 +218,7 @@ def _parsed_part(body: bytes) -> Frame:
     return parse(body, is_part=True)
 
 
-def _genuine(answer: Answer) -> Answer:
+def _genuine(answer: BayeuxResponse) -> BayeuxResponse:
     """Return `answer` without unreadable pieces where it is not Bayeux but another server's document."""
     if answer.replies or answer.events or answer.rest:
         return answer

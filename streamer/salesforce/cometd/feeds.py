@@ -5,7 +5,7 @@ import asyncio
 from streamer.clock import Clock
 from streamer.errors import StreamerError
 from streamer.events import Channel, Checkpoint, Start
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.feed import ChannelFeed, FeedState
 from streamer.salesforce.cometd.replay_position import ReplayPosition
 
@@ -86,7 +86,7 @@ class Feeds:
         if feed is not None:
             feed.settle(checkpoint)
 
-    async def hand_over(self, answer: Answer, *, confirmed: bool, more: bool = False) -> None:
+    async def hand_over(self, answer: BayeuxResponse, *, confirmed: bool, more: bool = False) -> None:
         """Give each channel's consumer its part of `answer`; return when all have asked for the next.
 
         While `more` of the answer follows, each consumer has then taken its

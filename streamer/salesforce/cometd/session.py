@@ -15,10 +15,10 @@ import orjson
 from yarl import URL
 
 from streamer.clock import Clock
-from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.cometd import protocol
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.frames import TornBody
 from streamer.salesforce.cometd.protocol import Advice, JsonObject
 from streamer.salesforce.recovery import Reaction
@@ -76,7 +76,7 @@ class BayeuxSession:
     expired routing cookie nor a half-open connection outlives its session.
     """
 
-    def __init__(self, token: Token, clock: Clock, options: BayeuxOptions) -> None:
+    def __init__(self, token: AccessToken, clock: Clock, options: BayeuxOptions) -> None:
         """Prepare a session with the org of `token`."""
         self._clock = clock
         self._options = options
@@ -129,23 +129,26 @@ class BayeuxSession:
             raise SessionLost.by(reply)
         self._client_id = client_id
 
-    async def connect(self) -> Answer:
+    async def connect(self) -> BayeuxResponse:
         """Wait for events; the first call returns at once. A large answer comes in parts."""
         self.connects += 1
         message: JsonObject = {"channel": protocol.CONNECT, "connectionType": "long-polling"}
         status, body = await self._received(
             [self._numbered(message)], timeout_s=self.advice.timeout_s + self._options.grace_s
         )
-        quickly, slowly = partial(Answer.quickly, status, body), partial(Answer.slowly, status, body)
+        quickly, slowly = (
+            partial(BayeuxResponse.quickly, status, body),
+            partial(BayeuxResponse.slowly, status, body),
+        )
         return await _sorted(status, quickly, slowly)
 
-    async def following(self, answer: Answer) -> Answer:
+    async def following(self, answer: BayeuxResponse) -> BayeuxResponse:
         """Return the next part of a large answer."""
         return await _sorted(answer.status, answer.quickly_following, answer.slowly_following)
 
     async def subscribe(
         self, replay: Mapping[str, int]
-    ) -> AsyncGenerator[tuple[Answer, dict[str, JsonObject | None]], None]:
+    ) -> AsyncGenerator[tuple[BayeuxResponse, dict[str, JsonObject | None]], None]:
         """Subscribe every path of `replay` from its number, a few paths per request.
 
         Yields each answer with its reply to each path.
@@ -168,7 +171,7 @@ class BayeuxSession:
             self.reply(answer, protocol.SUBSCRIBE)
             yield answer, _by_path(chunk, answer.replies[protocol.SUBSCRIBE])
 
-    async def unsubscribe(self, paths: AbstractSet[str]) -> AsyncGenerator[Answer, None]:
+    async def unsubscribe(self, paths: AbstractSet[str]) -> AsyncGenerator[BayeuxResponse, None]:
         """Stop the delivery of `paths`, even if the server refuses; yields its answers."""
         self.subscribed -= paths
         messages = [
@@ -177,7 +180,7 @@ class BayeuxSession:
         for chunk in _chunks(messages, self._options.request_bytes):
             yield await self._post(chunk, timeout_s=self._options.request_timeout_s)
 
-    def reply(self, answer: Answer, channel: str) -> JsonObject:
+    def reply(self, answer: BayeuxResponse, channel: str) -> JsonObject:
         """Return the reply of the meta `channel` in `answer`, and follow its advice.
 
         Raises `SessionLost` if there is none.
@@ -201,13 +204,13 @@ class BayeuxSession:
         numbered = {**message, "id": str(next(self._ids))}
         return {**numbered, "clientId": self._client_id} if self._client_id else numbered
 
-    async def _post(self, messages: Sequence[JsonObject], *, timeout_s: float) -> Answer:
+    async def _post(self, messages: Sequence[JsonObject], *, timeout_s: float) -> BayeuxResponse:
         status, body = await self._received(messages, timeout_s=timeout_s)
 
-        def quickly() -> Answer | None:
-            return Answer.of(status, body) if len(body) <= _SMALL_BYTES else None
+        def quickly() -> BayeuxResponse | None:
+            return BayeuxResponse.of(status, body) if len(body) <= _SMALL_BYTES else None
 
-        return await _sorted(status, quickly, partial(Answer.of, status, body))
+        return await _sorted(status, quickly, partial(BayeuxResponse.of, status, body))
 
     async def _received(self, messages: Sequence[JsonObject], *, timeout_s: float) -> tuple[int, bytes]:
         try:
@@ -243,7 +246,9 @@ _BY_STATUS: Mapping[int, Reaction] = {
 }
 
 
-async def _sorted(status: int, quickly: Callable[[], Answer | None], slowly: Callable[[], Answer]) -> Answer:
+async def _sorted(
+    status: int, quickly: Callable[[], BayeuxResponse | None], slowly: Callable[[], BayeuxResponse]
+) -> BayeuxResponse:
     try:
         answer = quickly()
         return answer if answer is not None else await asyncio.to_thread(slowly)

@@ -11,9 +11,9 @@ import structlog
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater, Stop
 from streamer.events import Batch, Channel, Checkpoint, Start
-from streamer.salesforce.auth.tokens import Token, Tokens
+from streamer.salesforce.auth.tokens import AccessToken, Tokens
 from streamer.salesforce.cometd import protocol
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.feeds import Feeds
 from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession, SessionLost
 from streamer.salesforce.cometd.subscribing import Subscribing
@@ -170,7 +170,7 @@ class CometdSource:
         if self._feeds.changed.is_set():
             await self._subscribing.bring_up_to_date(session, held=False)
 
-    async def _connected(self, session: BayeuxSession) -> Answer | None:
+    async def _connected(self, session: BayeuxSession) -> BayeuxResponse | None:
         """Hold one connect while serving feeds that come and go; return `None` when all have left."""
         connect = self._tasks.create_task(_outcome(session), name="cometd connect")
         try:
@@ -186,7 +186,7 @@ class CometdSource:
             raise outcome
         return outcome
 
-    async def _interrupted(self, connect: asyncio.Task[Answer | SessionLost]) -> bool:
+    async def _interrupted(self, connect: asyncio.Task[BayeuxResponse | SessionLost]) -> bool:
         changed = self._tasks.create_task(self._feeds.changed.wait(), name="cometd channels")
         try:
             await asyncio.wait([connect, changed], return_when=asyncio.FIRST_COMPLETED)
@@ -194,7 +194,7 @@ class CometdSource:
             changed.cancel()
         return not connect.done()
 
-    async def _follow(self, session: BayeuxSession, answer: Answer) -> None:
+    async def _follow(self, session: BayeuxSession, answer: BayeuxResponse) -> None:
         if protocol.DISCONNECT in answer.replies:
             # Servers from v64 on move clients elsewhere like this, even with
             # a successful connect beside it.
@@ -218,7 +218,7 @@ class CometdSource:
         if session.advice.interval_s:
             await self._clock.sleep(session.advice.interval_s)
 
-    async def _recover(self, lost: SessionLost, token: Token) -> None:
+    async def _recover(self, lost: SessionLost, token: AccessToken) -> None:
         self._observer.lost(lost.reason)
         if lost.reason == "overdue":
             self._overdue += 1
@@ -234,7 +234,7 @@ class CometdSource:
         await self._clock.sleep(delay)
 
 
-async def _outcome(session: BayeuxSession) -> Answer | SessionLost:
+async def _outcome(session: BayeuxSession) -> BayeuxResponse | SessionLost:
     # A lost session is a result for the reader, not a failure of the task group.
     try:
         return await session.connect()

@@ -10,7 +10,7 @@ from streamer.backoff import Backoff, full_jitter
 from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, Stop, SubscriptionRefused
 from streamer.salesforce.cometd import protocol
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.feed import ChannelFeed, FeedState, RepeatedRefusal
 from streamer.salesforce.cometd.feeds import Feeds
 from streamer.salesforce.cometd.protocol import JsonObject
@@ -84,7 +84,7 @@ class Subscribing:
         if losses:
             raise losses[0]
 
-    async def _take(self, answer: Answer, *, held: bool) -> None:
+    async def _take(self, answer: BayeuxResponse, *, held: bool) -> None:
         self._observer.answered(answer.count, answer.size)
         if held and answer.count:
             # The held connect can return earlier events, or later ones.

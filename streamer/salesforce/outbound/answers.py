@@ -25,7 +25,7 @@ _FAULT = (
 _SERVER_ERRORS = 500
 
 
-class Outcome(StrEnum):
+class EndpointOutcome(StrEnum):
     """Result of a request to the endpoint."""
 
     ACKNOWLEDGED = "acknowledged"

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.events import Unreadable, short_id
-from streamer.salesforce.outbound.answers import Outcome, acknowledgement, fault
-from streamer.salesforce.outbound.envelope import Envelope, MalformedEnvelope, parse_envelope
+from streamer.salesforce.outbound.answers import EndpointOutcome, acknowledgement, fault
+from streamer.salesforce.outbound.envelope import MalformedEnvelope, NotificationsEnvelope, parse_envelope
 from streamer.salesforce.outbound.inbox import Arrival, NotTaken
 from streamer.salesforce.outbound.masking import masked_envelope
 from streamer.salesforce.outbound.source import OutboundSource
@@ -51,7 +51,7 @@ class EndpointObserver(Protocol):
 class _Refusal(Exception):
     """Answer that is no acknowledgement; `reason` is for the log, and `sentence` for Salesforce."""
 
-    def __init__(self, outcome: Outcome, status: int, sentence: str, *, reason: str = "") -> None:
+    def __init__(self, outcome: EndpointOutcome, status: int, sentence: str, *, reason: str = "") -> None:
         super().__init__(sentence)
         self.outcome = outcome
         self.status = status
@@ -74,11 +74,11 @@ class Endpoint:
         default_factory=lambda: asyncio.Semaphore(_PARSED_AT_ONCE), init=False
     )
     _held_bytes: int = field(default=0, init=False)
-    _logged_at: dict[tuple[str, Outcome], float] = field(default_factory=dict, init=False)
+    _logged_at: dict[tuple[str, EndpointOutcome], float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for path in self.settings.paths:
-            self.observer.expect(path, Outcome)
+            self.observer.expect(path, EndpointOutcome)
 
     def application(self) -> web.Application:
         """Return the HTTP application."""
@@ -111,23 +111,23 @@ class Endpoint:
             return fault(refusal.status, refusal.sentence)
         except Exception as error:  # noqa: BLE001 - whatever failed, Salesforce sends it again
             _log.exception("outbound.failed", channel=path, error=type(error).__name__)
-            self.observer.answered(path, Outcome.FAILED)
+            self.observer.answered(path, EndpointOutcome.FAILED)
             return fault(500, _TRY_AGAIN)
         self.observer.answered(path, outcome)
         return acknowledgement()
 
-    async def _taken(self, request: web.Request, path: str, *, is_known: bool) -> Outcome:
+    async def _taken(self, request: web.Request, path: str, *, is_known: bool) -> EndpointOutcome:
         """Return when the log holds the request's notifications."""
         org = self.source.organization(path)
         if org is None:
-            raise _Refusal(Outcome.NOT_OWNED, 503, _TRY_AGAIN)
+            raise _Refusal(EndpointOutcome.NOT_OWNED, 503, _TRY_AGAIN)
         async with self._body(request) as body, self._parsing:
             arrival = await self._arrival(body, org, is_known=is_known)
         try:
             await self.source.deliver(path, arrival)
         except NotTaken as error:
-            raise _Refusal(Outcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=str(error)) from None
-        return Outcome.ACKNOWLEDGED if arrival.messages else Outcome.SET_ASIDE
+            raise _Refusal(EndpointOutcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=str(error)) from None
+        return EndpointOutcome.ACKNOWLEDGED if arrival.messages else EndpointOutcome.SET_ASIDE
 
     @asynccontextmanager
     async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
@@ -139,10 +139,12 @@ class Endpoint:
                 self._held_bytes += len(chunk)
                 if len(body) > most:
                     reason = f"larger than {most} bytes: raise outbound.max_body_bytes"
-                    raise _Refusal(Outcome.TOO_LARGE, 413, "The envelope is too large.", reason=reason)
+                    raise _Refusal(
+                        EndpointOutcome.TOO_LARGE, 413, "The envelope is too large.", reason=reason
+                    )
                 if self._held_bytes > _MOST_HELD_BYTES:
                     reason = "too many bytes of other envelopes are arriving"
-                    raise _Refusal(Outcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=reason)
+                    raise _Refusal(EndpointOutcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=reason)
             yield bytes(body)
         finally:
             self._held_bytes -= len(body)
@@ -151,7 +153,7 @@ class Endpoint:
         try:
             return await request.content.readany()
         except (web.RequestPayloadError, ConnectionError):
-            raise _Refusal(Outcome.BROKEN_OFF, 400, "The body does not match its headers.") from None
+            raise _Refusal(EndpointOutcome.BROKEN_OFF, 400, "The body does not match its headers.") from None
 
     async def _arrival(self, body: bytes, org: str, *, is_known: bool) -> Arrival:
         try:
@@ -162,7 +164,7 @@ class Endpoint:
         except MalformedEnvelope as error:
             if not is_known:
                 sentence = "The envelope can't be read."
-                raise _Refusal(Outcome.UNREADABLE, 400, sentence, reason=str(error)) from None
+                raise _Refusal(EndpointOutcome.UNREADABLE, 400, sentence, reason=str(error)) from None
             piece = Unreadable(raw=masked_envelope(body), error=f"Not an outbound message: {error}")
             return Arrival(unreadable=[piece], size=len(body))
         _check_organization(envelope, org)
@@ -174,11 +176,11 @@ class Endpoint:
         given = request.match_info.get("secret", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, secret.encode()) or message is None:
             # An unknown name and a wrong secret look alike.
-            raise _Refusal(Outcome.UNKNOWN_ADDRESS, 404, "There is nothing at this address.")
+            raise _Refusal(EndpointOutcome.UNKNOWN_ADDRESS, 404, "There is nothing at this address.")
         tls = self.settings.tls
         if tls is not None and tls.client_subject is not None and tls.client_subject not in _names(request):
             raise _Refusal(
-                Outcome.REFUSED_CLIENT,
+                EndpointOutcome.REFUSED_CLIENT,
                 403,
                 "The certificate is of another client.",
                 reason="the client's certificate does not have the name outbound.tls.client_subject",
@@ -195,7 +197,7 @@ class Endpoint:
         key = (path, refusal.outcome)
         if refusal.reason and now - self._logged_at.get(key, -_LOG_EVERY_S) >= _LOG_EVERY_S:
             self._logged_at[key] = now
-            tell = _log.warning if refusal.outcome is Outcome.UNAVAILABLE else _log.error
+            tell = _log.warning if refusal.outcome is EndpointOutcome.UNAVAILABLE else _log.error
             tell("outbound.refused", channel=path, outcome=refusal.outcome, reason=refusal.reason)
 
 
@@ -230,10 +232,10 @@ async def serving_outbound(endpoint: Endpoint) -> AsyncIterator[int]:
         yield port
 
 
-def _check_organization(envelope: Envelope, org: str) -> None:
+def _check_organization(envelope: NotificationsEnvelope, org: str) -> None:
     if short_id(envelope.organization_id) != short_id(org):
         raise _Refusal(
-            Outcome.WRONG_ORGANIZATION,
+            EndpointOutcome.WRONG_ORGANIZATION,
             403,
             "The envelope is of another organisation.",
             reason="of another organisation than the one that org.auth logs in to",

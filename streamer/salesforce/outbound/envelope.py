@@ -19,7 +19,7 @@ class MalformedEnvelope(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class NotificationsEnvelope:
     """Notifications of one organisation, in their order.
 
     A message is `{"organization_id", "action_id", "notification_id", "entity",
@@ -31,7 +31,7 @@ class Envelope:
     messages: Sequence[JsonObject]
 
 
-def parse_envelope(body: bytes) -> Envelope:
+def parse_envelope(body: bytes) -> NotificationsEnvelope:
     """Return the envelope in `body`; raises `MalformedEnvelope`.
 
     Entities and document types are refused, and so is what has more than 24
@@ -55,7 +55,7 @@ def parse_envelope(body: bytes) -> Envelope:
         raise MalformedEnvelope(f"the envelope holds more than {MOST_NOTIFICATIONS} notifications")
     action = notifications.text("ActionId")
     messages = [_message(each, organization_id=organization, action_id=action) for each in found]
-    return Envelope(organization_id=organization, messages=messages)
+    return NotificationsEnvelope(organization_id=organization, messages=messages)
 
 
 def _message(notification: Element, **shared: str | None) -> JsonObject:

@@ -72,7 +72,7 @@ class OrgAccess:
                 return
             from streamer.salesforce.publish.calls import Calls  # noqa: PLC0415 - gRPC costs 0.1 s
             from streamer.salesforce.publish.pubsub import PubSubPublisher  # noqa: PLC0415 - as said
-            from streamer.salesforce.pubsub.connection import Connection  # noqa: PLC0415 - as said
+            from streamer.salesforce.pubsub.connection import PubSubConnection  # noqa: PLC0415 - as said
             from streamer.salesforce.pubsub.options import PubSubOptions  # noqa: PLC0415 - as said
 
             options = replace(
@@ -80,7 +80,7 @@ class OrgAccess:
                 request_timeout_s=timeout_s,
                 reconnect_limit_s=_RECONNECT_LIMIT_S,
             )
-            connection = Connection(options, self.clock, self.random)
+            connection = PubSubConnection(options, self.clock, self.random)
             try:
                 yield PubSubPublisher(Calls(connection=connection, tokens=tokens), self.clock)
             finally:
@@ -91,7 +91,7 @@ class OrgAccess:
         """Give a writer: see `streamer.ports.Org`."""
         from streamer.salesforce.write.apex import ApexCaller  # noqa: PLC0415 - most daemons write nothing
         from streamer.salesforce.write.collections import Collections  # noqa: PLC0415 - as said
-        from streamer.salesforce.write.writer import Writer  # noqa: PLC0415 - as said
+        from streamer.salesforce.write.writer import RestWriter  # noqa: PLC0415 - as said
 
         client = self.client_name
         async with self.logins.opened(self.settings) as (tokens, http):
@@ -103,7 +103,7 @@ class OrgAccess:
                 answer_bytes=_ANSWER_BYTES,
                 client=client,
             )
-            yield Writer(
+            yield RestWriter(
                 tokens=tokens,
                 collections=Collections(rest, self.clock, timeout_s=timeout_s),
                 apex=ApexCaller(rest, self.clock, client=client, timeout_s=timeout_s),

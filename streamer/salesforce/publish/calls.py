@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from streamer.eventbus.calls import Call
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.publish.failures import call_failure
-from streamer.salesforce.pubsub.connection import Connection
+from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.recovery import Reaction
 
@@ -20,7 +20,7 @@ _Response = TypeVar("_Response", bound=Message)
 class Calls:
     """Makes the calls that publish, on one connection."""
 
-    connection: Connection
+    connection: PubSubConnection
     tokens: Tokens
 
     async def user(self) -> str:

@@ -14,7 +14,7 @@ from streamer.salesforce.publish.avro import FieldRefused
 from streamer.salesforce.publish.calls import Calls
 from streamer.salesforce.publish.failures import refused_event
 from streamer.salesforce.publish.requests import MOST_BYTES, MOST_EVENTS, too_large
-from streamer.salesforce.publish.topics import Topic, Topics
+from streamer.salesforce.publish.topics import PublishTopic, TopicCache
 from streamer.salesforce.request_bodies import in_requests
 
 # Tag and length of an event in its request.
@@ -34,7 +34,7 @@ class PubSubPublisher:
     def __init__(self, calls: Calls, clock: Clock) -> None:
         self._calls = calls
         self._clock = clock
-        self._topics = Topics(calls, clock)
+        self._topics = TopicCache(calls, clock)
 
     async def publish(self, topic: str, events: Sequence[OutgoingEvent], /) -> Sequence[PublishResult]:
         """Publish `events`: see `streamer.ports.EventPublisher`."""
@@ -49,7 +49,7 @@ class PubSubPublisher:
         return [results[number] for number in range(len(events))]
 
     async def _send_with_newer(
-        self, former: Topic, events: Sequence[OutgoingEvent], results: Results
+        self, former: PublishTopic, events: Sequence[OutgoingEvent], results: Results
     ) -> None:
         """Send the refused events again, if the topic has another schema than `former`."""
         refused = {number: result for number, result in results.items() if _can_be_outdated(result)}
@@ -64,7 +64,7 @@ class PubSubPublisher:
         else:
             await self._send(present, {number: events[number] for number in refused}, results)
 
-    async def _send(self, topic: Topic, events: Mapping[int, OutgoingEvent], results: Results) -> None:
+    async def _send(self, topic: PublishTopic, events: Mapping[int, OutgoingEvent], results: Results) -> None:
         """Publish `events`, and note the result of each; raises nothing of Streamer's but for the login."""
         user = await self._calls.user()
         encoded: list[tuple[int, _Numbered]] = []
@@ -87,7 +87,7 @@ class PubSubPublisher:
                 results |= {number: Unanswered(error=failure) for number, _ in request}
 
     async def _asked(
-        self, topic: Topic, request: Sequence[_Numbered], results: Results
+        self, topic: PublishTopic, request: Sequence[_Numbered], results: Results
     ) -> StreamerError | None:
         """Make one request, and note the results; return the error of a request without them."""
         message = PublishRequest(topic_name=topic.path, events=[event for _, event in request])
@@ -106,7 +106,7 @@ class PubSubPublisher:
             self._topics.forget(topic)
         return None
 
-    def _encoded(self, topic: Topic, event: OutgoingEvent, user: str) -> ProducerEvent:
+    def _encoded(self, topic: PublishTopic, event: OutgoingEvent, user: str) -> ProducerEvent:
         # The publisher sets both (Pub/Sub API samples).
         stamps = {"CreatedDate": round(self._clock.now() * 1000), "CreatedById": user}
         payload = topic.encoder.encode({**stamps, **event.fields})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from streamer.clock import Clock
 from streamer.eventbus import SchemaRequest, TopicRequest
 from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC
-from streamer.salesforce.publish.avro import EventEncoder
+from streamer.salesforce.publish.avro import DatumEncoder
 from streamer.salesforce.publish.calls import Calls
 from streamer.salesforce.publish.failures import refused_topic
 from streamer.salesforce.pubsub.avro import UnusableSchema
@@ -16,11 +16,11 @@ _FRESH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Topic:
+class PublishTopic:
     """Topic as it was `at` a time of the clock, with the encoder of its schema."""
 
     name: str
-    encoder: EventEncoder
+    encoder: DatumEncoder
     at: float
 
     @property
@@ -34,20 +34,20 @@ class Topic:
         return self.encoder.schema_id
 
 
-class Topics:
+class TopicCache:
     """Cache of topics; many callers at once share one fetch."""
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
         self._calls = calls
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._known: dict[str, Topic] = {}
+        self._known: dict[str, PublishTopic] = {}
 
-    async def get(self, name: str) -> Topic:
+    async def get(self, name: str) -> PublishTopic:
         """Return a topic. Raises a `RetryLater`, or a `Stop` such as `PublishingRefused`."""
         return self._known.get(name) or await self._fetched(name, other_than=None)
 
-    async def newer(self, topic: Topic, *, at_once: bool) -> Topic:
+    async def newer(self, topic: PublishTopic, *, at_once: bool) -> PublishTopic:
         """Return the topic as it is now; raises as `get` does.
 
         Unless `at_once`, a topic that was fetched within the last ten seconds
@@ -57,12 +57,12 @@ class Topics:
             return topic
         return await self._fetched(topic.name, other_than=topic)
 
-    def forget(self, topic: Topic) -> None:
+    def forget(self, topic: PublishTopic) -> None:
         """Fetch the topic again when it is next needed."""
         if self._known.get(topic.name) is topic:
             del self._known[topic.name]
 
-    async def _fetched(self, name: str, *, other_than: Topic | None) -> Topic:
+    async def _fetched(self, name: str, *, other_than: PublishTopic | None) -> PublishTopic:
         async with self._lock:
             known = self._known.get(name)
             if known is not None and known is not other_than:
@@ -70,7 +70,7 @@ class Topics:
             self._known[name] = topic = await self._fetch(name, other_than)
             return topic
 
-    async def _fetch(self, name: str, former: Topic | None) -> Topic:
+    async def _fetch(self, name: str, former: PublishTopic | None) -> PublishTopic:
         path = f"/event/{name}"
         info = await self._calls.ask(GET_TOPIC, TopicRequest(topic_name=path), topic=path)
         if not info.can_publish:
@@ -79,14 +79,14 @@ class Topics:
             encoder = former.encoder
         else:
             encoder = await self._encoder(path, info.schema_id)
-        return Topic(name=name, encoder=encoder, at=self._clock.monotonic())
+        return PublishTopic(name=name, encoder=encoder, at=self._clock.monotonic())
 
-    async def _encoder(self, path: str, schema_id: str) -> EventEncoder:
+    async def _encoder(self, path: str, schema_id: str) -> DatumEncoder:
         if not schema_id:
             raise refused_topic(path, "it has no schema of its own: name a platform event, not a channel")
         info = await self._calls.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), topic=path)
         try:
             # A large schema takes some tenths of a second.
-            return await asyncio.to_thread(EventEncoder, schema_id, info.schema_json)
+            return await asyncio.to_thread(DatumEncoder, schema_id, info.schema_json)
         except UnusableSchema as error:
             raise refused_topic(path, f"its schema can't be used: {error}") from error

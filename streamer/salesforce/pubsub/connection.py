@@ -16,11 +16,11 @@ from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import Clock
 from streamer.eventbus import FetchRequest, SchemaRequest
 from streamer.eventbus.calls import GET_SCHEMA, SUBSCRIBE, Call
-from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.observer import SessionObserver
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.pubsub.subscription import Subscription
+from streamer.salesforce.pubsub.subscription import SubscribeStream
 from streamer.salesforce.recovery import Reaction
 from streamer.web.proxy import refused_by, through
 
@@ -43,7 +43,7 @@ class _Link:
     is_retired: bool = False
 
 
-class Connection:
+class PubSubConnection:
     """Makes the calls of one org, over one HTTP/2 connection.
 
     A connection that breaks is made again by the next call. When none can be
@@ -65,8 +65,8 @@ class Connection:
 
     @asynccontextmanager
     async def subscribed(
-        self, request: FetchRequest, token: Token, observer: SessionObserver
-    ) -> AsyncIterator[Subscription]:
+        self, request: FetchRequest, token: AccessToken, observer: SessionObserver
+    ) -> AsyncIterator[SubscribeStream]:
         """Run a Subscribe stream that begins with `request`; everything within can raise `CallEnded`."""
         async with self._linked() as link:
             subscribe = link.channel.stream_stream(
@@ -75,7 +75,7 @@ class Connection:
                 response_deserializer=_as_bytes,
             )
             call = subscribe(None, metadata=_metadata(token))
-            subscription = Subscription(
+            subscription = SubscribeStream(
                 call, request, self._options, self._clock, observer, secret=token.access_token
             )
             receiving = asyncio.create_task(subscription.receive(), name=f"pubsub {request.topic_name}")
@@ -86,11 +86,11 @@ class Connection:
                 receiving.cancel()
                 await asyncio.wait([receiving])
 
-    async def schema(self, schema_id: str, token: Token) -> str:
+    async def schema(self, schema_id: str, token: AccessToken) -> str:
         """Return the JSON of a schema; raises `CallEnded`."""
         return (await self.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), token)).schema_json
 
-    async def ask(self, call: Call[_Request, _Response], request: _Request, token: Token) -> _Response:
+    async def ask(self, call: Call[_Request, _Response], request: _Request, token: AccessToken) -> _Response:
         """Return the answer to a call that takes one request; raises `CallEnded`."""
         async with self._linked() as link:
             ask = link.channel.unary_unary(
@@ -178,7 +178,7 @@ def _as_bytes(raw: bytes) -> bytes:
     return raw
 
 
-def _metadata(token: Token) -> tuple[tuple[str, str], ...]:
+def _metadata(token: AccessToken) -> tuple[tuple[str, str], ...]:
     return (
         ("accesstoken", token.access_token),
         # A host in letters that ASCII lacks is sent in its encoded form.

@@ -4,7 +4,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import RetryLater
-from streamer.salesforce.auth.tokens import Token, Tokens
+from streamer.salesforce.auth.tokens import AccessToken, Tokens
 from streamer.salesforce.recovery import RecoveryDelays
 
 _log = structlog.get_logger()
@@ -20,7 +20,7 @@ class Login:
         self._failure: RetryLater | None = None
         self._resumes_at = 0.0
 
-    async def token(self, *, stale: Token | None = None) -> Token:
+    async def token(self, *, stale: AccessToken | None = None) -> AccessToken:
         """Return a token other than `stale`; raises a `Stop` when an operator must act."""
         while True:
             while (left := self._resumes_at - self._clock.monotonic()) > 0:

@@ -11,16 +11,16 @@ from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, RetryLater, Stop, SubscriptionRefused
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
 from streamer.replay_ids import LONGEST_BYTES
-from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.observer import SessionObserver
-from streamer.salesforce.pubsub.connection import Connection
+from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.credit import Credit
 from streamer.salesforce.pubsub.errors import TOO_LARGE, CallEnded, unserved
 from streamer.salesforce.pubsub.login import Login
 from streamer.salesforce.pubsub.messages import Messages, Readers, parts
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.position import Position
-from streamer.salesforce.pubsub.subscription import Answer, Subscription
+from streamer.salesforce.pubsub.subscription import FetchedEvents, SubscribeStream
 from streamer.salesforce.recovery import STEADY_S, Reaction, RecoveryDelays
 from streamer.salesforce.retained import LastEventMissing
 
@@ -48,7 +48,7 @@ class ChannelReader:
 
     channel: Channel
     position: Position
-    connection: Connection
+    connection: PubSubConnection
     login: Login
     messages: Messages
     delays: RecoveryDelays
@@ -57,8 +57,8 @@ class ChannelReader:
     observer: SessionObserver
     is_subscribed: bool = field(default=False, init=False)
     overdue: int = field(default=0, init=False)
-    _stale: Token | None = field(default=None, init=False)
-    _token: Token | None = field(default=None, init=False)
+    _stale: AccessToken | None = field(default=None, init=False)
+    _token: AccessToken | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
     _append_began: float | None = field(default=None, init=False)
     _credit: Credit = field(init=False)
@@ -120,7 +120,7 @@ class ChannelReader:
                 await subscription.top_up(self._credit.most)
 
     async def _read(
-        self, answers: Sequence[Answer], subscription: Subscription
+        self, answers: Sequence[FetchedEvents], subscription: SubscribeStream
     ) -> AsyncGenerator[Batch, None]:
         """Yield the messages of `answers`, and then the keep-alive that ends them, if one does."""
         events = [event for answer in answers for event in answer.events]

@@ -15,7 +15,7 @@ from streamer.events import Batch, Channel, Checkpoint, JsonObject, Start, Unrea
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.observer import NullObserver, SessionObserver
 from streamer.salesforce.pubsub.avro import UnusableSchema
-from streamer.salesforce.pubsub.connection import Connection
+from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
 from streamer.salesforce.pubsub.login import Login
 from streamer.salesforce.pubsub.messages import Messages
@@ -51,7 +51,7 @@ class PubSubSource:
         self._options = options
         self._observer = observer or NullObserver()
         self._random = random
-        self._connection = Connection(options, clock, random)
+        self._connection = PubSubConnection(options, clock, random)
         self._login = Login(tokens, clock, RecoveryDelays(random))
         self._schemas = Schemas(self._schema, clock=clock)
         self._readers: dict[str, ChannelReader] = {}

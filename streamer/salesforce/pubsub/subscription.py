@@ -23,7 +23,7 @@ _REFUSED_WITHIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class FetchedEvents:
     """One response: its events, or the position of a keep-alive."""
 
     events: Sequence[ConsumerEvent]
@@ -31,7 +31,7 @@ class Answer:
     size: int
 
 
-class Subscription:
+class SubscribeStream:
     """Client of one Subscribe stream.
 
     What arrives is received at once, within the credit and a bound on its
@@ -58,7 +58,7 @@ class Subscription:
         self._observer = observer
         self._secret = secret
         self._outstanding = 0
-        self._waiting: list[Answer] = []
+        self._waiting: list[FetchedEvents] = []
         self._waiting_events = self._waiting_bytes = 0
         self._end: CallEnded | None = None
         self._answered = asyncio.Event()
@@ -102,7 +102,7 @@ class Subscription:
             topic = self._request.topic_name
             await self._send(FetchRequest(topic_name=topic, num_requested=credit))
 
-    async def take(self, *, within_s: float) -> Sequence[Answer]:
+    async def take(self, *, within_s: float) -> Sequence[FetchedEvents]:
         """Return all that has arrived, at least one answer.
 
         Raises `TimeoutError` when nothing arrives for `within_s`, and
@@ -151,7 +151,7 @@ class Subscription:
         count = len(response.events)
         if count > self._outstanding:
             raise TooManyEvents
-        answer = Answer(events=response.events, latest=response.latest_replay_id, size=len(raw))
+        answer = FetchedEvents(events=response.events, latest=response.latest_replay_id, size=len(raw))
         self._observer.answered(count, answer.size)
         self._outstanding -= count
         if self._waiting and not (count or self._waiting[-1].events):

@@ -11,7 +11,7 @@ from streamer.salesforce.queries.bulk_job import BulkJob
 from streamer.salesforce.queries.csv_rows import OtherFields, Row, rows_of
 from streamer.salesforce.queries.page_sizes import PAGE_BYTES
 from streamer.salesforce.queries.soql import is_id, whole_of
-from streamer.salesforce.rest import Answer, RequestRefused, Rest, refusal
+from streamer.salesforce.rest import RequestRefused, Rest, RestResponse, refusal
 from streamer.salesforce.rest_requests import RestRequest
 
 _COMPLETE, _WAITING, _ENDED = "JobComplete", ("UploadComplete", "InProgress"), ("Failed", "Aborted")
@@ -94,7 +94,7 @@ class BulkQueries:
             await self._rest.patch(job.path, {"state": "Aborted"})
             await self._rest.delete(job.path)
 
-    async def _rows(self, answer: Answer, query: RecordQuery, most: int) -> list[Row]:
+    async def _rows(self, answer: RestResponse, query: RecordQuery, most: int) -> list[Row]:
         told = answer.headers.get("Sforce-NumberOfRecords", "")
         if not _is_number(told):
             raise ValueError("it does not say how many records it has (Sforce-NumberOfRecords)")
@@ -111,7 +111,7 @@ class BulkQueries:
         return found
 
 
-def _following(answer: Answer, locator: str | None) -> str | None:
+def _following(answer: RestResponse, locator: str | None) -> str | None:
     if answer.status != HTTPStatus.OK:
         raise ValueError(f"its status is {answer.status}")
     following = answer.headers.get("Sforce-Locator", "")

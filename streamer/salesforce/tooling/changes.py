@@ -15,7 +15,7 @@ from streamer.salesforce.tooling.names import (
     member_name,
 )
 from streamer.salesforce.tooling.refusals import SetupRefused
-from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
+from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel
 
 
 class Action(StrEnum):
@@ -27,14 +27,14 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class SetupChange:
     """One request to Salesforce: to create, change or delete a channel or a member.
 
     The id of `subject` is empty while it does not exist.
     """
 
     action: Action
-    subject: CustomChannel | Member
+    subject: CustomChannel | ChannelMember
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -65,7 +65,7 @@ class ChangePlan:
     """Changes to make, and what is as wanted already, in sentences."""
 
     before: ChannelSetup
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SetupChange, ...] = ()
     already: tuple[str, ...] = ()
 
     @property
@@ -111,7 +111,7 @@ def creating(setup: ChannelSetup, name: str, kind: str, label: str | None) -> Ch
     if found is not None:
         return ChangePlan(before=setup, already=(f"The channel {found.name} exists already.",))
     channel = CustomChannel(id="", name=name, kind=kind, label=label or name.removesuffix("__chn"))
-    return ChangePlan(before=setup, changes=(Change(action=Action.CREATE, subject=channel),))
+    return ChangePlan(before=setup, changes=(SetupChange(action=Action.CREATE, subject=channel),))
 
 
 def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOptions) -> ChangePlan:
@@ -137,7 +137,7 @@ def deleting(setup: ChannelSetup, name: str) -> ChangePlan:
     found = setup.channel(name)
     if found is None:
         return ChangePlan(before=setup, already=(f"There is no channel {name}.",))
-    return ChangePlan(before=setup, changes=(Change(action=Action.DELETE, subject=found),))
+    return ChangePlan(before=setup, changes=(SetupChange(action=Action.DELETE, subject=found),))
 
 
 def _events(entities: Iterable[str]) -> list[str]:
@@ -164,7 +164,7 @@ def _adding(setup: ChannelSetup, channel: str, selected: str, options: MemberOpt
     found = setup.member(channel, selected)
     if found is None:
         full_name = member_name(channel, selected)
-        wanted = Member(id="", full_name=full_name, channel=channel, selected=selected)
+        wanted = ChannelMember(id="", full_name=full_name, channel=channel, selected=selected)
         action = Action.CREATE
     else:
         wanted, action = found, Action.CHANGE
@@ -175,10 +175,10 @@ def _adding(setup: ChannelSetup, channel: str, selected: str, options: MemberOpt
     if wanted == found:
         sentence = f"{wanted.entity} is selected for {channel} already{_described(found)}."
         return ChangePlan(before=setup, already=(sentence,))
-    return ChangePlan(before=setup, changes=(Change(action=action, subject=wanted),))
+    return ChangePlan(before=setup, changes=(SetupChange(action=action, subject=wanted),))
 
 
-def _described(member: Member) -> str:
+def _described(member: ChannelMember) -> str:
     parts = [f"the filter {member.filter}"] if member.filter else []
     parts += [f"enriched with {', '.join(member.enriched)}"] if member.enriched else []
     return f" ({'; '.join(parts)})" if parts else ""
@@ -189,7 +189,7 @@ def _removing(setup: ChannelSetup, channel: str, selected: str) -> ChangePlan:
     if found is None:
         sentence = f"{entity_of(selected)} is not selected for {channel}."
         return ChangePlan(before=setup, already=(sentence,))
-    return ChangePlan(before=setup, changes=(Change(action=Action.DELETE, subject=found),))
+    return ChangePlan(before=setup, changes=(SetupChange(action=Action.DELETE, subject=found),))
 
 
 def _joined(setup: ChannelSetup, plans: Iterable[ChangePlan]) -> ChangePlan:
@@ -201,7 +201,7 @@ def _joined(setup: ChannelSetup, plans: Iterable[ChangePlan]) -> ChangePlan:
     )
 
 
-def _changed(setup: ChannelSetup, change: Change) -> ChannelSetup:
+def _changed(setup: ChannelSetup, change: SetupChange) -> ChannelSetup:
     subject = change.subject
     if isinstance(subject, CustomChannel):
         channels = tuple(each for each in setup.channels if each.name != subject.name)

@@ -14,10 +14,10 @@ from urllib.parse import quote
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject, short_id
 from streamer.salesforce.rest import RequestRefused, Rest
-from streamer.salesforce.tooling.changes import Action, Change
+from streamer.salesforce.tooling.changes import Action, SetupChange
 from streamer.salesforce.tooling.names import check_is_ours
 from streamer.salesforce.tooling.refusals import SetupRefused, refused_change, refused_reading
-from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
+from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel
 
 _CHANNEL, _MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
 _CHANNEL_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "ChannelType", "MasterLabel")
@@ -49,7 +49,7 @@ class Tooling:
         except RequestRefused as error:
             raise refused_reading(error) from error
 
-    async def make(self, change: Change) -> None:
+    async def make(self, change: SetupChange) -> None:
         """Make one change.
 
         A change that was made before, by anyone, is no error. Raises
@@ -66,11 +66,11 @@ class Tooling:
             if not (refused.missing and change.action is Action.DELETE):
                 raise refused from error
 
-    def check(self, change: Change) -> None:
+    def check(self, change: SetupChange) -> None:
         """Raise `ConfigurationError` for what the API version does not have, and for Data 360's channel."""
         subject = change.subject
         check_is_ours(subject.name if isinstance(subject, CustomChannel) else subject.channel)
-        if not isinstance(change.subject, Member) or change.action is Action.DELETE:
+        if not isinstance(change.subject, ChannelMember) or change.action is Action.DELETE:
             return
         if change.subject.filter and self._version < _FILTERS_SINCE:
             raise ConfigurationError(_too_old("filters exist", self._version, _FILTERS_SINCE))
@@ -96,7 +96,7 @@ class Tooling:
                 fields.setdefault(member, []).append(_text(row, "Field"))
         return fields
 
-    async def _named(self, member: Member) -> Member:
+    async def _named(self, member: ChannelMember) -> ChannelMember:
         """Return a member with names in the place of ids, which its metadata have."""
         if not any(map(_ID.fullmatch, (member.selected, *member.enriched))):
             return member
@@ -127,7 +127,7 @@ class Tooling:
             metadata = {"channelType": channel.kind, "label": channel.label}
             await self._create(_CHANNEL, channel.name, metadata)
 
-    async def _make_member(self, action: Action, member: Member) -> None:
+    async def _make_member(self, action: Action, member: ChannelMember) -> None:
         path = _path(_MEMBER, member.id)
         match action:
             case Action.CREATE:
@@ -155,9 +155,9 @@ def _channel(row: JsonObject) -> CustomChannel:
     )
 
 
-def _member(row: JsonObject, channels: Mapping[str, str]) -> Member:
+def _member(row: JsonObject, channels: Mapping[str, str]) -> ChannelMember:
     channel = _text(row, "EventChannel")
-    return Member(
+    return ChannelMember(
         id=_text(row, "Id"),
         full_name=_full_name(row),
         # A custom channel is named by its id, the default one by its name.
@@ -181,7 +181,7 @@ def _full_name(row: JsonObject) -> str:
     return f"{prefix}__{name}" if prefix else name
 
 
-def _metadata(member: Member) -> JsonObject:
+def _metadata(member: ChannelMember) -> JsonObject:
     metadata: dict[str, Any] = {"eventChannel": member.channel, "selectedEntity": member.selected}
     if member.enriched:
         metadata["enrichedFields"] = [{"name": name} for name in member.enriched]

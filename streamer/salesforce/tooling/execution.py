@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamer.errors import SalesforceUnavailable, StreamerError
-from streamer.salesforce.tooling.changes import Change, ChangePlan
+from streamer.salesforce.tooling.changes import ChangePlan, SetupChange
 from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.refusals import SetupRefused
 
@@ -22,15 +22,15 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ChangeOutcome:
     """A change, what came of it, and the reason where it was not made."""
 
-    change: Change
+    change: SetupChange
     result: Result
     reason: str = ""
 
 
-async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[Outcome]:
+async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[ChangeOutcome]:
     """Make the changes of a plan in their order, and yield the outcome of each as soon as it is known.
 
     A refusal of one change does not keep the others from being tried, unless
@@ -40,7 +40,7 @@ async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[Outcome]:
     is_over = False
     for change in plan.changes:
         if is_over:
-            yield Outcome(change=change, result=Result.NOT_TRIED)
+            yield ChangeOutcome(change=change, result=Result.NOT_TRIED)
             continue
         try:
             await tooling.make(change)
@@ -48,24 +48,24 @@ async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[Outcome]:
             is_over = not isinstance(error, SetupRefused) or error.is_final
             yield await _failed(tooling, change, error)
         else:
-            yield Outcome(change=change, result=Result.MADE)
+            yield ChangeOutcome(change=change, result=Result.MADE)
 
 
-async def _failed(tooling: Tooling, change: Change, error: StreamerError) -> Outcome:
+async def _failed(tooling: Tooling, change: SetupChange, error: StreamerError) -> ChangeOutcome:
     reason = str(error)
     is_in_doubt = isinstance(error, SalesforceUnavailable) or (
         # Another operator may have been faster.
         isinstance(error, SetupRefused) and error.found
     )
     if not is_in_doubt:
-        return Outcome(change=change, result=Result.NOT_MADE, reason=reason)
+        return ChangeOutcome(change=change, result=Result.NOT_MADE, reason=reason)
     try:
         made = change.is_made(await tooling.setup())
     except StreamerError:
         uncertain = isinstance(error, SalesforceUnavailable)
-        return Outcome(
+        return ChangeOutcome(
             change=change, result=Result.UNCERTAIN if uncertain else Result.NOT_MADE, reason=reason
         )
-    return Outcome(
+    return ChangeOutcome(
         change=change, result=Result.MADE if made else Result.NOT_MADE, reason="" if made else reason
     )

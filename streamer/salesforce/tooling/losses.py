@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamer.salesforce.tooling.changes import Action, ChangePlan
-from streamer.salesforce.tooling.setup import Member
+from streamer.salesforce.tooling.setup import ChannelMember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +37,14 @@ def losses(plan: ChangePlan, paths: Iterable[str]) -> list[Loss]:
     return found
 
 
-def _narrowed(plan: ChangePlan, path: str) -> list[Member]:
+def _narrowed(plan: ChangePlan, path: str) -> list[ChannelMember]:
     """Return the members of a channel that get a filter, or another one."""
     channel = path.rpartition("/")[2]
     changed = (each.subject for each in plan.changes if each.action is Action.CHANGE)
-    members = (each for each in changed if isinstance(each, Member) and each.channel == channel)
+    members = (each for each in changed if isinstance(each, ChannelMember) and each.channel == channel)
     return [each for each in members if each.filter and each.filter != _filter_before(plan, each)]
 
 
-def _filter_before(plan: ChangePlan, member: Member) -> str | None:
+def _filter_before(plan: ChangePlan, member: ChannelMember) -> str | None:
     before = plan.before.member(member.channel, member.selected)
     return before.filter if before else None

@@ -25,7 +25,7 @@ class CustomChannel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class ChannelMember:
     """An entity or a platform event on a channel.
 
     `full_name` is its own name, and `selected` that of its events, such as
@@ -55,7 +55,7 @@ class ChannelSetup:
     """
 
     channels: tuple[CustomChannel, ...] = ()
-    members: tuple[Member, ...] = ()
+    members: tuple[ChannelMember, ...] = ()
 
     @property
     def entities(self) -> frozenset[str]:
@@ -73,11 +73,11 @@ class ChannelSetup:
         found = self.channel(channel)
         return found.kind if found else None
 
-    def of(self, channel: str) -> tuple[Member, ...]:
+    def of(self, channel: str) -> tuple[ChannelMember, ...]:
         """Return the members of a channel."""
         return tuple(each for each in self.members if _same(each.channel, channel))
 
-    def member(self, channel: str, selected: str) -> Member | None:
+    def member(self, channel: str, selected: str) -> ChannelMember | None:
         """Return the member of a channel that has events of that name, or `None`."""
         return next((each for each in self.of(channel) if _same(each.selected, selected)), None)
 
@@ -94,7 +94,7 @@ class ChannelSetup:
         return frozenset(each.entity for each in self.members if each.selected == name)
 
 
-def sorted_members(members: Iterable[Member]) -> list[Member]:
+def sorted_members(members: Iterable[ChannelMember]) -> list[ChannelMember]:
     """Return members in the order of a table: those of the default channel first."""
     return sorted(members, key=lambda each: (each.channel != DEFAULT_CHANNEL, each.channel, each.entity))
 

@@ -9,8 +9,8 @@ from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.exact_json import exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
 from streamer.raw_json import bounded_json
-from streamer.salesforce.auth.tokens import Token
-from streamer.salesforce.rest import Answer, RequestRefused, Rest, new_token_refused, refusal
+from streamer.salesforce.auth.tokens import AccessToken
+from streamer.salesforce.rest import RequestRefused, Rest, RestResponse, new_token_refused, refusal
 from streamer.salesforce.rest_requests import RestRequest
 from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope, is_uncoded
 from streamer.xml.elements import UnfitForXml
@@ -60,7 +60,7 @@ class ApexCaller:
         # Before anything is sent: an argument that can't be sent costs no login.
         arguments = arguments_of(call)
 
-        def signed(token: Token) -> RestRequest:
+        def signed(token: AccessToken) -> RestRequest:
             return soap_request(call, arguments, session_id=token.access_token, client=self._client)
 
         answer = await self._rest.exchange(signed, refuses_token=_session_ended, on_sent=on_sent)
@@ -109,7 +109,7 @@ def _soap_path(call: ApexSoapCall) -> str:
     return f"/services/Soap/class/{call.apex_class}"
 
 
-def _refused(request: str, answer: Answer, *, sets_status: bool = True) -> CallResult:
+def _refused(request: str, answer: RestResponse, *, sets_status: bool = True) -> CallResult:
     """Return the result of an `answer` without a fault; a method over REST `sets_status` itself."""
     error = refusal(request, answer)
     if not isinstance(error, RequestRefused):
@@ -123,7 +123,7 @@ def _refused(request: str, answer: Answer, *, sets_status: bool = True) -> CallR
     )
 
 
-def _session_ended(answer: Answer) -> bool:
+def _session_ended(answer: RestResponse) -> bool:
     if answer.refuses_token or _SESSION_ENDED.encode() not in answer.body:
         return answer.refuses_token
     # By the code alone: a method's exception can quote that of another call, and must not be called again.
@@ -131,7 +131,7 @@ def _session_ended(answer: Answer) -> bool:
     return isinstance(fault, WriteRefused) and fault.code == _SESSION_ENDED
 
 
-def _told(request: str, answer: Answer) -> str:
+def _told(request: str, answer: RestResponse) -> str:
     fault = answer_of(answer.body)
     message = fault.message if isinstance(fault, WriteRefused) else ""
     return f"{request} was refused with HTTP {answer.status} {message}".strip()

@@ -15,7 +15,7 @@ def _nobody() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writer:
+class RestWriter:
     """Writes with the tokens of an org: see `streamer.ports.OrgWriter`."""
 
     tokens: Tokens

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from streamer.sandbox.access.user import Right, User
+from streamer.sandbox.access.user import ObjectPermission, User
 from streamer.sandbox.org.channels import ALL_CHANGES
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Entity, Schema, changed_type
@@ -30,9 +30,9 @@ def channel_refusal(user: User, path: str) -> str | None:
     if name.endswith("__chn") or path == ALL_CHANGES:
         return None
     if kind == "data" and (entity := changed_type(name)) is not None:
-        return None if user.may(entity, Right.VIEW_ALL) else _NO_CHANGES
+        return None if user.may(entity, ObjectPermission.VIEW_ALL) else _NO_CHANGES
     if kind == "event":
-        return None if user.may(name, Right.READ) else _NO_ENTITY
+        return None if user.may(name, ObjectPermission.READ) else _NO_ENTITY
     return None
 
 
@@ -53,8 +53,8 @@ class EventView:
         header = _within(event, "payload", "ChangeEventHeader")
         if not isinstance(header, dict):
             name = _within(event, "event", "EventApiName")
-            return data if name is None or self.user.may(str(name), Right.READ) else None
-        if not self.user.may(header["entityName"], Right.VIEW_ALL):
+            return data if name is None or self.user.may(str(name), ObjectPermission.READ) else None
+        if not self.user.may(header["entityName"], ObjectPermission.VIEW_ALL):
             return None
         try:
             entity = self.schema.entity(header["entityName"])

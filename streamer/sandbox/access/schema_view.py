@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from streamer.sandbox.access.user import Right, User
+from streamer.sandbox.access.user import ObjectPermission, User
 from streamer.sandbox.org.refusals import Refused, no_such_column, not_found
 from streamer.sandbox.org.schema import Entity, PlatformEvent, Schema
 
@@ -67,9 +67,9 @@ class SchemaView:
         """Raise `Refused` unless the user has a right on a type."""
         if not self._reads(type_name):
             raise not_found()
-        if self._user.may(type_name, Right(right)):
+        if self._user.may(type_name, ObjectPermission(right)):
             return
-        if right == Right.CREATE:
+        if right == ObjectPermission.CREATE:
             message = "You do not have the level of access necessary to perform the operation you requested."
             raise Refused("INSUFFICIENT_ACCESS", message, status=403)
         message = "insufficient access rights on object id"
@@ -85,7 +85,7 @@ class SchemaView:
                 raise Refused("INVALID_FIELD_FOR_INSERT_UPDATE", message, fields=[name])
 
     def _reads(self, name: str) -> bool:
-        return self._user.may(name, Right.READ)
+        return self._user.may(name, ObjectPermission.READ)
 
     def _view(self, entity: Entity) -> Entity:
         if not self._user.hidden_fields:

@@ -13,7 +13,7 @@ _OTHERS = "*"
 _OPEN = frozenset({"user", "organization"})
 
 
-class Right(StrEnum):
+class ObjectPermission(StrEnum):
     """A right on a type; each of them includes reading."""
 
     READ = "read"
@@ -52,7 +52,7 @@ class User(BaseModel):
     password: SecretStr | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
-    objects: dict[str, frozenset[Right]] | None = None
+    objects: dict[str, frozenset[ObjectPermission]] | None = None
     hidden_fields: frozenset[str] = frozenset()
     read_only_fields: frozenset[str] = frozenset()
     channels: tuple[str, ...] = ("*",)
@@ -81,13 +81,13 @@ class User(BaseModel):
         rules = (self.objects is not None, self.hidden_fields, self.read_only_fields)
         return any(rules) or self.channels != ("*",)
 
-    def may(self, type_name: str, right: Right) -> bool:
+    def may(self, type_name: str, right: ObjectPermission) -> bool:
         """Return whether the user has a right on a type or a platform event."""
-        if self.objects is None or (right is Right.READ and type_name.lower() in _OPEN):
+        if self.objects is None or (right is ObjectPermission.READ and type_name.lower() in _OPEN):
             return True
         by_name = {name.lower(): rights for name, rights in self.objects.items()}
         rights = by_name.get(type_name.lower(), by_name.get(_OTHERS, frozenset()))
-        return right in rights or (right is Right.READ and bool(rights))
+        return right in rights or (right is ObjectPermission.READ and bool(rights))
 
     def hides(self, type_name: str, field: str) -> bool:
         """Return whether the user can't see a field."""

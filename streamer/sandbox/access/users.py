@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 
 from streamer.sandbox.access.schema_view import SchemaView
 from streamer.sandbox.access.user import User
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 
 
 class Users:
     """Finds users by id and by name; the first one is the org's own, who may do everything."""
 
-    def __init__(self, org: Org, users: Iterable[User] = ()) -> None:
+    def __init__(self, org: SandboxOrg, users: Iterable[User] = ()) -> None:
         """Add `users` to the org's own; one with the same name takes its place."""
         self._org = org
         self._users = {org.settings.user_id: User(username=org.settings.username, name=org.settings.name)}

@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamer.sandbox.auth.tokens import Session
-from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
+from streamer.sandbox.auth.tokens import TokenSession
+from streamer.sandbox.org.org import DEFAULT_ORIGIN, SandboxOrg
 from streamer.sandbox.org.transaction import Transaction
 
 
@@ -34,8 +34,8 @@ class ApexCall:
     method: str
     path: str
     arguments: Any
-    session: Session
-    org: Org
+    session: TokenSession
+    org: SandboxOrg
     client: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
 

@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from streamer.sandbox.apex.methods import ApexAnswer, ApexCall, ApexException, ApexMethods
-from streamer.sandbox.auth.tokens import Tokens
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.auth.tokens import TokenIssuer
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest_requests import client_of, json_response, method_not_allowed, parsed, session_of
 
@@ -12,7 +12,7 @@ from streamer.sandbox.rest_requests import client_of, json_response, method_not_
 class ApexRest:
     """Calls the methods of `@RestResource` classes in valid sessions."""
 
-    def __init__(self, org: Org, tokens: Tokens, methods: ApexMethods) -> None:
+    def __init__(self, org: SandboxOrg, tokens: TokenIssuer, methods: ApexMethods) -> None:
         self._org = org
         self._tokens = tokens
         self._methods = methods

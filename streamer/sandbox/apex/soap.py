@@ -10,8 +10,8 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from streamer.sandbox.apex.methods import ApexCall, ApexException, ApexMethods
-from streamer.sandbox.auth.tokens import Tokens
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.auth.tokens import TokenIssuer
+from streamer.sandbox.org.org import SandboxOrg
 
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
@@ -30,7 +30,7 @@ class _Fault(Exception):
 class ApexSoap:
     """Calls `webservice` methods in the session that the envelope names."""
 
-    def __init__(self, org: Org, tokens: Tokens, methods: ApexMethods) -> None:
+    def __init__(self, org: SandboxOrg, tokens: TokenIssuer, methods: ApexMethods) -> None:
         self._org = org
         self._tokens = tokens
         self._methods = methods

@@ -7,7 +7,7 @@ from aiohttp import web
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.connected_app import ConnectedApp, TokenDenied, credentials, same
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 
 
 class Directory:
@@ -17,7 +17,7 @@ class Directory:
     that user.
     """
 
-    def __init__(self, users: Users, app: ConnectedApp, org: Org) -> None:
+    def __init__(self, users: Users, app: ConnectedApp, org: SandboxOrg) -> None:
         self._users = users
         self._app = app
         self._org = org

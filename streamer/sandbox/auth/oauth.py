@@ -21,7 +21,7 @@ from streamer.sandbox.auth.connected_app import (
 )
 from streamer.sandbox.auth.directory import Directory
 from streamer.sandbox.auth.identity import identity
-from streamer.sandbox.auth.tokens import ACCESS_SCOPE, Session, Tokens
+from streamer.sandbox.auth.tokens import ACCESS_SCOPE, TokenIssuer, TokenSession
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LASTING = frozenset({"refresh_token", "offline_access"})
@@ -41,7 +41,7 @@ class _Opened:
 class OAuth:
     """Serves `/services/oauth2/*` and `/id/*`."""
 
-    def __init__(self, clock: Clock, tokens: Tokens, directory: Directory) -> None:
+    def __init__(self, clock: Clock, tokens: TokenIssuer, directory: Directory) -> None:
         self._clock = clock
         self._tokens = tokens
         self._directory = directory
@@ -161,10 +161,10 @@ class OAuth:
             return web.Response(status=404, text="Bad_Id")
         return self._about(session, origin(request))
 
-    def _session(self, request: web.Request) -> Session | None:
+    def _session(self, request: web.Request) -> TokenSession | None:
         return self._tokens.session(request.headers.get("Authorization"))
 
-    def _about(self, session: Session | None, url: str) -> web.Response:
+    def _about(self, session: TokenSession | None, url: str) -> web.Response:
         if session is None:
             return web.Response(status=403, text="Bad_OAuth_Token")
         user = self._directory.user(session.user_id)

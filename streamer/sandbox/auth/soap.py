@@ -10,7 +10,7 @@ from aiohttp import web
 from streamer.clock import Clock
 from streamer.sandbox.auth.connected_app import origin
 from streamer.sandbox.auth.directory import Directory
-from streamer.sandbox.auth.tokens import Tokens
+from streamer.sandbox.auth.tokens import TokenIssuer
 from streamer.sandbox.org.field_values import timestamp
 
 _LAST_VERSION = 64.0
@@ -47,7 +47,7 @@ class Soap:
     session, any other operation of any API is refused as INVALID_SESSION_ID.
     """
 
-    def __init__(self, clock: Clock, tokens: Tokens, directory: Directory) -> None:
+    def __init__(self, clock: Clock, tokens: TokenIssuer, directory: Directory) -> None:
         self._clock = clock
         self._tokens = tokens
         self._directory = directory

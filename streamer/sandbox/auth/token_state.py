@@ -8,7 +8,7 @@ from aiohttp import web
 
 from streamer.sandbox.auth.connected_app import TokenDenied, form_of, origin
 from streamer.sandbox.auth.directory import Directory
-from streamer.sandbox.auth.tokens import RefreshToken, Session, Tokens
+from streamer.sandbox.auth.tokens import RefreshToken, TokenIssuer, TokenSession
 
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,99}")
 
@@ -16,7 +16,7 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,99}")
 class TokenState:
     """Serves `introspect`, and `revoke` as form, as link and as script."""
 
-    def __init__(self, tokens: Tokens, directory: Directory) -> None:
+    def __init__(self, tokens: TokenIssuer, directory: Directory) -> None:
         self._tokens = tokens
         self._directory = directory
 
@@ -48,7 +48,7 @@ class TokenState:
         about = self._about(session, url)
         return {**about, "token_type": "access_token", "exp": int(ends_at)}
 
-    def _about(self, issued: Session | RefreshToken, url: str) -> dict[str, Any]:
+    def _about(self, issued: TokenSession | RefreshToken, url: str) -> dict[str, Any]:
         since = int(issued.issued_at)
         return {
             "active": True,

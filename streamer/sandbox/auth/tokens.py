@@ -16,7 +16,7 @@ _SCHEMES = ("bearer ", "oauth ")
 
 
 @dataclass(slots=True, kw_only=True)
-class Session:
+class TokenSession:
     """The user and client of a token, its scope, and its times.
 
     `issued_at` is in epoch seconds, and `used_at` in the clock's monotonic
@@ -46,7 +46,7 @@ class RefreshToken:
     is_public: bool = False
 
 
-class Tokens:
+class TokenIssuer:
     """Issues access tokens and checks them.
 
     A session ends after two hours without use, or when it is revoked; each use
@@ -59,7 +59,7 @@ class Tokens:
         self._clock = clock
         self.org_id = org_id
         self._refresh_tokens: dict[str, RefreshToken] = {}
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, TokenSession] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -101,7 +101,7 @@ class Tokens:
         """Return a new access token, which lives no longer than the `refresh_token` that opens it."""
         self._drop_idle()
         token = f"{self.org_id[:15]}!AQ{secrets.token_urlsafe(60)}"
-        session = Session(
+        session = TokenSession(
             user_id=user_id,
             client_id=client_id,
             scope=scope,
@@ -112,7 +112,7 @@ class Tokens:
         self._sessions[token] = session
         return token
 
-    def session(self, authorization: str | None) -> Session | None:
+    def session(self, authorization: str | None) -> TokenSession | None:
         """Return the session that an Authorization header's value opens, and count it as used.
 
         The token can follow `Bearer`, `OAuth`, or nothing, as in Salesforce.
@@ -132,7 +132,7 @@ class Tokens:
         """Return whether an Authorization header's value opens a session, and count it as used."""
         return self.session(authorization) is not None
 
-    def look_up(self, token: str) -> tuple[Session, float] | None:
+    def look_up(self, token: str) -> tuple[TokenSession, float] | None:
         """Return the session of a token and the epoch seconds of its end, without counting it as used."""
         self._drop_idle()
         session = self._sessions.get(token)
@@ -159,7 +159,7 @@ class Tokens:
         self._notify_listeners()
         return count
 
-    def _is_idle(self, session: Session) -> bool:
+    def _is_idle(self, session: TokenSession) -> bool:
         return self._clock.monotonic() - session.used_at > IDLE_S
 
     def _notify_listeners(self) -> None:

@@ -8,7 +8,7 @@ import orjson
 
 from streamer.sandbox.bayeux import JsonObject
 from streamer.sandbox.cometd.cookies import Cookies
-from streamer.sandbox.cometd.session import Session
+from streamer.sandbox.cometd.session import CometdSession
 from streamer.sandbox.cometd.subscription import Delivery
 from streamer.sandbox.faults.armed import ArmedFaults, Fault, InjectionPoint
 
@@ -33,7 +33,7 @@ class HttpExchange:
     replies: list[JsonObject] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    connected: Session | None = None
+    connected: CometdSession | None = None
     did_handshake: bool = False
 
     def deliver(self, batch: list[Delivery], armed: ArmedFaults, *, on: str) -> None:

@@ -3,7 +3,7 @@
 from streamer.sandbox.bayeux import CONNECT, JsonObject
 from streamer.sandbox.cometd.http_exchange import HttpExchange
 from streamer.sandbox.cometd.request_checks import RequestChecks, injection_point
-from streamer.sandbox.cometd.session import Session, SessionState, Superseded
+from streamer.sandbox.cometd.session import CometdSession, SessionState, Superseded
 from streamer.sandbox.cometd.sessions import ServerContext
 from streamer.sandbox.cometd.subscription import is_due
 
@@ -15,7 +15,9 @@ class LongPoll:
         self._context = context
         self._checks = checks
 
-    async def hold(self, exchange: HttpExchange, session: Session, message: JsonObject, number: int) -> None:
+    async def hold(
+        self, exchange: HttpExchange, session: CometdSession, message: JsonObject, number: int
+    ) -> None:
         """Return when the connect must be answered: for events, a fault, the session's end, or time.
 
         Raises `Superseded` when a later connect of the session has arrived.
@@ -38,7 +40,7 @@ class LongPoll:
         if session.connects != number:
             raise Superseded
 
-    def _is_over(self, exchange: HttpExchange, session: Session, number: int) -> bool:
+    def _is_over(self, exchange: HttpExchange, session: CometdSession, number: int) -> bool:
         return (
             session.connects != number
             or session.state is not SessionState.OPEN

@@ -15,7 +15,7 @@ from streamer.sandbox.bayeux import (
 from streamer.sandbox.cometd.http_exchange import HttpExchange
 from streamer.sandbox.cometd.long_poll import LongPoll
 from streamer.sandbox.cometd.request_checks import RequestChecks, injection_point
-from streamer.sandbox.cometd.session import Session, SessionState
+from streamer.sandbox.cometd.session import CometdSession, SessionState
 from streamer.sandbox.cometd.sessions import ServerContext
 from streamer.sandbox.cometd.subscription import Delivery, is_due, next_batch
 from streamer.sandbox.cometd.subscription_planner import ChannelAccess, SubscriptionPlanner
@@ -82,7 +82,7 @@ class MetaChannels:
         }
         self._reply(exchange, reply)
 
-    async def _connect(self, exchange: HttpExchange, session: Session, message: JsonObject) -> None:
+    async def _connect(self, exchange: HttpExchange, session: CometdSession, message: JsonObject) -> None:
         if message.get("connectionType") != LONG_POLLING:
             self._refuse(exchange, message, invalid_connection_type(message.get("connectionType")))
             return
@@ -99,7 +99,7 @@ class MetaChannels:
         self._finish_connect(exchange, session, message, advice)
 
     def _failure_after_hold(
-        self, exchange: HttpExchange, session: Session, message: JsonObject
+        self, exchange: HttpExchange, session: CometdSession, message: JsonObject
     ) -> Failure | None:
         gone = (
             session.state is SessionState.FORGOTTEN
@@ -111,7 +111,7 @@ class MetaChannels:
         return self._checks.refusal(exchange, message)
 
     def _finish_connect(
-        self, exchange: HttpExchange, session: Session, message: JsonObject, advice: JsonObject | None
+        self, exchange: HttpExchange, session: CometdSession, message: JsonObject, advice: JsonObject | None
     ) -> None:
         point = injection_point(exchange, bayeux.CONNECT)
         if session.state is SessionState.DISCONNECTED:
@@ -124,7 +124,7 @@ class MetaChannels:
         self._deliver(exchange, session, message, advice)
 
     def _deliver(
-        self, exchange: HttpExchange, session: Session, message: JsonObject, advice: JsonObject | None
+        self, exchange: HttpExchange, session: CometdSession, message: JsonObject, advice: JsonObject | None
     ) -> None:
         batch = self._batch(session)
         point = InjectionPoint(on="connect", version=exchange.version, events=len(batch))
@@ -136,14 +136,14 @@ class MetaChannels:
             exchange.replies.append(success(message, **more))
         self._send(exchange, batch, on="connect")
 
-    def _advice(self, session: Session, *, first: bool) -> JsonObject | None:
+    def _advice(self, session: CometdSession, *, first: bool) -> JsonObject | None:
         if self._context.sessions.shares_browser(session):
             interval = self._context.limits.busy_interval_ms
             return {**self._context.limits.first_advice, "interval": interval, "multiple-clients": True}
         return dict(self._context.limits.first_advice) if first else None
 
     def _disconnect(
-        self, exchange: HttpExchange, session: Session, message: JsonObject, fault: Fault
+        self, exchange: HttpExchange, session: CometdSession, message: JsonObject, fault: Fault
     ) -> None:
         self._context.sessions.end(session)
         disconnect = {"channel": bayeux.DISCONNECT, "clientId": session.client_id, "successful": True}
@@ -151,7 +151,7 @@ class MetaChannels:
         if fault.settings["form"] == "with_reply":
             exchange.replies.append(success(message, advice=dict(STOP)))
 
-    async def _subscribe(self, exchange: HttpExchange, session: Session, message: JsonObject) -> None:
+    async def _subscribe(self, exchange: HttpExchange, session: CometdSession, message: JsonObject) -> None:
         planned = self._planner.plan(message, exchange.authorisation)
         if isinstance(planned, Failure):
             self._refuse(exchange, message, planned)
@@ -162,7 +162,7 @@ class MetaChannels:
         session.woken.set()
         self._reply(exchange, success(message, subscription=message["subscription"]))
 
-    async def _deliver_first(self, exchange: HttpExchange, session: Session) -> None:
+    async def _deliver_first(self, exchange: HttpExchange, session: CometdSession) -> None:
         if session.held and is_due(session.subscriptions, self._context.bus):
             session.answered.clear()
             session.woken.set()
@@ -171,7 +171,7 @@ class MetaChannels:
         batch = self._batch(session)
         self._send(exchange, batch, on="subscribe")
 
-    def _batch(self, session: Session) -> list[Delivery]:
+    def _batch(self, session: CometdSession) -> list[Delivery]:
         limits, usage = self._context.limits, self._context.usage
         until_fault = self._armed.events_until_due() or limits.response_events
         remaining = usage.delivered_events.remaining or limits.response_events
@@ -186,7 +186,7 @@ class MetaChannels:
         exchange.deliver(batch, self._armed, on=on)
         self._context.usage.deliver(subscription.path for subscription, _ in batch)
 
-    def _unsubscribe(self, exchange: HttpExchange, session: Session, message: JsonObject) -> None:
+    def _unsubscribe(self, exchange: HttpExchange, session: CometdSession, message: JsonObject) -> None:
         asked = message.get("subscription")
         for name in asked if isinstance(asked, list) else [asked]:
             session.subscriptions.pop(str(name), None)

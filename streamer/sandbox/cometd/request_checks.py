@@ -19,7 +19,7 @@ from streamer.sandbox.bayeux import (
 )
 from streamer.sandbox.cometd.cookies import LoadBalancer
 from streamer.sandbox.cometd.http_exchange import HttpExchange
-from streamer.sandbox.cometd.session import Session
+from streamer.sandbox.cometd.session import CometdSession
 from streamer.sandbox.cometd.sessions import ServerContext
 from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
@@ -94,7 +94,7 @@ class RequestChecks:
             return invalid_connection_type(offered[0] if offered else "")
         return handshake_denied(CONCURRENT_LIMIT) if self._sessions.is_full else None
 
-    def session(self, exchange: HttpExchange, message: JsonObject) -> Session | Failure:
+    def session(self, exchange: HttpExchange, message: JsonObject) -> CometdSession | Failure:
         """Return the session that the message names, or the refusal to use it."""
         client_id = message.get("clientId")
         if not client_id:
@@ -116,7 +116,7 @@ class RequestChecks:
         self._balancer.reroute(exchange.cookies)
         return True
 
-    def forget_client(self, exchange: HttpExchange, session: Session, channel: str) -> bool:
+    def forget_client(self, exchange: HttpExchange, session: CometdSession, channel: str) -> bool:
         """Drop the session if a fault demands it; return whether one did."""
         if not self._faults.armed.strike("forget_client", injection_point(exchange, channel)):
             return False

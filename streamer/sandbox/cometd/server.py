@@ -15,7 +15,7 @@ from streamer.sandbox.cometd.meta_channels import MetaChannels
 from streamer.sandbox.cometd.request_checks import RequestChecks
 from streamer.sandbox.cometd.response_sender import ResponseSender
 from streamer.sandbox.cometd.session import Superseded
-from streamer.sandbox.cometd.sessions import ServerContext, Sessions
+from streamer.sandbox.cometd.sessions import CometdSessions, ServerContext
 from streamer.sandbox.cometd.subscription_planner import ChannelAccess
 from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
@@ -44,7 +44,7 @@ class CometdServer:
     ) -> None:
         self._limits = limits or CometdLimits()
         self._armed = faults.armed
-        self._sessions = Sessions(clock, self._limits)
+        self._sessions = CometdSessions(clock, self._limits)
         self._balancer = LoadBalancer(clock, self._limits.cookie_s)
         context = ServerContext(
             bus=bus,

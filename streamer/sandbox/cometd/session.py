@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from streamer.sandbox.cometd.subscription import Subscription
+from streamer.sandbox.cometd.subscription import ChannelSubscription
 
 
 class Superseded(Exception):
@@ -20,7 +20,7 @@ class SessionState(Enum):
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Session:
+class CometdSession:
     """The server's state of a client between its requests.
 
     `idle_since` is in seconds of the monotonic clock. `connects` counts the
@@ -33,7 +33,7 @@ class Session:
     node: str
     version: float
     idle_since: float
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    subscriptions: dict[str, ChannelSubscription] = field(default_factory=dict)
     connects: int = 0
     held_connect: int | None = None
     state: SessionState = SessionState.OPEN

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from streamer.clock import Clock
 from streamer.sandbox.cometd.cookies import Cookies
 from streamer.sandbox.cometd.limits import CometdLimits
-from streamer.sandbox.cometd.session import Session, SessionState
+from streamer.sandbox.cometd.session import CometdSession, SessionState
 from streamer.sandbox.faults.armed import ArmedFaults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.usage import OrgUsage
 
 
-class Sessions:
+class CometdSessions:
     """Opens, finds and ends sessions.
 
     A session without a connect for `reconnect_s` is gone with its subscriptions
@@ -24,13 +24,13 @@ class Sessions:
     def __init__(self, clock: Clock, limits: CometdLimits) -> None:
         self._clock = clock
         self._limits = limits
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, CometdSession] = {}
 
     def __len__(self) -> int:
         self._expire_idle()
         return len(self._sessions)
 
-    def __iter__(self) -> Iterator[Session]:
+    def __iter__(self) -> Iterator[CometdSession]:
         """Iterate over a copy, so that sessions can end meanwhile."""
         self._expire_idle()
         return iter(tuple(self._sessions.values()))
@@ -40,9 +40,9 @@ class Sessions:
         """True when the org's limit of concurrent clients is reached."""
         return len(self) >= self._limits.clients
 
-    def open(self, cookies: Cookies, version: float) -> Session:
+    def open(self, cookies: Cookies, version: float) -> CometdSession:
         """Start a session bound to these cookies."""
-        session = Session(
+        session = CometdSession(
             client_id=secrets.token_hex(14),
             browser=cookies.browser,
             node=cookies.node,
@@ -52,21 +52,21 @@ class Sessions:
         self._sessions[session.client_id] = session
         return session
 
-    def find(self, client_id: object) -> Session | None:
+    def find(self, client_id: object) -> CometdSession | None:
         """Return the live session of that id, or `None`."""
         self._expire_idle()
         return self._sessions.get(client_id) if isinstance(client_id, str) else None
 
-    def end(self, session: Session, state: SessionState = SessionState.FORGOTTEN) -> None:
+    def end(self, session: CometdSession, state: SessionState = SessionState.FORGOTTEN) -> None:
         """Drop a session and release its held connect."""
         self._sessions.pop(session.client_id, None)
         session.end(state)
 
-    def touch(self, session: Session) -> None:
+    def touch(self, session: CometdSession) -> None:
         """Restart the session's time to reconnect."""
         session.idle_since = self._clock.monotonic()
 
-    def shares_browser(self, session: Session) -> bool:
+    def shares_browser(self, session: CometdSession) -> bool:
         """Return whether another session of the same browser holds a connect."""
         return any(
             other.held and other.browser == session.browser and other is not session
@@ -88,5 +88,5 @@ class ServerContext:
     clock: Clock
     armed: ArmedFaults
     limits: CometdLimits
-    sessions: Sessions
+    sessions: CometdSessions
     usage: OrgUsage

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from streamer.sandbox.org.bus import EventBus, Message
+from streamer.sandbox.org.bus import EventBus, StoredMessage
 
 NEW_ONLY = -1
 ALL_RETAINED = -2
@@ -18,7 +18,7 @@ MessageView = Callable[[bytes], bytes | None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Subscription:
+class ChannelSubscription:
     """A client's position in one channel.
 
     `name` is the channel that the client subscribed to, with the filter of a
@@ -34,11 +34,11 @@ class Subscription:
     view: MessageView | None = None
     authorisation: str | None = None
 
-    def peek(self, bus: EventBus, limit: int) -> Sequence[Message]:
+    def peek(self, bus: EventBus, limit: int) -> Sequence[StoredMessage]:
         """Return the next messages without moving on, but for those that are not for this client."""
         if self.name == self.path and self.view is None:
             return bus.since(self.path, self.position, limit)
-        found = list[Message]()
+        found = list[StoredMessage]()
         at = self.position
         while len(found) < limit and (some := bus.since(self.path, at, limit)):
             at = some[-1].sequence
@@ -47,7 +47,7 @@ class Subscription:
                 self.position = at
         return found[:limit]
 
-    def _shown(self, message: Message) -> Message | None:
+    def _shown(self, message: StoredMessage) -> StoredMessage | None:
         wanted = parse_qsl(self.name.partition("?")[2])
         if wanted and not _matches_any(message, wanted):
             return None
@@ -57,7 +57,7 @@ class Subscription:
         return None if data is None else replace(message, data=data)
 
 
-def _matches_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
+def _matches_any(message: StoredMessage, wanted: Iterable[tuple[str, str]]) -> bool:
     # `&` in a filtered PushTopic means "or" (Streaming API guide, filtered subscriptions).
     try:
         sobject = orjson.loads(message.data)["sobject"]
@@ -67,11 +67,11 @@ def _matches_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
     return any(str(sobject.get(name)) == value.strip("'") for name, value in wanted)
 
 
-Delivery = tuple[Subscription, Message]
+Delivery = tuple[ChannelSubscription, StoredMessage]
 
 
 def next_batch(
-    subscriptions: Mapping[str, Subscription], bus: EventBus, *, limit: int, max_bytes: int
+    subscriptions: Mapping[str, ChannelSubscription], bus: EventBus, *, limit: int, max_bytes: int
 ) -> list[Delivery]:
     """Return the messages that are due to a client, all its channels in the order of publication.
 
@@ -90,7 +90,7 @@ def next_batch(
     return batch
 
 
-def is_due(subscriptions: Mapping[str, Subscription], bus: EventBus) -> bool:
+def is_due(subscriptions: Mapping[str, ChannelSubscription], bus: EventBus) -> bool:
     """Return whether any channel has a message for the client."""
     return any(subscription.peek(bus, 1) for subscription in subscriptions.values())
 

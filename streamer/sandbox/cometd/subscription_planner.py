@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.sandbox.bayeux import Failure, JsonObject, invalid_replay_id, replay_id_not_found
-from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, MessageView, Subscription
+from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, ChannelSubscription, MessageView
 from streamer.sandbox.faults.armed import SUBSCRIBE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.usage import OrgUsage
@@ -36,11 +36,11 @@ class SubscriptionPlanner:
         self._armed = armed
         self._access = access
 
-    def plan(self, message: JsonObject, authorisation: str | None) -> list[Subscription] | Failure:
+    def plan(self, message: JsonObject, authorisation: str | None) -> list[ChannelSubscription] | Failure:
         """Return the subscriptions to all channels of the message, or the first refusal."""
         asked = message.get("subscription")
         names = asked if isinstance(asked, list) else [asked]
-        planned: list[Subscription] = []
+        planned: list[ChannelSubscription] = []
         for name in names:
             outcome = self._one(name, message.get("ext"), authorisation)
             if isinstance(outcome, Failure):
@@ -48,7 +48,7 @@ class SubscriptionPlanner:
             planned.append(outcome)
         return planned or Failure(error="400::Channel name not specified")
 
-    def _one(self, name: object, ext: object, authorisation: str | None) -> Subscription | Failure:
+    def _one(self, name: object, ext: object, authorisation: str | None) -> ChannelSubscription | Failure:
         if not isinstance(name, str) or not name:
             return Failure(error="400::Channel name not specified")
         if not name.startswith("/"):
@@ -65,7 +65,9 @@ class SubscriptionPlanner:
         if isinstance(start, Failure):
             return start
         view = self._access.view(path, authorisation)
-        return Subscription(name=name, path=path, position=start, view=view, authorisation=authorisation)
+        return ChannelSubscription(
+            name=name, path=path, position=start, view=view, authorisation=authorisation
+        )
 
     def _start(self, path: str, ext: object, point: InjectionPoint) -> int | Failure:
         replay_id = _replay_id(path, ext)

@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError
 from streamer.clock import Clock, TurnedClock
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
-from streamer.sandbox.admission import Admission
-from streamer.sandbox.auth.tokens import Tokens
+from streamer.sandbox.admission import OriginCheck
+from streamer.sandbox.auth.tokens import TokenIssuer
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.control.bodies import Body, Handler, answer, json_object
@@ -24,7 +24,7 @@ from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.definitions import parse_schema
 from streamer.sandbox.org.field_values import timestamp
 from streamer.sandbox.org.lead_conversion import CONVERTED, Conversion, convert
-from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
+from streamer.sandbox.org.org import DEFAULT_ORIGIN, SandboxOrg
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
 from streamer.sandbox.outbound.sender import OutboundSender
@@ -82,9 +82,9 @@ class Controlled:
     `refresh` makes the org another one.
     """
 
-    org: Org
+    org: SandboxOrg
     users: Users
-    tokens: Tokens
+    tokens: TokenIssuer
     faults: Faults
     cometd: CometdServer
     outbound: OutboundSender
@@ -111,7 +111,7 @@ class ControlApi:
             LimitsResource(controlled.org, controlled.bus),
         )
 
-    def routes(self, spawn: Spawn, admission: Admission) -> list[web.RouteDef]:
+    def routes(self, spawn: Spawn, admission: OriginCheck) -> list[web.RouteDef]:
         """Return the routes behind `admission`; changes that are spread in time run through `spawn`."""
 
         async def changes(request: web.Request) -> web.Response:
@@ -233,7 +233,7 @@ def _perform(transaction: Transaction, operation: _Operation) -> str:
     return operation.id
 
 
-def _guarded(handler: Handler, admission: Admission) -> Handler:
+def _guarded(handler: Handler, admission: OriginCheck) -> Handler:
     async def guarded(request: web.Request) -> web.Response:
         try:
             admission.check(request)

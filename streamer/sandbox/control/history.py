@@ -9,7 +9,7 @@ from pydantic import Field
 from streamer.sandbox.control.bodies import Body, Handler, answer, json_object
 from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.definitions.conversion import ConvertedType
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 
 
 class Refresh(Protocol):
@@ -45,7 +45,7 @@ class _Refresh(Body):
 class HistoryResource:
     """Serves changes of the org that happen at once; those armed for later changes are faults."""
 
-    org: Org
+    org: SandboxOrg
     refresh: Refresh
 
     def handlers(self) -> list[tuple[str, str, Handler]]:

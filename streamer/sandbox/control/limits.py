@@ -8,7 +8,7 @@ from pydantic import Field
 
 from streamer.sandbox.control.bodies import Body, Handler, answer, json_object
 from streamer.sandbox.org.bus import EventBus
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 
 _Amount = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0)]
@@ -40,7 +40,7 @@ class _Limits(Body):
 class LimitsResource:
     """Serves `/sandbox/limits` and `/sandbox/usage`."""
 
-    org: Org
+    org: SandboxOrg
     bus: EventBus
 
     def handlers(self) -> list[tuple[str, str, Handler]]:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from streamer.sandbox.faults.armed import CREATE, DELETE, UNDELETE, UPDATE, InjectionPoint
 from streamer.sandbox.faults.arming import FaultCatalogue, Times
-from streamer.sandbox.org.changes import Change, gap_of
+from streamer.sandbox.org.changes import ChangeEvent, gap_of
 
 ChangeKind = Literal["create", "update", "delete", "undelete"]
 ANY_CHANGE: Final[tuple[ChangeKind, ...]] = (CREATE, UPDATE, DELETE, UNDELETE)
@@ -62,12 +62,12 @@ class HistoryFaults(FaultCatalogue):
         """Announce the next changes not at all."""
         self._arm("lose_changes", on, times=times, path=type)
 
-    def altered(self, changes: Sequence[Change]) -> list[Change]:
+    def altered(self, changes: Sequence[ChangeEvent]) -> list[ChangeEvent]:
         """Return the changes of a transaction as the armed faults let them be announced."""
         announced = (self._altered(change) for change in changes)
         return [change for change in announced if change is not None]
 
-    def _altered(self, change: Change) -> Change | None:
+    def _altered(self, change: ChangeEvent) -> ChangeEvent | None:
         kind = change.type.value.removeprefix("GAP_").lower()
         point = InjectionPoint(on=kind, path=change.entity.name)
         if self.armed.strike("lose_changes", point):

@@ -25,7 +25,7 @@ _published_at = attrgetter("published_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class StoredMessage:
     """One stored message, the same object on every channel that carries it.
 
     `sequence` is its position among all messages of the bus, and unique where a
@@ -62,7 +62,7 @@ class EventBus:
         self.purge_late_s = purge_late_s
         self._clock = clock
         self._capacity = capacity
-        self._streams: dict[str, list[Message]] = {}
+        self._streams: dict[str, list[StoredMessage]] = {}
         # All issued ids with their times, on any channel: positions are valid bus-wide.
         self._ids = array("q")
         self._times = array("d")
@@ -109,13 +109,13 @@ class EventBus:
         self._record(issued)
         return issued
 
-    def after(self, path: str, replay_id: int, limit: int | None = None) -> Sequence[Message]:
+    def after(self, path: str, replay_id: int, limit: int | None = None) -> Sequence[StoredMessage]:
         """Return up to `limit` retained messages of `path` behind `replay_id`, oldest first."""
         stream = self._retained(path)
         first = bisect_right(stream, replay_id, key=_replay_id)
         return stream[first : None if limit is None else first + limit]
 
-    def since(self, path: str, sequence: int, limit: int | None = None) -> Sequence[Message]:
+    def since(self, path: str, sequence: int, limit: int | None = None) -> Sequence[StoredMessage]:
         """Return up to `limit` retained messages of `path` behind `sequence`, oldest first."""
         stream = self._retained(path)
         if not stream or stream[-1].sequence <= sequence:
@@ -182,7 +182,7 @@ class EventBus:
     def _store(self, paths: Sequence[str], replay_id: int, data: bytes) -> None:
         published_at = self._record(replay_id)
         self._last_sequence += 1
-        message = Message(
+        message = StoredMessage(
             sequence=self._last_sequence,
             replay_id=replay_id,
             published_at=published_at,
@@ -215,7 +215,7 @@ class EventBus:
         kept_s = min(self.retention_s, 24 * HOUR_S) if day else self.retention_s
         return self._clock.now() - kept_s - self.purge_late_s
 
-    def _retained(self, path: str) -> list[Message]:
+    def _retained(self, path: str) -> list[StoredMessage]:
         stream = self._streams.get(path)
         if stream is None:
             return []

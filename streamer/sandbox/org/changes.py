@@ -39,7 +39,7 @@ class ChangeType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class ChangeEvent:
     """One change event before its header: its type, its records of one entity, and its fields.
 
     A change that happened `in_database`, below the application, has a
@@ -73,7 +73,7 @@ class Change:
 
 def change_between(
     entity: Entity, before: Record | None, after: Record, *, event_bytes: int = EVENT_LIMIT_BYTES
-) -> Change | None:
+) -> ChangeEvent | None:
     """Return the one change that a transaction made to a record, with the final values.
 
     Several operations make one event: created and updated is a CREATE (CDC
@@ -83,7 +83,7 @@ def change_between(
     """
     existed = before is not None and not before["IsDeleted"]
     if after["IsDeleted"]:
-        deletion = Change(entity=entity, type=ChangeType.DELETE, record_ids=(after["Id"],))
+        deletion = ChangeEvent(entity=entity, type=ChangeType.DELETE, record_ids=(after["Id"],))
         return deletion if existed else None
     if before is None:
         change = _full_change(entity, ChangeType.CREATE, after)
@@ -94,11 +94,11 @@ def change_between(
     return gap_of(change) if len(orjson.dumps(change.body)) > event_bytes else change
 
 
-def merged(changes: Sequence[Change]) -> list[Change]:
+def merged(changes: Sequence[ChangeEvent]) -> list[ChangeEvent]:
     """Join equal changes to several records of one entity, in the order of the first."""
     if len(changes) < 2:  # noqa: PLR2004 - nothing to merge
         return list(changes)
-    groups: dict[tuple[object, ...], list[Change]] = {}
+    groups: dict[tuple[object, ...], list[ChangeEvent]] = {}
     for change in changes:
         body = orjson.dumps(change.body)
         key = (change.entity.name, change.type, body, change.changed_fields, change.in_database)
@@ -109,12 +109,12 @@ def merged(changes: Sequence[Change]) -> list[Change]:
     ]
 
 
-def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[Change]:
+def limited(changes: Sequence[ChangeEvent], limit: int = TRANSACTION_LIMIT) -> list[ChangeEvent]:
     """Replace the changes beyond the transaction's `limit` by one overflow change per entity.
 
     Each record counts, so `changes` are those before `merged` joins them.
     """
-    announced: list[Change] = []
+    announced: list[ChangeEvent] = []
     overflowed: dict[str, Entity] = {}
     total = 0
     for change in changes:
@@ -126,19 +126,19 @@ def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[C
     return announced + [overflow(entity) for entity in overflowed.values()]
 
 
-def overflow(entity: Entity) -> Change:
+def overflow(entity: Entity) -> ChangeEvent:
     """Return the change that stands for all further changes of an entity in a transaction."""
-    return Change(entity=entity, type=ChangeType.GAP_OVERFLOW, record_ids=(OVERFLOW_ID,))
+    return ChangeEvent(entity=entity, type=ChangeType.GAP_OVERFLOW, record_ids=(OVERFLOW_ID,))
 
 
-def entity_wide(entity: Entity) -> Change:
+def entity_wide(entity: Entity) -> ChangeEvent:
     """Return the change that says that a field of all records of an entity lost its values."""
-    return Change(entity=entity, type=ChangeType.UPDATE, record_ids=(entity.prefix + _ALL_RECORDS,))
+    return ChangeEvent(entity=entity, type=ChangeType.UPDATE, record_ids=(entity.prefix + _ALL_RECORDS,))
 
 
-def gap_of(change: Change, *, in_database: bool = False, keeps_dates: bool = False) -> Change:
+def gap_of(change: ChangeEvent, *, in_database: bool = False, keeps_dates: bool = False) -> ChangeEvent:
     """Return the gap that takes the place of a change."""
-    return Change(
+    return ChangeEvent(
         entity=change.entity,
         type=ChangeType(f"GAP_{change.type}"),
         record_ids=change.record_ids,
@@ -147,19 +147,19 @@ def gap_of(change: Change, *, in_database: bool = False, keeps_dates: bool = Fal
     )
 
 
-def _full_change(entity: Entity, kind: ChangeType, record: Record) -> Change:
+def _full_change(entity: Entity, kind: ChangeType, record: Record) -> ChangeEvent:
     # A field that the type no longer has can still hold a value.
     filled = ((name, value) for name, value in record.items() if value is not None and name in entity.fields)
-    return Change(entity=entity, type=kind, record_ids=(record["Id"],), body=_nested(entity, filled))
+    return ChangeEvent(entity=entity, type=kind, record_ids=(record["Id"],), body=_nested(entity, filled))
 
 
-def _update(entity: Entity, before: Record, after: Record) -> Change:
+def _update(entity: Entity, before: Record, after: Record) -> ChangeEvent:
     differing = {name: value for name, value in after.items() if before.get(name) != value}
     differing = {"LastModifiedDate": after["LastModifiedDate"], **differing}
     names = [name for name in differing if name not in _NEVER_IN_BODY]
     plain = [name for name in names if name not in entity.parts]
     compound = [".".join(entity.parts[name]) for name in names if name in entity.parts]
-    return Change(
+    return ChangeEvent(
         entity=entity,
         type=ChangeType.UPDATE,
         record_ids=(after["Id"],),

@@ -42,7 +42,7 @@ class EventFilter(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelSettings:
+class OrgChannel:
     """A channel that an administrator created or adjusted, such as `/data/Erp__chn`.
 
     `members` are record types, or platform events on an `/event/` channel;
@@ -73,7 +73,7 @@ class Channels:
     """All channel paths of the org."""
 
     def __init__(
-        self, schema: Schema, settings: Iterable[ChannelSettings] = (), selected: Iterable[str] | None = None
+        self, schema: Schema, settings: Iterable[OrgChannel] = (), selected: Iterable[str] | None = None
     ) -> None:
         """Carry the changes of the `selected` types.
 
@@ -83,14 +83,14 @@ class Channels:
         self._schema = schema
         self.configure(settings, selected)
 
-    def configure(self, settings: Iterable[ChannelSettings], selected: Iterable[str] | None) -> None:
+    def configure(self, settings: Iterable[OrgChannel], selected: Iterable[str] | None) -> None:
         """Replace the channels and the selection."""
         self._is_usual = selected is None
         self._selected = frozenset(selected or ())
         self._settings = {each.path: each for each in settings}
 
     @property
-    def settings(self) -> tuple[ChannelSettings, ...]:
+    def settings(self) -> tuple[OrgChannel, ...]:
         """The channels that an administrator created or adjusted."""
         return tuple(self._settings.values())
 
@@ -106,15 +106,15 @@ class Channels:
         """True until a selection takes the place of the usual one."""
         return self._is_usual
 
-    def carrying(self, entity: Entity) -> list[ChannelSettings]:
+    def carrying(self, entity: Entity) -> list[OrgChannel]:
         """Return the channels that carry the changes of a type."""
         if not entity.announced:
             return []
         custom = self._custom("/data/", entity.name)
         if not self._is_selected(entity.name):
             custom = [each for each in custom if each.members is not None]
-        own = [ChannelSettings(path=f"/data/{entity.change_event}")] if self._has_own(entity.name) else []
-        everything = self._settings.get(ALL_CHANGES) or ChannelSettings(path=ALL_CHANGES)
+        own = [OrgChannel(path=f"/data/{entity.change_event}")] if self._has_own(entity.name) else []
+        everything = self._settings.get(ALL_CHANGES) or OrgChannel(path=ALL_CHANGES)
         return [*own, *([everything] if self._is_selected(entity.name) else []), *custom]
 
     def is_event(self, name: str) -> bool:
@@ -145,7 +145,7 @@ class Channels:
             name in (each.members or ()) for each in self._settings.values()
         )
 
-    def _custom(self, kind: str, member: str) -> list[ChannelSettings]:
+    def _custom(self, kind: str, member: str) -> list[OrgChannel]:
         return [
             each
             for path, each in self._settings.items()

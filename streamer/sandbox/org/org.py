@@ -13,14 +13,14 @@ from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.changes import (
     EVENT_LIMIT_BYTES,
     TRANSACTION_LIMIT,
-    Change,
+    ChangeEvent,
     ChangeType,
     entity_wide,
     limited,
     merged,
     overflow,
 )
-from streamer.sandbox.org.channels import Channels, ChannelSettings
+from streamer.sandbox.org.channels import Channels, OrgChannel
 from streamer.sandbox.org.definitions.applied import apply, channel_settings, check_uniqueness, selection
 from streamer.sandbox.org.definitions.conversion import (
     ConvertedType,
@@ -35,21 +35,21 @@ from streamer.sandbox.org.definitions.event_schemas import EventSchemas
 from streamer.sandbox.org.definitions.streaming_objects import STREAMING_OBJECTS
 from streamer.sandbox.org.field_values import epoch_ms, timestamp, whole_seconds
 from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
-from streamer.sandbox.org.records import Record, Records, read_field
+from streamer.sandbox.org.records import Record, RecordStore, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Schema
-from streamer.sandbox.org.transaction import Guard, Operation, Stamp, Transaction
+from streamer.sandbox.org.transaction import RecordOperation, Stamp, Transaction, TransactionPermissions
 from streamer.sandbox.usage import OrgUsage, UsageLimits
 
 DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
 
-Interceptor = Callable[[Sequence[Change]], Sequence[Change]]
+Interceptor = Callable[[Sequence[ChangeEvent]], Sequence[ChangeEvent]]
 """Returns the changes of a transaction, one for each record, as the org announces them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrgSettings:
+class OrgSetup:
     """The org's set-up by its administrator.
 
     `objects` are custom objects (`Invoice__c`) and platform events
@@ -70,7 +70,7 @@ class OrgSettings:
     objects: tuple[str, ...] = ()
     closed: bool = False
     selected: frozenset[str] | None = None
-    channels: tuple[ChannelSettings, ...] = ()
+    channels: tuple[OrgChannel, ...] = ()
     transaction_limit: int = TRANSACTION_LIMIT
     event_bytes: int = EVENT_LIMIT_BYTES
     usage: UsageLimits = field(default_factory=UsageLimits)
@@ -87,7 +87,7 @@ class _Commit:
     key: str
     number: int
 
-    def header(self, change: Change, sequence: int) -> dict[str, Any]:
+    def header(self, change: ChangeEvent, sequence: int) -> dict[str, Any]:
         """Return the ChangeEventHeader of one change; `sequence` is its position in the transaction."""
         return {
             "entityName": change.entity.name,
@@ -103,11 +103,11 @@ class _Commit:
         }
 
 
-class Org:
+class SandboxOrg:
     """Stores records, changes them in transactions and publishes the changes."""
 
-    def __init__(self, clock: Clock, bus: EventBus, settings: OrgSettings | None = None) -> None:
-        self.settings = settings or OrgSettings()
+    def __init__(self, clock: Clock, bus: EventBus, settings: OrgSetup | None = None) -> None:
+        self.settings = settings or OrgSetup()
         self.schema = Schema(
             custom=self.settings.objects,
             standard=STREAMING_OBJECTS,
@@ -117,10 +117,10 @@ class Org:
         self.channels = Channels(self.schema)
         self.event_schemas = EventSchemas(self.schema)
         self.declared = self.settings.schema
-        self.records = Records()
+        self.records = RecordStore()
         self.usage = OrgUsage(clock, self.settings.usage)
         self._interceptors: list[Interceptor] = []
-        self._listeners: list[Callable[[Sequence[Operation]], None]] = []
+        self._listeners: list[Callable[[Sequence[RecordOperation]], None]] = []
         self._clock = clock
         self._bus = bus
         self._ids = IdSequence()
@@ -154,7 +154,11 @@ class Org:
 
     @contextmanager
     def transaction(
-        self, *, user: str | None = None, origin: str = DEFAULT_ORIGIN, guard: Guard | None = None
+        self,
+        *,
+        user: str | None = None,
+        origin: str = DEFAULT_ORIGIN,
+        guard: TransactionPermissions | None = None,
     ) -> Iterator[Transaction]:
         """Return a context that announces its operations at its end, or undoes them if it raises.
 
@@ -181,8 +185,8 @@ class Org:
         """
         self._interceptors.append(interceptor)
 
-    def _changes(self, transaction: Transaction) -> list[Change]:
-        changes: Sequence[Change] = transaction.changes(event_bytes=self.settings.event_bytes)
+    def _changes(self, transaction: Transaction) -> list[ChangeEvent]:
+        changes: Sequence[ChangeEvent] = transaction.changes(event_bytes=self.settings.event_bytes)
         changes = limited(changes, self.settings.transaction_limit)
         for interceptor in self._interceptors:
             changes = interceptor(changes)
@@ -231,7 +235,7 @@ class Org:
         self._announce([change], user=self.settings.user_id, origin="")
         return lost
 
-    def listen(self, listener: Callable[[Sequence[Operation]], None]) -> None:
+    def listen(self, listener: Callable[[Sequence[RecordOperation]], None]) -> None:
         """Call `listener` with the operations of each transaction, after its changes are announced."""
         self._listeners.append(listener)
 
@@ -290,7 +294,7 @@ class Org:
         """Announce a change without its content; `kind` is one of the GAP types."""
         if kind not in _GAPS:
             raise ValueError(f"{kind} is not the type of a gap event.")
-        change = Change(entity=self.schema.entity(type_name), type=kind, record_ids=tuple(record_ids))
+        change = ChangeEvent(entity=self.schema.entity(type_name), type=kind, record_ids=tuple(record_ids))
         self._announce([change], user=self.settings.user_id, origin="")
 
     def publish_overflow(self, type_name: str) -> None:
@@ -298,7 +302,7 @@ class Org:
         change = overflow(self.schema.entity(type_name))
         self._announce([change], user=self.settings.user_id, origin=DEFAULT_ORIGIN)
 
-    def _announce(self, changes: Sequence[Change], *, user: str, origin: str) -> None:
+    def _announce(self, changes: Sequence[ChangeEvent], *, user: str, origin: str) -> None:
         commit = _Commit(
             origin=origin,
             user=user,
@@ -315,7 +319,7 @@ class Org:
         for sequence, change in enumerate(beneath, 1):
             self._publish(change, commit.header(change, sequence))
 
-    def _publish(self, change: Change, header: dict[str, Any]) -> None:
+    def _publish(self, change: ChangeEvent, header: dict[str, Any]) -> None:
         carrying = self.channels.carrying(change.entity)
         if not carrying:
             return
@@ -330,11 +334,11 @@ class Org:
                 if _passes(channel, change, data):
                     replay_id = self._bus.publish([channel.path], data, replay_id=replay_id)
 
-    def _data(self, change: Change, header: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    def _data(self, change: ChangeEvent, header: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         payload = {"ChangeEventHeader": header, **extra, **change.body}
         return {"schema": self.event_schemas.id_of(change.entity), "payload": payload}
 
-    def _enrichment(self, channel: ChannelSettings, change: Change, record_id: str) -> dict[str, Any]:
+    def _enrichment(self, channel: OrgChannel, change: ChangeEvent, record_id: str) -> dict[str, Any]:
         record = self.records.get(change.entity, record_id) or {}
         names = channel.extra_fields(change.entity.name)
         values = {name: read_field(change.entity, record, name) for name in names}
@@ -363,11 +367,11 @@ class Org:
         self.records.put(self.schema.entity(type_name), {**fields, **stamps})
 
 
-def _enriches(channel: ChannelSettings, change: Change) -> bool:
+def _enriches(channel: OrgChannel, change: ChangeEvent) -> bool:
     enriched = bool(channel.extra_fields(change.entity.name)) and not change.is_entity_wide
     return enriched and change.type in {ChangeType.UPDATE, ChangeType.DELETE}
 
 
-def _passes(channel: ChannelSettings, change: Change, data: Mapping[str, Any]) -> bool:
+def _passes(channel: OrgChannel, change: ChangeEvent, data: Mapping[str, Any]) -> bool:
     # Gap, overflow and entity-wide events have no fields to filter by, and must not be missed.
     return change.is_gap or change.is_entity_wide or channel.passes(change.entity.name, data["payload"])

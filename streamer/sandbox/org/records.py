@@ -11,7 +11,7 @@ Record = dict[str, Any]
 _Index = dict[str, dict[str, None]]
 
 
-class Records:
+class RecordStore:
     """Stores each type's records by id and finds them by other fields.
 
     An index over a field is built when the field is first searched, and kept.

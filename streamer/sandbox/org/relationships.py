@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.sandbox.org.field_values import from_path
-from streamer.sandbox.org.records import Records
+from streamer.sandbox.org.records import RecordStore
 from streamer.sandbox.org.refusals import Refused, no_such_column
 from streamer.sandbox.org.schema import Entity, Field, Schema
 
@@ -115,7 +115,7 @@ def children(entities: Iterable[Entity], parent: Entity) -> Iterable[Child]:
 
 
 def with_parents_found(
-    schema: Schema, records: Records, type_name: str, fields: Mapping[str, Any]
+    schema: Schema, records: RecordStore, type_name: str, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return `fields` with ids instead of parents that are named by an external id.
 
@@ -149,7 +149,7 @@ def _parent_field(schema: Schema, type_name: str, name: str, value: Mapping[str,
     return field_name, schema.create_reference(entity, field_name, target)
 
 
-def _parent_id(schema: Schema, records: Records, parent: Entity, value: Mapping[str, Any]) -> str:
+def _parent_id(schema: Schema, records: RecordStore, parent: Entity, value: Mapping[str, Any]) -> str:
     keys = [key for key in value if key != "attributes"]
     if len(keys) != 1:
         raise Refused("INVALID_FIELD", f"{parent.name} must be named by one external id field")

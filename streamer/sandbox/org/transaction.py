@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from streamer.sandbox.org import automatic_fields
-from streamer.sandbox.org.changes import EVENT_LIMIT_BYTES, Change, change_between
+from streamer.sandbox.org.changes import EVENT_LIMIT_BYTES, ChangeEvent, change_between
 from streamer.sandbox.org.definitions.constraints import check_against_records, check_required, check_value
 from streamer.sandbox.org.field_values import recorded_value, stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
-from streamer.sandbox.org.records import Record, Records
+from streamer.sandbox.org.records import Record, RecordStore
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
 from streamer.sandbox.org.relationships import children, with_parents_found
 from streamer.sandbox.org.schema import Entity, Schema
@@ -18,7 +18,7 @@ from streamer.sandbox.org.schema import Entity, Schema
 _MODIFIED = ("LastModifiedDate", "LastModifiedById")
 
 
-class Guard(Protocol):
+class TransactionPermissions(Protocol):
     """The permissions of a transaction's user."""
 
     def check(self, type_name: str, right: str) -> None:
@@ -39,7 +39,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class RecordOperation:
     """One operation on one record, with the record before it and after it.
 
     It `is_cascaded` where the deletion of another record caused it.
@@ -77,7 +77,12 @@ class Transaction:
     """
 
     def __init__(
-        self, schema: Schema, records: Records, ids: IdSequence, stamp: Stamp, guard: Guard | None = None
+        self,
+        schema: Schema,
+        records: RecordStore,
+        ids: IdSequence,
+        stamp: Stamp,
+        guard: TransactionPermissions | None = None,
     ) -> None:
         """Work on `records`; without a `guard` every operation is permitted."""
         self._schema = schema
@@ -164,7 +169,7 @@ class Transaction:
             if child is not None and child["IsDeleted"]:
                 self.undelete(child_type, child_id)
 
-    def changes(self, *, event_bytes: int = EVENT_LIMIT_BYTES) -> list[Change]:
+    def changes(self, *, event_bytes: int = EVENT_LIMIT_BYTES) -> list[ChangeEvent]:
         """Return the transaction's change to each record, in the order of its first operations.
 
         A change of more than `event_bytes` is a gap.
@@ -180,16 +185,18 @@ class Transaction:
                 found.append(change_between(entity, save.before, after, event_bytes=event_bytes))
         return [change for change in found if change is not None]
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[RecordOperation]:
         """Return the transaction's operations on each record, in their order."""
-        found: list[Operation] = []
+        found: list[RecordOperation] = []
         later: dict[str, Record] = {}
         for save in reversed(self._saves):
             entity = self._schema.entity(save.entity.name)
             after = later.get(save.record_id) or self._records.get(entity, save.record_id)
             if after is not None:
                 found.append(
-                    Operation(entity=entity, before=save.before, after=after, is_cascaded=save.is_cascaded)
+                    RecordOperation(
+                        entity=entity, before=save.before, after=after, is_cascaded=save.is_cascaded
+                    )
                 )
             if save.before is not None:
                 later[save.record_id] = save.before

@@ -10,11 +10,11 @@ import aiohttp
 from streamer.clock import Clock
 from streamer.sandbox.faults.armed import OUTBOUND, InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.record_ids import with_checksum
 from streamer.sandbox.org.records import read_field
 from streamer.sandbox.org.refusals import no_such_column, not_found
-from streamer.sandbox.org.transaction import Operation
+from streamer.sandbox.org.transaction import RecordOperation
 from streamer.sandbox.outbound.envelope import Header, RecordState, envelope, is_acknowledged
 from streamer.sandbox.outbound.limits import OutboundLimits
 from streamer.sandbox.outbound.message import OutboundMessage
@@ -66,7 +66,7 @@ class OutboundSender:
 
     def __init__(
         self,
-        org: Org,
+        org: SandboxOrg,
         faults: Faults,
         clock: Clock,
         *,
@@ -129,10 +129,10 @@ class OutboundSender:
             if isinstance(result, Exception):
                 raise result
 
-    def _changed(self, operations: Sequence[Operation]) -> None:
+    def _changed(self, operations: Sequence[RecordOperation]) -> None:
         now = self._clock.monotonic()
         # A record that is saved several times in a transaction causes one notification.
-        first: dict[str, Operation] = {}
+        first: dict[str, RecordOperation] = {}
         for operation in operations:
             first.setdefault(operation.after["Id"], operation)
         for queue in self._queues.values():

@@ -30,7 +30,7 @@ _LIMITS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class AdmittedCall:
     """One call of a client: its id, and the client's token and user."""
 
     id: str
@@ -39,7 +39,7 @@ class Call:
     user: User
 
 
-class Admission:
+class CallAdmission:
     """Admits calls."""
 
     def __init__(self, context: PubSubContext) -> None:
@@ -49,7 +49,9 @@ class Admission:
         self._faults = context.faults
         self._clock = context.clock
 
-    async def admit(self, call_id: str, metadata: Iterable[tuple[str, str | bytes]], *, on: str) -> Call:
+    async def admit(
+        self, call_id: str, metadata: Iterable[tuple[str, str | bytes]], *, on: str
+    ) -> AdmittedCall:
         """Return the call with its user.
 
         `on` is the kind of the call, as faults name it. Raises `CallAborted` for
@@ -65,7 +67,7 @@ class Admission:
         await self.strike(token, InjectionPoint(on=on))
         user_id = self._user_of(token)
         assert user_id is not None  # noqa: S101 - the token has just been checked
-        return Call(id=call_id, token=token, user_id=user_id, user=self._users[user_id])
+        return AdmittedCall(id=call_id, token=token, user_id=user_id, user=self._users[user_id])
 
     async def strike(self, token: str, point: InjectionPoint) -> None:
         """Raise `CallAborted` for an invalid token, or for the fault that is due at `point`."""

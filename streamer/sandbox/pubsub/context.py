@@ -7,7 +7,7 @@ from streamer.clock import Clock
 from streamer.sandbox.access.users import Users
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.pubsub.limits import PubSubLimits
 
 
@@ -19,7 +19,7 @@ class PubSubContext:
     token, and counts the token as used.
     """
 
-    org: Org
+    org: SandboxOrg
     bus: EventBus
     users: Users
     faults: Faults

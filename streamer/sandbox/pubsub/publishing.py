@@ -17,21 +17,21 @@ from streamer.sandbox.faults.armed import PUBLISH, InjectionPoint
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import PlatformEvent
 from streamer.sandbox.pubsub.avro.payloads import Payloads, Unpublishable
-from streamer.sandbox.pubsub.calls import Admission, Call, next_request
+from streamer.sandbox.pubsub.calls import AdmittedCall, CallAdmission, next_request
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import PUBLISH_STREAM_IDLE, CallAborted, topic_denied
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
-from streamer.sandbox.pubsub.topics import Topics
+from streamer.sandbox.pubsub.topics import SandboxTopics
 
 # As a proxy before Salesforce's server refuses what is too large (Pub/Sub API guide, allocations).
 _TOO_LARGE = "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
 
 
-class Publishing:
+class EventPublishing:
     """Publishes platform events in the name of clients."""
 
     def __init__(
-        self, context: PubSubContext, admission: Admission, topics: Topics, replay_ids: ReplayIds
+        self, context: PubSubContext, admission: CallAdmission, topics: SandboxTopics, replay_ids: ReplayIds
     ) -> None:
         self._context = context
         self._limits = context.limits
@@ -40,7 +40,7 @@ class Publishing:
         self._replay_ids = replay_ids
         self._payloads = Payloads(context.org.event_schemas)
 
-    def publish(self, request: PublishRequest, call: Call) -> PublishResponse:
+    def publish(self, request: PublishRequest, call: AdmittedCall) -> PublishResponse:
         """Publish the events of a request and return their results, in its order.
 
         Raises `CallAborted` for a topic to which the user can't publish, and for
@@ -57,7 +57,7 @@ class Publishing:
         schema_id = self._topics.schema_id(self._topics.find(topic.path))
         return PublishResponse(results=results, schema_id=schema_id, rpc_id=call.id)
 
-    async def publish_stream(self, stream: Any, call: Call) -> None:
+    async def publish_stream(self, stream: Any, call: AdmittedCall) -> None:
         """Answer the requests of a stream until its client ends it; raises `CallAborted` for an idle one.
 
         A request that names no topic is for that of the request before.

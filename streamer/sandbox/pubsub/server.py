@@ -13,7 +13,7 @@ from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC, PUBLISH, PUBLISH_STRE
 from streamer.eventbus.calls import Call as Method
 from streamer.sandbox.certificates import Certificates
 from streamer.sandbox.faults import armed as kinds
-from streamer.sandbox.pubsub.calls import Call
+from streamer.sandbox.pubsub.calls import AdmittedCall
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import CallAborted
 from streamer.sandbox.pubsub.service import PubSubService
@@ -21,7 +21,7 @@ from streamer.sandbox.pubsub.service import PubSubService
 # Salesforce's own limit (Pub/Sub API guide, allocations); a client's library waits beyond it.
 _STREAMS_OF_A_CONNECTION = 1_000
 
-_Answer = Callable[[Any, Call], Any]
+_Answer = Callable[[Any, AdmittedCall], Any]
 _Stream = Callable[[Any, str], Awaitable[None]]
 
 

@@ -8,7 +8,7 @@ from grpc import StatusCode
 from streamer.eventbus import FetchRequest, SchemaInfo, SchemaRequest, TopicInfo, TopicRequest
 from streamer.sandbox.faults.armed import SCHEMA, SUBSCRIBE, InjectionPoint
 from streamer.sandbox.pubsub.avro.events import Events
-from streamer.sandbox.pubsub.calls import Admission, Call, next_request
+from streamer.sandbox.pubsub.calls import AdmittedCall, CallAdmission, next_request
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import (
     SCHEMA_DENIED,
@@ -17,11 +17,11 @@ from streamer.sandbox.pubsub.errors import (
     invalid,
     topic_denied,
 )
-from streamer.sandbox.pubsub.publishing import Publishing
+from streamer.sandbox.pubsub.publishing import EventPublishing
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 from streamer.sandbox.pubsub.streams import Streams
-from streamer.sandbox.pubsub.subscription import Start, Subscription, SubscriptionParts
-from streamer.sandbox.pubsub.topics import Topics
+from streamer.sandbox.pubsub.subscription import EventStream, StreamStart, SubscriptionParts
+from streamer.sandbox.pubsub.topics import SandboxTopics
 
 
 class PubSubService:
@@ -30,18 +30,18 @@ class PubSubService:
     def __init__(self, context: PubSubContext) -> None:
         self._context = context
         self._armed = context.faults.armed
-        self.admission = Admission(context)
+        self.admission = CallAdmission(context)
         self.streams = Streams(context.limits.streams)
-        self._topics = Topics(context.org)
+        self._topics = SandboxTopics(context.org)
         self._replay_ids = ReplayIds(context.bus, self._armed, context.limits.replay_id_bytes)
         self._parts = SubscriptionParts(
             admission=self.admission,
             events=Events(context.org.event_schemas, self._replay_ids),
             replay_ids=self._replay_ids,
         )
-        self.publishing = Publishing(context, self.admission, self._topics, self._replay_ids)
+        self.publishing = EventPublishing(context, self.admission, self._topics, self._replay_ids)
 
-    def topic(self, request: TopicRequest, call: Call) -> TopicInfo:
+    def topic(self, request: TopicRequest, call: AdmittedCall) -> TopicInfo:
         """Return what the user can do with a topic, and the id of its schema."""
         topic = self._topics.find(request.topic_name)
         self._topics.check_access(call.user, topic)
@@ -54,7 +54,7 @@ class PubSubService:
             rpc_id=call.id,
         )
 
-    def schema(self, request: SchemaRequest, call: Call) -> SchemaInfo:
+    def schema(self, request: SchemaRequest, call: AdmittedCall) -> SchemaInfo:
         """Return a schema as JSON; a user who can't read an event can't read its schema either."""
         schema = self._context.org.event_schemas.get(request.schema_id)
         if schema is None or self._armed.strike("unknown_schema", InjectionPoint(on=SCHEMA)):
@@ -66,19 +66,19 @@ class PubSubService:
             schema_json=orjson.dumps(schema).decode(), schema_id=request.schema_id, rpc_id=call.id
         )
 
-    async def subscribe(self, stream: Any, call: Call, request: FetchRequest) -> None:
+    async def subscribe(self, stream: Any, call: AdmittedCall, request: FetchRequest) -> None:
         """Send a stream its events; `request`, its first, fixes the topic and the position."""
         topic = self._topics.find(request.topic_name)
         is_denied = self._armed.strike("deny_subscription", InjectionPoint(on=SUBSCRIBE, path=topic.path))
         if is_denied or not self._topics.can_subscribe(call.user, topic):
             raise topic_denied(topic.path)
-        start = Start(
+        start = StreamStart(
             path=topic.path,
             position=self._replay_ids.start(topic.path, request),
             view=self._topics.view(call.user),
             default_schema=self._topics.default_schema_id(topic),
         )
-        subscription = Subscription(self._context, self._parts, call, stream, start)
+        subscription = EventStream(self._context, self._parts, call, stream, start)
         subscription.add_credit(request)
         with self.streams.subscribed(subscription):
             await subscription.run()

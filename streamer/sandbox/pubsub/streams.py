@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from streamer.sandbox.pubsub.errors import CLIENT_LIMIT, exhausted
-from streamer.sandbox.pubsub.subscription import Subscription
+from streamer.sandbox.pubsub.subscription import EventStream
 
 
 class Streams:
@@ -15,7 +15,7 @@ class Streams:
         """Admit `most` streams at a time."""
         self._most = most
         self._open = 0
-        self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._subscriptions: defaultdict[str, set[EventStream]] = defaultdict(set)
 
     def __len__(self) -> int:
         """Return the number of open streams."""
@@ -38,7 +38,7 @@ class Streams:
             self._open -= 1
 
     @contextmanager
-    def subscribed(self, subscription: Subscription) -> Iterator[None]:
+    def subscribed(self, subscription: EventStream) -> Iterator[None]:
         """Return a context in which the subscription learns of the messages of its topic."""
         self._subscriptions[subscription.path].add(subscription)
         try:

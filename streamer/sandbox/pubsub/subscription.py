@@ -11,9 +11,9 @@ from grpc import StatusCode
 from streamer.eventbus import ConsumerEvent, FetchRequest, FetchResponse
 from streamer.sandbox.access.events import EventView
 from streamer.sandbox.faults.armed import STREAM, InjectionPoint
-from streamer.sandbox.org.bus import Message
+from streamer.sandbox.org.bus import StoredMessage
 from streamer.sandbox.pubsub.avro.events import Events
-from streamer.sandbox.pubsub.calls import Admission, Call, connection_lost, next_request
+from streamer.sandbox.pubsub.calls import AdmittedCall, CallAdmission, connection_lost, next_request
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import (
     FETCH_OVERFLOW,
@@ -32,13 +32,13 @@ _SCANNED_AT_ONCE = 1_000
 class SubscriptionParts:
     """Dependencies that all subscriptions share, beside the context."""
 
-    admission: Admission
+    admission: CallAdmission
     events: Events
     replay_ids: ReplayIds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class StreamStart:
     """Start of a subscription: its topic, the bus's sequence behind which it begins, and its user's view."""
 
     path: str
@@ -58,7 +58,7 @@ class _Deadline:
     step: Callable[[], Awaitable[bool]]
 
 
-class Subscription:
+class EventStream:
     """Sends one stream its events, in the order of their replay ids.
 
     A response has as many events as the client asked for, if together they are
@@ -66,7 +66,12 @@ class Subscription:
     """
 
     def __init__(
-        self, context: PubSubContext, parts: SubscriptionParts, call: Call, stream: Any, start: Start
+        self,
+        context: PubSubContext,
+        parts: SubscriptionParts,
+        call: AdmittedCall,
+        stream: Any,
+        start: StreamStart,
     ) -> None:
         """Begin behind `start.position`; `stream` is gRPC's context of the call."""
         self._context = context
@@ -199,7 +204,7 @@ class Subscription:
                     found.append(event)
         return found
 
-    def _shown(self, message: Message) -> ConsumerEvent | None:
+    def _shown(self, message: StoredMessage) -> ConsumerEvent | None:
         view = self._start.view
         data = message.data if view is None else view(message.data)
         if data is None:

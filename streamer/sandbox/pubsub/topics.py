@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from streamer.sandbox.access.events import EventView, channel_refusal
-from streamer.sandbox.access.user import Right, User
+from streamer.sandbox.access.user import ObjectPermission, User
 from streamer.sandbox.org.channels import ALL_CHANGES
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.schema import Entity, PlatformEvent, changed_type
 from streamer.sandbox.pubsub.errors import TOPIC_EMPTY, invalid, topic_denied, topic_not_found
 
@@ -13,7 +13,7 @@ _KINDS = ("/data/", "/event/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Topic:
+class SandboxTopic:
     """One topic; `definition` describes its events, `None` if it carries several kinds."""
 
     path: str
@@ -25,47 +25,49 @@ class Topic:
         return self.path.rpartition("/")[2]
 
 
-class Topics:
+class SandboxTopics:
     """Finds the topics of the org."""
 
-    def __init__(self, org: Org) -> None:
+    def __init__(self, org: SandboxOrg) -> None:
         self._org = org
 
-    def find(self, path: str) -> Topic:
+    def find(self, path: str) -> SandboxTopic:
         """Return the topic of a path; raises `CallAborted` if there is none."""
         if not path:
             raise invalid(TOPIC_EMPTY, "The topic's name is empty.")
         if not path.startswith(_KINDS) or self._org.channels.refusal(path) is not None:
             raise topic_not_found(path)
-        return Topic(path=path, definition=self._definition(path))
+        return SandboxTopic(path=path, definition=self._definition(path))
 
-    def schema_id(self, topic: Topic) -> str:
+    def schema_id(self, topic: SandboxTopic) -> str:
         """Return the id of the schema that the topic's next event has; empty for several kinds."""
         return "" if topic.definition is None else self._org.event_schemas.id_of(topic.definition)
 
-    def default_schema_id(self, topic: Topic) -> str:
+    def default_schema_id(self, topic: SandboxTopic) -> str:
         """Return the schema id of an event of the topic whose own can't be read."""
         return self.schema_id(topic) or self._org.event_schemas.id_of(self._org.schema.entity("Account"))
 
-    def can_subscribe(self, user: User, topic: Topic) -> bool:
+    def can_subscribe(self, user: User, topic: SandboxTopic) -> bool:
         """Return whether the user can subscribe to a topic."""
         return channel_refusal(user, topic.path) is None
 
-    def can_publish(self, user: User, topic: Topic) -> bool:
+    def can_publish(self, user: User, topic: SandboxTopic) -> bool:
         """Return whether the user can publish to a topic, which must be a custom platform event."""
         is_event = isinstance(topic.definition, PlatformEvent)
         return (
-            is_event and self._org.schema.is_platform_event(topic.name) and user.may(topic.name, Right.CREATE)
+            is_event
+            and self._org.schema.is_platform_event(topic.name)
+            and user.may(topic.name, ObjectPermission.CREATE)
         )
 
-    def check_access(self, user: User, topic: Topic) -> None:
+    def check_access(self, user: User, topic: SandboxTopic) -> None:
         """Raise `CallAborted` unless the user can do anything with a topic."""
         if not (self.can_subscribe(user, topic) or self.can_publish(user, topic)):
             raise topic_denied(topic.path)
 
     def can_read_schema(self, user: User, event_name: str) -> bool:
         """Return whether the user can read the schema of an event."""
-        return user.may(changed_type(event_name) or event_name, Right.READ)
+        return user.may(changed_type(event_name) or event_name, ObjectPermission.READ)
 
     def view(self, user: User) -> EventView | None:
         """Return what shows the user the events, `None` for a user who can see everything."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.sandbox.access.schema_view import SchemaView
-from streamer.sandbox.auth.tokens import Session
+from streamer.sandbox.auth.tokens import TokenSession
 from streamer.sandbox.faults.armed import ArmedFaults
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
@@ -16,7 +16,7 @@ from streamer.sandbox.rest_requests import client_of, parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class SandboxResponse:
     """Status, JSON body and headers of an answer; `None` means no body.
 
     `chunks` are a body of another type, which the headers name. They are made
@@ -36,11 +36,11 @@ class Answer:
         return self.status >= 400  # noqa: PLR2004 - the first status of an error
 
 
-NO_CONTENT = Answer(status=204)
+NO_CONTENT = SandboxResponse(status=204)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class RestCall:
     """One call in a session: an HTTP request, or a part of a composite one.
 
     `path` is what follows the API version, still encoded, and `parameters` are
@@ -57,8 +57,8 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
-    session: Session
-    org: Org
+    session: TokenSession
+    org: SandboxOrg
     schema: SchemaView
     parameters: Mapping[str, str] = field(default_factory=dict)
     faults: ArmedFaults = field(default_factory=ArmedFaults)
@@ -112,5 +112,5 @@ class Call:
             yield transaction
 
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[RestCall], SandboxResponse]
 """Answers the calls of one method of a resource; raises `Refused` where it can't."""

@@ -14,12 +14,16 @@ from email.utils import format_datetime, parsedate_to_datetime
 import orjson
 
 from streamer.sandbox.org.records import Record
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 
 _TAGS = re.compile(r'\s*(?:"[^"]*"\s*(?:,\s*"[^"]*"\s*)*|\*\s*)')
 _TAG = re.compile(r'"([^"]*?)(?:-gzip|-deflate)?"')
 _READING = frozenset({"GET", "HEAD"})
-_NOT_MODIFIED, _FAILED, _BAD_REQUEST = Answer(status=304), Answer(status=412), Answer(status=400)
+_NOT_MODIFIED, _FAILED, _BAD_REQUEST = (
+    SandboxResponse(status=304),
+    SandboxResponse(status=412),
+    SandboxResponse(status=400),
+)
 
 
 def validators(type_name: str, record: Record) -> dict[str, str]:
@@ -36,7 +40,7 @@ def modified(epoch_s: float) -> dict[str, str]:
     return {"Last-Modified": format_datetime(datetime.fromtimestamp(int(epoch_s), UTC), usegmt=True)}
 
 
-def early_answer(call: Call, current: Mapping[str, str]) -> Answer | None:
+def early_answer(call: RestCall, current: Mapping[str, str]) -> SandboxResponse | None:
     """Return the answer to a call whose conditions the `current` validators don't meet, or `None`.
 
     A change with a condition that can't be read is a bad request; a read
@@ -59,7 +63,7 @@ def early_answer(call: Call, current: Mapping[str, str]) -> Answer | None:
     return _NOT_MODIFIED if reading and since is not None and changed_at <= since else None
 
 
-def _is_unreadable(call: Call) -> bool:
+def _is_unreadable(call: RestCall) -> bool:
     headers = call.headers
     tags = (headers[name] for name in ("If-Match", "If-None-Match") if name in headers)
     until = "If-Unmodified-Since"
@@ -68,14 +72,14 @@ def _is_unreadable(call: Call) -> bool:
     )
 
 
-def _tags(call: Call, name: str) -> set[str] | None:
+def _tags(call: RestCall, name: str) -> set[str] | None:
     text = call.headers.get(name)
     if text is None or _TAGS.fullmatch(text) is None:
         return None
     return {"*"} if text.strip() == "*" else {found[1] for found in _TAG.finditer(text)}
 
 
-def _time(call: Call, name: str) -> datetime | None:
+def _time(call: RestCall, name: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(call.headers.get(name, ""))
     except ValueError:

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from streamer.sandbox.access.user import Right
+from streamer.sandbox.access.user import ObjectPermission
 from streamer.sandbox.org.automatic_fields import STAGES
 from streamer.sandbox.org.definitions.constraints import DEFAULT_PRECISION, length
 from streamer.sandbox.org.relationships import children, relationship_name, targets
 from streamer.sandbox.org.schema import READ_ONLY, Entity, Field, PlatformEvent, label
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.conditions import early_answer, modified
 from streamer.sandbox.rest.resources import Resources
 
@@ -26,7 +26,7 @@ _EVENT_FIELDS = (
 _NEVER_IN_EVENT = frozenset({"IsDeleted", "SystemModstamp"})
 
 
-def describe_all(call: Call) -> Answer:
+def describe_all(call: RestCall) -> SandboxResponse:
     """Return a summary of every type, of its change event, and of every declared platform event."""
     schema = call.schema
     types = [_summary(call, entity.name, entity) for entity in schema.entities]
@@ -35,10 +35,10 @@ def describe_all(call: Call) -> Answer:
     return _unless_known(call, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": [*types, *events]})
 
 
-def describe_basic(call: Call) -> Answer:
+def describe_basic(call: RestCall) -> SandboxResponse:
     """Return the summary of one type."""
     entity = call.schema.entity(call["type"])
-    return Answer(body={"objectDescribe": _summary(call, entity.name, entity), "recentItems": []})
+    return SandboxResponse(body={"objectDescribe": _summary(call, entity.name, entity), "recentItems": []})
 
 
 def add_describe(resources: Resources) -> None:
@@ -46,7 +46,7 @@ def add_describe(resources: Resources) -> None:
     resources.add("/sobjects/{type}/describe", get=_describe)
 
 
-def _describe(call: Call) -> Answer:
+def _describe(call: RestCall) -> SandboxResponse:
     schema, name = call.schema, call["type"]
     changing = next((each for each in schema.entities if each.announced and each.change_event == name), None)
     if schema.is_platform_event(name):
@@ -75,12 +75,12 @@ def _describe(call: Call) -> Answer:
     return _unless_known(call, body)
 
 
-def _unless_known(call: Call, body: dict[str, Any]) -> Answer:
+def _unless_known(call: RestCall, body: dict[str, Any]) -> SandboxResponse:
     headers = modified(call.schema.changed_at)
-    return early_answer(call, headers) or Answer(body=body, headers=headers)
+    return early_answer(call, headers) or SandboxResponse(body=body, headers=headers)
 
 
-def _summary(call: Call, name: str, entity: Entity | None = None) -> dict[str, Any]:
+def _summary(call: RestCall, name: str, entity: Entity | None = None) -> dict[str, Any]:
     """Return what is said of a type in every describe; without an `entity` it is an event."""
     url = f"{call.base}/sobjects/{name}"
     urls = {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"}
@@ -97,10 +97,10 @@ def _summary(call: Call, name: str, entity: Entity | None = None) -> dict[str, A
         "custom": name.endswith(("__c", "__e")),
         "customSetting": False,
         "deprecatedAndHidden": False,
-        "createable": (stored or published) and may(name, Right.CREATE),
-        "updateable": stored and may(name, Right.EDIT),
-        "deletable": stored and may(name, Right.DELETE),
-        "undeletable": stored and may(name, Right.DELETE),
+        "createable": (stored or published) and may(name, ObjectPermission.CREATE),
+        "updateable": stored and may(name, ObjectPermission.EDIT),
+        "deletable": stored and may(name, ObjectPermission.DELETE),
+        "undeletable": stored and may(name, ObjectPermission.DELETE),
         "queryable": stored,
         "retrieveable": stored,
         "replicateable": stored,
@@ -119,19 +119,19 @@ def _fields_of_event(event: PlatformEvent | None) -> Iterator[dict[str, Any]]:
         yield {**_plain_field(field), "nillable": not field.required, "createable": True}
 
 
-def _event(call: Call, name: str, fields: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _event(call: RestCall, name: str, fields: Iterable[dict[str, Any]]) -> dict[str, Any]:
     summary = _summary(call, name)
     return {**summary, "fields": list(fields), "childRelationships": [], "recordTypeInfos": []}
 
 
-def _event_fields(call: Call, entity: Entity) -> Iterator[dict[str, Any]]:
+def _event_fields(call: RestCall, entity: Entity) -> Iterator[dict[str, Any]]:
     yield _plain_field(Field(name="Id", type="id"))
     yield _plain_field(Field(name="ReplayId"))
     yield _plain_field(Field(name="ChangeEventHeader", type="complexvalue"))
     yield from (each for each in _fields(call, entity) if each["name"] not in {"Id", *_NEVER_IN_EVENT})
 
 
-def _fields(call: Call, entity: Entity) -> Iterator[dict[str, Any]]:
+def _fields(call: RestCall, entity: Entity) -> Iterator[dict[str, Any]]:
     for field in entity.fields.values():
         yield _field(call, entity, field)
     for name in sorted(entity.compounds - entity.fields.keys()):
@@ -139,7 +139,7 @@ def _fields(call: Call, entity: Entity) -> Iterator[dict[str, Any]]:
         yield {**_plain_field(Field(name=name, type=kind)), "createable": False, "updateable": False}
 
 
-def _field(call: Call, entity: Entity, field: Field) -> dict[str, Any]:
+def _field(call: RestCall, entity: Entity, field: Field) -> dict[str, Any]:
     writable = field.name not in READ_ONLY
     permitted = writable and call.schema.user.writes(entity.name, field.name)
     compound, _ = entity.parts.get(field.name, (None, ""))
@@ -213,7 +213,7 @@ def _picklist(entity: Entity, field: Field) -> list[dict[str, Any]]:
     ]
 
 
-def _master_record_type(call: Call, entity: Entity) -> dict[str, Any]:
+def _master_record_type(call: RestCall, entity: Entity) -> dict[str, Any]:
     return {
         "active": True,
         "available": True,

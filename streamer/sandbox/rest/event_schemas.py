@@ -6,7 +6,7 @@ REST API guide, platform event schema by event name and by schema id.
 from streamer.sandbox.org.definitions.avro import Avro, expanded
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Entity, PlatformEvent
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.resources import Resources
 
 _FORMATS = ("EXPANDED", "COMPACT")
@@ -19,7 +19,7 @@ def add_event_schemas(resources: Resources) -> None:
     resources.add("/event/eventSchema/{id}", get=_by_id)
 
 
-def _by_name(call: Call) -> Answer:
+def _by_name(call: RestCall) -> SandboxResponse:
     definition = _definition(call, call["type"])
     if definition is None:
         raise not_found()
@@ -27,7 +27,7 @@ def _by_name(call: Call) -> Answer:
     return _answer(call, identifier, call.org.event_schemas.get(identifier))
 
 
-def _by_id(call: Call) -> Answer:
+def _by_id(call: RestCall) -> SandboxResponse:
     schema = call.org.event_schemas.get(call["id"])
     # Whoever can't read an event can't read a schema that it had.
     if schema is None or _definition(call, schema["name"]) is None:
@@ -35,7 +35,7 @@ def _by_id(call: Call) -> Answer:
     return _answer(call, call["id"], schema)
 
 
-def _definition(call: Call, name: str) -> Entity | PlatformEvent | None:
+def _definition(call: RestCall, name: str) -> Entity | PlatformEvent | None:
     """Return the definition of an event that the user can read, or `None`."""
     if name.endswith(_CHANGE_EVENT):
         seen = any(entity.announced and entity.change_event == name for entity in call.schema.entities)
@@ -45,7 +45,7 @@ def _definition(call: Call, name: str) -> Entity | PlatformEvent | None:
     return call.schema.event(name)
 
 
-def _answer(call: Call, identifier: str, schema: Avro | None) -> Answer:
+def _answer(call: RestCall, identifier: str, schema: Avro | None) -> SandboxResponse:
     if schema is None:
         raise not_found()
     wanted = call.query.get("payloadFormat", _FORMATS[0])
@@ -53,4 +53,4 @@ def _answer(call: Call, identifier: str, schema: Avro | None) -> Answer:
         message = f"payloadFormat must be {' or '.join(_FORMATS)}, and not {wanted}"
         raise Refused("INVALID_PARAMETER", message)
     body = schema if wanted == "COMPACT" else expanded(schema)
-    return Answer(body={**body, "uuid": identifier})
+    return SandboxResponse(body={**body, "uuid": identifier})

@@ -7,11 +7,11 @@ from dataclasses import replace
 from aiohttp import web
 
 from streamer.sandbox.access.users import Users
-from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.auth.tokens import TokenIssuer, TokenSession
 from streamer.sandbox.faults.armed import READ, WRITE, ArmedFaults, InjectionPoint
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.refusals import Refused, not_found
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.resources import Resources, refusal
 from streamer.sandbox.rest_requests import API_VERSIONS, json_response, session_of
 
@@ -25,9 +25,9 @@ class RestServer:
 
     def __init__(
         self,
-        org: Org,
+        org: SandboxOrg,
         users: Users,
-        tokens: Tokens,
+        tokens: TokenIssuer,
         resources: Resources,
         faults: ArmedFaults,
     ) -> None:
@@ -69,12 +69,12 @@ class RestServer:
         response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self._usage.most}"
         return response
 
-    async def _call(self, request: web.Request, session: Session) -> Call:
+    async def _call(self, request: web.Request, session: TokenSession) -> RestCall:
         method = request.method
         if method == "POST":
             method = request.query.get("_HttpMethod", method)
         version = request.match_info["version"]
-        return Call(
+        return RestCall(
             method=method,
             version=version,
             path=request.rel_url.raw_path.partition(f"/v{version}")[2],
@@ -88,7 +88,7 @@ class RestServer:
         )
 
 
-def _response(request: web.Request, answer: Answer) -> web.Response:
+def _response(request: web.Request, answer: SandboxResponse) -> web.Response:
     response = json_response(answer.body, status=answer.status, headers=answer.headers)
     if answer.chunks is not None and request.method != "HEAD":
         response.body = _sent(request, answer.chunks, answer.cut_after)

@@ -4,9 +4,9 @@ from aiohttp import web
 
 from streamer.sandbox.access.user import SetupRight
 from streamer.sandbox.cometd import CometdServer
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.refusals import no_setup_access
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
 from streamer.sandbox.rest.records import create
 from streamer.sandbox.rest.representations import field_list
@@ -38,7 +38,7 @@ _UNUSED_LIMITS = {
 class RestMetadata:
     """Serves versions, resources, limits and describes."""
 
-    def __init__(self, org: Org, cometd: CometdServer) -> None:
+    def __init__(self, org: SandboxOrg, cometd: CometdServer) -> None:
         self._org = org
         self._cometd = cometd
 
@@ -63,7 +63,7 @@ class RestMetadata:
             ]
         )
 
-    def _limits(self, call: Call) -> Answer:
+    def _limits(self, call: RestCall) -> SandboxResponse:
         if call.schema.user.setup is SetupRight.NONE:
             raise no_setup_access("View Setup and Configuration")
         allowances = self._org.usage.allowances
@@ -77,10 +77,10 @@ class RestMetadata:
         requests = self._org.usage.api_requests
         used["DailyApiRequests"] = (requests.most, max(requests.used, call.requests_used))
         limits = {name: {"Max": most, "Remaining": max(0, most - now)} for name, (most, now) in used.items()}
-        return Answer(body=limits)
+        return SandboxResponse(body=limits)
 
 
-def _record_counts(call: Call) -> Answer:
+def _record_counts(call: RestCall) -> SandboxResponse:
     """Return the number of records of the types that are named, or of all that have any."""
     asked = field_list(call.query.get("sObjects"))
     entities = [call.schema.entity(name) for name in asked] if asked else call.schema.entities
@@ -89,10 +89,10 @@ def _record_counts(call: Call) -> Answer:
         {"count": sum(not each["IsDeleted"] for each in records.all(entity)), "name": entity.name}
         for entity in entities
     ]
-    return Answer(body={"sObjects": [each for each in counts if asked or each["count"]]})
+    return SandboxResponse(body={"sObjects": [each for each in counts if asked or each["count"]]})
 
 
-def _monthly(call: Call) -> dict[str, tuple[int, int]]:
+def _monthly(call: RestCall) -> dict[str, tuple[int, int]]:
     """Return the monthly limit of events, under the name that this version has for it."""
     # Without the add-on, there is no entitlement.
     if float(call.version) >= _MONTHLY_ENTITLEMENT_SINCE:
@@ -100,6 +100,6 @@ def _monthly(call: Call) -> dict[str, tuple[int, int]]:
     return {"MonthlyPlatformEvents": (_MONTHLY_EVENTS, 0)}
 
 
-def _resources(call: Call) -> Answer:
+def _resources(call: RestCall) -> SandboxResponse:
     names = ("sobjects", "query", "queryAll", "limits", "composite", "tooling", "jobs")
-    return Answer(body={name: f"{call.base}/{name}" for name in names})
+    return SandboxResponse(body={name: f"{call.base}/{name}" for name in names})

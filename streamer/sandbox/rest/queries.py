@@ -8,7 +8,7 @@ from typing import Any
 from streamer.clock import Clock
 from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.columns import columns
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.soql.answers import Setting
@@ -29,11 +29,11 @@ class _Cursor:
     opened_at: float
 
 
-def _all_records(call: Call) -> Scope:
+def _all_records(call: RestCall) -> Scope:
     return Scope(schema=call.schema, records=call.org.records)
 
 
-class RestQueries:
+class QueryResources:
     """Serves `query` and `queryAll`; a cursor for further pages lives two days.
 
     `root` is what their paths begin with, and `scope` what they can see. The
@@ -45,7 +45,7 @@ class RestQueries:
         clock: Clock,
         *,
         root: str = "",
-        scope: Callable[[Call], Scope] = _all_records,
+        scope: Callable[[RestCall], Scope] = _all_records,
         single: frozenset[str] = frozenset(),
     ) -> None:
         self._clock = clock
@@ -61,7 +61,7 @@ class RestQueries:
             resources.add(f"{self._root}/{kind}", get=self._query)
             resources.add(f"{self._root}/{kind}/{{locator}}", get=self._more)
 
-    def _query(self, call: Call) -> Answer:
+    def _query(self, call: RestCall) -> SandboxResponse:
         query = parse(call.query.get("q", ""))
         deleted_too = call.path.startswith(f"{self._root}/queryAll")
         setting = Setting(
@@ -72,9 +72,9 @@ class RestQueries:
         )
         run = QueryRun(setting, query)
         if call.query.get("columns") == "true":
-            return Answer(body=columns(run))
+            return SandboxResponse(body=columns(run))
         if query.counts:
-            return Answer(body={"totalSize": run.count(), "done": True, "records": []})
+            return SandboxResponse(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
         self._check_single(run, rows)
         cursor = _Cursor(
@@ -88,16 +88,16 @@ class RestQueries:
             self._cursors[locator] = cursor
             if len(self._cursors) > _MAX_CURSORS:
                 self._cursors.popitem(last=False)
-        return Answer(body=self._page(call, cursor, locator, 0))
+        return SandboxResponse(body=self._page(call, cursor, locator, 0))
 
-    def _more(self, call: Call) -> Answer:
+    def _more(self, call: RestCall) -> SandboxResponse:
         locator, _, start = call["locator"].partition("-")
         cursor = self._cursors.get(locator)
         if cursor is None or not self._is_open(cursor, call) or not start.isdigit():
             raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
-        return Answer(body=self._page(call, cursor, locator, int(start)))
+        return SandboxResponse(body=self._page(call, cursor, locator, int(start)))
 
-    def _is_open(self, cursor: _Cursor, call: Call) -> bool:
+    def _is_open(self, cursor: _Cursor, call: RestCall) -> bool:
         is_fresh = self._clock.monotonic() - cursor.opened_at <= _CURSOR_S
         return is_fresh and cursor.user_id == call.session.user_id
 
@@ -109,7 +109,7 @@ class RestQueries:
             )
             raise Refused("MALFORMED_QUERY", message)
 
-    def _page(self, call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:
+    def _page(self, call: RestCall, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:
         end = start + cursor.page
         body: dict[str, Any] = {
             "totalSize": len(cursor.rows),
@@ -122,7 +122,7 @@ class RestQueries:
         return body
 
 
-def _page_size(call: Call) -> int:
+def _page_size(call: RestCall) -> int:
     _, _, size = call.headers.get("Sforce-Query-Options", "").partition("batchSize=")
     asked = int(size) if size.isdigit() else _PAGE.stop - 1
     return min(max(asked, _PAGE.start), _PAGE.stop - 1)

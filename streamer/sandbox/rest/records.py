@@ -10,7 +10,7 @@ from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import external_field_missing, field_in_body, not_found
 from streamer.sandbox.org.relationships import children, relationship_name
 from streamer.sandbox.org.schema import Entity
-from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call
+from streamer.sandbox.rest.call import NO_CONTENT, RestCall, SandboxResponse
 from streamer.sandbox.rest.conditions import early_answer, validators
 from streamer.sandbox.rest.representations import field_list, publish, record_body, saved, without_attributes
 from streamer.sandbox.rest.resources import Resources
@@ -31,28 +31,28 @@ def add_records(resources: Resources) -> None:
     )
 
 
-def create(call: Call) -> Answer:
+def create(call: RestCall) -> SandboxResponse:
     """Create a record, or publish a platform event."""
     fields = _fields(call)
     if call.schema.is_platform_event(call["type"]):
-        return Answer(body=publish(call, call["type"], fields), status=201)
+        return SandboxResponse(body=publish(call, call["type"], fields), status=201)
     with call.transaction() as transaction:
         record_id = transaction.create(call["type"], fields)
     location = f"{call.base}/sobjects/{call['type']}/{record_id}"
-    return Answer(body=saved(record_id), status=201, headers={"Location": location})
+    return SandboxResponse(body=saved(record_id), status=201, headers={"Location": location})
 
 
-def _create_by_id(call: Call) -> Answer:
+def _create_by_id(call: RestCall) -> SandboxResponse:
     # An upsert by an id that is not given; the same address serves every new record.
     answer = create(call)
     return replace(answer, body={**answer.body, "created": True})
 
 
-def _retrieve(call: Call) -> Answer:
+def _retrieve(call: RestCall) -> SandboxResponse:
     return _record_answer(call, call.retrieve(call["type"], call["id"]))
 
 
-def _update(call: Call) -> Answer:
+def _update(call: RestCall) -> SandboxResponse:
     record = call.retrieve(call["type"], call["id"])
     early = early_answer(call, validators(call.schema.entity(call["type"]).name, record))
     if early is not None:
@@ -62,13 +62,13 @@ def _update(call: Call) -> Answer:
     return NO_CONTENT
 
 
-def _delete(call: Call) -> Answer:
+def _delete(call: RestCall) -> SandboxResponse:
     with call.transaction() as transaction:
         transaction.delete(call["type"], call["id"])
     return NO_CONTENT
 
 
-def _retrieve_external(call: Call) -> Answer:
+def _retrieve_external(call: RestCall) -> SandboxResponse:
     entity = call.schema.entity(call["type"])
     if (normal_id(call["field"]) or "").startswith(entity.prefix):
         return _related(call, entity, call.retrieve(entity.name, call["field"]), call["value"])
@@ -78,7 +78,7 @@ def _retrieve_external(call: Call) -> Answer:
     return _record_answer(call, found[0])
 
 
-def _related(call: Call, entity: Entity, record: Record, name: str) -> Answer:
+def _related(call: RestCall, entity: Entity, record: Record, name: str) -> SandboxResponse:
     """Return the parent of a record, or its children, by the name of the relationship.
 
     Children come as those of a query do (REST API guide, SObject
@@ -92,16 +92,18 @@ def _related(call: Call, entity: Entity, record: Record, name: str) -> Answer:
             parent = call.schema.entity_of_id(str(parent_id)) if parent_id else None
             if parent is None:
                 raise not_found()
-            return Answer(body=record_body(call, parent, call.retrieve(parent.name, str(parent_id)), asked))
+            return SandboxResponse(
+                body=record_body(call, parent, call.retrieve(parent.name, str(parent_id)), asked)
+            )
     for child in children(call.schema.entities, entity):
         if child.name is not None and child.name.lower() == name.lower():
             found = call.org.records.find(child.entity, child.field, record["Id"])
             rows = [record_body(call, child.entity, each, asked) for each in found]
-            return Answer(body={"totalSize": len(rows), "done": True, "records": rows})
+            return SandboxResponse(body={"totalSize": len(rows), "done": True, "records": rows})
     raise not_found()
 
 
-def _delete_external(call: Call) -> Answer:
+def _delete_external(call: RestCall) -> SandboxResponse:
     found = _external(call)
     if len(found) > 1:
         return _choices(call, found)
@@ -110,7 +112,7 @@ def _delete_external(call: Call) -> Answer:
     return NO_CONTENT
 
 
-def _upsert(call: Call) -> Answer:
+def _upsert(call: RestCall) -> SandboxResponse:
     found = _matching(call)
     if len(found) > 1:
         return _choices(call, found)
@@ -124,10 +126,10 @@ def _upsert(call: Call) -> Answer:
     if not created and version < _UPDATES_ANSWERED_SINCE:
         return NO_CONTENT
     told = {"created": created} if version >= _UPDATES_ANSWERED_SINCE else {}
-    return Answer(body={**saved(record_id), **told}, status=201 if created else 200)
+    return SandboxResponse(body={**saved(record_id), **told}, status=201 if created else 200)
 
 
-def _fields(call: Call, *, but: str = "Id") -> dict[str, Any]:
+def _fields(call: RestCall, *, but: str = "Id") -> dict[str, Any]:
     """Return the fields in the body; raises `Refused` for the one that the address gives, and for `Id`."""
     fields = without_attributes(call.json_object())
     for name in fields:
@@ -136,14 +138,14 @@ def _fields(call: Call, *, but: str = "Id") -> dict[str, Any]:
     return fields
 
 
-def _external(call: Call) -> list[Record]:
+def _external(call: RestCall) -> list[Record]:
     found = _matching(call)
     if not found:
         raise not_found()
     return found
 
 
-def _matching(call: Call) -> list[Record]:
+def _matching(call: RestCall) -> list[Record]:
     entity = call.schema.entity(call["type"])
     field = call.schema.identifying(entity, call["field"])
     if field is None:
@@ -151,22 +153,24 @@ def _matching(call: Call) -> list[Record]:
     return call.org.records.find(entity, field, _key(call))
 
 
-def _key(call: Call) -> str | float:
+def _key(call: RestCall) -> str | float:
     entity = call.schema.entity(call["type"])
     return from_path(entity.fields.get(entity.field_name(call["field"]) or ""), call["value"])
 
 
-def _choices(call: Call, records: Iterable[Record]) -> Answer:
+def _choices(call: RestCall, records: Iterable[Record]) -> SandboxResponse:
     """Return the answer that lists the records with an external id; none of them is changed."""
     name = call.schema.entity(call["type"]).name
-    return Answer(status=300, body=[f"{call.base}/sobjects/{name}/{record['Id']}" for record in records])
+    return SandboxResponse(
+        status=300, body=[f"{call.base}/sobjects/{name}/{record['Id']}" for record in records]
+    )
 
 
-def _record_answer(call: Call, record: Record) -> Answer:
+def _record_answer(call: RestCall, record: Record) -> SandboxResponse:
     entity = call.schema.entity(call["type"])
     headers = validators(entity.name, record)
     early = early_answer(call, headers)
     if early is not None:
         return early
     asked = field_list(call.query.get("fields"))
-    return Answer(body=record_body(call, entity, record, asked), headers=headers)
+    return SandboxResponse(body=record_body(call, entity, record, asked), headers=headers)

@@ -10,7 +10,7 @@ from streamer.sandbox.org.field_values import parse_time, rest_value, timestamp
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.resources import Resources
 
 _TIME = Field(name="start, end", type="datetime")
@@ -34,7 +34,7 @@ class ReplicationLimits:
     uncovered_s: float = 0.0
 
 
-class RestReplication:
+class ReplicationResources:
     """Serves `updated` and `deleted`, which go by SystemModstamp and ignore the seconds of a span."""
 
     def __init__(self, clock: Clock, limits: ReplicationLimits) -> None:
@@ -46,14 +46,14 @@ class RestReplication:
         resources.add("/sobjects/{type}/updated", get=self._updated)
         resources.add("/sobjects/{type}/deleted", get=self._deleted)
 
-    def _updated(self, call: Call) -> Answer:
+    def _updated(self, call: RestCall) -> SandboxResponse:
         start, end = self._span(call)
         if start >= end:
             raise _invalid("startDate must be before endDate")
         ids = [record["Id"] for record in _within(call, start, end) if not record["IsDeleted"]]
-        return Answer(body={"ids": self._limited(ids), **self._covered(start, end)})
+        return SandboxResponse(body={"ids": self._limited(ids), **self._covered(start, end)})
 
-    def _deleted(self, call: Call) -> Answer:
+    def _deleted(self, call: RestCall) -> SandboxResponse:
         start, end = self._span(call)
         if datetime.fromisoformat(end) - datetime.fromisoformat(start) <= _SHORTEST:
             raise _invalid("startDate must be before endDate by more than one minute")
@@ -67,11 +67,11 @@ class RestReplication:
             for record in gone
         ]
         available = {"earliestDateAvailable": rest_value(_TIME, earliest)}
-        return Answer(
+        return SandboxResponse(
             body={"deletedRecords": self._limited(deleted), **available, **self._covered(start, end)}
         )
 
-    def _span(self, call: Call) -> tuple[str, str]:
+    def _span(self, call: RestCall) -> tuple[str, str]:
         # An unescaped plus of a time's offset arrives as a space.
         given = (call.query.get(name, "").replace(" ", "+") for name in ("start", "end"))
         start, end = (_minute(parse_time(_TIME, text)) for text in given)
@@ -101,6 +101,6 @@ def _minute(stamp: str) -> str:
     return f"{stamp[:16]}:00.000Z"
 
 
-def _within(call: Call, start: str, end: str) -> Iterator[Record]:
+def _within(call: RestCall, start: str, end: str) -> Iterator[Record]:
     records: Iterable[Record] = call.org.records.all(call.schema.entity(call["type"]))
     return (record for record in records if start <= record["SystemModstamp"] < end)

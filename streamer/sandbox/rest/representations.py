@@ -7,7 +7,7 @@ from streamer.sandbox.org.field_values import rest_value
 from streamer.sandbox.org.records import Record, read_field
 from streamer.sandbox.org.refusals import Refused, no_such_column
 from streamer.sandbox.org.schema import Entity
-from streamer.sandbox.rest.call import Call
+from streamer.sandbox.rest.call import RestCall
 
 
 def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def record_type(record: Mapping[str, Any]) -> str:
     return name
 
 
-def record_body(call: Call, entity: Entity, record: Record, asked: Iterable[str] = ()) -> dict[str, Any]:
+def record_body(call: RestCall, entity: Entity, record: Record, asked: Iterable[str] = ()) -> dict[str, Any]:
     """Return a record with the fields `asked` for, or with all; raises `Refused` for unknown ones."""
     names = [_field_name(call, entity, name) for name in asked]
     names = names or [*entity.fields, *(each for each in entity.compounds if each not in entity.fields)]
@@ -47,7 +47,7 @@ def not_saved(refused: Refused) -> dict[str, Any]:
     return {"success": False, "errors": [refused.as_save_error()]}
 
 
-def publish(call: Call, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+def publish(call: RestCall, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Publish a platform event and return the result, whose one "error" holds the EventUuid.
 
     Its id has no meaning (Platform Events guide, publishing).
@@ -71,7 +71,7 @@ def chosen(body: Mapping[str, Any], key: str, choices: Collection[str], default:
     return value
 
 
-def _field_name(call: Call, entity: Entity, name: str) -> str:
+def _field_name(call: RestCall, entity: Entity, name: str) -> str:
     proper = call.schema.readable(entity, name)
     if proper is None:
         raise no_such_column(name, entity.name)

@@ -7,7 +7,7 @@ from email.message import Message
 from urllib.parse import unquote
 
 from streamer.sandbox.org.refusals import Refused, not_found
-from streamer.sandbox.rest.call import Answer, Call, Handler
+from streamer.sandbox.rest.call import Handler, RestCall, SandboxResponse
 from streamer.sandbox.rest_requests import method_not_allowed
 
 _METHODS = ("HEAD", "GET", "POST", "PUT", "PATCH", "DELETE")
@@ -37,7 +37,7 @@ class Resources:
             by_method["HEAD"] = by_method["GET"]
         self._resources.append(_Resource(pattern, by_method))
 
-    def answer(self, call: Call) -> Answer:
+    def answer(self, call: RestCall) -> SandboxResponse:
         """Return the answer to `call`: the resource's, or the refusal."""
         for resource in self._resources:
             if found := resource.pattern.fullmatch(call.path):
@@ -46,12 +46,12 @@ class Resources:
         return refusal(not_found())
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> SandboxResponse:
     """Return the answer that states a refusal."""
-    return Answer(status=refused.status, body=refused.as_rest_errors())
+    return SandboxResponse(status=refused.status, body=refused.as_rest_errors())
 
 
-def _answer(handlers: Mapping[str, Handler], call: Call) -> Answer:
+def _answer(handlers: Mapping[str, Handler], call: RestCall) -> SandboxResponse:
     handler = handlers.get(call.method)
     if handler is None:
         allowed = [method for method in _METHODS if method in handlers]
@@ -64,7 +64,7 @@ def _answer(handlers: Mapping[str, Handler], call: Call) -> Answer:
         return refusal(refused)
 
 
-def _check_media_type(call: Call) -> None:
+def _check_media_type(call: RestCall) -> None:
     declared = call.headers.get("Content-Type")
     if call.method not in _WITH_BODY or not call.body or declared is None:
         return

@@ -6,10 +6,10 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.sandbox.access.users import Users
-from streamer.sandbox.auth.tokens import Tokens
+from streamer.sandbox.auth.tokens import TokenIssuer
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.faults.armed import ArmedFaults
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.rest.bulk import BulkLimits
 from streamer.sandbox.rest.bulk.first_version import first_version_routes
 from streamer.sandbox.rest.bulk.ingest_jobs import IngestJobs
@@ -22,9 +22,9 @@ from streamer.sandbox.rest.composite.tree import add_tree
 from streamer.sandbox.rest.event_schemas import add_event_schemas
 from streamer.sandbox.rest.http_server import RestServer
 from streamer.sandbox.rest.metadata import RestMetadata
-from streamer.sandbox.rest.queries import RestQueries
+from streamer.sandbox.rest.queries import QueryResources
 from streamer.sandbox.rest.records import add_records
-from streamer.sandbox.rest.replication import ReplicationLimits, RestReplication
+from streamer.sandbox.rest.replication import ReplicationLimits, ReplicationResources
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 from streamer.sandbox.rest.tooling.resources import RestTooling
@@ -34,9 +34,9 @@ from streamer.sandbox.rest.tooling.resources import RestTooling
 class RestParts:
     """Parts of the sandbox that the REST API serves; `spawn` runs its query jobs."""
 
-    org: Org
+    org: SandboxOrg
     users: Users
-    tokens: Tokens
+    tokens: TokenIssuer
     cometd: CometdServer
     clock: Clock
     streaming: RestStreamingChannels
@@ -53,13 +53,13 @@ def rest_routes(parts: RestParts) -> list[web.RouteDef]:
     metadata = RestMetadata(org, parts.cometd)
     metadata.add_to(resources)
     add_event_schemas(resources)
-    RestReplication(parts.clock, parts.replication).add_to(resources)
+    ReplicationResources(parts.clock, parts.replication).add_to(resources)
     RestComposite(resources).add()
     add_tree(resources)
     add_collections(resources)
     parts.streaming.add_to(resources)
     add_records(resources)
-    RestQueries(parts.clock).add_to(resources)
+    QueryResources(parts.clock).add_to(resources)
     RestTooling(org, parts.clock).add_to(resources)
     RestQueryJobs(QueryJobs(parts.clock, org, parts.faults, parts.bulk, parts.spawn)).add_to(resources)
     RestIngestJobs(IngestJobs(parts.clock, org, parts.bulk, parts.spawn)).add_to(resources)

@@ -9,7 +9,7 @@ from typing import Any
 from streamer.sandbox.org.definitions.streaming_objects import STREAMING_CHANNEL
 from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.streaming.generic_channels import LONGEST_PAYLOAD, GenericChannels
 
@@ -28,16 +28,16 @@ class RestStreamingChannels:
         """Serve the resource; to be added before single records."""
         resources.add(f"/sobjects/{STREAMING_CHANNEL}/{{id}}/push", get=self._listeners, post=self._push)
 
-    def _listeners(self, call: Call) -> Answer:
+    def _listeners(self, call: RestCall) -> SandboxResponse:
         path = self._path(call)
-        return Answer(body={"OnlineUserIds": sorted(self._online(path)), "ChannelName": path})
+        return SandboxResponse(body={"OnlineUserIds": sorted(self._online(path)), "ChannelName": path})
 
-    def _push(self, call: Call) -> Answer:
+    def _push(self, call: RestCall) -> SandboxResponse:
         path, events = self._path(call), call.json_object().get("pushEvents")
         if not isinstance(events, list) or not events:
             raise Refused("INVALID_FIELD", "pushEvents is a list of events", fields=["pushEvents"])
         checked = [(_payload(each), _user_ids(each)) for each in events]
-        return Answer(body=[self._pushed(path, payload, user_ids) for payload, user_ids in checked])
+        return SandboxResponse(body=[self._pushed(path, payload, user_ids) for payload, user_ids in checked])
 
     def _pushed(self, path: str, payload: str, user_ids: list[str]) -> dict[str, Any]:
         online = self._online(path)
@@ -45,7 +45,7 @@ class RestStreamingChannels:
         status = {each: each in online for each in user_ids}
         return {"fanoutCount": sum(status.values()) if user_ids else _EVERYONE, "userOnlineStatus": status}
 
-    def _path(self, call: Call) -> str:
+    def _path(self, call: RestCall) -> str:
         return str(call.retrieve(STREAMING_CHANNEL, call["id"])["Name"])
 
 

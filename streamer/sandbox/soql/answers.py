@@ -11,7 +11,7 @@ from streamer.sandbox.org.relationships import Child, children
 from streamer.sandbox.org.schema import Entity, Field
 from streamer.sandbox.soql.columns import Column, Scope, unknown_relationship
 from streamer.sandbox.soql.groups import Groups
-from streamer.sandbox.soql.syntax import Call, Path, Query, Selected
+from streamer.sandbox.soql.syntax import FunctionCall, Path, Selected, SelectQuery
 from streamer.sandbox.soql.tokens import malformed
 
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ class ChildRun(Protocol):
         ...
 
 
-RunChildren = Callable[[Query, Entity], ChildRun]
+RunChildren = Callable[[SelectQuery, Entity], ChildRun]
 """Prepares a subquery of the children of a type."""
 
 
@@ -65,13 +65,13 @@ class GroupAnswer:
 
     def __init__(self, groups: Groups) -> None:
         self._names = groups.names()
-        self._items = [each.item for each in groups.query.selected if not isinstance(each.item, Query)]
+        self._items = [each.item for each in groups.query.selected if not isinstance(each.item, SelectQuery)]
         self._readers = [groups.reader_of_groups(item) for item in self._items]
 
     def columns(self) -> Iterator[SelectedColumn]:
         """Return the columns in order, those of a parent behind its relationship's name and a dot."""
         for name, item, reader in zip(self._names, self._items, self._readers, strict=True):
-            aggregate = isinstance(item, Call) and item.is_aggregate
+            aggregate = isinstance(item, FunctionCall) and item.is_aggregate
             yield SelectedColumn(name=name, known=reader.known, is_aggregate=aggregate)
 
     def rows(self, found: Iterable[Any]) -> list[Row]:
@@ -88,7 +88,12 @@ class RecordAnswer:
     """Rows of a query for records, with fields of their parents and lists of their children."""
 
     def __init__(
-        self, setting: Setting, query: Query, entity: Entity, selected: Iterable[Selected], run: RunChildren
+        self,
+        setting: Setting,
+        query: SelectQuery,
+        entity: Entity,
+        selected: Iterable[Selected],
+        run: RunChildren,
     ) -> None:
         """Check what is `selected`; raises `Refused` for unknown names."""
         self._url = setting.url
@@ -111,7 +116,7 @@ class RecordAnswer:
         return [self._row(record) for record in found]
 
     def _item(self, selected: Selected) -> "Column | _Children":
-        if isinstance(selected.item, Query):
+        if isinstance(selected.item, SelectQuery):
             child = self._child(selected.item)
             return _Children(selected.item, child, self._run)
         if not isinstance(selected.item, Path) or selected.alias is not None:
@@ -119,7 +124,7 @@ class RecordAnswer:
             raise malformed(self._query.text, offset, "only aggregate expressions use field aliasing")
         return self._scope.column(self._query, self._entity, selected.item)
 
-    def _child(self, query: Query) -> Child:
+    def _child(self, query: SelectQuery) -> Child:
         name = query.source.text.rpartition(".")[2].lower()
         known = children(self._scope.schema.entities, self._entity)
         found = next((each for each in known if (each.name or "").lower() == name), None)
@@ -159,7 +164,7 @@ class RecordAnswer:
 class _Children:
     """A subquery of the children, which runs once for all parents."""
 
-    def __init__(self, query: Query, child: Child, run: RunChildren) -> None:
+    def __init__(self, query: SelectQuery, child: Child, run: RunChildren) -> None:
         if query.counts or query.is_aggregate:
             message = "A subquery in a SELECT takes fields and no aggregates"
             raise malformed(query.text, query.source.offset, message)

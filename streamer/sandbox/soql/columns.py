@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streamer.sandbox.org.records import Record, Records, read_field
+from streamer.sandbox.org.records import Record, RecordStore, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.relationships import relationship_name, targets
 from streamer.sandbox.org.schema import Entity, Field
 from streamer.sandbox.soql.locations import located
-from streamer.sandbox.soql.syntax import Path, Query
+from streamer.sandbox.soql.syntax import Path, SelectQuery
 
 _LOOK_UP = "Please reference your WSDL or the describe call for the appropriate names."
 _CUSTOM_FIELD = (
@@ -74,9 +74,9 @@ class Scope:
     """The types and the records that a query can see."""
 
     schema: ReadableSchema
-    records: Records
+    records: RecordStore
 
-    def entity(self, query: Query) -> Entity:
+    def entity(self, query: SelectQuery) -> Entity:
         """Return the queried type; raises `Refused` if there is none."""
         try:
             return self.schema.entity(query.source.text)
@@ -86,7 +86,7 @@ class Scope:
             message = f"sObject type '{query.source.text}' is not supported. {_CUSTOM_TYPE} {_LOOK_UP}"
             raise Refused("INVALID_TYPE", located(query.text, query.source.offset, message)) from error
 
-    def column(self, query: Query, entity: Entity, path: Path) -> Column:
+    def column(self, query: SelectQuery, entity: Entity, path: Path) -> Column:
         """Return the column that a name of the query stands for; raises `Refused` if there is none."""
         *names, last = path.text.split(".")
         if names and names[0].lower() in {entity.name.lower(), (query.alias or "").lower()}:
@@ -104,7 +104,7 @@ class Scope:
         proper = self._field_name(query, at, last, path)
         return Column(path=tuple(hops), name=proper, known=at.fields.get(proper))
 
-    def filtered(self, query: Query, entity: Entity, path: Path) -> Column:
+    def filtered(self, query: SelectQuery, entity: Entity, path: Path) -> Column:
         """Return a column to filter, sort or group by; raises `Refused` for an address."""
         column = self.column(query, entity, path)
         if column.name.endswith("Address") and column.known is None:
@@ -129,20 +129,20 @@ class Scope:
         found = self.records.get(parent, record_id) if parent and record_id else None
         return (parent, found) if parent and found else None
 
-    def _reference(self, query: Query, entity: Entity, name: str, path: Path) -> Field:
+    def _reference(self, query: SelectQuery, entity: Entity, name: str, path: Path) -> Field:
         proper = self.schema.readable(entity, _reference_field(name))
         if proper is None:
             raise _unknown_hop(query, name, path)
         # A custom reference that nothing has used yet is empty in every record.
         return entity.fields.get(proper) or Field(name=proper, type="reference")
 
-    def _target(self, query: Query, target: str, name: str, path: Path) -> Entity:
+    def _target(self, query: SelectQuery, target: str, name: str, path: Path) -> Entity:
         try:
             return self.schema.entity(target)
         except Refused as error:
             raise _unknown_hop(query, name, path) from error
 
-    def _field_name(self, query: Query, entity: Entity, name: str, path: Path) -> str:
+    def _field_name(self, query: SelectQuery, entity: Entity, name: str, path: Path) -> str:
         proper = self.schema.readable(entity, name)
         if proper is None:
             message = f"No such column '{name}' on entity '{entity.name}'. {_CUSTOM_FIELD} {_LOOK_UP}"
@@ -154,12 +154,12 @@ def _reference_field(name: str) -> str:
     return f"{name[:-3]}__c" if name.lower().endswith("__r") else f"{name}Id"
 
 
-def _unknown_hop(query: Query, name: str, path: Path) -> Refused:
+def _unknown_hop(query: SelectQuery, name: str, path: Path) -> Refused:
     message = f"Didn't understand relationship '{name}' in field path. {_CUSTOM_RELATIONSHIP} {_LOOK_UP}"
     return Refused("INVALID_FIELD", located(query.text, path.offset, message))
 
 
-def unknown_relationship(query: Query) -> Refused:
+def unknown_relationship(query: SelectQuery) -> Refused:
     """Return the refusal of a subquery whose relationship the parent does not have."""
     message = (
         f"Didn't understand relationship '{query.source.text}' in FROM part of query call. "

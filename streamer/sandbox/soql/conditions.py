@@ -18,11 +18,11 @@ from streamer.sandbox.soql.syntax import (
     Comparison,
     Condition,
     Junction,
-    Kind,
     Literal,
+    LiteralKind,
     Negation,
     Operand,
-    Query,
+    SelectQuery,
 )
 from streamer.sandbox.soql.tokens import malformed
 
@@ -43,7 +43,7 @@ _WILD = {"%": ".*", "_": "."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+class OperandReader:
     """The value of an operand in a row, and its definition where that is known."""
 
     name: str
@@ -63,9 +63,9 @@ class Conditions:
     is in epoch seconds.
     """
 
-    query: Query
-    reader: Callable[[Operand], Reader]
-    ids: Callable[[Query], frozenset[str]]
+    query: SelectQuery
+    reader: Callable[[Operand], OperandReader]
+    ids: Callable[[SelectQuery], frozenset[str]]
     now: float
 
     def predicate(self, condition: Condition, *, joined_by_or: bool = False) -> Predicate:
@@ -116,20 +116,22 @@ class Conditions:
             case sign:
                 return self._inequality(reader, sign, condition.literals[0])
 
-    def _in(self, reader: Reader, literals: Sequence[Literal]) -> Predicate:
-        spans = [self._same(reader, literal) for literal in literals if literal.kind is Kind.SPAN]
-        wanted = {folded(_value(reader, literal)) for literal in literals if literal.kind is not Kind.SPAN}
+    def _in(self, reader: OperandReader, literals: Sequence[Literal]) -> Predicate:
+        spans = [self._same(reader, literal) for literal in literals if literal.kind is LiteralKind.SPAN]
+        wanted = {
+            folded(_value(reader, literal)) for literal in literals if literal.kind is not LiteralKind.SPAN
+        }
         return lambda row: reader.folded(row) in wanted or any(within(row) for within in spans)
 
-    def _same(self, reader: Reader, literal: Literal) -> Predicate:
-        if literal.kind is Kind.SPAN:
+    def _same(self, reader: OperandReader, literal: Literal) -> Predicate:
+        if literal.kind is LiteralKind.SPAN:
             start, end = self._span(literal)
             return lambda row: isinstance(value := reader.folded(row), str) and start <= value < end
         wanted = folded(_value(reader, literal))
         return lambda row: reader.folded(row) == wanted
 
-    def _inequality(self, reader: Reader, sign: str, literal: Literal) -> Predicate:
-        if literal.kind is Kind.SPAN:
+    def _inequality(self, reader: OperandReader, sign: str, literal: Literal) -> Predicate:
+        if literal.kind is LiteralKind.SPAN:
             start, end = self._span(literal)
             # Behind the span means from its end on, and up to the span means before its end.
             edge, compare = {
@@ -151,10 +153,10 @@ class Conditions:
             raise Refused("INVALID_FIELD", f"{literal.value} is not a date of the calendar") from error
         return start.isoformat(), end.isoformat()
 
-    def _check(self, condition: Comparison, reader: Reader, literal: Literal) -> None:
+    def _check(self, condition: Comparison, reader: OperandReader, literal: Literal) -> None:
         kind = reader.known.type if reader.known else None
         problem = None
-        if condition.sign == "like" and literal.kind is not Kind.TEXT:
+        if condition.sign == "like" and literal.kind is not LiteralKind.TEXT:
             problem = f"value of filter criterion for field '{reader.name}' must be of type string"
         elif not _takes(reader, condition.sign):
             problem = f"invalid operator on {kind} field"
@@ -176,39 +178,39 @@ def folded(value: Any) -> Any:
     return None if isinstance(value, dict) else value
 
 
-def _takes(reader: Reader, sign: str) -> bool:
+def _takes(reader: OperandReader, sign: str) -> bool:
     if sign == "like":
         return reader.known is None or reader.known.type not in _NO_TEXT
     return sign != "includes" or _holds_choices(reader)
 
 
-def _holds_choices(reader: Reader) -> bool:
+def _holds_choices(reader: OperandReader) -> bool:
     if reader.known is not None and (reader.known.declared or reader.known.type == "multipicklist"):
         return reader.known.type == "multipicklist"
     # Any custom text that nothing declares can be a multi-select picklist.
     return (reader.known is None or reader.known.type == "string") and reader.name.endswith("__c")
 
 
-def _suits(kind: str, literal: Kind) -> bool:
-    if literal is Kind.NULL:
+def _suits(kind: str, literal: LiteralKind) -> bool:
+    if literal is LiteralKind.NULL:
         return True
     match kind:
         case "date":
-            return literal in {Kind.DATE, Kind.SPAN}
+            return literal in {LiteralKind.DATE, LiteralKind.SPAN}
         case "datetime":
-            return literal in {Kind.DATETIME, Kind.SPAN}
+            return literal in {LiteralKind.DATETIME, LiteralKind.SPAN}
         case "boolean":
-            return literal is Kind.BOOLEAN
+            return literal is LiteralKind.BOOLEAN
         case number if number in _NUMBERS:
-            return literal is Kind.NUMBER
-    return literal is Kind.TEXT
+            return literal is LiteralKind.NUMBER
+    return literal is LiteralKind.TEXT
 
 
-def _value(reader: Reader, literal: Literal) -> Any:
+def _value(reader: OperandReader, literal: Literal) -> Any:
     kind = reader.known.type if reader.known else None
-    if reader.known is not None and literal.kind is Kind.DATETIME:
+    if reader.known is not None and literal.kind is LiteralKind.DATETIME:
         return parse_time(reader.known, str(literal.value))
-    if kind in _IDS and literal.kind is Kind.TEXT:
+    if kind in _IDS and literal.kind is LiteralKind.TEXT:
         return normal_id(str(literal.value)) or literal.value
     return literal.value
 

@@ -8,9 +8,9 @@ from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Entity, Field
 from streamer.sandbox.soql.answers import GroupAnswer, RecordAnswer, Row, SelectedColumn, Setting
-from streamer.sandbox.soql.conditions import Conditions, Reader
+from streamer.sandbox.soql.conditions import Conditions, OperandReader
 from streamer.sandbox.soql.groups import Groups
-from streamer.sandbox.soql.syntax import Operand, Order, Path, Query, Selected
+from streamer.sandbox.soql.syntax import Operand, OrderBy, Path, Selected, SelectQuery
 from streamer.sandbox.soql.time_functions import time_part
 from streamer.sandbox.soql.tokens import malformed
 
@@ -22,7 +22,7 @@ _TIMES = frozenset({"date", "datetime"})
 class QueryRun:
     """One query over one type."""
 
-    def __init__(self, setting: Setting, query: Query, entity: Entity | None = None) -> None:
+    def __init__(self, setting: Setting, query: SelectQuery, entity: Entity | None = None) -> None:
         """Check the query against the schema; raises `Refused` for unknown names.
 
         A subquery of children gives their type as `entity`.
@@ -53,7 +53,7 @@ class QueryRun:
         return self._entity
 
     @property
-    def query(self) -> Query:
+    def query(self) -> SelectQuery:
         """The query."""
         return self._query
 
@@ -119,7 +119,7 @@ class QueryRun:
         """Return whether every selected column holds ids, as far as the schema knows."""
         return all(each.known is None or each.known.type in _IDS for each in self.columns)
 
-    def _children(self, query: Query, entity: Entity) -> "QueryRun":
+    def _children(self, query: SelectQuery, entity: Entity) -> "QueryRun":
         return QueryRun(self._setting, query, entity)
 
     def _matching(self) -> list[Record]:
@@ -137,10 +137,10 @@ class QueryRun:
         limit = self._query.limit
         return found[self._query.offset : None if limit is None else self._query.offset + limit]
 
-    def _conditions(self, reader: Callable[[Operand], Reader]) -> Conditions:
+    def _conditions(self, reader: Callable[[Operand], OperandReader]) -> Conditions:
         return Conditions(query=self._query, reader=reader, ids=self._semi_join, now=self._setting.now)
 
-    def _reader(self, operand: Operand) -> Reader:
+    def _reader(self, operand: Operand) -> OperandReader:
         path = operand if isinstance(operand, Path) else operand.argument
         column = self._scope.filtered(self._query, self._entity, path)
 
@@ -148,7 +148,7 @@ class QueryRun:
             return self._scope.value(self._entity, record, column)
 
         if isinstance(operand, Path):
-            return Reader(name=column.name, known=column.known, read=read)
+            return OperandReader(name=column.name, known=column.known, read=read)
         if operand.is_aggregate:
             message = "Aggregates can't be sorted by where nothing is grouped or aggregated"
             raise malformed(self._query.text, operand.offset, message)
@@ -158,9 +158,11 @@ class QueryRun:
             raise malformed(self._query.text, operand.offset, message)
         kind = "date" if function == "DAY_ONLY" else "int"
         known = Field(name=column.name, type=kind)
-        return Reader(name=column.name, known=known, read=lambda record: time_part(function, read(record)))
+        return OperandReader(
+            name=column.name, known=known, read=lambda record: time_part(function, read(record))
+        )
 
-    def _semi_join(self, query: Query) -> frozenset[str]:
+    def _semi_join(self, query: SelectQuery) -> frozenset[str]:
         setting = Setting(scope=self._scope, now=self._setting.now)
         run = QueryRun(setting, query)
         problem = None
@@ -175,7 +177,7 @@ class QueryRun:
         return run.ids()
 
 
-def _ordered(rows: list[Any], reader: Reader, order: Order) -> list[Any]:
+def _ordered(rows: list[Any], reader: OperandReader, order: OrderBy) -> list[Any]:
     keyed = [(reader.folded(row), row) for row in rows]
     empty = [row for value, row in keyed if value is None]
     # Parents of several types can hold texts and numbers under one name.

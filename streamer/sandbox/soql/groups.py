@@ -7,9 +7,9 @@ from typing import Any
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
-from streamer.sandbox.soql.conditions import Reader, folded
+from streamer.sandbox.soql.conditions import OperandReader, folded
 from streamer.sandbox.soql.locations import located
-from streamer.sandbox.soql.syntax import Call, Operand, Query
+from streamer.sandbox.soql.syntax import FunctionCall, Operand, SelectQuery
 from streamer.sandbox.soql.tokens import malformed
 
 _NUMBERS = frozenset({"int", "double", "currency", "percent"})
@@ -26,14 +26,14 @@ class Groups:
     `reader` resolves a field, or a function of a date, of one record.
     """
 
-    query: Query
-    reader: Callable[[Operand], Reader]
+    query: SelectQuery
+    reader: Callable[[Operand], OperandReader]
 
     def check(self) -> None:
         """Raise `Refused` where the query groups by a field that can't be grouped by."""
         for operand in self.query.group:
             known = self.reader(operand).known
-            if not isinstance(operand, Call) and known is not None and known.type in _NOT_GROUPED:
+            if not isinstance(operand, FunctionCall) and known is not None and known.type in _NOT_GROUPED:
                 message = f"field '{known.name}' can not be grouped in a query call"
                 raise malformed(self.query.text, operand.offset, message)
 
@@ -47,17 +47,17 @@ class Groups:
             groups.setdefault(tuple(reader.folded(record) for reader in readers), []).append(record)
         return list(groups.values())
 
-    def reader_of_groups(self, operand: Operand) -> Reader:
+    def reader_of_groups(self, operand: Operand) -> OperandReader:
         """Return the reader of an aggregate, or of what the query groups by."""
-        if isinstance(operand, Call) and operand.is_aggregate:
+        if isinstance(operand, FunctionCall) and operand.is_aggregate:
             return self._aggregate(operand)
         wanted = _key(operand)
         inner = self.reader(operand)
         if wanted not in {_key(each) for each in self.query.group}:
-            shown = operand.argument if isinstance(operand, Call) else operand
+            shown = operand.argument if isinstance(operand, FunctionCall) else operand
             message = f"Field must be grouped or aggregated: {shown.text}"
             raise malformed(self.query.text, operand.offset, message)
-        return Reader(name=inner.name, known=inner.known, read=lambda group: inner.read(group[0]))
+        return OperandReader(name=inner.name, known=inner.known, read=lambda group: inner.read(group[0]))
 
     def names(self) -> list[str]:
         """Return the names of the selected columns: the aliases, or the fields, or `expr0` and so on."""
@@ -65,10 +65,10 @@ class Groups:
         for selected in self.query.selected:
             if selected.alias is not None:
                 names.append(selected.alias.text)
-            elif isinstance(selected.item, Call):
+            elif isinstance(selected.item, FunctionCall):
                 names.append(f"expr{expressions}")
                 expressions += 1
-            elif isinstance(selected.item, Query):
+            elif isinstance(selected.item, SelectQuery):
                 message = "An aggregate query can't select a relationship"
                 raise malformed(self.query.text, selected.item.source.offset, message)
             else:
@@ -80,7 +80,7 @@ class Groups:
             raise malformed(self.query.text, offset, f"duplicate alias: {duplicate}")
         return names
 
-    def _aggregate(self, call: Call) -> Reader:
+    def _aggregate(self, call: FunctionCall) -> OperandReader:
         inner = self.reader(call.argument)
         kind = inner.known.type if inner.known else None
         unfit = kind is not None and (
@@ -90,7 +90,7 @@ class Groups:
         if unfit:
             message = f"field {inner.name} does not support aggregate operator {call.function}"
             raise Refused("MALFORMED_QUERY", located(self.query.text, call.argument.offset, message))
-        return Reader(
+        return OperandReader(
             name=inner.name,
             known=_result(call.function, inner),
             read=lambda group: _reduced(call.function, inner, group),
@@ -98,12 +98,12 @@ class Groups:
 
 
 def _key(operand: Operand) -> tuple[str, str]:
-    if isinstance(operand, Call):
+    if isinstance(operand, FunctionCall):
         return operand.function, operand.argument.text.lower()
     return "", operand.text.lower()
 
 
-def _result(function: str, inner: Reader) -> Field | None:
+def _result(function: str, inner: OperandReader) -> Field | None:
     match function:
         case "COUNT" | "COUNT_DISTINCT":
             return Field(name=inner.name, type="int")
@@ -112,7 +112,7 @@ def _result(function: str, inner: Reader) -> Field | None:
     return inner.known
 
 
-def _reduced(function: str, inner: Reader, group: Group) -> Any:
+def _reduced(function: str, inner: OperandReader, group: Group) -> Any:
     values = [value for record in group if (value := inner.read(record)) is not None]
     match function:
         case "COUNT":

@@ -9,21 +9,21 @@ from streamer.sandbox.soql.date_literals import is_date_literal
 from streamer.sandbox.soql.syntax import (
     AGGREGATES,
     ESCAPES,
-    Call,
     Comparison,
     Condition,
+    FunctionCall,
     Junction,
-    Kind,
     Literal,
+    LiteralKind,
     Negation,
     Operand,
-    Order,
+    OrderBy,
     Path,
-    Query,
     Selected,
+    SelectQuery,
 )
 from streamer.sandbox.soql.time_functions import TIME_FUNCTIONS
-from streamer.sandbox.soql.tokens import Token, malformed, tokens
+from streamer.sandbox.soql.tokens import QueryToken, malformed, tokens
 
 _SIGNS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
 _CLAUSES = ("from", "where", "group", "having", "order", "limit", "offset")
@@ -33,7 +33,7 @@ _MAX_DIGITS = 9
 _Item = TypeVar("_Item")
 
 
-def parse(text: str) -> Query:
+def parse(text: str) -> SelectQuery:
     """Return the query in `text`; raises `Refused` with MALFORMED_QUERY for invalid syntax."""
     return _Parser(text).whole_query()
 
@@ -45,19 +45,19 @@ class _Parser:
         self._at = 0
         self._depth = 0
 
-    def whole_query(self) -> Query:
+    def whole_query(self) -> SelectQuery:
         query = self._query()
         self._take("end")
         return query
 
-    def _query(self) -> Query:
+    def _query(self) -> SelectQuery:
         self._need("select")
         selected, every = self._selection()
         self._need("from")
         source, alias = self._path(), self._alias()
         where = self._condition(TIME_FUNCTIONS) if self._word("where") else None
         group = self._group() if self._word("group") else ()
-        return Query(
+        return SelectQuery(
             text=self._text,
             selected=selected,
             every=every,
@@ -107,7 +107,7 @@ class _Parser:
         self._need("(")
         argument = self._path()
         self._need(")")
-        return Call(function=function, argument=argument, offset=path.offset)
+        return FunctionCall(function=function, argument=argument, offset=path.offset)
 
     def _path(self) -> Path:
         token = self._take("name")
@@ -182,28 +182,28 @@ class _Parser:
             case "text", _:
                 written = token.text[1:-1]
                 plain = re.sub(r"\\(.)", lambda m: ESCAPES.get(m[1], m[1]), written, flags=re.DOTALL)
-                return Literal(kind=Kind.TEXT, value=plain, written=written)
+                return Literal(kind=LiteralKind.TEXT, value=plain, written=written)
             case "number", _:
-                return Literal(kind=Kind.NUMBER, value=float(token.text))
+                return Literal(kind=LiteralKind.NUMBER, value=float(token.text))
             case ("date" | "datetime") as kind, _:
-                return Literal(kind=Kind(kind), value=token.text)
+                return Literal(kind=LiteralKind(kind), value=token.text)
             case "name", ("true" | "false") as word:
-                return Literal(kind=Kind.BOOLEAN, value=word == "true")
+                return Literal(kind=LiteralKind.BOOLEAN, value=word == "true")
             case "name", "null":
-                return Literal(kind=Kind.NULL, value=None)
+                return Literal(kind=LiteralKind.NULL, value=None)
             case (("name" | "span"), word) if is_date_literal(word.upper()):
-                return Literal(kind=Kind.SPAN, value=word.upper())
+                return Literal(kind=LiteralKind.SPAN, value=word.upper())
         raise self._unexpected(token)
 
     def _group(self) -> tuple[Operand, ...]:
         self._need("by")
         return self._listed(lambda: self._operand(TIME_FUNCTIONS))
 
-    def _orders(self) -> tuple[Order, ...]:
+    def _orders(self) -> tuple[OrderBy, ...]:
         self._need("by")
         return self._listed(self._order)
 
-    def _order(self) -> Order:
+    def _order(self) -> OrderBy:
         operand = self._operand(TIME_FUNCTIONS | AGGREGATES)
         descending = self._word("desc")
         if not descending:
@@ -213,7 +213,7 @@ class _Parser:
             nulls_last = self._word("last")
             if not nulls_last:
                 self._need("first")
-        return Order(operand=operand, descending=descending, nulls_last=nulls_last)
+        return OrderBy(operand=operand, descending=descending, nulls_last=nulls_last)
 
     def _listed(self, item: Callable[[], _Item]) -> tuple[_Item, ...]:
         items = [item()]
@@ -227,10 +227,10 @@ class _Parser:
             raise self._unexpected(token)
         return int(token.text)
 
-    def _peek(self) -> Token:
+    def _peek(self) -> QueryToken:
         return self._tokens[self._at]
 
-    def _next(self) -> Token:
+    def _next(self) -> QueryToken:
         token = self._tokens[self._at]
         self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
@@ -255,13 +255,13 @@ class _Parser:
         if token.text.lower() != expected:
             raise self._unexpected(token)
 
-    def _take(self, kind: str) -> Token:
+    def _take(self, kind: str) -> QueryToken:
         token = self._next()
         if token.kind != kind:
             raise self._unexpected(token)
         return token
 
-    def _unexpected(self, token: Token | None = None) -> Refused:
+    def _unexpected(self, token: QueryToken | None = None) -> Refused:
         found = token or self._peek()
         what = "<EOF>" if found.kind == "end" else found.text
         return malformed(self._text, found.offset, f"unexpected token: '{what}'")

@@ -9,7 +9,7 @@ ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 """Characters that a text writes with a backslash and a letter."""
 
 
-class Kind(StrEnum):
+class LiteralKind(StrEnum):
     """The type of a literal."""
 
     TEXT = "text"
@@ -29,7 +29,7 @@ class Literal:
     `written` is a text as the query has it, without its quotes.
     """
 
-    kind: Kind
+    kind: LiteralKind
     value: str | float | bool | None
     written: str = ""
 
@@ -43,7 +43,7 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class FunctionCall:
     """A function, in upper case, of a field."""
 
     function: str
@@ -56,7 +56,7 @@ class Call:
         return self.function in AGGREGATES
 
 
-Operand = Path | Call
+Operand = Path | FunctionCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Comparison:
     operand: Operand
     sign: str
     literals: tuple[Literal, ...] = ()
-    subquery: "Query | None" = None
+    subquery: "SelectQuery | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +106,12 @@ def comparisons(condition: Condition | None) -> Iterator[Comparison]:
 class Selected:
     """One item of a SELECT: a field, a function, or a subquery of the children."""
 
-    item: "Operand | Query"
+    item: "Operand | SelectQuery"
     alias: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class OrderBy:
     """One field or function to sort by."""
 
     operand: Operand
@@ -120,7 +120,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class SelectQuery:
     """A parsed SELECT.
 
     `text` is the whole query as it was written, also in a subquery. `source` is
@@ -136,7 +136,7 @@ class Query:
     where: Condition | None = None
     group: tuple[Operand, ...] = ()
     having: Condition | None = None
-    order: tuple[Order, ...] = ()
+    order: tuple[OrderBy, ...] = ()
     limit: int | None = None
     offset: int = 0
 
@@ -153,4 +153,4 @@ class Query:
     @property
     def is_aggregate(self) -> bool:
         """True where each row of the answer stands for a group of records."""
-        return bool(self.group) or any(isinstance(each.item, Call) for each in self.selected)
+        return bool(self.group) or any(isinstance(each.item, FunctionCall) for each in self.selected)

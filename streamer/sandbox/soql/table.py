@@ -9,7 +9,7 @@ from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Column
 from streamer.sandbox.soql.evaluator import QueryRun
-from streamer.sandbox.soql.syntax import Path, Query
+from streamer.sandbox.soql.syntax import Path, SelectQuery
 
 Cells = tuple[Any, ...]
 """The values of a row's columns."""
@@ -18,7 +18,7 @@ Cells = tuple[Any, ...]
 class TableRun:
     """One query for records, with fields of their parents, but without children and groups."""
 
-    def __init__(self, setting: Setting, query: Query) -> None:
+    def __init__(self, setting: Setting, query: SelectQuery) -> None:
         """Check the query against the schema; raises `Refused` for unknown names.
 
         Selected items other than fields make no column.

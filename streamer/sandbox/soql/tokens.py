@@ -22,7 +22,7 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class QueryToken:
     """A piece of a query, its kind, and its place."""
 
     kind: str
@@ -30,9 +30,9 @@ class Token:
     offset: int
 
 
-def tokens(text: str) -> list[Token]:
+def tokens(text: str) -> list[QueryToken]:
     """Return the tokens of a query, an `end` last; raises `Refused` for a character that begins none."""
-    found, at = list[Token](), 0
+    found, at = list[QueryToken](), 0
     stripped = text.rstrip()
     while True:
         match = _TOKEN.match(stripped, at)
@@ -40,7 +40,7 @@ def tokens(text: str) -> list[Token]:
             unexpected = stripped[at:].lstrip()[:1]
             raise malformed(text, stripped.index(unexpected, at), f"unexpected token: '{unexpected}'")
         kind = match.lastgroup
-        found.append(Token(kind, match[kind], match.start(kind)))
+        found.append(QueryToken(kind, match[kind], match.start(kind)))
         if kind == "end":
             return found
         at = match.end()

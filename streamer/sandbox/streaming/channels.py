@@ -6,10 +6,10 @@ from urllib.parse import parse_qsl
 import orjson
 
 from streamer.clock import Clock
-from streamer.sandbox.access.user import Right, User
+from streamer.sandbox.access.user import ObjectPermission, User
 from streamer.sandbox.cometd import MessageView
 from streamer.sandbox.org.bus import EventBus
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.streaming.generic_channels import PREFIX as GENERIC
 from streamer.sandbox.streaming.generic_channels import GenericChannels
 from streamer.sandbox.streaming.push_topics import PREFIX as TOPIC
@@ -42,7 +42,7 @@ class _SobjectView:
 class StreamingChannels:
     """The channels under `/topic/` and `/u/`."""
 
-    def __init__(self, org: Org, bus: EventBus, clock: Clock) -> None:
+    def __init__(self, org: SandboxOrg, bus: EventBus, clock: Clock) -> None:
         self.topics = PushTopics(org, bus, clock)
         self.generic = GenericChannels(org, bus, clock)
 
@@ -58,7 +58,7 @@ class StreamingChannels:
         if query is None:
             return f"400::The channel you requested to subscribe to doesn't exist {{{path}}}"
         entity = query.entity.name
-        if user is not None and not user.may(entity, Right.READ):
+        if user is not None and not user.may(entity, ObjectPermission.READ):
             return _NO_ENTITY
         if user is not None and any(user.hides(entity, name) for name in query.filtered):
             return _NO_FIELDS

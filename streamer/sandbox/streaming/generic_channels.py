@@ -13,7 +13,7 @@ from streamer.clock import Clock
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.definitions.streaming_objects import STREAMING_CHANNEL
 from streamer.sandbox.org.field_values import timestamp
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 
@@ -41,7 +41,7 @@ class AddressedView:
 class GenericChannels:
     """Publishes on `/u/…` what is pushed to the channel of that name."""
 
-    def __init__(self, org: Org, bus: EventBus, clock: Clock) -> None:
+    def __init__(self, org: SandboxOrg, bus: EventBus, clock: Clock) -> None:
         self._org = org
         self._bus = bus
         self._clock = clock

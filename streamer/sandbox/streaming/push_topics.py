@@ -10,10 +10,10 @@ from streamer.clock import Clock
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.definitions.streaming_objects import PUSH_TOPIC
 from streamer.sandbox.org.field_values import timestamp
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.org.transaction import Operation
+from streamer.sandbox.org.transaction import RecordOperation
 from streamer.sandbox.streaming.topic_query import TopicQuery
 
 PREFIX = "/topic/"
@@ -23,7 +23,7 @@ _TYPES = {"Create": "created", "Update": "updated", "Delete": "deleted", "Undele
 class PushTopics:
     """Publishes on `/topic/NAME` what the topic's query and settings ask for."""
 
-    def __init__(self, org: Org, bus: EventBus, clock: Clock) -> None:
+    def __init__(self, org: SandboxOrg, bus: EventBus, clock: Clock) -> None:
         """Follow the transactions of `org`."""
         self._org = org
         self._bus = bus
@@ -45,7 +45,7 @@ class PushTopics:
         """Raise `Refused` for a query that a topic can't have."""
         self._query(topic)
 
-    def _notify(self, operations: Sequence[Operation]) -> None:
+    def _notify(self, operations: Sequence[RecordOperation]) -> None:
         topics = [
             topic
             for topic in self._org.records.all(self._org.schema.entity(PUSH_TOPIC))
@@ -62,7 +62,7 @@ class PushTopics:
             for operation in _last_first(own):
                 self._publish(topic, query, operation)
 
-    def _publish(self, topic: Record, query: TopicQuery, operation: Operation) -> None:
+    def _publish(self, topic: Record, query: TopicQuery, operation: RecordOperation) -> None:
         kind = operation.kind
         if operation.entity.name != query.entity.name or not topic[f"NotifyForOperation{kind}"]:
             return
@@ -77,20 +77,20 @@ class PushTopics:
         self._bus.publish([f"{PREFIX}{topic['Name']}"], {"event": event, "sobject": sobject})
 
 
-def _last_first(operations: Sequence[Operation]) -> Iterator[Operation]:
+def _last_first(operations: Sequence[RecordOperation]) -> Iterator[RecordOperation]:
     """Iterate over the operations by record, and for one record in the order of the notifications.
 
     Several notifications of one record in one transaction arrive last first
     (Streaming API guide, notification message order).
     """
-    by_record: dict[str, list[Operation]] = {}
+    by_record: dict[str, list[RecordOperation]] = {}
     for each in operations:
         by_record.setdefault(each.after["Id"], []).append(each)
     for several in by_record.values():
         yield from reversed(several)
 
 
-def _concerns(notify_for: Any, query: TopicQuery, operation: Operation) -> bool:
+def _concerns(notify_for: Any, query: TopicQuery, operation: RecordOperation) -> bool:
     """Return whether an update changed a field that the topic's `NotifyForFields` names."""
     before, after = operation.before or {}, operation.after
     changed = {name for name in after if before.get(name) != after[name]}

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from streamer.sandbox.org.records import Record, Records
+from streamer.sandbox.org.records import Record, RecordStore
 from streamer.sandbox.org.schema import Entity, Schema
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
-from streamer.sandbox.soql.syntax import Condition, Path, Query, comparisons
+from streamer.sandbox.soql.syntax import Condition, Path, SelectQuery, comparisons
 from streamer.sandbox.soql.tokens import malformed
 
 _QUERIES_REMEMBERED = 256
@@ -31,7 +31,7 @@ class TopicQuery:
     filtered: frozenset[str]
 
     @classmethod
-    def of(cls, text: str, schema: Schema, records: Records, now: float) -> "TopicQuery":
+    def of(cls, text: str, schema: Schema, records: RecordStore, now: float) -> "TopicQuery":
         """Return the query in `text`, at the time `now`; raises `Refused` for one that a topic can't have."""
         query = _parsed(text)
         _check(query)
@@ -54,7 +54,7 @@ class TopicQuery:
         return None if row is None else {name: value for name, value in row.items() if name != "attributes"}
 
 
-def _check(query: Query) -> None:
+def _check(query: SelectQuery) -> None:
     plain = query.every is None and bool(query.selected)
     for each in query.selected:
         plain = plain and isinstance(each.item, Path) and each.alias is None and "." not in each.item.text

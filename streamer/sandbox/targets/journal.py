@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class JournalEntry:
     """One request, its time in epoch seconds, and its answer.
 
     `body` is the JSON, or the text where it was no JSON. `headers` holds a few
@@ -31,22 +31,22 @@ class Journal:
 
     def __init__(self, *, limit: int = 100_000) -> None:
         """Build an empty journal of the last `limit` requests; the counts cover all requests."""
-        self._records: deque[Received] = deque(maxlen=limit)
+        self._records: deque[JournalEntry] = deque(maxlen=limit)
         self._accepted: Counter[str] = Counter()
         self._total = 0
         self._grown = asyncio.Event()
-        self._listeners: list[Callable[[Received], None]] = []
+        self._listeners: list[Callable[[JournalEntry], None]] = []
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def __iter__(self) -> Iterator[Received]:
+    def __iter__(self) -> Iterator[JournalEntry]:
         return iter(self._records)
 
-    def __getitem__(self, index: int) -> Received:
+    def __getitem__(self, index: int) -> JournalEntry:
         return self._records[index]
 
-    def add(self, received: Received) -> None:
+    def add(self, received: JournalEntry) -> None:
         """Add one request."""
         self._records.append(received)
         self._total += 1
@@ -56,7 +56,7 @@ class Journal:
         for listener in self._listeners:
             listener(received)
 
-    def listen(self, listener: Callable[[Received], None]) -> None:
+    def listen(self, listener: Callable[[JournalEntry], None]) -> None:
         """Call `listener` with each request from now on, before its answer is sent."""
         self._listeners.append(listener)
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from streamer.clock import Clock
 from streamer.events import JsonObject
 from streamer.sandbox.targets.faults import TargetFaults
-from streamer.sandbox.targets.journal import Journal, Received
+from streamer.sandbox.targets.journal import Journal, JournalEntry
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -150,8 +150,10 @@ def _close_connection(request: web.Request) -> web.Response:
     return web.Response(status=500)
 
 
-def _received(request: web.Request, content: bytes, *, at: float, status: int, accepted: bool) -> Received:
-    return Received(
+def _received(
+    request: web.Request, content: bytes, *, at: float, status: int, accepted: bool
+) -> JournalEntry:
+    return JournalEntry(
         at=at,
         key=key_of(request),
         method=request.method,

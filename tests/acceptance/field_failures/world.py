@@ -18,8 +18,8 @@ from streamer.events import (
     DeadLetter,
     Entry,
     Event,
-    Progress,
     Repair,
+    SettledOffsets,
     Start,
     SubscriberName,
 )
@@ -225,5 +225,5 @@ class World:
 
 def _settlement(assignment: int, entry: Entry) -> Settlement:
     return Settlement(
-        assignment=assignment, progress={entry.partition: Progress(next_offset=entry.offset + 1)}
+        assignment=assignment, progress={entry.partition: SettledOffsets(next_offset=entry.offset + 1)}
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamer.events import JsonObject
-from streamer.sandbox.targets.journal import Received
+from streamer.sandbox.targets.journal import JournalEntry
 from tests.acceptance.fire.struck import Strikes
 from tests.acceptance.sent import Seen, by_key
 
@@ -28,7 +28,7 @@ class Deliveries:
     accepted: frozenset[str]
 
     @classmethod
-    def of(cls, journal: Iterable[Received]) -> "Deliveries":
+    def of(cls, journal: Iterable[JournalEntry]) -> "Deliveries":
         """Read a journal whose requests name their event as `order`."""
         last: dict[str, float] = {}
         first: dict[str, float] = {}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from streamer.controls import Place
+from streamer.controls import ChannelPosition
 from streamer.settings import Transport
 from tests.acceptance.replica.changes import Changes
 from tests.acceptance.replica.world import World
@@ -119,8 +119,8 @@ class History:
         return f"{told}"
 
     async def _position(self) -> str:
-        place = self.draw.choice((Place.EARLIEST, Place.SINCE, Place.START))
-        since = self.world.clock.now() - self.draw.choice(_AWAY_S) if place is Place.SINCE else None
+        place = self.draw.choice((ChannelPosition.EARLIEST, ChannelPosition.SINCE, ChannelPosition.START))
+        since = self.world.clock.now() - self.draw.choice(_AWAY_S) if place is ChannelPosition.SINCE else None
         repeat = self.draw.random() < 0.5
         if repeat:
             # Only a repetition of all that followed ends at the same state.
@@ -134,10 +134,10 @@ class History:
         ids = [each.replay_id for each in self.world.log.events if self._is_of_transport(each.replay_id)]
         if ids and self.draw.random() < 0.5:
             replay_id = self.draw.choice(ids[-10:])
-            await self.world.order_position(Place.REPLAY_ID, replay_id=replay_id)
+            await self.world.order_position(ChannelPosition.REPLAY_ID, replay_id=replay_id)
             place = f"behind {replay_id!r}"
         else:
-            await self.world.order_position(Place.LATEST)
+            await self.world.order_position(ChannelPosition.LATEST)
             place = "with new events"
         told += [self.changes.any() for _ in range(self.draw.randint(0, 2))]
         return f"reading was ordered to go on {place}, between {told}"

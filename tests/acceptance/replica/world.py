@@ -11,7 +11,7 @@ from streamer.app.ingest.positions import PositionOrders
 from streamer.app.ingest.repairing import Repairing
 from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
-from streamer.controls import AuditRecord, Place, PositionOrder, SnapshotOrder
+from streamer.controls import AuditRecord, ChannelPosition, PositionOrder, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, OrgId, Repair, ReplayId, Start
 from streamer.ingest.positions import Positioning
@@ -28,7 +28,7 @@ from streamer.quota import LimitsMonitor
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
-from streamer.sandbox import BulkLimits, OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import BulkLimits, OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import Transport
 from tests.acceptance.replica.journal import Journal
 from tests.acceptance.replica.judge import Judge
@@ -108,7 +108,7 @@ class World:
 
     async def order_position(
         self,
-        place: Place,
+        place: ChannelPosition,
         *,
         since: float | None = None,
         replay_id: ReplayId | None = None,
@@ -267,7 +267,7 @@ async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST)
     clock = TurnedClock()
     org_clock = OrgClock(clock=clock)
     settings = SandboxSettings(
-        org=OrgSettings(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
+        org=OrgSetup(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
         bulk=BulkLimits(queued_s=2, running_s=5),
     )
     async with Sandbox(org_clock, pubsub_port=0, settings=settings) as sandbox:

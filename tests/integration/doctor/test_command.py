@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamer.clock import SystemClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from tests import commands
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon
@@ -27,7 +27,7 @@ async def doctor(config: Path, *arguments: str) -> tuple[int, str, str]:
 
 async def test_beside_a_running_daemon_nothing_is_disturbed(tmp_path: Path) -> None:
     """Its log is in use, which is no fault."""
-    settings = SandboxSettings(org=OrgSettings(schema=SCHEMA))
+    settings = SandboxSettings(org=OrgSetup(schema=SCHEMA))
     async with Sandbox(SystemClock(), settings=settings) as sandbox:
         log = {"sqlite": {"path": str(tmp_path / "log.db")}}
         config = written(tmp_path, sandbox_configuration(sandbox.url, log=log))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from streamer.clock import SystemClock
-from streamer.doctor import Area, Status
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User, parse_schema
+from streamer.doctor import Area, CheckStatus
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, parse_schema
 from streamer.sandbox.usage import UsageLimits
 from tests.configuration import over_pubsub, sandbox_configuration
 from tests.doctor import examined, faults, line, the_fault
@@ -42,7 +42,7 @@ class AheadClock(SystemClock):
 @asynccontextmanager
 async def an_org(**usage: int) -> AsyncIterator[Sandbox]:
     """An org that knows two objects' changes and one event, and counts what is used."""
-    org = OrgSettings(schema=parse_schema(SCHEMA), usage=UsageLimits(**usage))
+    org = OrgSetup(schema=parse_schema(SCHEMA), usage=UsageLimits(**usage))
     async with Sandbox(SystemClock(), settings=SandboxSettings(org=org), pubsub_port=0) as sandbox:
         yield sandbox
 
@@ -234,7 +234,7 @@ async def test_what_needs_the_login_is_skipped(tmp_path: Path) -> None:
         diagnosis = await examined(tmp_path, configuration)
 
     assert the_fault(diagnosis).startswith("failed login")
-    skipped = [line(each) for each in diagnosis.findings if each.verdict.status is Status.SKIPPED]
+    skipped = [line(each) for each in diagnosis.findings if each.verdict.status is CheckStatus.SKIPPED]
     assert sum("needs the login, which failed" in each for each in skipped) == 6
     assert "wrong" not in the_fault(diagnosis)
 
@@ -261,7 +261,7 @@ async def test_mistake_of_the_configuration_is_one_line(tmp_path: Path) -> None:
     assert re.search(
         r"streamer.yaml:\d+: org.auth.client_secret: .*NOT_SET_IN_THIS_TEST", the_fault(diagnosis)
     )
-    skipped = {each.area for each in diagnosis.findings if each.verdict.status is Status.SKIPPED}
+    skipped = {each.area for each in diagnosis.findings if each.verdict.status is CheckStatus.SKIPPED}
     assert skipped == {*Area} - {Area.CONFIGURATION, Area.FILES}
 
 
@@ -316,4 +316,4 @@ async def test_flow_of_a_login_that_failed_is_not_called_ok(tmp_path: Path) -> N
         diagnosis = await examined(tmp_path, configuration, Area.ORG)
 
     found = {each.name: each.verdict.status for each in diagnosis.findings}
-    assert (found["login"], found["login flow"]) == (Status.FAILED, Status.SKIPPED)
+    assert (found["login"], found["login flow"]) == (CheckStatus.FAILED, CheckStatus.SKIPPED)

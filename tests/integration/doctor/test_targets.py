@@ -11,7 +11,7 @@ import pytest
 
 from streamer.blocking import on_threads
 from streamer.clock import SystemClock
-from streamer.doctor import Area, Status
+from streamer.doctor import Area, CheckStatus
 from streamer.doctor.examination import examine
 from streamer.doctor.targets import target_checks
 from streamer.events import Delivered, Delivery, Outcome, SubscriberName
@@ -47,7 +47,7 @@ async def good(folder: Path, uses: str, **settings: Any) -> str:
     """Return the line of a subscriber without a fault."""
     diagnosis = await examined(folder, subscribed(uses, **settings), Area.SUBSCRIBERS)
     (finding,) = diagnosis.findings
-    assert finding.verdict.status is Status.OK, line(finding)
+    assert finding.verdict.status is CheckStatus.OK, line(finding)
     return finding.verdict.found
 
 

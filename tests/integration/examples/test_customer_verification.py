@@ -10,7 +10,7 @@ import pytest
 from streamer.app import App, plan
 from streamer.clock import SystemClock
 from streamer.events import SubscriberName
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver
 from tests.contracts.values import an_event
 from tests.in_process import offer_plugins, until
@@ -69,7 +69,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """Run the example."""
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
     async with Sandbox(SystemClock(), settings=settings) as sandbox, ErpReceiver(SystemClock()) as service:
         environ = ENVIRON | {"SF_LOGIN_URL": sandbox.url, "VERIFICATION_URL": service.url}
         async with EXAMPLE.running(sandbox, tmp_path, **environ) as app:

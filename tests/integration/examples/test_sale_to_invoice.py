@@ -7,7 +7,7 @@ import pytest
 
 from streamer.app import plan
 from streamer.clock import SystemClock
-from streamer.sandbox import ApexCall, OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import ApexCall, OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver
 from tests.in_process import offer_plugins, until
 from tests.integration.examples.running import Example
@@ -56,7 +56,7 @@ def reopen(call: ApexCall) -> dict[str, str]:
 
 async def test_rules_hold_from_both_sides(tmp_path: Path) -> None:
     """The invoice, its number in the opportunity, a rejection, and a number that someone clears."""
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
     async with Sandbox(SystemClock(), settings=settings) as sandbox, ErpReceiver(SystemClock()) as erp:
         sandbox.apex.rest("POST", "/opportunities/*/reopen", reopen)
 

@@ -11,7 +11,7 @@ import pytest
 from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.events import SubscriberName
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, SlackReceiver
 from tests.in_process import offer_plugins, until
 from tests.integration.examples.running import Example
@@ -68,7 +68,7 @@ class Company:
 @pytest.fixture
 async def company() -> AsyncIterator[Company]:
     """Run the org and the targets."""
-    clock, settings = SystemClock(), SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+    clock, settings = SystemClock(), SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
     async with (
         Sandbox(clock, settings=settings) as sandbox,
         ErpReceiver(clock) as erp,

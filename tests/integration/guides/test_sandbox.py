@@ -8,7 +8,7 @@ import yaml
 from aiohttp import ClientSession
 
 from streamer.clock import SystemClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.faults.catalogue import Faults
 from tests.integration.guides.pages import page
 
@@ -56,7 +56,7 @@ async def test_schema_is_taken() -> None:
     """And its events can be published."""
     shown = page("docs/sandbox.md").partition("## Schema")[2]
     schema = parse_schema(yaml.safe_load(shown.partition("```yaml\n")[2].partition("```")[0]))
-    settings = SandboxSettings(org=OrgSettings(schema=schema))
+    settings = SandboxSettings(org=OrgSetup(schema=schema))
     async with Sandbox(SystemClock(), settings=settings) as sandbox:
         sandbox.org.publish_platform_event("Order_Placed__e", {"Order_No__c": "A-17"})
         assert len(sandbox.bus.after("/event/Orders__chn", 0)) == 1

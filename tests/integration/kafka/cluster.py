@@ -20,7 +20,7 @@ from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter, send_at_once
-from streamer.log.kafka.progress.settler import NotYet, Settler
+from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
 from streamer.log.kafka.records.events import EventEncoder
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
@@ -208,7 +208,7 @@ class Cluster:
             )
             for partition in settlement.progress
         }
-        settler = Settler(Clients(settings=self.settings), TARGET, receipts=self._keeps_receipts)
+        settler = KafkaSettler(Clients(settings=self.settings), TARGET, receipts=self._keeps_receipts)
         settler.enter(generation)
         came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:

@@ -16,11 +16,11 @@ from streamer.clock import SystemClock
 from streamer.log.kafka.append.transactions import Transactions
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.record import ProducerRecord
 from streamer.settings import KafkaLogSettings
 
 LIMIT_S = 8.0
-RECORDS = [Record(topic="t", value=b"x" * 500, key=b"k", partition=0, headers={})] * 5_000
+RECORDS = [ProducerRecord(topic="t", value=b"x" * 500, key=b"k", partition=0, headers={})] * 5_000
 
 
 def connected(settings: KafkaLogSettings) -> Transactions:

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from streamer.clock import SystemClock
-from streamer.doctor import Area, Diagnosis, Status
+from streamer.doctor import Area, CheckStatus, Diagnosis
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.settings import KafkaLogSettings
@@ -75,7 +75,7 @@ async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
         "failed Kafka brokers: .*localhost:9 .*Connection refused.*-> check log.kafka.bootstrap_servers",
         found,
     )
-    assert [each.verdict.status for each in diagnosis.findings].count(Status.SKIPPED) == 5
+    assert [each.verdict.status for each in diagnosis.findings].count(CheckStatus.SKIPPED) == 5
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from structlog.testing import capture_logs
 
 from streamer.errors import LogUnavailable
-from streamer.events import Partition, Progress, Stage, Start
+from streamer.events import Partition, SettledOffsets, Stage, Start
 from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.broker_check import CheckedConsumer
 from streamer.log.kafka.feed.partition_reader import MissingOffset
@@ -180,7 +180,7 @@ async def test_dead_letter_and_its_offset_are_one_transaction(cluster: Cluster) 
     cluster.write(an_event(1))
     settlement = Settlement(
         assignment=1,
-        progress={Partition(topic=topic, number=0): Progress(next_offset=2)},
+        progress={Partition(topic=topic, number=0): SettledOffsets(next_offset=2)},
         set_aside=[a_dead_letter("x", stage=Stage.DISPATCH)],
     )
     former = await asyncio.to_thread(cluster.former_member)
@@ -246,7 +246,7 @@ async def test_what_was_finished_is_recorded_after_a_partition_is_said_to_move(c
             while len(first.assigned) == 2:
                 await first.step()
             [moved] = held.keys() - first.assigned.keys()
-            progress = {moved: Progress(next_offset=first.through[moved])}
+            progress = {moved: SettledOffsets(next_offset=first.through[moved])}
             recorded = await first.feed.settle(Settlement(assignment=held[moved], progress=progress))
             assert recorded.partitions == {moved}
             async with reading(first):
@@ -292,7 +292,7 @@ async def test_partition_that_moved_is_not_among_those_recorded(cluster: Cluster
     async with cluster.following() as first:
         await until_assigned(first, 2)
         stale = [
-            Settlement(assignment=number, progress={partition: Progress(next_offset=0)})
+            Settlement(assignment=number, progress={partition: SettledOffsets(next_offset=0)})
             for partition, number in first.assigned.items()
         ]
         async with cluster.following() as second, reading(first):

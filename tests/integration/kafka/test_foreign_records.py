@@ -19,7 +19,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.append.checkpoints import CommittedCheckpoints
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.history.own_topics import OwnTopics
-from streamer.log.kafka.records.parked import ParkedKey
+from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import TopicState
 from streamer.log.kafka.topics.inspector import TopicInspector
 from streamer.settings import KafkaLogSettings
@@ -142,7 +142,7 @@ async def test_parked_events_are_found_beside_foreign_records(settings: KafkaLog
             await park(follower, entry)
     place = entry.partition.topic, entry.partition.number, KEY
     home = settings.parked_partitions
-    keys = b"x", ParkedKey(*place).encode(), ParkedKey(*place, entry.offset).encode()
+    keys = b"x", ParkedRecordKey(*place).encode(), ParkedRecordKey(*place, entry.offset).encode()
     for partition in range(home):
         write(settings, topic, *keys, partition=partition)
     async with opened(settings) as log:

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Entry, Forwarded, ParkedLane, Partition, Progress
+from streamer.events import Entry, Forwarded, ParkedLane, Partition, SettledOffsets
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower
@@ -58,7 +58,7 @@ async def test_former_member_can_neither_park_nor_write_receipts(cluster: Cluste
     downstream = cluster.create_forwarded()
     cluster.write(an_event(1))
     entry = Entry(partition=Partition(topic=topic, number=0), offset=0, event=an_event(1))
-    said = Settlement(assignment=1, progress={entry.partition: Progress(next_offset=1)})
+    said = Settlement(assignment=1, progress={entry.partition: SettledOffsets(next_offset=1)})
     said = replace(
         said,
         lanes=[parked(entry)] if what == "lanes" else (),

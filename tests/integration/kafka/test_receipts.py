@@ -13,13 +13,13 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import Partition, Progress
+from streamer.events import Partition, SettledOffsets
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.broker_check import CheckedConsumer
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
-from streamer.log.kafka.progress.settler import NotYet, Settler
+from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
 from streamer.log.kafka.progress.transactions import (
     GroupTransactions,
     NothingWritten,
@@ -54,7 +54,7 @@ async def test_receipt_lies_in_the_partition_of_its_events_key(kafka: str) -> No
         async with following(log) as follower:
             await follower.read_until("39")
             [number] = set(follower.assigned.values())
-            progress = {p: Progress(next_offset=at) for p, at in follower.through.items()}
+            progress = {p: SettledOffsets(next_offset=at) for p, at in follower.through.items()}
             await follower.feed.settle(Settlement(assignment=number, progress=progress, receipts=receipts))
     names = Names.of(settings)
     places = [
@@ -204,7 +204,7 @@ async def test_who_is_no_member_records_nothing(cluster: Cluster) -> None:
     cluster.write(an_event(1))
     settlement = Settlement(
         assignment=1,
-        progress={Partition(topic=topic, number=0): Progress(next_offset=1)},
+        progress={Partition(topic=topic, number=0): SettledOffsets(next_offset=1)},
         receipts=(a_receipt("1"),),
     )
     nobody = await asyncio.to_thread(cluster.nobody)
@@ -315,7 +315,7 @@ async def test_receipts_of_what_was_finished_are_written_after_a_partition_is_sa
             await first.feed.settle(
                 Settlement(
                     assignment=held[moved],
-                    progress={moved: Progress(next_offset=first.through[moved])},
+                    progress={moved: SettledOffsets(next_offset=first.through[moved])},
                     receipts=[receipt],
                 )
             )
@@ -372,9 +372,9 @@ class Disturbed:
         self._real.close()
 
 
-def settler_of(follower: Follower) -> Settler:
+def settler_of(follower: Follower) -> KafkaSettler:
     """Return who records for `follower`."""
-    settler: Settler = follower.feed._recall.__self__._context.settler  # type: ignore[attr-defined] # behind the port, on purpose
+    settler: KafkaSettler = follower.feed._recall.__self__._context.settler  # type: ignore[attr-defined] # behind the port, on purpose
     return settler
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
-from streamer.log.sqlite.rows.appends import EncodedAppend
+from streamer.log.sqlite.rows.appends import AppendRows
 from streamer.settings import OutboundSettings, SqliteLogSettings
 from tests.outbound import MESSAGES, receiving
 
 
 class _KilledAfterCommit(SqliteLog):
-    async def _write(self, append: EncodedAppend) -> None:
+    async def _write(self, append: AppendRows) -> None:
         await super()._write(append)
         os.kill(os.getpid(), signal.SIGKILL)
 

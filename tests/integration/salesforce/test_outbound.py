@@ -20,7 +20,7 @@ from streamer.errors import ConfigurationError
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.logins import Logins
-from streamer.sandbox import OrgSettings, OutboundLimits, OutboundMessage, Sandbox, SandboxSettings
+from streamer.sandbox import OrgSetup, OutboundLimits, OutboundMessage, Sandbox, SandboxSettings
 from streamer.sandbox.certificates import certificates
 from streamer.settings import (
     OutboundMessageSettings,
@@ -41,7 +41,7 @@ _FIELDS = ("LastName", "Company")
 @asynccontextmanager
 async def org(clock: Any = None, **limits: Any) -> AsyncIterator[Sandbox]:
     """Return an org with the id that the receiver expects."""
-    settings = SandboxSettings(org=OrgSettings(org_id=ORG), outbound=OutboundLimits(**limits))
+    settings = SandboxSettings(org=OrgSetup(org_id=ORG), outbound=OutboundLimits(**limits))
     async with Sandbox(clock or SystemClock(), settings=settings) as sandbox:
         yield sandbox
 

@@ -14,7 +14,7 @@ from streamer.events import Delivered, Reject, Skip
 from streamer.ports import Preview
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import OrgSettings as Org
 from subscribers.salesforce import Salesforce
 from tests.deliveries import context, delivery
@@ -63,7 +63,7 @@ class World:
 @asynccontextmanager
 async def opened() -> AsyncIterator[World]:
     """Run an org with an account and some methods."""
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
     async with Sandbox(SystemClock(), pubsub_port=0, settings=settings) as sandbox:
         port = int(sandbox.url.rpartition(":")[2])
         for method in ("GET", "DELETE", "POST"):

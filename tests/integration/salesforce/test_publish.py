@@ -22,8 +22,7 @@ from streamer.ports import (
 )
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
-from streamer.sandbox import OrgSettings as SandboxOrg
-from streamer.sandbox import Sandbox, SandboxSettings, User, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, parse_schema
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.settings import OrgSettings, PubSubSettings
 from tests.streaming import APP
@@ -81,7 +80,7 @@ def order(number: object, **fields: Any) -> OutgoingEvent:
 @asynccontextmanager
 async def serving(**settings: Any) -> AsyncIterator[World]:
     """Serve an org with a declared event."""
-    org = SandboxOrg(schema=schema(), objects=(LARGE,), closed=True)
+    org = OrgSetup(schema=schema(), objects=(LARGE,), closed=True)
     async with Sandbox(
         SystemClock(), pubsub_port=0, settings=SandboxSettings(org=org, **settings)
     ) as sandbox:

@@ -19,7 +19,7 @@ from streamer.salesforce.queries.page_sizes import PAGE_BYTES
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.sandbox.org.definitions import parse_schema
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from tests.rest_server import VERSION, answering
 from tests.streaming import org_at
@@ -374,7 +374,7 @@ async def test_results_that_break_off_are_read_again() -> None:
     schema = {"Number__c": {"type": "double", "precision": 18, "scale": 0}}
     clock = TurnedClock()
     settings = SandboxSettings(
-        org=OrgSettings(schema=parse_schema({"objects": {"Order__c": {"fields": schema}}}))
+        org=OrgSetup(schema=parse_schema({"objects": {"Order__c": {"fields": schema}}}))
     )
     async with Sandbox(clock, settings=settings) as sandbox, aiohttp.ClientSession() as http:
         rest = Rest(http, Tokens(http, org_at(sandbox.url), clock), clock)

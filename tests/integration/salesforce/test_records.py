@@ -19,7 +19,7 @@ from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.sandbox.org.definitions import parse_schema
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import Transport
 from tests.streaming import CHANGES, Losses, org_at, source_over
@@ -160,7 +160,7 @@ async def test_record_has_the_fields_of_its_created_event(transport: Transport) 
     """Whether it comes as JSON from REST or as CSV from Bulk."""
     clock, dice = TurnedClock(), random.Random(14)  # noqa: S311 - chance, no secret
     schema = parse_schema({"objects": {"Invoice__c": {"fields": _INVOICE}}})
-    settings = SandboxSettings(org=OrgSettings(schema=schema))
+    settings = SandboxSettings(org=OrgSetup(schema=schema))
     async with (
         Sandbox(clock, pubsub_port=0, settings=settings) as sandbox,
         aiohttp.ClientSession() as http,

@@ -27,8 +27,8 @@ from streamer.salesforce.cometd.source import CometdSource
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.source import PubSubSource
 from streamer.sandbox.cometd import CometdLimits
-from streamer.sandbox.org.channels import ChannelSettings
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.channels import OrgChannel
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import Transport
@@ -41,12 +41,12 @@ TOPIC, DEMO, ERP, SECURITY = (
     "/event/Security__chn",
 )
 CHANNELS = (
-    ChannelSettings(path=ERP, members=frozenset({"Account"}), enriched_fields={"Account": ("Name", "Fax")}),
-    ChannelSettings(path=SECURITY, members=frozenset({"LoginEventStream", "Order_Placed__e"})),
+    OrgChannel(path=ERP, members=frozenset({"Account"}), enriched_fields={"Account": ("Name", "Fax")}),
+    OrgChannel(path=SECURITY, members=frozenset({"LoginEventStream", "Order_Placed__e"})),
 )
 # Answers that hold few events tear apart what shares a replay id.
 SETTINGS = SandboxSettings(
-    org=OrgSettings(channels=CHANNELS),
+    org=OrgSetup(channels=CHANNELS),
     cometd=CometdLimits(response_events=2),
     pubsub=PubSubLimits(response_bytes=1),
 )

@@ -24,10 +24,10 @@ from streamer.salesforce.tooling.changes import (
     enabling,
 )
 from streamer.salesforce.tooling.client import Tooling
-from streamer.salesforce.tooling.execution import Outcome, Result, execute
+from streamer.salesforce.tooling.execution import ChangeOutcome, Result, execute
 from streamer.salesforce.tooling.refusals import SetupRefused
 from streamer.salesforce.tooling.setup import ChannelSetup
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User
 from tests.streaming import org_at
 
 DATA = "/services/data/v64.0"
@@ -46,13 +46,13 @@ class Desk:
 async def desk() -> AsyncIterator[Desk]:
     """A fresh org, which selects nothing."""
     clock = TurnedClock()
-    settings = SandboxSettings(org=OrgSettings(selected=frozenset()))
+    settings = SandboxSettings(org=OrgSetup(selected=frozenset()))
     async with Sandbox(clock, settings=settings) as sandbox, aiohttp.ClientSession() as http:
         rest = Rest(http, Tokens(http, org_at(sandbox.url), clock), clock)
         yield Desk(sandbox=sandbox, tooling=Tooling(rest, api_version="64.0"))
 
 
-async def executed(tooling: Tooling, plan: ChangePlan) -> list[Outcome]:
+async def executed(tooling: Tooling, plan: ChangePlan) -> list[ChangeOutcome]:
     """Carry a plan out and return its outcomes."""
     return [outcome async for outcome in execute(tooling, plan)]
 

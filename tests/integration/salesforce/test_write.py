@@ -31,7 +31,7 @@ from streamer.sandbox import (
     ApexAnswer,
     ApexCall,
     ApexException,
-    OrgSettings,
+    OrgSetup,
     Sandbox,
     SandboxSettings,
     parse_schema,
@@ -88,7 +88,7 @@ async def world() -> AsyncIterator[World]:
 @asynccontextmanager
 async def serving() -> AsyncIterator[World]:
     """Serve an org, and write into it."""
-    org = OrgSettings(schema=parse_schema({"objects": {"Invoice__c": {"fields": INVOICE}}}))
+    org = OrgSetup(schema=parse_schema({"objects": {"Invoice__c": {"fields": INVOICE}}}))
     clock = SystemClock()
     async with Sandbox(clock, settings=SandboxSettings(org=org)) as sandbox:
         settings = Settings(login_url=sandbox.url, auth=APP, client_name=CLIENT)

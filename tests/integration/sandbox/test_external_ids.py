@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings
 from streamer.sandbox.org.refusals import Refused
 from tests.integration.sandbox.conftest import DATA, Client
 
@@ -95,7 +95,7 @@ async def test_a_parent_that_is_not_found_is_refused(
 
 async def test_a_closed_schema_gets_no_new_relationship(clock: TurnedClock) -> None:
     """An unknown one is an unknown field."""
-    settings = SandboxSettings(org=OrgSettings(objects=("Line__c",), closed=True))
+    settings = SandboxSettings(org=OrgSetup(objects=("Line__c",), closed=True))
     async with Sandbox(clock, settings=settings) as sandbox:
         buyer = {"attributes": {"type": "Account"}, "Name": "A"}
         refused = pytest.raises(Refused, match="No such column 'Buyer__c'")

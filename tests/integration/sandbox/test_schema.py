@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User, read_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, read_schema
 from tests.integration.sandbox.conftest import DATA, Client
 from tests.integration.sandbox.test_describe import by_name, described
 
@@ -20,7 +20,7 @@ READER = {"username": "reader@acme.example", "objects": {"Account": ["read"]}}
 async def sandbox(clock: TurnedClock) -> AsyncIterator[Sandbox]:
     """An org with the schema of the example."""
     settings = SandboxSettings(
-        org=OrgSettings(schema=read_schema(EXAMPLE)), users=(User.model_validate(READER),)
+        org=OrgSetup(schema=read_schema(EXAMPLE)), users=(User.model_validate(READER),)
     )
     async with Sandbox(clock, settings=settings) as running:
         yield running

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, parse_schema
 from tests.integration.sandbox.conftest import Client, session
 
 CHANGES, ERP = "/data/ChangeEvents", "/data/Erp__chn"
@@ -26,7 +26,7 @@ CHANNELS = "tooling/sobjects/PlatformEventChannel"
 @pytest.fixture
 async def sandbox(clock: TurnedClock, request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """An org that selects nothing, or one with a selection and two custom channels."""
-    org = OrgSettings(selected=frozenset(), schema=parse_schema(getattr(request, "param", {})))
+    org = OrgSetup(selected=frozenset(), schema=parse_schema(getattr(request, "param", {})))
     async with Sandbox(clock, settings=SandboxSettings(org=org)) as running:
         yield running
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.clock import SystemClock
 from streamer.events import Delivery, JsonObject
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.testing import SubscriberContract, a_delivery, an_event
 from subscribers.salesforce import Salesforce
 
@@ -35,7 +35,7 @@ class _Contract(SubscriberContract):
     @asynccontextmanager
     async def target(self) -> AsyncIterator[str]:
         """Run an org."""
-        settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
+        settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)))
         async with Sandbox(SystemClock(), pubsub_port=0, settings=settings) as sandbox:
             sandbox.apex.rest("POST", "/orders/*", lambda call: call.arguments)
             yield f"{sandbox.url} {sandbox.pubsub_address}"

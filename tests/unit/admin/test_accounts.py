@@ -6,17 +6,17 @@ import pytest
 
 from streamer.admin.events.accounts import AccountState, Evidence, account_json, account_of
 from streamer.app.chains.given_names import GivenNames
-from streamer.app.chains.verdicts import Verdict
+from streamer.app.chains.verdicts import RouteVerdict
 from streamer.controls import AuditRecord, Control, Switch
-from streamer.events import Entry, ParkedLane, Partition, Progress, Stage, SubscriberName
+from streamer.events import Entry, ParkedLane, Partition, SettledOffsets, Stage, SubscriberName
 from streamer.ports import LoggedEvent
 from tests.contracts.parking import ONCE
 from tests.contracts.values import a_dead_letter, a_receipt, an_event
 
 NAME = SubscriberName("shipment")
 PLACE = Partition(topic="log", number=0)
-MATCHES = Verdict(subscriber=NAME, matches=True)
-EXCLUDED = Verdict(subscriber=NAME, matches=False, why='when does not hold; data.fields.Stage is "Open"')
+MATCHES = RouteVerdict(subscriber=NAME, matches=True)
+EXCLUDED = RouteVerdict(subscriber=NAME, matches=False, why='when does not hold; data.fields.Stage is "Open"')
 LETTER = replace(
     a_dead_letter("1:shipment", stage=Stage.DISPATCH, error="the target answered 422"),
     subscriber=NAME,
@@ -37,7 +37,7 @@ def evidence(**known: object) -> Evidence:
         is_selected=True,
         verdict=MATCHES,
         logged=logged(5),
-        progress=Progress(next_offset=9),
+        progress=SettledOffsets(next_offset=9),
     )
     return replace(base, **known)  # type: ignore[arg-type] # as the tests write it
 
@@ -71,18 +71,22 @@ AMONG = {
         AccountState.FILTERED,
         "Not selected: on selects other types: x.",
     ),
-    "next": (evidence(progress=Progress(next_offset=5)), AccountState.WAITING, "next in its partition"),
-    "later": (evidence(progress=Progress(next_offset=2)), AccountState.WAITING, "at most 3 events before it"),
+    "next": (evidence(progress=SettledOffsets(next_offset=5)), AccountState.WAITING, "next in its partition"),
+    "later": (
+        evidence(progress=SettledOffsets(next_offset=2)),
+        AccountState.WAITING,
+        "at most 3 events before it",
+    ),
     "not begun": (evidence(progress=None), AccountState.WAITING, "no progress here yet"),
     "later, and then not": (
-        evidence(progress=Progress(next_offset=2), verdict=EXCLUDED),
+        evidence(progress=SettledOffsets(next_offset=2), verdict=EXCLUDED),
         AccountState.WAITING,
         "It will be filtered out: when does not hold",
     ),
     "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
     "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "Settled without a receipt"),
     "broken": (
-        evidence(verdict=Verdict(subscriber=NAME, matches=False, error="body fails")),
+        evidence(verdict=RouteVerdict(subscriber=NAME, matches=False, error="body fails")),
         AccountState.SETTLED,
         "its expressions fail on it: body fails",
     ),

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.admin.checkpoints.replay_ids import replay_id_of
 from streamer.admin.errors import ApiError
-from streamer.controls import AuditRecord, Place, PositionOrder
+from streamer.controls import AuditRecord, ChannelPosition, PositionOrder
 from streamer.events import (
     Channel,
     Checkpoint,
@@ -115,7 +115,7 @@ async def test_order_is_written_with_its_audit_and_replaces_the_former(world: Wo
     orders = (await world.context.switchboard()).positions
 
     assert [(each.place, each.replay_id, each.by) for each in orders.values()] == [
-        (Place.REPLAY_ID, ReplayId(b"\x07"), "bob")
+        (ChannelPosition.REPLAY_ID, ReplayId(b"\x07"), "bob")
     ]
     _, listed = await ask.get("/checkpoints")
     assert listed["checkpoints"][0]["order"]["id"] == second["id"]

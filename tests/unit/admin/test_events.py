@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from streamer.admin.context import MOST_SEARCHES
-from streamer.app.chains.verdicts import Verdict
+from streamer.app.chains.verdicts import RouteVerdict
 from streamer.controls import AuditRecord
 from streamer.events import Reject, Retry, Stage, SubscriberName
 from tests.contracts.values import a_dead_letter, a_receipt, an_event
@@ -66,7 +66,7 @@ async def test_search_at_the_end_of_time_is_answered(world: World, ask: Asking) 
 async def test_story_of_a_dead_letter(world: World, ask: Asking) -> None:
     """The log holds the event, its letter and its place; the other subscriber does not select it."""
     world.dispatch.target.answers["1"].append(Reject(reason="422 no such field"))
-    world.daemon.verdicts[IDLE, "1"] = Verdict(
+    world.daemon.verdicts[IDLE, "1"] = RouteVerdict(
         subscriber=IDLE, matches=False, why="on selects other types: x"
     )
     await world.deliver(1)

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
 from streamer.admin.errors import ApiError
-from streamer.admin.gate import Gate, Right, WrongTokens
+from streamer.admin.gate import AccessRight, Gate, WrongTokens
 from streamer.clock import TurnedClock
 from streamer.settings import AdminSettings
 from tests.unit.admin.world import World
@@ -89,7 +89,7 @@ async def test_peer_that_waits_is_not_told_whether_a_token_is_right() -> None:
 
     with pytest.raises(ApiError, match=r"wait 1 s"):
         gate.right_of(_request(TOKEN))
-    assert gate.right_of(_request(TOKEN, "192.0.2.2")) is Right.CHANGE
+    assert gate.right_of(_request(TOKEN, "192.0.2.2")) is AccessRight.CHANGE
 
 
 async def test_right_token_ends_the_count() -> None:
@@ -98,7 +98,7 @@ async def test_right_token_ends_the_count() -> None:
     for _ in range(3):
         for number in range(4):
             assert gate.right_of(_request(f"guess-{number}")) is None
-        assert gate.right_of(_request(READER)) is Right.READ
+        assert gate.right_of(_request(READER)) is AccessRight.READ
 
 
 async def test_addresses_of_one_network_are_one_peer() -> None:

@@ -13,7 +13,7 @@ from streamer.continuity import SnapshotForecaster
 from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
 from streamer.ports import RecordQuery
-from streamer.quota import Limit, OrgLimit, Reading
+from streamer.quota import Limit, LimitsReading, OrgLimit
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import CHANGES
@@ -56,8 +56,8 @@ class Org:
     """An org with contacts, and its limits."""
 
     world: World
-    limits: Reading | None = field(
-        default_factory=lambda: Reading(
+    limits: LimitsReading | None = field(
+        default_factory=lambda: LimitsReading(
             limits={OrgLimit.API_REQUESTS: Limit(most=1_000, remaining=500)}, at=0.0, read_at=0.0
         )
     )
@@ -118,7 +118,9 @@ async def test_forecast_of_a_small_snapshot_is_read_over_rest(org: Org, ask: Ask
     assert org.queries.asked is not None
     assert org.queries.asked.where == "(Name != '') AND SystemModstamp >= 2024-12-30T23:40:00.000Z"
     org.queries.counted = 12_001
-    org.limits = Reading(limits={OrgLimit.BULK_QUERY_JOBS: Limit(most=0, remaining=0)}, at=0.0, read_at=0.0)
+    org.limits = LimitsReading(
+        limits={OrgLimit.BULK_QUERY_JOBS: Limit(most=0, remaining=0)}, at=0.0, read_at=0.0
+    )
     assert ((await forecast(ask))["way"], (await forecast(ask))["requests"]) == ("rest", 9)
 
 

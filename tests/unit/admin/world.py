@@ -14,7 +14,7 @@ from streamer.admin.gate import Gate
 from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
 from streamer.app.chains.subscriptions import subscription
-from streamer.app.chains.verdicts import Verdict
+from streamer.app.chains.verdicts import RouteVerdict
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
 from streamer.dispatch.attempt.enrichment import Enrichment
@@ -67,11 +67,11 @@ class DaemonState:
     dispatchers: dict[SubscriberName, RunningSubscriber] = field(default_factory=dict)
     enriches: Callable[[], Enrichment] | None = None
 
-    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str], RouteVerdict] = field(default_factory=dict)
 
-    def verdict(self, name: SubscriberName, event: Event) -> Verdict:
+    def verdict(self, name: SubscriberName, event: Event) -> RouteVerdict:
         """Return what a test says of an event, or that it matches."""
-        return self.verdicts.get((name, event.id), Verdict(subscriber=name, matches=True))
+        return self.verdicts.get((name, event.id), RouteVerdict(subscriber=name, matches=True))
 
     def enrichment(self, _name: SubscriberName) -> Enrichment | None:
         """Return what a test gives."""

@@ -13,7 +13,7 @@ from streamer.app.dispatching import Dispatching
 from streamer.app.plan import Plan
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
-from streamer.controls import AuditRecord, Control, Switch, Switchboard
+from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError, ForeignRecord
 from streamer.events import Reject, Retry, SubscriberName
@@ -106,7 +106,7 @@ class World:
         target.release()
         await self.quiet()
 
-    async def board(self) -> Switchboard:
+    async def board(self) -> ControlState:
         """Return what is switched in the log."""
         return await anext(self.log.controls.switched())
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from streamer.app.ingest.positions import PositionOrders
 from streamer.clock import TurnedClock
-from streamer.controls import AuditRecord, Place, PositionOrder
+from streamer.controls import AuditRecord, ChannelPosition, PositionOrder
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
 from streamer.log.memory import MemoryLog
 from tests.messages import CHANGES, ORDERS
 
-ORDER = PositionOrder(id="position:1", channel=CHANGES.path, place=Place.LATEST, by="ada", at=1.0)
+ORDER = PositionOrder(id="position:1", channel=CHANGES.path, place=ChannelPosition.LATEST, by="ada", at=1.0)
 AUDIT = AuditRecord(at=1.0, what="position.ordered", by="ada")
 RECORD = ContinuityRecord(
     id=ORDER.id,

@@ -14,9 +14,9 @@ from streamer.cli.demo import _conclude, seconds
 from streamer.clock import TurnedClock
 from streamer.demo.chain import INVOICE, SALES_CHANNEL, SHIPMENT
 from streamer.demo.faults import Outage
-from streamer.demo.report import Evidence, Latency, Report, TargetReport
+from streamer.demo.report import DemoReport, FlowState, Latency, TargetCounts
 from streamer.demo.scenario import Scenario
-from streamer.demo.settling import Standstill
+from streamer.demo.settling import Quiescence
 from streamer.demo.tally import percentile
 from streamer.events import DeadLetter, EventId, Stage
 from streamer.sandbox import Sandbox
@@ -26,11 +26,11 @@ NONE = Latency(p50=0.0, p99=0.0)
 SALES = ("006A", "006B", "006C", "006D")
 
 
-def target(*taken: str, letters: Sequence[str] = ()) -> TargetReport:
+def target(*taken: str, letters: Sequence[str] = ()) -> TargetCounts:
     """Return the report of a target that must take each of `SALES`, and took events of these records."""
     steps = Counter(f"t{number}:1:{record}:invoice" for number, record in enumerate(taken))
     # One of them came twice.
-    return TargetReport.of(SALES, steps + Counter([*steps][:1]), letters, ahead=0, latency_ms=NONE)
+    return TargetCounts.of(SALES, steps + Counter([*steps][:1]), letters, ahead=0, latency_ms=NONE)
 
 
 TARGET = target(*SALES)
@@ -46,7 +46,7 @@ LETTER = DeadLetter(
     event=replace(event(), id=EventId("e1"), subject="006A"),
     subscriber=INVOICE,
 )
-GOOD = Report(
+GOOD = DemoReport(
     sent=9,
     appended=9,
     duplicates_in_log=0,
@@ -118,7 +118,7 @@ def test_outage_leaves_time_to_recover(for_s: float | None, outage: tuple[float,
         replace(GOOD, sent=0, appended=0),
     ],
 )
-def test_demo_that_lost_anything_fails(report: Report, tmp_path: Path) -> None:
+def test_demo_that_lost_anything_fails(report: DemoReport, tmp_path: Path) -> None:
     """Exit status 1, and the report is written all the same."""
     with pytest.raises(typer.Exit) as caught:
         _conclude(report, tmp_path / "report.json")
@@ -160,7 +160,7 @@ async def test_demo_that_moves_is_waited_for_however_long_it_takes() -> None:
     clock = TurnedClock()
     moved: list[int] = []
     waiting = asyncio.create_task(
-        Standstill(progress=lambda: len(moved), clock=clock).reached(lambda: len(moved) == 100)
+        Quiescence(progress=lambda: len(moved), clock=clock).reached(lambda: len(moved) == 100)
     )
     for _ in range(20):
         await clock.turn(30)
@@ -176,7 +176,7 @@ async def test_demo_that_has_settled_ends_at_once() -> None:
     clock = TurnedClock()
     moved: list[int] = []
     waiting = asyncio.create_task(
-        Standstill(progress=lambda: len(moved), clock=clock).reached(lambda: bool(moved))
+        Quiescence(progress=lambda: len(moved), clock=clock).reached(lambda: bool(moved))
     )
     await clock.turn(1)
     assert not waiting.done()
@@ -196,8 +196,8 @@ def test_message_that_the_daemon_has_still_to_read_is_not_lost(unread: int, lost
 
 def test_sale_that_waits_at_an_earlier_step_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """Two shipments are due: the one invoice that is pending can still become one, the other is lost."""
-    evidence = Evidence(logged=Counter(), unread=0, pending={INVOICE: 1, SALES_CHANNEL: 9})
-    shipments = TargetReport.of(
+    evidence = FlowState(logged=Counter(), unread=0, pending={INVOICE: 1, SALES_CHANNEL: 9})
+    shipments = TargetCounts.of(
         SALES,
         Counter(["t1:1:006A:shipment", "t2:1:006B:shipment"]),
         [],

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.controls import AuditRecord, Place
+from streamer.controls import AuditRecord, ChannelPosition
 from streamer.events import (
     Channel,
     Checkpoint,
@@ -39,7 +39,7 @@ def known(world: World) -> None:
     )
 
 
-async def positions(world: World) -> list[tuple[Place, bool]]:
+async def positions(world: World) -> list[tuple[ChannelPosition, bool]]:
     """Return the orders that wait."""
     return [(each.place, each.repeat) for each in (await world.api.context.switchboard()).positions.values()]
 
@@ -87,7 +87,7 @@ async def test_order_is_audited_shown_and_cancelled(world: World, browser: Brows
     records = await world.api.log.controls.audit(last=5)
 
     assert ordered.place == "/console/channels?done=position-ordered"
-    assert waiting == [(Place.EARLIEST, True)]
+    assert waiting == [(ChannelPosition.EARLIEST, True)]
     assert "earliest, by Anna" in channels.text
     assert "An order waits" in position.text
     assert cancelled.place == "/console/channels?done=position-cancelled"

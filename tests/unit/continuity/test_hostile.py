@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.continuity import gap_json
-from streamer.continuity.progress import Progress
+from streamer.continuity.progress import ReadingProgress
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Event, Repair
 from streamer.log.records import encode_continuity, encode_event
@@ -16,7 +16,7 @@ from tests.unit.continuity import test_gaps as gaps
 from tests.unit.continuity import test_readings as readings
 from tests.unit.continuity.test_gaps import ADA, EVE
 
-WHOLE = Progress(parts=None, since=readings.NOW).to_json()
+WHOLE = ReadingProgress(parts=None, since=readings.NOW).to_json()
 PART = {"entity": "Contact"}
 MANY = 100_000
 
@@ -112,7 +112,7 @@ async def test_describe_of_any_form_ends_no_channel() -> None:
 def test_progress_of_any_form_is_read_or_refused(progress: dict[str, Any]) -> None:
     """As the topic of continuity records holds it."""
     with pytest.raises(ValueError, match=r"\w"):
-        Progress.of(progress)
+        ReadingProgress.of(progress)
 
 
 async def test_defect_of_a_reading_ends_no_channel() -> None:

@@ -11,7 +11,7 @@ from streamer.continuity.entity_reader import renew_nothing
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair, ReplayId
 from streamer.log.memory import MemoryLog
-from streamer.quota import Limit, OrgLimit, Reading
+from streamer.quota import Limit, LimitsReading, OrgLimit
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import an_event
@@ -52,7 +52,7 @@ class World:
     clock: TurnedClock = field(default_factory=lambda: TurnedClock(NOW))
     entities: tuple[str, ...] = ("Contact",)
     bulk_from: int = 3
-    limits: Reading | None = None
+    limits: LimitsReading | None = None
     renew_limits: Callable[[], Awaitable[None]] = renew_nothing
     records: MemoryRecords = field(init=False)
     queries: MemoryQueries = field(init=False)
@@ -282,10 +282,10 @@ async def test_reason_to_wait_is_recorded_once() -> None:
     assert (await world.finish()).state is Repair.FULL
 
 
-def limits_of(**left: int) -> Reading:
+def limits_of(**left: int) -> LimitsReading:
     """Return limits of ten each, of which so much is left."""
     limits = {OrgLimit[name]: Limit(most=10 if most else 0, remaining=most) for name, most in left.items()}
-    return Reading(limits=limits, at=NOW, read_at=0.0)
+    return LimitsReading(limits=limits, at=NOW, read_at=0.0)
 
 
 async def test_query_jobs_are_left_to_others() -> None:

@@ -3,8 +3,8 @@
 from streamer.clock import TurnedClock
 from streamer.demo.chain import INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps
 from streamer.sandbox import Sandbox
-from streamer.sandbox.org.org import Org
-from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, Received, SlackReceiver
+from streamer.sandbox.org.org import SandboxOrg
+from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, JournalEntry, SlackReceiver
 from streamer.sandbox.targets.receiver import Receiver
 
 
@@ -13,7 +13,7 @@ class Chain:
 
     def __init__(self) -> None:
         clock = TurnedClock()
-        self.org: Org = Sandbox(clock).org
+        self.org: SandboxOrg = Sandbox(clock).org
         self.receivers: dict[str, Receiver] = {
             INVOICE: ErpReceiver(clock),
             SHIPMENT: FulfillmentReceiver(clock),
@@ -26,7 +26,7 @@ class Chain:
     def receive(self, name: str, event: str, *, accepted: bool = True) -> None:
         """Let a receiver get a delivery of an event."""
         self.receivers[name].journal.add(
-            Received(
+            JournalEntry(
                 at=0.0,
                 key=f"{event}:{name}",
                 method="POST",

@@ -11,7 +11,7 @@ from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.workers import ATTEMPT_TASK
-from streamer.events import Delivered, Delivery, Hold, Outcome, Progress, Reject, Retry, Skip
+from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Retry, SettledOffsets, Skip
 from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching
 from tests.unit.dispatch.test_dispatcher import cancelling_itself, closing, exiting, timing_out
@@ -79,7 +79,7 @@ async def test_full_batches_go_out_at_once_and_never_hold_two_events_of_a_lane(w
     assert all(len({name[0] for name in batch}) == len(batch) <= 4 for batch in world.target.batches)
     for key in "abcde":
         assert [name for name in world.target.delivered if name[0] == key] == [f"{key}{n}" for n in range(4)]
-    assert world.progress == Progress(next_offset=20)
+    assert world.progress == SettledOffsets(next_offset=20)
 
 
 async def test_batch_waits_briefly_for_others(world: World) -> None:
@@ -183,7 +183,7 @@ async def test_whatever_the_call_does_is_a_retry_for_all(world: World, answer: o
         await world.turn(1 + WAIT_S)
 
     assert world.target.batches == [["a", "b", "c", "d"]] * 2
-    assert world.progress == Progress(next_offset=4)
+    assert world.progress == SettledOffsets(next_offset=4)
 
 
 @pytest.mark.parametrize("number", [0, 3, 5])
@@ -377,7 +377,7 @@ async def test_attempt_that_waits_for_a_call_does_not_end_before_it(world: World
         await world.turn(5)
 
     assert world.target.attempts == [1] * 4
-    assert world.progress == Progress(next_offset=4)
+    assert world.progress == SettledOffsets(next_offset=4)
 
 
 async def test_batch_that_is_cancelled_while_it_waits_for_the_log_is_tried_again(world: World) -> None:
@@ -398,7 +398,7 @@ async def test_batch_that_is_cancelled_while_it_waits_for_the_log_is_tried_again
         await world.turn(WAIT_S)
 
     assert world.target.batches == [["a", "b"], ["c", "d", "e", "f"]]
-    assert world.progress == Progress(next_offset=6)
+    assert world.progress == SettledOffsets(next_offset=6)
 
 
 async def test_wait_for_others_is_not_the_latency_of_the_target(world: World) -> None:

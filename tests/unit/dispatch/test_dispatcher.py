@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.errors import ConfigurationError, RetryLater
-from streamer.events import Delivered, Disable, Hold, Progress, Reject, Retry, Skip, Stage
+from streamer.events import Delivered, Disable, Hold, Reject, Retry, SettledOffsets, Skip, Stage
 from tests.unit.dispatch.world import ScriptedTarget, World, route
 
 
@@ -23,7 +23,7 @@ async def test_events_of_a_key_go_out_in_order_and_keys_at_once(world: World) ->
 
     for key in "abc":
         assert [name for name in world.target.delivered if name[0] == key] == [f"{key}{n}" for n in range(3)]
-    assert world.progress == Progress(next_offset=9)
+    assert world.progress == SettledOffsets(next_offset=9)
 
 
 async def test_no_more_keys_than_allowed_are_delivered_at_once(world: World) -> None:
@@ -274,12 +274,12 @@ async def test_dead_letter_and_its_offset_are_recorded_together(world: World) ->
         world.log.down = True
         world.target.release()
         await world.turn(5)
-        assert (world.letters, world.progress) == ([], Progress(next_offset=0))
+        assert (world.letters, world.progress) == ([], SettledOffsets(next_offset=0))
         world.log.down = False
         await world.turn(2)
 
         assert len(world.letters) == 1
-        assert world.progress == Progress(next_offset=1)
+        assert world.progress == SettledOffsets(next_offset=1)
 
 
 async def test_retries_end_in_a_dead_letter(world: World) -> None:
@@ -328,7 +328,7 @@ async def test_skipped_events_are_settled(world: World) -> None:
     async with world.running():
         assert world.target.began == ["2", "3"]
 
-    assert (world.progress, world.letters) == (Progress(next_offset=3), [])
+    assert (world.progress, world.letters) == (SettledOffsets(next_offset=3), [])
 
 
 async def test_disabled_target_keeps_its_backlog_in_the_log(world: World) -> None:
@@ -399,7 +399,7 @@ async def test_plugin_that_hangs_is_not_waited_for(world: World) -> None:
     await world.append(1)
     async with world.running():
         pass
-    assert world.progress == Progress(next_offset=1)
+    assert world.progress == SettledOffsets(next_offset=1)
     world.target = NeverOpen()
     opening = asyncio.create_task(world.dispatcher().run(asyncio.Event()))
     await world.turn(31)
@@ -420,4 +420,4 @@ async def test_plugin_that_does_not_close_spoils_nothing(world: World, failure: 
     await world.append(1)
     async with world.running():
         pass
-    assert world.progress == Progress(next_offset=1)
+    assert world.progress == SettledOffsets(next_offset=1)

@@ -9,7 +9,7 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
-from streamer.events import Delivered, Hold, Outcome, Progress, Reject, Retry
+from streamer.events import Delivered, Hold, Outcome, Reject, Retry, SettledOffsets
 from streamer.log.memory import MemoryLog
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, Answer, World, route
 
@@ -40,7 +40,7 @@ async def test_failing_key_is_parked_and_others_flow(world: World) -> None:
         await world.quiet()
 
         assert world.target.delivered == ["other"]
-        assert world.progress == Progress(next_offset=4)
+        assert world.progress == SettledOffsets(next_offset=4)
         [lane] = world.log.parked(TARGET, ACCOUNTS)
         assert (lane.lane, lane.offsets) == ("k", (0, 1, 2))
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.events import Progress, Reject, Retry
+from streamer.events import Reject, Retry, SettledOffsets
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 
@@ -30,7 +30,7 @@ async def test_stop_finishes_and_records_what_is_in_flight(world: World) -> None
 
     assert running.done()
     assert sorted(world.target.delivered) == ["1", "2", "3"]
-    assert world.progress == Progress(next_offset=3)
+    assert world.progress == SettledOffsets(next_offset=3)
     assert world.target.entered == 0
 
 
@@ -46,7 +46,7 @@ async def test_stop_does_not_wait_for_a_retry_and_does_not_forget_it(world: Worl
         asyncio.get_running_loop().call_soon(world.target.release)
 
     assert world.clock.now() - 1_735_689_600 < 10
-    assert world.progress == Progress(next_offset=2)
+    assert world.progress == SettledOffsets(next_offset=2)
     assert [lane.setback.attempts for lane in world.log.parked(TARGET, ACCOUNTS)] == [1, 1]
 
 
@@ -59,7 +59,7 @@ async def test_what_ends_while_draining_is_recorded_before_the_last_one_ends(wor
     world.target.release()
     await world.quiet()
     assert not running.done()
-    assert world.progress == Progress(next_offset=0, settled_above=frozenset({1}))
+    assert world.progress == SettledOffsets(next_offset=0, settled_above=frozenset({1}))
 
     running.cancel()
     await asyncio.wait([running])
@@ -77,7 +77,7 @@ async def test_stop_waits_for_the_log_to_take_the_record(world: World) -> None:
     await world.turn(2)
 
     assert running.done()
-    assert world.progress == Progress(next_offset=1)
+    assert world.progress == SettledOffsets(next_offset=1)
 
 
 async def test_partition_that_is_lost_while_draining_does_not_hold_up_the_stop(world: World) -> None:

@@ -31,8 +31,8 @@ from streamer.events import (
     Event,
     Outcome,
     Partition,
-    Progress,
     Retry,
+    SettledOffsets,
     Start,
     SubscriberName,
 )
@@ -276,9 +276,9 @@ class World:
         return self.log._feeds[-1]
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> SettledOffsets:
         """What the log knows of the accounts' partition."""
-        return self.log.settled[TARGET].get(ACCOUNTS, Progress(next_offset=0))
+        return self.log.settled[TARGET].get(ACCOUNTS, SettledOffsets(next_offset=0))
 
     @property
     def letters(self) -> list[DeadLetter]:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from streamer.clock import SystemClock
-from streamer.doctor.check import Status
+from streamer.doctor.check import CheckStatus
 from streamer.doctor.configuration.certificates import certificate_verdict
 from streamer.doctor.configuration.files import file_checks
 from tests.keys import certificate_pem, private_key_pem
@@ -42,37 +42,37 @@ def pem(*uses: ObjectIdentifier, begins: timedelta = timedelta(-1), ends: timede
 @pytest.mark.parametrize(
     ("key", "uses", "status"),
     [
-        (OF_CLIENT, [CLIENT], Status.OK),
-        (OF_CLIENT, [], Status.OK),
-        (OF_CLIENT, [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], Status.OK),
-        (OF_CLIENT, [SERVER], Status.FAILED),
-        (OF_CLIENT, [CLIENT, SERVER], Status.WARNING),
-        (OF_BROKER, [SERVER], Status.FAILED),
-        (OF_ENDPOINT, [SERVER], Status.OK),
-        (OF_ENDPOINT, [CLIENT], Status.FAILED),
+        (OF_CLIENT, [CLIENT], CheckStatus.OK),
+        (OF_CLIENT, [], CheckStatus.OK),
+        (OF_CLIENT, [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], CheckStatus.OK),
+        (OF_CLIENT, [SERVER], CheckStatus.FAILED),
+        (OF_CLIENT, [CLIENT, SERVER], CheckStatus.WARNING),
+        (OF_BROKER, [SERVER], CheckStatus.FAILED),
+        (OF_ENDPOINT, [SERVER], CheckStatus.OK),
+        (OF_ENDPOINT, [CLIENT], CheckStatus.FAILED),
     ],
 )
-def test_certificate_is_for_its_use(key: str, uses: Sequence[ObjectIdentifier], status: Status) -> None:
+def test_certificate_is_for_its_use(key: str, uses: Sequence[ObjectIdentifier], status: CheckStatus) -> None:
     """A client's for clients alone, and the endpoint's for servers."""
     verdict = certificate_verdict(pem(*uses), key, now=NOW.timestamp())
 
     assert verdict is not None
     assert verdict.status is status
-    assert bool(verdict.remedy) is (status is not Status.OK)
+    assert bool(verdict.remedy) is (status is not CheckStatus.OK)
 
 
 @pytest.mark.parametrize(
     ("begins", "ends", "status", "found"),
     [
-        (-1, 90, Status.OK, "valid until 2026-09-29"),
-        (-1, 13, Status.WARNING, "expires on 2026-07-14"),
-        (-30, -1, Status.FAILED, "has expired on 2026-06-30"),
-        (1, 90, Status.FAILED, "not yet"),
+        (-1, 90, CheckStatus.OK, "valid until 2026-09-29"),
+        (-1, 13, CheckStatus.WARNING, "expires on 2026-07-14"),
+        (-30, -1, CheckStatus.FAILED, "has expired on 2026-06-30"),
+        (1, 90, CheckStatus.FAILED, "not yet"),
     ],
 )
 @pytest.mark.parametrize("key", [OF_CLIENT, OF_ENDPOINT, "org.auth.key"])
 def test_certificate_is_valid_for_a_while(
-    begins: int, ends: int, status: Status, found: str, key: str
+    begins: int, ends: int, status: CheckStatus, found: str, key: str
 ) -> None:
     """Public ones live 200 days at most, and 100 from 2027 on."""
     content = pem(begins=timedelta(begins), ends=timedelta(ends))
@@ -88,7 +88,7 @@ def test_what_is_no_certificate_is_told(content: bytes) -> None:
     verdict = certificate_verdict(content, OF_CLIENT, now=NOW.timestamp())
 
     assert (verdict is None) is (b"BEGIN" not in content)
-    assert verdict is None or verdict.status is Status.FAILED
+    assert verdict is None or verdict.status is CheckStatus.FAILED
 
 
 async def test_certificate_behind_the_key_of_a_jwt_is_read(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pydantic import SecretStr
 
 from streamer.clock import TurnedClock
 from streamer.doctor.channels import selection_verdicts
-from streamer.doctor.check import Inapplicable, Status, failed
+from streamer.doctor.check import CheckStatus, Inapplicable, failed
 from streamer.doctor.clocks import skew_verdict
 from streamer.doctor.limits import limit_verdict
 from streamer.doctor.once import Once
 from streamer.doctor.org import flow_verdict, version_verdict
 from streamer.errors import RetryLater
 from streamer.quota import Limit, OrgLimit, headroom
-from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
+from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel
 from streamer.settings import OrgSettings, PasswordAuth
 
 
@@ -30,20 +30,20 @@ from streamer.settings import OrgSettings, PasswordAuth
 )
 def test_remedy_at_the_end_of_a_fault_stands_apart(sentence: str, fault: str, remedy: str) -> None:
     """Errors end with what to do; words that only resemble it stay."""
-    assert failed(sentence) == (Status.FAILED, fault, remedy)
+    assert failed(sentence) == (CheckStatus.FAILED, fault, remedy)
 
 
 @pytest.mark.parametrize(
     ("ahead_s", "status"),
     [
-        (0.0, Status.OK),
-        (9.0, Status.OK),
-        (-11.0, Status.WARNING),
-        (59.0, Status.WARNING),
-        (-61.0, Status.FAILED),
+        (0.0, CheckStatus.OK),
+        (9.0, CheckStatus.OK),
+        (-11.0, CheckStatus.WARNING),
+        (59.0, CheckStatus.WARNING),
+        (-61.0, CheckStatus.FAILED),
     ],
 )
-def test_clock_can_differ_a_little(ahead_s: float, status: Status) -> None:
+def test_clock_can_differ_a_little(ahead_s: float, status: CheckStatus) -> None:
     """By as much as Streamer takes two clocks to differ."""
     assert skew_verdict(ahead_s).status is status
 
@@ -59,12 +59,12 @@ def test_flow_that_salesforce_gives_up_is_a_warning() -> None:
     )
     settings = OrgSettings(login_url="https://acme.my.salesforce.com", auth=auth)
 
-    assert flow_verdict(settings).status is Status.WARNING
+    assert flow_verdict(settings).status is CheckStatus.WARNING
 
 
 def test_latest_version_is_the_remedy_for_a_wrong_one() -> None:
     """By its number, not by its letters."""
-    assert version_verdict("64.0", frozenset({"9.0", "64.0"})).status is Status.OK
+    assert version_verdict("64.0", frozenset({"9.0", "64.0"})).status is CheckStatus.OK
     assert 'to "100.0"' in version_verdict("8.0", frozenset({"9.0", "100.0"})).remedy
 
 
@@ -73,12 +73,12 @@ def test_forecast_needs_one_reading() -> None:
     assert headroom(Limit(most=1_000, remaining=750)) == 4.0
     assert headroom(Limit(most=1_000, remaining=1_000)) is None
     verdict = limit_verdict(OrgLimit.DELIVERED_EVENTS, Limit(most=1_000, remaining=750))
-    assert verdict.status is Status.OK
+    assert verdict.status is CheckStatus.OK
     assert verdict.found.endswith(
         "750 of 1,000 are left; they last at up to 4.0 times the rate of the last 24 hours"
     )
-    assert limit_verdict(OrgLimit.DELIVERED_EVENTS, Limit(most=0, remaining=0)).status is Status.WARNING
-    assert limit_verdict(OrgLimit.STREAMING_CLIENTS, Limit(most=20, remaining=0)).status is Status.FAILED
+    assert limit_verdict(OrgLimit.DELIVERED_EVENTS, Limit(most=0, remaining=0)).status is CheckStatus.WARNING
+    assert limit_verdict(OrgLimit.STREAMING_CLIENTS, Limit(most=20, remaining=0)).status is CheckStatus.FAILED
 
 
 def a_setup(*members: tuple[str, str]) -> ChannelSetup:
@@ -86,7 +86,9 @@ def a_setup(*members: tuple[str, str]) -> ChannelSetup:
     return ChannelSetup(
         channels=(CustomChannel(id="1", name="Erp__chn", kind="data", label="ERP"),),
         members=tuple(
-            Member(id="2", full_name=f"{channel}_{entity}", channel=channel, selected=f"{entity}ChangeEvent")
+            ChannelMember(
+                id="2", full_name=f"{channel}_{entity}", channel=channel, selected=f"{entity}ChangeEvent"
+            )
             for channel, entity in members
         ),
     )
@@ -110,7 +112,7 @@ def test_custom_channel_without_members_is_told_its_command() -> None:
         a_setup(("ChangeEvents", "Account")), "/data/Erp__chn", {}, ["/data/Erp__chn"]
     )
 
-    assert verdict.status is Status.FAILED
+    assert verdict.status is CheckStatus.FAILED
     assert verdict.remedy == "select it: streamer org channels add Erp__chn ENTITY"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.controls import Place, PositionOrder
+from streamer.controls import ChannelPosition, PositionOrder
 from streamer.errors import LogUnavailable, ReplayIdRefused, RetryLater
 from streamer.events import (
     Batch,
@@ -37,7 +37,9 @@ from tests.unit.ingest.test_relay import RefusingSource
 T0 = 1_735_689_600.0
 """Commit time of the changes."""
 
-ORDER = PositionOrder(id="position:1", channel=CHANGES.path, place=Place.EARLIEST, by="ada", at=T0 + 50)
+ORDER = PositionOrder(
+    id="position:1", channel=CHANGES.path, place=ChannelPosition.EARLIEST, by="ada", at=T0 + 50
+)
 SCRIPT = [batch(change(1, "001A"), change(2, "001B")), batch(change(3, "001C"))]
 
 
@@ -111,10 +113,10 @@ async def read(**more: Any) -> World:
 
 
 NOT_REPEATED = [
-    replace(ORDER, place=Place.EARLIEST),
-    replace(ORDER, place=Place.START),
-    replace(ORDER, place=Place.SINCE, since=T0 - 3600),
-    replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"1")),
+    replace(ORDER, place=ChannelPosition.EARLIEST),
+    replace(ORDER, place=ChannelPosition.START),
+    replace(ORDER, place=ChannelPosition.SINCE, since=T0 - 3600),
+    replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(b"1")),
 ]
 
 
@@ -131,11 +133,11 @@ async def test_position_further_back_repeats_nothing(order: PositionOrder) -> No
     assert world.log.continuity[0].detail.startswith("ada has set the position: reading goes on ")
 
 
-@pytest.mark.parametrize("place", [Place.EARLIEST, Place.SINCE])
-async def test_repeat_appends_what_is_retained_once_more(place: Place) -> None:
+@pytest.mark.parametrize("place", [ChannelPosition.EARLIEST, ChannelPosition.SINCE])
+async def test_repeat_appends_what_is_retained_once_more(place: ChannelPosition) -> None:
     """In Salesforce's order, so that the log ends with the last state again."""
     world = await read()
-    since = T0 - 3600 if place is Place.SINCE else None
+    since = T0 - 3600 if place is ChannelPosition.SINCE else None
     await world.run(replace(ORDER, place=place, since=since, repeat=True))
 
     assert world.records == ["001A", "001B", "001C"] * 2
@@ -147,7 +149,7 @@ async def test_what_is_skipped_is_a_hole() -> None:
     world = await read()
     verified_at = world.log.checkpoints[CHANGES].verified_at
     world.source.script[CHANGES.path] = [batch(change(9, "001Z"))]
-    await world.run(replace(ORDER, place=Place.LATEST))
+    await world.run(replace(ORDER, place=ChannelPosition.LATEST))
 
     after = world.source.opened[-1][1]
     assert isinstance(after, NewEventsAfter)
@@ -160,7 +162,7 @@ async def test_time_further_on_is_a_hole_up_to_that_time() -> None:
     world = await read()
     verified_at = world.log.checkpoints[CHANGES].verified_at
     world.source.script[CHANGES.path].append(batch())
-    await world.run(replace(ORDER, place=Place.SINCE, since=T0 + 90))
+    await world.run(replace(ORDER, place=ChannelPosition.SINCE, since=T0 + 90))
 
     assert world.told == [(HoleCause.POSITION_SET, Repair.NONE, verified_at, T0 + 90)]
 
@@ -169,7 +171,7 @@ async def test_replay_id_further_on_is_a_hole() -> None:
     """The last event in the log does not come any more."""
     world = await read()
     world.source.script[CHANGES.path] += [batch(change(5, "001E")), batch(change(6, "001F")), batch()]
-    await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"5")))
+    await world.run(replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(b"5")))
 
     assert world.records[3:] == ["001F"]
     assert [each[1] for each in world.told] == [Repair.NONE]
@@ -180,7 +182,9 @@ async def test_replay_id_further_on_is_not_repaired() -> None:
     """An operator who skips a stretch does not want its records read, whatever the policy is."""
     world = await read(on_refused="repair")
     world.source.script[CHANGES.path] += [batch(change(5, "001E")), batch(change(6, "001F")), batch()]
-    ingest = world.ingest(world.positions(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"5"))))
+    ingest = world.ingest(
+        world.positions(replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(b"5")))
+    )
     ingest.repairs = Opening(clock=world.clock, has_work=False)
     await ingest.run()
 
@@ -202,7 +206,7 @@ async def test_new_events_behind_an_id_that_is_refused_are_not_repaired() -> Non
     """What is retained is read then, without what the log holds, and the order stays what it was."""
     world = await read(source=RefusesSkipped({CHANGES.path: list(SCRIPT)}), on_refused="repair")
     world.source.script[CHANGES.path].append(batch(change(4, "001D")))
-    ingest = world.ingest(world.positions(replace(ORDER, place=Place.LATEST)))
+    ingest = world.ingest(world.positions(replace(ORDER, place=ChannelPosition.LATEST)))
     ingest.repairs = Opening(clock=world.clock, has_work=False)
     await ingest.run()
 
@@ -215,7 +219,7 @@ async def test_replay_id_beside_a_quiet_position_claims_nothing() -> None:
     world = await read()
     known = world.log.checkpoints[CHANGES]
     world.log.checkpoints[CHANGES] = replace(known, appended=(), open_replay_id=None)
-    await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"1")))
+    await world.run(replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(b"1")))
 
     assert isinstance(world.source.opened[-1][1], SoughtPlace)
     assert world.told[0][1] is Repair.NONE
@@ -231,7 +235,9 @@ async def test_replay_id_further_on_than_a_quiet_position_is_not_repaired() -> N
         batch(change(6, "001F")),
         batch(at=T0 + 90),
     ]
-    ingest = world.ingest(world.positions(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"5"))))
+    ingest = world.ingest(
+        world.positions(replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(b"5")))
+    )
     ingest.repairs = Opening(clock=world.clock, has_work=False)
     await ingest.run()
 
@@ -261,7 +267,7 @@ async def test_refused_replay_id_leaves_the_position_as_it_was() -> None:
 
     world = await read(source=RefusesOne({CHANGES.path: list(SCRIPT)}), on_refused="fail")
     before = world.log.checkpoints[CHANGES]
-    await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(b"7")))
+    await world.run(replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(b"7")))
 
     assert world.log.checkpoints[CHANGES] == before
     assert (world.records, world.ended) == (["001A", "001B", "001C"], [ORDER.id])
@@ -348,7 +354,7 @@ async def test_reset_begins_as_the_configuration_says(start: ChannelStart, opene
     world = await read()
     world.start = start
     world.source.script[CHANGES.path] = [batch(change(9, "001Z"))]
-    await world.run(replace(ORDER, place=Place.START))
+    await world.run(replace(ORDER, place=ChannelPosition.START))
 
     after = world.source.opened[-1][1]
     assert type(after) is opened
@@ -372,7 +378,7 @@ async def test_orders_interrupt_a_quiet_and_a_busy_channel() -> None:
     source = LiveSource()
     world = World(source=source, start=Start.LATEST)
     positions = world.positions()
-    first = replace(ORDER, place=Place.LATEST)
+    first = replace(ORDER, place=ChannelPosition.LATEST)
     second = replace(ORDER, id="position:2", at=T0 + 60)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(world.ingest(positions).run())
@@ -408,7 +414,7 @@ async def test_replay_id_at_which_the_log_ends_is_no_hole(replay_id: bytes) -> N
     """The last event does not come behind it, which says nothing about the others."""
     world = await read()
     world.source.script[CHANGES.path] += [batch(change(4, "001D")), batch(at=T0 + 400)]
-    await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(replay_id)))
+    await world.run(replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(replay_id)))
 
     assert world.records == ["001A", "001B", "001C", "001D"]
     assert [each[1] for each in world.told] == [Repair.FULL]

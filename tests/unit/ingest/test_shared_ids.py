@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamer.controls import Place
+from streamer.controls import ChannelPosition
 from streamer.events import Batch, ReplayId
 from tests.messages import CHANGES, batch, change
 from tests.unit.ingest.test_positions import ORDER, T0, World
@@ -26,8 +26,8 @@ ENDS = [[], [batch(at=T0 + 5)]]
 def places(at: int) -> list[dict[str, Any]]:
     """Return places that do not lie beyond the message `at`."""
     ids = dict.fromkeys(each["data"]["event"]["replayId"] for each in MESSAGES[:at])
-    named = [{"place": Place.REPLAY_ID, "replay_id": ReplayId(str(each).encode())} for each in ids]
-    return [{"place": Place.EARLIEST}, {"place": Place.SINCE, "since": T0 - 3600}, *named]
+    named = [{"place": ChannelPosition.REPLAY_ID, "replay_id": ReplayId(str(each).encode())} for each in ids]
+    return [{"place": ChannelPosition.EARLIEST}, {"place": ChannelPosition.SINCE, "since": T0 - 3600}, *named]
 
 
 async def read_first(at: int, end: list[Batch], *, one_by_one: bool) -> World:
@@ -67,7 +67,9 @@ async def test_id_further_on_skips_up_to_the_end_of_its_events(*, at: int) -> No
             continue
         world = await read_first(at, [], one_by_one=False)
         world.source.script[CHANGES.path] = [batch(*MESSAGES), batch(at=T0 + 9)]
-        await world.run(replace(ORDER, place=Place.REPLAY_ID, replay_id=ReplayId(str(named).encode())))
+        await world.run(
+            replace(ORDER, place=ChannelPosition.REPLAY_ID, replay_id=ReplayId(str(named).encode()))
+        )
         behind = [
             record
             for message, record in zip(MESSAGES, RECORDS, strict=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.controls import Place, PositionOrder
+from streamer.controls import ChannelPosition, PositionOrder
 from streamer.errors import ReplayIdRefused
 from streamer.events import (
     Batch,
@@ -168,7 +168,7 @@ async def test_order_further_back_is_judged_again_by_the_answer(*, repeat: bool)
     world = World()
     world.source.late_s = 80 * _HOUR_S
     order = PositionOrder(
-        id="position:1", channel=CHANGES.path, place=Place.EARLIEST, repeat=repeat, by="ada", at=T0
+        id="position:1", channel=CHANGES.path, place=ChannelPosition.EARLIEST, repeat=repeat, by="ada", at=T0
     )
     [hole] = await world.run(QUIET, order)
 
@@ -181,7 +181,7 @@ async def test_order_of_a_time_that_is_forgotten_is_a_hole_behind_it() -> None:
     await world.clock.turn(200 * _HOUR_S)
     since = T0 + 100 * _HOUR_S
     order = PositionOrder(
-        id="position:1", channel=CHANGES.path, place=Place.SINCE, since=since, by="ada", at=T0
+        id="position:1", channel=CHANGES.path, place=ChannelPosition.SINCE, since=since, by="ada", at=T0
     )
     skipped, forgotten = await world.run(QUIET, order)
 

@@ -14,7 +14,7 @@ from streamer.controls import AuditRecord
 from streamer.events import Channel, DeadLetter, Event, HoleCause, ReplayId, Stage, SubscriberName
 from streamer.log import records
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.record import ProducerRecord
 from streamer.log.kafka.records.continuity import continuity_message
 from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.kafka.records.events import EventEncoder
@@ -114,7 +114,7 @@ def test_record_of_an_event_keeps_the_schemas(event: Event, mode: Any) -> None:
     assert checked.mistakes == []
 
 
-def written() -> Iterator[tuple[str, Record]]:
+def written() -> Iterator[tuple[str, ProducerRecord]]:
     """Yield the records of topics beside those of events."""
     yield "receipts", receipt_record(a_receipt("1"), "t")
     yield "continuity", continuity_message(a_hole(), "t")

@@ -2,7 +2,16 @@
 
 import pytest
 
-from streamer.quota import JobCost, Limit, OrgLimit, Reading, bulk_job, collections, cost_sentence, query
+from streamer.quota import (
+    JobCost,
+    Limit,
+    LimitsReading,
+    OrgLimit,
+    bulk_job,
+    collections,
+    cost_sentence,
+    query,
+)
 
 
 @pytest.mark.parametrize(("records", "requests"), [(0, 1), (1, 1), (2_000, 1), (2_001, 2), (1_000_000, 500)])
@@ -30,7 +39,7 @@ def test_a_sentence_tells_what_is_left() -> None:
         OrgLimit.BULK_QUERY_JOBS: Limit(most=10_000, remaining=9_990),
     }
     cost = bulk_job(1_000_000) + collections(300)
-    assert cost_sentence(cost, Reading(limits=limits, at=0.0, read_at=0.0)) == (
+    assert cost_sentence(cost, LimitsReading(limits=limits, at=0.0, read_at=0.0)) == (
         "about 44 requests (less than 0.1% of the 99,000 that are left of the day's 100,000) and 1 Bulk "
         "query job (less than 0.1% of the 9,990 that are left of the day's 10,000) with 20 pages of results; "
         "none of the day's delivered events"
@@ -48,7 +57,7 @@ def test_a_sentence_tells_what_is_left() -> None:
 def test_a_sentence_tells_the_share(remaining: int, said: str) -> None:
     """However little is left."""
     limits = {OrgLimit.API_REQUESTS: Limit(most=1_000, remaining=remaining)}
-    assert said in cost_sentence(query(100_000), Reading(limits=limits, at=0.0, read_at=0.0))
+    assert said in cost_sentence(query(100_000), LimitsReading(limits=limits, at=0.0, read_at=0.0))
 
 
 def test_a_sentence_does_without_the_limits() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.quota import Governor, JobCost, Limit, OrgLimit, Reading
+from streamer.quota import Governor, JobCost, Limit, LimitsReading, OrgLimit
 
 NO_COST = JobCost()
 
@@ -13,7 +13,7 @@ def governor(
     """Return the governor of an org with so much left of `most`, and with `header` as the latest share."""
     left = {OrgLimit.API_REQUESTS: requests, OrgLimit.BULK_QUERY_JOBS: jobs}
     limits = {key: Limit(most=most, remaining=each) for key, each in left.items() if each is not None}
-    reading = Reading(limits=limits, at=0.0, read_at=0.0) if limits else None
+    reading = LimitsReading(limits=limits, at=0.0, read_at=0.0) if limits else None
     return Governor(reading=lambda: reading, requests_left=lambda: header)
 
 

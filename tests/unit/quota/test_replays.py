@@ -10,7 +10,7 @@ from streamer.clock import TurnedClock
 from streamer.errors import AllowanceLow
 from streamer.events import Channel, Checkpoint, NewEventsAfter, ReplayId, Start
 from streamer.observe.metrics import Metrics
-from streamer.quota import Limit, LimitsMonitor, OrgLimit, Reading, ReplayAllowance
+from streamer.quota import Limit, LimitsMonitor, LimitsReading, OrgLimit, ReplayAllowance
 from tests.messages import CHANGES, ORDERS, ORG
 
 TOPIC = Channel(org=ORG, path="/topic/OpenInvoices")
@@ -32,7 +32,7 @@ def allowance(channel: Channel = CHANGES, *, cometd: bool = True, **remaining: i
         limits = {
             OrgLimit[name.upper()]: Limit(most=1_000, remaining=left) for name, left in remaining.items()
         }
-        monitor._reading = Reading(limits=limits, at=clock.now(), read_at=clock.monotonic())
+        monitor._reading = LimitsReading(limits=limits, at=clock.now(), read_at=clock.monotonic())
     return ReplayAllowance(channel=channel, limits=monitor, is_on_cometd=cometd)
 
 

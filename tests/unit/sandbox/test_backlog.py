@@ -5,7 +5,7 @@ import pytest
 
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.org.definitions import parse_schema
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from tests.unit.sandbox.org.world import OrgWorld
 
 TYPES = (
@@ -29,7 +29,7 @@ FIELDS = {
 
 async def test_a_backlog_uses_declared_fields_alone() -> None:
     """Its text fits into the first long one."""
-    world = OrgWorld(OrgSettings(schema=parse_schema({"objects": {"Line__c": {"fields": FIELDS}}})))
+    world = OrgWorld(OrgSetup(schema=parse_schema({"objects": {"Line__c": {"fields": FIELDS}}})))
     await produce(world.org, world.clock, Backlog(entity="Line__c", count=3, records=2))
     payloads = world.payloads()
     assert [payload["Number__c"] for payload in payloads] == [1, 2, 3]
@@ -59,13 +59,13 @@ async def test_records_have_the_size_that_is_asked_for(size_bytes: int) -> None:
 
 async def test_text_is_cut_to_the_declared_length() -> None:
     """A backlog of large events of a type with a short text has smaller ones."""
-    world = OrgWorld(OrgSettings(schema=parse_schema({"objects": {"Line__c": {"fields": FIELDS}}})))
+    world = OrgWorld(OrgSetup(schema=parse_schema({"objects": {"Line__c": {"fields": FIELDS}}})))
     await produce(world.org, world.clock, Backlog(entity="Line__c", size_bytes=5_000))
     assert len(world.payloads()[0]["Text__c"]) == 300
 
 
 async def test_a_backlog_of_an_object_without_such_fields_is_made_too() -> None:
     """Its events have what is required."""
-    world = OrgWorld(OrgSettings(schema=parse_schema({"objects": {"Line__c": {}}})))
+    world = OrgWorld(OrgSetup(schema=parse_schema({"objects": {"Line__c": {}}})))
     await produce(world.org, world.clock, Backlog(entity="Line__c", count=2))
     assert len(world.messages()) == 2

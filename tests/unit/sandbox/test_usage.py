@@ -1,13 +1,13 @@
 """Allowances of the org, and what is counted in them."""
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.usage import DAY_S, HOUR_S, Allowance, OrgUsage, UsageLimits
+from streamer.sandbox.usage import DAY_S, HOUR_S, OrgUsage, SlidingWindowQuota, UsageLimits
 
 
 def test_use_leaves_the_window_after_a_day() -> None:
     """Each use counts for 24 hours from its own time on; the total counts on."""
     clock = TurnedClock()
-    allowance = Allowance(clock, 10)
+    allowance = SlidingWindowQuota(clock, 10)
     allowance.use(6)
     clock.jump(HOUR_S)
     allowance.use(4)
@@ -20,7 +20,7 @@ def test_use_leaves_the_window_after_a_day() -> None:
 
 def test_more_can_be_used_than_there_is() -> None:
     """What remains is never negative, and another maximum counts at once."""
-    allowance = Allowance(TurnedClock(), 3)
+    allowance = SlidingWindowQuota(TurnedClock(), 3)
     allowance.use(5)
     assert (allowance.used, allowance.remaining) == (5, 0)
     allowance.most = 6
@@ -30,7 +30,7 @@ def test_more_can_be_used_than_there_is() -> None:
 def test_frequent_use_takes_little_memory() -> None:
     """A busy day has an entry a minute."""
     clock = TurnedClock()
-    allowance = Allowance(clock, 3)
+    allowance = SlidingWindowQuota(clock, 3)
     for _ in range(20_000):
         allowance.use()
         clock.jump(6)

@@ -13,7 +13,7 @@ from streamer.errors import ConfigurationError
 from streamer.observe.metrics import Metrics
 from streamer.supervision.endpoint import serving
 from streamer.supervision.exposition import Exposition
-from streamer.supervision.health import Health, Heartbeat, Kind, ProbeResult
+from streamer.supervision.health import Health, Heartbeat, ProbeKind, ProbeResult
 
 AWAY = ProbeResult(ok=False, sentence="The broker at kafka:9092 does not answer; check that it runs.")
 
@@ -42,8 +42,8 @@ async def asking(health: Health, metrics: Metrics) -> AsyncIterator[Any]:
 
 async def test_failed_readiness_names_what_is_wrong(health: Health, metrics: Metrics) -> None:
     """`/readyz` answers 503 with the sentence of each probe that failed."""
-    health.register(Kind.READINESS, "log", lambda: AWAY)
-    health.register(Kind.READINESS, "salesforce", lambda: ProbeResult(ok=True, sentence="Subscribed."))
+    health.register(ProbeKind.READINESS, "log", lambda: AWAY)
+    health.register(ProbeKind.READINESS, "salesforce", lambda: ProbeResult(ok=True, sentence="Subscribed."))
 
     async with asking(health, metrics) as ask:
         status, body = await ask("/readyz")
@@ -56,7 +56,7 @@ async def test_failed_readiness_names_what_is_wrong(health: Health, metrics: Met
 
 async def test_broker_that_is_away_never_fails_liveness(health: Health, metrics: Metrics) -> None:
     """A restart would not bring it back."""
-    health.register(Kind.READINESS, "log", lambda: AWAY)
+    health.register(ProbeKind.READINESS, "log", lambda: AWAY)
 
     async with asking(health, metrics) as ask:
         assert (await ask("/healthz"))[0] == 200
@@ -65,7 +65,7 @@ async def test_broker_that_is_away_never_fails_liveness(health: Health, metrics:
 async def test_readiness_follows_its_component(health: Health, metrics: Metrics) -> None:
     """Each request asks anew."""
     found = [AWAY, ProbeResult(ok=True, sentence="Writable.")]
-    health.register(Kind.READINESS, "log", lambda: found.pop(0))
+    health.register(ProbeKind.READINESS, "log", lambda: found.pop(0))
 
     async with asking(health, metrics) as ask:
         assert [(await ask("/readyz"))[0], (await ask("/readyz"))[0]] == [503, 200]
@@ -77,7 +77,7 @@ async def test_probe_that_raises_has_failed(health: Health, metrics: Metrics) ->
     def broken() -> ProbeResult:
         raise KeyError("secret")
 
-    health.register(Kind.READINESS, "log", broken)
+    health.register(ProbeKind.READINESS, "log", broken)
     async with asking(health, metrics) as ask:
         status, body = await ask("/readyz")
 
@@ -129,6 +129,6 @@ async def test_loop_that_stopped_beating_fails_liveness(clock: TurnedClock, metr
 
 def test_name_is_registered_once(health: Health) -> None:
     """Two components can't hide each other's probe."""
-    health.register(Kind.READINESS, "log", lambda: AWAY)
+    health.register(ProbeKind.READINESS, "log", lambda: AWAY)
     with pytest.raises(ValueError, match="'log' is registered already"):
-        health.register(Kind.READINESS, "log", lambda: AWAY)
+        health.register(ProbeKind.READINESS, "log", lambda: AWAY)

@@ -15,7 +15,7 @@ from streamer.events import SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulse, Pulses
-from streamer.supervision.health import Health, Kind
+from streamer.supervision.health import Health, ProbeKind
 from streamer.supervision.monitor import Monitor
 from streamer.supervision.status import Status
 from streamer.supervision.stuck import StuckLimits
@@ -41,7 +41,7 @@ class World:
     @property
     def problems(self) -> list[str]:
         """What liveness fails with."""
-        return self.health.report(Kind.LIVENESS).problems
+        return self.health.report(ProbeKind.LIVENESS).problems
 
     def subscribe(self, *paths: str) -> None:
         """Let Salesforce accept `paths`, and no others."""
@@ -115,15 +115,15 @@ async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world
     world.status.subscriber_started(SALES, Delivering(unrecorded_since=since))
     await world.clock.turn(29)
     assert world.gauge("unrecorded_seconds", subscriber="sales") == 29
-    assert world.health.report(Kind.READINESS).ok
+    assert world.health.report(ProbeKind.READINESS).ok
     await world.clock.turn(2)
-    [problem] = world.health.report(Kind.READINESS).problems
+    [problem] = world.health.report(ProbeKind.READINESS).problems
     assert "sales: the log has recorded no deliveries for 31 s" in problem
     assert not world.problems
     world.status.subscriber_started(SALES, Delivering())
     await world.clock.turn(1)
     assert world.gauge("unrecorded_seconds", subscriber="sales") == 0
-    assert world.health.report(Kind.READINESS).ok
+    assert world.health.report(ProbeKind.READINESS).ok
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ async def test_position_that_is_about_to_expire_makes_unready(
     assert expires_at == verified_at + hours_kept * HOUR_S
 
     world.clock._now = verified_at + hours_ready * HOUR_S
-    assert world.health.report(Kind.READINESS).ok
+    assert world.health.report(ProbeKind.READINESS).ok
     world.clock._now += 60
-    [problem] = world.health.report(Kind.READINESS).problems
+    [problem] = world.health.report(ProbeKind.READINESS).problems
     assert problem == (
         f"positions: {path}: Salesforce keeps events for {hours_kept} h, and for {hours_ready}.0 h nothing "
         "has shown that none is missing"
     )
     assert not world.problems
     world.kept.verified_at[channel] = world.clock.now()
-    assert world.health.report(Kind.READINESS).ok
+    assert world.health.report(ProbeKind.READINESS).ok
 
 
 async def test_channel_that_salesforce_sends_has_no_position_that_expires(world: World) -> None:
@@ -163,7 +163,7 @@ async def test_channel_that_salesforce_sends_has_no_position_that_expires(world:
     world.kept.verified_at[pushed] = world.clock.now() - 1_000 * HOUR_S
     await world.clock.turn(1)
 
-    assert world.health.report(Kind.READINESS).ok
+    assert world.health.report(ProbeKind.READINESS).ok
     assert world.gauge("checkpoint_expires_timestamp_seconds", channel=pushed.path) is None
 
 

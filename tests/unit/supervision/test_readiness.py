@@ -7,7 +7,7 @@ import pytest
 from streamer.events import FailureClass
 from streamer.ingest.keeper import ChannelState, Keeper
 from streamer.observe.subscriber_status import LastFailure
-from streamer.supervision.health import Health, Kind, State
+from streamer.supervision.health import Health, ProbeKind, State
 from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
 from tests.contracts.values import CHANGES
@@ -18,14 +18,14 @@ def readiness(status: Status) -> list[str]:
     """Return what keeps the daemon from being ready."""
     health = Health()
     Readiness(status).register(health)
-    return health.report(Kind.READINESS).problems
+    return health.report(ProbeKind.READINESS).problems
 
 
 def says(status: Status, probe: str) -> str:
     """Return the sentence of one probe."""
     health = Health()
     Readiness(status).register(health)
-    return health.report(Kind.READINESS).results[probe].sentence
+    return health.report(ProbeKind.READINESS).results[probe].sentence
 
 
 def without_subscribers(status: Status) -> Status:

@@ -15,7 +15,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
-from streamer.log.kafka.cluster.record import Record, foreign, set_aside
+from streamer.log.kafka.cluster.record import ProducerRecord, foreign, set_aside
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
@@ -71,9 +71,9 @@ class Checkpoints:
         """
         return partition_of(str(channel).partition("#")[0].encode(), self._partitions)
 
-    def record(self, checkpoint: Checkpoint) -> Record:
+    def record(self, checkpoint: Checkpoint) -> ProducerRecord:
         """Return the record that replaces the channel's former checkpoint."""
-        return Record(
+        return ProducerRecord(
             topic=self._names.checkpoints,
             value=encode_checkpoint(checkpoint),
             key=str(checkpoint.channel).encode(),

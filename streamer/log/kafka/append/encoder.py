@@ -12,7 +12,7 @@ from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.transactions import Content, content
 from streamer.log.kafka.cluster.clients import largest_record
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.log.kafka.records.continuity import continuity_message
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.events import EventEncoder, Traceparent, decode
@@ -30,8 +30,8 @@ class EncodedAppend:
     """
 
     checkpoint: Checkpoint
-    events: list[Record]
-    beside: Sequence[Record]
+    events: list[ProducerRecord]
+    beside: Sequence[ProducerRecord]
     size: int
     removed: Sequence[Tombstone] = ()
 
@@ -66,7 +66,7 @@ class AppendEncoder:
 
     def complete(
         self,
-        events: list[Record],
+        events: list[ProducerRecord],
         size: int,
         checkpoint: Checkpoint,
         set_aside: Sequence[DeadLetter],
@@ -81,9 +81,9 @@ class AppendEncoder:
         """Return the tombstones of dead letters, by their ids."""
         return list(removed_letters(letters, self._names.dead_letters))
 
-    def group(self, appends: Sequence[EncodedAppend]) -> list[Record | Tombstone]:
+    def group(self, appends: Sequence[EncodedAppend]) -> list[ProducerRecord | Tombstone]:
         """Return the records of all `appends` in order, and one checkpoint for each channel."""
-        records: list[Record | Tombstone] = []
+        records: list[ProducerRecord | Tombstone] = []
         for append in appends:
             records += append.events
             # Before the others: a redriven event can be set aside again under the same id.
@@ -97,7 +97,7 @@ class AppendEncoder:
         self,
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
-    ) -> Iterator[Record]:
+    ) -> Iterator[ProducerRecord]:
         for letter in set_aside:
             yield from dead_letter_records(letter, self._names.dead_letters)
         for hole in continuity:
@@ -115,7 +115,7 @@ class KafkaAppend:
         """Encode with `encoder`, and commit with `write`."""
         self._encoder = encoder
         self._write = write
-        self._records: list[Record] = []
+        self._records: list[ProducerRecord] = []
         self.size = 0
 
     def add(self, events: Sequence[Event], /) -> None:

@@ -10,11 +10,11 @@ from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.checkpoints import Checkpoints, CommittedCheckpoints
 from streamer.log.kafka.append.fencing import Fencing, Mine
-from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, RecordsRefused, Transactions
+from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, Transactions, UnwritableRecords
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 
 _log = structlog.get_logger()
 
@@ -53,10 +53,12 @@ class PartitionSession:
         self._expected[channel] = self._committed.of(channel)
         return self._expected[channel]
 
-    def write(self, records: Sequence[Record | Tombstone], checkpoints: Mapping[Channel, Checkpoint]) -> None:
+    def write(
+        self, records: Sequence[ProducerRecord | Tombstone], checkpoints: Mapping[Channel, Checkpoint]
+    ) -> None:
         """Commit `records`, all or none, which move `checkpoints`.
 
-        Raises `RecordsRefused` when the refusal is certain and nothing was
+        Raises `UnwritableRecords` when the refusal is certain and nothing was
         written. Otherwise raises the errors of `committed`, above all
         `LogUnavailable` when another process has moved one of the checkpoints
         since this session last returned it.
@@ -80,13 +82,13 @@ class PartitionSession:
             self._transactions = None
             self._committed = CommittedCheckpoints()
 
-    def _write(self, records: Sequence[Record | Tombstone], deadline: float) -> None:
+    def _write(self, records: Sequence[ProducerRecord | Tombstone], deadline: float) -> None:
         suspects: frozenset[Content] = frozenset()
         while True:
             transactions = self._opened(deadline)
             try:
                 transactions.write(records, deadline, stride=self._stride, apart=suspects)
-            except RecordsRefused as refusal:
+            except UnwritableRecords as refusal:
                 self._reopen(deadline)
                 if refusal.certain:
                     raise
@@ -130,7 +132,7 @@ class PartitionSession:
         _log.info("partition.opened", partition=self._partition, checkpoints=len(committed.by_channel))
         return transactions, committed
 
-    def _failed(self, error: KafkaError, records: Sequence[Record | Tombstone]) -> StreamerError:
+    def _failed(self, error: KafkaError, records: Sequence[ProducerRecord | Tombstone]) -> StreamerError:
         self.close()
         if (fenced := self._fencing.noticed(error)) is not None:
             return fenced

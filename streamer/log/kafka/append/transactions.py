@@ -9,7 +9,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import RecordNotTaken
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 
 BATCH_BYTES = 1_000_000
@@ -33,12 +33,12 @@ Content = tuple[str | None, bytes | None, bytes | None]
 """Topic, key and value: all that a delivery report contains of a record."""
 
 
-def content(record: Record | Tombstone) -> Content:
+def content(record: ProducerRecord | Tombstone) -> Content:
     """Return the content of `record` as in its delivery report."""
-    return record.topic, record.key, record.value if isinstance(record, Record) else None
+    return record.topic, record.key, record.value if isinstance(record, ProducerRecord) else None
 
 
-class RecordsRefused(Exception):
+class UnwritableRecords(Exception):
     """Some records can never be written, and so nothing was.
 
     `certain` is false when a broker refused them in one batch, because any of
@@ -88,7 +88,7 @@ class Transactions:
 
     def write(
         self,
-        records: Sequence[Record | Tombstone],
+        records: Sequence[ProducerRecord | Tombstone],
         deadline: float,
         *,
         stride: int = BATCH_BYTES,
@@ -97,7 +97,7 @@ class Transactions:
         """Commit `records`, all or none.
 
         No batch takes more than `stride` bytes, and each record in `apart` goes
-        in a batch of its own. Raises `RecordsRefused`, and `KafkaException` for
+        in a batch of its own. Raises `UnwritableRecords`, and `KafkaException` for
         any other error.
         """
         self._failed.clear()
@@ -120,7 +120,7 @@ class Transactions:
         """Drop the producer with all its records, within 3 s; later calls raise `RuntimeError`."""
         self._producer.discard()
 
-    def _produce(self, records: Sequence[Record | Tombstone], deadline: float) -> None:
+    def _produce(self, records: Sequence[ProducerRecord | Tombstone], deadline: float) -> None:
         try:
             self._producer.produce(records, self._left(deadline))
         except RecordNotTaken as exc:
@@ -128,12 +128,16 @@ class Transactions:
             raise
 
     def _produce_in_strides(
-        self, records: Sequence[Record | Tombstone], deadline: float, stride: int, apart: Collection[Content]
+        self,
+        records: Sequence[ProducerRecord | Tombstone],
+        deadline: float,
+        stride: int,
+        apart: Collection[Content],
     ) -> None:
         waiting = 0
         for record in records:
             alone = content(record) in apart
-            size = (len(record.value) if isinstance(record, Record) else 0) + _OVERHEAD_BYTES
+            size = (len(record.value) if isinstance(record, ProducerRecord) else 0) + _OVERHEAD_BYTES
             if waiting and (alone or waiting + size > stride):
                 self._producer.live.flush(self._left(deadline))
                 waiting = 0
@@ -156,7 +160,7 @@ class Transactions:
             return error
         return self._failed[0][0]
 
-    def _refusal(self, apart: Collection[Content]) -> RecordsRefused | None:
+    def _refusal(self, apart: Collection[Content]) -> UnwritableRecords | None:
         refused = {what: error for error, what in self._failed if error.code() in _REFUSALS}
         if not refused:
             return None
@@ -165,4 +169,4 @@ class Transactions:
         certain = len(refused) == 1 or all(
             what in apart or len(what[2] or b"") > BATCH_BYTES for what in refused
         )
-        return RecordsRefused(reason, refused.keys(), certain=certain)
+        return UnwritableRecords(reason, refused.keys(), certain=certain)

@@ -12,7 +12,7 @@ from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend
 from streamer.log.kafka.append.queue import AppendQueue, QueuedRequest
 from streamer.log.kafka.append.session import PartitionSession
-from streamer.log.kafka.append.transactions import RecordsRefused
+from streamer.log.kafka.append.transactions import UnwritableRecords
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.settings import KafkaLogSettings
@@ -26,7 +26,7 @@ class _Ready:
     encoded: EncodedAppend
 
 
-class Writer:
+class PartitionWriter:
     """Serves one partition: it is called on the loop, and a thread of its own does the work.
 
     A failed append also fails those that were queued behind it for the same
@@ -153,7 +153,7 @@ class Writer:
                     self._encoder.group([ready.encoded for ready in group]),
                     {ready.asked.channel: ready.encoded.checkpoint for ready in group},
                 )
-            except RecordsRefused as refusal:
+            except UnwritableRecords as refusal:
                 group = self._without_refused(group, refusal)
             except LogMisconfigured as exc:
                 self._find_misconfigured(group, exc)
@@ -177,7 +177,7 @@ class Writer:
                 self._tell_failure(asked, LogUnavailable(f"an earlier append of {asked.channel} failed"))
         return good
 
-    def _without_refused(self, group: Sequence[_Ready], refusal: RecordsRefused) -> list[_Ready]:
+    def _without_refused(self, group: Sequence[_Ready], refusal: UnwritableRecords) -> list[_Ready]:
         guilty = {ready: events for ready in group if (events := ready.encoded.drop(refusal.refused))}
         if not guilty:
             topics = ", ".join(sorted({str(topic) for topic, _, _ in refusal.refused}))

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.librdkafka.producer import DisposableProducer
 from streamer.log.kafka.cluster.errors import kafka_error
-from streamer.log.kafka.cluster.record import Record, Tombstone, WrittenHeaders
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone, WrittenHeaders
 
 _CONNECTIONS = 2
 
@@ -19,7 +19,7 @@ Told = Callable[[KafkaError | None, Message], None]
 class RecordNotTaken(KafkaException):
     """The producer does not accept `record`."""
 
-    def __init__(self, error: KafkaError, record: Record | Tombstone) -> None:
+    def __init__(self, error: KafkaError, record: ProducerRecord | Tombstone) -> None:
         """Keep the error of librdkafka."""
         super().__init__(error)
         self.record = record
@@ -29,7 +29,7 @@ class RecordProducer(DisposableProducer):
     """Writes records of the log, in their order."""
 
     def produce(
-        self, records: Iterable[Record | Tombstone], timeout_s: float, *, told: Told | None = None
+        self, records: Iterable[ProducerRecord | Tombstone], timeout_s: float, *, told: Told | None = None
     ) -> None:
         """Enqueue `records`, waiting at most `timeout_s` seconds for room.
 
@@ -42,7 +42,7 @@ class RecordProducer(DisposableProducer):
         headers: WrittenHeaders | None
         try:
             for record in records:
-                if isinstance(record, Record):
+                if isinstance(record, ProducerRecord):
                     topic, value, key, partition, headers, timestamp_ms = record
                 else:
                     (topic, key, partition), value, headers, timestamp_ms = record, None, None, 0

@@ -20,7 +20,7 @@ WrittenHeaders = dict[str, str | bytes | None]
 """Headers of a record to write: a dictionary costs less than pairs, event by event."""
 
 
-class Record(NamedTuple):
+class ProducerRecord(NamedTuple):
     """A record to produce; its fields are in the order of the producer's arguments.
 
     `timestamp_ms` is the commit time of an event, at which a subscriber can

@@ -10,10 +10,10 @@ from streamer.controls import (
     AuditRecord,
     ContinuityFilter,
     Control,
+    ControlState,
     PositionOrder,
     Redrive,
     SnapshotOrder,
-    Switchboard,
 )
 from streamer.errors import ForeignRecord
 from streamer.events import ContinuityRecord
@@ -22,7 +22,7 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone, set_aside
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone, set_aside
 from streamer.log.kafka.control.continuity import read_continuity
 from streamer.log.kafka.control.letters import KafkaLetterCursor, LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
@@ -57,7 +57,7 @@ class KafkaControls:
         self._watch = ControlWatch(clients, clock, pulses)
         self._writer = ControlWriter(clients)
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
+    def switched(self) -> AsyncGenerator[ControlState, None]:
         """Yield what is switched, and again after each change; ends when the log is closed."""
         return self._watch.boards()
 
@@ -112,8 +112,10 @@ class KafkaControls:
         """Finish pending writes, and stop watching."""
         await asyncio.gather(self._watch.close(), self._writer.close())
 
-    def _audit_record(self, audit: AuditRecord) -> Record:
-        return Record(self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"})
+    def _audit_record(self, audit: AuditRecord) -> ProducerRecord:
+        return ProducerRecord(
+            self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"}
+        )
 
     def _audit(self, last: int) -> list[AuditRecord]:
         errors, found = KafkaErrors(self._clients.settings), list[Message]()

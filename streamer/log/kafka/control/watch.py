@@ -10,14 +10,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.controls import Switchboard
+from streamer.controls import ControlState
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import set_aside
-from streamer.log.kafka.records.controls import ControlTable
+from streamer.log.kafka.records.controls import AppliedControls
 from streamer.observe.pulse import Pulse, Pulses
 
 _log = structlog.get_logger()
@@ -49,11 +49,11 @@ class ControlWatch:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._delays = Delays(_BACKOFF)
-        self._board: Switchboard | None = None
+        self._board: ControlState | None = None
         self._error: Exception | None = None
         self._changed = asyncio.Event()
 
-    async def boards(self) -> AsyncGenerator[Switchboard, None]:
+    async def boards(self) -> AsyncGenerator[ControlState, None]:
         """Yield the switchboard, and again after each change, until `close`.
 
         Raises errors that need an operator, such as `LogMisconfigured`.
@@ -86,7 +86,7 @@ class ControlWatch:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _show(self, board: Switchboard) -> None:
+    def _show(self, board: ControlState) -> None:
         if board != self._board:
             self._board = board
             self._notify()
@@ -126,7 +126,7 @@ class ControlWatch:
         begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
         consumer.assign([TopicPartition(self._topic, 0, begin)])
         # From the beginning each time: the topic can have been created again.
-        switches, through, shown = ControlTable(), begin, False
+        switches, through, shown = AppliedControls(), begin, False
         while not self._closing.is_set():
             pulse.beat()
             for message in poll_many(consumer, _AT_ONCE, _POLL_S):
@@ -140,7 +140,7 @@ class ControlWatch:
                 self._delays.reset()
                 shown = True
 
-    def _apply(self, message: Message, switches: ControlTable) -> int:
+    def _apply(self, message: Message, switches: AppliedControls) -> int:
         """Apply a record, and return the offset up to which the topic was read."""
         error, offset = message.error(), message.offset() or 0
         if error is None:

@@ -11,11 +11,11 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import RecordProducer
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 
 _DEADLINE_S = 10.0
 
-Step = Sequence[Record | Tombstone]
+Step = Sequence[ProducerRecord | Tombstone]
 """Records that are in flight together."""
 
 

@@ -21,14 +21,14 @@ from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.context import ConsumerContext, LogContext
 from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.initial_offsets import InitialOffsets
-from streamer.log.kafka.feed.member import Member
+from streamer.log.kafka.feed.member import GroupMember
 from streamer.log.kafka.feed.partition_reader import PartitionReader
 from streamer.log.kafka.feed.recorder import Recorder
 from streamer.log.kafka.parked.fetch import ParkedFetch
 from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits
-from streamer.log.kafka.progress.settler import Settler
+from streamer.log.kafka.progress.settler import KafkaSettler
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.patterns import topic_expressions
 from streamer.ports import Subscription
@@ -84,7 +84,7 @@ class ConsumerThread:
         parked = ParkedTopic.of(clients.settings, subscription.subscriber)
         self._recall = ParkedFetch(clients, parked)
         retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=self._wait, is_over=lambda: buffer.closing)
-        settler = Settler(clients, subscription.subscriber, receipts=subscription.receipts)
+        settler = KafkaSettler(clients, subscription.subscriber, receipts=subscription.receipts)
         self._context = ConsumerContext(
             subscriber=subscription.subscriber,
             buffer=buffer,
@@ -167,7 +167,7 @@ class ConsumerThread:
     def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits) -> None:
         # This comes before any look-up, which would wait until our own open transaction times out.
         self._context.retry.call(self._context.settler.begin_anew)
-        member = Member(consumer, reader, commits, self._context)
+        member = GroupMember(consumer, reader, commits, self._context)
         member.join(self._first)
         self._has_joined = True
         self._tell_joined(None)

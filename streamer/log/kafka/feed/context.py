@@ -11,7 +11,7 @@ from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.recorder import Recorder
 from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartitions
-from streamer.log.kafka.progress.settler import Settler
+from streamer.log.kafka.progress.settler import KafkaSettler
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulse, Pulses
@@ -39,7 +39,7 @@ class ConsumerContext:
     subscriber: SubscriberName
     buffer: FeedBuffer
     assigned: AssignedPartitions
-    settler: Settler
+    settler: KafkaSettler
     recorder: Recorder
     restorations: Restorations
     admin: KafkaAdmin

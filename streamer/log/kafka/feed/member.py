@@ -24,7 +24,7 @@ _COMMIT_S = 0.004
 _CONFIRMATION_S = 0.001
 
 
-class Member:
+class GroupMember:
     """Takes and gives up partitions as the group decides, and records progress.
 
     All work happens in the one thread that calls `turn`, because a consumer

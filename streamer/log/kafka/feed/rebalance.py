@@ -7,7 +7,7 @@ from contextlib import suppress
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
-from streamer.events import Partition, Progress
+from streamer.events import Partition, SettledOffsets
 from streamer.log.kafka.cluster.record import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition
@@ -74,7 +74,7 @@ class Rebalance:
             self._read_no_more([partition])
             self._assigned.drop([partition])
             self._buffer.revoke(frozenset([partition]))
-            self._context.restorations.begin({partition: Progress(next_offset=found)})
+            self._context.restorations.begin({partition: SettledOffsets(next_offset=found)})
             self.restore()
         _log.error(
             "log.hole_found",

@@ -12,7 +12,7 @@ from streamer.events import Partition, SubscriberName
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter
-from streamer.log.kafka.progress.settler import NotYet, Settler
+from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
 
 _log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class Recorder:
     repeats no finished event.
     """
 
-    def __init__(self, subscriber: SubscriberName, buffer: FeedBuffer, settler: Settler) -> None:
+    def __init__(self, subscriber: SubscriberName, buffer: FeedBuffer, settler: KafkaSettler) -> None:
         """Record the settlements of `buffer` with `settler`."""
         self._subscriber = subscriber
         self._buffer = buffer

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from confluent_kafka import Message
 
 from streamer.errors import UnreadableEvent
-from streamer.events import Entry, Partition, Progress
+from streamer.events import Entry, Partition, SettledOffsets
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -53,7 +53,7 @@ class _SettledRange:
     """Settled offsets of one partition from `begin` on, except the `parked` ones."""
 
     begin: int
-    progress: Progress
+    progress: SettledOffsets
     parked: Collection[int]
 
     def covers(self, offset: int) -> bool:
@@ -102,11 +102,11 @@ class SettledEventReader:
             for partition, at in progress.items()
         }
 
-    def _progress(self, partitions: Collection[Partition]) -> dict[Partition, Progress]:
+    def _progress(self, partitions: Collection[Partition]) -> dict[Partition, SettledOffsets]:
         committed_offsets = CommittedOffsets(self._subscriber, self._admin, self._retry)
         return committed_offsets.stored_beside(self._clients, self._errors, partitions)
 
-    def _parked(self, progress: Mapping[Partition, Progress]) -> dict[Partition, frozenset[int]]:
+    def _parked(self, progress: Mapping[Partition, SettledOffsets]) -> dict[Partition, frozenset[int]]:
         topic = ParkedTopic.of(self._clients.settings, self._subscriber)
         restorations = Restorations(self._clients, self._admin, topic, self._retry)
         return {each.partition: each.recorded_offsets for each in restorations.finished(progress)}

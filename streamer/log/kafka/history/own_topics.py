@@ -15,8 +15,8 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import set_aside
 from streamer.log.kafka.control.continuity import apply_message
 from streamer.log.kafka.control.letter_index import LetterIndex
-from streamer.log.kafka.records.controls import ControlTable
-from streamer.log.kafka.records.parked import ParkedKey
+from streamer.log.kafka.records.controls import AppliedControls
+from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.records import RECORD_START, decode_audit, decode_receipt, decode_setback
 from streamer.settings import KafkaLogSettings
@@ -54,7 +54,7 @@ class OwnTopics:
 
     def _reader_of(self, topic: str) -> _Look | None:
         names, states = self._names, LastStates(lambda _: False)
-        letters, controls = LetterIndex(self._foreign), ControlTable()
+        letters, controls = LetterIndex(self._foreign), AppliedControls()
         readers: dict[str, _Look] = {
             names.checkpoints: lambda message: checkpoint_of(message, self._foreign),
             names.continuity: lambda message: apply_message(message, states, self._foreign),
@@ -78,7 +78,7 @@ class OwnTopics:
 
 
 def _look_at_parked(message: Message) -> None:
-    key, value = ParkedKey.decode(message.key()), message.value()
+    key, value = ParkedRecordKey.decode(message.key()), message.value()
     if value is None:
         return
     if key.offset is None:

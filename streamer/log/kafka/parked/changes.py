@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from streamer.events import Partition
 from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.log.kafka.parked.index import ParkedIndex, entries_to_park
 from streamer.log.kafka.records.chunks import CHUNK_BYTES, ChunkOffsets
 from streamer.log.kafka.records.parked import ParkedTopic, event_keys, lane_key
@@ -26,7 +26,7 @@ class ParkedChanges:
         self._known = known
         # Events that earlier changes have added, by lane: keys of chunks by offset.
         self._added: dict[tuple[Partition, str], dict[int, list[bytes]]] = defaultdict(dict)
-        self.records: list[Record | Tombstone] = []
+        self.records: list[ProducerRecord | Tombstone] = []
         for change in changes:
             self._record(change)
 

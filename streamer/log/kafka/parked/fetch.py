@@ -17,7 +17,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import foreign
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.records.chunks import ChunkOffsets
-from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic
+from streamer.log.kafka.records.parked import ParkedRecordKey, ParkedTopic
 from streamer.log.records import decode_event
 
 _DEADLINE_S = 10.0
@@ -162,7 +162,7 @@ class ParkedFetch:
 
     def _entry(self, source: Partition, offset: int, parts: Sequence[Message]) -> Entry:
         try:
-            keys = [ParkedKey.decode(message.key()) for message in parts]
+            keys = [ParkedRecordKey.decode(message.key()) for message in parts]
         except ValueError as exc:
             raise foreign(parts[0], exc) from exc
         if any((key.topic, key.number, key.offset) != (source.topic, source.number, offset) for key in keys):

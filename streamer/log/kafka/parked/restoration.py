@@ -8,7 +8,7 @@ from typing import cast
 from confluent_kafka import Message
 
 from streamer.errors import ForeignRecord
-from streamer.events import ParkedLane, Partition, Progress, Setback
+from streamer.events import ParkedLane, Partition, Setback, SettledOffsets
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
@@ -17,7 +17,7 @@ from streamer.log.kafka.cluster.record import Headers, set_aside
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
-from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic, chunk_count
+from streamer.log.kafka.records.parked import ParkedRecordKey, ParkedTopic, chunk_count
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import RECORD_START, decode_setback
 
@@ -41,7 +41,7 @@ class Restored:
     """
 
     partition: Partition
-    progress: Progress
+    progress: SettledOffsets
     parked: ParkedIndex
     lanes: Sequence[ParkedLane]
     recorded_offsets: frozenset[int]
@@ -72,7 +72,7 @@ class Restoration:
     def __init__(
         self,
         reader: BoundedReader | None,
-        progress: Mapping[Partition, Progress],
+        progress: Mapping[Partition, SettledOffsets],
         foreign_records: ForeignRecords,
     ) -> None:
         """Read with `reader`; without one, nothing is parked. `foreign_records` takes foreign ones."""
@@ -148,7 +148,7 @@ class Restoration:
                 set_aside(self._foreign, message, exc)
 
     def _apply_one(self, message: Message) -> None:
-        key = ParkedKey.decode(message.key())
+        key = ParkedRecordKey.decode(message.key())
         lanes = self._found.get((key.topic, key.number))
         # Other source partitions have records in this partition, too.
         if lanes is not None and not _apply(lanes[key.lane], key, message):
@@ -156,7 +156,7 @@ class Restoration:
             del lanes[key.lane]
 
 
-def _apply(lane: _Lane, key: ParkedKey, message: Message) -> bool:
+def _apply(lane: _Lane, key: ParkedRecordKey, message: Message) -> bool:
     """Apply a record to `lane`; return whether anything of the lane is left."""
     value = message.value()
     if key.offset is None:
@@ -196,7 +196,7 @@ def _complete(locations: Mapping[int, ChunkOffsets]) -> dict[int, ChunkOffsets]:
     return {offset: chunks for offset, chunks in locations.items() if is_complete(chunks)}
 
 
-def _chunk_offsets(known: ChunkOffsets, key: ParkedKey, message: Message) -> ChunkOffsets:
+def _chunk_offsets(known: ChunkOffsets, key: ParkedRecordKey, message: Message) -> ChunkOffsets:
     if message.value() is None:
         return without_chunk(known, key.chunk)
     chunks = chunk_count(cast("Headers | None", message.headers()))
@@ -214,7 +214,7 @@ class Restorations:
         self._errors = KafkaErrors(clients.settings)
         self._running: list[Restoration] = []
 
-    def begin(self, progress: Mapping[Partition, Progress]) -> None:
+    def begin(self, progress: Mapping[Partition, SettledOffsets]) -> None:
         """Start to restore partitions, whose committed offsets must have been read before.
 
         The group does not return an offset while a transaction that moves it is
@@ -256,7 +256,7 @@ class Restorations:
             each.close()
         self._running = []
 
-    def finished(self, progress: Mapping[Partition, Progress]) -> list[Restored]:
+    def finished(self, progress: Mapping[Partition, SettledOffsets]) -> list[Restored]:
         """Restore partitions to the end, for a reader that holds none of them; raises as `step` does."""
         found: list[Restored] = []
         if progress:

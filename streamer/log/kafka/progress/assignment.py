@@ -4,7 +4,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from streamer.events import DeadLetter, Partition, Progress
+from streamer.events import DeadLetter, Partition, SettledOffsets
 from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.records.chunks import ChunkOffsets
 
@@ -28,14 +28,14 @@ class AssignedPartition:
     unreadable: dict[int, DeadLetter] = field(default_factory=dict)
     set_aside: frozenset[int] = frozenset()
 
-    def with_unreadable(self, progress: Progress) -> Progress:
+    def with_unreadable(self, progress: SettledOffsets) -> SettledOffsets:
         """Return `progress` with the records without an event counted as settled."""
-        return Progress(
+        return SettledOffsets(
             next_offset=progress.next_offset,
             settled_above=progress.settled_above.union(self.set_aside, self.unreadable),
         )
 
-    def settled(self, progress: Progress, letters: Collection[int]) -> None:
+    def settled(self, progress: SettledOffsets, letters: Collection[int]) -> None:
         """Note that the log has `progress` and the dead letters of the offsets `letters`."""
         gone = self.set_aside.union(letters)
         self.set_aside = frozenset(offset for offset in gone if offset >= progress.next_offset)

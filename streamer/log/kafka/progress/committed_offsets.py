@@ -6,7 +6,7 @@ from contextlib import closing
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streamer.events import Partition, Progress, SubscriberName
+from streamer.events import Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
@@ -36,12 +36,12 @@ class CommittedOffsets:
 
     def look_up(
         self, consumer: Consumer, places: Sequence[TopicPartition]
-    ) -> tuple[dict[Partition, Progress], list[TopicPartition]]:
+    ) -> tuple[dict[Partition, SettledOffsets], list[TopicPartition]]:
         """Return the progress in `places`, and the beginnings of the partitions without any."""
         progress = self.stored(consumer, places)
         new = [place for place in places if as_partition(place) not in progress]
         beginnings = self.beginnings(new)
-        progress |= {as_partition(place): Progress(next_offset=place.offset) for place in beginnings}
+        progress |= {as_partition(place): SettledOffsets(next_offset=place.offset) for place in beginnings}
         return progress, beginnings
 
     def beginnings(self, places: Collection[TopicPartition]) -> list[TopicPartition]:
@@ -53,7 +53,7 @@ class CommittedOffsets:
         """
         return self._retry.call(self._admin.beginnings, places)
 
-    def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, Progress]:
+    def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, SettledOffsets]:
         """Return the progress of those of `places` that have any; `consumer` need not be a member.
 
         Raises `KafkaException`.
@@ -69,7 +69,7 @@ class CommittedOffsets:
 
     def stored_beside(
         self, clients: Clients, errors: KafkaErrors, partitions: Collection[Partition]
-    ) -> dict[Partition, Progress]:
+    ) -> dict[Partition, SettledOffsets]:
         """Return the progress of those of `partitions` that have any, without joining the group.
 
         Raises `KafkaException`.
@@ -87,7 +87,7 @@ class CommittedOffsets:
         """Commit `beginnings`, so that a later loss by retention is detected."""
         commits.send(consumer, beginnings, self._committed, is_repeatable=False)
 
-    def _decoded(self, place: TopicPartition) -> Progress:
+    def _decoded(self, place: TopicPartition) -> SettledOffsets:
         try:
             return decode(place.offset, place.metadata)
         except ValueError as exc:
@@ -98,7 +98,7 @@ class CommittedOffsets:
                 partition=place.partition,
                 reason=str(exc),
             )
-            return Progress(next_offset=place.offset)
+            return SettledOffsets(next_offset=place.offset)
 
     def _committed(self, error: KafkaError | None) -> None:
         if error is not None:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from streamer.events import Progress
+from streamer.events import SettledOffsets
 
 _VERSION = "1:"
 # The broker accepts 4,096 bytes, and librdkafka also sends the zero that ends a C string.
@@ -60,7 +60,7 @@ def bears(metadata: str | None, mark: str) -> bool:
     return (metadata or "").partition(_POINT)[2] == mark
 
 
-def encode(progress: Progress) -> CommittableOffset:
+def encode(progress: SettledOffsets) -> CommittableOffset:
     """Return `progress` as ASCII of at most `MAX_METADATA_BYTES` bytes, including a mark."""
     body = bytearray()
     kept = 0
@@ -79,10 +79,10 @@ def encode(progress: Progress) -> CommittableOffset:
     return CommittableOffset(offset=progress.next_offset, metadata=metadata, kept=kept, crowded=crowded)
 
 
-def decode(offset: int, metadata: str | None) -> Progress:
+def decode(offset: int, metadata: str | None) -> SettledOffsets:
     """Return the progress of a committed offset; raises `ValueError` for foreign metadata."""
     if not metadata:
-        return Progress(next_offset=offset)
+        return SettledOffsets(next_offset=offset)
     if not metadata.startswith(_VERSION):
         raise ValueError("commit metadata of an unknown version")
     try:
@@ -91,7 +91,7 @@ def decode(offset: int, metadata: str | None) -> Progress:
         above = frozenset(_offsets(offset, body))
     except ValueError as exc:
         raise ValueError(f"commit metadata that are not ours: {exc}") from exc
-    return Progress(next_offset=offset, settled_above=above)
+    return SettledOffsets(next_offset=offset, settled_above=above)
 
 
 def _runs(offsets: Iterable[int], *, above: int) -> Iterator[tuple[int, int]]:

@@ -7,11 +7,11 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streamer.errors import Fenced, LogUnavailable, StreamerError
-from streamer.events import DeadLetter, Partition, Progress, SubscriberName
+from streamer.events import DeadLetter, Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone, as_partition
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone, as_partition
 from streamer.log.kafka.parked.changes import ParkedChanges
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter
@@ -41,7 +41,7 @@ class _Covered:
     """Part of a settlement for one partition, whose assignment is in effect."""
 
     assigned_partition: AssignedPartition
-    progress: Progress
+    progress: SettledOffsets
     unreadable: Mapping[int, DeadLetter]
     committable: CommittableOffset
 
@@ -74,7 +74,7 @@ class _Transaction:
         return [part.place(self.mark) for part in self.covered]
 
 
-class Settler:
+class KafkaSettler:
     """Records settlements of one member of one group, in the thread that owns its consumer.
 
     Progress alone is a plain commit. A settlement with receipts, forwarded
@@ -241,7 +241,9 @@ class Settler:
         explained = self._explained(error)
         return NotYet(str(explained)) if isinstance(explained, LogUnavailable) else explained
 
-    def _beside(self, settlement: Settlement, covered: Sequence[_Covered]) -> Iterator[Record | Tombstone]:
+    def _beside(
+        self, settlement: Settlement, covered: Sequence[_Covered]
+    ) -> Iterator[ProducerRecord | Tombstone]:
         # Tombstones come first, because a redriven event can have been set aside again since.
         yield from removed_letters(settlement.redriven, self._names.dead_letters)
         for letter in settlement.set_aside:

@@ -13,7 +13,7 @@ from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_retriable, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 
 _DEADLINE_S = 10.0
@@ -94,7 +94,7 @@ class GroupTransactions:
 
     def write(
         self,
-        records: Sequence[Record | Tombstone],
+        records: Sequence[ProducerRecord | Tombstone],
         places: Sequence[TopicPartition],
         generation: Any,
         *,
@@ -110,7 +110,7 @@ class GroupTransactions:
             producer = self._ready(_DEADLINE_S)
             producer.begin()
             for record in records:
-                is_noted = record.topic == noting and isinstance(record, Record)
+                is_noted = record.topic == noting and isinstance(record, ProducerRecord)
                 told = partial(_note, noted) if is_noted else None
                 producer.produce([record], deadline - time.monotonic(), told=told)
             if places:

@@ -3,14 +3,16 @@
 from confluent_kafka import Message
 
 from streamer.events import ContinuityRecord
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Record
+from streamer.log.kafka.cluster.record import ANY_PARTITION, ProducerRecord
 from streamer.log.records import decode_continuity, encode_continuity
 
 
-def continuity_message(record: ContinuityRecord, topic: str) -> Record:
+def continuity_message(record: ContinuityRecord, topic: str) -> ProducerRecord:
     """Return a state of a continuity record for `topic`, whose compaction keeps the last."""
     key = record.id.encode("utf-8", "backslashreplace")
-    return Record(topic, encode_continuity(record), key, ANY_PARTITION, {"content-type": b"application/json"})
+    return ProducerRecord(
+        topic, encode_continuity(record), key, ANY_PARTITION, {"content-type": b"application/json"}
+    )
 
 
 def continuity_of(message: Message) -> ContinuityRecord:

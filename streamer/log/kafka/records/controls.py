@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from streamer.controls import Control, PositionOrder, Redrive, SnapshotOrder, Switch, Switchboard
+from streamer.controls import Control, ControlState, PositionOrder, Redrive, SnapshotOrder, Switch
 from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import SubscriberName
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.log.records import (
     decode_control,
     decode_left_out,
@@ -28,12 +28,12 @@ _POSITION = "position"
 _PARTITION = 0
 
 
-def control_record(control: Control, topic: str) -> Record:
+def control_record(control: Control, topic: str) -> ProducerRecord:
     """Return the record that replaces a subscriber's earlier control."""
     return _record(topic, encode_control(control), _key(_SUBSCRIBER, control.subscriber))
 
 
-def redrive_records(redrive: Redrive, topic: str) -> list[Record | Tombstone]:
+def redrive_records(redrive: Redrive, topic: str) -> list[ProducerRecord | Tombstone]:
     """Return the record of a redrive, or the tombstones of an ended one."""
     key = _key(_REDRIVE, redrive.id)
     if redrive.ended_at is None:
@@ -41,12 +41,12 @@ def redrive_records(redrive: Redrive, topic: str) -> list[Record | Tombstone]:
     return [Tombstone(topic, each, _PARTITION) for each in (key, _key(_LEFT_OUT, redrive.id))]
 
 
-def left_out_record(redrive_id: str, letters: Collection[str], topic: str) -> Record:
+def left_out_record(redrive_id: str, letters: Collection[str], topic: str) -> ProducerRecord:
     """Return the record of the letters that a redrive leaves out; it counts while the redrive is open."""
     return _record(topic, encode_left_out(letters), _key(_LEFT_OUT, redrive_id))
 
 
-def snapshot_record(order: SnapshotOrder, topic: str) -> Record | Tombstone:
+def snapshot_record(order: SnapshotOrder, topic: str) -> ProducerRecord | Tombstone:
     """Return the record that replaces an order of a snapshot, or the tombstone of an ended one."""
     key = _key(_SNAPSHOT, order.id)
     if order.ended_at is None:
@@ -54,7 +54,7 @@ def snapshot_record(order: SnapshotOrder, topic: str) -> Record | Tombstone:
     return Tombstone(topic, key, _PARTITION)
 
 
-def position_record(order: PositionOrder, topic: str) -> Record | Tombstone:
+def position_record(order: PositionOrder, topic: str) -> ProducerRecord | Tombstone:
     """Return the record of an order of a position, or the tombstone of an ended one."""
     key = _key(_POSITION, order.id)
     if order.ended_at is None:
@@ -62,7 +62,7 @@ def position_record(order: PositionOrder, topic: str) -> Record | Tombstone:
     return Tombstone(topic, key, _PARTITION)
 
 
-class ControlTable:
+class AppliedControls:
     """The switchboard that the records so far add up to."""
 
     def __init__(self) -> None:
@@ -109,9 +109,9 @@ class ControlTable:
             self._controls[subscriber] = _unread(subscriber)
             raise
 
-    def board(self) -> Switchboard:
+    def board(self) -> ControlState:
         """Return the present switchboard."""
-        return Switchboard(
+        return ControlState(
             controls=dict(self._controls),
             redrives=dict(self._redrives),
             snapshots=dict(self._snapshots),
@@ -129,8 +129,8 @@ def _unread(subscriber: SubscriberName) -> Control:
     )
 
 
-def _record(topic: str, value: bytes, key: bytes) -> Record:
-    return Record(topic, value, key, _PARTITION, {"content-type": b"application/json"})
+def _record(topic: str, value: bytes, key: bytes) -> ProducerRecord:
+    return ProducerRecord(topic, value, key, _PARTITION, {"content-type": b"application/json"})
 
 
 def _key(kind: str, name: str) -> bytes:

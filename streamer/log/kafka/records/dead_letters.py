@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, Tombstone, WrittenHeaders
+from streamer.log.kafka.cluster.record import (
+    ANY_PARTITION,
+    Headers,
+    ProducerRecord,
+    Tombstone,
+    WrittenHeaders,
+)
 from streamer.log.kafka.records.chunks import CHUNK_BYTES, split
 from streamer.log.records import LARGEST_LETTER, encode_dead_letter
 
@@ -14,7 +20,7 @@ _HEAD = "head"
 _MAX_CHUNKS = 1 + LARGEST_LETTER // CHUNK_BYTES
 
 
-def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
+def dead_letter_records(letter: DeadLetter, topic: str) -> list[ProducerRecord]:
     """Return the records of `letter`; the same letter has the same keys, so compaction keeps the last.
 
     The first one has the letter's head as a header.
@@ -24,7 +30,7 @@ def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
     id_ = encoded_id(letter.id)
     about: WrittenHeaders = {_ID: id_, _PARTS: b"%d" % len(chunks), "content-type": b"application/json"}
     records = [
-        Record(topic, chunk, _key(id_, number), ANY_PARTITION, {_PART: b"%d" % number, **about})
+        ProducerRecord(topic, chunk, _key(id_, number), ANY_PARTITION, {_PART: b"%d" % number, **about})
         for number, chunk in enumerate(chunks)
     ]
     records[0].headers[_HEAD] = encoded.head

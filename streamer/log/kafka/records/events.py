@@ -17,7 +17,7 @@ from streamer.errors import UnreadableEvent
 from streamer.events import Event, EventId, JsonObject
 from streamer.exact_json import exact_default, exact_value
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, WrittenHeaders
+from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, ProducerRecord, WrittenHeaders
 from streamer.replay_ids import replay_id_from_text
 
 _TYPES_REMEMBERED = 4096
@@ -26,7 +26,7 @@ _TYPES_REMEMBERED = 4096
 _TYPE_HEADERS = frozenset({"ce_type", "type"})
 
 
-Encode = Callable[[Event, int], Record]
+Encode = Callable[[Event, int], ProducerRecord]
 """Makes the record of an event, at a time in epoch milliseconds.
 
 Raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
@@ -57,27 +57,27 @@ class EventEncoder:
             traced = self._traced_binary if is_binary else self._traced_structured
             self.encode = partial(traced, traceparent)
 
-    def _binary(self, event: Event, now_ms: int) -> Record:
+    def _binary(self, event: Event, now_ms: int) -> ProducerRecord:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
         headers = binary_headers(event, type_)
         value, key = _value(event.data), event.key.encode()
-        return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
+        return ProducerRecord(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
 
-    def _structured(self, event: Event, now_ms: int) -> Record:
+    def _structured(self, event: Event, now_ms: int) -> ProducerRecord:
         return self._of_document(event, structured_document(event, event.data), now_ms)
 
-    def _of_document(self, event: Event, document: JsonObject, now_ms: int) -> Record:
+    def _of_document(self, event: Event, document: JsonObject, now_ms: int) -> ProducerRecord:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
         headers: WrittenHeaders = {"type": type_, "content-type": STRUCTURED}
         value, key = _value(document), event.key.encode()
-        return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
+        return ProducerRecord(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
 
-    def _traced_binary(self, traceparent: Traceparent, event: Event, now_ms: int) -> Record:
+    def _traced_binary(self, traceparent: Traceparent, event: Event, now_ms: int) -> ProducerRecord:
         record, value = self._binary(event, now_ms), traceparent(event)
         record.headers.update({"traceparent": value, "ce_traceparent": value})
         return record
 
-    def _traced_structured(self, traceparent: Traceparent, event: Event, now_ms: int) -> Record:
+    def _traced_structured(self, traceparent: Traceparent, event: Event, now_ms: int) -> ProducerRecord:
         value = traceparent(event)
         document = {**structured_document(event, event.data), "traceparent": value}
         record = self._of_document(event, document, now_ms)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from streamer.errors import LogMisconfigured, UnreadableEvent
 from streamer.events import DeadLetter, Event, Forwarded, Stage
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record
+from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, ProducerRecord
 from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.records import decode_event, encode_event
 
@@ -13,7 +13,7 @@ from streamer.log.records import decode_event, encode_event
 _OVERHEAD_BYTES = 2_048
 
 
-def forwarded_records(forwarded: Forwarded, names: Names, *, limit: int) -> list[Record]:
+def forwarded_records(forwarded: Forwarded, names: Names, *, limit: int) -> list[ProducerRecord]:
     """Return the record of a forwarded event, with the event's own key.
 
     An event that brokers would refuse, because it takes more than `limit` bytes
@@ -25,7 +25,7 @@ def forwarded_records(forwarded: Forwarded, names: Names, *, limit: int) -> list
     if len(value) + len(key) + _OVERHEAD_BYTES > limit:
         return dead_letter_records(_too_large(forwarded, limit), names.dead_letters)
     headers: dict[str, str | bytes | None] = {"type": event.type, "content-type": b"application/json"}
-    return [Record(names.forwarded(forwarded.to), value, key, ANY_PARTITION, headers)]
+    return [ProducerRecord(names.forwarded(forwarded.to), value, key, ANY_PARTITION, headers)]
 
 
 def decode_forwarded(key: bytes | None, value: bytes | None, headers: Headers | None) -> Event:  # noqa: ARG001 - as for other events

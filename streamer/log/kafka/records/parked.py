@@ -13,7 +13,7 @@ import orjson
 from streamer.events import Entry, Partition, Setback, SubscriberName
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
-from streamer.log.kafka.cluster.record import Headers, Record, Tombstone
+from streamer.log.kafka.cluster.record import Headers, ProducerRecord, Tombstone
 from streamer.log.kafka.records.chunks import split
 from streamer.log.records import encode_event, encode_setback
 from streamer.settings import KafkaLogSettings
@@ -26,7 +26,7 @@ _MOST_FIELDS = 5
 _MOST_CHUNKS = 64
 
 
-class ParkedKey(NamedTuple):
+class ParkedRecordKey(NamedTuple):
     """Key of a record: a lane of a source partition, or a chunk of one of its events.
 
     It is written as a JSON array without its trailing defaults.
@@ -44,7 +44,7 @@ class ParkedKey(NamedTuple):
         return orjson.dumps(fields[:3] if self.offset is None else fields[: 5 if self.chunk else 4])
 
     @classmethod
-    def decode(cls, key: bytes | None) -> "ParkedKey":
+    def decode(cls, key: bytes | None) -> "ParkedRecordKey":
         """Return the key that `encode` wrote; raises `ValueError` for any other."""
         fields = orjson.loads(key or b"")
         if not isinstance(fields, list) or not _LEAST_FIELDS <= len(fields) <= _MOST_FIELDS:
@@ -76,19 +76,22 @@ class ParkedTopic:
         """Return the partition that holds all records of a source partition, for each of its owners."""
         return partition_of(f"{source.topic}/{source.number}".encode(), self.partitions)
 
-    def lane(self, source: Partition, lane: str, setback: Setback) -> Record:
+    def lane(self, source: Partition, lane: str, setback: Setback) -> ProducerRecord:
         """Return the record of a lane's setback."""
-        key = ParkedKey(source.topic, source.number, lane).encode()
-        return Record(self.name, encode_setback(setback), key, self.home(source), {"content-type": _JSON})
+        key = ParkedRecordKey(source.topic, source.number, lane).encode()
+        return ProducerRecord(
+            self.name, encode_setback(setback), key, self.home(source), {"content-type": _JSON}
+        )
 
-    def event(self, entry: Entry, lane: str) -> list[Record]:
+    def event(self, entry: Entry, lane: str) -> list[ProducerRecord]:
         """Return the records of an event, one for each chunk of its body."""
         chunks = split(encode_event(entry.event))
         about = {_PARTS: b"%d" % len(chunks), "content-type": _JSON}
         home = self.home(entry.partition)
         keys = event_keys(entry.partition, lane, entry.offset, len(chunks))
         return [
-            Record(self.name, chunk, key, home, {**about}) for chunk, key in zip(chunks, keys, strict=True)
+            ProducerRecord(self.name, chunk, key, home, {**about})
+            for chunk, key in zip(chunks, keys, strict=True)
         ]
 
     def without(self, source: Partition, keys: Sequence[bytes]) -> list[Tombstone]:
@@ -99,12 +102,14 @@ class ParkedTopic:
 
 def lane_key(source: Partition, lane: str) -> bytes:
     """Return the key of a lane's record."""
-    return ParkedKey(source.topic, source.number, lane).encode()
+    return ParkedRecordKey(source.topic, source.number, lane).encode()
 
 
 def event_keys(source: Partition, lane: str, offset: int, chunks: int) -> list[bytes]:
     """Return the keys of the records of an event with so many chunks."""
-    return [ParkedKey(source.topic, source.number, lane, offset, chunk).encode() for chunk in range(chunks)]
+    return [
+        ParkedRecordKey(source.topic, source.number, lane, offset, chunk).encode() for chunk in range(chunks)
+    ]
 
 
 def chunk_count(headers: Headers | None) -> int:

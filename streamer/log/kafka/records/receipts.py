@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from streamer.events import Receipt
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Record
+from streamer.log.kafka.cluster.record import ANY_PARTITION, ProducerRecord
 from streamer.log.kafka.records.chunks import CHUNK_BYTES
 from streamer.log.records import encode_receipt
 
 _KEPT_CHARACTERS = 20_000
 
 
-def receipt_record(receipt: Receipt, topic: str) -> Record:
+def receipt_record(receipt: Receipt, topic: str) -> ProducerRecord:
     """Return the record of `receipt`, with the event's own key.
 
     An answer that can be too large for a broker is cut to its first 20,000
@@ -24,4 +24,4 @@ def receipt_record(receipt: Receipt, topic: str) -> Record:
         "subscriber": receipt.subscriber,
         "content-type": b"application/json",
     }
-    return Record(topic, value, receipt.event_key.encode(), ANY_PARTITION, headers)
+    return ProducerRecord(topic, value, receipt.event_key.encode(), ANY_PARTITION, headers)

@@ -19,7 +19,7 @@ EventRow = tuple[int, str, int, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedAppend:
+class AppendRows:
     """An append as rows."""
 
     channel: str
@@ -32,7 +32,7 @@ class EncodedAppend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class AppendedEnd:
     """End of the log (exclusive) after an append, and its size."""
 
     end: int
@@ -46,9 +46,9 @@ def encode(
     continuity: Sequence[ContinuityRecord],
     *,
     now: float,
-) -> EncodedAppend:
+) -> AppendRows:
     """Return an append as rows; `now`, the time of its commit, is in epoch seconds."""
-    return EncodedAppend(
+    return AppendRows(
         channel=str(checkpoint.channel),
         checkpoint=encode_checkpoint(checkpoint),
         stored_at=now,
@@ -67,7 +67,7 @@ def event_row(event: Event, now_s: int) -> EventRow:
     return now_s, event.type, len(body), body
 
 
-def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
+def write(connection: sqlite3.Connection, append: AppendRows) -> AppendedEnd:
     """Insert the rows of `append`; return the new end and size of the log."""
     insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
     # A redriven event can be set aside again under the same id.
@@ -78,7 +78,7 @@ def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
         "INSERT OR REPLACE INTO checkpoints (channel, body, stored_at) VALUES (?, ?, ?)",
         (append.channel, append.checkpoint, append.stored_at),
     )
-    return Written(end=end(connection), used_bytes=used_bytes(connection))
+    return AppendedEnd(end=end(connection), used_bytes=used_bytes(connection))
 
 
 def end(connection: sqlite3.Connection) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Collection
 
-from streamer.controls import AuditRecord, Control, PositionOrder, Redrive, SnapshotOrder, Switchboard
+from streamer.controls import AuditRecord, Control, ControlState, PositionOrder, Redrive, SnapshotOrder
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import (
     decode_audit,
@@ -26,21 +26,21 @@ _NEWEST = 2**63 - 1
 _Row = tuple[str, bytes]
 
 
-class ControlTable:
+class SharedControls:
     """The switchboard of the file, in memory: no other process can change it."""
 
     def __init__(self) -> None:
-        self._board = Switchboard()
+        self._board = ControlState()
         self._changed = asyncio.Event()
 
-    def show(self, board: Switchboard) -> None:
+    def show(self, board: ControlState) -> None:
         """Replace the board and notify its readers of a change."""
         if board != self._board:
             self._board = board
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 
-    async def boards(self) -> AsyncGenerator[Switchboard, None]:
+    async def boards(self) -> AsyncGenerator[ControlState, None]:
         """Yield the board, and again after each change."""
         while True:
             changed = self._changed
@@ -98,13 +98,13 @@ def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None
         connection.execute("DELETE FROM positions WHERE id = ?", row[:1])
 
 
-def read_board(connection: sqlite3.Connection, foreign: ForeignRecords) -> Switchboard:
+def read_board(connection: sqlite3.Connection, foreign: ForeignRecords) -> ControlState:
     """Return the switchboard, without foreign rows; raises `LogMisconfigured` for one of a newer Streamer."""
     controls = sound(_all(connection, "subscriber", "controls"), decode_control, "controls", foreign)
     redrives = sound(_all(connection, "id", "redrives"), decode_redrive, "redrives", foreign)
     snapshots = sound(_all(connection, "id", "snapshots"), decode_snapshot_order, "snapshots", foreign)
     positions = sound(_all(connection, "id", "positions"), decode_position_order, "positions", foreign)
-    return Switchboard(
+    return ControlState(
         controls={control.subscriber: control for control in controls},
         redrives={redrive.id: redrive for redrive in redrives},
         snapshots={order.id: order for order in snapshots},

@@ -23,7 +23,7 @@ _OFFSETS_COUNTED = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class OffsetRange:
     """The events to read: from `begin` to `end` (exclusive), of the types that match `patterns`.
 
     They are those that were forwarded to a subscriber, or else those that were
@@ -36,7 +36,7 @@ class Window:
     forwarded_to: SubscriberName | None = None
 
 
-def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entry], int]:
+def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list[Entry], int]:
     """Return the first entries of `window`, and the offset up to which it was read.
 
     A page is bounded in events, in bytes (though one event always fits) and in

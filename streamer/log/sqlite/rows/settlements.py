@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.events import Progress, SubscriberName
+from streamer.events import SettledOffsets, SubscriberName
 from streamer.log.records import encode_receipt
 from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
-from streamer.log.sqlite.rows.appends import Written, end, event_row
+from streamer.log.sqlite.rows.appends import AppendedEnd, end, event_row
 from streamer.log.sqlite.rows.dead_letters import (
     LetterRow,
     letter_key,
@@ -31,7 +31,7 @@ class EncodedSettlement:
 
     subscriber: SubscriberName
     number: int
-    progress: Progress | None
+    progress: SettledOffsets | None
     dead_letters: Sequence[LetterRow]
     parked: ParkedRows
     receipts: Sequence[_ReceiptRow]
@@ -61,7 +61,7 @@ def encode_settlement(
     )
 
 
-def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettlement) -> Written | None:
+def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettlement) -> AppendedEnd | None:
     """Record all of `settlement`, unless it is recorded already.
 
     Returns the end and the size of the log if it can have grown.
@@ -73,7 +73,7 @@ def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettleme
         _write(connection, settlement)
     if not settlement.forwarded:
         return None
-    return Written(end=end(connection), used_bytes=used_bytes(connection))
+    return AppendedEnd(end=end(connection), used_bytes=used_bytes(connection))
 
 
 def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:

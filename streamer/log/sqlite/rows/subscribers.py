@@ -7,15 +7,15 @@ from datetime import datetime
 
 import orjson
 
-from streamer.events import Progress, Start, SubscriberName
+from streamer.events import SettledOffsets, Start, SubscriberName
 from streamer.log.sqlite.rows.appends import end
-from streamer.log.sqlite.rows.pages import Window
+from streamer.log.sqlite.rows.pages import OffsetRange
 from streamer.normalise.times import as_event_time
 from streamer.ports import Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class StoredPosition:
     """The stored position of `subscriber`.
 
     `not_before` is the time of the oldest event that the subscriber wants; it
@@ -25,15 +25,15 @@ class Place:
     """
 
     subscriber: SubscriberName
-    progress: Progress
+    progress: SettledOffsets
     not_before: str
     expired: int
     settlements: int
 
 
-def window_of(subscription: Subscription, *, begin: int, end: int) -> Window:
+def window_of(subscription: Subscription, *, begin: int, end: int) -> OffsetRange:
     """Return the subscriber's window from `begin` to `end` (exclusive)."""
-    return Window(
+    return OffsetRange(
         begin=begin,
         end=end,
         patterns=subscription.patterns,
@@ -41,7 +41,7 @@ def window_of(subscription: Subscription, *, begin: int, end: int) -> Window:
     )
 
 
-def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Place:
+def find_place(connection: sqlite3.Connection, subscription: Subscription) -> StoredPosition:
     """Return the subscriber's position; a new one begins at its `start`, which is stored.
 
     Those downstream get a position too, so that retention keeps what is
@@ -57,9 +57,9 @@ def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Pl
         begin = end(connection) if is_latest else _first(connection)
         moment = as_event_time(start) if isinstance(start, datetime) else ""
         _begin(connection, name, begin, moment)
-        place = Place(
+        place = StoredPosition(
             subscriber=name,
-            progress=Progress(next_offset=begin),
+            progress=SettledOffsets(next_offset=begin),
             not_before=moment,
             expired=0,
             settlements=0,
@@ -75,7 +75,7 @@ def _begin(connection: sqlite3.Connection, name: SubscriberName, begin: int, not
     )
 
 
-def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place | None:
+def known_place(connection: sqlite3.Connection, name: SubscriberName) -> StoredPosition | None:
     """Return the position of a subscriber, `None` for an unknown one."""
     row = connection.execute(
         "SELECT not_before, next_offset, settled_above, settlements FROM subscribers WHERE name = ?", (name,)
@@ -83,9 +83,9 @@ def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place |
     if row is None:
         return None
     not_before, next_offset, above, settlements = row
-    return Place(
+    return StoredPosition(
         subscriber=name,
-        progress=Progress(next_offset=next_offset, settled_above=decode_offsets(above)),
+        progress=SettledOffsets(next_offset=next_offset, settled_above=decode_offsets(above)),
         not_before=not_before,
         expired=max(0, _first(connection) - next_offset),
         settlements=settlements,
@@ -93,7 +93,7 @@ def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place |
 
 
 def write_progress(
-    connection: sqlite3.Connection, name: SubscriberName, progress: Progress | None, *, settlement: int
+    connection: sqlite3.Connection, name: SubscriberName, progress: SettledOffsets | None, *, settlement: int
 ) -> bool:
     """Record a subscriber's progress with `settlement`, the number of the settlement that it belongs to.
 

@@ -8,42 +8,42 @@ from typing import Any
 
 from streamer.salesforce.publish.avro.numbers import as_decimal, as_double, as_whole
 from streamer.salesforce.publish.avro.times import days_of_date, ms_of_date, ms_of_date_time
-from streamer.salesforce.publish.avro.unfit import Unfit, found
+from streamer.salesforce.publish.avro.unfit import UnfitValue, found
 from streamer.salesforce.pubsub.avro.definitions import (
     Array,
+    AvroField,
+    AvroFixed,
+    AvroRecord,
     AvroType,
     Enumeration,
-    Field,
-    Fixed,
     Map,
     Primitive,
-    Record,
     Union,
     is_null,
 )
 from streamer.salesforce.pubsub.avro.times import date_of_ms, stated_time
 
 Converter = Callable[[Any], Any]
-"""Returns the value that fastavro writes for a JSON value; raises `Unfit`."""
+"""Returns the value that fastavro writes for a JSON value; raises `UnfitValue`."""
 
 
-def field_converter(field: Field, *, of_event: bool = False) -> Converter:
+def field_converter(field: AvroField, *, of_event: bool = False) -> Converter:
     """Return the converter of a field; the system fields among those `of_event` can be known by name."""
     stated = stated_time(field.doc, name=field.name if of_event else "")
     time = None if stated is None else ms_of_date if stated is date_of_ms else ms_of_date_time
     return _converter(field.type, time)
 
 
-def record_converter(record: Record) -> Converter:
+def record_converter(record: AvroRecord) -> Converter:
     """Return the converter of an object within an event; its missing members are null."""
     converters = {field.name: field_converter(field) for field in record.fields}
 
     def convert(value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise Unfit(f"found {found(value)}; must be an object")
+            raise UnfitValue(f"found {found(value)}; must be an object")
         if unknown := value.keys() - converters.keys():
             names = ", ".join(converters)
-            raise Unfit(f"{min(map(str, unknown))[:80]}: is no member of the object; known: {names}")
+            raise UnfitValue(f"{min(map(str, unknown))[:80]}: is no member of the object; known: {names}")
         return {name: _within(name, each, value.get(name)) for name, each in converters.items()}
 
     return convert
@@ -52,8 +52,8 @@ def record_converter(record: Record) -> Converter:
 def _within(name: str, convert: Converter, value: Any) -> Any:
     try:
         return convert(value)
-    except Unfit as unfit:
-        raise Unfit(f"{name}: {unfit}") from None
+    except UnfitValue as unfit:
+        raise UnfitValue(f"{name}: {unfit}") from None
 
 
 def _converter(kind: AvroType, time: Converter | None) -> Converter:
@@ -64,11 +64,11 @@ def _converter(kind: AvroType, time: Converter | None) -> Converter:
             return _union(kind, time)
         case Enumeration():
             return _symbol(kind)
-        case Record():
+        case AvroRecord():
             return record_converter(kind)
         case Array() | Map():
             return _repeated(kind)
-        case Fixed():
+        case AvroFixed():
             return lambda value: _sized(_bytes(value), kind.size)
 
 
@@ -111,12 +111,12 @@ def _union(kind: Union, time: Converter | None) -> Converter:
         for name, as_branch in branches:
             try:
                 converted = as_branch(value)
-            except Unfit as unfit:
+            except UnfitValue as unfit:
                 refusals.append(str(unfit))
             else:
                 # The name spares fastavro the search for the branch.
                 return (name, converted) if name else converted
-        raise Unfit(" or ".join(refusals) or "must be null")
+        raise UnfitValue(" or ".join(refusals) or "must be null")
 
     return convert
 
@@ -128,7 +128,7 @@ def _name(branch: AvroType) -> str:
 def _symbol(kind: Enumeration) -> Converter:
     def convert(value: Any) -> str:
         if not isinstance(value, str) or value not in kind.symbols:
-            raise Unfit(f"found {found(value)}; must be one of {', '.join(kind.symbols)}")
+            raise UnfitValue(f"found {found(value)}; must be one of {', '.join(kind.symbols)}")
         return value
 
     return convert
@@ -137,7 +137,7 @@ def _symbol(kind: Enumeration) -> Converter:
 def _list(convert_item: Converter) -> Converter:
     def convert(value: Any) -> list[Any]:
         if not isinstance(value, list | tuple):
-            raise Unfit(f"found {found(value)}; must be a list")
+            raise UnfitValue(f"found {found(value)}; must be a list")
         return [_within(str(index), convert_item, item) for index, item in enumerate(value)]
 
     return convert
@@ -146,7 +146,7 @@ def _list(convert_item: Converter) -> Converter:
 def _map(convert_value: Converter) -> Converter:
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise Unfit(f"found {found(value)}; must be an object")
+            raise UnfitValue(f"found {found(value)}; must be an object")
         return {_text(name): _within(str(name), convert_value, item) for name, item in value.items()}
 
     return convert
@@ -154,22 +154,24 @@ def _map(convert_value: Converter) -> Converter:
 
 def _null(value: Any) -> None:
     if value is not None:
-        raise Unfit(f"found {found(value)}; must be null")
+        raise UnfitValue(f"found {found(value)}; must be null")
 
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise Unfit(f"found {found(value)}; must be true or false, without quotes")
+        raise UnfitValue(f"found {found(value)}; must be true or false, without quotes")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise Unfit(f"found {found(value)}; must be a text: put it in quotes, or in to_string() in a body")
+        raise UnfitValue(
+            f"found {found(value)}; must be a text: put it in quotes, or in to_string() in a body"
+        )
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise Unfit("found a text with half a character; send valid Unicode") from error
+        raise UnfitValue("found a text with half a character; send valid Unicode") from error
     return value
 
 
@@ -179,12 +181,12 @@ def _bytes(value: Any) -> bytes:
             return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         pass
-    raise Unfit(f"found {found(value)}; must be a text in base64")
+    raise UnfitValue(f"found {found(value)}; must be a text in base64")
 
 
 def _sized(value: bytes, size: int) -> bytes:
     if len(value) != size:
-        raise Unfit(f"found {len(value)} bytes; must be {size} in base64")
+        raise UnfitValue(f"found {len(value)} bytes; must be {size} in base64")
     return value
 
 

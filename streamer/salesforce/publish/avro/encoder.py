@@ -9,7 +9,7 @@ import fastavro
 import orjson
 
 from streamer.salesforce.publish.avro.converters import field_converter
-from streamer.salesforce.publish.avro.unfit import Unfit
+from streamer.salesforce.publish.avro.unfit import UnfitValue
 from streamer.salesforce.pubsub.avro.definitions import Union, UnusableSchema, is_null
 from streamer.salesforce.pubsub.avro.parser import parse_record
 
@@ -21,7 +21,7 @@ class FieldRefused(Exception):
     """The schema does not take an event: the message names the field, and says what to send."""
 
 
-class EventEncoder:
+class DatumEncoder:
     """Encodes events of one schema to binary Avro, each as one datum without a container."""
 
     def __init__(self, schema_id: str, schema_json: str) -> None:
@@ -63,7 +63,7 @@ class EventEncoder:
             raise FieldRefused(f"{name}: is missing; the event needs it")
         try:
             return self._converters[name](value)
-        except Unfit as unfit:
+        except UnfitValue as unfit:
             raise FieldRefused(f"{name}: {unfit}") from unfit
 
     def _unknown(self, name: str) -> str:

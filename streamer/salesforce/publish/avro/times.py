@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from streamer.salesforce.publish.avro.unfit import Unfit, found
+from streamer.salesforce.publish.avro.unfit import UnfitValue, found
 from streamer.salesforce.pubsub.avro.times import date_time_of_ms
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,43 +22,43 @@ _WANTED_DATE = "must be a date, such as 2025-01-31"
 
 
 def ms_of_date_time(value: Any) -> int:
-    """Return a date-time as milliseconds since the epoch, rounded down; raises `Unfit`.
+    """Return a date-time as milliseconds since the epoch, rounded down; raises `UnfitValue`.
 
     `value` is a text in the form of ISO 8601 with an offset, or already such a number.
     """
     if type(value) is int:
         return _within_calendar(value)
     if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
-        raise Unfit(f"found {found(value)}; {_WANTED}")
+        raise UnfitValue(f"found {found(value)}; {_WANTED}")
     try:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
-        raise Unfit(f"found a text that is no date-time; {_WANTED}") from error
+        raise UnfitValue(f"found a text that is no date-time; {_WANTED}") from error
     if moment.tzinfo is None:
-        raise Unfit(f"found a date-time without an offset; {_WANTED}")
+        raise UnfitValue(f"found a date-time without an offset; {_WANTED}")
     # The difference of two times with offsets is within the calendar, unlike a time moved to UTC.
     return (moment - _EPOCH) // _MS
 
 
 def ms_of_date(value: Any) -> int:
-    """Return the midnight in UTC of a date `YYYY-MM-DD`, in milliseconds; raises `Unfit`.
+    """Return the midnight in UTC of a date `YYYY-MM-DD`, in milliseconds; raises `UnfitValue`.
 
     `value` can also be that number.
     """
     if type(value) is int:
         if value % _DAY_MS:
-            raise Unfit(f"found a number of milliseconds that is no midnight in UTC; {_WANTED_DATE}")
+            raise UnfitValue(f"found a number of milliseconds that is no midnight in UTC; {_WANTED_DATE}")
         return _within_calendar(value)
     if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise Unfit(f"found {found(value)}; {_WANTED_DATE}")
+        raise UnfitValue(f"found {found(value)}; {_WANTED_DATE}")
     try:
         return (datetime.fromisoformat(value).replace(tzinfo=UTC) - _EPOCH) // _MS
     except ValueError as error:
-        raise Unfit(f"found a date that no calendar has; {_WANTED_DATE}") from error
+        raise UnfitValue(f"found a date that no calendar has; {_WANTED_DATE}") from error
 
 
 def days_of_date(value: Any) -> int:
-    """Return a date as days since the epoch; raises `Unfit`."""
+    """Return a date as days since the epoch; raises `UnfitValue`."""
     return ms_of_date(value) // _DAY_MS
 
 
@@ -66,5 +66,5 @@ def _within_calendar(epoch_ms: int) -> int:
     try:
         date_time_of_ms(epoch_ms)
     except ValueError as error:
-        raise Unfit(f"found {error}; send milliseconds since 1970") from error
+        raise UnfitValue(f"found {error}; send milliseconds since 1970") from error
     return epoch_ms

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 
-class Unfit(ValueError):
+class UnfitValue(ValueError):
     """A field does not take a value; the message says what was found, and what to send."""
 
 

@@ -9,7 +9,7 @@ parts changed.
 import re
 from collections.abc import Sequence
 
-from streamer.salesforce.pubsub.avro.definitions import Field, Record, branches_of
+from streamer.salesforce.pubsub.avro.definitions import AvroField, AvroRecord, branches_of
 
 _BITMAP = re.compile(r"(?:([0-9]{1,6})-)?0[xX]([0-9A-Fa-f]{1,8192})")
 _MOST_KNOWN = 256
@@ -25,7 +25,7 @@ class FieldBitmaps:
     for itself.
     """
 
-    def __init__(self, event: Record) -> None:
+    def __init__(self, event: AvroRecord) -> None:
         self._fields = tuple(field.name for field in event.fields)
         # The first field is the header.
         parts = {index: _parts_of(field) for index, field in enumerate(event.fields) if index}
@@ -74,8 +74,8 @@ class FieldBitmaps:
         return tuple(name for index, name in enumerate(names) if bits >> index & 1)
 
 
-def _parts_of(field: Field) -> tuple[str, ...]:
+def _parts_of(field: AvroField) -> tuple[str, ...]:
     for branch in branches_of(field.type):
-        if isinstance(branch, Record):
+        if isinstance(branch, AvroRecord):
             return tuple(f"{field.name}.{part.name}" for part in branch.fields)
     return ()

@@ -4,7 +4,7 @@ A byte of a list can stand for a whole object, so the schema decides how many
 bytes are too many.
 """
 
-from streamer.salesforce.pubsub.avro.definitions import Array, AvroType, Map, Record, Union, branches_of
+from streamer.salesforce.pubsub.avro.definitions import Array, AvroRecord, AvroType, Map, Union, branches_of
 
 # Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
 _LARGEST = 2 * 1024 * 1024
@@ -18,20 +18,20 @@ _OBJECT = 250
 _MEMBER = 100
 
 
-def largest_datum(schema: Record) -> int:
+def largest_datum(schema: AvroRecord) -> int:
     """Return the most bytes that a datum of `schema` can have: 2 MB, or less where lists hold objects."""
     return min(_LARGEST, _MOST_MEMORY // _Memory().of_repeated(schema))
 
 
-def types_in(schema: Record) -> int:
+def types_in(schema: AvroRecord) -> int:
     """Return the number of types that a schema is made of, each named one once."""
     waiting: list[AvroType] = [schema]
-    records: set[Record] = set()
+    records: set[AvroRecord] = set()
     count = 0
     while waiting:
         kind = waiting.pop()
         count += 1
-        if isinstance(kind, Record):
+        if isinstance(kind, AvroRecord):
             if kind not in records:
                 records.add(kind)
                 waiting += [field.type for field in kind.fields]
@@ -49,7 +49,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self._repeated: dict[AvroType, int] = {}
-        self._records: dict[Record, int] = {}
+        self._records: dict[AvroRecord, int] = {}
 
     def of_repeated(self, kind: AvroType) -> int:
         """Return what the items of the most expensive list or map within a type take."""
@@ -59,7 +59,7 @@ class _Memory:
                 known = self.of(kind.items)
             elif isinstance(kind, Map):
                 known = _MEMBER + self.of(kind.values)
-            elif isinstance(kind, Record):
+            elif isinstance(kind, AvroRecord):
                 known = max(self.of_repeated(field.type) for field in kind.fields)
             else:
                 parts = [branch for branch in branches_of(kind) if branch is not kind]
@@ -73,12 +73,12 @@ class _Memory:
             return _LIST + self.of(kind.items)
         if isinstance(kind, Map):
             return _OBJECT + _MEMBER + self.of(kind.values)
-        if isinstance(kind, Record):
+        if isinstance(kind, AvroRecord):
             return self._of_record(kind)
         parts = [branch for branch in branches_of(kind) if branch is not kind]
         return max((self.of(branch) for branch in parts), default=_SCALAR)
 
-    def _of_record(self, record: Record) -> int:
+    def _of_record(self, record: AvroRecord) -> int:
         known = self._records.get(record)
         if known is None:
             inner = max(self.of(field.type) for field in record.fields)

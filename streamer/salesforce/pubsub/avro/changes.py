@@ -15,9 +15,9 @@ from streamer.salesforce.pubsub.avro.compiler import ReaderCompiler
 from streamer.salesforce.pubsub.avro.composites import FieldReader, record_reader
 from streamer.salesforce.pubsub.avro.definitions import (
     Array,
+    AvroRecord,
     AvroType,
     Primitive,
-    Record,
     UnusableSchema,
     branches_of,
 )
@@ -32,12 +32,12 @@ _BITMAPS = ("changedFields", "nulledFields", "diffFields")
 _DIFFERS_IN_EACH = frozenset({"recordIds", "transactionKey", "sequenceNumber", "commitNumber"})
 
 
-def is_change_event(event: Record) -> bool:
+def is_change_event(event: AvroRecord) -> bool:
     """Return whether the first field of an event is the header of a change."""
     return event.fields[0].name == HEADER
 
 
-def change_reader(event: Record) -> Reader:
+def change_reader(event: AvroRecord) -> Reader:
     """Return the reader of a change event's payload.
 
     It holds the header and the non-null fields: all of a created record, the
@@ -50,7 +50,7 @@ def change_reader(event: Record) -> Reader:
     Raises `UnusableSchema` for a header whose bitmaps are not lists of texts.
     """
     header = event.fields[0]
-    if not isinstance(header.type, Record):
+    if not isinstance(header.type, AvroRecord):
         raise UnusableSchema(f"{HEADER} is no record")
     declared = {field.name: field.type for field in header.type.fields}
     for name in _BITMAPS:
@@ -79,7 +79,7 @@ def change_reader(event: Record) -> Reader:
     return read_change
 
 
-def _header_reader(header: Record, bitmaps: FieldBitmaps) -> Reader:
+def _header_reader(header: AvroRecord, bitmaps: FieldBitmaps) -> Reader:
     """Return the reader of a header, which has the names of the changed and the differing fields.
 
     Its fields that are mostly those of the event before are compared in runs.

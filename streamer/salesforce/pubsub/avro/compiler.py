@@ -10,13 +10,13 @@ from streamer.salesforce.pubsub.avro.composites import (
 )
 from streamer.salesforce.pubsub.avro.definitions import (
     Array,
+    AvroField,
+    AvroFixed,
+    AvroRecord,
     AvroType,
     Enumeration,
-    Field,
-    Fixed,
     Map,
     Primitive,
-    Record,
     Union,
     is_null,
 )
@@ -37,9 +37,9 @@ class ReaderCompiler:
         self._keep_nulls = keep_nulls
         self._plain_times = plain_times
         self._whole = self if keep_nulls else ReaderCompiler(keep_nulls=True)
-        self._records: dict[Record, Reader] = {}
+        self._records: dict[AvroRecord, Reader] = {}
 
-    def record(self, record: Record) -> Reader:
+    def record(self, record: AvroRecord) -> Reader:
         """Return the reader of a record."""
         reader = self._records.get(record)
         if reader is None:
@@ -51,7 +51,7 @@ class ReaderCompiler:
         """Return the reader of an event, whose fields are compiled."""
         return record_reader(fields, keep_nulls=self._keep_nulls)
 
-    def field(self, field: Field, *, of_event: bool = False) -> FieldReader:
+    def field(self, field: AvroField, *, of_event: bool = False) -> FieldReader:
         """Return the reader of a field; the system fields among those `of_event` can be known by name."""
         time = stated_time(field.doc, name=field.name if of_event else "")
         kind = field.type
@@ -70,11 +70,11 @@ class ReaderCompiler:
                 return self._repeated(kind)
             case Union():
                 return union_reader([self.type(branch) for branch in kind.branches])
-            case Record():
+            case AvroRecord():
                 return self.record(kind)
             case Enumeration():
                 return enumeration_reader(kind.symbols)
-            case Fixed():
+            case AvroFixed():
                 return fixed_reader(kind.size)
 
     def _repeated(self, kind: Array | Map) -> Reader:

@@ -28,7 +28,7 @@ class Enumeration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fixed:
+class AvroFixed:
     """Bytes of a fixed number."""
 
     size: int
@@ -56,7 +56,7 @@ class Union:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Field:
+class AvroField:
     """Field of a record, with its documentation, in which Salesforce states the field's own type."""
 
     name: str
@@ -65,14 +65,14 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Record:
+class AvroRecord:
     """Record: at least one field, each under a name of its own, in the order of the encoding."""
 
     name: str
-    fields: tuple[Field, ...]
+    fields: tuple[AvroField, ...]
 
 
-AvroType = Primitive | Enumeration | Fixed | Array | Map | Union | Record
+AvroType = Primitive | Enumeration | AvroFixed | Array | Map | Union | AvroRecord
 
 
 def branches_of(kind: AvroType) -> tuple[AvroType, ...]:

@@ -12,13 +12,13 @@ import orjson
 
 from streamer.salesforce.pubsub.avro.definitions import (
     Array,
+    AvroField,
+    AvroFixed,
+    AvroRecord,
     AvroType,
     Enumeration,
-    Field,
-    Fixed,
     Map,
     Primitive,
-    Record,
     Union,
     UnusableSchema,
     is_null,
@@ -34,10 +34,10 @@ _LONGEST_QUOTE = 60
 _LONGEST_PATH = 120
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
-_Composite = TypeVar("_Composite", Array, Map, Union, Record)
+_Composite = TypeVar("_Composite", Array, Map, Union, AvroRecord)
 
 
-def parse_record(text: str) -> Record:
+def parse_record(text: str) -> AvroRecord:
     """Return the record that the JSON `text` defines.
 
     Raises `UnusableSchema` for any other text, for one of more than a million
@@ -51,7 +51,7 @@ def parse_record(text: str) -> Record:
     except orjson.JSONDecodeError as error:
         raise UnusableSchema(f"it is no JSON: {error}") from error
     parsed = _Parser().parsed(given, _Place())
-    if not isinstance(parsed, Record):
+    if not isinstance(parsed, AvroRecord):
         raise UnusableSchema("it defines no record")
     return parsed
 
@@ -127,7 +127,7 @@ class _Parser:
             self._count_types(len(symbols))
             kind = Enumeration(symbols=symbols)
         else:
-            kind = Fixed(size=_size(given.get("size"), place))
+            kind = AvroFixed(size=_size(given.get("size"), place))
         self._named[full_name] = kind
         return kind
 
@@ -145,7 +145,7 @@ class _Parser:
             raise place.mistake("is a union within a union")
         return self._composed(Union(branches=branches), branches)
 
-    def _record(self, given: dict[str, Any], place: _Place) -> Record:
+    def _record(self, given: dict[str, Any], place: _Place) -> AvroRecord:
         full_name, namespace = _full_name(given, place)
         self._claim(full_name, place)
         fields = given.get("fields")
@@ -157,18 +157,18 @@ class _Parser:
         found = tuple(self._field(field, place, namespace) for field in fields)
         if len({field.name for field in found}) < len(found):
             raise place.mistake("has two fields of one name")
-        record = Record(name=full_name.rpartition(".")[2], fields=found)
+        record = AvroRecord(name=full_name.rpartition(".")[2], fields=found)
         self._named[full_name] = record
         return self._composed(record, [field.type for field in found])
 
-    def _field(self, given: Any, place: _Place, namespace: str) -> Field:
+    def _field(self, given: Any, place: _Place, namespace: str) -> AvroField:
         name = given.get("name") if isinstance(given, dict) else None
         if not isinstance(name, str) or not name.isidentifier():
             raise place.mistake("has a field without a name")
         inner = place.within(name, namespace=namespace)
         doc = given.get("doc")
         kind = self._value(given.get("type"), inner)
-        return Field(name=name, type=kind, doc=doc if isinstance(doc, str) else "")
+        return AvroField(name=name, type=kind, doc=doc if isinstance(doc, str) else "")
 
     def _composed(self, kind: _Composite, parts: Iterable[AvroType]) -> _Composite:
         """Return a type whose parts are parsed; a reference can make it deeper than its text is."""

@@ -7,7 +7,7 @@ from streamer.events import JsonObject
 from streamer.salesforce.pubsub.avro.bounds import largest_datum, types_in
 from streamer.salesforce.pubsub.avro.changes import change_reader, is_change_event
 from streamer.salesforce.pubsub.avro.compiler import ReaderCompiler
-from streamer.salesforce.pubsub.avro.definitions import Record, UnusableSchema
+from streamer.salesforce.pubsub.avro.definitions import AvroRecord, UnusableSchema
 from streamer.salesforce.pubsub.avro.parser import parse_record
 from streamer.salesforce.pubsub.avro.primitives import Reader
 
@@ -22,7 +22,7 @@ class EventSchema:
     Schemas are independent, even those that give one name to different records.
     """
 
-    def __init__(self, schema_id: str, event: Record) -> None:
+    def __init__(self, schema_id: str, event: AvroRecord) -> None:
         self._id = schema_id
         self._name = event.name
         self._is_change = is_change_event(event)
@@ -100,6 +100,6 @@ class EventSchema:
         return UnreadableEvent(f"The event is no {name} of the schema {schema_id!r}: {reason}")
 
 
-def _platform_event_reader(event: Record) -> Reader:
+def _platform_event_reader(event: AvroRecord) -> Reader:
     compiler = ReaderCompiler(keep_nulls=True)
     return compiler.event([compiler.field(field, of_event=True) for field in event.fields])

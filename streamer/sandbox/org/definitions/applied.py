@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from streamer.sandbox.org.channels import ChannelSettings
+from streamer.sandbox.org.channels import OrgChannel
 from streamer.sandbox.org.definitions.consistency import CHANGES, is_event_name
 from streamer.sandbox.org.definitions.declaration import (
     DeclaredEvent,
@@ -12,7 +12,7 @@ from streamer.sandbox.org.definitions.declaration import (
     DeclaredSchema,
 )
 from streamer.sandbox.org.definitions.mistakes import DeclarationError, Mistake
-from streamer.sandbox.org.records import Records
+from streamer.sandbox.org.records import RecordStore
 from streamer.sandbox.org.schema import STANDARD, Entity, Field, PlatformEvent, Schema, new_type
 
 
@@ -23,7 +23,7 @@ def apply(declared: DeclaredSchema, schema: Schema) -> None:
     schema.define(entities, events, closed=declared.closed)
 
 
-def check_uniqueness(declared: DeclaredSchema, schema: Schema, records: Records) -> None:
+def check_uniqueness(declared: DeclaredSchema, schema: Schema, records: RecordStore) -> None:
     """Raise `DeclarationError` for fields that are declared unique although records share a value in them."""
     mistakes = []
     for type_name, each in declared.objects.items():
@@ -38,7 +38,7 @@ def check_uniqueness(declared: DeclaredSchema, schema: Schema, records: Records)
         raise DeclarationError(mistakes)
 
 
-def _has_duplicates(records: Records, entity: Entity, field: str, *, case_sensitive: bool) -> bool:
+def _has_duplicates(records: RecordStore, entity: Entity, field: str, *, case_sensitive: bool) -> bool:
     filled = (record.get(field) for record in records.all(entity) if not record["IsDeleted"])
     values = [
         str(value) if case_sensitive else str(value).casefold() for value in filled if value is not None
@@ -46,7 +46,7 @@ def _has_duplicates(records: Records, entity: Entity, field: str, *, case_sensit
     return len(set(values)) < len(values)
 
 
-def channel_settings(declared: DeclaredSchema) -> tuple[ChannelSettings, ...]:
+def channel_settings(declared: DeclaredSchema) -> tuple[OrgChannel, ...]:
     """Return the declared channels."""
     return tuple(_channels(declared))
 
@@ -57,10 +57,10 @@ def selection(declared: DeclaredSchema) -> frozenset[str] | None:
     return None if members is None else frozenset(members)
 
 
-def _channels(declared: DeclaredSchema) -> Iterator[ChannelSettings]:
+def _channels(declared: DeclaredSchema) -> Iterator[OrgChannel]:
     for name, members in declared.channels.items():
         kind = "event" if any(is_event_name(member) for member in members) else "data"
-        yield ChannelSettings(
+        yield OrgChannel(
             path=f"/{kind}/{name}",
             members=frozenset(members),
             enriched_fields={member: fields for member, fields in members.items() if fields},

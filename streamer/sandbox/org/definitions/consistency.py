@@ -25,7 +25,7 @@ _OBJECT, _FIELD, _EVENT, _CHANNEL = (re.compile(f"{_CUSTOM}__{suffix}") for suff
 _OWN = new_type("Custom__c", "").fields
 
 
-class Names:
+class DeclaredNames:
     """Names that a declared schema can refer to.
 
     They are its own and the standard ones, and any custom one unless it is closed.
@@ -67,7 +67,7 @@ class Names:
 
 def inconsistencies(schema: DeclaredSchema, spoiled: AbstractSet[Keys]) -> Iterator[Mistake]:
     """Return the mistakes between the keys of a schema."""
-    names = Names(schema, spoiled)
+    names = DeclaredNames(schema, spoiled)
     yield from _twice(("objects",), schema.objects)
     prefixes = {entity.prefix: entity.name for entity in STANDARD.values()}
     for name, declared in schema.objects.items():
@@ -139,7 +139,7 @@ def _field(keys: Keys, known: str | None, field: DeclaredField) -> Iterator[Mist
         yield Mistake(keys, "needs the object to which it points, such as `to: Account`")
 
 
-def _relationships(schema: DeclaredSchema, names: Names) -> Iterator[Mistake]:
+def _relationships(schema: DeclaredSchema, names: DeclaredNames) -> Iterator[Mistake]:
     taken: dict[tuple[str, str], str] = {}
     for type_name, declared in schema.objects.items():
         for field_name, field in declared.fields.items():
@@ -161,7 +161,7 @@ def _relationships(schema: DeclaredSchema, names: Names) -> Iterator[Mistake]:
                     yield Mistake(keys, sentence)
 
 
-def _channel(names: Names, channel: str, members: Mapping[str, tuple[str, ...]]) -> Iterator[Mistake]:
+def _channel(names: DeclaredNames, channel: str, members: Mapping[str, tuple[str, ...]]) -> Iterator[Mistake]:
     keys: Keys = ("channels", channel)
     if channel != CHANGES:
         yield from _name(keys, _CHANNEL, "a channel", f"{CHANGES} or Erp__chn")
@@ -189,7 +189,7 @@ def is_event_name(member: str) -> bool:
     return member.endswith("__e") or member in STANDARD_EVENTS
 
 
-def _event_member(names: Names, keys: Keys, enriched: Iterable[str]) -> Iterator[Mistake]:
+def _event_member(names: DeclaredNames, keys: Keys, enriched: Iterable[str]) -> Iterator[Mistake]:
     if keys[1] == CHANGES:
         yield Mistake(keys, "is a platform event, which this channel does not carry; name objects")
     elif not names.is_event(str(keys[2])):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from streamer.sandbox.org.records import Record, Records
+from streamer.sandbox.org.records import Record, RecordStore
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.relationships import targets
 from streamer.sandbox.org.schema import Entity, Field, Schema
@@ -55,7 +55,7 @@ def check_required(fields: Iterable[Field], values: Record) -> None:
 
 
 def check_against_records(
-    schema: Schema, records: Records, entity: Entity, record_id: str | None, written: Record
+    schema: Schema, records: RecordStore, entity: Entity, record_id: str | None, written: Record
 ) -> None:
     """Raise `Refused` for a reference to no record, or a value that another record has in a unique field.
 
@@ -106,7 +106,9 @@ def _check_length(field: Field, value: str) -> None:
         raise Refused("STRING_TOO_LONG", message, fields=[field.name])
 
 
-def _check_reference(schema: Schema, records: Records, entity: Entity, field: Field, record_id: str) -> None:
+def _check_reference(
+    schema: Schema, records: RecordStore, entity: Entity, field: Field, record_id: str
+) -> None:
     to = schema.entity_of_id(record_id)
     allowed = targets(entity, field)
     if to is None or (allowed and to.name not in allowed):
@@ -117,7 +119,7 @@ def _check_reference(schema: Schema, records: Records, entity: Entity, field: Fi
         raise Refused("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=[field.name])
 
 
-def _check_login(records: Records, entity: Entity, username: str, record_id: str | None) -> None:
+def _check_login(records: RecordStore, entity: Entity, username: str, record_id: str | None) -> None:
     if any(other["Id"] != record_id for other in records.find(entity, "Username", username)):
         message = (
             "Duplicate Username. The username already exists in this or another Salesforce organization. "
@@ -126,7 +128,9 @@ def _check_login(records: Records, entity: Entity, username: str, record_id: str
         raise Refused("DUPLICATE_USERNAME", message, fields=["Username"])
 
 
-def _check_unique(records: Records, entity: Entity, field: Field, value: Any, record_id: str | None) -> None:
+def _check_unique(
+    records: RecordStore, entity: Entity, field: Field, value: Any, record_id: str | None
+) -> None:
     for other in records.find(entity, field.name, value):
         if other["Id"] != record_id and (not field.case_sensitive or other[field.name] == value):
             place = f"record with id: {other['Id'][:_SHORT_ID]}"

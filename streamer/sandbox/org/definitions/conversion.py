@@ -3,7 +3,7 @@
 from typing import Literal
 
 from streamer.sandbox.org.definitions.declaration import DeclaredField, DeclaredSchema
-from streamer.sandbox.org.records import Records
+from streamer.sandbox.org.records import RecordStore
 from streamer.sandbox.org.refusals import no_such_column
 from streamer.sandbox.org.schema import Entity, Field, Schema
 
@@ -53,7 +53,7 @@ def converted(declared: DeclaredSchema, entity: Entity, field: Field, to: Conver
     return declared.model_copy(update={"objects": objects})
 
 
-def empty(records: Records, entity: Entity, field: Field, to: ConvertedType) -> int:
+def empty(records: RecordStore, entity: Entity, field: Field, to: ConvertedType) -> int:
     """Empty a field of all records, deleted ones included, and return how many lost a value.
 
     No stamp of the records changes.

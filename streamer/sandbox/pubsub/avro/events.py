@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 
 from streamer.eventbus import ConsumerEvent, ProducerEvent
-from streamer.sandbox.org.bus import Message
+from streamer.sandbox.org.bus import StoredMessage
 from streamer.sandbox.org.definitions.avro import Avro
 from streamer.sandbox.org.definitions.event_schemas import EventSchemas
 from streamer.sandbox.pubsub.avro.datum import NotEncodable, encoder
-from streamer.sandbox.pubsub.avro.field_bitmaps import FieldBitmaps
+from streamer.sandbox.pubsub.avro.field_bitmaps import BitmapEncoder
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 
 GARBAGE = b"\xff" * 32
@@ -34,7 +34,7 @@ class Events:
         self._replay_ids = replay_ids
         self._formats: dict[str, _Format] = {}
 
-    def event(self, message: Message, data: bytes, *, default_schema: str) -> ConsumerEvent:
+    def event(self, message: StoredMessage, data: bytes, *, default_schema: str) -> ConsumerEvent:
         """Return the event of a message whose data the user sees as `data`.
 
         `default_schema` is the schema id of an event whose own can't be read.
@@ -68,7 +68,7 @@ class _Format:
     def __init__(self, schema: Avro) -> None:
         self._encode = encoder(schema)
         self._is_change = schema["fields"][0]["name"] == _HEADER
-        self._bitmaps = FieldBitmaps(schema)
+        self._bitmaps = BitmapEncoder(schema)
         self._texts = frozenset(
             field["name"] for field in schema["fields"] if field["type"] == ["null", "string"]
         )
@@ -113,7 +113,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _event_id(found: Mapping[str, Any], message: Message) -> str:
+def _event_id(found: Mapping[str, Any], message: StoredMessage) -> str:
     """Return the EventUuid of a platform event, and for any other one that is always the same."""
     event, payload = found.get("event"), found.get("payload")
     event_uuid = event.get("EventUuid") if isinstance(event, dict) else None

@@ -12,7 +12,7 @@ from streamer.sandbox.org.definitions.avro import Avro
 _MOST_KEPT = 1_000
 
 
-class FieldBitmaps:
+class BitmapEncoder:
     """Turns names of the fields of one schema into bitmaps."""
 
     def __init__(self, schema: Avro) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamer.clock import Clock
 from streamer.sandbox.access.schema_view import SchemaView
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Entity
@@ -113,7 +113,7 @@ class IngestJobs:
     """Creates, fills, runs, finds, aborts and deletes the ingest jobs of an org."""
 
     clock: Clock
-    org: Org
+    org: SandboxOrg
     limits: BulkLimits
     spawn: Spawn
     _jobs: dict[str, IngestJob] = field(default_factory=dict)

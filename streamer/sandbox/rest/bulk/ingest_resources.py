@@ -19,7 +19,7 @@ from streamer.sandbox.rest.bulk.ingest_jobs import (
 )
 from streamer.sandbox.rest.bulk.job_body import job_body
 from streamer.sandbox.rest.bulk.query_checks import unsupported
-from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call
+from streamer.sandbox.rest.call import NO_CONTENT, RestCall, SandboxResponse
 from streamer.sandbox.rest.representations import chosen
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest_requests import client_of
@@ -52,7 +52,7 @@ class RestIngestJobs:
         for unprocessed in ("unprocessedrecords", "unprocessedRecords"):
             resources.add(f"{one}/{unprocessed}", get=self._unprocessed)
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: RestCall) -> SandboxResponse:
         if float(call.version) < _SINCE:
             raise not_found()
         body = call.json_object()
@@ -77,13 +77,13 @@ class RestIngestJobs:
             client=client_of(call.headers),
             schema=call.schema,
         )
-        return Answer(body=_job(self._jobs.create(request)))
+        return SandboxResponse(body=_job(self._jobs.create(request)))
 
-    def _list(self, _call: Call) -> Answer:
+    def _list(self, _call: RestCall) -> SandboxResponse:
         records = [{**_job(job), "jobType": "V2Ingest"} for job in self._jobs.all()]
-        return Answer(body={"done": True, "records": records, "nextRecordsUrl": None})
+        return SandboxResponse(body={"done": True, "records": records, "nextRecordsUrl": None})
 
-    def _describe(self, call: Call) -> Answer:
+    def _describe(self, call: RestCall) -> SandboxResponse:
         job = self._jobs.get(call["id"])
         more = {
             "jobType": "V2Ingest",
@@ -95,9 +95,9 @@ class RestIngestJobs:
             "numberRecordsFailed": sum(1 for _ in job.failed),
         }
         told = {} if job.error is None else {"errorMessage": job.error}
-        return Answer(body={**_job(job), **more, **told})
+        return SandboxResponse(body={**_job(job), **more, **told})
 
-    def _change(self, call: Call) -> Answer:
+    def _change(self, call: RestCall) -> SandboxResponse:
         job = self._own(call)
         match call.json_object().get("state"):
             case IngestState.UPLOAD_COMPLETE:
@@ -106,44 +106,44 @@ class RestIngestJobs:
                 self._jobs.abort(job)
             case _:
                 raise Refused("INVALIDJOBSTATE", "A job can be set to UploadComplete or Aborted")
-        return Answer(body=_job(job))
+        return SandboxResponse(body=_job(job))
 
-    def _delete(self, call: Call) -> Answer:
+    def _delete(self, call: RestCall) -> SandboxResponse:
         self._jobs.delete(self._own(call))
         return NO_CONTENT
 
-    def _upload(self, call: Call) -> Answer:
+    def _upload(self, call: RestCall) -> SandboxResponse:
         declared = call.headers.get("Content-Type", "").partition(";")[0].strip()
         if declared != "text/csv":
             message = f"MediaType of '{declared}' is not supported by this resource"
             raise Refused("UNSUPPORTED_MEDIA_TYPE", message, status=415)
         self._jobs.upload(self._own(call), call.body)
-        return Answer(status=201)
+        return SandboxResponse(status=201)
 
-    def _successful(self, call: Call) -> Answer:
+    def _successful(self, call: RestCall) -> SandboxResponse:
         job = self._finished(call)
         rows = ([each.record_id, each.created, *each.values] for each in job.succeeded)
         return _csv(job, ("sf__Id", "sf__Created", *job.columns), rows)
 
-    def _failed(self, call: Call) -> Answer:
+    def _failed(self, call: RestCall) -> SandboxResponse:
         job = self._finished(call)
         rows = ([each.record_id, each.error, *each.values] for each in job.failed)
         return _csv(job, ("sf__Id", "sf__Error", *job.columns), rows)
 
-    def _unprocessed(self, call: Call) -> Answer:
+    def _unprocessed(self, call: RestCall) -> SandboxResponse:
         job = self._finished(call)
         if job.content is not None:
             columns, rows = job.request.format.read(job.content)
             return _csv(job, columns, rows)
         return _csv(job, job.columns, job.rows[len(job.saved) :])
 
-    def _own(self, call: Call) -> IngestJob:
+    def _own(self, call: RestCall) -> IngestJob:
         job = self._jobs.get(call["id"])
         if job.request.user_id != call.session.user_id:
             raise Refused("INSUFFICIENT_ACCESS", "The job was created by another user", status=403)
         return job
 
-    def _finished(self, call: Call) -> IngestJob:
+    def _finished(self, call: RestCall) -> IngestJob:
         if call.is_part:
             # A composite answer holds JSON alone.
             raise not_found()
@@ -153,9 +153,9 @@ class RestIngestJobs:
         return job
 
 
-def _csv(job: IngestJob, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Answer:
+def _csv(job: IngestJob, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> SandboxResponse:
     headers = {"Content-Type": "text/csv; charset=UTF-8"}
-    return Answer(chunks=job.request.format.chunks(names, rows), headers=headers)
+    return SandboxResponse(chunks=job.request.format.chunks(names, rows), headers=headers)
 
 
 def _job(job: IngestJob) -> dict[str, Any]:

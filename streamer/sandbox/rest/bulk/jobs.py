@@ -9,7 +9,7 @@ from typing import Any
 from streamer.clock import Clock
 from streamer.sandbox.access.schema_view import SchemaView
 from streamer.sandbox.faults.armed import JOB, ArmedFaults, InjectionPoint
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused, not_found
@@ -19,7 +19,7 @@ from streamer.sandbox.rest.bulk.query_checks import check_clauses, check_column,
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.parser import parse
-from streamer.sandbox.soql.syntax import Query
+from streamer.sandbox.soql.syntax import SelectQuery
 from streamer.sandbox.soql.table import Cells, TableRun
 
 _PREFIX = "750"
@@ -81,7 +81,7 @@ class QueryJob:
     id: str
     number: int
     request: JobRequest
-    query: Query
+    query: SelectQuery
     object: str
     created_at: float
     changed_at: float
@@ -107,7 +107,7 @@ class QueryJobs:
     """Creates, runs, finds, aborts and deletes the jobs of an org."""
 
     clock: Clock
-    org: Org
+    org: SandboxOrg
     faults: ArmedFaults
     limits: BulkLimits
     spawn: Spawn
@@ -200,7 +200,7 @@ class QueryJobs:
             return Rows(names=names, held=[run.cells(record) for record in found], cells=tuple)
         return Rows(names=names, held=found, cells=run.cells)
 
-    def _run_of(self, request: JobRequest, query: Query) -> TableRun:
+    def _run_of(self, request: JobRequest, query: SelectQuery) -> TableRun:
         setting = Setting(
             scope=Scope(schema=request.schema, records=self.org.records),
             now=self.clock.now(),

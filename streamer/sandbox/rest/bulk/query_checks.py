@@ -7,14 +7,14 @@ in orgs; the code is API_ERROR for one of them.
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.soql.columns import Column
-from streamer.sandbox.soql.syntax import Query
+from streamer.sandbox.soql.syntax import SelectQuery
 
 _UNBOUNDED = frozenset({"ALL", "CUSTOM"})
 
 
-def check_clauses(query: Query) -> None:
+def check_clauses(query: SelectQuery) -> None:
     """Raise `Refused` for groups, aggregates, OFFSET, children and the unbounded `FIELDS()`."""
-    if any(isinstance(each.item, Query) for each in query.selected):
+    if any(isinstance(each.item, SelectQuery) for each in query.selected):
         raise unsupported("Aggregate Relationships not supported in Bulk V2 Query with CSV content type")
     if query.group or query.counts or query.is_aggregate:
         raise unsupported("GROUP BY and functions are not supported in Bulk V2 Query")

@@ -14,7 +14,7 @@ from streamer.sandbox.rest.bulk.csv_format import DELIMITERS, LINE_ENDINGS, CsvF
 from streamer.sandbox.rest.bulk.job_body import job_body
 from streamer.sandbox.rest.bulk.jobs import JobRequest, JobState, QueryJob, QueryJobs, Rows
 from streamer.sandbox.rest.bulk.query_checks import unsupported
-from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
+from streamer.sandbox.rest.call import NO_CONTENT, Handler, RestCall, SandboxResponse
 from streamer.sandbox.rest.representations import chosen
 from streamer.sandbox.rest.resources import Resources
 
@@ -46,7 +46,7 @@ class RestQueryJobs:
         for pages in ("resultPages", "resultpages"):
             resources.add(f"{one}/{pages}", get=_since(_PAGES_SINCE, self._pages))
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: RestCall) -> SandboxResponse:
         body = call.json_object()
         query = body.get("query")
         if not isinstance(query, str) or not query:
@@ -63,9 +63,9 @@ class RestQueryJobs:
             user_id=call.session.user_id,
             schema=call.schema,
         )
-        return Answer(body=_job(self._jobs.create(request)))
+        return SandboxResponse(body=_job(self._jobs.create(request)))
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: RestCall) -> SandboxResponse:
         wanted = call.query.get("jobType", "V2Query") == "V2Query"
         # Chunking by primary keys is asked for in jobs of the first Bulk API alone.
         wanted = wanted and call.query.get("isPkChunkingEnabled", "false").lower() != "true"
@@ -74,9 +74,9 @@ class RestQueryJobs:
         listed, is_done = found[:_LISTED], len(found) <= _LISTED
         url = f"{call.base}/jobs/query?queryLocator={_locator(listed[-1].number)}" if not is_done else None
         records = [{**_job(job), "jobType": "V2Query"} for job in listed]
-        return Answer(body={"done": is_done, "records": records, "nextRecordsUrl": url})
+        return SandboxResponse(body={"done": is_done, "records": records, "nextRecordsUrl": url})
 
-    def _describe(self, call: Call) -> Answer:
+    def _describe(self, call: RestCall) -> SandboxResponse:
         job = self._jobs.get(call["id"])
         told = {} if job.error is None else {"errorMessage": job.error}
         more = {
@@ -86,20 +86,20 @@ class RestQueryJobs:
             "totalProcessingTime": job.ran_ms,
             "isPkChunkingSupported": True,
         }
-        return Answer(body={**_job(job), **more, **told})
+        return SandboxResponse(body={**_job(job), **more, **told})
 
-    def _abort(self, call: Call) -> Answer:
+    def _abort(self, call: RestCall) -> SandboxResponse:
         job = self._own(call)
         if call.json_object().get("state") != JobState.ABORTED:
             raise Refused("INVALIDJOBSTATE", "A query job can only be set to the state Aborted")
         self._jobs.abort(job)
-        return Answer(body=_job(job))
+        return SandboxResponse(body=_job(job))
 
-    def _delete(self, call: Call) -> Answer:
+    def _delete(self, call: RestCall) -> SandboxResponse:
         self._jobs.delete(self._own(call))
         return NO_CONTENT
 
-    def _results(self, call: Call) -> Answer:
+    def _results(self, call: RestCall) -> SandboxResponse:
         if call.is_part:
             # A composite answer holds JSON alone.
             raise not_found()
@@ -114,9 +114,9 @@ class RestQueryJobs:
         chunks = job.request.format.chunks(rows.names, rows.page(start, end))
         fault = call.faults.strike("cut_results", InjectionPoint(on=RESULTS, path=job.object))
         cut_after = None if fault is None else fault.settings["after_bytes"]
-        return Answer(chunks=chunks, headers=headers, cut_after=cut_after)
+        return SandboxResponse(chunks=chunks, headers=headers, cut_after=cut_after)
 
-    def _pages(self, call: Call) -> Answer:
+    def _pages(self, call: RestCall) -> SandboxResponse:
         job, rows = self._complete(call)
         page, count = self._jobs.limits.page_rows, max(1, len(rows.held))
         start = _start(call, rows)
@@ -126,16 +126,16 @@ class RestQueryJobs:
         urls = [{"resultUrl": f"{root}/results?locator={_locator(each)}"} for each in starts]
         is_done = end >= count
         following = None if is_done else f"{root}/resultPages?locator={_locator(end)}"
-        return Answer(body={"resultPages": urls, "nextRecordsUrl": following, "done": is_done})
+        return SandboxResponse(body={"resultPages": urls, "nextRecordsUrl": following, "done": is_done})
 
-    def _own(self, call: Call) -> QueryJob:
+    def _own(self, call: RestCall) -> QueryJob:
         job = self._jobs.get(call["id"])
         if job.request.user_id != call.session.user_id:
             message = "The job was created by another user"
             raise Refused("INSUFFICIENT_ACCESS", message, status=403)
         return job
 
-    def _complete(self, call: Call) -> tuple[QueryJob, Rows]:
+    def _complete(self, call: RestCall) -> tuple[QueryJob, Rows]:
         job = self._own(call)
         if job.request.version != call.version:
             message = f"The job was created in version {job.request.version} of the API"
@@ -144,7 +144,7 @@ class RestQueryJobs:
             raise Refused("INVALIDJOBSTATE", f"The job has no results in the state {job.state}")
         return job, job.rows
 
-    def _asked(self, call: Call) -> int:
+    def _asked(self, call: RestCall) -> int:
         most = self._jobs.limits.page_rows
         text = call.query.get("maxRecords")
         if text is None:
@@ -155,7 +155,7 @@ class RestQueryJobs:
 
 
 def _since(version: float, handler: Handler) -> Handler:
-    def handle(call: Call) -> Answer:
+    def handle(call: RestCall) -> SandboxResponse:
         if float(call.version) < version:
             raise not_found()
         return handler(call)
@@ -184,7 +184,7 @@ def _number(locator: str | None) -> int:
     return int(text)
 
 
-def _start(call: Call, rows: Rows) -> int:
+def _start(call: RestCall, rows: Rows) -> int:
     start = _number(call.query.get("locator"))
     if start and start >= len(rows.held):
         raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")

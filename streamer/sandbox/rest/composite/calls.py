@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.composite.subrequests import (
     Subrequest,
     composite_results,
@@ -41,7 +41,7 @@ class RestComposite:
         self._resources.add("/composite/batch", post=self._batch)
         self._resources.add("/composite/graph", post=self._graphs)
 
-    def _composite(self, call: Call) -> Answer:
+    def _composite(self, call: RestCall) -> SandboxResponse:
         body = call.json_object()
         parts = parsed(body.get("compositeRequest"))
         _check_limits(parts)
@@ -49,10 +49,10 @@ class RestComposite:
             answers = self._all_or_none(call, parts)
         else:
             answers = run(self._resources, call, parts)
-        return Answer(body={"compositeResponse": composite_results(parts, answers)})
+        return SandboxResponse(body={"compositeResponse": composite_results(parts, answers)})
 
-    def _all_or_none(self, call: Call, parts: Sequence[Subrequest]) -> list[Answer]:
-        answers: list[Answer] = []
+    def _all_or_none(self, call: RestCall, parts: Sequence[Subrequest]) -> list[SandboxResponse]:
+        answers: list[SandboxResponse] = []
         try:
             with call.transaction() as transaction:
                 answers += run(self._resources, call, parts, transaction)
@@ -61,19 +61,21 @@ class RestComposite:
             return rolled_back(parts, answers)
         return answers
 
-    def _batch(self, call: Call) -> Answer:
+    def _batch(self, call: RestCall) -> SandboxResponse:
         body = call.json_object()
         parts = _batch_parts(body.get("batchRequests"))
         # The call itself is counted already; in a batch, each part counts instead.
         call.org.usage.api_requests.use(len(parts) - 1)
-        answers: list[Answer] = []
+        answers: list[SandboxResponse] = []
         for part in parts:
             halted = body.get("haltOnError") is True and any(answer.is_error for answer in answers)
             answers.append(_HALTED if halted else self._resources.answer(part_of(call, part)))
         results = [{"statusCode": answer.status, "result": answer.body} for answer in answers]
-        return Answer(body={"hasErrors": any(answer.is_error for answer in answers), "results": results})
+        return SandboxResponse(
+            body={"hasErrors": any(answer.is_error for answer in answers), "results": results}
+        )
 
-    def _graphs(self, call: Call) -> Answer:
+    def _graphs(self, call: RestCall) -> SandboxResponse:
         graphs = _parsed_graphs(call.json_object().get("graphs"))
         results: list[dict[str, Any]] = []
         failures = 0
@@ -92,7 +94,7 @@ class RestComposite:
                     "isSuccessful": successful,
                 }
             )
-        return Answer(body={"graphs": results})
+        return SandboxResponse(body={"graphs": results})
 
 
 _HALTED = refusal(
@@ -100,14 +102,14 @@ _HALTED = refusal(
 )
 
 
-def _require_success(answer: Answer) -> None:
+def _require_success(answer: SandboxResponse) -> None:
     if failed(answer):
         raise _RolledBack
 
 
-def _list(call: Call) -> Answer:
+def _list(call: RestCall) -> SandboxResponse:
     names = ("tree", "batch", "sobjects", "graph")
-    return Answer(body={name: f"{call.base}/composite/{name}" for name in names})
+    return SandboxResponse(body={name: f"{call.base}/composite/{name}" for name in names})
 
 
 def _check_limits(parts: Sequence[Subrequest]) -> None:

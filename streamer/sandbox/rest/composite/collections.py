@@ -9,7 +9,7 @@ from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.refusals import Refused, external_field_missing, no_such_column
 from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.representations import (
     field_list,
     not_saved,
@@ -41,7 +41,7 @@ def add_collections(resources: Resources) -> None:
     resources.add("/composite/sobjects/{type}/{field}", patch=_upsert)
 
 
-def _create(call: Call) -> Answer:
+def _create(call: RestCall) -> SandboxResponse:
     def create(transaction: Transaction, record: Any) -> dict[str, Any]:
         name, fields = record_type(record), without_attributes(record)
         if call.schema.is_platform_event(name):
@@ -51,7 +51,7 @@ def _create(call: Call) -> Answer:
     return _save_body(call, create)
 
 
-def _update(call: Call) -> Answer:
+def _update(call: RestCall) -> SandboxResponse:
     updates: Counter[str] = Counter()
 
     def update(transaction: Transaction, record: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _update(call: Call) -> Answer:
     return _save_body(call, update)
 
 
-def _upsert(call: Call) -> Answer:
+def _upsert(call: RestCall) -> SandboxResponse:
     key, entity = call["field"], call.schema.entity(call["type"])
     if call.schema.identifying(entity, key) is None:
         raise external_field_missing(key)
@@ -90,7 +90,7 @@ def _upsert(call: Call) -> Answer:
     return _save_body(call, upsert)
 
 
-def _delete(call: Call) -> Answer:
+def _delete(call: RestCall) -> SandboxResponse:
     def delete(transaction: Transaction, record_id: Any) -> dict[str, Any]:
         entity = call.schema.entity_of_id(record_id)
         if entity is None:
@@ -100,32 +100,32 @@ def _delete(call: Call) -> Answer:
 
     ids = field_list(call.query.get("ids"))
     all_or_none = call.query.get("allOrNone", "false").lower() == "true"
-    return Answer(body=_save(call, ids, delete, all_or_none=all_or_none))
+    return SandboxResponse(body=_save(call, ids, delete, all_or_none=all_or_none))
 
 
-def _retrieve_by_query(call: Call) -> Answer:
+def _retrieve_by_query(call: RestCall) -> SandboxResponse:
     query = call.query
     return _retrieve(call, field_list(query.get("ids")), field_list(query.get("fields")))
 
 
-def _retrieve_by_body(call: Call) -> Answer:
+def _retrieve_by_body(call: RestCall) -> SandboxResponse:
     body = call.json_object()
     return _retrieve(call, _texts(body, "ids"), _texts(body, "fields"))
 
 
-def _save_body(call: Call, save: Save) -> Answer:
+def _save_body(call: RestCall, save: Save) -> SandboxResponse:
     all_or_none = call.json_object().get("allOrNone") is True
-    return Answer(body=_save(call, _records(call), save, all_or_none=all_or_none))
+    return SandboxResponse(body=_save(call, _records(call), save, all_or_none=all_or_none))
 
 
-def _records(call: Call) -> list[dict[str, Any]]:
+def _records(call: RestCall) -> list[dict[str, Any]]:
     records = call.json_object().get("records")
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise Refused("JSON_PARSER_ERROR", "The body needs a list of records")
     return records
 
 
-def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) -> list[dict[str, Any]]:
+def _save(call: RestCall, items: Sequence[Any], save: Save, *, all_or_none: bool) -> list[dict[str, Any]]:
     if len(items) > _MAX_WRITTEN:
         raise Refused(
             "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MAX_WRITTEN} records"
@@ -147,7 +147,7 @@ def _require_all(results: Sequence[dict[str, Any]], *, all_or_none: bool) -> Non
         raise _RolledBack
 
 
-def _attempt(call: Call, transaction: Transaction, item: Any, save: Save) -> dict[str, Any]:
+def _attempt(call: RestCall, transaction: Transaction, item: Any, save: Save) -> dict[str, Any]:
     try:
         _strike(call, item)
         return save(transaction, item)
@@ -157,14 +157,14 @@ def _attempt(call: Call, transaction: Transaction, item: Any, save: Save) -> dic
         return not_saved(refused)
 
 
-def _strike(call: Call, item: Any) -> None:
+def _strike(call: RestCall, item: Any) -> None:
     entity = None if isinstance(item, dict) else call.schema.entity_of_id(item)
     name = record_type(item) if isinstance(item, dict) else entity.name if entity else None
     if fault := call.faults.strike("refuse_record", InjectionPoint(on=RECORD, path=name)):
         raise Refused(fault.settings["code"], fault.settings["message"])
 
 
-def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> Answer:
+def _retrieve(call: RestCall, ids: Sequence[str], fields: Sequence[str]) -> SandboxResponse:
     if len(ids) > _MAX_READ:
         raise Refused("EXCEEDED_ID_LIMIT", f"You can't retrieve more than {_MAX_READ} records at once")
     for name, given in (("ids", ids), ("fields", fields)):
@@ -174,10 +174,10 @@ def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> Answer:
     for name in fields:
         if call.schema.readable(entity, name) is None:
             raise no_such_column(name, entity.name)
-    return Answer(body=[_found(call, entity, record_id, fields) for record_id in ids])
+    return SandboxResponse(body=[_found(call, entity, record_id, fields) for record_id in ids])
 
 
-def _found(call: Call, entity: Entity, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
+def _found(call: RestCall, entity: Entity, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
     try:
         record = call.org.retrieve(entity.name, record_id)
     except Refused:

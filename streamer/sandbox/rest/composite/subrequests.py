@@ -12,7 +12,7 @@ from yarl import URL
 
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.resources import Resources, refusal
 
 _ID = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
@@ -53,7 +53,7 @@ def parsed(items: object) -> list[Subrequest]:
     return parts
 
 
-def part_of(call: Call, part: Subrequest, shared: Transaction | None = None) -> Call:
+def part_of(call: RestCall, part: Subrequest, shared: Transaction | None = None) -> RestCall:
     """Return the call that a part makes in the session of the whole one."""
     url = URL(part.target, encoded=True)
     inherited = CIMultiDict({name: call.headers[name] for name in _INHERITED if name in call.headers})
@@ -72,10 +72,10 @@ def part_of(call: Call, part: Subrequest, shared: Transaction | None = None) -> 
 
 
 def run(
-    resources: Resources, call: Call, parts: Sequence[Subrequest], shared: Transaction | None = None
-) -> list[Answer]:
+    resources: Resources, call: RestCall, parts: Sequence[Subrequest], shared: Transaction | None = None
+) -> list[SandboxResponse]:
     """Answer the parts in their order; with a `shared` transaction only up to the first that fails."""
-    answers: dict[str, Answer] = {}
+    answers: dict[str, SandboxResponse] = {}
     for part in parts:
         answer = _answer(resources, call, part, answers, shared)
         answers[part.id] = answer
@@ -84,7 +84,7 @@ def run(
     return list(answers.values())
 
 
-def failed(answer: Answer) -> bool:
+def failed(answer: SandboxResponse) -> bool:
     """Return whether a part failed, or one of the records of a collection in it."""
     results = answer.body if isinstance(answer.body, list) else []
     return answer.is_error or any(
@@ -92,7 +92,7 @@ def failed(answer: Answer) -> bool:
     )
 
 
-def rolled_back(parts: Sequence[Subrequest], answers: Sequence[Answer]) -> list[Answer]:
+def rolled_back(parts: Sequence[Subrequest], answers: Sequence[SandboxResponse]) -> list[SandboxResponse]:
     """Return the answers to parts when the last answered one failed and undid all others."""
     message = "The transaction was rolled back since another operation in the same transaction failed."
     halted = refusal(Refused("PROCESSING_HALTED", message))
@@ -100,7 +100,9 @@ def rolled_back(parts: Sequence[Subrequest], answers: Sequence[Answer]) -> list[
     return [answers[culprit] if index == culprit else halted for index in range(len(parts))]
 
 
-def composite_results(parts: Sequence[Subrequest], answers: Sequence[Answer]) -> list[dict[str, Any]]:
+def composite_results(
+    parts: Sequence[Subrequest], answers: Sequence[SandboxResponse]
+) -> list[dict[str, Any]]:
     """Return the answers as a composite response lists them."""
     return [
         {
@@ -146,11 +148,11 @@ def _parsed(item: Mapping[str, Any]) -> Subrequest:
 
 def _answer(
     resources: Resources,
-    call: Call,
+    call: RestCall,
     part: Subrequest,
-    answers: Mapping[str, Answer],
+    answers: Mapping[str, SandboxResponse],
     shared: Transaction | None,
-) -> Answer:
+) -> SandboxResponse:
     if part.path.startswith("/composite") and not part.path.startswith("/composite/sobjects"):
         return refusal(not_found())
     values = _Values(answers, nulls=float(call.version) >= _NULLS_SINCE)
@@ -164,7 +166,7 @@ def _answer(
 class _Values:
     """Replaces references by values of earlier answers."""
 
-    def __init__(self, answers: Mapping[str, Answer], *, nulls: bool) -> None:
+    def __init__(self, answers: Mapping[str, SandboxResponse], *, nulls: bool) -> None:
         self._answers = answers
         self._nulls = nulls
 

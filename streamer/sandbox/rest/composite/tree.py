@@ -8,7 +8,7 @@ from typing import Any
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.relationships import Child, children
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.representations import record_type, without_attributes
 from streamer.sandbox.rest.resources import Resources
 
@@ -41,7 +41,7 @@ def add_tree(resources: Resources) -> None:
     resources.add("/composite/tree/{type}", post=_create)
 
 
-def _create(call: Call) -> Answer:
+def _create(call: RestCall) -> SandboxResponse:
     root_type = call.schema.entity(call["type"]).name
     # One level after the other, as Salesforce creates and lists them.
     nodes = sorted(_nodes(call, call.json_object(), depth=1), key=lambda node: node.depth)
@@ -52,9 +52,9 @@ def _create(call: Call) -> Answer:
             for node in nodes:
                 ids[node.reference] = _created(transaction, node, ids)
     except _NotCreated as failure:
-        return Answer(status=400, body={"hasErrors": True, "results": [failure.result]})
+        return SandboxResponse(status=400, body={"hasErrors": True, "results": [failure.result]})
     results = [{"referenceId": reference, "id": record_id} for reference, record_id in ids.items()]
-    return Answer(status=201, body={"hasErrors": False, "results": results})
+    return SandboxResponse(status=201, body={"hasErrors": False, "results": results})
 
 
 def _created(transaction: Transaction, node: _Node, ids: Mapping[str, str]) -> str:
@@ -66,7 +66,7 @@ def _created(transaction: Transaction, node: _Node, ids: Mapping[str, str]) -> s
 
 
 def _nodes(
-    call: Call, collection: Mapping[str, Any], *, depth: int, parent: str | None = None, field: str = ""
+    call: RestCall, collection: Mapping[str, Any], *, depth: int, parent: str | None = None, field: str = ""
 ) -> Iterator[_Node]:
     if depth > _MAX_DEPTH:
         raise Refused("LIMIT_EXCEEDED", f"A tree has up to {_MAX_DEPTH} levels")
@@ -88,7 +88,7 @@ def _nodes(
 
 
 def _below(
-    call: Call, by_name: Mapping[str, Child], below: Mapping[str, Any], *, depth: int, parent: str
+    call: RestCall, by_name: Mapping[str, Child], below: Mapping[str, Any], *, depth: int, parent: str
 ) -> Iterator[_Node]:
     for name, collection in below.items():
         child = by_name[name]

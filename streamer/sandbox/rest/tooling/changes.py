@@ -8,16 +8,16 @@ import re
 from typing import Any
 
 from streamer.sandbox.access.schema_view import SchemaView
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.refusals import Refused, no_such_column, not_found
 from streamer.sandbox.org.schema import Field
 from streamer.sandbox.rest.tooling.bodies import ChannelBody, MemberBody, MemberMetadata, parsed
 from streamer.sandbox.rest.tooling.filters import PayloadFilter, payload_filter
 from streamer.sandbox.rest.tooling.setup import (
     DEFAULT_CHANNEL,
-    ChannelSetup,
-    CustomChannel,
-    Member,
+    ChannelAdministration,
+    PlatformEventChannel,
+    PlatformEventChannelMember,
     entity_of,
 )
 
@@ -42,7 +42,9 @@ class ChannelChanges:
     Every method raises `Refused`.
     """
 
-    def __init__(self, setup: ChannelSetup, org: Org, schema: SchemaView, version: str) -> None:
+    def __init__(
+        self, setup: ChannelAdministration, org: SandboxOrg, schema: SchemaView, version: str
+    ) -> None:
         self._setup = setup
         self._org = org
         self._schema = schema
@@ -109,14 +111,14 @@ class ChannelChanges:
         """Remove a member from its channel."""
         self._setup.delete_member(self.member(record_id))
 
-    def channel(self, record_id: str) -> CustomChannel:
+    def channel(self, record_id: str) -> PlatformEventChannel:
         """Return the custom channel with an id."""
         found = next((each for each in self._setup.channels() if _has_id(each.id, record_id)), None)
         if found is None:
             raise not_found()
         return found
 
-    def member(self, record_id: str) -> Member:
+    def member(self, record_id: str) -> PlatformEventChannelMember:
         """Return the member with an id."""
         found = next((each for each in self._setup.members() if _has_id(each.id, record_id)), None)
         if found is None:
@@ -182,7 +184,7 @@ class ChannelChanges:
         if not exists:
             raise _invalid(f"{selected} is nothing that a channel of this type can carry", "selectedEntity")
 
-    def _check_limit(self, members: tuple[Member, ...], selected: str) -> None:
+    def _check_limit(self, members: tuple[PlatformEventChannelMember, ...], selected: str) -> None:
         entities = {each.selected for each in members if entity_of(each.selected) != each.selected}
         if len(entities) <= MOST_ENTITIES < len(entities | {selected}):
             message = f"At most {MOST_ENTITIES} entities can be selected on all channels together"

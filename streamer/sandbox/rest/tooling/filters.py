@@ -11,9 +11,9 @@ from typing import Any
 
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
-from streamer.sandbox.soql.conditions import Conditions, Predicate, Reader
+from streamer.sandbox.soql.conditions import Conditions, OperandReader, Predicate
 from streamer.sandbox.soql.parser import parse
-from streamer.sandbox.soql.syntax import Condition, Kind, Operand, Path, Query, comparisons
+from streamer.sandbox.soql.syntax import Condition, LiteralKind, Operand, Path, SelectQuery, comparisons
 
 _HEADER = "ChangeEventHeader"
 _LISTS = frozenset({"recordIds", "changedFields", "diffFields", "nulledFields"})
@@ -49,7 +49,7 @@ def payload_filter(text: str, known: KnownField) -> PayloadFilter:
     if len(names) > _MOST_FIELDS:
         raise _refused(f"must name at most {_MOST_FIELDS} fields")
 
-    def reader(operand: Operand) -> Reader:
+    def reader(operand: Operand) -> OperandReader:
         if not isinstance(operand, Path):
             raise _refused("must have no functions")
         return _reader(operand.text, known)
@@ -60,13 +60,13 @@ def payload_filter(text: str, known: KnownField) -> PayloadFilter:
     return PayloadFilter(text, tuple(name for name in tops if name != _HEADER), predicate)
 
 
-def _reader(name: str, known: KnownField) -> Reader:
+def _reader(name: str, known: KnownField) -> OperandReader:
     top, _, part = name.partition(".")
     if top == _HEADER:
         if not part or part in _LISTS:
             raise _refused(f"can't compare {name}")
-        return Reader(name=name, known=None, read=lambda payload: _within(payload, name))
-    return Reader(name=name, known=known(name), read=lambda payload: _within(payload, name))
+        return OperandReader(name=name, known=None, read=lambda payload: _within(payload, name))
+    return OperandReader(name=name, known=known(name), read=lambda payload: _within(payload, name))
 
 
 def _within(payload: Any, name: str) -> Any:
@@ -82,12 +82,12 @@ def _names(condition: Condition) -> Iterator[str]:
     for each in comparisons(condition):
         if each.sign not in _SIGNS or not isinstance(each.operand, Path):
             raise _refused("must compare fields with =, !=, <, <=, >, >= or LIKE")
-        if any(literal.kind is Kind.SPAN for literal in each.literals):
+        if any(literal.kind is LiteralKind.SPAN for literal in each.literals):
             raise _refused("must compare dates with dates, and not with a date literal")
         yield each.operand.text
 
 
-def _no_semi_join(_query: Query) -> frozenset[str]:
+def _no_semi_join(_query: SelectQuery) -> frozenset[str]:
     raise _refused("must have no subqueries")
 
 

@@ -6,16 +6,16 @@ EnrichedField.
 
 from typing import Any
 
-from streamer.sandbox.org.records import Record, Records
+from streamer.sandbox.org.records import Record, RecordStore
 from streamer.sandbox.org.refusals import not_found
 from streamer.sandbox.org.schema import Entity, Field
 from streamer.sandbox.rest.tooling.setup import (
     CHANNEL_PREFIX,
     DEFAULT_CHANNEL,
     MEMBER_PREFIX,
-    ChannelSetup,
-    CustomChannel,
-    Member,
+    ChannelAdministration,
+    PlatformEventChannel,
+    PlatformEventChannelMember,
 )
 from streamer.sandbox.soql.columns import Scope
 
@@ -74,9 +74,9 @@ class ToolingSchema:
         return entity.field_name(name)
 
 
-def tooling_scope(setup: ChannelSetup) -> Scope:
+def tooling_scope(setup: ChannelAdministration) -> Scope:
     """Return what a query sees: the records of the channels, the members and their enriched fields."""
-    schema, records = ToolingSchema(), Records()
+    schema, records = ToolingSchema(), RecordStore()
     channels = setup.channels()
     for channel in channels:
         records.put(schema.entity(CHANNEL), {**channel_record(channel), "IsDeleted": False})
@@ -91,7 +91,7 @@ def tooling_scope(setup: ChannelSetup) -> Scope:
     return Scope(schema=schema, records=records)
 
 
-def channel_record(channel: CustomChannel) -> Record:
+def channel_record(channel: PlatformEventChannel) -> Record:
     """Return a custom channel with all its fields."""
     event_type = "data" if channel.kind == "data" else "custom"
     return {
@@ -107,7 +107,7 @@ def channel_record(channel: CustomChannel) -> Record:
     }
 
 
-def member_record(member: Member) -> Record:
+def member_record(member: PlatformEventChannelMember) -> Record:
     """Return a member with all its fields; its `EventChannel` is the channel's name."""
     return {
         **_common(member.id, member.full_name, member.full_name, member.full_name),

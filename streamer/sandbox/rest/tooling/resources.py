@@ -8,11 +8,11 @@ from typing import Any
 
 from streamer.clock import Clock
 from streamer.sandbox.access.user import SetupRight
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import no_setup_access, not_found
-from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
-from streamer.sandbox.rest.queries import RestQueries
+from streamer.sandbox.rest.call import NO_CONTENT, Handler, RestCall, SandboxResponse
+from streamer.sandbox.rest.queries import QueryResources
 from streamer.sandbox.rest.representations import saved
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest.tooling.changes import ChannelChanges
@@ -26,7 +26,7 @@ from streamer.sandbox.rest.tooling.objects import (
     member_record,
     tooling_scope,
 )
-from streamer.sandbox.rest.tooling.setup import ChannelSetup
+from streamer.sandbox.rest.tooling.setup import ChannelAdministration
 from streamer.sandbox.soql.columns import Scope
 
 _ROOT = "/tooling"
@@ -36,9 +36,9 @@ _SINCE = 47.0
 class RestTooling:
     """Serves `tooling/query` and `tooling/sobjects` to users who can view or customize the setup."""
 
-    def __init__(self, org: Org, clock: Clock) -> None:
-        self._setup = ChannelSetup(org)
-        self._queries = RestQueries(clock, root=_ROOT, scope=self._scope, single=SINGLE)
+    def __init__(self, org: SandboxOrg, clock: Clock) -> None:
+        self._setup = ChannelAdministration(org)
+        self._queries = QueryResources(clock, root=_ROOT, scope=self._scope, single=SINGLE)
 
     def add_to(self, resources: Resources) -> None:
         """Serve all of them."""
@@ -62,51 +62,53 @@ class RestTooling:
             delete=self._deleted(ChannelChanges.delete_member),
         )
 
-    def _scope(self, call: Call) -> Scope:
+    def _scope(self, call: RestCall) -> Scope:
         _check(call, SetupRight.VIEW)
         return tooling_scope(self._setup)
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: RestCall) -> SandboxResponse:
         _check(call, SetupRight.VIEW)
         names = (CHANNEL, MEMBER, ENRICHED_FIELD, SUBSCRIPTION)
         types = [{"name": name, "urls": {"sobject": f"{call.base}{_ROOT}/sobjects/{name}"}} for name in names]
-        return Answer(body={"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
+        return SandboxResponse(body={"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
 
     def _created(self, create: Callable[[ChannelChanges, dict[str, Any]], str]) -> Handler:
-        def handle(call: Call) -> Answer:
+        def handle(call: RestCall) -> SandboxResponse:
             record_id = create(self._changes(call, SetupRight.CUSTOMIZE), call.json_object())
-            return Answer(body={**saved(record_id), "warnings": [], "infos": []}, status=201)
+            return SandboxResponse(body={**saved(record_id), "warnings": [], "infos": []}, status=201)
 
         return handle
 
     def _read(self, read: Callable[[ChannelChanges, str], Record]) -> Handler:
-        def handle(call: Call) -> Answer:
+        def handle(call: RestCall) -> SandboxResponse:
             record = read(self._changes(call, SetupRight.VIEW), call["id"])
             url = call.base + call.path
-            return Answer(body={"attributes": {"type": call.path.split("/")[3], "url": url}, **record})
+            return SandboxResponse(
+                body={"attributes": {"type": call.path.split("/")[3], "url": url}, **record}
+            )
 
         return handle
 
     def _changed(self, change: Callable[[ChannelChanges, str, dict[str, Any]], None]) -> Handler:
-        def handle(call: Call) -> Answer:
+        def handle(call: RestCall) -> SandboxResponse:
             change(self._changes(call, SetupRight.CUSTOMIZE), call["id"], call.json_object())
             return NO_CONTENT
 
         return handle
 
     def _deleted(self, delete: Callable[[ChannelChanges, str], None]) -> Handler:
-        def handle(call: Call) -> Answer:
+        def handle(call: RestCall) -> SandboxResponse:
             delete(self._changes(call, SetupRight.CUSTOMIZE), call["id"])
             return NO_CONTENT
 
         return handle
 
-    def _changes(self, call: Call, right: SetupRight) -> ChannelChanges:
+    def _changes(self, call: RestCall, right: SetupRight) -> ChannelChanges:
         _check(call, right)
         return ChannelChanges(self._setup, call.org, call.schema, call.version)
 
 
-def _check(call: Call, right: SetupRight) -> None:
+def _check(call: RestCall, right: SetupRight) -> None:
     """Raise `Refused` unless the user has the right, in a version that has these objects."""
     if float(call.version) < _SINCE:
         raise not_found()

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from streamer.sandbox.org.channels import ALL_CHANGES, ChannelSettings, EventFilter
-from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.channels import ALL_CHANGES, EventFilter, OrgChannel
+from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.schema import change_event_of, changed_type
 
@@ -14,7 +14,7 @@ CHANNEL_PREFIX, MEMBER_PREFIX = "0YL", "0v8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CustomChannel:
+class PlatformEventChannel:
     """A custom channel; `kind` is `data` or `event`, and `name` ends in `__chn`."""
 
     id: str
@@ -24,7 +24,7 @@ class CustomChannel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class PlatformEventChannelMember:
     """An entity or a platform event on a channel.
 
     `selected` is `AccountChangeEvent` for the changes of `Account`.
@@ -44,24 +44,24 @@ class _Identity:
     full_name: str
 
 
-class ChannelSetup:
+class ChannelAdministration:
     """Reads and changes the channels of an org.
 
     The channels are the org's own, so a schema that is put in their place shows
     here at once. An id lasts as long as its channel or member.
     """
 
-    def __init__(self, org: Org) -> None:
+    def __init__(self, org: SandboxOrg) -> None:
         self._org = org
         self._ids = IdSequence()
         self._known: dict[tuple[str, str], _Identity] = {}
 
-    def channels(self) -> tuple[CustomChannel, ...]:
+    def channels(self) -> tuple[PlatformEventChannel, ...]:
         """Return the custom channels."""
         self._forget()
         found = ((each, *_parts(each.path)) for each in self._custom())
         return tuple(
-            CustomChannel(
+            PlatformEventChannel(
                 id=self._identity(each.path, "", CHANNEL_PREFIX, name).id,
                 name=name,
                 kind=kind,
@@ -70,7 +70,7 @@ class ChannelSetup:
             for each, kind, name in found
         )
 
-    def members(self) -> tuple[Member, ...]:
+    def members(self) -> tuple[PlatformEventChannelMember, ...]:
         """Return the members of all channels, those of the default channel first."""
         self._forget()
         return tuple(
@@ -82,14 +82,14 @@ class ChannelSetup:
     def create_channel(self, name: str, kind: str, label: str | None) -> str:
         """Create a custom channel without members, and return its id."""
         path = f"/{kind}/{name}"
-        self._put(ChannelSettings(path=path, label=label, members=frozenset()))
+        self._put(OrgChannel(path=path, label=label, members=frozenset()))
         return self._identity(path, "", CHANNEL_PREFIX, name).id
 
-    def rename_channel(self, channel: CustomChannel, label: str) -> None:
+    def rename_channel(self, channel: PlatformEventChannel, label: str) -> None:
         """Give a custom channel another label."""
         self._put(replace(self._settings(channel.name), label=label))
 
-    def delete_channel(self, channel: CustomChannel) -> None:
+    def delete_channel(self, channel: PlatformEventChannel) -> None:
         """Delete a custom channel with its members (Tooling API guide, PlatformEventChannel)."""
         gone = self._settings(channel.name).path
         channels = self._org.channels
@@ -115,17 +115,17 @@ class ChannelSetup:
         self._put(after)
         return self._identity(after.path, entity, MEMBER_PREFIX, full_name).id
 
-    def delete_member(self, member: Member) -> None:
+    def delete_member(self, member: PlatformEventChannelMember) -> None:
         """Remove an entity from a channel."""
         self._put(self._without(self._settings(member.channel), entity_of(member.selected)))
 
-    def _member(self, settings: ChannelSettings, entity: str) -> Member:
+    def _member(self, settings: OrgChannel, entity: str) -> PlatformEventChannelMember:
         kind, channel = _parts(settings.path)
         selected = entity if kind == "event" else change_event_of(entity)
         usual = f"{channel}_{selected}".replace("__", "_")
         identity = self._identity(settings.path, entity, MEMBER_PREFIX, usual)
         known = settings.filters.get(entity)
-        return Member(
+        return PlatformEventChannelMember(
             id=identity.id,
             full_name=identity.full_name,
             channel=channel,
@@ -134,7 +134,7 @@ class ChannelSetup:
             filter=known.text if known else None,
         )
 
-    def _put(self, settings: ChannelSettings) -> None:
+    def _put(self, settings: OrgChannel) -> None:
         channels = self._org.channels
         by_path = {each.path: each for each in channels.settings} | {settings.path: settings}
         selected = None if channels.is_usual else channels.selected
@@ -143,7 +143,7 @@ class ChannelSetup:
         channels.configure(by_path.values(), selected)
 
     @staticmethod
-    def _without(settings: ChannelSettings, entity: str) -> ChannelSettings:
+    def _without(settings: OrgChannel, entity: str) -> OrgChannel:
         return replace(
             settings,
             members=(settings.members or frozenset()) - {entity},
@@ -151,17 +151,17 @@ class ChannelSetup:
             filters={name: each for name, each in settings.filters.items() if name != entity},
         )
 
-    def _settings(self, channel: str) -> ChannelSettings:
+    def _settings(self, channel: str) -> OrgChannel:
         if channel == DEFAULT_CHANNEL:
             return self._default()
         return next(each for each in self._custom() if _parts(each.path)[1] == channel)
 
-    def _default(self) -> ChannelSettings:
+    def _default(self) -> OrgChannel:
         channels = self._org.channels
         known = next((each for each in channels.settings if each.path == ALL_CHANGES), None)
-        return replace(known or ChannelSettings(path=ALL_CHANGES), members=channels.selected)
+        return replace(known or OrgChannel(path=ALL_CHANGES), members=channels.selected)
 
-    def _custom(self) -> tuple[ChannelSettings, ...]:
+    def _custom(self) -> tuple[OrgChannel, ...]:
         return tuple(each for each in self._org.channels.settings if each.path.endswith("__chn"))
 
     def _identity(self, path: str, entity: str, prefix: str, full_name: str) -> _Identity:

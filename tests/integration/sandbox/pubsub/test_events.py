@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.sandbox import OrgSettings, SandboxSettings, User, parse_schema
+from streamer.sandbox import OrgSetup, SandboxSettings, User, parse_schema
 from streamer.sandbox.org.changes import ChangeType
-from streamer.sandbox.org.channels import ChannelSettings
+from streamer.sandbox.org.channels import OrgChannel
 from tests.integration.sandbox.pubsub.client import Subscription
 from tests.integration.sandbox.pubsub.conftest import Serve, World, metadata
 
@@ -156,8 +156,8 @@ async def test_merged_changes_name_all_their_records(world: World) -> None:
 
 async def test_enriched_fields_come_with_split_events_of_one_replay_id(serve: Serve) -> None:
     """One event for each record; an enriched field did not change."""
-    channel = ChannelSettings(path="/data/Erp__chn", enriched_fields={"Account": ("ERP_Id__c", "Phone")})
-    world: World = await serve(SandboxSettings(org=OrgSettings(channels=(channel,))))
+    channel = OrgChannel(path="/data/Erp__chn", enriched_fields={"Account": ("ERP_Id__c", "Phone")})
+    world: World = await serve(SandboxSettings(org=OrgSetup(channels=(channel,))))
     ids = [world.create("Account", Name=str(number), ERP_Id__c=f"E{number}") for number in range(2)]
     with world.sandbox.org.transaction() as transaction:
         for record_id in ids:
@@ -189,7 +189,7 @@ async def test_a_new_field_makes_a_new_schema_in_mid_stream(world: World) -> Non
 
 async def test_a_declared_platform_event_keeps_its_types(serve: Serve) -> None:
     """Required fields are plain; its id is the EventUuid that CometD tells."""
-    world: World = await serve(SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA))))
+    world: World = await serve(SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA))))
     fields = {"Order_No__c": "A-17", "At__c": "2025-01-02T03:04:05.678Z", "Day__c": "2025-01-02"}
     event_uuid = world.sandbox.org.publish_platform_event("Order_Placed__e", {**fields, "Express__c": True})
     subscription = await world.client.subscribe(ORDERS)
@@ -208,7 +208,7 @@ async def test_a_declared_platform_event_keeps_its_types(serve: Serve) -> None:
 
 async def test_a_declared_object_keeps_its_types(serve: Serve) -> None:
     """A date is midnight in UTC."""
-    world: World = await serve(SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA))))
+    world: World = await serve(SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA))))
     world.create("Invoice__c", Due__c="2025-01-02", Paid__c=False, Amount__c=3)
     (payload,) = await payloads(world, "/data/Invoice__ChangeEvent", 1)
     assert (payload["Due__c"], payload["Paid__c"], payload["Amount__c"]) == (1_735_776_000_000, False, 3.0)

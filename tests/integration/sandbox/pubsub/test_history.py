@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from streamer.sandbox import OrgSettings, SandboxSettings, UsageLimits
+from streamer.sandbox import OrgSetup, SandboxSettings, UsageLimits
 from tests.integration.sandbox.pubsub.client import CUSTOM, EARLIEST, LATEST, Failure
 from tests.integration.sandbox.pubsub.conftest import Serve, World, metadata
 from tests.unit.sandbox.cometd.conftest import Client as BayeuxClient
@@ -131,7 +131,7 @@ async def test_a_refreshed_org_says_who_it_is(world: World, http: aiohttp.Client
 
 async def test_events_without_a_body_reach_both_transports(serve: Serve, http: aiohttp.ClientSession) -> None:
     """A gap, an overflow and the conversion of a field are headers alone."""
-    world = await serve(SandboxSettings(org=OrgSettings(transaction_limit=2)))
+    world = await serve(SandboxSettings(org=OrgSetup(transaction_limit=2)))
     cometd = bayeux(world, http)
     account = world.create("Account", Name="Acme", Score__c="high")
     await cometd.open(ACCOUNTS)
@@ -159,7 +159,7 @@ async def test_used_up_events_are_refused_until_usage_falls(
     serve: Serve, http: aiohttp.ClientSession
 ) -> None:
     """The clients of both transports use one allowance, and both resume behind what they got."""
-    world = await serve(SandboxSettings(org=OrgSettings(usage=UsageLimits(delivered_events=5))))
+    world = await serve(SandboxSettings(org=OrgSetup(usage=UsageLimits(delivered_events=5))))
     cometd = bayeux(world, http)
     await cometd.open(ACCOUNTS)
     world.create_accounts(2)

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.certificates import Certificates, certificates
 from tools.npm import installed
 
@@ -91,7 +91,7 @@ class NodeClient:
 async def running(files: Certificates) -> AsyncIterator[NodeClient]:
     """Run the client against an empty org over TLS, logged in with client credentials."""
     modules = await asyncio.to_thread(installed, *PACKAGES)
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)), tls=files)
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)), tls=files)
     async with Sandbox(TurnedClock(), pubsub_port=0, settings=settings) as sandbox:
         environment = {
             **os.environ,

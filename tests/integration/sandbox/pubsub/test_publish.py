@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from streamer.eventbus import ErrorCode, ProducerEvent, PublishRequest, PublishResponse
-from streamer.sandbox import OrgSettings, PubSubLimits, SandboxSettings, User, parse_schema
+from streamer.sandbox import OrgSetup, PubSubLimits, SandboxSettings, User, parse_schema
 from tests.integration.sandbox.pubsub.client import Failure, failure
 from tests.integration.sandbox.pubsub.conftest import Serve, World, metadata
 
@@ -36,7 +36,7 @@ SCHEMA = {
 @pytest.fixture
 async def world(serve: Serve) -> World:
     """An org with a declared event."""
-    started: World = await serve(SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA))))
+    started: World = await serve(SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA))))
     return started
 
 
@@ -158,7 +158,7 @@ async def test_publishing_needs_a_permission(serve: Serve) -> None:
 async def test_sizes_are_limited(serve: Serve) -> None:
     """An event of more than 1 MB is refused, and a request of more than 4 MB like a lost connection."""
     limits = PubSubLimits(event_bytes=1_000, request_bytes=4_000)
-    settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)), pubsub=limits)
+    settings = SandboxSettings(org=OrgSetup(schema=parse_schema(SCHEMA)), pubsub=limits)
     world: World = await serve(settings)
     good = await order(world)
     large = await order(world, "l", Note__c="x" * 1_000)

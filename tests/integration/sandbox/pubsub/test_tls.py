@@ -14,7 +14,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox, SandboxSettings
 from streamer.sandbox.certificates import certificates
-from streamer.sandbox.server import AddressRefused
+from streamer.sandbox.server import ListenFailed
 from tests.integration.sandbox.command import Running, running_with_tls
 from tests.integration.sandbox.pubsub.client import Client
 from tests.integration.sandbox.pubsub.conftest import World, metadata
@@ -109,7 +109,7 @@ async def test_a_port_in_use_is_refused(world: World) -> None:
     taken = int(world.sandbox.pubsub_address.rpartition(":")[2])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         for port in (taken, listener.getsockname()[1]):
-            with pytest.raises(AddressRefused, match="in use") as refused:
+            with pytest.raises(ListenFailed, match="in use") as refused:
                 async with Sandbox(TurnedClock(), pubsub_port=port):
                     pass
             assert (refused.value.port, refused.value.is_pubsub) == (port, True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamer.cli.publishing.report import Report
+from streamer.cli.publishing.report import PublishReport
 from streamer.cli.publishing.sending import Sending, SendingStopped
 from streamer.cli.publishing.source import Input
 from streamer.clock import TurnedClock
@@ -48,7 +48,7 @@ class World:
     publisher: ScriptedPublisher = field(default_factory=ScriptedPublisher)
     clock: TurnedClock = field(default_factory=TurnedClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    report: Report = field(default_factory=lambda: Report(size=None, as_json=False))
+    report: PublishReport = field(default_factory=lambda: PublishReport(size=None, as_json=False))
 
     def sending(self, **options: Any) -> Sending:
         """Return what sends."""

@@ -9,13 +9,13 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import Entry, Partition, Progress, Setback
+from streamer.events import Entry, Partition, Setback, SettledOffsets
 from streamer.ports import Assigned, LaneChange, Page, Recorded, Revoked, Settlement
 from tests.contracts.values import a_dead_letter, a_receipt, an_event
 from tests.unit.dispatch.world import ACCOUNTS
 
 CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
-NOTHING = Progress(next_offset=0)
+NOTHING = SettledOffsets(next_offset=0)
 
 
 @dataclass
@@ -90,7 +90,7 @@ async def test_each_assignment_is_settled_by_itself(ledger: Ledger, feed: Slip) 
     ledger.finish(entry(CONTACTS), letter)
     await ledger.record(feed)
 
-    one = Progress(next_offset=1)
+    one = SettledOffsets(next_offset=1)
     assert feed.settled == [
         Settlement(assignment=1, progress={ACCOUNTS: one}),
         Settlement(assignment=2, progress={CONTACTS: one}, set_aside=(letter,)),
@@ -275,7 +275,7 @@ async def test_what_is_not_recorded_of_a_lost_partition_is_tried_once_more(
     feed.failures.append(LogUnavailable("away"))
     await ledger.give_up(feed, frozenset({CONTACTS}))
 
-    assert feed.settled == [Settlement(assignment=1, progress={ACCOUNTS: Progress(next_offset=1)})]
+    assert feed.settled == [Settlement(assignment=1, progress={ACCOUNTS: SettledOffsets(next_offset=1)})]
     assert ledger.partitions == set()
 
 

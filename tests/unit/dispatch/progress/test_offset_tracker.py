@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamer.dispatch.progress.offset_tracker import OffsetTracker
-from streamer.events import Progress
+from streamer.events import SettledOffsets
 
 
 def concerns_us(offset: int) -> bool:
@@ -18,7 +18,7 @@ class Tracking(RuleBasedStateMachine):
     def __init__(self) -> None:
         """Begin with an empty partition."""
         super().__init__()
-        self.tracker = OffsetTracker(Progress(next_offset=0))
+        self.tracker = OffsetTracker(SettledOffsets(next_offset=0))
         self.read = 0
         self.open: set[int] = set()
         self.delivered: set[int] = set()
@@ -65,30 +65,30 @@ TestTracking = Tracking.TestCase
 
 def test_restart_delivers_exactly_what_was_not_settled() -> None:
     """Offsets 1 and 3 were delivered, 0 and 2 come again."""
-    tracker = OffsetTracker(Progress(next_offset=0))
+    tracker = OffsetTracker(SettledOffsets(next_offset=0))
     for offset in range(4):
         tracker.opened(offset)
     tracker.settled(1)
     tracker.settled(3)
 
-    assert tracker.progress() == Progress(next_offset=0, settled_above=frozenset({1, 3}))
+    assert tracker.progress() == SettledOffsets(next_offset=0, settled_above=frozenset({1, 3}))
     tracker.settled(0)
-    assert tracker.progress() == Progress(next_offset=2, settled_above=frozenset({3}))
+    assert tracker.progress() == SettledOffsets(next_offset=2, settled_above=frozenset({3}))
 
 
 def test_what_a_former_process_settled_joins_the_prefix() -> None:
     """The log leaves those offsets out, so they are never opened here."""
-    tracker = OffsetTracker(Progress(next_offset=0, settled_above=frozenset({1})))
+    tracker = OffsetTracker(SettledOffsets(next_offset=0, settled_above=frozenset({1})))
     tracker.opened(0)
     tracker.passed(2)
     tracker.settled(0)
 
-    assert tracker.progress() == Progress(next_offset=2)
+    assert tracker.progress() == SettledOffsets(next_offset=2)
 
 
 def test_partition_without_open_events_is_settled_as_far_as_it_was_read() -> None:
     """What does not concern a subscriber does not keep it back."""
-    tracker = OffsetTracker(Progress(next_offset=3))
+    tracker = OffsetTracker(SettledOffsets(next_offset=3))
     tracker.passed(9)
 
-    assert tracker.progress() == Progress(next_offset=9)
+    assert tracker.progress() == SettledOffsets(next_offset=9)

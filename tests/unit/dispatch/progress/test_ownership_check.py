@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from streamer.events import Partition, Progress, Reject, Retry, SubscriberName
+from streamer.events import Partition, Reject, Retry, SettledOffsets, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.ports import Recorded, Settlement
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
@@ -53,7 +53,7 @@ async def test_attempt_under_way_may_end_before_its_partition_goes(world: World)
         await world.quiet()
 
         assert world.target.began == ["1", "2"]
-        assert world.progress == Progress(next_offset=2)
+        assert world.progress == SettledOffsets(next_offset=2)
 
 
 async def test_attempt_that_does_not_end_holds_up_no_other_partition(world: World) -> None:
@@ -70,8 +70,8 @@ async def test_attempt_that_does_not_end_holds_up_no_other_partition(world: Worl
         await world.quiet()
 
         assert world.log.settled[TARGET] == {
-            ACCOUNTS: Progress(next_offset=0),
-            CONTACTS: Progress(next_offset=1),
+            ACCOUNTS: SettledOffsets(next_offset=0),
+            CONTACTS: SettledOffsets(next_offset=1),
         }
 
 
@@ -85,12 +85,12 @@ async def test_completion_after_a_revocation_is_dropped(world: World) -> None:
         world.target.release()
         await world.quiet()
         assert world.target.delivered == ["1", "2"]
-        assert world.progress == Progress(next_offset=0)
+        assert world.progress == SettledOffsets(next_offset=0)
         world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
         await world.quiet()
 
         assert world.target.delivered == ["1", "2", "1", "2"]
-        assert world.progress == Progress(next_offset=2)
+        assert world.progress == SettledOffsets(next_offset=2)
 
 
 async def test_attempt_that_outlived_its_partition_leaves_no_receipt(world: World) -> None:
@@ -150,7 +150,7 @@ async def test_partition_that_is_kept_loses_no_dead_letter_to_one_that_is_lost(w
         await world.turn(2)
 
         assert [letter.id for letter in world.letters] == ["account:target"]
-        assert world.progress == Progress(next_offset=1)
+        assert world.progress == SettledOffsets(next_offset=1)
 
 
 async def test_partition_that_is_lost_while_reading_is_paused_comes_back_unpaused(world: World) -> None:
@@ -177,6 +177,6 @@ async def test_partition_that_appears_later_is_delivered_too(world: World) -> No
 
     assert sorted(world.target.delivered) == ["1", "2", "contact"]
     assert world.log.settled[TARGET] == {
-        ACCOUNTS: Progress(next_offset=2),
-        CONTACTS: Progress(next_offset=1),
+        ACCOUNTS: SettledOffsets(next_offset=2),
+        CONTACTS: SettledOffsets(next_offset=1),
     }

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.events import Delivered, Outcome, Progress, Retry
+from streamer.events import Delivered, Outcome, Retry, SettledOffsets
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 
@@ -52,7 +52,7 @@ async def test_delivery_goes_on_once_the_log_has_taken_a_record(world: World) ->
         await world.append(2)
         await world.turn(2)
 
-        assert (recorded, world.target.delivered) == (Progress(next_offset=1), ["1", "2"])
+        assert (recorded, world.target.delivered) == (SettledOffsets(next_offset=1), ["1", "2"])
 
 
 async def test_plugin_that_blocks_the_loop_freezes_it(world: World) -> None:
@@ -86,7 +86,7 @@ async def test_partition_that_moved_and_came_back_is_delivered(world: World) -> 
         await world.turn(1)
 
         assert world.target.delivered == ["1", "1", "2"]
-        assert world.progress == Progress(next_offset=2)
+        assert world.progress == SettledOffsets(next_offset=2)
 
 
 @pytest.mark.parametrize(("session_s", "frozen_s"), [(6.0, 2.9), (None, 1e6)])

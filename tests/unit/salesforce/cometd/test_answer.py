@@ -3,15 +3,15 @@
 import orjson
 import pytest
 
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 
 FILTERED = "/topic/OpenInvoices?Status__c='Open'"
 
 
-def answer(*channels: str, broken: bytes = b"") -> Answer:
+def answer(*channels: str, broken: bytes = b"") -> BayeuxResponse:
     """Return an answer with one event of each channel, numbered, and with a broken piece behind them."""
     pieces = [orjson.dumps({"channel": name, "data": number}) for number, name in enumerate(channels)]
-    return Answer.of(200, b"[" + b",".join([*pieces, *([broken] if broken else [])]) + b"]")
+    return BayeuxResponse.of(200, b"[" + b",".join([*pieces, *([broken] if broken else [])]) + b"]")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.salesforce.cometd import answer as answers
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.frames import Oversized, TornBody
 
 PATH = "/data/ChangeEvents"
@@ -27,14 +27,14 @@ def event(number: int, **payload: Any) -> dict[str, Any]:
     return {"channel": PATH, "data": {"payload": payload, "event": {"replayId": number}}}
 
 
-def parts(body: bytes) -> list[Answer]:
+def parts(body: bytes) -> list[BayeuxResponse]:
     """Return all parts of an answer."""
     return list(parts_of(body))
 
 
-def parts_of(body: bytes) -> Iterator[Answer]:
+def parts_of(body: bytes) -> Iterator[BayeuxResponse]:
     """Yield the parts of an answer."""
-    part = Answer.beginning(200, body)
+    part = BayeuxResponse.beginning(200, body)
     yield part
     while part.rest:
         yield (part := part.following())
@@ -73,7 +73,7 @@ def test_long_answer_is_cut() -> None:
 def test_whole_parts_of_a_torn_body_come_before_the_tear() -> None:
     """The messages that came whole are good; what is missing is noticed all the same."""
     body = orjson.dumps([event(number, Name="x" * 60) for number in range(4)])[:-10]
-    seen: list[Answer] = []
+    seen: list[BayeuxResponse] = []
     with pytest.raises(TornBody):
         seen.extend(parts_of(body))
 
@@ -134,7 +134,7 @@ def test_strays_and_replies_are_counted_over_all_parts(
 def test_part_that_takes_long_is_left_to_a_thread() -> None:
     """Pieces that are not JSON are looked for byte by byte."""
     body = orjson.dumps([event(number, Name="x" * 60) for number in range(3)])[:-1] + b',{"channel":\xff}]'
-    first = Answer.quickly(200, body)
+    first = BayeuxResponse.quickly(200, body)
     assert first is not None
     second = first.quickly_following()
     assert second is not None

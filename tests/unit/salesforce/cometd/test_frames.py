@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.events import ReplayId
-from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.frames import Oversized, TornBody, channels_named_in, parse, split
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
@@ -119,7 +119,7 @@ def test_answer_that_ends_early_is_torn_wherever_it_ends(data: st.DataObject) ->
 
 def test_unreadable_message_goes_to_the_channel_it_names() -> None:
     """The channel is found in the bytes."""
-    answer = Answer.of(200, b"[" + BAD + b"," + orjson.dumps(REPLY) + b"]")
+    answer = BayeuxResponse.of(200, b"[" + BAD + b"," + orjson.dumps(REPLY) + b"]")
     found = answer.unreadable_of(["/data/AccountChangeEvent", "/data/ChangeEvents"])
     assert {path: [piece.raw for piece in pieces] for path, pieces in found.items()} == {
         "/data/ChangeEvents": [BAD]
@@ -128,7 +128,7 @@ def test_unreadable_message_goes_to_the_channel_it_names() -> None:
 
 def test_unreadable_message_without_a_channel_is_still_seen() -> None:
     """Somebody must see it, and it says what is wrong."""
-    answer = Answer.of(200, b'[{"a":NaN},' + orjson.dumps(REPLY) + b"]")
+    answer = BayeuxResponse.of(200, b'[{"a":NaN},' + orjson.dumps(REPLY) + b"]")
     [piece] = answer.unreadable_of(["/data/ChangeEvents"])["/data/ChangeEvents"]
     assert piece.raw == b'{"a":NaN}'
     assert "names no channel" in piece.error
@@ -136,7 +136,7 @@ def test_unreadable_message_without_a_channel_is_still_seen() -> None:
 
 def test_unreadable_reply_is_no_event() -> None:
     """A broken meta message is missing, and nobody's dead letter."""
-    answer = Answer.of(200, b'[{"channel":"/meta/connect","x":NaN},' + orjson.dumps(GOOD) + b"]")
+    answer = BayeuxResponse.of(200, b'[{"channel":"/meta/connect","x":NaN},' + orjson.dumps(GOOD) + b"]")
     assert answer.unreadable == ()
     assert answer.replies == {}
     assert answer.count == 1
@@ -145,7 +145,7 @@ def test_unreadable_reply_is_no_event() -> None:
 def test_answer_keeps_the_order_within_each_channel() -> None:
     """Events are grouped, replies found wherever they stand."""
     messages = [{"channel": f"/event/{name}__e", "data": number} for number, name in enumerate("ABAB")]
-    answer = Answer.of(200, orjson.dumps([REPLY, *messages]))
+    answer = BayeuxResponse.of(200, orjson.dumps([REPLY, *messages]))
     numbers = {path: [message["data"] for message in group] for path, group in answer.events.items()}
     assert numbers == {"/event/A__e": [0, 2], "/event/B__e": [1, 3]}
     assert answer.replies == {"/meta/connect": [REPLY]}
@@ -154,7 +154,7 @@ def test_answer_keeps_the_order_within_each_channel() -> None:
 @given(st.lists(_values, max_size=5))
 def test_any_json_can_be_sorted(values: list[Any]) -> None:
     """Messages of any shape are sorted without an error."""
-    answer = Answer.of(200, orjson.dumps(values))
+    answer = BayeuxResponse.of(200, orjson.dumps(values))
     answer.unreadable_of(["/data/ChangeEvents"])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.salesforce.publish.avro import EventEncoder, FieldRefused
+from streamer.salesforce.publish.avro import DatumEncoder, FieldRefused
 from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
 
 TEXT = ["null", "string"]
@@ -45,7 +45,7 @@ FIELDS: list[dict[str, Any]] = [
 SCHEMA = json.dumps(
     {"type": "record", "name": "Order__e", "namespace": "com.sforce.eventbus", "fields": FIELDS}
 )
-ENCODER = EventEncoder("id", SCHEMA)
+ENCODER = DatumEncoder("id", SCHEMA)
 
 
 def published(**fields: Any) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def test_value_that_does_not_fit_is_refused(fields: dict[str, Any], message: str
 def test_text_that_is_no_schema_of_an_event_is_refused(schema: str) -> None:
     """Whatever Salesforce answers."""
     with pytest.raises(UnusableSchema):
-        EventEncoder("id", schema)
+        DatumEncoder("id", schema)
 
 
 def test_event_of_the_daemon_is_published_as_it_was_read() -> None:

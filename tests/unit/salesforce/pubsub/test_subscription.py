@@ -13,15 +13,15 @@ from streamer.eventbus import ConsumerEvent, FetchRequest, FetchResponse, Produc
 from streamer.salesforce.observer import NullObserver
 from streamer.salesforce.pubsub.event_count import TooManyEvents, check_event_count
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.pubsub.subscription import Subscription
+from streamer.salesforce.pubsub.subscription import SubscribeStream
 
 
-def subscription_with(credit: int) -> Subscription:
+def subscription_with(credit: int) -> SubscribeStream:
     """Return a stream on which so many events are still asked for."""
     options = PubSubOptions(endpoint=URL("http://localhost:7443"))
     call: Any = None
     request = FetchRequest(topic_name="/data/ChangeEvents", num_requested=100)
-    subscription = Subscription(call, request, options, TurnedClock(), NullObserver(), secret="x")
+    subscription = SubscribeStream(call, request, options, TurnedClock(), NullObserver(), secret="x")
     subscription._outstanding = credit
     return subscription
 

@@ -1,7 +1,7 @@
 """Setups of channels for the tests."""
 
 from streamer.salesforce.tooling.names import DEFAULT_CHANNEL, member_name
-from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
+from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel
 
 ERP = CustomChannel(id="0YL1", name="Erp__chn", kind="data", label="ERP")
 ORDERS = CustomChannel(id="0YL2", name="Orders__chn", kind="event", label="Orders")
@@ -13,9 +13,9 @@ def member(
     *,
     filter_: str | None = None,
     enriched: tuple[str, ...] = (),
-) -> Member:
+) -> ChannelMember:
     """Return a member that exists."""
-    return Member(
+    return ChannelMember(
         id=f"0v8-{channel}-{selected}",
         full_name=member_name(channel, selected),
         channel=channel,

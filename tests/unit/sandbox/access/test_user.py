@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from streamer.sandbox.access.user import Right, User
+from streamer.sandbox.access.user import ObjectPermission, User
 
 
 def user(**permissions: object) -> User:
@@ -15,25 +15,29 @@ def test_a_user_without_rules_may_do_everything() -> None:
     """Nothing is restricted by default."""
     everyone = user()
     assert not everyone.is_restricted
-    assert everyone.may("Account", Right.VIEW_ALL)
+    assert everyone.may("Account", ObjectPermission.VIEW_ALL)
     assert everyone.may_subscribe("/data/ChangeEvents")
 
 
 @pytest.mark.parametrize(
     ("type_name", "right", "allowed"),
     [
-        ("Account", Right.READ, True),
-        ("account", Right.EDIT, True),
-        ("Account", Right.DELETE, False),
-        ("Contact", Right.READ, True),
-        ("Contact", Right.CREATE, False),
-        ("Lead", Right.READ, False),
-        ("User", Right.READ, True),
-        ("Organization", Right.READ, True),
-        ("User", Right.EDIT, False),
+        ("Account", ObjectPermission.READ, True),
+        ("account", ObjectPermission.EDIT, True),
+        ("Account", ObjectPermission.DELETE, False),
+        ("Contact", ObjectPermission.READ, True),
+        ("Contact", ObjectPermission.CREATE, False),
+        ("Lead", ObjectPermission.READ, False),
+        ("User", ObjectPermission.READ, True),
+        ("Organization", ObjectPermission.READ, True),
+        ("User", ObjectPermission.EDIT, False),
     ],
 )
-def test_rights_are_those_of_the_type_or_of_all_others(type_name: str, right: Right, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_rights_are_those_of_the_type_or_of_all_others(
+    type_name: str,
+    right: ObjectPermission,
+    allowed: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
     """Every right includes reading, and users and the organization are readable for all."""
     rules = {"Account": ["edit"], "Lead": [], "*": ["read"]}
     assert user(objects=rules).may(type_name, right) is allowed

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.auth.tokens import IDLE_S, Tokens
+from streamer.sandbox.auth.tokens import IDLE_S, TokenIssuer
 
 
 @pytest.fixture
@@ -13,19 +13,21 @@ def clock() -> TurnedClock:
 
 
 @pytest.fixture
-def tokens(clock: TurnedClock) -> Tokens:
+def tokens(clock: TurnedClock) -> TokenIssuer:
     """No sessions yet."""
-    return Tokens(clock, org_id="00DSb0000000001MAA")
+    return TokenIssuer(clock, org_id="00DSb0000000001MAA")
 
 
-def test_a_token_is_good_with_each_scheme_and_with_none(tokens: Tokens) -> None:
+def test_a_token_is_good_with_each_scheme_and_with_none(tokens: TokenIssuer) -> None:
     """`Bearer`, `OAuth` and the bare token open the session; another token does not."""
     token = tokens.issue(user_id="005", client_id="sandbox")
     given = [f"Bearer {token}", f"OAuth {token}", token, f"Bearer {token}x", "Bearer ", None]
     assert [tokens.valid(each) for each in given] == [True, True, True, False, False, False]
 
 
-async def test_use_keeps_a_session_alive_and_idleness_ends_it(tokens: Tokens, clock: TurnedClock) -> None:
+async def test_use_keeps_a_session_alive_and_idleness_ends_it(
+    tokens: TokenIssuer, clock: TurnedClock
+) -> None:
     """Two hours count from the last use."""
     token = tokens.issue(user_id="005", client_id="sandbox")
     await clock.turn(IDLE_S - 1)
@@ -37,7 +39,7 @@ async def test_use_keeps_a_session_alive_and_idleness_ends_it(tokens: Tokens, cl
     assert len(tokens) == 0
 
 
-def test_revoking_ends_every_session_and_tells_who_listens(tokens: Tokens) -> None:
+def test_revoking_ends_every_session_and_tells_who_listens(tokens: TokenIssuer) -> None:
     """The holder of a connection must check it again."""
     told: list[bool] = []
     token = tokens.issue(user_id="005", client_id="sandbox")

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from streamer.sandbox.faults.catalogue import Faults
-from streamer.sandbox.org.channels import ChannelSettings
+from streamer.sandbox.org.channels import OrgChannel
 from streamer.sandbox.org.definitions import parse_schema
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.org.refusals import Refused
 from tests.unit.sandbox.org.world import EVERYTHING, OrgWorld
 
@@ -95,7 +95,7 @@ def test_a_large_change_is_a_gap_once(world: OrgWorld, faults: Faults) -> None:
 
 def test_the_size_of_a_gap_can_be_set(faults: Faults) -> None:
     """A change above it is a gap, one at most as large is not; losing changes loses such a gap too."""
-    world = OrgWorld(OrgSettings(event_bytes=2_000))
+    world = OrgWorld(OrgSetup(event_bytes=2_000))
     world.org.intercept(faults.altered)
     small = world.create("Account", Name="Acme", Description="x" * 1_000)
     large = world.create("Account", Name="Acme", Description="x" * 2_000)
@@ -127,7 +127,7 @@ def test_changes_are_lost_without_a_trace(world: OrgWorld, faults: Faults) -> No
 
 def test_an_overflow_is_never_lost(faults: Faults) -> None:
     """What a fault hides are changes; they count in the limit all the same."""
-    world = OrgWorld(OrgSettings(transaction_limit=2))
+    world = OrgWorld(OrgSetup(transaction_limit=2))
     world.org.intercept(faults.altered)
     faults.lose_changes(times=None)
     with world.org.transaction() as transaction:
@@ -183,8 +183,8 @@ def test_no_channel_hides_or_splits_what_concerns_all_records() -> None:
         def matches(self, payload: Any) -> bool:  # noqa: ARG002 - the filter lets nothing pass
             return False
 
-    erp = ChannelSettings(path="/data/Erp__chn", members=frozenset({"Account"}), filters={"Account": Never()})
-    world = OrgWorld(OrgSettings(channels=(erp,)))
+    erp = OrgChannel(path="/data/Erp__chn", members=frozenset({"Account"}), filters={"Account": Never()})
+    world = OrgWorld(OrgSetup(channels=(erp,)))
     world.create("Account", Name="Acme", Score__c="high")
     world.org.convert_field("Account", "Score__c", "double")
     assert world.messages(erp.path) == world.messages(EVERYTHING)[1:]

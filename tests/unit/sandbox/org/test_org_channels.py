@@ -3,14 +3,12 @@
 import pytest
 
 from streamer.sandbox.org.changes import OVERFLOW_ID, ChangeType
-from streamer.sandbox.org.channels import ChannelSettings
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.channels import OrgChannel
+from streamer.sandbox.org.org import OrgSetup
 from tests.unit.sandbox.org.world import OrgWorld
 
 ERP = "/data/Erp__chn"
-ENRICHED = ChannelSettings(
-    path=ERP, members=frozenset({"Account"}), enriched_fields={"Account": ("Name", "Fax")}
-)
+ENRICHED = OrgChannel(path=ERP, members=frozenset({"Account"}), enriched_fields={"Account": ("Name", "Fax")})
 
 
 @pytest.mark.parametrize(
@@ -26,7 +24,7 @@ def test_a_change_is_on_its_own_and_the_common_channel(type_name: str, path: str
 
 def test_types_that_are_not_selected_leave_holes_in_the_sequence() -> None:
     """Their changes count in the transaction and are published nowhere."""
-    world = OrgWorld(OrgSettings(selected=frozenset({"Contact"})))
+    world = OrgWorld(OrgSetup(selected=frozenset({"Contact"})))
     with world.org.transaction() as transaction:
         transaction.create("Account", {"Name": "A"})
         transaction.create("Contact", {"LastName": "B"})
@@ -36,7 +34,7 @@ def test_types_that_are_not_selected_leave_holes_in_the_sequence() -> None:
 
 def test_org_that_selects_nothing_announces_nothing() -> None:
     """As an org does, before its administrator selects entities."""
-    world = OrgWorld(OrgSettings(selected=frozenset()))
+    world = OrgWorld(OrgSetup(selected=frozenset()))
     world.create("Account", Name="A")
     world.create("Invoice__c", Name="B")
 
@@ -57,7 +55,7 @@ def test_usual_selection_names_what_it_announces(world: OrgWorld) -> None:
 
 def test_an_enriched_channel_splits_a_merged_event() -> None:
     """One event per record, under one replay id, with the unchanged enriched fields."""
-    world = OrgWorld(OrgSettings(channels=(ENRICHED,)))
+    world = OrgWorld(OrgSetup(channels=(ENRICHED,)))
     ids = [world.create("Account", Name="A"), world.create("Account", Name="B")]
     with world.org.transaction() as transaction:
         for record_id in ids:
@@ -74,7 +72,7 @@ def test_an_enriched_channel_splits_a_merged_event() -> None:
 
 def test_what_exceeds_a_transaction_is_one_overflow_per_type() -> None:
     """Each created record counts one and each updated field one."""
-    world = OrgWorld(OrgSettings(transaction_limit=3))
+    world = OrgWorld(OrgSetup(transaction_limit=3))
     with world.org.transaction() as transaction:
         for name in "ABCDE":
             transaction.create("Account", {"Name": name})
@@ -88,7 +86,7 @@ def test_what_exceeds_a_transaction_is_one_overflow_per_type() -> None:
 @pytest.mark.parametrize(("limit", "kinds"), [(4, ["UPDATE"]), (3, ["UPDATE", "GAP_OVERFLOW"])])
 def test_each_record_of_a_merged_change_counts_its_fields(limit: int, kinds: list[str]) -> None:
     """Two records in one event, of two fields each, are four changes."""
-    world = OrgWorld(OrgSettings(transaction_limit=limit))
+    world = OrgWorld(OrgSetup(transaction_limit=limit))
     ids = [world.create("Account", Name=name) for name in "AB"]
     with world.org.transaction() as transaction:
         for record_id in ids:
@@ -149,7 +147,7 @@ def test_a_channel_that_does_not_exist_is_refused(world: OrgWorld, path: str, re
 
 def test_a_closed_org_knows_only_what_was_declared() -> None:
     """Custom types and events come from the settings alone."""
-    world = OrgWorld(OrgSettings(closed=True, objects=("Invoice__c", "Order_Placed__e")))
+    world = OrgWorld(OrgSetup(closed=True, objects=("Invoice__c", "Order_Placed__e")))
     refused = [
         path
         for path in (

@@ -6,7 +6,7 @@ import orjson
 
 from streamer.clock import TurnedClock
 from streamer.sandbox.org.bus import EventBus
-from streamer.sandbox.org.org import Org, OrgSettings
+from streamer.sandbox.org.org import OrgSetup, SandboxOrg
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.evaluator import QueryRun
@@ -18,11 +18,11 @@ EVERYTHING = "/data/ChangeEvents"
 class OrgWorld:
     """One org on a clock that stands still."""
 
-    def __init__(self, settings: OrgSettings | None = None) -> None:
+    def __init__(self, settings: OrgSetup | None = None) -> None:
         """Start an empty org."""
         self.clock = TurnedClock()
         self.bus = EventBus(self.clock)
-        self.org = Org(self.clock, self.bus, settings)
+        self.org = SandboxOrg(self.clock, self.bus, settings)
 
     def create(self, type_name: str, **fields: Any) -> str:
         """Create a record in a transaction of its own."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.sandbox.pubsub.avro.field_bitmaps import FieldBitmaps
+from streamer.sandbox.pubsub.avro.field_bitmaps import BitmapEncoder
 
 ADDRESS = {
     "type": "record",
@@ -56,7 +56,7 @@ LEAD = {"fields": [{"name": f"F{at}", "type": ["null", "string"]} for at in rang
 )
 def test_an_account_has_the_bitmaps_of_the_samples(names: list[str], bitmaps: list[str]) -> None:
     """The top element is missing where only components are meant."""
-    fields = FieldBitmaps(ACCOUNT)
+    fields = BitmapEncoder(ACCOUNT)
     assert fields.of(names) == bitmaps
     assert fields.of(reversed(names)) == bitmaps
 
@@ -64,19 +64,19 @@ def test_an_account_has_the_bitmaps_of_the_samples(names: list[str], bitmaps: li
 def test_a_lead_has_the_bitmap_of_the_sample() -> None:
     """More than three bytes of it."""
     names = [f"F{at}" for at in (12, 19, 20, 21, 22, 23, 27)]
-    assert FieldBitmaps(LEAD).of(names) == ["0x08F81000"]
+    assert BitmapEncoder(LEAD).of(names) == ["0x08F81000"]
 
 
 @pytest.mark.parametrize("name", ["Nope", "BillingAddress.Nope", "Name.First"])
 def test_a_name_that_the_schema_lacks_is_refused(name: str) -> None:
     """No bit stands for it."""
     with pytest.raises(KeyError):
-        FieldBitmaps(ACCOUNT).of([name])
+        BitmapEncoder(ACCOUNT).of([name])
 
 
 def test_of_very_many_combinations_the_earlier_are_forgotten() -> None:
     """The sandbox does not grow without end."""
-    fields = FieldBitmaps({"fields": [{"name": f"F{at}", "type": "string"} for at in range(1_500)]})
+    fields = BitmapEncoder({"fields": [{"name": f"F{at}", "type": "string"} for at in range(1_500)]})
     for at in range(1_500):
         fields.of([f"F{at}"])
     assert len(fields._known) <= 1_000

@@ -7,15 +7,15 @@ import orjson
 
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
-from streamer.sandbox.auth.tokens import Session
+from streamer.sandbox.auth.tokens import TokenSession
 from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.rest.bulk import BulkLimits
 from streamer.sandbox.rest.bulk.jobs import QueryJobs
 from streamer.sandbox.rest.bulk.resources import RestQueryJobs
-from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.composite.collections import add_collections
-from streamer.sandbox.rest.replication import ReplicationLimits, RestReplication
+from streamer.sandbox.rest.replication import ReplicationLimits, ReplicationResources
 from streamer.sandbox.rest.resources import Resources
 from tests.unit.sandbox.org.world import OrgWorld
 
@@ -34,18 +34,18 @@ class RestWorld(OrgWorld):
         self.jobs = QueryJobs(self.clock, self.org, self.faults.armed, bulk or BulkLimits(), self.tasks.spawn)
         self.resources = Resources()
         RestQueryJobs(self.jobs).add_to(self.resources)
-        RestReplication(self.clock, replication or ReplicationLimits()).add_to(self.resources)
+        ReplicationResources(self.clock, replication or ReplicationLimits()).add_to(self.resources)
         add_collections(self.resources)
 
     def call(
         self, method: str, path: str, body: Any = None, *, version: str = "66.0", user: str | None = None
-    ) -> Answer:
+    ) -> SandboxResponse:
         """Return the answer to a call; `path` is what follows the version, or the whole of it."""
         url = urlsplit(path.partition(f"/v{version}/")[2] or path)
         user_id = self.users.id_of(user) if user else self.org.settings.user_id
         assert user_id is not None
-        session = Session(user_id=user_id, client_id="test", scope="api", issued_at=0, used_at=0)
-        call = Call(
+        session = TokenSession(user_id=user_id, client_id="test", scope="api", issued_at=0, used_at=0)
+        call = RestCall(
             method=method,
             version=version,
             path=f"/{url.path}",
@@ -76,6 +76,6 @@ class RestWorld(OrgWorld):
         return b"".join(answer.chunks).decode()
 
 
-def code(answer: Answer) -> tuple[int, str]:
+def code(answer: SandboxResponse) -> tuple[int, str]:
     """Return the status and the error code of a refusal."""
     return answer.status, answer.body[0]["errorCode"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.streaming.channels import StreamingChannels
 from tests.unit.sandbox.org.world import OrgWorld
 
@@ -12,7 +12,7 @@ from tests.unit.sandbox.org.world import OrgWorld
 class StreamingWorld(OrgWorld):
     """One org, its PushTopics and its generic channels."""
 
-    def __init__(self, settings: OrgSettings | None = None) -> None:
+    def __init__(self, settings: OrgSetup | None = None) -> None:
         """Start without a topic."""
         super().__init__(settings)
         self.streaming = StreamingChannels(self.org, self.bus, self.clock)

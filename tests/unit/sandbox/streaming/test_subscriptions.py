@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from streamer.sandbox.access.user import Right, User
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.access.user import ObjectPermission, User
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.org.refusals import Refused
 from tests.unit.sandbox.streaming.conftest import StreamingWorld
 
@@ -45,7 +45,7 @@ def test_fields_of_a_filter_are_selected(world: StreamingWorld, name: str, refus
 @pytest.mark.parametrize(
     ("user", "refusal"),
     [
-        (User(username="a", objects={"Account": frozenset({Right.READ})}), None),
+        (User(username="a", objects={"Account": frozenset({ObjectPermission.READ})}), None),
         (
             User(username="a", objects={}),
             f"{NO_ACCESS} to the entity in this topic",
@@ -90,7 +90,7 @@ def test_subscriber_creates_a_generic_channel(world: StreamingWorld) -> None:
 
 def test_closed_org_has_only_the_channels_that_were_created() -> None:
     """Their names say that they are generic."""
-    world = StreamingWorld(OrgSettings(closed=True))
+    world = StreamingWorld(OrgSetup(closed=True))
     assert world.streaming.refusal(DEMO, None) == "404::Unknown channel"
     world.create("StreamingChannel", Name=DEMO)
     assert world.streaming.refusal(DEMO, None) is None

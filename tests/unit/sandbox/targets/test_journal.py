@@ -2,13 +2,13 @@
 
 import asyncio
 
-from streamer.sandbox.targets import Journal, Received
+from streamer.sandbox.targets import Journal, JournalEntry
 
 
-def received(key: str, *, accepted: bool = True) -> Received:
+def received(key: str, *, accepted: bool = True) -> JournalEntry:
     """Return a request with `key`."""
     status = 200 if accepted else 503
-    return Received(at=0.0, key=key, method="POST", path="/", body={}, status=status, accepted=accepted)
+    return JournalEntry(at=0.0, key=key, method="POST", path="/", body={}, status=status, accepted=accepted)
 
 
 def test_journal_counts_duplicates_of_what_was_accepted() -> None:

@@ -13,7 +13,7 @@ from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend, KafkaAppend
 from streamer.log.kafka.append.transactions import content
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, ORG, Append, a_dead_letter, a_hole, an_append, an_event
 
@@ -36,7 +36,7 @@ def test_group_keeps_the_order_and_ends_with_one_checkpoint_a_channel(encoder: A
 
     assert [record.key for record in records[:2]] == [b"a", b"b"]
     assert [record.key for record in records[2:]] == [str(CHANGES).encode(), str(other).encode()]
-    assert isinstance(records[2], Record)
+    assert isinstance(records[2], ProducerRecord)
     assert b'"replay_id":"2"' in records[2].value
 
 
@@ -48,7 +48,7 @@ def test_redriven_letters_are_removed_before_others_are_written(encoder: AppendE
 
     assert (events.key, checkpoint.key) == (b"a", str(CHANGES).encode())
     kinds = [type(record) for record in others if record.key == b"x#0"]
-    assert kinds == [Tombstone, Record]
+    assert kinds == [Tombstone, ProducerRecord]
 
 
 def test_dead_letters_and_holes_go_with_their_append(encoder: AppendEncoder) -> None:

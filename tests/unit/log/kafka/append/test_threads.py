@@ -12,7 +12,7 @@ from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
-from streamer.log.kafka.append.writer import Writer
+from streamer.log.kafka.append.writer import PartitionWriter
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
@@ -86,7 +86,7 @@ async def test_bug_in_a_writer_reaches_those_who_wait_and_those_who_come_later(p
     encoder = AppendEncoder(SETTINGS, Checkpoints(clients, SystemClock()))
     topics = KnownTopics(clients, SystemClock())
     append = encoder.complete([], 0, replace(an_append().checkpoint, channel=CHANNEL), [], [])
-    writer = Writer("writer", BrokenSession(), encoder, topics, SETTINGS, pulses=pulses)
+    writer = PartitionWriter("writer", BrokenSession(), encoder, topics, SETTINGS, pulses=pulses)
     async with asyncio.timeout(_SOON_S):
         assert await writer.checkpoint(CHANNEL) is None
         with pytest.raises(Bug):

@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import Producer
 
 from streamer.log.kafka.cluster.producer import RecordNotTaken, RecordProducer
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.record import ProducerRecord
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def producer() -> RecordProducer:
 
 def test_record_that_is_not_taken_is_named(producer: RecordProducer) -> None:
     """Those before it wait to be sent."""
-    good = Record(topic="t", value=b"v", key=b"k", partition=0, headers={"text": "plain"})
+    good = ProducerRecord(topic="t", value=b"v", key=b"k", partition=0, headers={"text": "plain"})
     bad = good._replace(headers={"text": "\ud800"})
 
     told: list[bytes | None] = []

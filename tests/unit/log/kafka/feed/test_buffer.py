@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.errors import LogUnavailable
-from streamer.events import Entry, Partition, Progress
+from streamer.events import Entry, Partition, SettledOffsets
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
 from streamer.log.kafka.feed.partition_buffer import ReadRange
 from streamer.ports import Assigned, Page, Revoked, Settlement
@@ -18,7 +18,7 @@ TWO = Partition(topic="salesforce.cdc.Account", number=1)
 
 def assigned(*partitions: Partition) -> Assigned:
     """Return the assignment of partitions from their beginning."""
-    return Assigned(assignment=1, progress=dict.fromkeys(partitions, Progress(next_offset=0)))
+    return Assigned(assignment=1, progress=dict.fromkeys(partitions, SettledOffsets(next_offset=0)))
 
 
 def read_range(partition: Partition, first: int, count: int, *, size: int = 1) -> dict[Partition, ReadRange]:

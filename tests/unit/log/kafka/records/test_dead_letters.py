@@ -8,7 +8,7 @@ from confluent_kafka import Message
 from structlog.testing import capture_logs
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.chunks import CHUNK_BYTES
 from streamer.log.kafka.records.dead_letters import (
@@ -23,7 +23,7 @@ from tests.unit.log.kafka.topics.kafka_topic import as_read
 LARGE = replace(a_dead_letter("x"), raw=bytes(range(256)) * 8192)
 
 
-def index(*records: Record | Tombstone) -> LetterIndex:
+def index(*records: ProducerRecord | Tombstone) -> LetterIndex:
     """Return the index of a topic that holds `records`."""
     found = LetterIndex()
     found.apply(as_read(records))

@@ -9,7 +9,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
 from streamer.errors import UnreadableEvent
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Headers, Record
+from streamer.log.kafka.cluster.record import Headers, ProducerRecord
 from streamer.log.kafka.records.events import EventEncoder, decode, event_type
 from tests.contracts.values import an_event
 
@@ -20,12 +20,12 @@ _NOW_MS = 2_000_000_000_000
 _MODES: tuple[Mode, ...] = ("binary", "structured")
 
 
-def encoded(mode: Mode) -> Record:
+def encoded(mode: Mode) -> ProducerRecord:
     """Return a record of an event with a subject."""
     return EventEncoder(_NAMES, mode).encode(an_event("e1", key="001A"), _NOW_MS)
 
 
-def read(record: Record) -> Headers:
+def read(record: ProducerRecord) -> Headers:
     """Return the headers as a consumer gets them."""
     return [(name, as_bytes(value or b"")) for name, value in record.headers.items()]
 

@@ -8,14 +8,14 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.events import Entry, ParkedLane, Partition, Progress, Setback
+from streamer.events import Entry, ParkedLane, Partition, Setback, SettledOffsets
 from streamer.log.foreign_records import ForeignRecords
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 from streamer.log.kafka.parked.changes import ParkedChanges
 from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.parked.restoration import Restoration
 from streamer.log.kafka.records import chunks
-from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic
+from streamer.log.kafka.records.parked import ParkedRecordKey, ParkedTopic
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.records import decode_event
 from streamer.ports import LaneChange
@@ -75,7 +75,7 @@ class Log:
 
     def __init__(self) -> None:
         """Begin with an empty topic."""
-        self.records: list[Record | Tombstone] = []
+        self.records: list[ProducerRecord | Tombstone] = []
         self.known = {ONE: ParkedIndex(), TWO: ParkedIndex()}
         self.foreign = ForeignRecords()
 
@@ -88,14 +88,14 @@ class Log:
             {
                 record.key: begin + number
                 for number, record in enumerate(parking.records)
-                if isinstance(record, Record)
+                if isinstance(record, ProducerRecord)
             }
         )
 
     def restore(self, messages: Sequence[Message]) -> Restoration:
         """Read `messages` as the next owner of both partitions."""
         restoration = Restoration(
-            Tape(messages), dict.fromkeys(self.known, Progress(next_offset=0)), self.foreign
+            Tape(messages), dict.fromkeys(self.known, SettledOffsets(next_offset=0)), self.foreign
         )
         while not restoration.step():
             pass
@@ -106,7 +106,7 @@ class Log:
         for offset in range(10):
             if (offsets := parked.chunk_offsets(offset)) is not None:
                 records = [self.records[each] for each in offsets]
-                value = b"".join(each.value for each in records if isinstance(each, Record))
+                value = b"".join(each.value for each in records if isinstance(each, ProducerRecord))
                 yield Entry(partition=partition, offset=offset, event=decode_event(value))
 
 
@@ -144,7 +144,7 @@ def test_partitions_that_were_taken_away_meanwhile_are_not_restored() -> None:
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
     restoration = Restoration(
-        Tape(as_read(log.records)), dict.fromkeys((ONE, TWO), Progress(next_offset=0)), ForeignRecords()
+        Tape(as_read(log.records)), dict.fromkeys((ONE, TWO), SettledOffsets(next_offset=0)), ForeignRecords()
     )
     restoration.drop([ONE])
 
@@ -155,22 +155,22 @@ def test_partitions_that_were_taken_away_meanwhile_are_not_restored() -> None:
 @pytest.mark.parametrize(
     ("key", "encoded"),
     [
-        (ParkedKey("t", 3, "a/ü"), '["t",3,"a/ü"]'),
-        (ParkedKey("t", 3, "a", 0), '["t",3,"a",0]'),
-        (ParkedKey("t", 3, "a", 7, 2), '["t",3,"a",7,2]'),
+        (ParkedRecordKey("t", 3, "a/ü"), '["t",3,"a/ü"]'),
+        (ParkedRecordKey("t", 3, "a", 0), '["t",3,"a",0]'),
+        (ParkedRecordKey("t", 3, "a", 7, 2), '["t",3,"a",7,2]'),
     ],
 )
-def test_keys_stay_as_they_are(key: ParkedKey, encoded: str) -> None:
+def test_keys_stay_as_they_are(key: ParkedRecordKey, encoded: str) -> None:
     """With another key format, a later version would neither find nor remove anything."""
     assert key.encode() == encoded.encode()
-    assert ParkedKey.decode(key.encode()) == key
+    assert ParkedRecordKey.decode(key.encode()) == key
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff", b'"t"', b"[1]"])
 def test_foreign_key_is_told(key: bytes | None) -> None:
     """Foreign records must be neither taken for parked events nor ignored."""
     with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong with it
-        ParkedKey.decode(key)
+        ParkedRecordKey.decode(key)
 
 
 def test_lanes_that_are_gone_take_no_memory() -> None:
@@ -189,9 +189,9 @@ def test_lanes_that_are_gone_take_no_memory() -> None:
 
 def test_record_that_streamer_did_not_write_is_told() -> None:
     """The others are found."""
-    key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
+    key = ParkedRecordKey(ONE.topic, ONE.number, "a", 1).encode()
     log = Log()
-    log.restore(as_read([Record(TOPIC.name, b'{"v":1}', key, 0, {"parts": b"many"})]))
+    log.restore(as_read([ProducerRecord(TOPIC.name, b'{"v":1}', key, 0, {"parts": b"many"})]))
 
     [place] = log.foreign.places
     assert re.match(rf"topic {TOPIC.name}, partition .*, offset .*, key ", place)
@@ -200,9 +200,9 @@ def test_record_that_streamer_did_not_write_is_told() -> None:
 @pytest.mark.parametrize("parts", [b"200000000", b"0", b"-3"])
 def test_header_does_not_decide_how_much_memory_is_taken(parts: bytes) -> None:
     """It comes from outside, if anybody else writes to the topic."""
-    key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
+    key = ParkedRecordKey(ONE.topic, ONE.number, "a", 1).encode()
     log = Log()
-    log.restore(as_read([Record(TOPIC.name, b'{"v":1}', key, 0, {"parts": parts})]))
+    log.restore(as_read([ProducerRecord(TOPIC.name, b'{"v":1}', key, 0, {"parts": parts})]))
 
     assert len(log.foreign.places) == 1
 
@@ -213,7 +213,7 @@ def test_header_does_not_decide_how_much_memory_is_taken(parts: bytes) -> None:
 def test_key_of_another_form_is_told(key: bytes) -> None:
     """Whatever it is, it is no lane and no event."""
     log = Log()
-    log.restore(as_read([Record(TOPIC.name, b"x", key, 0, {})]))
+    log.restore(as_read([ProducerRecord(TOPIC.name, b"x", key, 0, {})]))
 
     assert len(log.foreign.places) == 1
 
@@ -222,8 +222,10 @@ def test_newest_sound_record_of_a_lane_counts() -> None:
     """A foreign one with its key, or that of its event, costs neither."""
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
-    lane = ParkedKey(ONE.topic, ONE.number, "a")
-    foreign = [Record(TOPIC.name, b"x", each.encode(), 0, {}) for each in (lane, lane._replace(offset=0))]
+    lane = ParkedRecordKey(ONE.topic, ONE.number, "a")
+    foreign = [
+        ProducerRecord(TOPIC.name, b"x", each.encode(), 0, {}) for each in (lane, lane._replace(offset=0))
+    ]
 
     restoration = log.restore(as_read([*log.records, *foreign]))
 
@@ -236,10 +238,10 @@ def test_events_of_a_lane_whose_record_was_overwritten_are_due() -> None:
     """Compaction has removed the sound one, and the events behind it must not be lost."""
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
-    lane = ParkedKey(ONE.topic, ONE.number, "a").encode()
+    lane = ParkedRecordKey(ONE.topic, ONE.number, "a").encode()
     kept = [record for record in log.records if record.key != lane]
 
-    restoration = log.restore(as_read([*kept, Record(TOPIC.name, b"x", lane, 0, {})]))
+    restoration = log.restore(as_read([*kept, ProducerRecord(TOPIC.name, b"x", lane, 0, {})]))
 
     [found] = [each for each in restoration.restored() if each.partition == ONE]
     [parked] = found.lanes
@@ -251,7 +253,9 @@ def test_offsets_of_which_anything_lies_there_are_recorded() -> None:
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 3)])])
     bodies = [
-        message for message in as_read(log.records) if ParkedKey.decode(message.key()).offset is not None
+        message
+        for message in as_read(log.records)
+        if ParkedRecordKey.decode(message.key()).offset is not None
     ]
 
     [one, two] = log.restore(bodies).restored()

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from confluent_kafka import Message
 
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
 
 
-def as_read(records: Sequence[Record | Tombstone]) -> list[Message]:
+def as_read(records: Sequence[ProducerRecord | Tombstone]) -> list[Message]:
     """Return `records` as a consumer reads them, the first at offset zero."""
     return [_message(record, offset) for offset, record in enumerate(records)]
 
@@ -41,8 +41,8 @@ class Tape(BoundedReader):
         """Do nothing."""
 
 
-def _message(record: Record | Tombstone, offset: int) -> Message:
-    value, headers = (record.value, record.headers) if isinstance(record, Record) else (None, {})
+def _message(record: ProducerRecord | Tombstone, offset: int) -> Message:
+    value, headers = (record.value, record.headers) if isinstance(record, ProducerRecord) else (None, {})
     return Message(
         topic=record.topic,
         partition=record.partition,

@@ -12,10 +12,10 @@ from streamer.controls import (
     AuditRecord,
     ContinuityFilter,
     Control,
+    ControlState,
     LetterFilter,
     Redrive,
     Switch,
-    Switchboard,
 )
 from streamer.errors import LogUnavailable
 from streamer.events import Forwarded, ParkedLane, Repair, Stage, SubscriberName
@@ -239,7 +239,7 @@ async def test_file_of_version_2_goes_on_where_it_was(log_file: LogFile) -> None
             assert await letters(log.controls) == list(LETTERS.values())
             assert await log.controls.audit(last=10) == [AUDIT]
             async with aclosing(log.controls.switched()) as boards:
-                assert await anext(boards) == Switchboard(
+                assert await anext(boards) == ControlState(
                     controls={TARGET: PAUSED}, redrives={REDRIVE.id: REDRIVE}
                 )
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.sandbox.org.definitions import parse_schema
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.org.refusals import Refused
 from tests.unit.sandbox.org.world import OrgWorld
 
@@ -43,7 +43,7 @@ def declared() -> Callable[..., OrgWorld]:
     """A function that makes an org of the keys of a schema."""
 
     def org(**keys: Any) -> OrgWorld:
-        return OrgWorld(OrgSettings(schema=parse_schema({**DECLARED, **keys})))
+        return OrgWorld(OrgSetup(schema=parse_schema({**DECLARED, **keys})))
 
     return org
 

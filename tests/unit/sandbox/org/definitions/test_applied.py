@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from streamer.sandbox.org.channels import ChannelSettings
+from streamer.sandbox.org.channels import OrgChannel
 from streamer.sandbox.org.definitions import DeclarationError, parse_schema
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.org.refusals import Refused
 from tests.unit.sandbox.org.definitions.conftest import DECLARED
 from tests.unit.sandbox.org.world import EVERYTHING, OrgWorld
@@ -83,9 +83,9 @@ def test_a_channel_of_platform_events_carries_its_members(declared: Callable[...
 
 def test_channels_of_the_settings_stay() -> None:
     """A declared schema comes on top of them."""
-    settings = OrgSettings(
+    settings = OrgSetup(
         schema=parse_schema({"channels": {"Erp__chn": {"Account": []}}}),
-        channels=(ChannelSettings(path="/data/Other__chn"),),
+        channels=(OrgChannel(path="/data/Other__chn"),),
         selected=frozenset({"Contact"}),
     )
     world = OrgWorld(settings)
