@@ -113,7 +113,7 @@ def _prefix(keys: Keys, prefix: str | None, prefixes: dict[str, str]) -> Iterato
     elif prefix.startswith("a"):
         yield Mistake((*keys, "prefix"), "begins with a, as those of custom objects do; give another")
     elif prefixes.setdefault(prefix, name) != name:
-        yield Mistake((*keys, "prefix"), f"is that of {prefixes[prefix]}; give another")
+        yield Mistake((*keys, "prefix"), f"belongs to {prefixes[prefix]}; give another")
 
 
 def _field(keys: Keys, known: str | None, field: DeclaredField) -> Iterator[Mistake]:
