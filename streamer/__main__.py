@@ -22,7 +22,7 @@ def main() -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise
-        # What is still in the buffer can't be written at the exit either.
+        # The rest of the buffer can't be written at the exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stderr.write(f"streamer: the output can't be written: {error.strerror}\n")
         sys.exit(1)

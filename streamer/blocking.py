@@ -150,12 +150,12 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
 
     @property
     def batch_size(self) -> Any:
-        """That of the plugin, which whoever reads it checks."""
+        """The plugin's own batch size; the reader checks it."""
         return self._subscriber.batch_size
 
     @property
     def batch_wait_s(self) -> Any:
-        """That of the plugin, which whoever reads it checks."""
+        """The plugin's own batch size; the reader checks it."""
         return getattr(self._subscriber, "batch_wait_s", BATCH_WAIT_S)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
@@ -198,7 +198,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
     def _ended(self, delivery: Delivery) -> list["_LateMember"]:
-        """Return the members of ended calls of which nothing is awaited after `delivery`."""
+        """Return the members of ended calls that nothing awaits after `delivery`."""
         members = self._late_members.get(delivery.event.key, {})
         own = members.get(delivery.event.id)
         # Another event comes when the former ones of its key are settled, unless the order is `none`.

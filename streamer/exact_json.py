@@ -1,7 +1,8 @@
 """JSON in which numbers keep all of their digits.
 
-A double holds 15 digits of every number, and JSON can hold more. What would
-lose a digit is read as a `Decimal`, and a `Decimal` is written with its digits.
+A double holds 15 digits of every number, and JSON can hold more. A number that
+would lose a digit is read as a `Decimal`, and a `Decimal` is written with its
+digits.
 """
 
 import json

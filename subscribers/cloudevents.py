@@ -18,7 +18,7 @@ _STRUCTURED = "application/cloudevents+json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Content with its media type; in binary mode, `attributes` are those of the CloudEvent."""
+    """Content with its media type; in binary mode, `attributes` are the CloudEvent's."""
 
     content: Content
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +58,8 @@ def emptied(delivery: Delivery, mode: ContentMode, media_type: str) -> Message:
     """Return `delivery` as a message of that `mode` without data, whatever its body is.
 
     It tells a target to forget a record: a tombstone in Kafka, or the end of a
-    retained message in MQTT. In structured mode `media_type` is that of the documents.
+    retained message in MQTT. In structured mode `media_type` is the documents'
+    type.
     """
     kind = _STRUCTURED if mode == "structured" else media_type
     return Message(content=Content(data=b"", type=kind), attributes=_beside(delivery, mode))

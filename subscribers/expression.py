@@ -102,7 +102,7 @@ def _path(node: Any) -> tuple[str, ...]:
 
 
 def _at(path: tuple[str, ...], delivery: Delivery) -> Any:
-    # What most expressions are costs a tenth of an interpreter for all of them.
+    # Common expressions cost a tenth of what an interpreter for all of them would.
     first, *names = path
     if first in _OF_DELIVERY:
         found: Any = getattr(delivery, first)

@@ -21,7 +21,7 @@ _FOLDER = "create its folder, or correct path", FailureClass.CONNECTION
 _FILE = "let path name a file of its own", FailureClass.CONNECTION
 _READER = "start the daemon with a reader", FailureClass.CONNECTION
 
-# What an operator does about an error that does not pass.
+# Remedy for an error that does not pass.
 _ADVICE = {
     errno.EACCES: _USER,
     errno.EPERM: _USER,
@@ -69,8 +69,9 @@ def write_whole(descriptor: int, content: bytes) -> None:
 def failure(error: OSError, where: str) -> Outcome:
     """Return the outcome of a write to `where`, such as a path, that ended with `error`.
 
-    A full disk is a retry, and so is any error that can pass. What an operator
-    must correct first holds the target; a name that is too long rejects the event.
+    A full disk is a retry, and so is any error that can pass. A fault that an
+    operator must correct holds the target; a name that is too long rejects the
+    event.
     """
     words = error.strerror or type(error).__name__
     said = f"{where}: {words[:1].lower()}{words[1:]}"

@@ -201,7 +201,7 @@ class HttpLookup(HttpSubscriber):
         except OversizedJson as error:
             raise _refused(str(error)) from error
         except orjson.JSONDecodeError as error:
-            # A page of a proxy, for example, in the place of the service.
+            # A page of a proxy, for example, instead of the service.
             what = f"{self._host} answered {answer.status_line}, but not with JSON"
             raise ServiceUnavailable(what) from error
         try:

@@ -32,7 +32,7 @@ class Unfilled(ValueError):
 def _parses(text: str) -> str:
     for name in _PLACEHOLDER.findall(text):
         if name != "change" and name not in _EXPRESSIONS and not _PATH.fullmatch(name):
-            raise ValueError(f"{{{name[:40]}}} is no placeholder: between braces write {_ALLOWED}")
+            raise ValueError(f"{{{name[:40]}}} is not a placeholder: between braces write {_ALLOWED}")
     if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
         raise ValueError(f"has a brace without its partner: a placeholder is {{…}} around {_ALLOWED}")
     return text

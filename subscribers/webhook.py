@@ -49,8 +49,8 @@ class WebhookSettings(TargetSettings):
     )
     content_mode: ContentMode = Field(
         default="binary",
-        description="binary: the content is body, and ce-… headers tell of the event; structured: it is the "
-        "CloudEvent, with body as its data; plain: it is body, and nothing tells of the event",
+        description="binary: the content is body, and ce-… headers carry the event's attributes; structured: "
+        "it is the CloudEvent, with body as its data; plain: it is body, without the event's attributes",
     )
     headers: Mapping[Annotated[str, AfterValidator(_header)], SecretStr] = Field(
         default_factory=dict, description="further headers, such as {X-Tenant: acme}; their values are masked"

@@ -119,7 +119,7 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What its help says, without the exit status."""
+        """Help of the command, without the exit status."""
         return _EXITS.sub("", cleandoc(self.made.help or "")).strip()
 
 

@@ -53,7 +53,7 @@ class Plan:
         )
 
     def made_of(self, name: SubscriberName) -> tuple[object, ...]:
-        """Return the settings of which the subscriber is made; other settings need another subscriber."""
+        """Return the settings that the subscriber is made from; other settings need another subscriber."""
         org = self.settings.org if name in self.org_users else None
         subscribers = self.settings.subscribers
         own = subscribers.get(name)
@@ -82,7 +82,7 @@ class Plan:
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:
     """Check all of `document`, including the plugins' settings and the expressions, without any connection.
 
-    `logins` are those of the process, if it has some already. Raises
+    `logins` belong to the process, if it has some already. Raises
     `ConfigurationError` with all mistakes, one after the other.
     """
     draft = load_draft(document)

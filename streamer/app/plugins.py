@@ -90,7 +90,7 @@ def service_source(lookup: LookupSettings, document: Document, keys: Keys) -> Se
     own = _validated(plugin.Settings, lookup.http, document, keys)
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
-    # What is read of a record depends on its names in one spelling, so other fields are another source.
+    # The fields read of a record depend on their spelling, so other spellings are another source.
     key = repr((sorted(lookup.fields), exact_json(lookup.http)))
     return ServiceSource(key=key, make=lambda clock: plugin(own, clock))
 
@@ -196,5 +196,5 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
     missing = [name for name in ("Settings", "deliver") if getattr(plugin, name, None) is None]
     if missing:
         needed = f"{points[uses].value} has no {' and no '.join(missing)}"
-        raise ConfigurationError(document.mistake(keys, f"this is no plugin: {needed} (docs/plugins.md)"))
+        raise ConfigurationError(document.mistake(keys, f"this is not a plugin: {needed} (docs/plugins.md)"))
     return cast("Plugin", plugin)

@@ -33,8 +33,8 @@ class Redriving:
     """Carries out one order for the partitions that this process owns.
 
     Every process does so, and one that finds no letters left ends the order. A
-    letter that is delivered again is no longer a dead letter, so after a crash
-    an order goes on where it was. Letters that are superseded before their turn
+    letter that is delivered again is no longer a dead letter, so after a crash an
+    order continues where it was. Letters that are superseded before their turn
     comes are left out, and the order says so.
 
     The letters' heads are read once, when the order begins, and again when

@@ -25,14 +25,14 @@ _RECORDS = {
     "receipts": ("Receipt", "Finished deliveries."),
     "dead_letters": ("DeadLetter", "Events that were set aside. A tombstone removes a letter."),
     "continuity": ("ContinuityRecord", "Holes and their repair, and snapshots."),
-    "audit": ("AuditRecord", "What operators and Streamer did."),
+    "audit": ("AuditRecord", "Actions of operators and of Streamer."),
 }
 _OWN = {
     "checkpoints": "How far each channel has come.",
     "control": "Pauses, redrives and orders of snapshots.",
 }
 _NOT_YOURS = "Streamer's own: do not write to it, and expect its form to change."
-# What the Kafka binding takes as numbers.
+# Settings that the Kafka binding takes as numbers.
 _LISTED = "cleanup.policy"
 _BINDING_KEYS = frozenset({_LISTED, "retention.ms", "max.message.bytes"})
 

@@ -20,10 +20,10 @@ _NOWHERE = "localhost:9092"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """What decides about the topics: the log's settings, the events that the channels carry, the subscribers.
+    """Facts that determine the topics: the log's settings, the channels' events, the subscribers.
 
-    `servers` says whether the log's addresses are those of a configuration.
-    `forwarded` are the subscribers that come after others.
+    `servers` is true if a configuration gives the log's addresses. `forwarded` are
+    the subscribers that come after others.
     """
 
     kafka: KafkaLogSettings
@@ -65,7 +65,7 @@ class Interface:
 
 
 def _filled(document: Document) -> Document:
-    """Return `document` with something in the place of the secrets that are not there."""
+    """Return `document` with placeholders for missing secrets."""
     missing = [keys for keys in document.mistakes if any(keys[: len(each)] == each for each in _SECRETS)]
     data = deepcopy(document.data)
     for keys in missing:

@@ -73,8 +73,8 @@ class TargetCounts:
     ) -> "TargetCounts":
         """Hold the records of the `steps` that were taken, and of `letters`, against those `expected`.
 
-        The keys of `steps` are those of deliveries. At most `ahead` events can
-        still arrive; without it nothing counts as lost.
+        The keys of `steps` are keys of deliveries. At most `ahead` events can still
+        arrive; without it nothing counts as lost.
         """
         ended = Counter([*map(record_of, steps), *letters])
         due = len(set(expected) - ended.keys())

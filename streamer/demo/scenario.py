@@ -25,11 +25,11 @@ _LOOK_S = 0.05
 
 @dataclass(slots=True, kw_only=True)
 class Scenario:
-    """Wins one opportunity after the other, and knows of which ones each target must take its step.
+    """Wins one opportunity after the other, and knows which ones each target must handle.
 
     `per_second` are the changes of opportunities by people: an opportunity is
-    created, and then won. What the targets write back comes on top of them.
-    `expected` are the records whose sale must reach each target, once.
+    created, and then won. The targets' write-backs come on top of them. `expected`
+    are the records whose sale must reach each target, once.
 
     The rate adapts to the machine: nobody wins an opportunity while the sales
     of 15 seconds are on their way. `ended` returns the number of sales that have

@@ -206,7 +206,7 @@ def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: Slac
             },
             "settings": {"update": "Opportunity", "id_field": KEY_FIELD},
         },
-        # What has happened to a sale shows in Salesforce too, whoever has refused it.
+        # The fate of a sale shows in Salesforce too, whichever target refused it.
         "refusal": {
             "uses": "salesforce",
             "after": SHIPMENT,
@@ -230,7 +230,7 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
     return {
         "uses": "erp",
         "on": "salesforce.cdc.Opportunity.updated",
-        # A written-back number changes an opportunity too, but is no second sale.
+        # A written-back number changes an opportunity too, but is not a second sale.
         "when": "data.fields.StageName == 'Closed Won'",
         "body": {"reference": "subject", "amount": "data.fields.Amount"},
         # An outage of ten seconds shows parked keys, an open breaker and the recovery.

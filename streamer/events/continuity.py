@@ -14,15 +14,15 @@ class HoleCause(StrEnum):
     PLACE_LOST = "place_lost"
     """No replay id marked the place, and the last event in the log is not retained, or there was none."""
     BEFORE_RETENTION = "before_retention"
-    """Reading begins at a time of which Salesforce retains no events any more."""
+    """Reading begins at a time whose events Salesforce no longer retains."""
     POSITION_SET = "position_set"
-    """An operator has ordered to read on at another place."""
+    """An operator has ordered another position."""
     POSITION_REFUSED = "position_refused"
     """An operator has ordered a replay id that Salesforce refuses: the position is as it was."""
     GAP_EVENT = "gap_event"
     """An event names records that have changed, without their values."""
     OVERFLOW = "overflow"
-    """A transaction had more changes than Salesforce tells of, in one entity."""
+    """A transaction had more changes of one entity than Salesforce reports."""
     ENTITY_CHANGE = "entity_change"
     """All records of an entity have changed: the event names `001*`."""
     SNAPSHOT = "snapshot"
@@ -46,14 +46,13 @@ class Repair(StrEnum):
 class ContinuityRecord:
     """Durable record of a hole in a channel, or of a snapshot: its place, its cause and its repair.
 
-    The log keeps the last state of each `id`. The hole begins behind the replay
-    id `after`, or at `verified_at`, and ends at `until`, which is `None` while
-    it is open-ended. `entity` is the API name of the object that it concerns,
-    `None` for all of the channel. A repair keeps its own position in
-    `progress`, a small object of JSON, and counts the records that it has
-    `found` in the org, and those of which it has `published` an event. Times
-    are epoch seconds; `updated_at` is that of the last change of the state, and
-    `None` before the first.
+    The log keeps the last state of each `id`. The hole begins behind the replay id
+    `after`, or at `verified_at`, and ends at `until`, which is `None` while it is
+    open-ended. `entity` is the API name of the object that it concerns, `None` for
+    all of the channel. A repair keeps its own position in `progress`, a small
+    object of JSON, and counts the records that it has `found` in the org, and the
+    records that it has `published`. Times are epoch seconds; `updated_at` is the
+    time of the last change of the state, and `None` before the first.
     """
 
     id: str

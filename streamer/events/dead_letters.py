@@ -21,15 +21,15 @@ class Stage(StrEnum):
 class DeadLetter:
     """Event set aside, with everything that is needed to understand and redrive it.
 
-    `id` is the same when the same event is set aside again. `reason` is a
-    stable word to filter by, `error` a sentence, `hint` advice for the
-    operator, and `first_error` the error of the first attempt. `raw` holds the
-    bytes that could not be read or appended. `schema_id` is that of their
-    schema, and `event_uuid` the id that came beside an Avro payload; both are
-    empty where unknown. `partition` and `offset` are the event's place in the
-    log, if it had one. Where the content was too large to keep, `raw` is its
-    beginning, and `whole_size` and `whole_sha256` tell its size in bytes and
-    its hash; else they are 0 and empty. Times are epoch seconds.
+    `id` is the same when the same event is set aside again. `reason` is a stable
+    word to filter by, `error` a sentence, `hint` advice for the operator, and
+    `first_error` the error of the first attempt. `raw` holds the bytes that could
+    not be read or appended. `schema_id` names their schema, and `event_uuid` is the
+    id that came beside an Avro payload; both are empty where unknown. `partition`
+    and `offset` are the event's place in the log, if it had one. Where the content
+    was too large to keep, `raw` is its beginning, and `whole_size` and
+    `whole_sha256` tell its size in bytes and its hash; else they are 0 and empty.
+    Times are epoch seconds.
     """
 
     id: str
@@ -97,9 +97,9 @@ class LetterHead:
     """Dead letter without its content, as lists and orders need it.
 
     `error` is the beginning of the letter's. `event_id` can also be the id that
-    came beside a payload. `event_type` and `key` are `None` where the letter
-    has no event, so that no subscriber can get it again. `size` is that of the
-    whole letter in the log, in bytes, where the log tells it.
+    came beside a payload. `event_type` and `key` are `None` where the letter has no
+    event, so that no subscriber can get it again. `size` is the size of the whole
+    letter in the log, in bytes, where the log gives it.
     """
 
     id: str

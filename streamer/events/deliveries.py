@@ -28,12 +28,12 @@ class Delivery:
 
     `key` is the idempotency key: the same on every attempt, after restarts and
     redrives. `attempt` counts from 1. `body` is the event in the target's own
-    shape, and `{}` where the event carries nothing of it; its numbers can be
-    `Decimal`. `content` is sent in place of it, by a plugin that takes it.
-    `text` is a sentence for people. Each is `None` where not configured.
-    `receipts` are those of the subscribers after which this one comes, by name.
-    `traceparent` is the attempt's span as W3C Trace Context writes it, for the
-    header of this name of the request; `None` where tracing is off.
+    shape, and `{}` where the event carries none of its fields; its numbers can be
+    `Decimal`. `content` is sent in place of it, by a plugin that takes it. `text`
+    is a sentence for people. Each is `None` where not configured. `receipts` come
+    from the subscribers before this one, by name. `traceparent` is the attempt's
+    span as W3C Trace Context writes it, for the header of this name of the request;
+    `None` where tracing is off.
     """
 
     event: Event

@@ -21,9 +21,9 @@ class Unreadable:
     """A piece of a response that could not be read as a message.
 
     `error` can quote the piece; `summary`, where there is one, says what it can
-    without that. `event_id` is that of an event which was read and can't be
-    stored. `schema_id` and `event_uuid` are what came beside the piece, where
-    they are known; with the schema, an Avro payload can be decoded later.
+    without that. `event_id` belongs to an event that was read and can't be stored.
+    `schema_id` and `event_uuid` came beside the piece, where they are known; with
+    the schema, an Avro payload can be decoded later.
     """
 
     raw: bytes
@@ -97,8 +97,8 @@ class NewEventsAfter(Checkpoint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoughtPlace(Checkpoint):
-    """Checkpoint whose last event is to be found among what follows `replay_id`, which an operator named.
+    """Checkpoint whose last event is sought among the messages after `replay_id`, which an operator named.
 
-    The other fields are those of the log's checkpoint. What the log holds
-    already is not yielded again, and what follows its last event is.
+    The other fields come from the log's checkpoint. Messages in the log are not
+    yielded again; messages after its last event are.
     """

@@ -31,9 +31,9 @@ _KIND = {
 }
 
 
-# A change that is told of more records than these is looked at, so that no message of a megabyte
-# becomes hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest,
-# has no room for more ids.
+# A change of more records than these is examined, so that a message of a megabyte never becomes
+# hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest, has
+# no room for more ids.
 _MANY = 50
 _MOST_RECORDS = 60_000
 _SHORTEST_ID = 15
@@ -55,7 +55,7 @@ class ChangeNormaliser:
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
-        """Return the events of `messages` in order; a message that is no change event is `Unreadable`."""
+        """Return the events of `messages` in order; a message that is not a change event is `Unreadable`."""
         read: list[Event | Unreadable] = []
         # One loop without a call per message, because every event of a backlog passes it.
         for message in messages:
@@ -163,7 +163,7 @@ def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FB
 
 
 def _nulled_and_diffs(fields: JsonObject) -> tuple[list[str], Sequence[str]]:
-    """Return the names of the cleared fields, and of those of which the event carries a diff."""
+    """Return the names of the cleared fields, and of the fields whose diff the event carries."""
     for value in fields.values():
         if value is None or type(value) is dict:
             break

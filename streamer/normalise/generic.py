@@ -27,7 +27,7 @@ class GenericNormaliser:
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
-        """Return the events of `messages` in order; a message that is no generic event is `Unreadable`."""
+        """Return the events of `messages` in order; a message that is not a generic event is `Unreadable`."""
         return each_read(messages, "a generic event", self._event)
 
     def _event(self, data: JsonObject) -> Event:

@@ -49,7 +49,7 @@ def replay_id_of(about: Any) -> ReplayId:
         return ReplayId(b"%d" % position)
     if type(position) is bytes and 0 < len(position) <= LONGEST_BYTES:
         return ReplayId(position)
-    raise ValueError("replayId is no position")
+    raise ValueError("replayId is not a position")
 
 
 def _schema_id(message: Any) -> str:

@@ -14,9 +14,9 @@ _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 class OutboundNormaliser:
     """Turns each notification of one channel into its event.
 
-    The id is that of the notification, which Salesforce repeats until it is
-    acknowledged. A notification carries no commit time: the time is that of its
-    arrival. Its id also stands for its position, since the channel has none.
+    The id belongs to the notification, which Salesforce repeats until it is
+    acknowledged. A notification carries no commit time, so the event has the time
+    of its arrival. Its id also stands for its position, since the channel has none.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -24,7 +24,7 @@ class OutboundNormaliser:
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
-        """Return the events of `messages` in order; a message that is no notification is `Unreadable`."""
+        """Return the events of `messages` in order; a message that is not a notification is `Unreadable`."""
         return [self._read(message) for message in messages]
 
     def _read(self, message: Any) -> Event | Unreadable:
@@ -61,5 +61,5 @@ class OutboundNormaliser:
 
 def _id(value: Any, what: str) -> str:
     if type(value) is not str or not _ID.fullmatch(value):
-        raise ValueError(f"{what} is no id of Salesforce")
+        raise ValueError(f"{what} is not an id of Salesforce")
     return value

@@ -31,7 +31,7 @@ class PlatformEventNormaliser:
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
-        """Return the events of `messages` in order; a message that is no platform event is `Unreadable`."""
+        """Return the events of `messages` in order; messages of other kinds are `Unreadable`."""
         return each_read(messages, "a platform event", self._event)
 
     def _event(self, data: JsonObject) -> Event:

@@ -29,7 +29,7 @@ class PushTopicNormaliser:
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
-        """Return the events of `messages` in order; a message that is no notification is `Unreadable`."""
+        """Return the events of `messages` in order; a message that is not a notification is `Unreadable`."""
         return each_read(messages, "a PushTopic notification", self._event)
 
     def _event(self, data: JsonObject) -> Event:

@@ -24,7 +24,7 @@ def from_epoch_ms(epoch_ms: int) -> str:
 def from_text(text: str) -> str:
     """Return a date-time that Salesforce wrote (`…Z`, `…+0000`) as RFC 3339 in UTC.
 
-    Raises `ValueError` if `text` is no date-time, or one before 1970.
+    Raises `ValueError` if `text` is not a date-time, or lies before 1970.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

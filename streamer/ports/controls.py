@@ -22,8 +22,8 @@ from streamer.ports.history import EventHistory
 class LetterCursor(Protocol):
     """Reader of the dead letters that remembers how far it has read; for one task at a time.
 
-    Its cost is that of the letters that it returns, and of the changes since
-    its last call. Each method raises `LogUnavailable`.
+    It costs as much as the letters that it returns, and the changes since its last
+    call. Each method raises `LogUnavailable`.
     """
 
     def heads(self) -> AsyncGenerator[LetterHead, None]:
@@ -37,7 +37,7 @@ class LetterCursor(Protocol):
         ...
 
     async def kept(self, ids: Collection[str], /) -> Collection[str]:
-        """Return which of these ids, which `heads` has yielded, are those of letters that still exist."""
+        """Return the ids, among these that `heads` has yielded, whose letters still exist."""
         ...
 
     def letters(self, ids: Collection[str], /) -> AsyncGenerator[DeadLetter, None]:

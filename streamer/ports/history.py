@@ -143,7 +143,7 @@ class AppendedPage:
 
 
 class EventHistory(Protocol):
-    """Log, as it is read without a place in it, by operators and by processes that own nothing of it.
+    """Log, as operators and processes without ownership read it.
 
     Nothing is changed, and memory is bounded. Every method raises
     `LogUnavailable`, and `LogMisconfigured` when an operator must act.

@@ -55,7 +55,7 @@ class PayloadReader(Protocol):
     """Decoder of Avro payloads that were set aside."""
 
     async def message(self, piece: Unreadable, channel: Channel, /) -> JsonObject | Unreadable:
-        """Return the message of a payload, of which `piece` has the bytes, the position and the schema's id.
+        """Return the message of a payload; `piece` has its bytes, its position and its schema's id.
 
         Raises `RetryLater` while the schema can't be fetched, and a `Stop` when
         an operator must allow us to read it.
@@ -92,10 +92,9 @@ class Describer(Protocol):
     async def describe(self, entity: str, /) -> JsonObject:
         """Return the describe of `entity`, at the price of one request.
 
-        Its `name` is that of the entity in Salesforce's spelling, and `fields`
-        is a list of objects, one for each field that the user can see, with its
-        `name`, its `type` and its `compoundFieldName`. Raises as
-        `RecordReader.read` does.
+        Its `name` is the entity's in Salesforce's spelling, and `fields` is a list
+        of objects, one for each field that the user can see, with its `name`, its
+        `type` and its `compoundFieldName`. Raises as `RecordReader.read` does.
         """
         ...
 

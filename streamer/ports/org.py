@@ -27,17 +27,17 @@ class Org(Protocol):
     ) -> AbstractAsyncContextManager[EventPublisher]:
         """Return a context that gives a publisher with a connection of its own.
 
-        `timeout_s` is the time for one request with its answer. The access token
-        is that of everything else in this process that uses the org. Entering
-        raises `ConfigurationError` for an address, a file or a proxy that can't
-        be used.
+        `timeout_s` is the time for one request with its answer. It shares the
+        access token with everything else in this process that uses the org.
+        Entering raises `ConfigurationError` for an address, a file or a proxy that
+        can't be used.
         """
         ...
 
     def writer(self, *, timeout_s: float) -> AbstractAsyncContextManager[OrgWriter]:
         """Return a context that gives a writer, whose changes Salesforce marks with the `client_name`.
 
-        `timeout_s`, the access token and the errors are those of `publisher`.
+        `timeout_s`, the access token and the errors are as for `publisher`.
         """
         ...
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a plugin would send for a delivery, with secrets masked.
+    """Request that a plugin would send for a delivery, with secrets masked.
 
     `request` is its first line, such as `POST https://erp.acme.com/invoices`.
     `headers` are what goes beside the `content`, whatever the protocol calls it.

@@ -66,7 +66,7 @@ class Unanswered:
 
 
 PublishResult = Published | Unpublished | Unanswered
-"""What became of one event."""
+"""Result of publishing one event."""
 
 
 class EventPublisher(Protocol):

@@ -20,9 +20,9 @@ class RecordQuery:
     condition of SOQL, without the word WHERE, and empty for all records. With
     `with_deleted`, those in the Recycle Bin are found too.
 
-    Raises `ValueError` for names that are none, and for a `where` that ends
-    before its end: one with an open text, or with brackets that don't match.
-    What else is wrong with it, Salesforce says.
+    Raises `ValueError` for invalid names, and for an incomplete `where`: one with
+    an open text, or with brackets that don't match. Salesforce reports other
+    mistakes.
     """
 
     entity: str
@@ -34,7 +34,7 @@ class RecordQuery:
         """Check what becomes part of a query's text."""
         for name in (self.entity, *self.fields):
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name[:80]!r} is no name of an object or a field")
+                raise ValueError(f"{name[:80]!r} is not a name of an object or a field")
         if len({each.lower() for each in self.fields}) != len(self.fields):
             raise ValueError("a field is named twice: name each one once")
         if "Id" not in self.fields:
@@ -80,9 +80,9 @@ class RecordQueries(Protocol):
     """Reader of all the records that a query finds.
 
     Every method raises `RetryLater` when there is no answer, a `Stop` when an
-    operator must act, and `RecordsRefused`, with Salesforce's code, when
-    Salesforce refuses the request. It is then asked for again, without loss:
-    what it reads is the same. A page that is not complete is no answer.
+    operator must act, and `RecordsRefused`, with Salesforce's code, when Salesforce
+    refuses the request. The caller can ask again, without loss: it reads the same.
+    An incomplete page is not an answer.
     """
 
     @property
@@ -135,7 +135,7 @@ class RecordQueries(Protocol):
         ...
 
     async def end(self, job: str, /) -> None:
-        """Delete what the org holds for `job`; one that is gone already is no failure."""
+        """Delete the org's results of `job`; a job that no longer exists is not a failure."""
         ...
 
 
@@ -165,9 +165,9 @@ class Deletion:
 class Deletions:
     """Records that were deleted within a span, and not restored.
 
-    They are complete from `since` (the earliest time of which the org still
-    tells) to `until`, both in epoch seconds, and can go on beyond `until`. With
-    `has_more`, one answer can't hold the span, as in `Changed`.
+    They are complete from `since` (the earliest time that the org still reports) to
+    `until`, both in epoch seconds, and can extend beyond `until`. With `has_more`,
+    one answer can't hold the span, as in `Changed`.
     """
 
     deleted: Sequence[Deletion]
@@ -179,13 +179,13 @@ class Deletions:
 class Replication(Protocol):
     """Finder of the records that changed within a span of time, in epoch seconds.
 
-    Spans are extended to whole minutes, and to two of them at least. An answer
-    can end before the span does: because the span holds too many records
-    (`has_more`), or because the org does not cover the rest yet. It covers no
-    moment before `CLOCKS_DIFFER_S` have passed, and none in which one of its
-    transactions is open. The caller goes on from `until`: at once in the first
-    case, and not before a while has passed in the second. An `until` that has
-    moved tells nothing, because it moves with the time of asking.
+    Spans are extended to whole minutes, and to two of them at least. An answer can
+    end before the span does: because the span holds too many records (`has_more`),
+    or because the org does not cover the rest yet. It covers no moment before
+    `CLOCKS_DIFFER_S` have passed, and none in which one of its transactions is
+    open. The caller continues from `until`: at once in the first case, and after a
+    while in the second. An `until` that has moved proves nothing, because it moves
+    with the time of asking.
 
     Both methods raise as those of `RecordQueries` do. A span that begins more
     than 30 days ago is refused, as INVALID_REPLICATION_DATE.
@@ -196,5 +196,5 @@ class Replication(Protocol):
         ...
 
     async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
-        """Return the records of `entity` that were deleted from `start` to `end`; 15 days are told of."""
+        """Return the records of `entity` that were deleted from `start` to `end`; the org reports 15 days."""
         ...

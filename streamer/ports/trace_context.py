@@ -34,12 +34,12 @@ class TraceContext(NamedTuple):
 
 
 class EventTraces:
-    """Traces of events, of which the share `ratio` is sampled.
+    """Traces of events; the share `ratio` of them is sampled.
 
     The ids are a hash of the event's source and id, so that every process, and
-    every reading of one event, finds the same trace. The decision is that of
-    OpenTelemetry's sampler `TraceIdRatioBased`, which compares the lower half
-    of the trace id.
+    every reading of one event, finds the same trace. The decision equals
+    OpenTelemetry's sampler `TraceIdRatioBased`, which compares the lower half of
+    the trace id.
     """
 
     def __init__(self, ratio: float) -> None:

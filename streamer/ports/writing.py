@@ -33,7 +33,7 @@ class WriteOperation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Salesforce has changed the record; `created` is told of an upsert alone."""
+    """Salesforce has changed the record; only an upsert sets `created`."""
 
     record_id: str
     created: bool | None = None
@@ -57,7 +57,7 @@ class WriteRefused:
 
 
 WriteResult = Written | WriteRefused | Unanswered
-"""What became of one record."""
+"""Result of writing one record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Answered:
 
 
 CallResult = Answered | WriteRefused | Unanswered
-"""What became of one call."""
+"""Result of one call."""
 
 
 def _nobody() -> None:
@@ -109,7 +109,7 @@ class OrgWriter(Protocol):
     """
 
     async def user(self) -> str:
-        """Return the id of the user as whom records are written; empty where the login did not tell it.
+        """Return the id of the user that writes the records; empty where the login did not tell it.
 
         Raises a `RetryLater` or a `Stop`.
         """

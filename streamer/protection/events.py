@@ -161,7 +161,7 @@ def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
         held = treated_whole(held, whole)
     elif rules.names_fields and "payload" not in rules.data and held is not None:
         held = _members(held, rules)
-        # Text is written anew even if it says the same: a repeated member would stay in the given one.
+        # Text is serialised again even if it is unchanged: a repeated member would stay in the given one.
         parts.differing["payload"] = exact_text(held) if type(payload) is str else held
     parts.keyed = held if type(held) is dict else {}
 
@@ -183,7 +183,7 @@ def _held(payload: Any) -> Any:
         return exact_tree(text)
     except orjson.JSONDecodeError:
         if _MEMBER.search(text):
-            raise NotProtected("its payload begins like JSON and is none") from None
+            raise NotProtected("its payload begins like JSON and is not JSON") from None
         return None
 
 

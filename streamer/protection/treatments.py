@@ -28,7 +28,7 @@ KEEP: Final = FixedTreatment.KEEP
 DROP: Final = FixedTreatment.DROP
 
 Treatment = Callable[[Any], Any] | FixedTreatment
-"""Replaces a single value, which is no mapping, no list and not null; or keeps or drops any."""
+"""Replaces a single value (not a mapping, a list or null), or keeps or drops any."""
 
 
 def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:

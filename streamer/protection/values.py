@@ -22,10 +22,9 @@ class NotProtected(Exception):
 def treated_fields(fields: JsonObject, rules: FieldRules, diffs: Collection[str] = ()) -> JsonObject:
     """Return `fields` as `rules` treat them, or `fields` themselves where these name none of them.
 
-    Null stays null unless it is dropped. The diff of a text, of which `diffs`
-    has the path, is dropped whatever the treatment: it holds parts of the text,
-    and its hash is that of no text that a consumer has. Raises `NotProtected`
-    for what is nested too deeply.
+    Null stays null unless it is dropped. A text diff (its path is in `diffs`) is
+    always dropped: it contains parts of the text, and its hash matches nothing that
+    a consumer holds. Raises `NotProtected` for values that are nested too deeply.
     """
     return _Fields(rules, diffs).of(fields, "", 0)
 

@@ -1,4 +1,4 @@
-"""Costs of reading records: requests, jobs and pages, of which an org has so many a day."""
+"""Costs of reading records: requests, jobs and pages, whose number an org limits by day."""
 
 from dataclasses import dataclass
 from math import ceil

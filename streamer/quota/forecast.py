@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from streamer.quota.limits import Limit
 
 WINDOW_S = 3600.0
-"""The rate is that of the readings of so long."""
+"""The rate comes from the readings of this span."""
 
 # Salesforce's numbers are accurate within five minutes: over less time they tell no rate.
 _LEAST_S = 900.0
@@ -18,11 +18,11 @@ _MOST_READINGS = 64
 class Forecast:
     """Extrapolates what remains of an allowance of a rolling 24 hours.
 
-    What remains falls by what is used, and rises by what was used 24 hours
-    before; only the sum of both can be seen. The forecast is that the sum of the
-    last hour goes on. It has none while less than 15 minutes are known, while
-    the remainder does not fall, or where it would last for more than 24 hours,
-    after which the use of now returns.
+    The remainder falls with use, and recovers 24 hours after the use; only the sum
+    of both can be seen. The forecast assumes that the last hour's sum continues. It
+    has none while less than 15 minutes are known, while the remainder does not
+    fall, or where it would last for more than 24 hours, after which the use of now
+    returns.
     """
 
     _readings: deque[tuple[float, Limit]] = field(default_factory=lambda: deque(maxlen=_MOST_READINGS))
@@ -30,7 +30,7 @@ class Forecast:
     def add(self, limit: Limit | None, read_at: float) -> None:
         """Take the next reading, at `read_at` in monotonic seconds; `None` for an org without the limit."""
         if limit is None or (self._readings and self._readings[-1][1].most != limit.most):
-            # With another maximum, the difference of two remainders is no use of events.
+            # With another maximum, the difference of two remainders does not measure use.
             self._readings.clear()
         if limit is not None:
             self._readings.append((read_at, limit))

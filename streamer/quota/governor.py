@@ -16,11 +16,11 @@ class Governor:
 
     A fifth of the daily requests and of the Bulk query jobs stays for others.
     `reading` returns the latest limits, and `requests_left` the share of the
-    requests that the last answer of the REST API told, which is the fresher.
+    requests that the last answer of the REST API gave, which is fresher.
     `untold_jobs` returns how many jobs were begun that a reading need not count.
-    What neither knows holds nothing up: the calls themselves are refused then.
-    Both are renewed by whatever else asks the org, at the latest by the next
-    reading of the limits, so a repair that waits needs no calls to find out.
+    Unknown limits hold nothing up: Salesforce then refuses the calls themselves.
+    Other requests to the org renew both, at the latest by the next reading of the
+    limits, so a repair that waits needs no calls to find out.
     """
 
     reading: Callable[[], LimitsReading | None]

@@ -8,7 +8,7 @@ from typing import Any
 KEPT_SHARE = 0.2
 """Share of a limit that replays and repairs leave to others."""
 
-# Larger numbers are no limit of an org, and floats could not hold them exactly.
+# No org has a larger limit, and floats could not hold one exactly.
 _MOST = 10**15
 
 

@@ -22,7 +22,7 @@ _EVERY_S = 300.0
 _FRESH_S = 10.0
 _HOUR_S = 3600.0
 _BACKOFF = Backoff(first_s=60.0, limit_s=_HOUR_S)
-# After a day, nothing of what had been used is left in a rolling 24 hours.
+# After a day, a rolling 24 hours no longer contains earlier use.
 _OLDEST_S = 24 * _HOUR_S
 _SOON_S = 6 * _HOUR_S
 _LATE_S = 9 * _HOUR_S

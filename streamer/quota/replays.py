@@ -1,4 +1,4 @@
-"""Replays of retained events, which count as delivered anew, against what is left of the day's."""
+"""Replays of retained events, which count as delivered again, against the day's remainder."""
 
 from dataclasses import dataclass
 
@@ -54,9 +54,9 @@ class ReplayAllowance:
             raise AllowanceLow(
                 f"{self.channel.path} would be read from the earliest event that Salesforce retains, and of "
                 f"{limit.most:,} {events} that the org delivers in 24 hours, {limit.remaining:,} are left "
-                f"({share:.1%}, {key.value}): each event that is read again counts anew and can use them up "
-                f"for all clients; the channel goes on by itself when {KEPT_SHARE:.0%} are left, or now "
-                "with replay_retained: always"
+                f"({share:.1%}, {key.value}): each event counts again when it is read again, and can use "
+                f"them up for all clients; the channel continues by itself when {KEPT_SHARE:.0%} are left, "
+                "or now with replay_retained: always"
             )
 
     def _reads_all(self, after: Checkpoint | Start) -> bool:

@@ -58,7 +58,7 @@ class RecoveryDelays:
                 return self.usual
 
     def admitted(self) -> None:
-        """Begin anew after an answer that shows that Salesforce has admitted us."""
+        """Start over after an answer that shows that Salesforce has admitted us."""
         self.login.reset()
         self._busy.reset()
         self._allowance.reset()

@@ -69,7 +69,7 @@ class RestResponse:
 
 
 SignedRequest = Callable[[AccessToken], RestRequest]
-"""Makes a request that holds the token itself, anew for each try."""
+"""Makes a request that holds the token itself, a new one for each try."""
 
 
 class Rest:

@@ -29,7 +29,7 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestOptions:
-    """What all requests to one org share.
+    """Options that all requests to one org share.
 
     Salesforce notes the name of the `client` in the origin of the changes that
     it makes (REST API guide, call options header).

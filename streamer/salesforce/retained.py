@@ -168,11 +168,11 @@ class RetainedMessages:
 def place_after(
     checkpoint: Checkpoint, *, over_cometd: bool
 ) -> tuple[ReplayId | None, RetainedMessages | None]:
-    """Return the replay id after which to read, and what to drop of what follows it.
+    """Return the replay id after which to read, and which of the following messages to drop.
 
-    It is of the transport that is read: the last complete one, or the last one
-    before events that an operator has skipped. Nothing is to be dropped where
-    the checkpoint's ids are all of that transport, unless its place is sought.
+    It belongs to the transport that is read: the last complete one, or the last one
+    before events that an operator has skipped. Nothing is dropped if the
+    checkpoint's ids all belong to that transport, unless its place is sought.
     """
     complete, last, skips_after = (
         each if each is not None and is_of_cometd(each) is over_cometd else None

@@ -19,9 +19,9 @@ _Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 class Exposition:
     """Renders the metrics of `registry` in a thread of its own, once a second at most.
 
-    A page takes a tenth of a second of a slow processor with ten subscribers,
-    which the event loop does not have. However many scrape, the cost is that of
-    one page a second in each format.
+    A page takes a tenth of a second of a slow processor with ten subscribers, which
+    the event loop does not have. However many scrape, it costs one page a second in
+    each format.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:

@@ -127,7 +127,7 @@ def _sampled(loop: asyncio.AbstractEventLoop, thread: int) -> _Sample:
     task = asyncio.current_task(loop)
     calls = calls_of(thread)
     ours = [number for number, call in enumerate(calls) if call.filename == attempts.__file__]
-    # What a plugin does is told from its own first line on.
+    # A plugin's part begins with its own first line.
     shown = calls[ours[-1] + 1 :] if ours else calls
     if len(shown) > _OUTERMOST + _INNERMOST:
         shown = [*shown[:_OUTERMOST], *shown[-_INNERMOST:]]

@@ -117,7 +117,7 @@ class Status:
         self._configured = frozenset(names)
 
     def subscriber_started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
-        """Report that `dispatcher` delivers for `name`, in the place of a former one."""
+        """Report that `dispatcher` delivers for `name`, instead of a former one."""
         self._dispatchers[name] = dispatcher
 
     def plugin_blocked(self, name: SubscriberName, reason: str) -> None:
@@ -236,7 +236,7 @@ class Status:
         ]
         overdue = self._source.overdue if self._source else {}
         problems += [
-            f"{channel.path}: Salesforce has left {times} connections in a row unanswered; each was made anew"
+            f"{channel.path}: Salesforce has left {times} connections in a row unanswered; each was replaced"
             for channel in self.channels
             if channel.path in self.subscribed and (times := overdue.get(channel.path, 0)) >= _OFTEN
         ]

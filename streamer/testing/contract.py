@@ -23,7 +23,7 @@ from streamer.testing.trial import Trial, expect
 
 _AT_ONCE = 20
 _LARGEST_TRIED = 500
-# Numbers of records below it are those of unusual events.
+# Numbers of records below it belong to unusual events.
 _RECORDS = 100
 
 

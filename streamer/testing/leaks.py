@@ -31,7 +31,7 @@ async def no_leaks() -> AsyncIterator[None]:
         gc.collect()
     if tasks:
         names = ", ".join(sorted(task.get_name() for task in tasks))
-        raise ContractBrokenError(f"tasks go on after closing ({names}): end them in __aexit__")
+        raise ContractBrokenError(f"tasks still run after closing ({names}): end them in __aexit__")
     for warning in caught:
         if issubclass(warning.category, ResourceWarning):
             raise ContractBrokenError(f"something stays open ({warning.message}): close it in __aexit__")

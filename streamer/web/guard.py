@@ -208,7 +208,7 @@ class _Arriving(asyncio.Protocol):
             transport.set_protocol(self._handler)
             self._handler.connection_made(transport)
         else:
-            # What comes before the handshake begins would be lost.
+            # Bytes that come before the handshake begins would be lost.
             transport.pause_reading()
             self._guard.agree(self._secured(transport, self._context))
 

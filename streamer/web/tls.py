@@ -79,7 +79,7 @@ class TlsFiles:
 
 @asynccontextmanager
 async def server_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext | None]:
-    """Yield a context with the certificate of `files`, which is given it anew when they change.
+    """Yield a context with the certificate of `files`; it is loaded again when they change.
 
     While the files can't be used, the former certificate stays. Raises
     `ConfigurationError` when they can't be used at first.

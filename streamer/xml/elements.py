@@ -33,11 +33,11 @@ class ElementWriter:
     """Writes the members of JSON objects as elements, in their order.
 
     A list becomes one element for each item, null an element with the attribute
-    `nil`, and numbers are written without exponents. With `attributes`, a key
-    that begins with `@` is an attribute of the element around it, and `#text`
-    is the element's text. `names` matches the names that are taken. What no
-    document can hold becomes the `replacement`, or is refused without one.
-    A carriage return in a text stays one if it `keeps_returns`.
+    `nil`, and numbers are written without exponents. With `attributes`, a key that
+    begins with `@` is an attribute of the element around it, and `#text` is the
+    element's text. `names` matches the accepted names. Characters that no document
+    can hold become the `replacement`, or are refused without one. A carriage return
+    in a text stays one if it `keeps_returns`.
     """
 
     nil: str
@@ -86,7 +86,7 @@ class ElementWriter:
 
     def _named(self, name: str, prefix: str = "") -> str:
         if not self.names.fullmatch(name):
-            raise UnfitForXml(f"{name[:50]!r} is no name of an element or an attribute")
+            raise UnfitForXml(f"{name[:50]!r} is not a name of an element or an attribute")
         return name if ":" in name else prefix + name
 
     def _scalar(self, name: str, value: Any) -> str:

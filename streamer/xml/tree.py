@@ -15,7 +15,7 @@ _MOST_ELEMENTS = 50_000
 
 
 class MalformedXml(Exception):
-    """The bytes are no XML that is taken; the text quotes nothing of them."""
+    """The bytes are not acceptable XML; the text does not quote them."""
 
 
 @dataclass(slots=True)

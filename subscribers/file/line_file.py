@@ -100,14 +100,14 @@ class LineFile:
         try:
             write_whole(self._descriptor, line)
         except BaseException:
-            # What follows it would become a part of it.
+            # The next line would become a part of it.
             self._is_torn = True
             os.ftruncate(self._descriptor, before)
             self._is_torn = False
             raise
 
     def _make_room(self, size: int) -> None:
-        """Open the file anew if it was moved or removed, or is full."""
+        """Open the file again if it was moved or removed, or is full."""
         if self._descriptor < 0:
             self._descriptor = self._opened()
         found = os.fstat(self._descriptor)

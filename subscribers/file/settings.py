@@ -55,7 +55,9 @@ class FileSettings(BaseModel):
         if "\0" in path or not Path(path).name or path.endswith("/"):
             raise ValueError("must name a file")
         if stray := DIRECTIVE.sub("", path).partition("%")[2]:
-            raise ValueError(f"%{stray[0]} is no part of the time: use %Y, %m, %d, %j, %H, %M, or %% for a %")
+            raise ValueError(
+                f"%{stray[0]} is not a part of the time: use %Y, %m, %d, %j, %H, %M, or %% for a %"
+            )
         if DIRECTIVE.sub("", path).endswith("%"):
             raise ValueError("ends with a %: write %% for a % itself")
         return path

@@ -77,7 +77,7 @@ class Answer:
 
     @property
     def complaint(self) -> str:
-        """What the target says of the request, in its own words; empty when it says nothing but a code."""
+        """The target's own words on the request; empty when it gives only a code."""
         words = complaint(self._value)
         return "" if _word(words) == self.code and " " not in words else words
 

@@ -182,7 +182,7 @@ def credentials(auth: Auth, connection: Connection, clock: Clock) -> Credentials
 
 
 def masked_proof(auth: Auth) -> Proof:
-    """Return a proof as `auth` gives it, with `***` in the place of each secret."""
+    """Return a proof as `auth` gives it, with `***` instead of each secret."""
     secrets = tuple(value.get_secret_value() for _, value in auth if isinstance(value, SecretStr))
     match auth:
         case NoAuth():

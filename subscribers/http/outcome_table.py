@@ -33,7 +33,7 @@ DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
         "408": OutcomeKind.RETRY,
         "410": OutcomeKind.DISABLE,
         "425": OutcomeKind.RETRY,
-        # A rate limit is no fault of the event.
+        # A rate limit is not the event's fault.
         "429": OutcomeKind.HOLD,
     }
 )

@@ -32,7 +32,7 @@ def _network(value: Any) -> IPNetwork:
     try:
         return ip_network(value)
     except ValueError as error:
-        reason = "its host bits are not zero" if "host bits" in str(error) else "it is no network"
+        reason = "its host bits are not zero" if "host bits" in str(error) else "it is not a network"
         raise ValueError(f"{str(value)[:50]}: {reason}; write networks such as 10.20.0.0/16") from None
 
 

@@ -41,7 +41,7 @@ class RequestSubscriber(HttpSubscriber, ABC):
 
     @abstractmethod
     def request(self, delivery: Delivery, /) -> Request | Outcome:
-        """Return what is to be sent, or the outcome when nothing is."""
+        """Return the request to send, or the outcome if there is nothing to send."""
 
     async def exchange(self, delivery: Delivery, /) -> Answer | Outcome:
         """Send the request once, and return the target's answer, or the outcome without one."""

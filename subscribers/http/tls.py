@@ -20,7 +20,7 @@ _OF_SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class TargetTls:
-    """Context of new connections, made anew within five seconds when a certificate's file changes.
+    """Context of new connections, replaced within five seconds when a certificate's file changes.
 
     It trusts the authorities of `ca_file` or, without it, the system's, whose
     context all targets share. Loading takes tens of milliseconds, so it happens

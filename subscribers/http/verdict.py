@@ -109,7 +109,7 @@ def _rejected(answer: Answer) -> Reject:
 
 def _complaint(answer: Answer) -> str:
     code, words = answer.code, answer.complaint
-    # A sentence in the place of a code is among the words.
+    # A sentence instead of a code is among the words.
     shown = f" ({code})" if code and not words.lower().startswith(code.replace("_", " ")) else ""
     return shown + (f": {words}" if words else "")
 

@@ -25,9 +25,9 @@ _EXPLAINED = frozenset(
 def outcome_of(report: Report, record: Record, *, has_fixed_topic: bool) -> Outcome:
     """Return the outcome of `record`.
 
-    What is wrong with the only topic of the subscriber holds the target, and an
-    operator must act. What is wrong with one topic of several is a retry, so
-    that events for the others go on.
+    A fault of the subscriber's only topic holds the target, and an operator must
+    act. A fault of one topic of several is a retry, so that events for the others
+    continue.
     """
     topic = record.topic
     if report.error is None:
@@ -58,7 +58,7 @@ def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
         )
     if error.code() == KafkaError.TOPIC_EXCEPTION:
         hint = "let topic make a name that Kafka takes, then redrive"
-        return Reject(reason=_said(f"{topic} is no name of a topic", error), hint=hint, sent=sent)
+        return Reject(reason=_said(f"{topic} is not a name of a topic", error), hint=hint, sent=sent)
     return None
 
 

@@ -35,11 +35,11 @@ _JOINT = frozenset(
 NO_TOPIC = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 )
-"""Codes of errors that tell of a missing topic."""
+"""Codes of errors that mean a missing topic."""
 
 
 class Report(NamedTuple):
-    """What became of one record.
+    """Result of one record.
 
     Without an `error`, the record is at `offset` of `partition`. `is_local`
     means that the client refused it and no broker was asked. `background` is
@@ -96,7 +96,7 @@ class ReportingProducer:
     def produce(self, records: Sequence[Record]) -> list[Report]:
         """Write `records` and wait until each was acknowledged or given up; blocks.
 
-        One deadline holds for all of them. What it leaves over is reported as timed out.
+        One deadline holds for all of them. Records left over are reported as timed out.
         """
         give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
         reports: dict[int, Report] = {}

@@ -136,7 +136,7 @@ class Connection:
         return self._ended_by is None
 
     def take_refusal(self) -> Refused | None:
-        """Return, once, the broker's reason to end the connection, if no message was told of it."""
+        """Return, once, the broker's reason to end the connection, if no message got it."""
         if self._is_told or not isinstance(self._ended_by, Refused):
             return None
         self._is_told = True

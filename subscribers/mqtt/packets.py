@@ -116,7 +116,7 @@ def _packet(kind: PacketType, flags: int, content: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the broker says: a reason code of MQTT 5, its own words, and another server to use."""
+    """Answer of the broker: a reason code of MQTT 5, its own words, and another server to use."""
 
     code: int = 0
     reason: str = ""

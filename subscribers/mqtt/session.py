@@ -14,9 +14,9 @@ _LIMIT_S = 5.0
 class Session:
     """Connects when a delivery asks for a connection, and again when that one has ended.
 
-    Deliveries that ask at the same time share one attempt and its result. What
-    a connection leaves unacknowledged is not sent again by itself: dispatch
-    does it, from the log, and knows whether it still may.
+    Deliveries that ask at the same time share one attempt and its result. The
+    session does not resend unacknowledged messages: dispatch does it, from the log,
+    and knows if it still owns them.
     """
 
     def __init__(self, broker: Broker, clock: Clock, random: Callable[[], float]) -> None:
@@ -47,7 +47,7 @@ class Session:
     def worked(self) -> None:
         """Forget former failures: the broker has acknowledged something.
 
-        A connection alone is no proof: two processes with one client id get one
+        A connection alone proves nothing: two processes with one client id get one
         each, and take it from each other.
         """
         if self._delays.failures:

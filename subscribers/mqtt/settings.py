@@ -90,9 +90,9 @@ class MqttSettings(BaseModel):
     )
     content_mode: ContentMode | None = Field(
         default=None,
-        description="binary: the payload is body, and user properties tell of the event; structured: it is "
-        "the CloudEvent, with body as its data; plain: it is body, and nothing tells of the event; default: "
-        "binary, and structured with 3.1.1",
+        description="binary: the payload is body, and user properties carry the event's attributes; "
+        "structured: it is the CloudEvent, with body as its data; plain: it is body, without the event's "
+        "attributes; default: binary, and structured with 3.1.1",
     )
     expiry_s: int | None = Field(
         default=None,

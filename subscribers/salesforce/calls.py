@@ -29,9 +29,9 @@ class _Prepared(NamedTuple):
 class ApexCalling:
     """Calls a method once for each delivery, with the subscriber's `body` as its arguments.
 
-    Without `wait`, a call is delivered when it has been handed to the network;
-    its answer is read in the background, up to 100 at once. What fails until
-    then is a failed attempt, and what fails after it is a log line.
+    Without `wait`, a call is delivered when it has been handed to the network; its
+    answer is read in the background, up to 100 at once. A failure until then is a
+    failed attempt, and a later one is a log line.
     """
 
     def __init__(self, settings: SalesforceSettings, writer: OrgWriter, name: SubscriberName) -> None:

@@ -84,8 +84,8 @@ def outcome_of_writing(
 ) -> Outcome:
     """Return the outcome of writing the record `record_id`, which is empty where Salesforce chooses it.
 
-    `again_s` is as in `outcome_of_publishing`. A record that is to be deleted,
-    and is, is delivered.
+    `again_s` is as in `outcome_of_publishing`. A deletion of a record that is
+    already deleted is delivered.
     """
     named = f"{operation.kind} {operation.sobject}"
     match result:
@@ -108,7 +108,7 @@ def outcome_of_writing(
 
 
 def outcome_of_call(result: CallResult, named: str, *, again_s: float | None) -> Outcome:
-    """Return the outcome of calling an Apex method; an answer that is no object is the receipt's `value`."""
+    """Return the outcome of calling an Apex method; other answers than objects become `value`."""
     match result:
         case Answered(value=dict() as value):
             return Delivered(answer=value)

@@ -26,12 +26,12 @@ class _Section(BaseModel):
 
 
 class OwnChanges(StrEnum):
-    """What becomes of change events that this deployment has caused."""
+    """Treatment of change events that this deployment has caused."""
 
     CLIENT = "client"
     """Those whose origin has the org's `client_name` are skipped."""
     USER = "user"
-    """Those of the user as whom the subscriber writes are skipped."""
+    """Changes by the subscriber's own Salesforce user are skipped."""
     DELIVER = "deliver"
     """None is skipped."""
 
@@ -99,7 +99,7 @@ class CallSettings(_Section):
         return tuple(_PLACEHOLDER.findall(self.rest or ""))
 
     def path(self, values: dict[str, str]) -> str:
-        """Return the path with encoded `values` in the place of its placeholders."""
+        """Return the path with encoded `values` instead of its placeholders."""
         return _PLACEHOLDER.sub(lambda found: values[found[1]], self.rest or "")
 
 
@@ -127,7 +127,7 @@ class SalesforceSettings(_Section):
         default=None,
         pattern=_SOBJECT,
         examples=["Task"],
-        description="API name of the object of which records are created; with id_field, each once",
+        description="API name of the object whose records are created; with id_field, each once",
     )
     delete: str | None = Field(
         default=None,

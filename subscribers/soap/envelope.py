@@ -75,7 +75,7 @@ class Envelopes:
     def _made(self, delivery: Delivery, operation: str, security: SecurityHeader) -> str:
         body = data_of(delivery)
         if not isinstance(body, dict):
-            raise UnfitForXml("it is no object, whose members could be elements")
+            raise UnfitForXml("it is not an object, whose members could be elements")
         if self._settings.key_element is not None:
             body = {self._settings.key_element: delivery.key, **body}
         content = self._operation(operation, ELEMENTS.elements(body))
@@ -104,5 +104,5 @@ def _checked(text: str) -> bytes:
     except MalformedXml as exc:
         raise UnfitForXml(f"its envelope is {exc}") from None
     if root.name != "Envelope" or root.child("Body") is None:
-        raise UnfitForXml("what the template makes is no envelope with a body")
+        raise UnfitForXml("the template does not make an envelope with a body")
     return content

@@ -26,7 +26,7 @@ def make_archive(run_broker: Callable[[list[str]], None]) -> None:
         if not archive.exists():
             scratch = archive.with_suffix(".new")
             run_broker([f"-XX:ArchiveClassesAtExit={scratch}"])
-            # A Java that makes none is not asked again, and an empty file is no archive to any.
+            # A Java that makes none is not asked again, and an empty file never counts as an archive.
             scratch.touch()
             scratch.rename(archive)
 

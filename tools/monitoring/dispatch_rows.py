@@ -20,7 +20,7 @@ DISPATCH = (
         "Deliveries by outcome",
         "Attempts, and events that were skipped without one.",
         (
-            # An outcome that does not occur is no line.
+            # An outcome that does not occur has no line.
             rate("streamer_deliveries_total", SUBSCRIBERS, "subscriber", "outcome") + " > 0",
             "{{subscriber}} {{outcome}}",
         ),

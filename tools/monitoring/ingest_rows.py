@@ -19,7 +19,7 @@ from tools.monitoring.panels import (
 INGEST = (
     states(
         "Channels",
-        "Whether the owner of each channel reads it.",
+        "Shows if the owner of each channel reads it.",
         (f"max by (channel) (streamer_channel_up{{{CHANNELS}}})", "{{channel}}"),
         ("not read", "read"),
         ONE_IS_GOOD,
@@ -65,7 +65,7 @@ INGEST = (
 LOG = (
     states(
         "Log and login",
-        "Whether a process waits for its log, or for Salesforce to accept its login.",
+        "Shows if a process waits for its log, or for Salesforce to accept its login.",
         (
             (
                 f'label_replace(streamer_log_unavailable{{{JOBS}}}, "what", "log", "", "") '

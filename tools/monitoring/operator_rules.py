@@ -1,7 +1,7 @@
 """Writes the rules of Prometheus as a resource of Kubernetes: `python -m tools.monitoring.operator_rules`.
 
 `k8s/components/monitoring/prometheusrule.yaml` is made from
-`config/prometheus/rules.yaml`, because kustomize can't wrap a file that is no
+`config/prometheus/rules.yaml`, because kustomize can't wrap a file that is not a
 resource of Kubernetes into one.
 """
 

@@ -21,7 +21,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteVerdict:
-    """What becomes of an event at one subscriber: it `matches`, or `why` not.
+    """Selection of an event by one subscriber: it `matches`, or `why` not.
 
     `error` is the sentence of an expression that fails. `fields` are those that
     `when` looks at, with their values; one that the event does not carry is
@@ -44,7 +44,7 @@ class RouteVerdict:
 class Verdicts:
     """Verdicts on one event, with the looked-up records that are `given` beside it.
 
-    One without a receipt of a subscriber before is judged by that one's verdict.
+    Without a receipt of the subscriber before, that subscriber's verdict decides.
     """
 
     def __init__(self, checked: Plan, event: Event, given: JsonObject) -> None:

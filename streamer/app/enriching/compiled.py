@@ -90,5 +90,5 @@ def _read_by(expression: str | None) -> frozenset[str]:
     try:
         return names_read(expression) if expression is not None else frozenset()
     except ValueError:
-        # What does not compile is a mistake that is told already.
+        # An expression that does not compile is reported as a mistake elsewhere.
         return frozenset()

@@ -187,7 +187,7 @@ class Ingesting:
         if repairing is not None:
             decoder = repairing.decoder(channel, normalise, protection.unsealed)
             if ChannelKind.of(channel.path) is ChannelKind.CHANGES:
-                # What is read for one channel, for whatever reason, shares its time and its pauses.
+                # All reads for one channel share its time and its pauses.
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
                 is_repaired = rules.on_gap_event == "repair"
                 repairs = repairing.of(channel, rereading, repairs_gaps=is_repaired, decoder=decoder)

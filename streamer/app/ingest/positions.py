@@ -13,7 +13,7 @@ from streamer.ports import RecordedHoles
 
 @dataclass(slots=True, kw_only=True)
 class PositionOrders(ChannelOrders[PositionOrder]):
-    """Orders to change positions, each of which ends when its record is in the log.
+    """Orders to change positions; each ends when its record is in the log.
 
     The audit tells `position.refused` where Salesforce has refused the replay id.
     """
@@ -23,7 +23,7 @@ class PositionOrders(ChannelOrders[PositionOrder]):
     log: RecordedHoles
 
     def of(self, channel: Channel) -> OrderedPositions:
-        """Return the orders of a channel, now and at each change, in the place of its former ones."""
+        """Return the orders of a channel, now and at each change; they replace its former ones."""
         made = OrderedPositions(log=self.log, ended=self._end)
         self.subscribe(channel, made.follow)
         return made

@@ -10,7 +10,7 @@ from streamer.controls import AuditRecord, ControlState, Redrive
 
 @dataclass(slots=True, kw_only=True)
 class RedriveOrders(ChannelOrders[Redrive]):
-    """Orders to redrive letters of ingest, each of which ends when it has no letters left."""
+    """Orders to redrive letters of ingest; each ends when it has no letters left."""
 
     kind: ClassVar = "redrive"
 

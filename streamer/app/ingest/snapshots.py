@@ -11,7 +11,7 @@ from streamer.events import ContinuityRecord
 
 @dataclass(slots=True, kw_only=True)
 class SnapshotOrders(ChannelOrders[SnapshotOrder]):
-    """Orders of snapshots, each of which ends with its snapshot."""
+    """Orders of snapshots; each ends with its snapshot."""
 
     kind: ClassVar = "snapshot"
 

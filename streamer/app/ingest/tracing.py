@@ -17,7 +17,7 @@ _SPANS = 2
 
 
 class _Taken(NamedTuple):
-    """What the spans of a sampled event need of it, without its data."""
+    """Attributes of a sampled event for its spans, without its data."""
 
     trace: TraceContext
     id: EventId
@@ -39,7 +39,7 @@ class TracedIngest:
     _taken: list[_Taken] = field(default_factory=list, init=False)
 
     def taken(self, events: Sequence[Event], read_at: float) -> None:
-        """Keep what tells of the sampled events until they are in the log."""
+        """Keep the attributes of the sampled events until they are in the log."""
         self.observer.taken(events, read_at)
         trace_of, taken = self.tracer.trace_of, self._taken
         for event in events:

@@ -15,8 +15,8 @@ _RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_PROTECT
 class ConfigurationChanges:
     """Differences between the configuration in effect and a new one.
 
-    `changes_source` is true when Salesforce is to be read in another way, and
-    `changes_protection` when other fields are to be protected, or otherwise.
+    `changes_source` is true when Salesforce must be read in another way, and
+    `changes_protection` when the protected fields, or their treatment, change.
     `waiting` are the changed sections that take effect at the next start.
     """
 

@@ -41,9 +41,9 @@ def snapshot_event(record: OrgRecord, read: SnapshotRead) -> Event:
     After a lost job, the next one can bring the record again, as it is then.
     That is another event, and its id has the number of the job.
 
-    Its time is that of the read, and not the record's `LastModifiedDate`: the
-    log forgets events by their time, and a new subscriber passes over those
-    before its own.
+    It has the time of the read, not the record's `LastModifiedDate`: the log
+    forgets events by their time, and a new subscriber passes over those before its
+    own.
     """
     event_id = f"{read.snapshot}:{record.id}" + (f":{read.job}" if read.job > 1 else "")
     return _of_snapshot(record.entity, record.id, read, event_id, "snapshot", _body(_SNAPSHOT, record.fields))
@@ -74,7 +74,7 @@ def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> 
     change = gap.data["change"].removeprefix(_GAP)
     if not gap.is_gap or change == gap.data["change"] or change not in _KIND:
         raise ValueError(
-            f"{gap.data['change']} is no gap in the changes of one record: resynchronise its type"
+            f"{gap.data['change']} is not a gap in the changes of one record: resynchronise its type"
         )
     if record is None or record.is_deleted:
         change = "DELETE"

@@ -9,9 +9,9 @@ from streamer.events import JsonObject
 class OrgRecord:
     """One record as it was when it was read.
 
-    `fields` are those of a change event of the record, with null for an empty
-    one. The times are as in events (`2025-01-01T00:00:00.000Z`), and `None`
-    where the entity has none.
+    `fields` have the form of a change event's, with null for an empty one. The
+    times are as in events (`2025-01-01T00:00:00.000Z`), and `None` where the entity
+    has none.
     """
 
     entity: str

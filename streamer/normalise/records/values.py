@@ -28,8 +28,8 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?", re.ASCII)
 def value_of(data_type: str) -> FieldValue:
     """Return the function for the fields of a data type, by its name in a describe.
 
-    What has no form of its own, such as a picklist, a date or a time of day,
-    stays as it is, and so do the values of types that are not known here.
+    A value without a form of its own, such as a picklist, a date or a time of day,
+    stays as it is, and so do values of unknown types.
     """
     return _BY_TYPE.get(data_type, _as_it_is)
 

@@ -29,7 +29,7 @@ class RefreshTokenFile:
 
     A line of the file is encrypted with the configured token, and known by its
     digest: an operator who configures a newly issued token begins with that
-    one. A lock on `path` + `.lock` lets one login go on at a time, in all
+    one. A lock on `path` + `.lock` allows one login at a time, in all
     processes that share the storage.
     """
 

@@ -37,8 +37,8 @@ _ADVICE_BY_CODE = {
 def refusal(code: str, description: str, *, login_url: str) -> StreamerError:
     """Return the error for the token endpoint's `code` and `description`.
 
-    The codes and descriptions are those of Salesforce's help on OAuth flow
-    errors. Transient ones become `SalesforceUnavailable`.
+    The codes and descriptions come from Salesforce's help on OAuth flow errors.
+    Transient ones become `SalesforceUnavailable`.
     """
     said = f"{code}: {description}" if description else code
     if code in _TRANSIENT_CODES or any(word in description.lower() for word in _TRANSIENT_WORDS):

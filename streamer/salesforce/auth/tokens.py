@@ -123,7 +123,7 @@ class Tokens:
         access_token = _text(answer, "access_token")
         if not _TOKEN.fullmatch(access_token):
             raise CredentialsRefused(
-                f"{self._url} answered the login with an access_token that is none: check org.login_url"
+                f"{self._url} answered the login with an invalid access_token: check org.login_url"
             )
         org, user = await self._identity(answer, access_token, instance_url)
         proxy = self._proxy(instance_url)

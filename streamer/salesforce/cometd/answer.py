@@ -38,7 +38,7 @@ _MOST_REPLIES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsortedMessages:
-    """What is not yet sorted of an answer: messages that are parsed, and then JSON, if any."""
+    """Unsorted rest of an answer: parsed messages, and then JSON, if any."""
 
     messages: Sequence[Any] = ()
     content: memoryview | None = None

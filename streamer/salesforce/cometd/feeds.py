@@ -41,7 +41,7 @@ class Feeds:
 
     @property
     def wanted(self) -> list[ChannelFeed]:
-        """Feeds that are to be subscribed in the current session."""
+        """Feeds that the current session must subscribe."""
         return [feed for feed in self._feeds.values() if feed.state is FeedState.WANTED]
 
     def open(self, channel: Channel, after: Checkpoint | Start) -> ChannelFeed:

@@ -30,7 +30,7 @@ _MOST_UNREADABLE = 10_000
 
 
 class TornBody(Exception):
-    """The body is no complete JSON: part of it was lost in transit."""
+    """The body is not complete JSON: part of it was lost in transit."""
 
 
 class Oversized(TornBody):
@@ -39,7 +39,7 @@ class Oversized(TornBody):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Messages of one answer in order, and the pieces that are none; `size` in bytes."""
+    """Messages of one answer in order, and the unreadable pieces; `size` in bytes."""
 
     messages: list[Any]
     size: int
@@ -49,10 +49,10 @@ class Frame:
 def parse(body: bytes, *, is_part: bool = False) -> Frame:
     """Return the messages in `body`: a JSON array of messages, or one message.
 
-    From a complete body with a message that is not JSON, such as invalid UTF-8,
-    it still returns all others. A message can even leave brackets or a string
-    open, if the last one is whole and `body` is no part of an answer. Raises
-    `TornBody`, and `Oversized` for a body whose values would take much memory.
+    From a complete body with a message that is not JSON, such as invalid UTF-8, it
+    still returns all others. A message can even leave brackets or a string open, if
+    the last one is whole and `body` is a whole answer. Raises `TornBody`, and
+    `Oversized` for a body whose values would take much memory.
     """
     return parse_json(body) or _piecemeal(body, is_part=is_part)
 

@@ -49,7 +49,7 @@ class EndpointObserver(Protocol):
 
 
 class _Refusal(Exception):
-    """Answer that is no acknowledgement; `reason` is for the log, and `sentence` for Salesforce."""
+    """Answer without an acknowledgement; `reason` is for the log, and `sentence` for Salesforce."""
 
     def __init__(self, outcome: EndpointOutcome, status: int, sentence: str, *, reason: str = "") -> None:
         super().__init__(sentence)
@@ -98,7 +98,7 @@ class Endpoint:
         return web.Response(status=204 if is_owned else 503, headers={"Cache-Control": "no-store"})
 
     async def _receive(self, request: web.Request) -> web.Response:
-        # A name that is not configured is no label and in no log line.
+        # A name that is not configured appears in no label and no log line.
         name = request.match_info["name"]
         message = self.settings.messages.get(name)
         path = OUTBOUND_ROOT + name if message is not None else ""

@@ -15,7 +15,7 @@ MOST_NOTIFICATIONS = 100
 
 
 class MalformedEnvelope(Exception):
-    """The body is no envelope with outbound messages; the text quotes nothing of it."""
+    """The body is not an envelope with outbound messages; the text does not quote it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

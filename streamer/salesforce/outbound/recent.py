@@ -32,9 +32,9 @@ _STEP_S = 0.001
 class RecentNotifications:
     """Ids of one channel's recent notifications, at least 200,000 of them or those of a day.
 
-    A slot is a checkpoint of its own: `appended` are its ids, and `verified_at`
-    is the time of the last one. Slots are filled in turn; one whose last id is
-    older than a day is filled anew.
+    A slot is a checkpoint of its own: `appended` are its ids, and `verified_at` is
+    the time of the last one. Slots are filled in turn; one whose last id is older
+    than a day is reused.
     """
 
     _slots: list[Checkpoint] = field(default_factory=list)
@@ -54,12 +54,12 @@ class RecentNotifications:
         return max(self._slots, key=_time, default=None)
 
     def load(self, slots: Iterable[Checkpoint]) -> None:
-        """Take what the log holds in the place of what was known."""
+        """Replace the known ids by those in the log."""
         self._slots = list(slots)
         self._ids = {id_ for slot in self._slots for id_ in slot.appended}
 
     def slot_for(self, channel: Channel, ids: Sequence[EventId], now: float) -> Checkpoint:
-        """Return the slot that is to be committed with the notifications `ids`."""
+        """Return the slot to commit with the notifications `ids`."""
         current = self.newest
         former: tuple[EventId, ...] = ()
         if current is not None and len(current.appended) < SLOT_IDS:

@@ -24,7 +24,7 @@ class Calls:
     tokens: Tokens
 
     async def user(self) -> str:
-        """Return the id of the user as whom we publish; empty where the login did not tell it."""
+        """Return the id of the user that publishes; empty where the login did not tell it."""
         return (await self.tokens.token()).user
 
     async def ask(self, call: Call[_Request, _Response], request: _Request, *, topic: str) -> _Response:

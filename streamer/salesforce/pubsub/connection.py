@@ -24,7 +24,7 @@ from streamer.salesforce.pubsub.subscription import SubscribeStream
 from streamer.salesforce.recovery import Reaction
 from streamer.web.proxy import refused_by, through
 
-# What gRPC says of a proxy that does not connect us.
+# Words of gRPC for a proxy that does not connect us.
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d+)")
 
 # gRPC's least; our own back-off comes on top.
@@ -174,7 +174,7 @@ class PubSubConnection:
 
 
 def _as_bytes(raw: bytes) -> bytes:
-    # gRPC would log an answer that is no message, and hand on nothing.
+    # gRPC would log an answer that is not a message, and hand on nothing.
     return raw
 
 

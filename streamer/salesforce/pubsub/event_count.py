@@ -34,7 +34,7 @@ def check_event_count(raw: bytes, most: int) -> None:
         else:
             others += 1
             if others > _MOST_OTHERS:
-                raise DecodeError("a FetchResponse with many fields that are no events")
+                raise DecodeError("a FetchResponse with many fields other than events")
         at = _end_of_field(raw, at, tag & 7)
 
 

@@ -12,8 +12,8 @@ from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.schemas import Schemas
 from streamer.schema_ids import LONGEST_SCHEMA_ID, known_schema_id
 
-# Decoding so many bytes holds the event loop up for some milliseconds. What they become is
-# appended before the next ones are decoded, so it takes little memory.
+# Decoding so many bytes holds the event loop up for some milliseconds. Their events are appended
+# before the next ones are decoded, so they take little memory.
 _AT_ONCE = 512 * 1024
 
 # A UUID has 36 characters.
@@ -68,7 +68,7 @@ class Messages:
     async def _schema(self, schema_id: str) -> "_Schema":
         # A fetch of anything much longer can only fail.
         if not 0 < len(schema_id) <= LONGEST_SCHEMA_ID:
-            return _missing(f"{schema_id[:LONGEST_SCHEMA_ID]!r} is no id of a schema")
+            return _missing(f"{schema_id[:LONGEST_SCHEMA_ID]!r} is not an id of a schema")
         try:
             schema = await self._schemas.get(schema_id)
         except UnusableSchema as error:

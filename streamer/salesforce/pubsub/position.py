@@ -16,13 +16,12 @@ class Position:
 
     Reading resumes after `complete`, the checkpoint's last complete replay id.
     While no id is complete, or while an id was read over CometD, there is no id
-    that marks the place: `retained` drops what is in the log already. `dropped`
-    is the last replay id of which it has dropped a message, and `passed` the
-    last one before it: the events of a split message share a replay id, and
-    some can be still to come. The present stream drops what its
-    `selection` drops, whatever has been settled since it began. `skips_after`
-    takes the place of `complete` once new events were subscribed behind events
-    that are skipped.
+    that marks the place: `retained` drops messages that are in the log already.
+    `dropped` is the last replay id with a dropped message, and `passed` the last
+    one before it: the events of a split message share a replay id, and some can be
+    still to come. The present stream drops what its `selection` drops; later
+    settlements do not change that. `skips_after` takes the place of `complete` once
+    new events were subscribed behind events that are skipped.
     """
 
     start: Start
@@ -82,7 +81,7 @@ class Position:
         for message in messages:
             position = position_of(message)
             if message is first:
-                # A new message of the dropped ones' replay id is to be read again with them.
+                # A new message of the dropped ones' replay id must be read again with them.
                 self.passed = self.passed if position in {None, self.dropped} else self.dropped or self.passed
                 self.dropped = None
                 break

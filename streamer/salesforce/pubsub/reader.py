@@ -36,9 +36,9 @@ _LONGEST_APPEND_S = 0.25
 class ChannelReader:
     """Reads one channel in its consumer's own task.
 
-    What arrives while the consumer is busy comes as one batch. While a backlog
-    lasts, batches say that there is `more`, so that the consumer appends many
-    of them in one transaction. Credit is granted when the consumer asks for
+    Messages that arrive while the consumer is busy come as one batch. While a
+    backlog lasts, batches say that there is `more`, so that the consumer appends
+    many of them in one transaction. Credit is granted when the consumer asks for
     more, so never beyond what the log can take.
 
     A stream that ends is followed by another, from the position in the log.
@@ -127,7 +127,7 @@ class ChannelReader:
         self._credit.used(len(events))
         schema_ids = {event.event.schema_id for event in events}
         if self._append_began is not None and not self.messages.can_decode(schema_ids):
-            # What was read must not wait for a schema.
+            # Messages that were read must not wait for a schema.
             yield self._batch()
         keep_alive = None if answers[-1].events else answers[-1]
         more = keep_alive is None and subscription.is_exhausted and self._can_grow()
@@ -172,7 +172,7 @@ class ChannelReader:
         _log.info("channel.subscribed", channel=str(self.channel))
 
     def _admit(self) -> None:
-        """Begin all back-offs anew, because Salesforce has answered."""
+        """Reset all back-offs, because Salesforce has answered."""
         self.overdue = 0
         self.delays.usual.reset()
         self.delays.admitted()

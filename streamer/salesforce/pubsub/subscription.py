@@ -34,10 +34,10 @@ class FetchedEvents:
 class SubscribeStream:
     """Client of one Subscribe stream.
 
-    What arrives is received at once, within the credit and a bound on its
-    bytes, so that it waits here while the log is busy. Credit is granted only
-    by `top_up`. An answer with more events than the outstanding credit ends the
-    stream, and its events are not made.
+    It receives messages at once, within the credit and a bound on their bytes, and
+    they wait here while the log is busy. Credit is granted only by `top_up`. An
+    answer with more events than the outstanding credit ends the stream, and its
+    events are not made.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class SubscribeStream:
     async def top_up(self, most: int) -> None:
         """Grant credit up to `most` events when half of it is used up.
 
-        What was received and not taken counts as used.
+        Messages that were received and not taken count as used.
         """
         open_events = self._outstanding + self._waiting_events
         if 2 * open_events <= most and self._end is None:
@@ -171,5 +171,5 @@ class SubscribeStream:
             detail = f"a request could not be sent in {self._options.request_timeout_s:g} s"
             raise CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN) from exc
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            # The stream has ended. What arrived before counts, and `receive` knows the reason.
+            # The stream has ended. Earlier messages count, and `receive` knows the reason.
             await self._arrived.wait()

@@ -31,10 +31,9 @@ _MOST_RECORDS = 10**12
 class RestQueries:
     """Reader of records over REST, or by query jobs of the Bulk API 2.0.
 
-    Over REST, a page is the query for the records beyond the last id of the
-    page before. So it depends on no cursor of Salesforce, of which a user has
-    few, and which lives two days. One page takes a few tens of megabytes of
-    memory at most.
+    Over REST, a page is the query for the records beyond the last id of the page
+    before. So it needs none of Salesforce's cursors: a user has few, and each lives
+    two days. One page takes a few tens of megabytes of memory at most.
     """
 
     def __init__(self, rest: Rest, clock: Clock) -> None:
@@ -116,7 +115,7 @@ class RestQueries:
         if job != _REST:
             return await self._bulk.results(query, BulkJob.of(job), after, rows)
         if after is not None and not is_id(after):
-            raise RecordsRefused(f"{after[:80]!r} is no record id", code="INVALID_QUERY_LOCATOR")
+            raise RecordsRefused(f"{after[:80]!r} is not a record id", code="INVALID_QUERY_LOCATOR")
         read_at = self._clock.now()
         answer = await self._asked(query, page_of(query, after, rows))
         found = _rows(answer, query, after)

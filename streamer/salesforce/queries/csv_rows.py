@@ -25,8 +25,8 @@ def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
     cell too few or too many, an open quote, invalid UTF-8. Its text quotes no
     value. It is `OtherFields` for a header of names, `Id` among them.
     """
-    # Python's own limit is that of a long text, in which Salesforce counts a line break once. The
-    # limit is the process's, so that it is only raised.
+    # Python's own limit equals a long text, but Salesforce counts a line break once. The limit
+    # belongs to the process, so it is only raised.
     csv.field_size_limit(max(csv.field_size_limit(), PAGE_BYTES))
     text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
     reader = csv.reader(text, strict=True)

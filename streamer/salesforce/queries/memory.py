@@ -27,12 +27,12 @@ class MemoryQueries:
     """`RecordQueries` and `Replication` over the `records`, by entity and id, and those in the `recycled`.
 
     Records have `Id`, and `SystemModstamp` for replication. A job holds them as
-    they are when it begins. `conditions` tell what a `where` means; others are
-    refused. While `is_busy`, no job is ready; while `error` is set, it is
-    raised. A query of more fields than `longest` fits no page. `page_rows` and
-    `most_ids` are the most of one answer. Replication tells of whole minutes, as
-    the org does, and covers no time beyond `covered_to`, as behind an open
-    transaction. `requests` lists the methods that were called.
+    they are when it begins. `conditions` give the meaning of a `where`; others are
+    refused. While `is_busy`, no job is ready; while `error` is set, it is raised. A
+    query of more fields than `longest` fits no page. `page_rows` and `most_ids` are
+    the most of one answer. Replication reports whole minutes, as the org does, and
+    covers no time beyond `covered_to`, as behind an open transaction. `requests`
+    lists the methods that were called.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class MemoryQueries:
         return len(query.fields) <= self.longest
 
     def is_live(self, job: str, /) -> bool:
-        """Return whether it is no job that holds records."""
+        """Return true if it is not a job that holds records."""
         return job == _REST
 
     async def is_ready(self, job: str, /) -> bool:

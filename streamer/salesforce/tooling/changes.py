@@ -79,7 +79,7 @@ class ChangePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberOptions:
-    """Filter and enriched fields that a member is to have; `None` leaves those that it has."""
+    """Filter and enriched fields that a member shall have; `None` leaves them as they are."""
 
     filter: str | None = None
     enriched: tuple[str, ...] | None = None

@@ -52,8 +52,8 @@ class Tooling:
     async def make(self, change: SetupChange) -> None:
         """Make one change.
 
-        A change that was made before, by anyone, is no error. Raises
-        `ConfigurationError` for what the API version does not have.
+        A change that was made before, by anyone, is not an error. Raises
+        `ConfigurationError` for objects that the API version does not have.
         """
         self.check(change)
         try:
@@ -97,7 +97,7 @@ class Tooling:
         return fields
 
     async def _named(self, member: ChannelMember) -> ChannelMember:
-        """Return a member with names in the place of ids, which its metadata have."""
+        """Return a member with names instead of the ids in its metadata."""
         if not any(map(_ID.fullmatch, (member.selected, *member.enriched))):
             return member
         record = await self._rest.get(_path(_MEMBER, member.id))

@@ -11,7 +11,7 @@ from streamer.salesforce.tooling.refusals import SetupRefused
 
 
 class Result(StrEnum):
-    """What came of a change."""
+    """Outcome of a change."""
 
     MADE = "made"
     NOT_MADE = "not made"

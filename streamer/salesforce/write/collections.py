@@ -133,7 +133,7 @@ def _request(operation: WriteOperation, part: Sequence[_Item]) -> RestRequest:
 def _turns(
     operation: WriteOperation, records: Sequence[JsonObject]
 ) -> Iterator[list[tuple[int, JsonObject]]]:
-    """Yield the numbered records in turns, none of which names a record twice."""
+    """Yield the numbered records in turns; no turn names a record twice."""
     turns: list[list[tuple[int, JsonObject]]] = []
     changes: Counter[str] = Counter()
     for number, record in enumerate(records):
@@ -200,7 +200,7 @@ def _halves(items: Sequence[_Item]) -> list[Sequence[_Item]]:
 
 def _result(operation: WriteOperation, item: _Item, answer: Any) -> WriteResult:
     if not isinstance(answer, dict):
-        return Unanswered(error=_unexpected(operation, "with a result that is none"))
+        return Unanswered(error=_unexpected(operation, "with an invalid result"))
     if answer.get("success") is True:
         created = answer.get("created")
         record_id = answer.get("id")

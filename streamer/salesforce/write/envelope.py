@@ -55,7 +55,7 @@ def call_envelope(call: ApexSoapCall, arguments: str, *, session_id: str, client
 
 
 def answer_of(body: bytes) -> Answered | WriteRefused | None:
-    """Return the result or the fault in an answer, and `None` for what is no answer of a method.
+    """Return the result or the fault in an answer, and `None` if it is not an answer of a method.
 
     Texts stay texts, whatever their types in the WSDL.
     """

@@ -23,7 +23,7 @@ class RestWriter:
     apex: ApexCaller
 
     async def user(self) -> str:
-        """Return the user as whom records are written: see `streamer.ports.OrgWriter`."""
+        """Return the user that writes the records: see `streamer.ports.OrgWriter`."""
         return (await self.tokens.token()).user
 
     async def write(

@@ -25,7 +25,7 @@ _MISNAMED = {
     "named a charset that does not exist": Reply(
         headers={"Content-Type": "text/html; charset=nonsense"}, body=b"\xff"
     ),
-    "said gzip of what is none": Reply(headers={"Content-Encoding": "gzip"}, body=b"not gzip"),
+    "said gzip of bytes that are not": Reply(headers={"Content-Encoding": "gzip"}, body=b"not gzip"),
 }
 _PAUSE_S = 7
 _SENSELESS_PAUSES = (
@@ -84,7 +84,7 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_nonsense_has_an_outcome(self) -> None:
-        """A login page, half an answer or a list is no reason to raise."""
+        """A login page, half an answer or a list must not raise."""
         await self.outcomes_for(
             {
                 f"answered {status} with {body[:40]!r}": Reply(status=status, body=body)

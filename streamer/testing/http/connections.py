@@ -52,7 +52,7 @@ class ConnectionChecks(HttpHarness):
 
     @check
     async def test_cancelled_attempt_ends(self) -> None:
-        """Dispatch cancels an attempt that takes too long, and goes on with the next one."""
+        """Dispatch cancels an attempt that takes too long, and continues with the next one."""
         async with self.connected() as (target, trial):
             target.then(Silence())
             attempt = asyncio.create_task(trial.subscriber.deliver(self.delivery(1)))

@@ -192,7 +192,7 @@ async def test_instance_that_would_get_the_token_in_the_clear_is_refused(http: a
 async def test_token_that_fits_no_header_is_refused(http: aiohttp.ClientSession, token: str) -> None:
     """It would end the daemon where the header is written."""
     async with login_server(answering({**TOKEN, "access_token": token})) as url:
-        with pytest.raises(CredentialsRefused, match="access_token that is none"):
+        with pytest.raises(CredentialsRefused, match="an invalid access_token"):
             await Tokens(http, org_at(url), TurnedClock()).token()
 
 

@@ -163,7 +163,7 @@ async def test_outcomes_say_what_a_status_means() -> None:
     ("settings", "sentence"),
     [
         ({"url": "https://{entity}.e.com/"}, "url must name one host"),
-        ({"url": "https://e.com/{city}"}, "{city} is no placeholder"),
+        ({"url": "https://e.com/{city}"}, "{city} is not a placeholder"),
         ({"url": "http://e.com/{entity}"}, "url is plain http"),
         ({"headers": {"a b": "c"}}, "is not the name of a header"),
         ({"headers": {"Authorization": "hunter22"}}, "Authorization is set by Streamer: use auth"),

@@ -68,7 +68,11 @@ MISTAKES: list[tuple[type[Careful], Callable[[Contract], None], str]] = [
     (mistakes.TakesOneAtATime, Contract.test_takes_many_keys_at_once, "20 deliveries at once: Retry"),
     (mistakes.NeverCloses, Contract.test_leaves_nothing_open, "connections stay open"),
     (mistakes.ForgetsASession, Contract.test_leaves_nothing_open, "Unclosed client session"),
-    (mistakes.ForgetsATask, Contract.test_leaves_nothing_open, r"tasks go on after closing \(heartbeat\)"),
+    (
+        mistakes.ForgetsATask,
+        Contract.test_leaves_nothing_open,
+        r"tasks still run after closing \(heartbeat\)",
+    ),
     (
         mistakes.StopsWithoutTarget,
         Contract.test_missing_target_is_tried_again,

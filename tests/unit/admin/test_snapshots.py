@@ -116,7 +116,7 @@ async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> Non
     ("body", "sentence"),
     [
         ({"entity": "Lead", "where": "Name = 'x"}, "There can be no such snapshot: the condition has a text"),
-        ({"entity": "Lead; x"}, "is no name of an object or a field"),
+        ({"entity": "Lead; x"}, "is not a name of an object or a field"),
         ({"entity": "Lead", "fields": ["Name", "name"]}, "a field is named twice"),
         ({}, "entity: "),
     ],

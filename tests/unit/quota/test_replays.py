@@ -46,7 +46,7 @@ async def test_a_replay_waits_while_little_is_left(after: Checkpoint | Start) ->
         "199",
         "1,000",
         "19.9%",
-        "counts anew",
+        "counts again",
         "20%",
         "replay_retained: always",
     ):

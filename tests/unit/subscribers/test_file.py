@@ -324,9 +324,9 @@ def test_event_that_carries_nothing_of_the_body_is_skipped(tmp_path: Path) -> No
     ("settings", "sentence"),
     [
         ({"path": "/data/"}, "must name a file"),
-        ({"path": "/data/%Q"}, "%Q is no part of the time"),
+        ({"path": "/data/%Q"}, "%Q is not a part of the time"),
         ({"path": "/data/a%"}, "ends with a %"),
-        ({"path": "/data/{city}"}, "{city} is no placeholder"),
+        ({"path": "/data/{city}"}, "{city} is not a placeholder"),
         ({"path": "/data/a", "mode": "999"}, "pattern"),
         ({"path": "/data/a", "max_bytes": 10}, "greater than or equal to 1024"),
     ],

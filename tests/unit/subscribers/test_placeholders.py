@@ -55,10 +55,10 @@ def test_change_is_absent_from_events_about_no_record() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a/{city}", "{city} is no placeholder: between braces write entity"),
-        ("a/{data}", "{data} is no placeholder"),
-        ("a/{data.fields[0]}", "is no placeholder"),
-        ("a/{}", "{} is no placeholder"),
+        ("a/{city}", "{city} is not a placeholder: between braces write entity"),
+        ("a/{data}", "{data} is not a placeholder"),
+        ("a/{data.fields[0]}", "is not a placeholder"),
+        ("a/{}", "{} is not a placeholder"),
         ("a/{entity", "has a brace without its partner"),
         ("a/entity}", "has a brace without its partner"),
     ],

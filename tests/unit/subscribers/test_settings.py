@@ -49,7 +49,7 @@ def soap(**settings: Any) -> dict[str, Any]:
             {"url": "https://e.com", "allow_private": ["10.1.2.3/8"]},
             "10.1.2.3/8: its host bits are not zero; write networks such as 10.20.0.0/16",
         ),
-        (Erp.Settings, {"url": "https://e.com", "allow_private": ["erp"]}, "erp: it is no network"),
+        (Erp.Settings, {"url": "https://e.com", "allow_private": ["erp"]}, "erp: it is not a network"),
         (Erp.Settings, {"url": "https://e.com", "allow_private": "yes"}, "must be true, false, or a list of"),
         (
             Erp.Settings,

@@ -68,7 +68,7 @@ def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status
     status.channels_opened(keeper(ChannelState.RUNNING), Session(frozenset({path}), {path: 2}))
 
     assert readiness(status) == [
-        f"channels: {path}: Salesforce has left 2 connections in a row unanswered; each was made anew"
+        f"channels: {path}: Salesforce has left 2 connections in a row unanswered; each was replaced"
     ]
     assert not status.is_complete
 

@@ -43,7 +43,7 @@ def record_converter(record: AvroRecord) -> Converter:
             raise UnfitValue(f"found {found(value)}; must be an object")
         if unknown := value.keys() - converters.keys():
             names = ", ".join(converters)
-            raise UnfitValue(f"{min(map(str, unknown))[:80]}: is no member of the object; known: {names}")
+            raise UnfitValue(f"{min(map(str, unknown))[:80]}: is not a member of the object; known: {names}")
         return {name: _within(name, each, value.get(name)) for name, each in converters.items()}
 
     return convert

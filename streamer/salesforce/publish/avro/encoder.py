@@ -53,7 +53,7 @@ class DatumEncoder:
         try:
             fastavro.schemaless_writer(stream, self._schema, values)
         except Exception as error:
-            # What the converters let pass, such as decimals beyond the scale of the schema.
+            # Values that the converters let pass, such as decimals beyond the scale of the schema.
             raise FieldRefused(f"{self._unwritable(values)}: can't be encoded: {error}"[:500]) from error
         return stream.getvalue()
 

@@ -33,7 +33,7 @@ def ms_of_date_time(value: Any) -> int:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
-        raise UnfitValue(f"found a text that is no date-time; {_WANTED}") from error
+        raise UnfitValue(f"found a text that is not a date-time; {_WANTED}") from error
     if moment.tzinfo is None:
         raise UnfitValue(f"found a date-time without an offset; {_WANTED}")
     # The difference of two times with offsets is within the calendar, unlike a time moved to UTC.
@@ -47,7 +47,7 @@ def ms_of_date(value: Any) -> int:
     """
     if type(value) is int:
         if value % _DAY_MS:
-            raise UnfitValue(f"found a number of milliseconds that is no midnight in UTC; {_WANTED_DATE}")
+            raise UnfitValue(f"found a number of milliseconds that is not a midnight in UTC; {_WANTED_DATE}")
         return _within_calendar(value)
     if not isinstance(value, str) or not _DATE.fullmatch(value):
         raise UnfitValue(f"found {found(value)}; {_WANTED_DATE}")

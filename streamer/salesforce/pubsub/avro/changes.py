@@ -42,20 +42,20 @@ def change_reader(event: AvroRecord) -> Reader:
 
     It holds the header and the non-null fields: all of a created record, the
     changed ones and those of an enrichment otherwise. An update also holds the
-    fields that it cleared, as null, and the cleared parts beside the other
-    parts of a compound field. A large text of which only the difference was
-    sent is `{"diff": text}`. The header names the changed fields, has no
-    `nulledFields` and `diffFields`, and its times are numbers.
+    fields that it cleared, as null, and the cleared parts beside the other parts of
+    a compound field. A large text whose diff alone was sent is `{"diff": text}`.
+    The header names the changed fields, has no `nulledFields` and `diffFields`, and
+    its times are numbers.
 
     Raises `UnusableSchema` for a header whose bitmaps are not lists of texts.
     """
     header = event.fields[0]
     if not isinstance(header.type, AvroRecord):
-        raise UnusableSchema(f"{HEADER} is no record")
+        raise UnusableSchema(f"{HEADER}  is not a record")
     declared = {field.name: field.type for field in header.type.fields}
     for name in _BITMAPS:
         if name in declared and not _lists_texts(declared[name]):
-            raise UnusableSchema(f"{HEADER}.{name} is no list of texts")
+            raise UnusableSchema(f"{HEADER}.{name} is not a list of texts")
     bitmaps = FieldBitmaps(event)
     compiler = ReaderCompiler(keep_nulls=False)
     fields = [compiler.field(field, of_event=True) for field in event.fields[1:]]

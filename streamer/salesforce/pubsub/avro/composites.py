@@ -39,7 +39,7 @@ def union_reader(branches: Sequence[Reader]) -> Reader:
 
 
 def array_reader(item: Reader) -> Reader:
-    """Return the reader of a list of items, each of which takes at least one byte."""
+    """Return the reader of a list of items; each takes at least one byte."""
 
     def read(data: bytes, at: int) -> tuple[list[object], int]:
         values: list[object] = []

@@ -1,8 +1,8 @@
 """Readers of Avro's primitive types.
 
 A reader takes the bytes of a datum and the index at which a value begins, and
-returns the value and the index behind it. It raises `ValueError` for bytes that
-are no such value, and `IndexError` where they end too early.
+returns the value and the index behind it. It raises `ValueError` for invalid bytes,
+and `IndexError` where they end too early.
 """
 
 import struct

@@ -9,10 +9,10 @@ _LONGEST_KEPT = 512
 
 
 def repeating_reader(read: Reader) -> Reader:
-    """Return the reader of a value that `read` reads, unless its bytes are those of the last one.
+    """Return the reader of a value that `read` reads, unless its bytes equal the last one's.
 
-    Comparing takes one step. Equal bytes give the same object, so whoever gets
-    it must not change it.
+    Comparing takes one step. Equal bytes give the same object, so a caller
+    must not change it.
     """
     known, size = b"", 0
     value: Any = None

@@ -38,8 +38,8 @@ def date_of_ms(epoch_ms: int) -> str:
 def stated_time(doc: str, *, name: str = "") -> TimeText | None:
     """Return the format that a field of milliseconds has by its documentation, or by its `name`.
 
-    `name` is that of a field at the top of an event. `None` for a field that
-    is not stated to be a time.
+    `name` names a field at the top of an event. `None` for a field that is not
+    stated to be a time.
     """
     parts = doc.split(":")
     match parts[1].lower() if len(parts) > 1 else "":

@@ -130,7 +130,7 @@ def test_change_of_many_records_can_not_be_recovered_as_one(kind: str, record_id
     """Nor can an event that is no gap."""
     (event,) = gaps(kind, record_id)
 
-    with pytest.raises(ValueError, match=f"{kind} is no gap in the changes of one record"):
+    with pytest.raises(ValueError, match=f"{kind} is not a gap in the changes of one record"):
         recovered_event(event, RECORD, read_at=READ.read_at)
 
 

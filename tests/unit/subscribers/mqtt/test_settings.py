@@ -30,7 +30,7 @@ URL = "mqtts://broker.example.com"
         ({"topic": "a/+"}, "must not contain +, #"),
         ({"topic": "$SYS/a"}, "must not begin with $"),
         ({"topic": "x" * 65_536}, "is longer than 65,535 bytes"),
-        ({"topic": "{city}"}, "{city} is no placeholder"),
+        ({"topic": "{city}"}, "{city} is not a placeholder"),
         ({"password": "hunter22"}, "username is missing"),
         ({"username": "a\0"}, "username is longer than 65,535 bytes, is no UTF-8, or holds a NUL"),
         # As an environment variable in another encoding is read.

@@ -271,11 +271,11 @@ def test_header_with_other_bitmaps_is_an_unusable_schema(kind: Any) -> None:
         {**field, "type": kind} if field["name"] == "diffFields" else field for field in HEADER["fields"]
     ]
 
-    with pytest.raises(UnusableSchema, match=r"diffFields is no list of texts"):
+    with pytest.raises(UnusableSchema, match=r"diffFields is not a list of texts"):
         parsed(change_schema(optional("Phone"), header={**HEADER, "fields": fields}))
 
 
 def test_header_that_is_no_record_is_an_unusable_schema() -> None:
     """An event without a header is not a change."""
-    with pytest.raises(UnusableSchema, match="ChangeEventHeader is no record"):
+    with pytest.raises(UnusableSchema, match="ChangeEventHeader is not a record"):
         parsed({"type": "record", "name": "X", "fields": [{"name": "ChangeEventHeader", "type": "string"}]})
