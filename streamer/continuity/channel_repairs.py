@@ -39,12 +39,12 @@ class ChannelRepairs:
 
     @property
     def has_work(self) -> bool:
-        """True while an entity or a letter is to be read; gap events are repaired with the answers."""
+        """True while an entity or a letter waits to be read; gap events are repaired with the answers."""
         return self._has_readings or (self.redrives is not None and self.redrives.has_work)
 
     @property
     def follows_changes(self) -> bool:
-        """True while what the log is told of counts: see `Repairs`."""
+        """True while new events of the log count: see `Repairs`."""
         return self._has_readings or (self.gaps is not None and self.gaps.follows_changes)
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
@@ -130,7 +130,7 @@ class ChannelRepairs:
         return replace(repaired, again_in_s=max(0.0, self._reading_at - clock.monotonic()))
 
     async def _redriven(self, redrives: LetterRedrives) -> Repaired:
-        """Return the events of redriven letters, and then what they tell of as it is now."""
+        """Return the events of redriven letters, and then their records as they are now."""
         repaired = await redrives.step()
         self._redrive_at = redrives.clock.monotonic() + repaired.again_in_s
         events = [*repaired.stored, *repaired.events]
@@ -147,7 +147,7 @@ class ChannelRepairs:
                 "redrive.overtaken",
                 channel=str(self.channel),
                 records=overtaken,
-                hint="these records have changed since: the log tells of them once more, as they are now",
+                hint="these records have changed since: the log gets them once more, as they are now",
             )
         return replace(repaired, events=[*repaired.events, *more.events], records=more.records)
 
@@ -169,7 +169,7 @@ def _has_changed_since(recovered: Event) -> bool:
 
 
 def _as_gaps(events: Sequence[Event]) -> list[Event]:
-    """Return a gap event of each record of which `events` tell changes, in the place of the last."""
+    """Return a gap event for each record that `events` change, instead of its last event."""
     last = {each.data.get("record_id"): each for each in events if each.is_change and not each.is_gap}
     return [_as_gap(each) for each in last.values()]
 

@@ -144,7 +144,7 @@ class EntityReader:
     def _lost(self, progress: ReadingProgress, job: str, reason: str) -> Step:
         """Begin a job again: one can fail for reasons of Salesforce's own, and be forgotten.
 
-        A live one goes on behind the last record, with the fields of now.
+        A live one continues after the last record, with the present fields.
         """
         wait_s = pause_s(progress.jobs)
         _log.warning(
@@ -203,7 +203,7 @@ class EntityReader:
         return True
 
     async def _count(self, query: RecordQuery) -> int | None:
-        """Return how many records are to be read, or `None` for more than the org can count in time."""
+        """Return the number of records to read, or `None` for more than the org can count in time."""
         try:
             return await self.queries.count(query)
         except RecordsRefused as error:

@@ -20,7 +20,7 @@ _DELETIONS = JobCost(requests=2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotForecast:
-    """What a snapshot of so many `records` will cost, by a query job of the Bulk API or over REST.
+    """Cost of a snapshot of so many `records`, by a query job of the Bulk API or over REST.
 
     `sentence` tells the cost and what is left of it. `waits` says why not all of
     it can be read now, and is empty when it can.

@@ -16,7 +16,7 @@ _MOST = 2**53
 
 
 def gap_to_json(gap: Event) -> JsonObject | None:
-    """Return a gap event as a small object of JSON, `None` for one of which no record can be read.
+    """Return a gap event as a small object of JSON, `None` for one without a readable record.
 
     Without its fields: a gap event has none of a user's, and what it has was not
     protected.
@@ -48,7 +48,7 @@ def gap_from_json(progress: JsonObject) -> Event:
     known = {**texts, "id": EventId(found["id"]), "replay_id": replay_id_from_text(found["replay_id"])}
     gap = Event(**known, subject=told["record_id"], data=told)
     if not gap.is_gap:
-        raise ValueError("it is no gap event")
+        raise ValueError("it is not a gap event")
     return gap
 
 

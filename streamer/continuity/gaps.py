@@ -40,7 +40,7 @@ class _Gap:
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """Records that are read, their `rows` once they have come, and what the log was told of since."""
+    """Records that are read, their `rows` once they have come, and the records changed in the log since."""
 
     ids: Sequence[str]
     shape: RecordShape
@@ -50,7 +50,7 @@ class _Read:
 
     @property
     def current(self) -> list[str]:
-        """Ids of which the rows are the latest that is known."""
+        """Ids whose rows are the latest known state."""
         return [each for each in self.ids if each not in self.told]
 
 
@@ -58,12 +58,12 @@ class _Read:
 class GapRepair:
     """Reads the records of one channel's gap events, and tells what the events did not.
 
-    A gap event names a record that has changed, and holds none of its values
-    (CDC guide, gap events). A record that can't be read now is read later, also
-    after a restart: its continuity record is open until then, and has the gap
-    event in `progress`. An answer that comes late is used with a later answer of
-    the channel, without the records that the log was told of meanwhile. At most
-    10,000 wait; more are not repaired. At most 1,000 are repaired with one answer.
+    A gap event names a record that has changed, and holds none of its values (CDC
+    guide, gap events). A record that can't be read now is read later, also after a
+    restart: its continuity record is open until then, and has the gap event in
+    `progress`. An answer that comes late is used with a later answer of the
+    channel, without the records that the stream changed meanwhile. At most 10,000
+    wait; more are not repaired. At most 1,000 are repaired with one answer.
     """
 
     channel: Channel
@@ -77,7 +77,7 @@ class GapRepair:
 
     @property
     def follows_changes(self) -> bool:
-        """True while an answer is late, before which the stream can tell of its records."""
+        """True while an answer is late: the stream can change its records before it comes."""
         return bool(self._reads)
 
     def taken(self, events: Sequence[Event], /) -> None:
@@ -153,7 +153,7 @@ class GapRepair:
             _log.info("gaps.repaired", channel=str(self.channel), entity=entity, records=len(part))
 
     async def _answered(self, entity: str, ids: Sequence[str], shape: RecordShape) -> _Read | None:
-        """Return an answer about `ids`, or the one that has come late, of any of which it tells."""
+        """Return an answer about `ids`, or the late one, if it covers any of them."""
         read = self._reads.get(entity)
         if read is None or (read.rows is not None and not {*read.current} & {*ids}):
             await self.rereading.asked(entity, partial(self._rows, entity, ids, shape))

@@ -13,7 +13,7 @@ _PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordSelection:
-    """Records of one entity that are to be read: those that match `where` (SOQL), or all.
+    """Records of one entity to read: those that match `where` (SOQL), or all.
 
     With `since` (epoch seconds), only those that were changed since then, and
     the deletions since then; with `is_deletions`, these deletions alone. Without
@@ -30,7 +30,7 @@ class RecordSelection:
     def of(cls, found: Any) -> Self:
         """Return the part that an object of JSON holds; raises `ValueError`."""
         if not isinstance(found, dict) or found.keys() - _PART:
-            raise ValueError("a part is no object of the known fields")
+            raise ValueError("a part is not an object of the known fields")
         part = cls(
             entity=found.get("entity", ""),
             where=found.get("where", ""),
@@ -51,12 +51,12 @@ class RecordSelection:
 class ReadingProgress:
     """Position of a reading: the parts that are left, and the job that reads the first of them.
 
-    While `parts` is `None`, the entities are not known yet, and each is to be
-    read, `since` a time or whole. The rows behind `after` are not read yet; once
-    `has_rows`, only the job is to be ended. `anchor` (epoch seconds) is a time
-    before that of the job, of which there were `jobs` for this part. Once a job
-    is lost, it is the time of that. The job has brought `rows` records, and one
-    of the part's jobs `most_rows`.
+    While `parts` is `None`, the entities are not known yet; each will be read,
+    `since` a time or whole. The rows behind `after` are not read yet; once
+    `has_rows`, only the job remains to be ended. `anchor` (epoch seconds) is a time
+    before the job began; this part had `jobs` jobs. Once a job is lost, `anchor` is
+    the time of the loss. The job has brought `rows` records, and one of the part's
+    jobs `most_rows`.
 
     The deletions of all parts are told behind their rows, up to `until` at
     least, so that the org has to cover that time once. Those up to `anchor`, and
@@ -94,7 +94,7 @@ class ReadingProgress:
             lacks=str(found.get("lacks", "")),
         )
         if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
-            raise ValueError("its position is no text")
+            raise ValueError("its position is not a text")
         if progress.part is None and (parts is not None or "parts" not in found):
             raise ValueError("it has nothing to read")
         return progress._of_former() if progress.has_rows and progress.job is None else progress
@@ -158,19 +158,19 @@ def reason_of(progress: JsonObject) -> str:
 
 def _count_of(found: Any) -> int:
     if type(found) is not int:
-        raise ValueError("its jobs or its rows are no number")
+        raise ValueError("its jobs or its rows are not a number")
     return found
 
 
 def _list_of(found: Any) -> list[Any]:
     if isinstance(found, list):
         return found
-    raise ValueError("its parts, or their fields, are no list")
+    raise ValueError("its parts, or their fields, are not a list")
 
 
 def _time_of(found: Any) -> float | None:
     if found is None:
         return None
     if type(found) not in {int, float} or not 0 <= found < _YEAR_10000:
-        raise ValueError("a time is none of 1970 to 9999")
+        raise ValueError("a time is not between 1970 and 9999")
     return float(found)

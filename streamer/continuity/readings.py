@@ -76,10 +76,10 @@ def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
 class Readings:
     """Readings of one channel's entities, one after the other, oldest first: see `OpenReadings`.
 
-    What the org refuses ends a reading, and its hole stays; what can pass is
-    tried again with back-off, without end, and the reason is in the record
-    meanwhile. While one is paused, or waits until the org covers some time, the
-    next one is worked on. At most 10,000 wait; more are not repaired.
+    A refusal by the org ends a reading, and its hole stays. A passing failure is
+    retried with back-off, without end, and the record names the reason meanwhile.
+    While one reading is paused, or waits until the org covers some time, the next
+    one continues. At most 10,000 wait; more are not repaired.
     """
 
     reader: EntityReader
@@ -99,7 +99,7 @@ class Readings:
 
     @property
     def has_work(self) -> bool:
-        """True while a reading is open that is not paused, or an order is to be answered."""
+        """True while a reading is open that is not paused, or an order waits for an answer."""
         holes = self._open.holes
         return bool(
             self._broken
@@ -147,7 +147,7 @@ class Readings:
         if self._broken:
             records, self._broken = self._broken, []
             return Repaired(records=records)
-        # What the last call returned is durable now.
+        # The last call's result is durable now.
         self.snapshots.tell_ended()
         if orders := self.snapshots.unknown(self._open.holes):
             return await self._answer(orders)
@@ -173,7 +173,7 @@ class Readings:
             return step
         self._delays.reset()
         if step.progress.job is None or step.waits:
-            # Others can read meanwhile; the changes that the stream tells of are kept for one job.
+            # Others can read meanwhile; the stream's changes are kept for one job.
             self._open.wait(hole.id, due_at)
         else:
             self._read_at = due_at

@@ -9,7 +9,7 @@ from streamer.normalise.times import as_event_time
 from streamer.ports import Describer, RecordQuery
 
 TRANSACTION_S = 1_200.0
-"""A record's stamp is that of its save, and its transaction can be committed ten minutes later."""
+"""A record's stamp is the time of its save; its transaction can be committed ten minutes later."""
 
 _STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
 

@@ -20,7 +20,7 @@ class Snapshots:
 
     Each becomes an open continuity record of its id, once: an order whose record
     has a final state in the log is not carried out again. `ended` is called with
-    such a record, once it is durable; the order is to be removed then.
+    such a record, once it is durable; the caller then removes the order.
     """
 
     channel: Channel
@@ -36,12 +36,12 @@ class Snapshots:
         return bool(self._untold)
 
     def follow(self, orders: Mapping[str, SnapshotOrder]) -> None:
-        """Take `orders` of this channel, by their ids, in the place of the former ones."""
+        """Replace this channel's orders (keyed by id)."""
         self._orders = orders
         self._known = {name: known for name, known in self._known.items() if name in orders}
 
     def pauses(self, hole: ContinuityRecord) -> bool:
-        """Return true for a snapshot that is paused, or of which no order is known yet."""
+        """Return true for a snapshot that is paused, or whose order is not known yet."""
         if not is_ordered_snapshot(hole):
             return False
         order = (self._orders or {}).get(hole.id)
@@ -61,7 +61,7 @@ class Snapshots:
         return [each for each in orders if each.id not in holes and self._known.get(each.id) != each]
 
     async def begun(self, orders: Sequence[SnapshotOrder]) -> Sequence[ContinuityRecord]:
-        """Return the first records of those of `orders` of which the log has none, open or refused.
+        """Return the first records, open or refused, of those `orders` without a record in the log.
 
         Raises what the log raises.
         """

@@ -26,9 +26,9 @@ class IngestObserver(Protocol):
 class GrowingAppend:
     """Append to the log, and what its commit holds beside the events.
 
-    Events that the log refuses are set aside by `quarantine`. `position` is that
-    of the channel after the commit. `gaps` are the gap events that were taken in,
-    and `is_quiet` says that no message was.
+    Events that the log refuses are set aside by `quarantine`. `position` is the
+    channel's checkpoint after the commit. `gaps` are the gap events that were taken
+    in, and `is_quiet` says that no message was.
     """
 
     append: Append

@@ -9,8 +9,8 @@ from streamer.events import OrgId, short_id
 def check_org(org: OrgId, *, expected: str | None, known: Collection[OrgId]) -> None:
     """Raise `OrgChanged` unless `org`, that of the login, is the one that is meant.
 
-    That is the `expected` one, whose id may have 15 or 18 characters, or else
-    one of the `known` orgs, of which the log has checkpoints. A log without
+    It must be the `expected` one, whose id can have 15 or 18 characters, or else
+    one of the `known` orgs, whose checkpoints the log has. A log without
     checkpoints takes any org.
     """
     if expected is not None:

@@ -31,13 +31,13 @@ _Answer = TypeVar("_Answer")
 class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
-    An answer's events are committed together with its replay id, so a crash
-    repeats nothing and skips nothing. It can be cancelled at any moment. While
-    it waits for the log, `busy_since` holds the start of the wait, in monotonic
-    seconds. `verified_at` is that of the checkpoint, `None` while it is unknown.
-    With `repairs`, what Salesforce does not tell is read from the org, with the
-    answers and between them. With `admission`, a replay can be stopped before it
-    begins. An order of another position is taken between two answers.
+    An answer's events are committed together with its replay id, so a crash repeats
+    nothing and skips nothing. It can be cancelled at any moment. While it waits for
+    the log, `busy_since` holds the start of the wait, in monotonic seconds.
+    `verified_at` is the checkpoint's, `None` while it is unknown. With `repairs`,
+    changes that Salesforce withheld are read from the org, with the answers and
+    between them. With `admission`, a replay can be stopped before it begins. An
+    order of another position is taken between two answers.
     """
 
     channel: Channel
@@ -106,7 +106,7 @@ class Ingest:
     async def _ordered(
         self, checkpoint: Checkpoint | None, after: Checkpoint | Start
     ) -> tuple[Checkpoint | None, Checkpoint | Start]:
-        """Return where reading goes on by the order of an operator, or else `checkpoint` and `after`."""
+        """Return where reading continues by the order of an operator, or else `checkpoint` and `after`."""
         order = await self._answered(self.positioning.next_order())
         if order is None:
             return checkpoint, after
@@ -167,7 +167,7 @@ class Ingest:
             return
         repaired = await self.repairs.repaired(growing.gaps, batch.read_at)
         growing.continuity += repaired.records
-        # Their positions are those of their gap events, which have advanced the checkpoint.
+        # They have the positions of their gap events, which have advanced the checkpoint.
         growing.add(self.messages.stored(repaired.events), batch.read_at)
 
     async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
@@ -193,7 +193,7 @@ class Ingest:
         growing.set_aside += repaired.set_aside
         now = self.clock.now()
         growing.add(repaired.stored, now)
-        # Letters that still can't be stored are no news of the channel.
+        # Letters that still can't be stored say nothing new about the channel.
         growing.add(self.messages.stored(repaired.events, is_judged=not repaired.redriven), now)
         await self._write(growing, checkpoint)
 

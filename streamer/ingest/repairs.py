@@ -9,7 +9,7 @@ from streamer.events import ContinuityRecord, DeadLetter, Event, ReplayId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What one turn of the repairs has brought: events, states of continuity records, and dead letters.
+    """Result of one turn of the repairs: events, states of continuity records, and dead letters.
 
     `stored` are events that were protected before, and come before the others. The
     letters whose ids are `redriven` are removed, and those in `set_aside`
@@ -26,18 +26,18 @@ class Repaired:
 
     @property
     def is_empty(self) -> bool:
-        """True when nothing is to be appended."""
+        """True when there is nothing to append."""
         return not (self.events or self.records or self.stored or self.redriven or self.set_aside)
 
 
 class Repairs(Protocol):
     """Repairs of one channel's holes.
 
-    Its calls are those of one `Ingest`, which commits what a call returns before
-    it makes the next. A failed commit ends both. Its events must enter the log
-    behind those that were read before, and before those that are read later:
-    what a record tells was read after the former, and can be older than the
-    latter. No call raises anything, and each takes at most some seconds.
+    One `Ingest` calls it, and commits a call's result before it makes the next
+    call. A failed commit ends both. Its events must enter the log after events that
+    were read before, and before events that are read later: a record was read after
+    the former, and can be older than the latter. No call raises anything, and each
+    takes at most some seconds.
     """
 
     @property
@@ -47,7 +47,7 @@ class Repairs(Protocol):
 
     @property
     def follows_changes(self) -> bool:
-        """True while `taken` is to be called."""
+        """True while the caller must call `taken`."""
         ...
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
@@ -67,7 +67,7 @@ class Repairs(Protocol):
         ...
 
     async def step(self, position: ReplayId, /) -> Repaired:
-        """Return the next part of the work between two answers; `position` is that of the log."""
+        """Return the next part of the work between two answers; `position` is the log's."""
         ...
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:

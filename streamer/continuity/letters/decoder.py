@@ -40,9 +40,8 @@ class LetterDecoder:
     async def events(self, letter: DeadLetter) -> Sequence[Event]:
         """Return the events of `letter`, at their own positions, with `redriven` in their data.
 
-        Raises `UnreadableEvent` for a letter that can't be read, with an error
-        that quotes nothing of what was encrypted, and else as `PayloadReader`
-        does.
+        Raises `UnreadableEvent` for a letter that can't be read, with an error that
+        quotes no encrypted content, and else as `PayloadReader` does.
         """
         events = [_stored_event(letter)] if is_stored(letter) else await self._read(letter)
         redriven = {
@@ -99,7 +98,7 @@ class LetterDecoder:
     def _placed(self, message: Any, letter: DeadLetter) -> JsonObject:
         """Return a message of this channel, with a position that JSON can't hold."""
         if not isinstance(message, dict) or not isinstance(message.get("data"), dict):
-            raise UnreadableEvent("its bytes are no message of a channel")
+            raise UnreadableEvent("its bytes are not a message of a channel")
         path = message.get("channel")
         if type(path) is not str or without_filter(path) != without_filter(self.channel.path):
             raise UnreadableEvent(f"its message is not of {self.channel.path}")
@@ -123,7 +122,7 @@ def _stored_event(letter: DeadLetter) -> Event:
     except ValueError as error:
         raise UnreadableEvent(f"its event's data are no JSON: {error}") from None
     if not isinstance(data, dict):
-        raise UnreadableEvent("its event's data are no object")
+        raise UnreadableEvent("its event's data are not an object")
     return replace(letter.event, data=data)
 
 

@@ -62,10 +62,10 @@ class LetterRedrives:
     """Carries out the orders to redrive letters of one channel, one after the other.
 
     The letters are read again in the order in which they were first set aside.
-    Their events enter the log in the transaction that removes them. One that
-    still can't be read stays, with the new reason, and counts as set aside now,
-    so that its order does not cover it any more. What can pass is tried again
-    with back-off. `ended` is called when an order has no letters left.
+    Their events enter the log in the transaction that removes them. One that still
+    can't be read stays, with the new reason, and counts as set aside now, so that
+    its order does not cover it any more. A passing failure is retried with
+    back-off. `ended` is called when an order has no letters left.
     """
 
     channel: Channel
@@ -110,11 +110,11 @@ class LetterRedrives:
             if self._letters:
                 return await self._redriven(order)
         except TimeoutError:
-            # What was begun goes on meanwhile.
+            # Readings under way continue meanwhile.
             return Repaired(again_in_s=_LATE_S)
         except StreamerError as error:
             return self._waiting(order, error)
-        # What the last step returned is durable, and so nothing of it was found again.
+        # The last step's result is durable, so none of it was found again.
         self._over.add(order.id)
         self.ended(order)
         return Repaired()

@@ -21,5 +21,5 @@ def end_of(until: float) -> float:
 
 
 def asked_again_in_s(answer: Changed | Deletions, start: float) -> float:
-    """Return in how many seconds to go on from an `answer` about the time since `start`."""
+    """Return in how many seconds to continue after an `answer` about the time since `start`."""
     return 0.0 if answer.has_more and answer.until > start else COVERED_S

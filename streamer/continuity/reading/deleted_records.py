@@ -12,7 +12,7 @@ from streamer.events import Event
 from streamer.normalise.records import SnapshotRead, snapshot_deletion
 from streamer.ports import Deletions, RecordReader, Replication
 
-# The org tells of the deletions of 15 days.
+# The org reports the deletions of 15 days.
 _TOLD_S = 15 * 24 * 3600.0 - 3600.0
 _AT_ONCE = 5_000
 
@@ -24,11 +24,11 @@ _Place = tuple[float, str]
 class DeletedRecords:
     """Tells the deletions since a part's time, oldest first, unless the record exists again.
 
-    The org is asked once it can cover the time up to which they are to be told,
-    and tells all of them then. What it does not cover yet is told with a later
-    answer, so that none that it names late lies before one that was told. Thus
-    the time and the record of the last one, which the progress keeps, say which
-    have been told, and each is told once.
+    It asks the org once that can cover the whole time of the reading, and the
+    answer names all deletions. A later answer names those of the time that is not
+    covered yet, so a deletion that the org names late never lies before a published
+    one. The progress keeps the time and the record of the last published deletion,
+    so each is published once.
     """
 
     replication: Replication
@@ -43,7 +43,7 @@ class DeletedRecords:
         progress = replace(progress, until=until)
         if wait_s := coverable_in_s(until, read.read_at):
             return Step(progress=progress, again_in_s=wait_s)
-        # The time of a deletion is that of its save, too.
+        # A deletion's time is the time of its save, too.
         start = progress.anchor or part.since - TRANSACTION_S
         told = _place_of(progress.after)
         start = max(start, told[0])
@@ -55,7 +55,7 @@ class DeletedRecords:
             progress = replace(progress, lacks=lacks)
         is_last = answer.until >= until and not answer.has_more
         left = [each for each in await _places(answer) if each > told]
-        # The stream tells of later ones.
+        # The stream brings later ones.
         end = end_of(until) if is_last else answer.until
         left = [each for each in left if each[0] < end]
         page = left[:most]

@@ -29,11 +29,11 @@ class _Asked:
 class LateSteps:
     """Makes the steps of `reader`, one at a time, and uses the answers that come late.
 
-    Asking again for what the org has answered slowly brings no answer sooner. So
-    a request is never broken off, which could also lose a token that it renews.
-    The stream goes on meanwhile. What it tells of can be newer than the answer:
-    these records are read once more before the answer is used. `on_answer` is
-    called when a late one has come.
+    Repeating a slow request brings no answer sooner. So a request is never
+    cancelled, which could also lose a token that it renews. The stream continues
+    meanwhile. Its changes can be newer than the answer: the changed records are
+    read once more before the answer is used. `on_answer` is called when a late one
+    has come.
     """
 
     reader: EntityReader
@@ -48,7 +48,7 @@ class LateSteps:
 
     @property
     def reading(self) -> str | None:
-        """Id of the reading whose answer has come late, and is to be used by the next call."""
+        """Id of the reading whose answer has come late, for the next call."""
         return self._asked.reading if self._asked is not None else None
 
     def taken(self, events: Sequence[Event]) -> None:
@@ -84,7 +84,7 @@ class LateSteps:
         return replace(step, events=[replace(each, replay_id=position) for each in step.events])
 
     async def brief(self, request: Coroutine[Any, Any, None]) -> None:
-        """Make a request of another kind; it goes on behind a `TimeoutError`."""
+        """Make a request of another kind; it continues after a `TimeoutError`."""
         task = asyncio.create_task(request, name=f"reading {self.reader.channel}")
         task.add_done_callback(_retrieved)
         async with self.clock.timeout(LONGEST_S):

@@ -22,7 +22,7 @@ class OpenReadings:
     _held: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def put(self, hole: ContinuityRecord) -> None:
-        """Take a new reading, or the new state of one; raises `ValueError` for a progress that is none."""
+        """Take a new reading, or the new state of one; raises `ValueError` for an invalid progress."""
         self._progress[hole.id] = ReadingProgress.of(hole.progress)
         self.holes[hole.id] = hole
 

@@ -11,9 +11,9 @@ from streamer.events import Event
 class Step:
     """One step of a reading: its progress, the events of what was read, and when the next step is due.
 
-    Of the records of `events`, `repeated` were counted before. The step is to be
-    appended before anything that is read later. `waits` says why the next one is
-    not due at once; others can read meanwhile.
+    `repeated` records of `events` were counted before. The caller appends the step
+    before anything that it reads later. `waits` says why the next one is not due at
+    once; others can read meanwhile.
     """
 
     progress: ReadingProgress

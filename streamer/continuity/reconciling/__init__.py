@@ -1,4 +1,4 @@
-"""Comparison of the org's records with what the log tells of them."""
+"""Comparison of the org's records with the log."""
 
 from streamer.continuity.reconciling.drift import Drift, DriftKind, Reconciled
 from streamer.continuity.reconciling.reconciliation import Asked, Phase, Reconciliation

@@ -15,9 +15,9 @@ class DriftKind(StrEnum):
     MISSING = "missing"
     """The org has changed the record later than any event says."""
     DELETION = "deletion_missing"
-    """The org has deleted the record, and the log tells of no deletion."""
+    """The org has deleted the record, and the log has no deletion."""
     ABSENT = "absent"
-    """The log tells of the record, and the org neither has it nor tells of its deletion."""
+    """The log has the record, and the org neither has it nor reports its deletion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ class KnownRecord:
 
 @dataclass(slots=True)
 class KnownRecords:
-    """Last states of the records that events tell of, by their ids.
+    """Last states of the records that have events, by their ids.
 
     A record takes about 120 bytes: its id and a time, which is negative for one
     that was deleted.
@@ -48,11 +48,11 @@ class KnownRecords:
             self._times[record_id] = -at if event.is_deletion else at
 
     def take(self, record_id: str) -> KnownRecord | None:
-        """Remove a record, and return its state; `None` if no event tells of it."""
+        """Remove a record, and return its state; `None` if it has no event."""
         return _state(self._times.pop(record_id, None))
 
     def get(self, record_id: str) -> KnownRecord | None:
-        """Return the state of a record; `None` if no event tells of it."""
+        """Return the state of a record; `None` if it has no event."""
         return _state(self._times.get(record_id))
 
     def between(self, since: float, until: float) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _state(at: float | None) -> KnownRecord | None:
 
 
 def _known_at(event: Event) -> float:
-    """Return the time up to which an event tells of its record, by Salesforce's clock.
+    """Return the time up to which an event covers its record, by Salesforce's clock.
 
     The event of a record that was read has the time of reading, by the clock of
     the process that read it. An event can have been sent by another clock of

@@ -23,7 +23,7 @@ _JOB = JobCost(requests=1, bulk_jobs=1)
 _LONGEST_WAIT_S = 60.0
 # Open transactions of the org hide what comes later, and Salesforce ends them.
 _LOOKS = 10
-# The org tells of the deletions of 15 days.
+# The org reports the deletions of 15 days.
 _TOLD_S = 15 * 24 * 3600.0 - 3600.0
 
 _Answer = TypeVar("_Answer")
@@ -124,7 +124,7 @@ class OrgRecords:
         return found
 
     async def deleted(self, entity: ReconciledEntity, since: float, until: float) -> Deleted:
-        """Return the deletions from `since` to `until`, waiting until the org tells of the last."""
+        """Return the deletions from `since` to `until`, waiting until the org reports the last."""
         begin = max(since, self.clock.now() - _TOLD_S)
         found = Deleted(since=begin, until=begin)
         pause_s, looks = coverable_in_s(until, self.clock.now()), 0
@@ -172,6 +172,6 @@ def _record(entity: ReconciledEntity, row: Mapping[str, Any]) -> RecordVersion:
     record_id, at = row.get("Id"), seconds_of(row.get(entity.stamp))
     if not isinstance(record_id, str) or at is None:
         raise SalesforceUnavailable(
-            f"a record of {entity.name} was answered without an Id or with a {entity.stamp} that is no time"
+            f"a record of {entity.name} was answered without an Id or with an invalid {entity.stamp}"
         )
     return RecordVersion(id=record_id, at=at, modified_at=seconds_of(row.get(_STAMPS[1])))

@@ -1,4 +1,4 @@
-"""Comparison of one entity's records in an org with what a log tells of them."""
+"""Comparison of one entity's records in an org with those in a log."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +15,13 @@ from streamer.ports import EventHistory
 
 # Salesforce writes the stamps of records in whole seconds, and those of events in milliseconds.
 _STAMPS_DIFFER_S = 1.0
-_INVISIBLE = "the org has no such record for this user, and tells of no deletion"
+_INVISIBLE = "the org has no such record for this user, and reports no deletion"
 _SYSTEM_ONLY = "no user's change: its LastModifiedDate is not newer"
 _SAYS_DELETED = "the log says that it was deleted"
 
 
 class Phase(StrEnum):
-    """What a comparison reads."""
+    """Part that a comparison reads."""
 
     LOG = "log"
     ORG = "org"
@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is to be compared: the changes of `entity` from `since` to `until`, in epoch seconds.
+    """Comparison to make: the changes of `entity` from `since` to `until`, in epoch seconds.
 
     Without `until`, up to the last that can be compared. With `channel`, a
     path, the events of that channel alone count.
@@ -45,10 +45,9 @@ class Asked:
 class Reconciliation:
     """Compares what `org` has changed with the `history` of its events.
 
-    The log is read first, into the times of its records. What the org has
-    changed goes by page after page, and only differences are kept. So the
-    memory grows with the records that have events in the window, and not with
-    the log or its events.
+    The log is read first, into the times of its records. The org's changes pass
+    page by page, and only differences are kept. So memory grows with the records
+    that have events in the window, not with the log or its events.
 
     `observe` is called with how much of a phase is done, and of how much.
     """
@@ -129,7 +128,7 @@ class Reconciliation:
         findings: Findings,
         deleted: Deleted,
     ) -> Sequence[str]:
-        """Look up the records of which the log alone tells; return what could not be learned."""
+        """Look up the records that only the log has; return the ids that could not be looked up."""
         # Those of the org's changes are taken already.
         alone = [each for each in known.between(window.since, window.until) if each not in deleted.times]
         present = await self.records.present(entity, alone)
@@ -138,7 +137,7 @@ class Reconciliation:
         absent = [each for each in alone if each not in present and not _is_deleted(known, each)]
         if not absent:
             return ()
-        # One that has gone this minute is told of in the next.
+        # The org reports a deletion of this minute in the next.
         now = self.records.clock.now()
         later = await self.records.deleted(entity, window.until, now)
         if later.until < now:
@@ -184,7 +183,7 @@ def _restored(
 
 
 def _deletions(deleted: Deleted, known: KnownRecords, window: ComparedWindow) -> Iterator[Drift]:
-    """Yield the records that the org has deleted in the window, and whose last event is no deletion."""
+    """Yield the records that the org has deleted in the window, and whose last event is not a deletion."""
     for record_id, at in deleted.times.items():
         if window.since <= at <= window.until and not _is_deleted(known, record_id):
             found = known.get(record_id)

@@ -25,7 +25,7 @@ _LOOK_S = 5.0
 _RETRY_S = 3_600.0
 # A change is compared once it is 25 minutes old.
 _COMPLETE_S = 1_500.0
-# The org tells of the deletions of 15 days.
+# The org reports the deletions of 15 days.
 _OLDEST_S = 14 * 86_400.0
 
 
@@ -72,10 +72,10 @@ class LastComparison:
 class ReconcileSchedule:
     """Compares each of the `entities` every `every_s` seconds, in the process that `owns` its channel.
 
-    The audit keeps each comparison, so that a restart or another process goes on
-    from there. The next one begins where the last has ended or, if that found
-    differences, where it began: what differs is found again until it is mended,
-    for 14 days. What can't be compared is tried again after an hour. No failure
+    The audit keeps each comparison, so that a restart or another process continues
+    from there. The next one begins where the last ended or, if that found
+    differences, where it began: so differences are found again until they are
+    mended, for 14 days. A failed comparison is repeated after an hour. No failure
     reaches anything else.
     """
 

@@ -71,8 +71,8 @@ def checkpoint_for(
 ) -> Checkpoint:
     """Return the checkpoint of the channel that carries `entity`: the one at `path`, or the entity's own.
 
-    Without either, it is that of all changes. Raises `ConfigurationError` when
-    the log has no such channel.
+    Without either, it is the channel of all changes. Raises `ConfigurationError`
+    when the log has no such channel.
     """
     known = {
         each.channel.path: each

@@ -80,7 +80,7 @@ def verified_at(checkpoint: Checkpoint | None) -> float | None:
 
 
 def complete_until(checkpoint: Checkpoint | None) -> float | None:
-    """Return the last moment up to which the log has what it is to have, `None` without a checkpoint.
+    """Return the last moment up to which the log is complete, `None` without a checkpoint.
 
     A channel that has seen nothing but unreadable messages can lack all that
     Salesforce retained when the first of them came.
@@ -106,8 +106,8 @@ def _is_of_other_transport(replay_id: ReplayId | None, other: ReplayId | None) -
 def _verified_at(former: float, committed: float, *, by_time: bool) -> float:
     """Return the later of two times; `by_time` says that reading would resume by this one, for want of an id.
 
-    It must be by Salesforce's clock then. Ours is that of a quiet answer: if it
-    is ahead, events that were committed after the first one would lie before it.
+    It must be by Salesforce's clock then. Our clock dates a quiet answer: if it is
+    ahead, events that were committed after the first one would lie before it.
     """
     if not by_time:
         return max(former, committed)

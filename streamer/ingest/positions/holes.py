@@ -19,7 +19,8 @@ _LONGEST_DETAIL = 500
 def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[ContinuityRecord]:
     """Return the records of the gap events among `events`, with ids that are the same at each reading.
 
-    `read_at` is in epoch seconds. The hole ends with the commit that the event tells of.
+    `read_at` is in epoch seconds. The hole ends with the commit that the event
+    announces.
     """
     return [_hole_of(event, channel, read_at) for event in events if event.is_gap]
 
@@ -30,11 +31,11 @@ def refused_hole(
     """Return the record of a replay id that Salesforce refused at `now`, in epoch seconds.
 
     Nothing is missing where reading resumes at the earliest retained event, the
-    last moment at which nothing was missing lies within the retention, and the
-    id is older than that: it was forgotten by its age. One that is refused
-    earlier tells of a stream that was reset, which retains nothing of before.
-    Otherwise events are missing up to the first one that is retained, or up to
-    `now` where reading resumes at the latest, or where the stream was reset.
+    last moment at which nothing was missing lies within the retention, and the id
+    is older than that: it was forgotten by its age. An id that is refused earlier
+    shows that the stream was reset, and retains nothing from before. Otherwise
+    events are missing up to the first one that is retained, or up to `now` where
+    reading resumes at the latest, or where the stream was reset.
     """
     verified = complete_until(checkpoint)
     retained_from = now - channel.retention_s
@@ -46,7 +47,7 @@ def refused_hole(
         id=_refused_id(channel, checkpoint),
         channel=channel,
         cause=HoleCause.REPLAY_ID_REFUSED,
-        detail=f"Salesforce refused the replay id; reading goes on at {resumes_at}",
+        detail=f"Salesforce refused the replay id; reading continues at {resumes_at}",
         recorded_at=now,
         state=Repair.FULL if is_earliest and is_retained and is_aged else Repair.NONE,
         after=checkpoint.replay_id if checkpoint else None,
@@ -75,7 +76,7 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
         id=_bounded(f"place:{channel}:{last}:{checkpoint.verified_at:.3f}"),
         channel=channel,
         cause=HoleCause.PLACE_LOST,
-        detail="The last event in the log is not among the retained ones; reading goes on at the earliest",
+        detail="The last event in the log is not among the retained ones; reading continues at the earliest",
         recorded_at=now,
         state=Repair.NONE,
         after=checkpoint.open_replay_id,
@@ -125,7 +126,7 @@ def unmarked_hole(channel: Channel, since: float, until: float, now: float) -> C
         id=_bounded(f"place:{channel}::{since:.3f}"),
         channel=channel,
         cause=HoleCause.PLACE_LOST,
-        detail="No event marks the position, which is older than the retention; reading goes on at the "
+        detail="No event marks the position, which is older than the retention; reading continues at the "
         "earliest event",
         recorded_at=now,
         state=Repair.NONE,

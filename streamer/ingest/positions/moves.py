@@ -27,7 +27,7 @@ _LONGEST_DETAIL = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What an order comes to: reading goes on `after` a position.
+    """Effect of an order: reading continues `after` a position.
 
     `state` is what is known beforehand of the events behind `lost_from` (epoch
     seconds, `None` where the log has no checkpoint) and before `lost_until`:
@@ -92,7 +92,7 @@ def position_record(
         id=order.id,
         channel=channel,
         cause=HoleCause.POSITION_SET,
-        detail=f"{order.by} has set the position: reading goes on {move.detail}{again}"[:_LONGEST_DETAIL],
+        detail=f"{order.by} has set the position: reading continues {move.detail}{again}"[:_LONGEST_DETAIL],
         recorded_at=now,
         state=move.state,
         after=checkpoint.replay_id if checkpoint else None,
@@ -120,7 +120,7 @@ def known_place(after: Checkpoint | Start) -> Checkpoint | None:
 def refused_move(
     record: ContinuityRecord, checkpoint: Checkpoint | None, now: float
 ) -> tuple[ContinuityRecord, Checkpoint | Start]:
-    """Return the record and the place of an order that was to read on behind the id of `checkpoint`.
+    """Return the record and the position of an order that asked to read after the id of `checkpoint`.
 
     Salesforce has refused that at `now` (epoch seconds), so what it retains is
     read, and time decides what of it the log holds.
@@ -150,7 +150,7 @@ def unchanged_record(record: ContinuityRecord, order: PositionOrder, said: str) 
     """Return the record of an `order` whose replay id Salesforce refused: nothing has changed."""
     named = optional_text(order.replay_id)
     detail = (
-        f"{order.by} has ordered to read on behind the replay id {named}, and Salesforce refused it: the "
+        f"{order.by} has ordered to read after the replay id {named}, and Salesforce refused it: the "
         f"position stays as it was. {said}"
     )
     return replace(

@@ -45,7 +45,7 @@ class OrderedPositions:
         self._wake = wake
 
     def follow(self, orders: Mapping[str, PositionOrder]) -> None:
-        """Take `orders` of this channel, by their ids, in the place of the former ones."""
+        """Replace this channel's orders (keyed by id)."""
         self._orders = dict(sorted(orders.items(), key=lambda each: each[1].at))
         self._known.intersection_update(self._orders)
         self._wake()
@@ -54,12 +54,12 @@ class OrderedPositions:
         """Return the oldest order that the log does not hold, to be carried out now, if there is one.
 
         Raises what the log raises, and `RetryLater` when the current order was
-        withdrawn: the log holds nothing of it. It is certain for the channel's
+        withdrawn: the log has no trace of it. It is certain for the channel's
         owner, as `RecordedHoles.holes` is.
         """
         if self._current is not None:
             self._current = None
-            raise RetryLater("the order of another position was withdrawn: reading goes on where it was")
+            raise RetryLater("the order of another position was withdrawn: reading continues where it was")
         waiting = [each for name, each in self._orders.items() if name not in self._known]
         found = await self.log.holes([each.id for each in waiting])
         for order in waiting:

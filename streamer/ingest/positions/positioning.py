@@ -45,11 +45,11 @@ _log = structlog.get_logger()
 class Positioning:
     """Decides where reading of one channel begins and goes on.
 
-    `start` counts while the log has no checkpoint, and `on_refused` when
-    Salesforce refuses a replay id. With `orders`, an operator can order another
-    position. What is, or can be, missing by such a decision is a hole. The
-    `holes` are written with the next commit, so that a record and the position
-    it explains are in the log together, and `recorded` is called then.
+    `start` counts while the log has no checkpoint, and `on_refused` when Salesforce
+    refuses a replay id. With `orders`, an operator can order another position.
+    Events that are, or can be, missing after such a decision are a hole. The
+    `holes` are written with the next commit, so that a record and the position it
+    explains are in the log together, and `recorded` is called then.
     """
 
     channel: Channel
@@ -106,7 +106,7 @@ class Positioning:
         return await self.orders.begin() if self.orders is not None else None
 
     def moved(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return where reading goes on by `order`, where the log has `stored`.
+        """Return where reading continues by `order`, while the log has `stored`.
 
         The order's record is written with the first batch that follows, so that
         a crash before that leaves the position and the order as they are.
@@ -114,7 +114,7 @@ class Positioning:
         now = self.clock.now()
         move = move_of(order, self.channel, stored, self.start, now)
         hole = position_record(move, order, self.channel, stored, now)
-        # What was about to be recorded of the former position is a part of this hole.
+        # Unrecorded holes of the former position are a part of this one.
         self._holes = {name: each for name, each in self._holes.items() if each.state is Repair.OPEN}
         is_from_time = order.since is not None and (move.skips or move.lost_from is None)
         self._unread_since = Since(at=order.since or 0.0) if is_from_time else None
@@ -135,7 +135,7 @@ class Positioning:
 
     @property
     def is_ordered_id(self) -> bool:
-        """True while the position is a replay id that an operator named, of which the log has no record."""
+        """True while the position is a replay id that an operator named and the log has not recorded."""
         order = self._unrecorded_order
         return order is not None and order.place is ChannelPosition.REPLAY_ID
 
@@ -183,12 +183,12 @@ class Positioning:
 
     @property
     def _unrecorded_order(self) -> PositionOrder | None:
-        """Order that is being carried out, and of which the log has no record yet."""
+        """Order that is being carried out, while the log has no record of it."""
         order = self.orders.current if self.orders is not None else None
         return order if order is not None and order.id in self._holes else None
 
     def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return the place of an order that was to read on behind the id in the log, which was refused."""
+        """Return the position of an order that asked to read after the id in the log, which was refused."""
         hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
         self._holes[order.id] = hole = hole if self._skips else self._found(hole)
         _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
@@ -242,7 +242,7 @@ class Positioning:
             self._skips = True
             self._holes[order.id] = skipped_to_id(self._holes[order.id])
         without = {name: without_place(hole) for name, hole in self._holes.items()}
-        # What an operator skips is not repaired, and the state of others is known.
+        # Events that an operator skips are not repaired, and the state of other holes is known.
         changed = {name: self._found(hole) for name, hole in without.items() if hole is not self._holes[name]}
         self._holes |= changed
         if checkpoint is None:

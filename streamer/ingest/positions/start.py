@@ -1,4 +1,4 @@
-"""Start of a channel of which the log has no checkpoint."""
+"""Start of a channel without a checkpoint in the log."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -35,12 +35,11 @@ class LargeTextObserver(Protocol):
 class LargeTexts:
     """Makes the large texts of one channel's change events whole, as far as possible.
 
-    The former values are those of the events that passed before, in `cache`. A
-    completed value has the hash that its diff names, so a former value that is
-    out of date does no harm. With `rereading`, the others are read from the
-    org. What is left stays in the event as a diff, named in `diff_fields`. A
-    field that `hides` names, by the event's type and its own name, is neither
-    remembered nor completed nor read.
+    The former values come from earlier events, in `cache`. A completed value has
+    the hash that its diff names, so a former value that is out of date does no
+    harm. With `rereading`, the others are read from the org. The rest stays in the
+    event as a diff, named in `diff_fields`. A field that `hides` names, by the
+    event's type and its own name, is neither remembered nor completed nor read.
     """
 
     cache: TextCache

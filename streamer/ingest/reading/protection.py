@@ -52,7 +52,7 @@ class Protection:
 
 @dataclass(slots=True, kw_only=True)
 class ChannelProtection:
-    """Protection of one channel, of which `key` names the field by which events are ordered, if any."""
+    """Protection of one channel; `key` names the field by which its events are ordered, if any."""
 
     protection: Protection
     channel: Channel
@@ -93,7 +93,7 @@ class ChannelProtection:
         return of_type is not None and of_type.of(name) is not FixedTreatment.KEEP
 
     def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
-        """Return what is to be kept of `piece`, or `None` where it is kept as it is.
+        """Return the part of `piece` to keep, or `None` to keep it as it is.
 
         A `torn` piece of an answer can belong to another channel than it seems,
         so the rules of all channels count.
@@ -128,12 +128,12 @@ class ChannelProtection:
     def _digest_without_key(self, piece: Unreadable) -> str:
         """Return what tells `piece` from others at its position, and no more of its bytes than their number.
 
-        The digest of an event is that of its id, which is in no secret. A message
-        at a known position has its size. Both are the same in each process that
-        reads them again. A piece at an unknown position has a digest by a key of
-        this process alone, and is another dead letter when another process reads
-        it: any digest that is not keyed would tell a value to whoever tries all
-        that it can be.
+        An event's digest is made from its id, which is not a secret. A message at a
+        known position has its size. Both are the same in each process that reads
+        them again. A piece at an unknown position has a digest by a key of this
+        process alone, and is another dead letter when another process reads it: an
+        attacker could find the value of an unkeyed digest by trying all possible
+        ones.
         """
         if piece.event_id is not None:
             return hashlib.sha256(piece.event_id.encode("utf-8", "surrogatepass")).hexdigest()

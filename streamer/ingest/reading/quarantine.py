@@ -20,7 +20,7 @@ _ENOUGH = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretBytes:
-    """Content of a dead letter in the place of bytes that can hold protected fields.
+    """Content of a dead letter instead of bytes that can hold protected fields.
 
     Neither the `digest` nor what is `kept`, if anything, tells anything without
     a key.
@@ -63,7 +63,7 @@ class Quarantine:
     def unreadable(
         self, piece: Unreadable, channel: Channel, secret: SecretBytes | None = None
     ) -> DeadLetter:
-        """Return the dead letter of a piece that is no JSON, or of a message that is no event.
+        """Return the dead letter of a piece that is not JSON, or of a message that is not an event.
 
         With `secret`, it holds nothing of the piece but that, and neither do
         lines that are logged.

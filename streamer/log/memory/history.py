@@ -1,4 +1,4 @@
-"""Events of the in-memory log, for operators and for processes that own nothing of it."""
+"""Events of the in-memory log, for operators and for processes that own no part of it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence

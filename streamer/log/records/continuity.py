@@ -86,5 +86,5 @@ def _optional_time(value: Any) -> float | None:
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _MOST:
-        raise ValueError("a count is none")
+        raise ValueError("a count is invalid")
     return value

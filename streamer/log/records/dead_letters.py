@@ -74,7 +74,7 @@ def _cut(letter: DeadLetter, content: bytes) -> DeadLetter:
 
 
 def letter_head(body: bytes) -> bytes:
-    """Return the encoded head of an encoded letter; nothing for a record that is no letter."""
+    """Return the encoded head of an encoded letter; nothing for a foreign record."""
     try:
         return _encoded_head(decode_dead_letter(body), body)
     except LogMisconfigured:

@@ -63,7 +63,7 @@ def _body(change: JsonObject, record_id: JsonObject | None = None) -> dict[str, 
 
 def _texts_of_the_event() -> dict[str, JsonObject]:
     return {
-        "diff_fields": texts("the names of the fields of which the event holds only a diff"),
+        "diff_fields": texts("the names of the fields whose diff the event holds instead of their text"),
         "reread": the_object(
             "Fields whose values were read from the record at a later time.",
             {"fields": texts("their names")},
@@ -128,14 +128,14 @@ def _snapshot() -> JsonObject:
 def _recovered() -> JsonObject:
     change = {**text("the kind of the change"), "enum": ["CREATE", "UPDATE", "DELETE", "UNDELETE"]}
     recovered = the_object(
-        "The gap event that told of the change, and the time of reading.",
+        "The gap event that announced the change, and the time of reading.",
         {
             "reason": {**text("the change of the gap event"), "enum": _GAPS[:-1]},
             "read_at": event_time("when the record was read"),
         },
     )
     return the_object(
-        "What a gap event did not tell: the record as it was when it was read after that event.",
+        "Values that a gap event lacks: the record as it was when it was read after that event.",
         {**_body(change), "recovered": recovered},
         with_redriven(_told()),
     )

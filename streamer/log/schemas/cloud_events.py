@@ -20,7 +20,7 @@ DATA_OF_TYPES: dict[str, tuple[str, ...]] = {
     r"^salesforce\.generic\.\w+$": ("GenericEvent",),
     r"^salesforce\.outbound\.\w+$": ("OutboundMessage",),
 }
-"""Definitions of the data of an event, by patterns of its type, of which exactly one matches."""
+"""Definitions of the data of an event, by patterns of its type; exactly one matches."""
 
 
 def cloud_events() -> dict[str, JsonObject]:
@@ -33,7 +33,7 @@ def cloud_events() -> dict[str, JsonObject]:
 
 
 def definitions_of(event_type: str) -> tuple[str, ...]:
-    """Return the definitions of the data of an event of this type, any of which can hold.
+    """Return the definitions of the data of an event of this type; any of them can hold.
 
     Raises `LookupError` for a type that is not one of ours.
     """

@@ -100,7 +100,9 @@ def _dead_letter() -> JsonObject:
             "offset": or_null(count("its offset")),
         },
         {
-            "whole_size": count("the size of content of which raw is only the beginning, in bytes; else 0"),
+            "whole_size": count(
+                "the whole size of the content in bytes, if raw is only its beginning; else 0"
+            ),
             "whole_sha256": text("the SHA-256 of that content, in hexadecimal; else empty"),
         },
     )

@@ -55,5 +55,5 @@ def _inflated(packed: bytes) -> bytes:
 
 def _whole(number: object) -> int:
     if type(number) is not int or not 0 <= number < 2**63:
-        raise ValueError("it holds what is no offset")
+        raise ValueError("it holds an invalid offset")
     return number

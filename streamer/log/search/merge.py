@@ -65,7 +65,7 @@ class _Side:
     def add(self, chunk: Chunk) -> None:
         self.pending = chunk.events
         self.edge = chunk.edge
-        # What had no room in the chunk is read again.
+        # Events without room in the chunk are read again.
         self.size = min(2 * min(self.size, chunk.end - chunk.begin), _LARGEST_CHUNK)
         if self.oldest_first:
             self.begin = chunk.end

@@ -44,7 +44,7 @@ from streamer.settings import SqliteLogSettings
 
 _RECEIPTS_SCANNED = 500_000
 _LOOK_S = 0.1
-# A reader of the newest events that is further behind is no use to an operator.
+# A reader of the newest events that is further behind does not help an operator.
 _MOST_BEHIND = 20_000
 
 
@@ -69,8 +69,8 @@ class SqliteHistory:
         path = settings.path
         if not path.is_file():
             raise LogMisconfigured(
-                f"{path.absolute()} is no file: run this command on the machine, in the container and in the "
-                "folder of the daemon, or correct log.sqlite.path"
+                f"{path.absolute()} is not a file: run this command on the machine, in the container and in "
+                "the folder of the daemon, or correct log.sqlite.path"
             )
         async with Worker.sharing(path, pulses=Pulses(clock)) as reader:
             yield cls(reader, clock)
@@ -140,7 +140,7 @@ class SqliteHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _EventRows:
-    """Rows of events, of which some are read at a time."""
+    """Rows of events; some are read at a time."""
 
     reader: Worker
     asked: EventSearch

@@ -20,7 +20,7 @@ class SqliteLetterCursor:
     """Reads letters in pages, by their rising numbers."""
 
     def __init__(self, reader: Worker, foreign: ForeignRecords) -> None:
-        """Read with `reader`; `foreign` takes the rows that are no letters."""
+        """Read with `reader`; `foreign` takes the rows that are not letters."""
         self._reader = reader
         self._foreign = foreign
         self._after = 0

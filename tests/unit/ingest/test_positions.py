@@ -130,7 +130,7 @@ async def test_position_further_back_repeats_nothing(order: PositionOrder) -> No
     assert world.records == ["001A", "001B", "001C", "001D"]
     assert [(each[0], each[1]) for each in world.told] == [(HoleCause.POSITION_SET, Repair.FULL)]
     assert world.ended == [order.id]
-    assert world.log.continuity[0].detail.startswith("ada has set the position: reading goes on ")
+    assert world.log.continuity[0].detail.startswith("ada has set the position: reading continues ")
 
 
 @pytest.mark.parametrize("place", [ChannelPosition.EARLIEST, ChannelPosition.SINCE])
@@ -273,7 +273,7 @@ async def test_refused_replay_id_leaves_the_position_as_it_was() -> None:
     assert (world.records, world.ended) == (["001A", "001B", "001C"], [ORDER.id])
     assert [each[:2] for each in world.told] == [(HoleCause.POSITION_REFUSED, Repair.FULL)]
     assert world.log.continuity[0].detail == (
-        "ada has ordered to read on behind the replay id 7, and Salesforce refused it: the position stays as "
+        "ada has ordered to read after the replay id 7, and Salesforce refused it: the position stays as "
         "it was. 400::The replayId {7} you provided was invalid."
     )
 

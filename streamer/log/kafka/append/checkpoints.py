@@ -40,7 +40,7 @@ class CommittedCheckpoints:
         if checkpoint is not None:
             self.by_channel[checkpoint.channel] = checkpoint
         elif message.value() is not None:
-            self.foreign[message.key() or b""] = foreign(message, ValueError("it is no checkpoint"))
+            self.foreign[message.key() or b""] = foreign(message, ValueError("it is not a checkpoint"))
 
     def of(self, channel: Channel) -> Checkpoint | None:
         """Return the checkpoint of `channel`.
@@ -67,7 +67,7 @@ class Checkpoints:
     def partition_of(self, channel: Channel) -> int:
         """Return the partition of `channel`, which is the same in every process and version.
 
-        What follows a `#` does not count: it names a part of the channel.
+        Text after a `#` does not count: it names a part of the channel.
         """
         return partition_of(str(channel).partition("#")[0].encode(), self._partitions)
 

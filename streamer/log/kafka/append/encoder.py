@@ -159,4 +159,4 @@ class KafkaAppend:
 def _reason(error: Exception) -> str:
     if isinstance(error, orjson.JSONEncodeError):
         return "its data are no JSON"
-    return "its attributes are no Unicode text, or its time is none"
+    return "an attribute is not valid Unicode, or the time is invalid"

@@ -29,7 +29,7 @@ class Fencing:
         self._delays = Delays(_BACKOFF)
 
     def noticed(self, error: KafkaError) -> Fenced | LogUnavailable | None:
-        """Return what the fencing means that `error` tells of; `None` if it tells of none.
+        """Return the meaning of the fencing that `error` reports; `None` if it reports none.
 
         `LogUnavailable` when the partition is ours still, with a longer pause
         after each. Raises `LogUnavailable` when the group does not answer.

@@ -90,7 +90,7 @@ class BoundedReader:
                 raise KafkaException(error)
         if found:
             self._errors.clear()
-        # Only the time spent in this call counts: a slow caller is no idle topic.
+        # Only the time spent in this call counts: a slow caller does not make the topic idle.
         self._idle_s = 0.0 if self._has_moved else self._idle_s + time.monotonic() - asked_at
         self._check_progress()
         return found

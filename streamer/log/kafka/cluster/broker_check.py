@@ -36,7 +36,7 @@ class BrokerCheck:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """Options of the client that is to be watched."""
+        """Options of the watched client."""
         return {"statistics.interval.ms": _EVERY_MS, "stats_cb": self.note}
 
     def note(self, statistics: str) -> None:

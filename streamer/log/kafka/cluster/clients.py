@@ -93,7 +93,7 @@ class Clients:
     ) -> Consumer:
         """Return a long-lived consumer, which fails once it has lost its brokers for good.
 
-        `name` is that of the client in the log line. See `BrokerCheck`.
+        `name` is the client's in the log line. See `BrokerCheck`.
         """
         client = partial(CheckedConsumer, check=BrokerCheck(clock, name))
         return self._create(client, {}, configuration, errors)

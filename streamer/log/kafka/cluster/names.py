@@ -130,11 +130,11 @@ class Names:
         )
 
     def is_parked(self, topic: str) -> bool:
-        """Return whether `topic` is that of a subscriber's parked lanes."""
+        """Return true for a topic of a subscriber's parked lanes."""
         return topic.startswith(self._families[0])
 
     def is_forwarded(self, topic: str) -> bool:
-        """Return whether `topic` is that of the events which are forwarded to a subscriber."""
+        """Return true for a topic of events forwarded to a subscriber."""
         return topic.startswith(self._families[1])
 
     @property
@@ -154,7 +154,7 @@ class Names:
 
     @property
     def _families(self) -> tuple[str, ...]:
-        """Beginnings of the topics of which each subscriber has its own."""
+        """Prefixes of the topics that each subscriber has for itself."""
         return f"{self.prefix}.{_PARKED}.", f"{self.prefix}.{_FORWARDED}."
 
     def _topic_expression(self) -> str:

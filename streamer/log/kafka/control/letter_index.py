@@ -28,7 +28,7 @@ class LetterIndex:
         self._headless: dict[bytes, list[bytes]] = {}
 
     def apply(self, messages: Iterable[Message]) -> None:
-        """Apply records in their order; one that is no letter is set aside."""
+        """Apply records in their order; a foreign one is set aside."""
         for message in messages:
             try:
                 self._apply_one(message)

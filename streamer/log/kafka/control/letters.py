@@ -68,7 +68,7 @@ class LetterReader:
         return self.index().complete(ids).keys()
 
     def letters(self, ids: Collection[bytes]) -> Generator[list[DeadLetter], None, None]:
-        """Yield those of these letters that exist, one at a time; a record that is none is set aside."""
+        """Yield those of these letters that exist, one at a time; a foreign record is set aside."""
         for run in _runs(self.index().complete(ids)):
             for value, last in self._collected(run):
                 try:

@@ -234,7 +234,7 @@ def _first_place(log_context: LogContext, subscription: Subscription) -> Initial
         topics.ensure_parked(name, has_begun=has_begun)
 
     return InitialOffsets(
-        # What was forwarded before it began is its own, too.
+        # Events forwarded before it began belong to it, too.
         start=Start.EARLIEST if subscription.after else subscription.start,
         topics=expressions,
         is_internal=(lambda _: False) if subscription.after else names.is_internal,

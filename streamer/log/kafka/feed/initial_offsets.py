@@ -93,7 +93,7 @@ class InitialOffsets:
 def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int) -> list[TopicPartition]:
     """Return the offsets of `what`: `OFFSET_BEGINNING`, `OFFSET_END` or a time in milliseconds.
 
-    The end is that of committed transactions. Raises `KafkaException`.
+    The end covers committed transactions only. Raises `KafkaException`.
     """
     if not partitions:
         return []

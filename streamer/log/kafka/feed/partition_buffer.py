@@ -24,8 +24,8 @@ class ReadRange:
 class PartitionBuffer:
     """Entries in order; `through` is the offset read so far, and `reported` the one that the loop knows of.
 
-    `size` is that of the entries, in bytes, and `end` the known end of the
-    partition. `unreadable` waits until progress is recorded.
+    `size` is the entries' size in bytes, and `end` the known end of the partition.
+    `unreadable` waits until progress is recorded.
     """
 
     def __init__(self, begin: int, assignment: int) -> None:

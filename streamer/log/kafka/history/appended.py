@@ -34,7 +34,7 @@ _CONFIGURATION = {
     "enable.auto.commit": False,
     "auto.offset.reset": "latest",
     "fetch.wait.max.ms": 100,
-    # What is fetched and not read yet takes memory.
+    # Fetched, unread records take memory.
     "queued.max.messages.kbytes": 4096,
 }
 

@@ -84,4 +84,4 @@ def _look_at_parked(message: Message) -> None:
     if key.offset is None:
         decode_setback(value)
     elif key.chunk == 0 and not value.startswith(RECORD_START):
-        raise ValueError("its value is no event")
+        raise ValueError("its value is not an event")

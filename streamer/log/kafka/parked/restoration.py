@@ -162,7 +162,7 @@ def _apply(lane: _Lane, key: ParkedRecordKey, message: Message) -> bool:
     if key.offset is None:
         _apply_setback(lane, value)
     elif value is not None and key.chunk == 0 and not value.startswith(RECORD_START):
-        raise ValueError("its value is no event")
+        raise ValueError("its value is not an event")
     elif offsets := _chunk_offsets(lane.locations.get(key.offset, ()), key, message):
         lane.locations[key.offset] = offsets
     else:

@@ -47,7 +47,7 @@ class AssignedPartitions(Mapping[Partition, AssignedPartition]):
     """Mapping of the partitions that are assigned to this process.
 
     One thread changes and reads it; another can call `parked` meanwhile.
-    `known_topics` are those of every partition since the beginning.
+    `known_topics` are the topics of every partition since the beginning.
     """
 
     def __init__(self) -> None:

@@ -40,9 +40,9 @@ Traceparent = Callable[[Event], str]
 class EventEncoder:
     """Encodes events as records, and caches what all events of a type share.
 
-    With `traceparent`, the trace of an event is in the header of this name, by
-    which consumers go on with it, and in the attribute of CloudEvents'
-    distributed tracing extension.
+    With `traceparent`, the trace of an event is in the header of this name, so
+    consumers can continue it, and in the attribute of CloudEvents' distributed
+    tracing extension.
     """
 
     def __init__(

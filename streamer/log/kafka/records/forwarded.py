@@ -33,7 +33,7 @@ def decode_forwarded(key: bytes | None, value: bytes | None, headers: Headers | 
     try:
         return decode_event(value or b"")
     except LogMisconfigured as exc:
-        raise UnreadableEvent("a record of a topic of forwarded events is none that Streamer wrote") from exc
+        raise UnreadableEvent("a record in the forwarded-events topic was not written by Streamer") from exc
 
 
 def _too_large(forwarded: Forwarded, limit: int) -> DeadLetter:

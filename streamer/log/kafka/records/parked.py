@@ -48,7 +48,7 @@ class ParkedRecordKey(NamedTuple):
         """Return the key that `encode` wrote; raises `ValueError` for any other."""
         fields = orjson.loads(key or b"")
         if not isinstance(fields, list) or not _LEAST_FIELDS <= len(fields) <= _MOST_FIELDS:
-            raise ValueError("its key is no list of three to five fields")
+            raise ValueError("its key is not a list of three to five fields")
         found = cls(*fields)
         if not (
             (isinstance(found.topic, str) and isinstance(found.lane, str))

@@ -53,7 +53,7 @@ class TopicInspector:
 
     def brokers(self) -> ClusterMetadata:
         """Return the live brokers, and the topics that we are allowed to see."""
-        # A call tells of a refusal only when its own time is over.
+        # A call reports a refusal only when its own time is over.
         retry = RetryPolicy(
             limit_s=self._timeout_s,
             wait=self._admin.wait,

@@ -39,7 +39,7 @@ def delete_rows(
 ) -> None:
     """Run the statement `delete`, which ends with a column, for all `keys` of that column.
 
-    `parameters` are those of the statement itself.
+    `parameters` belong to the statement itself.
     """
     for batch in _batches(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
         connection.execute(f"{delete} IN ({','.join('?' * len(batch))})", (*parameters, *batch))

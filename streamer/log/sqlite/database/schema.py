@@ -28,7 +28,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Raises `LogUnavailable`, or `LogMisconfigured` for a foreign file.
     """
-    # What is wrong with the path, SQLite says itself.
+    # SQLite itself reports a wrong path.
     with suppress(OSError):
         _make_private(path)
     try:

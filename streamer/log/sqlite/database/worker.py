@@ -30,7 +30,7 @@ class _Job:
 class Worker:
     """One thread with its connection; runs jobs in the order in which they were submitted.
 
-    After a failure the connection is closed, and opened anew for the next job:
+    After a failure the connection is closed, and opened again for the next job:
     only then is the effect of a failed commit certain.
     """
 

@@ -64,7 +64,7 @@ def write_control(connection: sqlite3.Connection, row: _Row) -> None:
 
 
 def write_redrive(connection: sqlite3.Connection, row: _Row) -> None:
-    """Write a redrive, in the place of the row with its id."""
+    """Write a redrive; it replaces the row with its id."""
     connection.execute("INSERT OR REPLACE INTO redrives VALUES (?, ?)", row)
 
 
@@ -81,7 +81,7 @@ def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]
 
 
 def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None:
-    """Write an order of a snapshot in the place of the row with its id, or remove that of an ended one."""
+    """Write an order of a snapshot, replacing the row with its id, or remove the row of an ended one."""
     row = printable(order.id), encode_snapshot_order(order)
     if order.ended_at is None:
         connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", row)

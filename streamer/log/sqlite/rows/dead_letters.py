@@ -81,7 +81,7 @@ def read_letters(
 
 
 def kept_letters(connection: sqlite3.Connection, keys: Sequence[str]) -> frozenset[str]:
-    """Return which of `keys`, a page of them at most, are those of letters."""
+    """Return the `keys` (a page of them at most) that belong to letters."""
     rows = connection.execute(f"SELECT id FROM dead_letters WHERE id {_among(keys)}", keys)  # noqa: S608 - only placeholders
     return frozenset(id_ for (id_,) in rows)
 

@@ -1,8 +1,8 @@
 """Search in the rows of events and of receipts.
 
-SQLite looks for texts in the bodies without parsing them, a few hundred
-thousand rows a second. So appends need no index for it. What it finds is parsed
-and compared once more.
+SQLite looks for texts in the bodies without parsing them, a few hundred thousand
+rows a second. So appends need no index for it. Its hits are parsed and compared
+once more.
 """
 
 import sqlite3

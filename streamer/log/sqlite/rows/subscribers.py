@@ -97,8 +97,8 @@ def write_progress(
 ) -> bool:
     """Record a subscriber's progress with `settlement`, the number of the settlement that it belongs to.
 
-    Progress of `None` is no further. Returns false, and changes nothing, if
-    that settlement is recorded already.
+    Progress of `None` changes nothing. Returns false, and changes nothing, if that
+    settlement is recorded already.
     """
     return bool(
         connection.execute(
