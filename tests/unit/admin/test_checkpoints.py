@@ -69,7 +69,7 @@ async def sentences(ask: Asking, **asked: object) -> str:
 
 
 async def test_effects_are_told_in_words(world: World, known: Checkpoint, ask: Asking) -> None:
-    """What is repeated, what is lost, and what it costs."""
+    """The effects name repeated events, lost events and the cost."""
     world.log.keep([an_event("001A"), an_event("001B")], known, (), ())
     back = await sentences(ask, place="earliest")
     assert "Repeated: nothing. Events in the log are left out. Lost: nothing." in back
@@ -168,7 +168,7 @@ async def test_mistake_in_an_order_is_refused(
     + [(each, False) for each in ("9" * 20, "007", "-1", "-2", "1.5", "hello", "base64:NDI=", "٣")],
 )
 def test_replay_id_of_cometd_is_an_integer(*, text: str, taken: bool) -> None:
-    """What can't be one never reaches Salesforce."""
+    """Text that can't be an id never reaches Salesforce."""
     if taken:
         assert replay_id_of(text, Transport.COMETD) == text.encode()
         return

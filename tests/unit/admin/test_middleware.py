@@ -158,7 +158,7 @@ async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: 
 
 
 async def test_mistake_of_our_own_is_logged_and_not_shown(world: World, ask: Asking) -> None:
-    """What it says could be a secret."""
+    """Its text could hold a secret."""
     broken = Broken()
     world.context._log = SimpleNamespace(controls=broken)
     with capture_logs() as logs:

@@ -50,7 +50,7 @@ async def test_order_delivers_all_but_what_is_superseded(world: World, ask: Aski
 
     assert (status, body["redrives"]) == (202, [order.id])
     assert (order.by, order.per_second, order.letters.subscriber) == ("anna", 50, TARGET)
-    # What fails anew is not redriven for ever.
+    # A letter that fails again is not redriven for ever.
     assert order.letters.failed_before == order.at
     assert sorted(world.dispatch.target.delivered) == ["4", "5"]
     assert {letter.id for letter in world.log.letters} == {"1:target", "2:target"}
@@ -153,7 +153,7 @@ async def test_only_an_open_order_can_be_cancelled(world: World, ask: Asking) ->
 
 
 async def test_nothing_is_ordered_where_nothing_matches(world: World, ask: Asking) -> None:
-    """An order without letters would tell of work that is none."""
+    """An order without letters would announce work that does not exist."""
     status, body = await ask.post("/dead-letters/redrive", subscriber=TARGET)
 
     assert (status, body["redrives"], body["matching"]) == (200, [], 0)
@@ -191,7 +191,7 @@ async def test_any_number_of_letters_is_compared(
 
 
 async def test_order_of_an_older_version_has_no_beginning(world: World, ask: Asking) -> None:
-    """What is left is known all the same."""
+    """The number of letters left is known all the same."""
     order = Redrive(id="r", letters=LetterFilter(), per_second=1, by="x", at=0.0)
     await world.log.controls.order(order, AuditRecord(at=0.0, what="redrive.ordered", by="x"))
     _, body = await ask.get("/redrives")

@@ -1,4 +1,4 @@
-"""What a snapshot will cost is told before it is ordered, and what Salesforce would refuse."""
+"""The cost of a snapshot, and a refusal by Salesforce, are known before it is ordered."""
 
 import asyncio
 from collections.abc import Iterator

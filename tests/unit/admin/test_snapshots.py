@@ -131,7 +131,7 @@ async def test_mistake_in_an_order_is_refused(ask: Asking, body: dict[str, objec
 async def test_snapshot_of_the_same_records_is_refused_while_one_is_under_way(
     world: World, ask: Asking
 ) -> None:
-    """It would only cost the org's requests; one that is cancelled or has ended is no reason."""
+    """It would only cost the org's requests; a cancelled or ended snapshot does not prevent it."""
     await put(world, ORDER)
     same = {"entity": "Contact", "where": "Name != ''", "fields": ["Name"]}
     status, answer = await ask.post("/snapshots", **same)
@@ -255,7 +255,7 @@ WAITS = replace(RECORD, progress={"parts": None, "waits": "[b]19% of the request
 async def test_reason_why_one_waits_is_shown(
     world: World, ask: Asking, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the list, of the holes too, and by whoever watches; not while it is paused or at its end."""
+    """The lists and a watching command show it, but not while the snapshot is paused or at its end."""
     world.log.continuity.append(WAITS)
     await put(world, ORDER)
     reason = "it waits: [b]19% of the requests are left"

@@ -65,7 +65,7 @@ async def test_list_says_why_deliveries_fail_and_when_the_next_is_tried(world: W
 
 
 async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Asking) -> None:
-    """Every process obeys it, and the audit names whoever asked."""
+    """Every process obeys it, and the audit names the operator."""
     status, body = await ask.post(f"/subscribers/{TARGET}/pause", reason="ERP is upgraded", by="anna")
 
     control = (await world.context.switchboard()).controls[TARGET]

@@ -157,7 +157,7 @@ class Faulty(MemoryHistory):
 
 
 async def test_trouble_and_gaps_are_told() -> None:
-    """The tail goes on as soon as the log can be read."""
+    """The tail continues as soon as the log can be read."""
     clock = TurnedClock()
     with Tail(Faulty(MemoryLog()), clock).client(every) as client:
         await clock.turn(3)

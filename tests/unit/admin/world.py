@@ -80,7 +80,7 @@ class DaemonState:
 
 @dataclass
 class World:
-    """What the tests of the API share."""
+    """Log, parts and API that the tests share."""
 
     dispatch: Dispatch = field(default_factory=Dispatch)
     tried: TrialTarget = field(default_factory=TrialTarget)

@@ -194,7 +194,7 @@ async def test_order_of_a_key_holds_along_the_chain(world: World) -> None:
 
 
 async def test_restart_goes_on_where_the_chain_was(world: World) -> None:
-    """What upstream has forwarded is not lost, and not forwarded again."""
+    """Events that upstream has forwarded are not lost, and not forwarded again."""
     async with world.running():
         world.targets[SHIPMENT].hang()
         await world.append("1", "2")
@@ -321,7 +321,7 @@ async def test_half_waits_parked_for_a_day_and_over_a_restart(join: World) -> No
 
 @pytest.mark.parametrize("what", ["skipped", "rejected"])
 async def test_join_is_not_waited_for_that_can_not_come(join: World, what: str) -> None:
-    """What one of them skips or rejects holds up nothing."""
+    """An event that one of them skips or rejects holds up nothing."""
     join.routes[CREDIT] = route(when="id != 'skipped'")
     async with join.running():
         join.targets[CREDIT].answers["rejected"].append(Reject(reason="422"))
@@ -393,7 +393,7 @@ async def test_late_half_of_what_was_settled_without_it_holds_up_nothing(join: W
 
 
 async def test_redrive_is_in_time_for_a_join_that_still_waits(join: World) -> None:
-    """What was delivered at last counts."""
+    """The late delivery counts."""
     async with join.running() as dispatching:
         join.targets[INVOICE].hang()
         join.targets[CREDIT].answers["1"].append(Reject(reason="422"))

@@ -21,7 +21,7 @@ REFUSED, ENDS, READS = "refused", "ends", "reads"
 
 @dataclass
 class Salesforce:
-    """Does with each way of reading, in turn, what a test says; and what was tried."""
+    """Salesforce's side: treats each attempt to read as a test says, and keeps the attempts."""
 
     app: App
     answers: deque[str]

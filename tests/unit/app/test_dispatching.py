@@ -222,7 +222,7 @@ async def test_breaker_is_written_down(world: World) -> None:
 
 
 async def test_new_configuration_leaves_others_alone(world: World) -> None:
-    """What is added starts, what is removed ends, and what stays keeps its connection."""
+    """New subscribers start, removed ones end, and the others keep their connections."""
     async with world.running(world.plan(ONE)) as dispatching:
         await world.happen(2)
         dispatcher = dispatching.dispatchers[ONE]
@@ -238,7 +238,7 @@ async def test_new_configuration_leaves_others_alone(world: World) -> None:
 
 
 async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: World) -> None:
-    """Such as a certificate that is no certificate: the others go on, and it is tried again."""
+    """With an invalid certificate, for example, the others continue, and opening is retried."""
 
     class Refused(ScriptedTarget):
         mended = False

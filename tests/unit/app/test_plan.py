@@ -146,7 +146,7 @@ def test_address_of_the_pubsub_api_is_checked_where_it_is_used(
 
 
 def test_expression_that_looks_like_a_secret_is_not_shown(tmp_path: Path) -> None:
-    """Whoever puts a password in the place of an expression finds it in no log."""
+    """A password that somebody wrote instead of an expression appears in no log."""
     said = lines_of(tmp_path, subscriber("when: password=hunter2"))
 
     place = "streamer.yaml:8: subscribers.sales.when"

@@ -153,7 +153,7 @@ class Careless:
 
 
 class Bare:
-    """A class that is no plugin."""
+    """A class that is not a plugin."""
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ async def test_cancelled_order_moves_nothing_more(world: World) -> None:
 
 
 async def test_letter_that_is_discarded_meanwhile_is_not_delivered(world: World) -> None:
-    """A list of letters is used for some seconds only, and then made anew."""
+    """A list of letters is used for some seconds only, and then read again."""
     async with redriving(world, ordered(world, per_second=0.5)) as task:
         await world.turn(3)
         gone = [letter.id for letter in world.letters][-10:]
@@ -146,7 +146,7 @@ async def test_pass_takes_what_is_handed_over_in_some_seconds(
 async def test_letters_of_other_processes_do_not_stand_before_ours(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are, and whoever looks after them: they keep the order open, and nothing else."""
+    """However many there are, and whichever process owns them, they only keep the order open."""
     monkeypatch.setattr(redriving_, "_MAX_BATCH", 5)
     elsewhere = [
         replace(letter, id=f"away-{letter.id}", partition=Partition(topic="a", number=0))
@@ -299,7 +299,7 @@ async def test_what_fails_again_is_not_redriven_for_ever(world: World) -> None:
 
 
 async def test_redrive_goes_on_after_a_crash(world: World) -> None:
-    """What was redriven is no letter any more."""
+    """A redriven letter no longer exists."""
     order = ordered(world)
     async with redriving(world, order):
         await world.turn(0.5)

@@ -31,7 +31,7 @@ class Traced:
 
     @property
     def events(self) -> list[Event]:
-        """What is in the log."""
+        """Return the events in the log."""
         return list(self.world.log.events)
 
 
@@ -94,7 +94,7 @@ async def test_append_that_failed_leaves_no_span() -> None:
 
 
 async def test_spans_of_one_append_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is beyond is counted."""
+    """Further spans are counted."""
     monkeypatch.setattr("streamer.app.ingest.tracing._MOST_TRACED", 1)
     traced = Traced(world(batch(change(1, "001A"), change(2, "001B"), change(3, "001C"))))
     await traced.run()

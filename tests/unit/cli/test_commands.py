@@ -1,4 +1,4 @@
-"""What a person sees of `streamer` before anything connects."""
+"""Output of `streamer` before anything connects."""
 
 import json
 import os
@@ -157,7 +157,7 @@ def test_configuration_in_effect_is_printed(invoke: Invoke, config: Path) -> Non
 
 
 def test_refused_configuration_is_not_printed(invoke: Invoke, config: Path) -> None:
-    """With a secret option of librdkafka, of which nothing is repeated."""
+    """It has a secret option of librdkafka, which the output does not repeat."""
     options = "{sasl.password: canary, ssl.key.pem: canary}"
     config.write_text(f"{GOOD}log:\n  kafka:\n    bootstrap_servers: localhost\n    options: {options}\n")
     answer = invoke("check", "-c", config, "--print")

@@ -71,7 +71,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 
 def test_demo_that_lost_nothing_succeeds(tmp_path: Path) -> None:
-    """Repeated deliveries are no loss; the counts are in the report."""
+    """Repeated deliveries do not count as loss; the report has the counts."""
     _conclude(GOOD, tmp_path / "report.json")
 
     report = orjson.loads((tmp_path / "report.json").read_bytes())

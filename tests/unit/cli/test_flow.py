@@ -1,4 +1,4 @@
-"""`streamer flow` draws what comes after what, without secrets and without a daemon."""
+"""`streamer flow` draws the chains, without secrets and without a daemon."""
 
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -38,7 +38,7 @@ TREE = """\
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Write a configuration of which the secrets are missing."""
+    """Write a configuration without its secrets."""
     path = tmp_path / "streamer.yaml"
     path.write_text(CONFIGURATION)
     return path
@@ -80,7 +80,7 @@ def test_json_has_the_arrows_and_the_subscribers(config: Path) -> None:
 
 
 def test_drawing_is_well_formed_and_names_every_subscriber(config: Path, tmp_path: Path) -> None:
-    """What comes after stands to the right."""
+    """Later subscribers stand to the right."""
     drawn = tmp_path / "flow.svg"
     flow("-c", config, "--svg", drawn)
 

@@ -45,7 +45,7 @@ def test_nothing_given_means_this_machine() -> None:
     ],
 )
 def test_configuration_names_address_and_token(write: Path, section: str, url: str) -> None:
-    """What is listened on everywhere is asked on this machine."""
+    """A daemon that listens everywhere is asked on this machine."""
     write.write_text(f"admin: {section}")
     api = api_of([write], None, None)
     assert (api.url, api.token) == (url, SecretStr(TOKEN) if TOKEN in section else None)
@@ -191,5 +191,5 @@ def test_record_is_one_line_in_a_pipe(
     ],
 )
 def test_list_of_subscribers_says_why_nothing_is_delivered(here: JsonObject, why: str | None) -> None:
-    """What holds it up, the last error, and when it is tried again; each of them once."""
+    """It gives the reason, the last error and the time of the next attempt, each once."""
     assert _why(here) == why

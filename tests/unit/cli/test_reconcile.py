@@ -1,4 +1,4 @@
-"""What a person sees of a comparison, and what a daemon is asked to repair."""
+"""Output of a comparison, and the repair that a daemon is asked for."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What comes after what is checked when the configuration is read."""
+"""Chains are checked when the configuration is read."""
 
 from pathlib import Path
 

@@ -47,7 +47,7 @@ def test_missing_variable_is_named(write: Write) -> None:
 
 
 def test_file_stands_for_its_content(write: Write, tmp_path: Path) -> None:
-    """Its path is relative to the configuration; the last line break is no part of a secret."""
+    """Its path is relative to the configuration; the last line break does not belong to a secret."""
     (tmp_path / "secret").write_text("line one\nline two\n")
     document = load_document([write("key: {file: secret}")], {})
 
@@ -75,7 +75,7 @@ def test_file_that_cannot_be_taken_is_named(
 
 
 def test_files_are_laid_over_each_other(write: Write) -> None:
-    """Mappings merge key by key, anything else replaces, and places are those of the winner."""
+    """Mappings merge key by key, anything else replaces, and mistakes point into the winning file."""
     base = write("a: {x: 1, y: [1, 2]}\nb: 1")
     over = write("# comment\na: {y: [3]}\nc: 2")
     document = load_document([base, over], {})
@@ -86,7 +86,7 @@ def test_files_are_laid_over_each_other(write: Write) -> None:
 
 
 def test_merge_keys_may_be_overridden(write: Write) -> None:
-    """What a mapping says itself wins over what `<<` brings, however often it is used."""
+    """A mapping's own keys win over those that `<<` brings, however often it is used."""
     path = write("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: *b\nd: {<<: *b, y: 4}")
 
     document = load_document([path], {})

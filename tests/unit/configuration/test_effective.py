@@ -20,7 +20,7 @@ SALES = SubscriberName("sales")
 
 @dataclass
 class Account:
-    """A part of a plugin's settings that is no model."""
+    """A part of a plugin's settings that is not a model."""
 
     name: str
     password: str
@@ -86,7 +86,7 @@ def test_what_is_no_secret_of_an_address_stays(write: Write) -> None:
 
 
 def test_value_from_the_environment_or_a_file_is_masked(write: Write, tmp_path: Path) -> None:
-    """Streamer can't know that it is no secret, whatever its key, and whatever became of it."""
+    """It could be a secret, whatever its key and wherever it is used."""
     (tmp_path / "prefix").write_text(f"{CANARY}-prefix\n")
     path = write(
         f"{GOOD}    when: contains(subject, '${{WHEN}}')\n    text: ${{TEXT}}\n"
@@ -158,7 +158,7 @@ def test_every_default_is_filled_in(write: Write) -> None:
 
 
 def test_name_of_a_subscriber_hides_nothing(write: Write) -> None:
-    """Though it is that of a secret elsewhere."""
+    """It stays visible although a secret has the same name elsewhere."""
     text = shown(write(GOOD.replace("sales:", "webhook:")))
 
     assert yaml.safe_load(text)["subscribers"]["webhook"]["uses"] == "slack"

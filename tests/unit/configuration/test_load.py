@@ -1,4 +1,4 @@
-"""Mistakes are named by file, line and key, with what was found and what is allowed."""
+"""Mistakes are named by file, line and key, with the value found and the values allowed."""
 
 import string
 
@@ -112,7 +112,7 @@ def test_every_mistake_is_named_at_once(write: Write) -> None:
 
 
 def test_org_without_a_place_of_its_own_points_at_the_file(write: Write) -> None:
-    """What is missing at the top has the first line."""
+    """A key that is missing at the top has the first line."""
     assert errors_of(write, "channels: [/data/XChangeEvent]") == ["streamer.yaml:1: org: is missing"]
 
 
@@ -128,7 +128,7 @@ class Talkative(BaseModel):
 
 
 def test_plugin_that_repeats_a_secret_is_not_quoted(write: Write) -> None:
-    """What its model says of a secret is left out."""
+    """Its model's words about a secret are left out."""
     document = load_document([write("token: hunter2")], {})
     with pytest.raises(ValidationError) as caught:
         Talkative.model_validate(document.data)
@@ -259,7 +259,7 @@ def test_missing_variables_are_named_with_every_other_mistake(write: Write) -> N
 
 
 def test_mistakes_behind_others_are_named_too(write: Write) -> None:
-    """A channel that is named twice is found beside a channel that is no path."""
+    """A channel that is named twice is found beside a channel with an invalid path."""
     lines = errors_of(write, GOOD.replace("[/data/ChangeEvents]", "[/event/X, /event/X, /x]"))
 
     assert [line.split(": ")[1] for line in lines] == ["channels.2", "channels"]

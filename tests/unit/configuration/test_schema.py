@@ -83,7 +83,7 @@ Change = Callable[[JsonObject], object]
     ],
 )
 def test_mistake_is_shown(change: Change) -> None:
-    """The settings are those of the plugin that `uses` names."""
+    """The settings belong to the plugin that `uses` names."""
     whole = configuration()
     assert is_valid(whole)
     change(whole)
@@ -92,7 +92,7 @@ def test_mistake_is_shown(change: Change) -> None:
 
 
 class File(BaseModel):
-    """Part of a plugin's settings that is no secret's file."""
+    """Part of a plugin's settings that does not name a secret's file."""
 
     name: str
 
@@ -102,7 +102,7 @@ class Odd:
 
 
 class BellSettings(BaseModel):
-    """Settings of a plugin of somebody else's, one class of which has the name of one of ours."""
+    """Settings of another author's plugin; one class has the name of one of ours."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 

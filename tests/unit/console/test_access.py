@@ -65,7 +65,7 @@ async def test_nothing_is_shown_without_the_token() -> None:
             )
         assert (await browser.get("/sign-in")).status == 200
         assert (await browser.get("/static/console.js")).status == 200
-        # The token of the API is no session.
+        # The API's token does not open a session.
         assert (await browser.get("/audit", Authorization=f"Bearer {TOKEN}")).status == 303
 
 
@@ -170,7 +170,7 @@ async def test_form_of_another_site_changes_nothing(
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
 async def test_only_a_form_changes_something(world: World, browser: Browser, kind: str) -> None:
-    """What a page sends otherwise is none of ours."""
+    """Other requests of a page do not come from the console."""
     csrf = await browser.signed_in()
     headers = {"Origin": browser.origin, "Content-Type": kind}
     answer = await browser.send("POST", PAUSE, data=f"csrf={csrf}".encode(), headers=headers)
@@ -261,7 +261,7 @@ async def test_api_is_not_opened_by_a_session() -> None:
 
 
 async def test_reader_sees_pages_without_forms_and_changes_nothing() -> None:
-    """Also with a form of their own session; signing out is no change."""
+    """Not even with a form of the reader's own session; signing out changes nothing either."""
     reader = "canary-token-of-the-reader"
     async with World(admin={"token": TOKEN, "reader_token": reader}).opened() as browser:
         csrf = await browser.signed_in(token=reader)

@@ -143,7 +143,7 @@ async def test_log_that_is_away_is_told(world: World, browser: Browser) -> None:
 
 
 def test_address_narrows_the_search() -> None:
-    """By a type that is no pattern, and by the seconds around its time."""
+    """It narrows by an exact type, and by the seconds around its time."""
     event = {"id": "a:1", "type": "salesforce.cdc.Account.updated", "time": "2026-01-01T00:00:10.500Z"}
 
     assert story_address(event) == (

@@ -185,7 +185,7 @@ async def test_log_that_is_away_leaves_the_overview(world: World, browser: Brows
 async def test_holes_are_read_once_for_many_pages(
     world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pages draw themselves anew every ten seconds, and each reading costs a consumer in Kafka."""
+    """Pages refresh every ten seconds, and each reading costs a consumer in Kafka."""
     controls, read = world.api.log.controls, list[float]()
     continuity = controls.continuity
 
@@ -222,7 +222,7 @@ async def test_log_that_does_not_answer_holds_no_page_up(
 
 
 async def test_mistake_of_our_own_is_not_shown(browser: Browser) -> None:
-    """What it says could be a secret."""
+    """Its text could hold a secret."""
 
     def broken() -> str:
         raise ZeroDivisionError("canary")
@@ -264,7 +264,7 @@ def test_moments_and_durations_are_readable() -> None:
 
 
 def test_commands_in_a_sentence_are_code() -> None:
-    """Escaped and masked as all texts are; backticks that are no pair stay."""
+    """They are escaped and masked like all texts; single backticks stay."""
     assert sentence(f"Try `streamer <b> {JWT}` now.") == "Try <code>streamer &lt;b&gt; ***</code> now."
     assert sentence("It's <i>`</i>.") == "It&#39;s &lt;i&gt;`&lt;/i&gt;."
 

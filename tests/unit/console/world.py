@@ -50,7 +50,7 @@ class World:
 
 @dataclass
 class Answer:
-    """What came of a request."""
+    """Response to a request."""
 
     status: int
     text: str

@@ -40,7 +40,7 @@ async def test_overflow_tells_each_deletion_once_with_a_handful_of_requests() ->
 
 
 async def test_process_that_restarts_at_every_step_tells_each_deletion_once() -> None:
-    """What was told is kept in the log."""
+    """The log keeps the deletions that were published."""
     world = await an_overflow(*IDS[:5])
     while world.readings.has_work:
         await world.clock.turn(await world.step())

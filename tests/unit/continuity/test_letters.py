@@ -286,7 +286,7 @@ async def test_redriven_event_is_protected_by_the_rules_of_today() -> None:
 
 
 async def test_redriven_events_that_cannot_be_protected_stay_letters_and_stop_nothing() -> None:
-    """They tell nothing of what the channel brings now."""
+    """They say nothing about the channel's present messages."""
     world = World(rules=[rule("drop", "LastName")])
     messages = {each: change(each, RECORD, entity="Contact", It=deep()) for each in range(1, 41)}
     await world.keep(*(letter(number, message) for number, message in messages.items()))
@@ -352,7 +352,7 @@ async def test_event_that_the_log_refused_is_appended_again() -> None:
 
 
 async def test_payload_is_decoded_with_its_schema_once_salesforce_answers() -> None:
-    """Until then nothing is lost, and nothing of it is a mistake."""
+    """Until then nothing is lost, and nothing counts as a mistake."""
     world = World()
     position = ReplayId(b"\0\0\0\1")
     await world.keep(letter(5, b"\xff\4", replay_id=position, event_uuid="u-1"))

@@ -61,7 +61,7 @@ async def test_jobs_that_fail_do_not_end_a_repair(code: str) -> None:
 
 
 async def test_job_that_never_succeeds_is_given_up_after_hours() -> None:
-    """By then, it is no trouble that passes; the record says meanwhile why it waits."""
+    """By then, the trouble has not passed; the record says meanwhile why it waits."""
     world = FailingWorld()
     world.open(hole(HoleCause.SNAPSHOT, entity=None))
     ended = await world.finish()
@@ -115,7 +115,7 @@ async def test_others_are_read_while_one_waits_for_its_next_job() -> None:
 
 
 async def test_entity_that_is_too_large_to_be_counted_is_read_in_bulk() -> None:
-    """What is found is counted with what is published then."""
+    """The records found are counted as they are published."""
     world = World()
 
     async def too_long(_query: RecordQuery, /) -> int:

@@ -16,7 +16,7 @@ def stamp(seconds: float) -> str:
 
 
 async def test_deletion_early_in_the_overflowing_transaction_is_told() -> None:
-    """Its time is that of its save, up to ten minutes before the commit that the overflow names."""
+    """It has the time of its save, up to ten minutes before the commit that the overflow names."""
     world = World()
     world.queries.recycle("Contact", IDS[3], SystemModstamp=stamp(-540))
     world.open(hole(HoleCause.OVERFLOW))
@@ -26,7 +26,7 @@ async def test_deletion_early_in_the_overflowing_transaction_is_told() -> None:
 
 
 async def test_reading_ends_once_the_org_tells_all_deletions_before_it() -> None:
-    """The org tells of the last minutes later, and the stream tells nothing of what it has lost."""
+    """The org reports the last minutes later, and the stream never reports what it has lost."""
     world = World()
     slow = _told_late(world, 90.0)
     world.open(hole(HoleCause.OVERFLOW))
@@ -78,7 +78,7 @@ async def test_row_that_is_no_record_costs_only_itself() -> None:
 
 
 async def test_many_overflows_of_an_entity_are_read_once() -> None:
-    """What was changed since the first of them holds what the others hide."""
+    """The changes since the first overflow include those that the others hide."""
     world = World()
     for number in range(50):
         world.open(hole(HoleCause.OVERFLOW, id=f"gap:{number}", until=NOW + number))
@@ -184,7 +184,7 @@ async def test_job_that_is_begun_again_asks_for_the_fields_of_now() -> None:
 
 
 def _told_late(world: World, late_s: float) -> list[float]:
-    """Let the org tell of deletions that are `late_s` old at least."""
+    """Let the org report only deletions that are `late_s` old at least."""
     deleted, asked = world.queries.deleted, []
 
     async def late(entity: str, start: float, end: float, /) -> Deletions:

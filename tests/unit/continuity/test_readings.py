@@ -133,7 +133,7 @@ class World:
         return known
 
     def tell(self, record_id: str, phone: str | None) -> None:
-        """Change or delete a contact, and have the log told of it."""
+        """Change or delete a contact, and append the event."""
         kind = "updated" if phone is not None else "deleted"
         if phone is None:
             self.records.records["Contact"].pop(record_id)
@@ -195,7 +195,7 @@ async def test_change_that_the_log_has_told_is_not_told_older() -> None:
 
 
 async def test_process_that_goes_on_learns_from_the_org_what_has_changed() -> None:
-    """Another one has told of it; nothing is read twice."""
+    """Another process has published them; nothing is read twice."""
     world = World()
     world.open(hole())
     await world.until(lambda: world.log)
@@ -245,7 +245,7 @@ async def test_what_can_pass_is_waited_for() -> None:
 
 
 async def test_requests_are_left_to_others() -> None:
-    """A reading can wait for some minutes, before any page, and goes on by itself."""
+    """A reading can wait for some minutes, before any page, and continues by itself."""
     world = World()
     world.open(hole())
     world.queries.requests_left = 0.19
@@ -283,7 +283,7 @@ async def test_reason_to_wait_is_recorded_once() -> None:
 
 
 def limits_of(**left: int) -> LimitsReading:
-    """Return limits of ten each, of which so much is left."""
+    """Return limits of ten each, with so much left."""
     limits = {OrgLimit[name]: Limit(most=10 if most else 0, remaining=most) for name, most in left.items()}
     return LimitsReading(limits=limits, at=NOW, read_at=0.0)
 
@@ -358,7 +358,7 @@ async def test_overflow_is_read_since_its_transaction_began() -> None:
     await world.clock.turn(60)
     for each in IDS[3:5]:
         world.queries.recycle("Contact", each, SystemModstamp="2025-01-01T00:00:30.000Z")
-    # The org can tell of a deletion although the record was restored.
+    # The org can report a deletion although the record was restored.
     world.records.records["Contact"][IDS[4]] = contact(IDS[4], "1")
     ended = await world.finish()
 

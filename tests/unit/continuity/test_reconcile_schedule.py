@@ -141,7 +141,7 @@ async def test_defect_of_a_comparison_ends_no_daemon() -> None:
 
 
 async def test_log_that_is_new_has_nothing_to_compare() -> None:
-    """That is no failure."""
+    """That does not count as a failure."""
     world = World(error=ConfigurationError("nothing can be compared"))
     async with world.running():
         await world.clock.turn(60)
@@ -149,7 +149,7 @@ async def test_log_that_is_new_has_nothing_to_compare() -> None:
 
 
 async def test_process_that_owns_the_channel_compares() -> None:
-    """The one after it goes on with the schedule, and the former shows nothing any more."""
+    """Its successor continues the schedule, and the former process shows nothing any more."""
     world = World(owned=False)
     async with world.running():
         await world.clock.turn(120)

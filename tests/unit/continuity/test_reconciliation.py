@@ -1,4 +1,4 @@
-"""An org is compared with what the log tells of it."""
+"""An org is compared with the log."""
 
 import asyncio
 import re
@@ -149,7 +149,7 @@ async def test_log_that_tells_everything_has_no_drift(world: World) -> None:
 
 @pytest.mark.parametrize("bulk_from", [1, 10_000])
 async def test_change_after_the_last_event_is_missing(world: World, bulk_from: int) -> None:
-    """Of a record of which the log tells, and of one of which it tells nothing."""
+    """It is found for a record in the log, and for one that the log does not know."""
     world.bulk_from = bulk_from
     world.holds(1, 12)
     await world.tells(1, 11)
@@ -198,7 +198,7 @@ async def test_snapshot_is_as_old_as_the_clocks_can_differ(world: World) -> None
 
 
 async def test_deletion_without_an_event_is_missing(world: World) -> None:
-    """Whether the log knows the record or not."""
+    """It is missing even if the log does not know the record."""
     world.lost(1, 12)
     await world.tells(1, 11)
     world.lost(2, 13)

@@ -18,7 +18,7 @@ from tests.unit.normalise.records.describes import CONTACT
 
 
 class SlowRecords(MemoryRecords):
-    """Records that need `answer_s` for each answer, and are those of the time of asking."""
+    """Records that need `answer_s` for each answer, and answer with the state at the time of the request."""
 
     def __init__(self, clock: TurnedClock, answer_s: float) -> None:
         """Hold one contact."""
@@ -104,7 +104,7 @@ async def test_late_answer_recovers_the_record() -> None:
 
 
 async def test_record_that_the_stream_told_of_since_is_read_again() -> None:
-    """What came late is older than the event that is in the log."""
+    """The late answer is older than the event in the log."""
     world = World(25.0)
     await world.answer(*of(gap(1, ADA), gap(2, EVE)))
     while [ADA, EVE] not in [ids for _, ids, _ in world.records.requests]:

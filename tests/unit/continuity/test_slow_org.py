@@ -1,4 +1,4 @@
-"""A slow org, a process that dies often, and a job that is lost bring a reading on all the same."""
+"""A reading makes progress in spite of a slow org, a process that dies often, and a lost job."""
 
 import asyncio
 from collections import Counter
@@ -162,7 +162,7 @@ async def test_records_that_changed_before_a_job_was_committed_are_read_again_af
 
 
 async def test_record_has_another_event_in_the_job_after_a_lost_one() -> None:
-    """It can differ by then; the counts are those of the records."""
+    """The record can differ by then; the counts count records."""
     world = World()
     world.open(hole(HoleCause.SNAPSHOT, entity=None))
     await world.until(lambda: len(world.log) == 4)

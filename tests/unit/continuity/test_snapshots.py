@@ -72,7 +72,7 @@ class World:
         self.orders = SnapshotOrders(controls=self.log.controls, clock=self.clock)
 
     async def start(self) -> None:
-        """Own the channel, anew."""
+        """Own the channel again."""
         reader = EntityReader(
             channel=CHANGES,
             queries=self.queries,
@@ -119,7 +119,7 @@ class World:
 
     @property
     def told(self) -> Sequence[str]:
-        """Records that the log tells of, in their order."""
+        """Records in the log, in their order."""
         return [event.key for event in self.log.events]
 
     async def ordered(self) -> set[str]:
@@ -186,7 +186,7 @@ async def test_snapshot_since_a_time_tells_deletions_too(world: World) -> None:
 
 
 async def test_snapshot_goes_on_after_a_crash(world: World) -> None:
-    """What is in the log is not read again."""
+    """Records in the log are not read again."""
     await world.order()
     await world.work(4)
     before = world.told
@@ -239,7 +239,7 @@ async def test_end_is_told_once_for_each_order(world: World) -> None:
 
 
 async def test_paused_snapshot_lets_the_next_one_go_on(world: World) -> None:
-    """And goes on where it was, also in another process."""
+    """The paused one then continues where it was, also in another process."""
     await world.order()
     await world.work(4)
     before = world.told
@@ -257,7 +257,7 @@ async def test_paused_snapshot_lets_the_next_one_go_on(world: World) -> None:
 
 
 async def test_snapshot_waits_until_its_order_is_known() -> None:
-    """A new process must not go on with what is paused."""
+    """A new process must not continue a paused snapshot."""
     world = World()
     await world.start()
     hole = ContinuityRecord(
@@ -293,7 +293,7 @@ async def test_cancelled_snapshot_ends(world: World, steps: int, state: Repair) 
 
 
 async def test_snapshot_that_waits_for_requests_is_cancelled_at_once(world: World) -> None:
-    """The pause is that of requests to the org; another snapshot begins in it, and keeps it."""
+    """The pause belongs to requests to the org; another snapshot begins within it, and keeps it."""
     world.queries.requests_left = 0.0
     async with asyncio.TaskGroup() as group:
         running = group.create_task(_loop(world).run())
@@ -425,7 +425,7 @@ async def test_order_for_another_channel_is_not_ours(world: World) -> None:
 
 
 async def test_log_that_is_down_delays_the_beginning(world: World) -> None:
-    """Nothing is begun of which the log can't say whether it has ended."""
+    """No snapshot begins while the log can't say if it has ended."""
     await world.order()
     world.log.down = True
     assert (await world.readings.step(POSITION)).again_in_s > 0

@@ -44,7 +44,7 @@ class Chain:
 
 
 def test_steps_in_turn_are_taken_and_none_is_early() -> None:
-    """A repetition of a delivery is no other step."""
+    """A repeated delivery does not count as another step."""
     chain = Chain()
     for name in (INVOICE, SHIPMENT, SHIPMENT):
         chain.receive(name, "t:1:006A")
@@ -61,7 +61,7 @@ def test_steps_in_turn_are_taken_and_none_is_early() -> None:
 
 
 def test_step_before_the_one_before_it_is_early() -> None:
-    """Of the same event, and only once that is accepted: the step of another event is none."""
+    """The step before must be accepted for the same event; another event's step does not count."""
     chain = Chain()
     chain.receive(INVOICE, "t:1:006A")
     chain.receive(INVOICE, "t:1:006B", accepted=False)

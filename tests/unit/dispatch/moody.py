@@ -40,8 +40,8 @@ class Onlooker(Protocol):
 class Moody(ScriptedTarget):
     """Answers each key as its mood is at the moment, and knows which number each attempt may have.
 
-    What failed is no more than has been spent on an event, and what is known
-    of it in this era no less.
+    Failures never exceed the attempts spent on an event, nor fall below the known
+    ones of this era.
     """
 
     def __init__(self, onlooker: Onlooker) -> None:

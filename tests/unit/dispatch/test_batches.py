@@ -83,7 +83,7 @@ async def test_full_batches_go_out_at_once_and_never_hold_two_events_of_a_lane(w
 
 
 async def test_batch_waits_briefly_for_others(world: World) -> None:
-    """What comes within the time goes along, and a lone event does not wait longer."""
+    """Events that come within the time join the batch, and a lone event does not wait longer."""
     async with world.running():
         await world.append("a")
         await world.turn(WAIT_S / 2)
@@ -206,7 +206,7 @@ async def test_wrong_number_of_outcomes_is_a_retry_for_all(world: World, number:
 
 
 async def test_call_without_an_answer_is_ended_and_tried_again(world: World) -> None:
-    """The time-out is that of the call, and the wait for others is not part of it."""
+    """The time-out belongs to the call, without the wait for others."""
     world.target.hang()
     await world.append("a", "b")
     async with world.running():
@@ -249,7 +249,7 @@ async def test_lane_that_is_lost_while_its_batch_is_filled_is_not_sent(world: Wo
 
 
 async def test_failing_call_counts_once_for_the_breaker_and_gives_all_attempts_back(world: World) -> None:
-    """One lost connection is no outage, however many events were on it; ten are."""
+    """One lost connection does not count as an outage, however many events were on it; ten do."""
     world.breaker = BreakerLimits(minimum=3, open_s=4.0)
     world.target.down = True
     await world.append(*range(12))
@@ -316,7 +316,7 @@ async def test_guard_counts_the_events_of_a_call(world: World) -> None:
 
 
 async def test_quick_target_keeps_full_batches_in_flight(world: World) -> None:
-    """A worker goes on with the next lane, and batches stay full while there is a backlog."""
+    """A worker continues with the next lane, and batches stay full while there is a backlog."""
     await world.append(*range(90))
     async with world.running():
         await world.turn(WAIT_S)

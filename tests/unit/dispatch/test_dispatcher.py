@@ -39,7 +39,7 @@ async def test_no_more_keys_than_allowed_are_delivered_at_once(world: World) -> 
 
 
 async def test_backlog_takes_no_more_workers_than_attempts_at_once(world: World) -> None:
-    """A worker goes on with the next lane: a task for each event would cost more than the rest of it."""
+    """A worker continues with the next lane: a task for each event would cost more than the delivery."""
     world.in_flight = 3
     await world.append(*range(90))
     workers: set[asyncio.Task[Any] | None] = set()
@@ -118,7 +118,7 @@ async def cancelled() -> None:
 
 
 async def nonsense() -> str:
-    """Answer with what is no outcome."""
+    """Answer with something other than an outcome."""
     return "ok"
 
 
@@ -226,7 +226,7 @@ async def test_hold_is_logged_once_however_many_attempts_it_refuses(world: World
 
 @pytest.mark.parametrize(("alert", "level"), [(False, "warning"), (True, "error")])
 async def test_hold_that_somebody_must_end_is_an_error(world: World, *, alert: bool, level: str) -> None:
-    """Such as refused credentials; a pause that ends by itself is none."""
+    """Refused credentials, for example, are an error; a pause that ends by itself is not."""
     world.target.answers["1"].append(Hold(reason="says so", after_s=1.0, alert=alert))
     await world.append(1)
     with capture_logs() as lines:
@@ -236,7 +236,7 @@ async def test_hold_that_somebody_must_end_is_an_error(world: World, *, alert: b
 
 
 async def test_rate_is_shared_by_all_keys_and_is_no_hold(world: World) -> None:
-    """What it lets through is bounded, and nobody is alarmed."""
+    """It bounds the attempts, and alarms nobody."""
     world.rate = (2.0, 3)
     await world.append(*range(13))
     async with world.running() as dispatcher:
@@ -356,7 +356,7 @@ async def test_disabled_target_keeps_its_backlog_in_the_log(world: World) -> Non
 async def test_plugin_that_does_not_open_says_whether_to_try_again(
     world: World, failure: BaseException
 ) -> None:
-    """What nobody planned for passes; a configuration has to be mended."""
+    """An unexpected error is retried; a wrong configuration must be mended."""
 
     class Unopened(ScriptedTarget):
         async def __aenter__(self) -> Any:
@@ -369,7 +369,7 @@ async def test_plugin_that_does_not_open_says_whether_to_try_again(
 
 
 async def test_opening_is_cancelled_with_the_process(world: World) -> None:
-    """A cancellation that comes from outside is no failure of the plugin."""
+    """A cancellation from outside does not count as the plugin's failure."""
 
     class NeverOpen(ScriptedTarget):
         async def __aenter__(self) -> Any:
@@ -410,7 +410,7 @@ async def test_plugin_that_hangs_is_not_waited_for(world: World) -> None:
     "failure", [OSError("already closed"), GeneratorExit(), TimeoutOfALibrary("1 second")]
 )
 async def test_plugin_that_does_not_close_spoils_nothing(world: World, failure: BaseException) -> None:
-    """What it delivered is recorded, and the stop is clean."""
+    """Its deliveries are recorded, and the stop is clean."""
 
     class Unclosed(ScriptedTarget):
         async def __aexit__(self, *_: object) -> None:

@@ -63,7 +63,7 @@ class Desk:
 
     @property
     def bodies(self) -> dict[str, Any]:
-        """What was delivered, by event."""
+        """Return the delivered bodies, by event."""
         return self.world.target.bodies
 
 
@@ -138,7 +138,7 @@ async def test_lookup_can_read_the_record_of_another() -> None:
 
 
 async def test_own_record_is_at_least_as_new_as_its_event() -> None:
-    """What was read for an earlier event does not serve a later one, within its lifetime too."""
+    """A record read for an earlier event does not serve a later one, even within its lifetime."""
     desk = Desk().enrich(RECORD, body={"name": "record.Name"})
     deals = desk.org.records.records["Opportunity"] = {deal_id(7): {"Name": "old"}}
     async with desk.world.running():
@@ -325,7 +325,7 @@ async def test_event_waits_for_its_partition_after_a_standstill(desk: Desk) -> N
 
 
 def test_later_event_supersedes_where_when_needs_a_lookup(desk: Desk) -> None:
-    """Whether it was delivered can't be told, and an old event must not overwrite a newer one."""
+    """Streamer can't know if it was delivered, and an old event must not overwrite a newer one."""
     desk.enrich(ACCOUNT, when="account.Name == 'No 2'")
     assert desk.world.dispatcher().attempts.admits(a_deal(1))
     desk.enrich(ACCOUNT, when="data.fields.Won")

@@ -82,7 +82,7 @@ async def test_crashes_leave_one_receipt_of_each_joined_event(world: World, seed
                 await world.turn(dice.choice([0, 1, 15]))
         else:
             await world.run_and_crash(dice.randrange(60))
-            # What was in flight in the process that has crashed is over.
+            # Attempts in flight in the crashed process are over.
             world.target.open.clear()
     async with world.running():
         await world.turn_until(lambda: len(world.log.receipts) == 8)
@@ -282,7 +282,7 @@ async def test_halves_of_a_redrive_join_none_of_the_time_before(world: World) ->
 
 
 async def test_redrive_on_one_way_alone_comes_too_late(world: World) -> None:
-    """What the other way had forwarded was settled without it, and nothing would come any more."""
+    """The other way's half was settled without it, and would never come again."""
     world.upstream = replace(world.upstream, passed={INVOICE: frozenset({SALE}), CREDIT: frozenset()})
     async with world.running():
         keep_after_sale(world, INVOICE, again=True, outcome="delivered")

@@ -133,7 +133,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 2, 10, 60]))
     def time_goes_by(self, seconds: float) -> None:
-        """What waits becomes due."""
+        """Waiting lanes become due."""
         self.do(self.world.clock.turn(seconds))
 
     @precondition(lambda self: self.process is not None)
@@ -187,7 +187,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_passed_over(self) -> None:
-        """What is settled was delivered, set aside, or is parked."""
+        """Each settled event was delivered or set aside, or is parked."""
         for partition, progress in self.world.log.settled.get(TARGET, {}).items():
             parked = {n for lane in self.world.log.parked(TARGET, partition) for n in lane.offsets}
             for entry in self.world.log.partition(partition):
@@ -224,7 +224,7 @@ class Machine(RuleBasedStateMachine):
         if self.process is None or not self.world.log._feeds:
             return
         lanes, ledger = self.process.dispatcher._lanes, self.process.dispatcher._ledger
-        # What is not recorded yet, or is coming and going, may differ.
+        # Unrecorded changes, and partitions that come or go, can differ.
         if ledger.unrecorded or self.world.feed._changes:
             return
         for partition in ledger.partitions & self.world.feed.holds:
@@ -236,7 +236,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def receipts_are_written_once(self) -> None:
-        """Each tells of a delivery."""
+        """Each belongs to a delivery."""
         names = [receipt.event_id for receipt in self.world.log.receipts]
         assert len(names) == len(set(names))
         assert set(names) <= set(self.target.delivered)

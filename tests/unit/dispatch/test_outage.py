@@ -36,7 +36,7 @@ async def test_target_that_is_down_for_an_hour_costs_nothing(outage: World) -> N
             await outage.append(*range(minute * 20, minute * 20 + 20), key=f"k{minute % 6}")
             await outage.turn(60)
             sizes.append(held_by(dispatcher))
-            # What was read at once is above the limit.
+            # A page that was read at once exceeds the limit.
             assert dispatcher.status.waiting <= 50 + 20
         assert max(sizes) < 1.05 * sizes[9]
         assert len(outage.target.attempts) < 400

@@ -1,4 +1,4 @@
-"""A key that keeps failing is parked: the log keeps it, others go on, and nothing of it is forgotten."""
+"""A key that keeps failing is parked: the log keeps all of it, and others continue."""
 
 import asyncio
 from dataclasses import replace
@@ -46,7 +46,7 @@ async def test_failing_key_is_parked_and_others_flow(world: World) -> None:
 
 
 async def test_healed_key_is_delivered_in_order(world: World) -> None:
-    """What came while it was parked waits for its turn."""
+    """Events that came while it was parked wait for their turn."""
     fails(world, "bad", times=6)
     await world.append("bad", "behind", key="k")
     async with world.running():
@@ -228,7 +228,7 @@ async def test_full_memory_parks_what_only_waits(world: World) -> None:
 
 
 async def test_too_many_parked_events_pause_their_partition(world: World) -> None:
-    """The log is no place for a backlog of another kind."""
+    """The log must not hold a second backlog."""
     world.limits = Limits(waiting=100, parked=5)
     fails(world, "bad", times=7)
     await world.append("bad", key="k")

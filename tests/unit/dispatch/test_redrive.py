@@ -61,7 +61,7 @@ async def test_redriven_event_on_which_when_fails_is_a_letter_again(world: World
 
 
 async def test_letter_that_is_listed_again_before_it_is_recorded_is_delivered_once(world: World) -> None:
-    """The log may tell of it for as long as it takes nothing."""
+    """The log can list it for as long as it takes no record."""
     async with world.running() as dispatcher:
         letter = await with_letter(world)
         world.log.down = True
@@ -90,7 +90,7 @@ async def test_redriven_event_goes_before_what_waits_in_its_lane(world: World) -
 
 
 async def test_redriven_event_goes_before_a_retry_in_memory(world: World) -> None:
-    """What waits there is parked behind it."""
+    """Events that wait in memory are parked behind it."""
     async with world.running() as dispatcher:
         letter = await with_letter(world)
         world.target.answers["next"].append(Retry(reason="500", after_s=5.0))

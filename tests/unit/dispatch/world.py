@@ -277,7 +277,7 @@ class World:
 
     @property
     def progress(self) -> SettledOffsets:
-        """What the log knows of the accounts' partition."""
+        """Return the log's progress in the accounts' partition."""
         return self.log.settled[TARGET].get(ACCOUNTS, SettledOffsets(next_offset=0))
 
     @property

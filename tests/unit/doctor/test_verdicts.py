@@ -69,7 +69,7 @@ def test_latest_version_is_the_remedy_for_a_wrong_one() -> None:
 
 
 def test_forecast_needs_one_reading() -> None:
-    """What is used comes back a day later, so that the share of a day's use tells how much more fits."""
+    """Use is given back a day later, so the share of a day's use shows how much more fits."""
     assert headroom(Limit(most=1_000, remaining=750)) == 4.0
     assert headroom(Limit(most=1_000, remaining=1_000)) is None
     verdict = limit_verdict(OrgLimit.DELIVERED_EVENTS, Limit(most=1_000, remaining=750))

@@ -1,4 +1,4 @@
-"""A batch is waited for beside other work, and nothing of it is lost."""
+"""The reader waits for a batch beside other work, and loses none of it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -72,7 +72,7 @@ async def test_turn_ends_with_a_batch_or_an_interruption() -> None:
 
 
 async def test_reader_that_is_broken_off_keeps_the_batch() -> None:
-    """What comes later is the answer to the same request."""
+    """The later answer belongs to the same request."""
     source = Source()
     async with BatchReader(source.batches()) as reader:
         reader.ask()
@@ -85,7 +85,7 @@ async def test_reader_that_is_broken_off_keeps_the_batch() -> None:
 
 
 async def test_error_of_the_source_is_raised() -> None:
-    """To whoever waits for the batch; one that nobody waits for is no noise."""
+    """The waiting caller gets it; without a caller it makes no noise."""
     source = Source()
     source.coming.put_nowait(ValueError("gone"))
     async with BatchReader(source.batches()) as reader:

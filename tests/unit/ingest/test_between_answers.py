@@ -221,7 +221,7 @@ async def test_steps_of_a_quiet_channel_follow_each_other() -> None:
 
 
 async def test_step_leaves_the_checkpoint_as_it_is() -> None:
-    """What was read from the org proves nothing of the stream."""
+    """Records read from the org prove nothing about the stream."""
     world = World()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(world.ingest.run())

@@ -78,7 +78,7 @@ def test_position_of_a_quiet_answer_is_where_reading_resumes() -> None:
 
 
 def test_backlog_verifies_no_later_than_its_last_event() -> None:
-    """What is read late proves nothing about what came after it."""
+    """A late read proves nothing about later events."""
     assert moved(None, change(5), at=1_735_999_999.0).verified_at == 1_735_689_600.005
 
 

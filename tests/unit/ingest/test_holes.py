@@ -71,7 +71,7 @@ def test_gap_of_endless_names_makes_a_small_record() -> None:
 def test_refused_position_is_a_hole_unless_all_that_followed_is_retained(
     age_h: float, id_age_h: float | None, resumes_at: Start, state: Repair, until_h: float
 ) -> None:
-    """An id that is refused before its age explains it tells of a stream that was reset."""
+    """An id that is refused before its age explains it shows that the stream was reset."""
     positioned_at = None if id_age_h is None else NOW - id_age_h * HOUR_S
     position = replace(a_position(age_s=age_h * HOUR_S), positioned_at=positioned_at)
     hole = refused_hole(CHANGES, position, resumes_at, NOW)

@@ -54,7 +54,7 @@ class Run:
 
     @property
     def verified_at(self) -> float | None:
-        """What a test says of the channel."""
+        """State of the channel, as a test sets it."""
         return self.runs.verified_at.get(self.channel)
 
     async def run(self) -> None:

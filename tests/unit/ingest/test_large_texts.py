@@ -63,7 +63,7 @@ class World:
 
 
 def org_with(text: Any, modified: str = "2025-01-01T00:00:09.000+0000") -> World:
-    """Return a world that reads records again, of which the org has one."""
+    """Return a world that reads records again; the org has one."""
     records = MemoryRecords({"Account": {"001A": {"Description": text, "LastModifiedDate": modified}}})
     return World(rereads=True, records=records)
 
@@ -105,7 +105,7 @@ async def test_text_that_was_missed_in_between_is_not_guessed() -> None:
     )
 
     assert missed["diff_fields"] == ["Description"]
-    # What proved to be out of date is forgotten.
+    # A text that proved to be out of date is forgotten.
     assert after["diff_fields"] == ["Description"]
 
 
@@ -192,7 +192,7 @@ async def test_record_that_can_not_serve_leaves_the_diff(text: Any, modified: An
 
 
 async def test_org_that_fails_leaves_the_diff() -> None:
-    """The event goes on as it came."""
+    """The event stays as it came."""
     world = org_with(SECOND)
     world.records.error = RetryLater("busy")
     [data] = await world.data(change(1, Description=told(FIRST, SECOND)))

@@ -60,7 +60,7 @@ KEYS = st.sampled_from(
     ]
 )
 
-# Of each kind of value one for each field, so that no two are equal, and the end that a mask shows is none.
+# One value of each kind for each field, so that no two are equal, and no mask shows an end of them.
 ENDS = ["", " ", "ø", '"', "\\", "\n", "\u2028", "😀", "X"]
 
 

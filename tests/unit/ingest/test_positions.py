@@ -94,7 +94,7 @@ class World:
 
     @property
     def records(self) -> list[str]:
-        """What is in the log, by record."""
+        """Return the log's events, by record."""
         return [event.key for event in self.log.events]
 
     @property
@@ -122,7 +122,7 @@ NOT_REPEATED = [
 
 @pytest.mark.parametrize("order", NOT_REPEATED, ids=lambda each: each.place)
 async def test_position_further_back_repeats_nothing(order: PositionOrder) -> None:
-    """What the log holds is left out by its last event, and what follows that is not."""
+    """The log's events are left out by its last event; later ones are not."""
     world = await read()
     world.source.script[CHANGES.path].append(batch(change(4, "001D")))
     await world.run(order)
@@ -203,7 +203,7 @@ class RefusesSkipped(MemorySource):
 
 
 async def test_new_events_behind_an_id_that_is_refused_are_not_repaired() -> None:
-    """What is retained is read then, without what the log holds, and the order stays what it was."""
+    """Retained events are read, without those in the log, and the order keeps its meaning."""
     world = await read(source=RefusesSkipped({CHANGES.path: list(SCRIPT)}), on_refused="repair")
     world.source.script[CHANGES.path].append(batch(change(4, "001D")))
     ingest = world.ingest(world.positions(replace(ORDER, place=ChannelPosition.LATEST)))
@@ -227,7 +227,7 @@ async def test_replay_id_beside_a_quiet_position_claims_nothing() -> None:
 
 
 async def test_replay_id_further_on_than_a_quiet_position_is_not_repaired() -> None:
-    """The operator has named it: its hole is none that the policy is about."""
+    """The operator has named it: the policy does not apply to its hole."""
     world = quiet_world(on_refused="repair")
     await world.run()
     world.source.script[CHANGES.path] += [
@@ -245,7 +245,7 @@ async def test_replay_id_further_on_than_a_quiet_position_is_not_repaired() -> N
 
 
 async def test_place_older_than_the_retention_leaves_a_hole() -> None:
-    """What was forgotten between the two is missing."""
+    """Events forgotten between the two are missing."""
     world = await read()
     await world.clock.turn(200 * 3600)
     world.source.script[CHANGES.path].append(batch(change(4, "001D")))
@@ -482,7 +482,7 @@ async def test_order_helps_a_quiet_channel_whose_replay_id_is_refused() -> None:
 
 
 async def test_withdrawn_order_ends_where_it_is_carried_out() -> None:
-    """As long as nothing of it is in the log: reading begins again at the place of before."""
+    """As long as the log has no trace of it, reading begins again at the former position."""
     source = LiveSource()
     world = World(source=source, start=Start.LATEST)
     positions = world.positions()

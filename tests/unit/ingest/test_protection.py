@@ -97,7 +97,7 @@ def contact(replay_id: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def malformed(replay_id: int = 1, **fields: Any) -> dict[str, Any]:
-    """Return a message that is no change event, and holds `fields` all the same."""
+    """Return a message that is not a change event, and holds `fields` all the same."""
     message = contact(replay_id, **fields)
     message["data"]["payload"]["ChangeEventHeader"]["changeType"] = f"CHANGE of {fields}"
     return message
@@ -171,7 +171,7 @@ async def test_unreadable_message_leaves_none_of_its_bytes(settings: ProtectionS
 
 
 async def test_unreadable_message_keeps_its_id_on_every_reading() -> None:
-    """By the key, of which the id tells nothing."""
+    """The id is made with the key, and does not reveal it."""
     ids = []
     for _ in range(2):
         world = World(rules=[rule("drop", "Email")])
@@ -217,7 +217,7 @@ async def test_torn_piece_leaves_none_of_its_bytes_on_any_channel() -> None:
 
 
 async def test_unreadable_message_of_a_channel_without_rules_is_kept() -> None:
-    """No rule can concern it, so nothing of it is lost."""
+    """No rule can concern it, so all of it is kept."""
     orders = Channel(org=ORG, path="/event/Order_Placed__e")
     world = World(rules=[rule("drop", "Email", entity="Contact")], channel=orders)
     await world.run(batch({"channel": orders.path, "data": {"Email": MAIL}}, channel=orders))
@@ -226,7 +226,7 @@ async def test_unreadable_message_of_a_channel_without_rules_is_kept() -> None:
 
 
 async def test_unreadable_message_is_kept_where_the_operator_says_so() -> None:
-    """Nothing of it is lost then, and nothing of it is secret."""
+    """It is then kept whole, and is not secret."""
     settings = ProtectionSettings.model_validate({"key": KEY, "unreadable": "keep"})
     world = World(rules=[rule("drop", "Email")], settings=settings)
     await world.run(batch(malformed(Email=MAIL)))

@@ -108,7 +108,7 @@ class World:
 
     @property
     def records(self) -> list[str]:
-        """What is in the log, by record."""
+        """Return the log's events, by record."""
         return [event.key for event in self.log.events]
 
 
@@ -205,7 +205,7 @@ async def test_append_that_happened_although_it_failed_is_not_repeated() -> None
 
 
 async def test_parts_of_an_answer_enter_the_log_together() -> None:
-    """The source may read on after each part, but resumes only where the last commit was."""
+    """The source can continue reading after each part, but resumes only where the last commit was."""
     one = world(
         replace(batch(change(1, "001A"), change(2, "001B")), more=True),
         replace(batch(change(3, "001C")), more=True),
@@ -222,7 +222,7 @@ async def test_parts_of_an_answer_enter_the_log_together() -> None:
 
 
 async def test_answer_without_its_end_is_not_committed() -> None:
-    """What was taken in of it is read again."""
+    """Its parts are read again."""
     one = world(replace(batch(change(1, "001A")), more=True))
     await one.run()
 
@@ -332,7 +332,7 @@ async def test_deep_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
 
 
 async def test_mostly_unreadable_channel_stops_before_it_passes_anything_over() -> None:
-    """A broken schema is no poison event."""
+    """A broken schema differs from a poison event."""
     one = world(batch(*({"data": {"event": {"replayId": n}}} for n in range(30))))
     with pytest.raises(MostlyUnreadable, match="30 of the last 30"):
         await one.run()
@@ -370,7 +370,7 @@ async def test_refused_replay_id_is_recorded_and_reading_goes_on(policy: OnRefus
 
 
 async def test_refused_replay_id_repeats_nothing_that_the_log_holds() -> None:
-    """What is retained is read from the beginning, and goes on after the last event in the log."""
+    """Retained events are read from the beginning, and appended after the last event in the log."""
     one = world(
         batch(change(1, "001A"), change(2, "001B")),
         batch(change(2, "001C"), change(3, "001D")),

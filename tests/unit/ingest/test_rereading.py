@@ -138,7 +138,7 @@ async def test_org_without_an_answer_holds_nothing_up() -> None:
 
 
 async def test_slow_org_takes_a_quarter_of_the_time() -> None:
-    """After the first ten seconds, a channel without a pause goes on by itself."""
+    """After the first ten seconds, a channel without a pause continues by itself."""
     records = SlowRecords()
     world = World(records=records)
     spent = 0.0

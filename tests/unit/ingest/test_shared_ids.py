@@ -20,7 +20,7 @@ MESSAGES = [
 ]
 RECORDS = [each["data"]["payload"]["ChangeEventHeader"]["recordIds"][0] for each in MESSAGES]
 ENDS = [[], [batch(at=T0 + 5)]]
-"""What follows the last event: nothing, or a quiet answer, which closes the position."""
+"""Continuation after the last event: nothing, or a quiet answer, which closes the position."""
 
 
 def places(at: int) -> list[dict[str, Any]]:

@@ -98,7 +98,7 @@ async def test_start_before_the_retention_counts_from_the_first_answer() -> None
 
 
 async def test_start_with_a_snapshot_records_it_with_the_first_checkpoint() -> None:
-    """Another process goes on with that one, and takes no other."""
+    """Another process continues that one, and begins no other."""
     [snapshot] = await World("snapshot").holes()
 
     assert (snapshot.cause, snapshot.entity, snapshot.recorded_at) == (HoleCause.SNAPSHOT, None, T0 + 10)

@@ -164,7 +164,7 @@ async def test_refused_id_that_was_retained_is_judged_again_by_the_answer() -> N
 
 @pytest.mark.parametrize("repeat", [False, True])
 async def test_order_further_back_is_judged_again_by_the_answer(*, repeat: bool) -> None:
-    """What was retained when it was carried out can be forgotten when Salesforce answers."""
+    """Events retained when it was carried out can be forgotten when Salesforce answers."""
     world = World()
     world.source.late_s = 80 * _HOUR_S
     order = PositionOrder(

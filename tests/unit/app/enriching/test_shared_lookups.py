@@ -1,4 +1,4 @@
-"""Subscribers share the look-ups of an org and of each service, and one set of metrics tells of all."""
+"""Subscribers share the look-ups of an org and of each service, and one set of metrics covers all."""
 
 from typing import Any, Self
 

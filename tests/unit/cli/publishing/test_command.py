@@ -1,4 +1,4 @@
-"""What `streamer publish` refuses before it connects, and what the shell completes."""
+"""Refusals of `streamer publish` before it connects, and completions of the shell."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ subscribers:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration of which only the org counts."""
+    """Write a configuration; only its org counts."""
     path = tmp_path / "streamer.yaml"
     path.write_text(CONFIG)
     return path

@@ -74,7 +74,7 @@ PUBLISHED = Published(event_uuid="u")
 
 
 async def test_events_go_in_requests_of_many_in_their_order() -> None:
-    """And the counts are those of the results."""
+    """The counts match the results."""
     world = World()
     sending = world.sending()
     await world.send(sending, 450)
@@ -85,7 +85,7 @@ async def test_events_go_in_requests_of_many_in_their_order() -> None:
 
 
 async def test_what_was_not_answered_is_sent_again_with_the_same_ids() -> None:
-    """And what a limit refused; what is published or refused for good is not."""
+    """So are events that a limit refused, but not those that are published or refused for good."""
     world = World()
     world.publisher.script = some(PUBLISHED, LIMIT, Unpublished(code="x", reason="bad"), AWAY)
     sending = world.sending()

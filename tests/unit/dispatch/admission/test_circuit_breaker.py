@@ -93,7 +93,7 @@ def test_few_broken_keys_do_not_open_it(breaker: CircuitBreaker[str]) -> None:
 
 
 def test_old_failures_do_not_open_it(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
-    """Nine broken events of yesterday and one of today are no outage."""
+    """Nine broken events of yesterday and one of today do not make an outage."""
     fail(breaker, *named("a", 9))
     clock.jump(300.1)
     assert fail(breaker, "b") == {}
@@ -143,7 +143,7 @@ def test_failed_probes_are_given_back_and_come_ever_later(
 
 
 def test_next_outage_begins_with_short_waits_again(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
-    """What a former one was like says nothing of it."""
+    """A former outage says nothing about it."""
     fail(breaker, *named("a", 10))
     clock.jump(5)
     fail(breaker, "b")

@@ -13,7 +13,7 @@ from streamer.clock import TurnedClock
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 
 Latency = Callable[[int], float]
-"""How long an answer takes while so many attempts are under way; below zero it is refused after that time."""
+"""Latency of an answer while so many attempts are under way; below zero it is refused after that time."""
 
 
 class Target:
@@ -184,7 +184,7 @@ def test_answers_that_were_under_way_say_nothing_about_half_the_limit(clock: Tur
 
 
 def test_fast_target_is_not_slowed_by_our_own_work(clock: TurnedClock) -> None:
-    """What rises within milliseconds, as more is under way, is the time that this process needs."""
+    """A latency that grows by milliseconds with more attempts is this process's own time."""
     concurrency = AdaptiveConcurrency(64, clock)
     target = Target(concurrency, clock, lambda open_: 0.0002 * open_)
 
@@ -236,7 +236,7 @@ def test_steady_target_is_not_slowed_for_a_trifle(clock: TurnedClock) -> None:
 
 
 def test_limit_that_is_not_reached_does_not_grow(clock: TurnedClock) -> None:
-    """Nobody knows whether the target would bear more; that it was reached once is no reason."""
+    """Nobody knows if the target would bear more; having reached it once does not prove it."""
     concurrency = AdaptiveConcurrency(64, clock, start=8)
     for number in range(100):
         began = [begun(concurrency, clock) for _ in range(7 if number else 8)]

@@ -60,12 +60,12 @@ def test_one_broken_event_in_three_is_no_flood(guard: FloodGuard) -> None:
 
 
 def test_it_says_so_once(guard: FloodGuard) -> None:
-    """What was under way when the subscriber was paused adds nothing."""
+    """Attempts under way when the subscriber was paused add nothing."""
     assert len(told(guard, "x" * 500)) == 1
 
 
 def test_resuming_begins_anew(guard: FloodGuard) -> None:
-    """What a person has seen is not held against the subscriber, but another flood is."""
+    """A flood that a person has seen does not count against the subscriber, but another one does."""
     told(guard, "x" * 120)
     guard.reset()
     assert told(guard, "x" * 49) == []

@@ -42,7 +42,7 @@ class Unreadable:
 
 
 class Fatal(BaseException):
-    """What no `except Exception` catches."""
+    """Error that no `except Exception` catches."""
 
 
 class Hostile(Skip):
@@ -58,7 +58,7 @@ class Hostile(Skip):
 
 
 class Illegible:
-    """Raises it when it is to be shown, counted or read."""
+    """Raises it when it is shown, counted or read."""
 
     def __repr__(self) -> str:
         """Fail."""
@@ -149,7 +149,7 @@ def test_usual_delivery_is_not_copied() -> None:
     ],
 )
 def test_verdict_stands_however_odd_its_fields_are(returned: Any, expected: Outcome) -> None:
-    """What was delivered must not be delivered again for the form of an answer."""
+    """A delivered event must not be delivered again because of an answer's form."""
     outcome = outcome_of(returned)
 
     assert outcome == expected

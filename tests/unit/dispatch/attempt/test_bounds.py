@@ -71,7 +71,7 @@ _DOUBLING = "{%% set ns = namespace(s='x') %%}{%% for i in range(21) %%}%s{%% en
     ],
 )
 def test_what_an_event_makes_grow_is_refused_before_it_takes_memory(source: str, sentence: str) -> None:
-    """An event's field as a width, a count or a format is no way to the daemon's memory."""
+    """An event's field as a width, a count or a format can't fill the daemon's memory."""
     render = compile_template(source, strict=False)
 
     with pytest.raises(LimitExceeded, match=sentence):
@@ -99,7 +99,7 @@ def test_work_without_any_output_ends(source: str) -> None:
 
 
 def test_each_rendering_has_a_budget_of_its_own() -> None:
-    """What one event takes is not missing to the next."""
+    """One event's use does not reduce the next one's budget."""
     render = compile_template("{% for a in range(30000) %}{% endfor %}done", strict=False)
 
     assert [render(DOCUMENT) for _ in range(3)] == ["done"] * 3
@@ -215,7 +215,7 @@ def test_error_of_a_template_names_its_place() -> None:
 
 
 def test_constant_beyond_a_bound_is_a_mistake_of_the_configuration() -> None:
-    """It names the place, and does not say that the template is none."""
+    """It names the place, and does not call the template invalid."""
     with pytest.raises(
         ConfigurationError, match=r"text.*exceeds a bound whatever the event holds: line 2: the text"
     ):
@@ -229,7 +229,7 @@ def made_texts(functions: Functions, count: int) -> None:
 
 
 def test_each_thread_has_a_bound_of_its_own() -> None:
-    """Plugins evaluate on several threads: none begins the evaluation of another anew."""
+    """Plugins evaluate on several threads: none restarts the evaluation of another."""
     functions = Functions()
     functions.budget.begin()
     made_texts(functions, 5)
@@ -242,7 +242,7 @@ def test_each_thread_has_a_bound_of_its_own() -> None:
 
 
 def test_no_thread_uses_up_the_bound_of_another() -> None:
-    """An event with a small text is no dead letter because of what others make at that moment."""
+    """An event with a small text does not become a dead letter because of other threads' texts."""
     functions = Functions()
     with ThreadPoolExecutor(1) as another:
         another.submit(functions.budget.begin).result()

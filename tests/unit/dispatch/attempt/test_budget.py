@@ -167,7 +167,7 @@ STAGED = "{{ range(data.n * 40)" + "|map('string')" * 60 + "|list|length }}"
 def test_every_template_ends_soon(source: str) -> None:
     """Loops, generators, filters, tests, comparisons and numbers spend the same budget."""
     began = time.thread_time()
-    # What is too much for every event is refused when it is compiled.
+    # An expression that is too much for every event is refused when it is compiled.
     with suppress(jinja2.TemplateSyntaxError):
         cpu_seconds(compile_template(source, strict=False))
     assert time.thread_time() - began < MOST_CPU_S

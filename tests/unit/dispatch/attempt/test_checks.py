@@ -1,4 +1,4 @@
-"""What is wrong with an expression, as far as it can be told without an event."""
+"""Mistakes of an expression that are visible without an event."""
 
 import jmespath
 import pytest
@@ -75,7 +75,7 @@ def test_member_of_something_else_passes(expression: str) -> None:
     ],
 )
 def test_expression_that_some_event_can_have_passes(expression: str) -> None:
-    """Within a filter or a projection, a name is that of an element."""
+    """Within a filter or a projection, a name belongs to an element."""
     assert mistake_in(expression) is None
 
 

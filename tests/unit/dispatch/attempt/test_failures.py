@@ -1,4 +1,4 @@
-"""A target that fails is told of once, and once when it works again."""
+"""A failing target is reported once, and once when it works again."""
 
 import pytest
 from structlog.testing import capture_logs

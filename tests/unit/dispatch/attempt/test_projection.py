@@ -112,7 +112,7 @@ def test_null_is_sent_for_what_was_cleared_and_a_default_for_what_is_absent(
     ],
 )
 def test_object_goes_without_its_absent_keys_and_a_list_only_whole(shape: Any, body: Any) -> None:
-    """What stands in the configuration is always sent; when nothing is left, the body is empty."""
+    """Constants of the configuration are always sent; when nothing is left, the body is empty."""
     assert body_of(shape) == body
 
 

@@ -1,4 +1,4 @@
-"""What concerns a subscriber, and in which shape it is sent."""
+"""Selection and shape of events for a subscriber."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ WON = event(data={"entity": "Order", "fields": {"Stage": "Won", "Amount": 123456
     ],
 )
 def test_when_decides(when: str | None, admitted: bool) -> None:  # noqa: FBT001 - a table of cases
-    """What is missing does not hold."""
+    """A condition on a missing field does not hold."""
     assert route(when=when).admits(WON) is admitted
 
 

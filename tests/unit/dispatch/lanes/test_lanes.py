@@ -43,7 +43,7 @@ async def test_only_the_first_event_of_a_key_may_be_tried() -> None:
 
 
 async def test_head_that_is_tried_again_keeps_its_place() -> None:
-    """What came later of its key stays behind it."""
+    """Later events of its key stay behind it."""
     lanes = Lanes()
     lanes.put(entry("1", "a"))
     (lane,) = await ready(lanes)
@@ -80,7 +80,7 @@ async def test_lane_that_ran_empty_makes_place_for_a_new_one() -> None:
 
 
 async def test_partition_that_leaves_is_not_handed_out() -> None:
-    """Neither what was ready nor what comes back from a wait; an attempt under way keeps its event."""
+    """Neither ready nor returning lanes are handed out; an attempt under way keeps its event."""
     lanes = Lanes()
     lanes.put(entry("1", "a"))
     lanes.put(entry("2", "b"))

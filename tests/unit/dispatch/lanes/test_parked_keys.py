@@ -20,7 +20,7 @@ async def park(world: World, *keys: str) -> None:
 
 
 async def test_parked_key_is_listed_with_attempts_due_time_and_errors() -> None:
-    """And with the number of its events, of which the later ones only wait."""
+    """It also has the number of its events; the later ones only wait."""
     world = World()
     async with world.running() as dispatcher:
         began = world.clock.now()

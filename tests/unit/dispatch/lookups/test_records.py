@@ -239,7 +239,7 @@ async def test_lookups_leave_the_reserve_to_others() -> None:
             await world.found(account_id(2))
     assert raised.value.after_s == pytest.approx(300, abs=1)
     assert [each["event"] for each in lines] == ["lookups.waiting"]
-    # What is known costs no request.
+    # A known record costs no request.
     assert await world.found() == {"Name": "No 1"}
 
     world.records.requests_left = 0.2
@@ -276,7 +276,7 @@ async def test_unexpected_error_is_a_retry() -> None:
 
 
 async def test_expected_record_is_read_before_it_is_looked_up() -> None:
-    """What keeps it from being read shows when it is looked up."""
+    """A failure to read it shows when it is looked up."""
     world = World()
     world.lookups.expect("Account", account_id(1), FieldNames.of("Name"))
     await world.clock.turn(0.005)

@@ -1,4 +1,4 @@
-"""What is finished, on its way into the log."""
+"""Finished events on their way into the log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -126,7 +126,7 @@ async def test_record_that_fails_is_made_again(
 
 
 async def test_age_of_what_is_not_recorded_is_known(ledger: Ledger, feed: Slip, clock: TurnedClock) -> None:
-    """It is that of the oldest thing that the log has not taken."""
+    """It is the age of the oldest change that the log has not taken."""
     await clock.turn(1)
     feed.failures += [LogUnavailable("away")] * 3
     assert ledger.unrecorded_since is None
@@ -144,7 +144,7 @@ async def test_age_of_what_is_not_recorded_is_known(ledger: Ledger, feed: Slip, 
 async def test_record_of_a_former_assignment_says_nothing_of_the_present_one(
     ledger: Ledger, feed: Slip, clock: TurnedClock
 ) -> None:
-    """A partition that was lost and won again while the log was busy is recorded anew."""
+    """A partition that was lost and won again while the log was busy is recorded again."""
     feed.answering.clear()
     ledger.finish(entry())
     recording = asyncio.create_task(ledger.record(feed))
@@ -280,7 +280,7 @@ async def test_what_is_not_recorded_of_a_lost_partition_is_tried_once_more(
 
 
 async def test_lost_partition_takes_its_dead_letters_along(ledger: Ledger, feed: Slip) -> None:
-    """Its next owner decides anew."""
+    """Its next owner decides again."""
     ledger.finish(entry(), a_dead_letter("1:target"))
     ledger.revoke(frozenset({ACCOUNTS}))
     ledger.finish(entry(CONTACTS))
@@ -312,7 +312,7 @@ async def test_record_confirms_what_is_ours_however_long_it_took(
 
 
 async def test_complete_waits_for_the_last_record(ledger: Ledger, feed: Slip, clock: TurnedClock) -> None:
-    """What settles while the log is busy needs another one."""
+    """Events that settle while the log is busy need another one."""
     feed.answering.clear()
     ledger.finish(entry())
     first = asyncio.create_task(ledger.record(feed))

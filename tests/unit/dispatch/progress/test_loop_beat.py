@@ -1,4 +1,4 @@
-"""Whether the loop stood still."""
+"""Standstills of the loop."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_loop_that_turns_does_not_stand_still(clock: SleepyClock, beat: Beat) ->
 
 
 def test_standstill_is_told_once(clock: SleepyClock, beat: Beat) -> None:
-    """To whoever runs first, with its length."""
+    """The first caller learns of it, with its length."""
     clock.jump(3.0)
     assert beat.standstill_s() == 0.0
     clock.jump(7.0)

@@ -87,7 +87,7 @@ def test_what_a_former_process_settled_joins_the_prefix() -> None:
 
 
 def test_partition_without_open_events_is_settled_as_far_as_it_was_read() -> None:
-    """What does not concern a subscriber does not keep it back."""
+    """Events that do not concern a subscriber do not keep it back."""
     tracker = OffsetTracker(SettledOffsets(next_offset=3))
     tracker.passed(9)
 

@@ -24,7 +24,7 @@ class Noting(MemoryLog):
 
 
 async def test_log_is_asked_once_more_when_a_partition_is_to_go(world: World) -> None:
-    """What it could not take a moment ago would be repeated by the next owner."""
+    """The next owner would repeat what the log could not take a moment ago."""
     world.log = log = Noting()
     world.target.closed = True
     await world.append(1)

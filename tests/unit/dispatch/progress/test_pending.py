@@ -1,4 +1,4 @@
-"""What is yet to be recorded is put together without losing or inventing anything."""
+"""Pending records are merged without losing or inventing anything."""
 
 from streamer.dispatch.progress.pending import Pending
 from streamer.events import Entry, Partition, Setback
@@ -39,7 +39,7 @@ def test_changes_of_a_lane_become_one() -> None:
 
 
 def test_what_left_is_said_again() -> None:
-    """Whether the former record took effect may be unknown."""
+    """The former record's effect can be unknown."""
     assert merged(change(left=(1,)), change(left=(2,))) == change(left=(1, 2))
 
 

@@ -40,7 +40,7 @@ async def test_retry_that_fell_due_meanwhile_is_not_sent_either(world: World) ->
 
 
 async def test_delivery_goes_on_once_the_log_has_taken_a_record(world: World) -> None:
-    """What is recorded already is recorded again, for that proves it."""
+    """Recorded progress is recorded again, because that proves the ownership."""
     async with world.running():
         await world.append(1)
         await world.quiet()

@@ -55,7 +55,7 @@ async def among(
     admits: Callable[[Event], bool] = lambda _: True,
     aside: Iterable[DeadLetter] = (),
 ) -> set[str]:
-    """Return of which events the letters are superseded."""
+    """Return the events whose letters are superseded."""
     subscription = Subscription(subscriber=TARGET, patterns=("salesforce.*",))
     letters = list(letters)
     places = LetterPlaces([*letters, *aside])
@@ -92,7 +92,7 @@ async def test_event_before_the_letter_supersedes_nothing() -> None:
 
 
 async def test_event_that_is_a_letter_too_supersedes_nothing() -> None:
-    """Whether it is among those that were asked about, or beside them."""
+    """It does not matter if it is among the requested letters or beside them."""
     log = MemoryLog()
     async with following(log) as follower:
         entries = await read(log, follower, "a", "a")
