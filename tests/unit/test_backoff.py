@@ -1,4 +1,4 @@
-"""How long we wait before trying again."""
+"""Delays before a retry."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ def test_waits_grow_by_two_up_to_the_limit() -> None:
 
 
 def test_a_reset_begins_with_short_waits_again() -> None:
-    """What went well makes former failures forgotten."""
+    """A success makes former failures forgotten."""
     delays = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=lambda least, most: (least + most) / 2))
     before = [delays.next_s() for _ in range(3)]
     delays.reset()
@@ -30,6 +30,6 @@ def test_jitter_is_full_and_never_exceeds_the_limit(drawn: list[float]) -> None:
 
 
 def test_factor_says_how_fast_delays_grow() -> None:
-    """A value that is shared stays as it is, whoever counts failures by it."""
+    """A shared value stays as it is, whichever caller counts failures with it."""
     backoff = Backoff(first_s=0.5, limit_s=100.0, factor=10.0)
     assert [Delays(backoff).next_s(), backoff.delay_s(2), backoff.delay_s(4000)] == [0.5, 5.0, 100.0]

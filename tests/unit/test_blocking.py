@@ -121,7 +121,7 @@ async def test_next_event_of_a_key_waits_for_a_call_that_exceeded_its_time(
 async def test_late_outcome_counts_when_the_same_event_is_tried_again(
     plugin: Blocking, subscriber: ThreadedSubscriber
 ) -> None:
-    """What was delivered late is not delivered a second time."""
+    """A late delivery is not repeated."""
     slow = of(1)
     plugin.held.add(slow.event.id)
     async with subscriber:
@@ -288,7 +288,7 @@ async def test_event_of_a_call_that_exceeded_its_time_holds_no_others_up() -> No
 
 
 async def test_outcome_of_a_call_that_ends_during_another_counts() -> None:
-    """What it delivered is not delivered a second time."""
+    """Its delivery is not repeated."""
     plugin = BlockingBatch()
     late, other = of(1, key="a"), of(2, key="b")
     async with batching(plugin) as subscriber:

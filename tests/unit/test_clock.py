@@ -10,7 +10,7 @@ from streamer.clock import SystemClock
 
 @pytest.fixture(params=["shared", "own"])
 def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SystemClock:
-    """Whose short timeouts have timers of their own, or share them as long ones do."""
+    """Return a clock whose short timeouts have timers of their own, or share them as long ones do."""
     if request.param == "shared":
         monkeypatch.setattr(clock, "_SHARED_FROM_S", 0.0)
     return SystemClock()
@@ -55,7 +55,7 @@ async def test_error_of_the_body_is_its_own(system: SystemClock) -> None:
 
 
 async def test_inner_timeout_leaves_the_outer_one_alone(system: SystemClock) -> None:
-    """The attempt goes on after a request that took too long."""
+    """The attempt continues after a request that took too long."""
     async with system.timeout(60):
         with pytest.raises(TimeoutError):
             async with system.timeout(0.01):

@@ -182,7 +182,7 @@ def test_schema_is_one_and_whole(name: SchemaName) -> None:
 
 
 def test_definitions_need_no_keyword_that_asyncapi_lacks() -> None:
-    """AsyncAPI's schemas are those of draft 7, and both read every definition alike."""
+    """AsyncAPI uses schemas of draft 7, and both read every definition alike."""
     whole = {"$defs": deepcopy(definitions())}
     Draft7Validator.check_schema(whole)
 
@@ -192,7 +192,7 @@ def test_definitions_need_no_keyword_that_asyncapi_lacks() -> None:
 
 
 def test_newer_streamer_can_add_keys() -> None:
-    """The published schemas are open: a consumer that validates goes on after an upgrade."""
+    """The published schemas are open: a consumer that validates still works after an upgrade."""
     added = {**SAMPLES["Receipt"], "added_later": 1}
 
     assert Draft202012Validator(schema(SchemaName.RECEIPTS)).is_valid(added)

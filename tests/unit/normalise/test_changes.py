@@ -104,7 +104,7 @@ def test_cleared_fields_and_parts_are_named() -> None:
 
 
 def test_diffs_are_named() -> None:
-    """A text of which only the difference came is told from a compound field, and from its own value."""
+    """A text whose diff alone came differs from a compound field, and from its own value."""
     (event,) = events_of(
         READ, change(1, Description={"diff": "@@"}, BillingAddress={"Street": {"diff": "@@"}, "City": None})
     )
@@ -193,7 +193,7 @@ def test_whatever_comes_is_read_or_named_unreadable(message: Any, place: str) ->
 )
 @pytest.mark.parametrize("value", [None, [], {}, 1.5, "../etc"])
 def test_header_of_another_shape_is_unreadable(name: str, value: Any) -> None:
-    """An id, a type or a time is never made up from something that is none."""
+    """An id, a type or a time is never made up from an invalid value."""
     message = change(1)
     message["data"]["payload"]["ChangeEventHeader"][name] = value
     if name == "transactionKey" and value == "../etc":

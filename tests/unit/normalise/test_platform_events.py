@@ -93,7 +93,7 @@ def test_time_that_no_clock_can_show_is_unreadable(created: str) -> None:
 
 
 def test_event_named_like_a_gap_is_none() -> None:
-    """Only change events tell of gaps and deletions."""
+    """Only change events announce gaps and deletions."""
     message = order(1)
     message["data"]["event"]["EventApiName"] = "gap"
 
@@ -105,7 +105,7 @@ def test_event_named_like_a_gap_is_none() -> None:
 
 @pytest.mark.parametrize("position", [-1, -2, 1.5, True, "5"])
 def test_position_that_is_an_order_is_unreadable(position: object) -> None:
-    """A checkpoint at -1 would read on at the newest event, and skip the others."""
+    """A checkpoint at -1 would continue at the newest event, and skip the others."""
     message = order(1)
     message["data"]["event"]["replayId"] = position
 

@@ -61,7 +61,7 @@ def test_notifications_that_share_a_replay_id_have_ids_of_their_own() -> None:
 
 
 def test_deletion_is_known_as_one() -> None:
-    """As that of a change event; a topic of such a name is none."""
+    """It looks like a change event's; a topic of such a name does not make a deletion."""
     (event,) = events_of(READ, notification(change="deleted"))
     deleted = normaliser_for(Channel(org=ORG, path="/topic/deleted"))
 

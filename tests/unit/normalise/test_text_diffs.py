@@ -88,7 +88,7 @@ def test_insertion_is_counted_from_either_line(header: str) -> None:
     ],
 )
 def test_newlines_are_those_of_the_hash(former: str, new: str) -> None:
-    """A browser can change all of them, of which a diff of lines tells nothing."""
+    """A browser can change all of them, and a diff of lines does not show it."""
     assert applied(former, new, "@@ -2,1 +2,1 @@", "-two", "+2") == new
 
 

@@ -1,4 +1,4 @@
-"""What a log line shows, and what it never shows."""
+"""Contents of a log line, and the values that it never shows."""
 
 import errno
 import io
@@ -106,7 +106,7 @@ def test_value_of_a_secret_key_is_masked_however_deep(stream: io.StringIO, key: 
     ],
 )
 def test_secret_inside_a_text_is_masked(stream: io.StringIO, text: str) -> None:
-    """What has the form of a secret is masked wherever it stands."""
+    """Text in the form of a secret is masked wherever it stands."""
     structlog.get_logger().info("target.answered", answer=f"got {text} back")
 
     assert line(stream)["answer"] == "got *** back"
@@ -159,7 +159,7 @@ def test_value_that_can_not_be_shown_does_not_lose_the_line(stream: io.StringIO)
 
 
 def test_full_disk_stops_nobody() -> None:
-    """A line that can't be written is dropped; whoever logs goes on."""
+    """A line that can't be written is dropped; the caller continues."""
 
     class Full(io.StringIO):
         def write(self, _text: str, /) -> int:

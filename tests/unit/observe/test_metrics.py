@@ -1,4 +1,4 @@
-"""What is counted, under which names."""
+"""Counters and their names."""
 
 from dataclasses import replace
 from typing import Any
@@ -69,7 +69,7 @@ def append(channel: Channel, *events: Event, **beside: Any) -> Appended:
 
 
 def value(metrics: Metrics, name: str, labels: dict[str, str] | None = None) -> float | None:
-    """What a scrape would show for one series."""
+    """Return a scrape's value of one series."""
     return metrics.registry.get_sample_value(f"streamer_{name}", labels or {})
 
 
@@ -92,7 +92,7 @@ def test_age_is_measured_from_the_commit_of_the_oldest_event(metrics: Metrics, c
 
 
 def test_empty_append_has_no_age(metrics: Metrics, channel: Channel) -> None:
-    """A quiet channel is no slow one."""
+    """A quiet channel is not a slow one."""
     metrics.channel(channel).appended(append(channel), 0.0)
 
     assert value(metrics, "ingest_batches_total", CHANNEL) == 1
@@ -100,7 +100,7 @@ def test_empty_append_has_no_age(metrics: Metrics, channel: Channel) -> None:
 
 
 def test_position_is_shown_while_this_process_owns_the_channel(metrics: Metrics, channel: Channel) -> None:
-    """Both times; those of a former owner would tell of an expiry that nobody has to fear."""
+    """Both times are shown; a former owner's would announce an expiry that nobody has to fear."""
     names = ("checkpoint_verified_timestamp_seconds", "checkpoint_expires_timestamp_seconds")
     mine = metrics.channel(channel)
     assert [value(metrics, name, CHANNEL) for name in names] == [None, None]
@@ -140,7 +140,7 @@ def a_hole_in(channel: Channel) -> ContinuityRecord:
 def test_hole_is_counted_once_and_told_when_it_stays_one(
     metrics: Metrics, channel: Channel, state: Repair, unrepaired: int
 ) -> None:
-    """Its further states are no further holes; the end of a repair that misses something is told."""
+    """Its further states are not further holes; the end of an incomplete repair is counted."""
     hole = a_hole_in(channel)
     for record in (hole, replace(hole, updated_at=1.0), replace(hole, updated_at=2.0, state=state)):
         metrics.channel(channel).appended(append(channel, continuity=[record]), 0.0)
@@ -165,7 +165,7 @@ async def test_only_a_delivery_counts_as_having_reached_the_target(
 
 
 def test_dead_letter_of_a_subscriber_names_it(metrics: Metrics) -> None:
-    """What dispatch sets aside is counted for its subscriber."""
+    """A dead letter of dispatch counts for its subscriber."""
     metrics.subscriber(INVOICE).set_aside(dead_letter("rejected", Stage.DISPATCH))
 
     labels = {"stage": "dispatch", "subscriber": "invoice", "reason": "rejected"}
@@ -226,7 +226,7 @@ def test_series_exist_before_anything_happened(metrics: Metrics, channel: Channe
 
 
 def test_every_metric_has_a_help_sentence_and_its_unit_in_its_name(metrics: Metrics) -> None:
-    """What is timed says seconds, and nothing lacks a sentence."""
+    """Timed metrics say seconds, and no metric lacks a sentence."""
     ours = [family for family in metrics.registry.collect() if family.name.startswith("streamer_")]
 
     assert len(ours) > 15

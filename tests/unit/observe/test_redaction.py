@@ -98,12 +98,12 @@ def test_keys_of_clouds_and_plain_words_are_masked() -> None:
     ],
 )
 def test_sentences_keep_their_words(said: str) -> None:
-    """What is no secret is read by operators."""
+    """Operators can read text without secrets."""
     assert masked(said) == said
 
 
 def test_long_text_is_cut_before_it_is_searched() -> None:
-    """What is shown at both ends is masked as it would be in a short text."""
+    """The ends that are shown are masked as in a short text."""
     shown = masked(f"begin {JWT} " + "x" * 500_000 + f" {JWT} end", 4_000)
 
     assert shown.startswith("begin *** x")

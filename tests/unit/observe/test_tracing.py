@@ -83,7 +83,7 @@ def spans(number: int) -> list[Span]:
 
 
 async def test_all_spans_are_sent_in_batches_until_the_end(world: World) -> None:
-    """What waits at the end is sent too, and the exporter is closed."""
+    """Spans that wait at the end are sent too, and the exporter is closed."""
     tracer = world.tracer()
     async with tracer.sending():
         tracer.ended(spans(700))

@@ -1,4 +1,4 @@
-"""What is left of events of each kind."""
+"""Rest of events of each kind after protection."""
 
 import json
 from decimal import Decimal

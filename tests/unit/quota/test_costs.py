@@ -1,4 +1,4 @@
-"""What a job will cost, before it begins."""
+"""Cost of a job before it begins."""
 
 import pytest
 

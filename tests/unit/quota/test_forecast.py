@@ -61,7 +61,7 @@ def test_an_org_without_the_limit_has_none() -> None:
 
 
 def test_another_maximum_begins_anew() -> None:
-    """An add-on that ends is no use of events."""
+    """An add-on that ends does not use events."""
     changed = forecast([(0, 100_500), (30, 100_400)], most=110_000)
     changed.add(Limit(most=10_000, remaining=400), 60 * 60.0)
     assert changed.seconds_left() is None

@@ -38,7 +38,7 @@ def test_the_share_alone_decides_where_the_limits_are_unknown() -> None:
 
 
 def test_calls_are_counted_in_advance() -> None:
-    """What they would leave counts."""
+    """The remainder after them counts."""
     assert governor(requests=300).reason_to_wait(JobCost(requests=100)) == ""
     assert governor(requests=300).reason_to_wait(JobCost(requests=101))
 

@@ -8,7 +8,7 @@ from streamer.quota import Limit, OrgLimit, limits_of
 
 
 def test_known_limits_are_read() -> None:
-    """By Salesforce's keys; others are none of ours."""
+    """They are known by Salesforce's keys; other limits are ignored."""
     answer = {
         "DailyDeliveredPlatformEvents": {"Max": 50_000, "Remaining": 40_000},
         "DailyApiRequests": {"Max": 100_000, "Remaining": 0, "Dataloader": {"Max": 0, "Remaining": 0}},
@@ -49,7 +49,7 @@ def test_other_answers_have_no_limits(answer: Any) -> None:
 
 
 def test_an_overdrawn_limit_has_nothing_left() -> None:
-    """A remainder below zero is none."""
+    """A remainder below zero counts as zero."""
     limit = limits_of({"DailyApiRequests": {"Max": 10, "Remaining": -5}})[OrgLimit.API_REQUESTS]
     assert (limit.remaining, limit.share_left) == (0, 0.0)
 

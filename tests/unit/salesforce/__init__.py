@@ -1,1 +1,1 @@
-"""What speaks to Salesforce, without a socket."""
+"""Salesforce's side without a socket."""

@@ -21,7 +21,7 @@ def test_nothing_makes_no_request() -> None:
 
 
 def test_decimal_keeps_its_digits() -> None:
-    """A float would not; and what is no number is refused."""
+    """A float would not; and a value that is not a number is refused."""
     assert exact_json({"a": Decimal("0.1000000000000000000001")}) == b'{"a":0.1000000000000000000001}'
     with pytest.raises(TypeError, match="Decimal"):
         exact_json({"a": Decimal("nan")})

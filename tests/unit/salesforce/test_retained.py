@@ -1,4 +1,4 @@
-"""What the log already holds is left out when Salesforce sends all that it retains."""
+"""Events in the log are left out when Salesforce sends all that it retains."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def test_last_event_that_is_purged_with_all_before_it_hides_nothing() -> None:
 
 @pytest.mark.parametrize("ends_by_event", [True, False])
 def test_last_event_that_does_not_come_makes_time_decide(*, ends_by_event: bool) -> None:
-    """What was left out on the way to it must be read again."""
+    """Events left out on the way to it must be read again."""
     retained = RetainedMessages.after(checkpoint("gone", at=T0))
     assert retained.new([change(1)]) == []
     late = change(round(1000 * (CLOCKS_DIFFER_S + 1)))

@@ -19,7 +19,7 @@ def test_use_leaves_the_window_after_a_day() -> None:
 
 
 def test_more_can_be_used_than_there_is() -> None:
-    """What remains is never negative, and another maximum counts at once."""
+    """The remainder is never negative, and another maximum counts at once."""
     allowance = SlidingWindowQuota(TurnedClock(), 3)
     allowance.use(5)
     assert (allowance.used, allowance.remaining) == (5, 0)

@@ -1,4 +1,4 @@
-"""What is kept of an answer."""
+"""Kept parts of an answer."""
 
 import orjson
 import pytest

@@ -62,7 +62,7 @@ def test_content_is_sent_as_it_is(mode: ContentMode) -> None:
     ("data", "member"), [(b"<a/>", {"data": "<a/>"}), (b"\xff", {"data_base64": "/w=="})]
 )
 def test_content_is_the_data_of_the_document(data: bytes, member: dict[str, str]) -> None:
-    """As text, or in base64 where it is none."""
+    """It is text, or base64 for other bytes."""
     made = message(replace(delivery(), content=Content(data=data, type="application/xml")), "structured")
 
     assert isinstance(made, Message)
@@ -100,7 +100,7 @@ def test_what_can_not_be_sent_has_an_outcome(mode: ContentMode, more: dict[str, 
     ],
 )
 def test_emptied_message_needs_no_body(mode: ContentMode, kind: str, body: Any) -> None:
-    """It keeps what the mode tells of the event beside the data."""
+    """It keeps the event's attributes beside the data."""
     made = emptied(delivery(body=body), mode, "text/plain")
 
     assert made.content == Content(data=b"", type=kind)

@@ -37,7 +37,7 @@ def opened(path: object, clock: TurnedClock | None = None, **settings: Any) -> I
 
 
 def written(path: Path) -> list[Any]:
-    """Return the numbers in a file, each line of which must be whole."""
+    """Return the numbers in a file; each of its lines must be whole."""
     content = path.read_bytes()
     assert content == b"" or content.endswith(b"\n")
     return [orjson.loads(line)["number"] for line in content.splitlines()]
@@ -332,7 +332,7 @@ def test_event_that_carries_nothing_of_the_body_is_skipped(tmp_path: Path) -> No
     ],
 )
 def test_mistake_is_a_clear_sentence(settings: dict[str, Any], sentence: str) -> None:
-    """What is wrong, and what is allowed, is said."""
+    """It names the mistake and the allowed values."""
     with pytest.raises(ValidationError) as error:
         File.Settings.model_validate(settings)
 

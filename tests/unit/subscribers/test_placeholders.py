@@ -31,7 +31,7 @@ def test_values_of_the_event_are_put_in(text: str, filled: str) -> None:
 
 
 def test_values_are_escaped_and_the_text_around_them_is_not() -> None:
-    """What a field holds can't leave its place."""
+    """A field's value can't leave its placeholder."""
     data = {"entity": "a/../b?c"}
 
     found = Template("x/{entity}").filled(delivery(event(data=data)), lambda value: quote(value, safe=""))

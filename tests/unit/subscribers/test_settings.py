@@ -128,7 +128,7 @@ def soap(**settings: Any) -> dict[str, Any]:
     ],
 )
 def test_mistake_is_a_clear_sentence(model: type[BaseModel], settings: dict[str, Any], sentence: str) -> None:
-    """What is wrong, and what is allowed, is said."""
+    """It names the mistake and the allowed values."""
     with pytest.raises(ValidationError) as error:
         model.model_validate(settings)
 
@@ -145,7 +145,7 @@ def test_token_url_is_held_to_the_same_rules() -> None:
 
 @pytest.mark.parametrize("host", ["localhost:1", "erp.localhost", "127.0.0.1", "[::1]:8080"])
 def test_plain_http_to_loopback_needs_no_permission(host: str) -> None:
-    """What never leaves the machine may be plain."""
+    """Traffic that never leaves the machine can be plain."""
     assert Erp.Settings.model_validate({"url": f"http://{host}/api"}).url == f"http://{host}/api"
 
 

@@ -48,7 +48,7 @@ def test_body_is_laid_over_the_message() -> None:
 
 
 def test_body_makes_no_mention_of_what_a_record_holds() -> None:
-    """What it lays over the message is escaped as the message itself is."""
+    """The body that it lays over the message is escaped like the message itself."""
     mapped = delivery(text="Won", body={"text": "<!channel>"})
 
     assert message(mapped, blocks=False, record_url=None) == {"text": "&lt;!channel&gt;"}

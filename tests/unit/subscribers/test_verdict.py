@@ -1,4 +1,4 @@
-"""What an answer means."""
+"""Meaning of an answer."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -83,7 +83,7 @@ def test_pause_that_is_over_still_leaves_a_second(asked: str) -> None:
 
 @pytest.mark.parametrize("asked", ["", "soon", "-5", "1e9", "Tue, 99 Foo 2025 00:00:00 GMT"])
 def test_unreadable_retry_after_counts_as_absent(asked: str) -> None:
-    """What is neither seconds nor a date changes nothing."""
+    """A value that is neither seconds nor a date changes nothing."""
     assert judge(503, retry_after=asked) == judge(503)
     assert judge(429, retry_after=asked) == judge(429)
 
@@ -159,7 +159,7 @@ def test_single_status_beats_its_class() -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [(401, Hold), (403, Hold), (410, Disable), (429, Hold)])
 def test_changed_class_leaves_the_single_statuses_of_the_table(status: int, kind: type) -> None:
-    """`4xx: skip` is no reason to let a day's events pass when a key was rotated."""
+    """`4xx: skip` must not let a day's events pass when a key was rotated."""
     assert isinstance(judge(status, changes={"4xx": "skip"}), kind)
 
 

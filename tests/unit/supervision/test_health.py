@@ -63,7 +63,7 @@ async def test_broker_that_is_away_never_fails_liveness(health: Health, metrics:
 
 
 async def test_readiness_follows_its_component(health: Health, metrics: Metrics) -> None:
-    """Each request asks anew."""
+    """Each request asks again."""
     found = [AWAY, ProbeResult(ok=True, sentence="Writable.")]
     health.register(ProbeKind.READINESS, "log", lambda: found.pop(0))
 

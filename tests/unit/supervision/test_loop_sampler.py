@@ -28,7 +28,7 @@ class Blocking(ScriptedTarget):
 
 @pytest.fixture
 async def metrics() -> AsyncIterator[Metrics]:
-    """What is counted while the loop is watched."""
+    """Metrics of the watched loop."""
     metrics = Metrics(clock=SystemClock())
     task = asyncio.create_task(LoopSampler(metrics=metrics, limit_s=LIMIT_S).run())
     await asyncio.sleep(0)

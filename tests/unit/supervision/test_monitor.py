@@ -1,4 +1,4 @@
-"""What operators are shown of the parts, and what is found stuck."""
+"""States of the parts as operators see them, and stuck parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -40,7 +40,7 @@ class World:
 
     @property
     def problems(self) -> list[str]:
-        """What liveness fails with."""
+        """Return liveness' problems."""
         return self.health.report(ProbeKind.LIVENESS).problems
 
     def subscribe(self, *paths: str) -> None:
@@ -48,7 +48,7 @@ class World:
         self.status.channels_opened(cast("Keeper", self.kept), Session(frozenset(paths)))
 
     def gauge(self, name: str, /, **labels: str) -> float | None:
-        """What a gauge shows; `None` where there is no such series."""
+        """Return a gauge's value; `None` if there is no such series."""
         return self.metrics.registry.get_sample_value(f"streamer_{name}", labels)
 
 
@@ -199,7 +199,7 @@ async def test_work_of_which_nothing_comes_is_found(world: World, part: str) -> 
 
 
 async def test_work_that_gets_on_is_not_stuck(world: World) -> None:
-    """However busy it is: each append begins the count anew."""
+    """However busy it is, each append restarts the count."""
     for _ in range(10):
         world.kept.busy_since[CHANGES] = world.clock.monotonic()
         await world.clock.turn(LIMIT_S - 1)
@@ -246,7 +246,7 @@ async def test_each_episode_is_told_once_with_all_stacks(world: World, said: lis
 
 
 async def test_log_that_cant_be_used_and_a_login_that_is_awaited_are_shown(world: World) -> None:
-    """Each while it lasts: neither has a channel or a subscriber that could tell of it."""
+    """Each shows while it lasts: neither has a channel or a subscriber that could report it."""
     assert (world.gauge("log_unavailable"), world.gauge("login_awaited")) == (0, 1)
     world.status.logged_in()
     world.log.hindrance = "No broker answers."

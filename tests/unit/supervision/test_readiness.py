@@ -1,4 +1,4 @@
-"""What readiness is told of the parts."""
+"""Readiness as the parts report it."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""What the parts of a daemon report, as others see it."""
+"""Reports of a daemon's parts, as others see them."""
 
 import asyncio
 

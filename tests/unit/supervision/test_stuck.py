@@ -1,4 +1,4 @@
-"""For how long nothing may come of what is being done."""
+"""Time for which work can stand still."""
 
 from streamer.settings import Settings
 from streamer.supervision.stuck import StuckLimits

@@ -34,7 +34,7 @@ def test_archive_is_made_once_and_then_used(archive: Path) -> None:
 
 
 def test_java_that_makes_no_archive_is_not_asked_again(archive: Path) -> None:
-    """Its brokers start all the same, and an empty file is no archive to any Java."""
+    """Its brokers start all the same, and no Java takes an empty file for an archive."""
     asked: list[list[str]] = []
     class_archive.make_archive(asked.append)
     class_archive.make_archive(asked.append)

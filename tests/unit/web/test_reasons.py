@@ -48,7 +48,7 @@ async def test_connection_that_is_closed_is_told() -> None:
     """Without an answer."""
 
     async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # What is not read would reset the connection.
+        # Unread bytes would reset the connection.
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
 

@@ -109,7 +109,7 @@ async def test_quiet_partition_is_not_read_further_than_needed() -> None:
 
 
 async def test_search_ends_at_its_bound_and_tells_what_it_has() -> None:
-    """What it has found in a quiet partition is told, though the busy one is not searched so far."""
+    """Hits in a quiet partition are returned, though the busy one is not searched that far."""
     source = Source({A: list(range(10_000, 60_000)), B: [5, 7]}, wanted=frozenset({7}))
     found = await search(EventSearch(limit=10, scan=2_000), source)
 
@@ -121,7 +121,7 @@ async def test_search_ends_at_its_bound_and_tells_what_it_has() -> None:
 
 
 def _every(busy: int, number: int) -> tuple[int, int, int]:
-    """Return the times of 1,000 events in a partition, as many of which are `busy` at a time."""
+    """Return the times of 1,000 events in a partition, `busy` of them at the same time."""
     first = number // busy * busy * 1_000 + number % busy
     return first, first + busy * 1_000 - number % busy, busy
 

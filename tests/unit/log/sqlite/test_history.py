@@ -61,7 +61,7 @@ async def test_file_whose_beginning_was_deleted_says_where_it_begins(log_file: L
 
 
 async def test_file_of_a_dead_owner_is_read_and_left_alone(log_file: LogFile) -> None:
-    """What is in the write-ahead log stays there, for whoever owns the file next."""
+    """The write-ahead log stays as it is, for the file's next owner."""
     async with log_file.open() as log:
         await append_to(log, an_append(an_event(1)))
         folder = log_file.settings.path.parent

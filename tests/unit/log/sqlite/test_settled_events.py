@@ -30,7 +30,7 @@ async def test_reading_goes_page_by_page_and_leaves_the_writer_alone(log_file: L
         found = await finished(log)
 
     assert found == [entry for entry in follower.entries if entry.offset != follower.entries[7].offset]
-    # What asked for the trace.
+    # Statement that asked for the trace.
     assert {*writing} <= {"BEGIN IMMEDIATE", "COMMIT"}
     assert len([each for each in reading if "FROM events" in each and "GLOB" in each]) == 3
 

@@ -48,7 +48,7 @@ def recovered(kind: str, record: OrgRecord | None) -> Event:
 
 
 def test_snapshot_event_holds_the_record_and_no_claim_about_a_change() -> None:
-    """Its time is that of the read: the record's own would be too old for the log."""
+    """It has the time of the read: the record's own would be too old for the log."""
     event = snapshot_event(RECORD, READ)
 
     assert event == Event(
@@ -127,7 +127,7 @@ def test_recovered_event_stands_for_the_change_of_its_gap() -> None:
     ("kind", "record_id"), [("GAP_OVERFLOW", "000000000000000AAA"), ("UPDATE", "003*"), ("UPDATE", "003A")]
 )
 def test_change_of_many_records_can_not_be_recovered_as_one(kind: str, record_id: str) -> None:
-    """Nor can an event that is no gap."""
+    """Nor can an event that is not a gap."""
     (event,) = gaps(kind, record_id)
 
     with pytest.raises(ValueError, match=f"{kind} is not a gap in the changes of one record"):

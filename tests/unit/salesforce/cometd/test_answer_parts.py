@@ -108,7 +108,7 @@ def test_answer_without_boundaries_is_sorted_in_parts(monkeypatch: pytest.Monkey
 
 
 def test_part_of_countless_small_messages_is_sorted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows the part comes after its messages."""
+    """Messages after the part come after its messages."""
     monkeypatch.setattr(answers, "_PART_BYTES", 1_000)
     monkeypatch.setattr(answers, "_PART_MESSAGES", 10)
     messages = [{"channel": PATH, "n": number} for number in range(200)]

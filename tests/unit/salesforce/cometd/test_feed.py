@@ -90,7 +90,7 @@ async def test_position_with_an_id_or_an_event_is_a_mark() -> None:
 
 
 async def test_skipped_events_are_left_out_behind_the_last_id_before_them() -> None:
-    """What the log holds does not come again, although a minute before the order counts as new."""
+    """Events in the log do not come again, although a minute before the order counts as new."""
     skipped = NewEventsAfter(channel=CHANGES, replay_id=None, verified_at=NOW, skips_after=ReplayId(b"900"))
     feed = ChannelFeed(channel=CHANGES, position=ReplayPosition.after(skipped))
     assert feed.ask() == -1

@@ -201,7 +201,7 @@ def test_answer_of_countless_values_is_refused() -> None:
 
 
 def test_large_answer_of_ordinary_messages_is_read() -> None:
-    """A transaction of thousands of records is no attack."""
+    """A transaction of thousands of records is not an attack."""
     message = b'{"channel":"/data/ChangeEvents","data":{"payload":{"Name":"' + b"x" * 900 + b'"}}},'
     body = b"[" + message * 5_000 + b"{}]"
 

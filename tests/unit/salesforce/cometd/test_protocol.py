@@ -1,4 +1,4 @@
-"""What Salesforce's refusals mean."""
+"""Meanings of Salesforce's refusals."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_refusal_that_names_no_channel_is_doubted(subscription: dict[str, str]) 
 
 @pytest.mark.parametrize("ext", [None, [], {"sfdc": "x"}, {"sfdc": {"failureReason": 503}}])
 def test_nonsense_in_ext_is_no_cause(ext: Any) -> None:
-    """What has another shape than expected is passed over."""
+    """A value of an unexpected shape is ignored."""
     assert causes({"channel": CONNECT, "error": "402::x", "ext": ext}) == ["402::x"]
 
 

@@ -1,4 +1,4 @@
-"""What Salesforce is answered, and what is in the log then."""
+"""Answers to Salesforce, and the log at that moment."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -261,7 +261,7 @@ class SlowAppend(MemoryAppend):
 
 
 async def test_slow_log_is_not_waited_for_without_end() -> None:
-    """What it takes later is not an event again when Salesforce repeats it."""
+    """A notification that it takes later does not become an event again when Salesforce repeats it."""
     log, clock = SlowLog(), TurnedClock()
     async with receiving(log, clock=clock) as receiver:
         sending = asyncio.create_task(receiver.post(envelope(notification(1))))

@@ -1,4 +1,4 @@
-"""Envelopes of outbound messages, and what is none."""
+"""Envelopes of outbound messages, and invalid ones."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""What the log remembers of notifications."""
+"""The log's memory of notifications."""
 
 import pytest
 from structlog.testing import capture_logs

@@ -116,7 +116,7 @@ def test_end_without_a_code_is_the_networks() -> None:
 
 
 def test_hostile_words_are_short_and_hold_no_secret() -> None:
-    """They come from whoever answers."""
+    """They come from an unknown server."""
     end = ended(("error-code", "a\nb 00D!token" + "x" * 9_000), details="\n00D!token " * 5_000)
 
     assert len(end.detail) < 600

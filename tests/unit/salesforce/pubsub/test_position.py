@@ -1,4 +1,4 @@
-"""The way to the last event in the log goes on where a stream ended."""
+"""The search for the log's last event continues where a stream ended."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Schemas are fetched once, whoever asks for them."""
+"""Schemas are fetched once, for all callers."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""What a stream has received waits within bounds."""
+"""A stream's messages wait within bounds."""
 
 import time
 import tracemalloc

@@ -15,7 +15,7 @@ AFTER = "001000000000001AAA"
 
 
 def test_condition_is_put_between_brackets() -> None:
-    """What the query adds binds more than its OR."""
+    """The query's own conditions bind more than its OR."""
     assert whole_of(QUERY) == "SELECT Id, Name FROM Account WHERE (A = 'x' OR B = 1)"
     assert count_of(QUERY) == "SELECT COUNT() FROM Account WHERE (A = 'x' OR B = 1)"
     assert page_of(QUERY, AFTER, 9) == (
@@ -46,7 +46,7 @@ def test_query_without_a_condition() -> None:
     ],
 )
 def test_condition_that_ends_where_it_ends(where: str) -> None:
-    """Brackets within texts are none."""
+    """Brackets within texts do not count."""
     assert replace(QUERY, where=where).where == where
 
 

@@ -34,4 +34,4 @@ SETUP = ChannelSetup(
         member("Order_Placed__e", "Orders__chn"),
     ),
 )
-"""Two custom channels, and two entities of which one is on both channels of changes."""
+"""Two custom channels, and two entities; one is on both channels of changes."""

@@ -12,7 +12,7 @@ CHANGES = PATHS[0]
 
 
 async def test_lost_response_counts_as_delivered(streaming: Streaming, subscribed: Client) -> None:
-    """A client that goes on with its session never sees those events: a silent gap."""
+    """A client that keeps its session never sees those events: a silent gap."""
     ids = streaming.publish(3)
     streaming.faults.lose_response()
     with pytest.raises(aiohttp.ClientConnectionError):

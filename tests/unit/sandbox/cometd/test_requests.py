@@ -53,7 +53,7 @@ async def test_content_type_is_required(client: Client) -> None:
 
 
 async def test_request_over_32_kilobytes_is_refused(client: Client) -> None:
-    """The limit is that of the documentation, in bytes."""
+    """The limit comes from the documentation, in bytes."""
     response = await client.post([client.message("handshake", padding="x" * 32_768)])
     assert response.status == 413
     assert await response.text() == "413::Maximum Request Size Exceeded"

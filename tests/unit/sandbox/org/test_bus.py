@@ -39,7 +39,7 @@ def test_replay_ids_rise_with_holes(bus: EventBus) -> None:
 
 
 def test_position_passes_the_last_message(bus: EventBus, clock: TurnedClock) -> None:
-    """Other orgs' messages move it on; it is valid for as long as a message's, and is no message."""
+    """Other orgs' messages move it on; it is valid for as long as a message's, and is not a message."""
     before = publish(bus, 1)[0]
     position = bus.advance()
     after = publish(bus, 1)[0]

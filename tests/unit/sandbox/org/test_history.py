@@ -85,7 +85,7 @@ def test_gaps_of_the_database_and_others_are_apart(world: OrgWorld, faults: Faul
 
 
 def test_a_large_change_is_a_gap_once(world: OrgWorld, faults: Faults) -> None:
-    """The fault waits for a change that is none."""
+    """The fault waits for a change that is not a gap."""
     faults.gap_changes()
     world.create("Account", Name="Acme", Text__c="x" * 1_000_001)
     assert not faults.struck
@@ -126,7 +126,7 @@ def test_changes_are_lost_without_a_trace(world: OrgWorld, faults: Faults) -> No
 
 
 def test_an_overflow_is_never_lost(faults: Faults) -> None:
-    """What a fault hides are changes; they count in the limit all the same."""
+    """A fault hides changes; they count in the limit all the same."""
     world = OrgWorld(OrgSetup(transaction_limit=2))
     world.org.intercept(faults.altered)
     faults.lose_changes(times=None)
@@ -154,7 +154,7 @@ async def test_a_converted_field_loses_its_values(world: OrgWorld, *, declared: 
     assert (record["Score__c"], record["SystemModstamp"], record["LastModifiedDate"]) == (None, START, START)
     entity = world.org.schema.entity("Account")
     assert (entity.fields["Score__c"].type, entity.declared) == ("double", declared)
-    # What the schema says of itself can be declared again.
+    # The schema's own description can be declared again.
     parse_schema(world.org.declared.model_dump(mode="json", exclude_unset=True))
 
 

@@ -164,7 +164,7 @@ async def test_faults_strike_the_next_envelope() -> None:
 
 
 async def test_server_that_is_away_is_tried_again() -> None:
-    """A refused connection is no answer."""
+    """A refused connection does not count as an answer."""
     async with world(url="http://localhost:1/take") as here:
         here.create("away")
         queue = here.sandbox.outbound.queues["leads"]

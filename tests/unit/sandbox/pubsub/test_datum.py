@@ -89,7 +89,7 @@ GOLDEN = (
 
 
 def test_a_change_is_encoded_as_salesforce_does_it() -> None:
-    """The layout is that of a real event; what is absent is null."""
+    """The layout follows a real event; absent fields are null."""
     assert encoder(ACCOUNT)(UPDATE).hex() == GOLDEN
 
 

@@ -76,7 +76,7 @@ TASKS = "SELECT {} FROM Task WHERE What.Name != null {}"
 
 @pytest.fixture(scope="module")
 def org() -> OrgWorld:
-    """An org whose tasks refer to records of several types, one with a date that is none."""
+    """An org whose tasks refer to records of several types, one with an invalid date."""
     world = OrgWorld()
     account = world.create("Account", Name="Acme", AnnualRevenue=5, Industry="Energy")
     fields = {"StageName": "Prospecting", "CloseDate": "2025-01-31", "Amount": 7}
@@ -112,5 +112,5 @@ def test_any_query_is_answered_or_refused(org: OrgWorld, text: str) -> None:
 def test_values_of_parents_of_several_types_are_taken_as_they_are(
     org: OrgWorld, selected: str, more: str
 ) -> None:
-    """A number beside a text, or a date that the calendar does not have, is no failure."""
+    """A number beside a text, or a date that the calendar does not have, must not fail."""
     org.query(TASKS.format(selected, more)).rows()

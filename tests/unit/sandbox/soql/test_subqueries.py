@@ -12,7 +12,7 @@ ACCOUNTS = "SELECT Name FROM Account"
 
 @pytest.fixture
 def family(world: OrgWorld) -> OrgWorld:
-    """Two accounts, of which one has three contacts, one of them deleted."""
+    """Two accounts; one has three contacts, one of them deleted."""
     first = world.create("Account", Name="Acme")
     world.create("Account", Name="Bolt")
     for name in ("Berg", "Aas", "Gone"):

@@ -1,4 +1,4 @@
-"""PushTopics tell of the changes that their query and their settings ask for."""
+"""PushTopics announce the changes that their query and their settings ask for."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ def received(key: str, *, accepted: bool = True) -> JournalEntry:
 
 
 def test_journal_counts_duplicates_of_what_was_accepted() -> None:
-    """An earlier failed attempt is no duplicate."""
+    """An earlier failed attempt does not count as a duplicate."""
     journal = Journal()
     for record in (received("a", accepted=False), received("a"), received("b"), received("b"), received("b")):
         journal.add(record)

@@ -69,7 +69,7 @@ def test_number_keeps_all_of_its_digits(mode: str) -> None:
 
 
 def test_content_is_the_value() -> None:
-    """With its media type, in the place of a body."""
+    """It replaces the body, with its media type."""
     made = record(replace(delivery(), content=Content(data=b"<a/>", type="application/xml")))
 
     assert (made.value, made.headers["content-type"]) == (b"<a/>", b"application/xml")
@@ -106,7 +106,7 @@ def test_headers_of_its_own_are_found_in_the_event() -> None:
 
 
 def test_topic_is_made_of_fields() -> None:
-    """What no topic can be named with becomes an underscore, as in the log."""
+    """Characters that a topic's name can't have become an underscore, as in the log."""
     of = delivery(event(data={"entity": "Order", "fields": {"Region__c": "North & West"}}))
 
     for topic in ("crm.{data.entity}.{data.fields.Region__c}", "crm.{entity}.{data.fields.Region__c}"):
@@ -229,7 +229,7 @@ FIXED: list[tuple[Report, type[Outcome], FailureClass]] = [
 def test_error_of_kafka_has_the_outcome_of_its_kind(
     report: Report, kind: type, failure: FailureClass
 ) -> None:
-    """What can't succeed is a dead letter, and what an operator must grant first holds the target."""
+    """A hopeless error makes a dead letter, and one that an operator must mend holds the target."""
     found = outcome_of(report, record(delivery()), has_fixed_topic=True)
 
     assert type(found) is kind

@@ -68,7 +68,7 @@ def test_record_that_is_refused_alone_is_written_once(producing: Producing) -> N
 
 
 def test_broker_that_stops_in_between_rejects_nothing(producing: Producing) -> None:
-    """What the deadline leaves over has timed out: with the joint error, all would be dead letters."""
+    """Records beyond the deadline have timed out: with the joint error, all would be dead letters."""
     cluster = Cluster(answers=2)
     began = time.monotonic()
     reports = producing(cluster).produce([record(1_000), *[record()] * 15])

@@ -53,7 +53,7 @@ def open_connection(plugin: Mqtt) -> Connection:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what the plugin does with what a broker has said."""
+    """Wait for the plugin's reaction to a broker's words."""
     async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - a test looks in from outside
             await asyncio.sleep(0.001)
@@ -558,7 +558,7 @@ async def test_event_that_makes_no_message_has_an_outcome(made: Any, kind: type,
     ],
 )
 async def test_password_is_not_repeated(password: str, words: str, shown: str) -> None:
-    """A broker's own words can hold it, in any form; one letter is no secret, and in any word."""
+    """A broker's own words can hold it, in any form; one letter is not a secret, and occurs in any word."""
     refused = refused_connection(0x86, 0x1F, words)
     async with ScriptedBroker.running(lambda k, c: refused if k == CONNECT else usual(k, c)) as broker:
         outcome = await outcome_at(broker, username="u", password=password)

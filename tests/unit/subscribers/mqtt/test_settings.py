@@ -43,7 +43,7 @@ URL = "mqtts://broker.example.com"
     ],
 )
 def test_mistake_is_a_clear_sentence(settings: dict[str, Any], sentence: str) -> None:
-    """What is wrong, and what is allowed, is said; no secret is shown."""
+    """It names the mistake and the allowed values, and shows no secret."""
     with pytest.raises(ValidationError) as error:
         Mqtt.Settings.model_validate({"url": URL, "topic": "t", **settings})
 

@@ -97,7 +97,7 @@ async def test_refusal_keeps_the_words_of_the_method() -> None:
 
 @pytest.mark.parametrize("code", ["APEX_ERROR", "Client"])
 async def test_exception_is_tried_again_for_minutes(code: str) -> None:
-    """What a method throws can be about the event, or pass with the deployment that is under way."""
+    """An exception of a method can concern the event, or pass with the deployment under way."""
     org = ScriptedOrg(answer=WriteRefused(code=code, message="System.DmlException: no"))
     tries = [
         await outcome_of(
@@ -145,7 +145,7 @@ async def test_unwaited_call_is_delivered_when_it_is_sent() -> None:
 
 
 async def test_unwaited_call_that_can_not_be_sent_is_tried_again() -> None:
-    """It is no delivery."""
+    """It does not count as a delivery."""
     assert (
         type(await outcome_of(SlowOrg(sends=False, answer=LOST), delivery(change()), call=UNWAITED)) is Retry
     )

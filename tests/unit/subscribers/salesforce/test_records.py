@@ -136,7 +136,7 @@ def refused(code: str, message: str = "m", **more: Any) -> WriteRefused:
     ],
 )
 async def test_result_becomes_its_outcome(result: WriteResult, kind: type, failure: FailureClass) -> None:
-    """What passes is tried again, what is about the target holds it, the rest is a dead letter."""
+    """A passing fault is retried, a fault of the target holds it, and others make a dead letter."""
     outcome = await outcome_of(
         ScriptedOrg(result=result), delivery(change(), body={"Id": OTHER, "Phone": "1"}), update="Opportunity"
     )

@@ -17,12 +17,12 @@ _FORGOTTEN: dict[str, str] = {"source": "logical", "state": "UP"}
 
 
 def statistics(*brokers: dict[str, str]) -> str:
-    """Return the part of librdkafka's statistics that tells of brokers."""
+    """Return the part of librdkafka's statistics that describes brokers."""
     return orjson.dumps({"brokers": {str(number): each for number, each in enumerate(brokers)}}).decode()
 
 
 def test_client_that_has_lost_its_brokers_is_to_be_replaced() -> None:
-    """The coordinator's handle is no broker: librdkafka keeps it after it has forgotten all brokers."""
+    """The coordinator's handle does not count as a broker: librdkafka keeps it after it has forgotten all brokers."""
     clock = TurnedClock()
     check = BrokerCheck(clock, "reader")
 
@@ -53,7 +53,7 @@ def test_client_that_finds_a_broker_again_is_kept() -> None:
 
 
 def test_client_that_nobody_polls_is_not_judged() -> None:
-    """While a full buffer keeps the reader from polling, no news is no bad news."""
+    """While a full buffer keeps the reader from polling, silence is not bad news."""
     clock = TurnedClock()
     check = BrokerCheck(clock, "reader")
 

@@ -21,7 +21,7 @@ _NAMES = Names(prefix="acme", template="salesforce.{kind}.{name}")
     ],
 )
 def test_changes_of_an_entity_share_a_topic(event_type: str, topic: str) -> None:
-    """The kind of change is no part of the topic's name, so a record's order is kept."""
+    """The topic's name does not contain the kind of change, so a record's order is kept."""
     assert _NAMES.event_topic(event_type) == topic
 
 

@@ -1,4 +1,4 @@
-"""What the producer of the log takes, and what it does not."""
+"""Records that the log's producer takes, and those that it refuses."""
 
 import pytest
 from confluent_kafka import Producer

@@ -66,7 +66,7 @@ def test_caller_that_wants_to_end_is_told_the_error() -> None:
 
 
 def test_caller_may_judge_errors_by_itself() -> None:
-    """What was explained already is a `LogUnavailable`."""
+    """An explained error is a `LogUnavailable`."""
     broker = Broker(LogUnavailable("away"))
     retry = RetryPolicy(
         limit_s=60, wait=broker.wait, can_pass=lambda error: isinstance(error, LogUnavailable)

@@ -1,4 +1,4 @@
-"""What lies between a subscriber's thread and its loop."""
+"""Buffer between a subscriber's thread and its loop."""
 
 import asyncio
 from dataclasses import replace
@@ -31,7 +31,7 @@ def read_range(partition: Partition, first: int, count: int, *, size: int = 1) -
 
 
 async def a_handover(*partitions: Partition) -> FeedBuffer:
-    """Return a handover of which the reader knows the assignment."""
+    """Return a handover whose assignment the reader knows."""
     buffer = FeedBuffer()
     buffer.assign(assigned(*partitions))
     buffer.take()
@@ -46,7 +46,7 @@ def page(buffer: FeedBuffer) -> Page:
 
 
 async def test_a_page_is_bounded_and_the_rest_comes_next() -> None:
-    """What was left is behind, and a page says how far it goes."""
+    """The rest counts as behind, and a page says how far it goes."""
     buffer = await a_handover(ONE)
     buffer.put(read_range(ONE, 0, PAGE_ENTRIES + 5))
     first, second = page(buffer), page(buffer)
@@ -67,7 +67,7 @@ async def test_partitions_take_turns() -> None:
 
 
 async def test_offsets_without_entries_are_told() -> None:
-    """What does not concern the subscriber is passed, so that it is settled."""
+    """Events that do not concern the subscriber are passed, so that they are settled."""
     buffer = await a_handover(ONE)
     buffer.put({ONE: ReadRange(assignment=1, through=7, end=9)})
 
@@ -126,7 +126,7 @@ async def test_consumer_pauses_for_as_long_as_the_loop_does() -> None:
 
 
 async def test_nothing_is_read_while_everything_is_paused() -> None:
-    """What the consumer has fetched stays with it, and comes at once when the loop goes on."""
+    """Fetched entries stay with the consumer, and come at once when the loop continues."""
     buffer = await a_handover(ONE, TWO)
     buffer.pause(frozenset([ONE, TWO]))
     assert not buffer.wait_for_room(0)
@@ -136,7 +136,7 @@ async def test_nothing_is_read_while_everything_is_paused() -> None:
 
 
 async def test_what_was_read_under_a_former_assignment_is_left_out() -> None:
-    """The reader hears late that a partition was lost and won again, and read on from elsewhere."""
+    """The reader hears late that a partition was lost and won again, and is read from another position."""
     buffer = await a_handover(ONE)
     buffer.revoke(frozenset([ONE]))
     buffer.assign(replace(assigned(ONE), assignment=2))
@@ -208,7 +208,7 @@ async def test_pause_of_a_partition_that_is_gone_does_not_outlive_it() -> None:
 
 
 async def test_loss_is_told_before_the_trouble_that_it_came_of() -> None:
-    """A reader that waits after trouble goes on with nothing that is no longer its own."""
+    """A reader that waits after trouble does not continue with partitions that it has lost."""
     buffer = await a_handover(ONE)
     buffer.revoke(frozenset([ONE]))
     buffer.fail(LogUnavailable("no broker answers"))

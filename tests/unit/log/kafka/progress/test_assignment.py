@@ -8,13 +8,13 @@ OURS, OTHER = (Partition(topic="salesforce.cdc.Account", number=number) for numb
 
 
 def assigned(number: int = 1) -> AssignedPartition:
-    """Return a partition of which the offsets 3 and 5 are parked."""
+    """Return a partition whose offsets 3 and 5 are parked."""
     parked = ParkedIndex({"lane": {3: (30,), 5: (50, 51)}})
     return AssignedPartition(partition=OURS, assignment=number, settled_above=frozenset(), parked=parked)
 
 
 def test_parked_events_are_found_in_the_order_in_which_they_are_asked_for() -> None:
-    """What is not parked is left out."""
+    """Events that are not parked are left out."""
     partitions = AssignedPartitions()
     partitions.add(assigned())
 
@@ -31,7 +31,7 @@ def test_nothing_is_parked_of_what_is_not_ours() -> None:
 
 
 def test_partition_that_is_given_back_is_known_by_its_new_number() -> None:
-    """What was settled under the former one no longer counts."""
+    """Settlements under the former number no longer count."""
     partitions = AssignedPartitions()
     partitions.add(assigned(1))
     partitions.drop([OURS])

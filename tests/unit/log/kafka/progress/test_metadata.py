@@ -31,7 +31,7 @@ def some_progress(draw: st.DrawFn) -> SettledOffsets:
 
 @given(some_progress())
 def test_progress_comes_back_as_it_was(progress: SettledOffsets) -> None:
-    """What fits is kept whole."""
+    """Progress that fits is kept whole."""
     committable = encode(progress)
 
     assert decode(committable.offset, committable.metadata) == progress
@@ -56,7 +56,7 @@ def test_place_without_metadata_bears_no_mark() -> None:
 
 @given(st.integers(0, _BIG), st.sets(st.integers(0, 2**40), max_size=2_000))
 def test_metadata_never_exceed_what_the_broker_takes(next_offset: int, above: set[int]) -> None:
-    """What does not fit is left out from above, and the encoder says how much it kept."""
+    """Offsets that do not fit are left out from above, and the encoder says how much it kept."""
     progress = SettledOffsets(
         next_offset=next_offset, settled_above=frozenset(next_offset + offset for offset in above)
     )
@@ -78,7 +78,7 @@ def test_as_much_is_kept_as_the_broker_takes() -> None:
 
 
 def test_partition_is_crowded_once_three_quarters_are_taken() -> None:
-    """What is being delivered when reading stops still fits."""
+    """Events in delivery when reading stops still fit."""
     runs = next(count for count in range(2_000) if encode(every_second(count)).crowded)
     least = encode(every_second(runs))
 

@@ -50,7 +50,7 @@ def test_large_letter_comes_in_parts_that_a_broker_takes() -> None:
 
 
 def test_letter_of_which_a_part_is_missing_is_not_made_up() -> None:
-    """Half a letter is no letter."""
+    """Half a letter does not count as a letter."""
     records = dead_letter_records(LARGE, "dead")
 
     assert not index(*records[1:]).complete([b"x"])

@@ -211,7 +211,7 @@ def test_header_does_not_decide_how_much_memory_is_taken(parts: bytes) -> None:
     "key", [b"", b"[]", b"{}", b'"abc"', b'["t"]', b'["t",1,2]', b'["t",1,"l",true]', b'["t",1,"l",3,-1]']
 )
 def test_key_of_another_form_is_told(key: bytes) -> None:
-    """Whatever it is, it is no lane and no event."""
+    """It is neither a lane nor an event."""
     log = Log()
     log.restore(as_read([ProducerRecord(TOPIC.name, b"x", key, 0, {})]))
 

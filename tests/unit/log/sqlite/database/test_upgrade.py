@@ -132,7 +132,7 @@ def write_events(connection: sqlite3.Connection, numbers: Iterable[int], now: in
 
 
 def write_version_1(log_file: LogFile, *more: str) -> None:
-    """Write a file of version 1 with three events, of which the target has settled the second."""
+    """Write a file of version 1 with three events; the target has settled the second."""
     log_file.settings.path.parent.mkdir()
     with closing(sqlite3.connect(log_file.settings.path, isolation_level=None)) as connection:
         connection.executescript(VERSION_1)

@@ -66,7 +66,7 @@ def test_bits_of_a_converted_lead() -> None:
 
 
 def test_parts_are_listed_one_by_one() -> None:
-    """A compound of which all parts changed is not shortened to its own name."""
+    """A compound whose parts all changed is not shortened to its own name."""
     assert ACCOUNT_BITMAPS.names(["4-0xFF"]) == [
         f"BillingAddress.{part['name']}" for part in ADDRESS["fields"]
     ]

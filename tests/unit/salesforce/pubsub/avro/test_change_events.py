@@ -226,7 +226,7 @@ def test_null_need_not_come_first_in_a_union() -> None:
 
 
 def test_record_in_a_list_is_whole() -> None:
-    """Its nulls are no changes of a field."""
+    """Its nulls do not count as changes of a field."""
     schema = change_schema(optional("Names", {"type": "array", "items": PERSON_NAME}))
 
     fields = body(schema, Names=[{"LastName": "Berg"}, {}])

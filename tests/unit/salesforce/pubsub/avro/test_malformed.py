@@ -1,4 +1,4 @@
-"""Bytes that are no event are refused in one way, soon, and without much memory."""
+"""Invalid bytes are refused in one way, soon, and without much memory."""
 
 import contextlib
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Texts that are no usable schema are refused, whatever they are."""
+"""Texts that are not a usable schema are refused, whatever they are."""
 
 import contextlib
 import json

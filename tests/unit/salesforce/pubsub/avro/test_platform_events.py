@@ -30,7 +30,7 @@ def read(field: Avro, value: Any) -> Any:
 
 
 def test_unset_fields_are_null() -> None:
-    """A platform event has all of its fields; nothing of it is a change."""
+    """A platform event has all of its fields, and no changed ones."""
     schema = event_schema(
         optional("A__c"), optional("B__c"), optional("Amount__c", "double"), optional("D__c")
     )
@@ -54,7 +54,7 @@ def test_event_is_the_one_that_cometd_gives() -> None:
 
 
 def test_schema_has_the_name_of_the_event() -> None:
-    """Channels of several kinds of events tell them apart by it; the namespace is no part of it."""
+    """Channels of several kinds of events tell them apart by it; it does not contain the namespace."""
     assert parsed(event_schema()).name == "Order_Placed__e"
     assert parsed({**event_schema(), "name": "com.acme.Order__e"}).name == "Order__e"
     assert parsed(event_schema(), "abc").id == "abc"

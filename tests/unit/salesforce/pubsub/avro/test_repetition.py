@@ -1,4 +1,4 @@
-"""What repeats from one event to the next is compared, and never taken for something else."""
+"""Bytes that repeat from one event to the next are compared, and never confused."""
 
 import pytest
 

@@ -16,7 +16,7 @@ ERP, ORDERS = "/data/Erp__chn", "/event/Orders__chn"
 
 
 def declare(world: OrgWorld, **keys: Any) -> None:
-    """Put another schema in the place of the one before."""
+    """Replace the schema."""
     world.org.declare(parse_schema(keys))
 
 

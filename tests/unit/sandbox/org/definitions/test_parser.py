@@ -140,7 +140,7 @@ def test_a_mistake_has_its_place_and_a_remedy(data: Any, place: str, part: str) 
 
 
 def test_two_references_need_two_names_in_the_parent() -> None:
-    """The default is that of the object."""
+    """The default comes from the object."""
     reference = {"type": "reference", "to": "Account"}
     found = mistakes(line(A__c=reference, B__c=reference))
     assert "child_relationship" in found["objects.Line__c.fields.B__c"]
