@@ -22,7 +22,7 @@ def statistics(*brokers: dict[str, str]) -> str:
 
 
 def test_client_that_has_lost_its_brokers_is_to_be_replaced() -> None:
-    """The coordinator's handle does not count as a broker: librdkafka keeps it after it has forgotten all brokers."""
+    """The coordinator's handle does not count: librdkafka keeps it after it has forgotten all brokers."""
     clock = TurnedClock()
     check = BrokerCheck(clock, "reader")
 
