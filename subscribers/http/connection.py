@@ -64,7 +64,7 @@ class ForbiddenAddress(RetryLater):
         return Hold(reason=str(self), after_s=RECHECK_S, alert=True, failure=FailureClass.CONNECTION)
 
 
-class Connection:
+class ConnectionPool:
     """Pool of connections to one target; closed until `open`.
 
     A connection is made only to an address that `settings` allow. Its names are

@@ -16,7 +16,7 @@ from streamer.events import FailureClass
 from streamer.known_secrets import KNOWN, MASK
 from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
-from subscribers.http.connection import Connection, Exchange, Unreached
+from subscribers.http.connection import ConnectionPool, Exchange, Unreached
 from subscribers.http.redaction import Redaction
 
 # A token is renewed this long before its end, or a tenth of its life if that is less.
@@ -106,7 +106,7 @@ class ClientCredentials:
     result.
     """
 
-    def __init__(self, auth: OAuth2Auth, connection: Connection, clock: Clock) -> None:
+    def __init__(self, auth: OAuth2Auth, connection: ConnectionPool, clock: Clock) -> None:
         self._auth = auth
         self._connection = connection
         self._clock = clock
@@ -160,7 +160,7 @@ class ClientCredentials:
             raise NoToken(f"no token: {exc}", after_s=_UNREACHED_S, failure=exc.failure) from exc
 
 
-def credentials(auth: Auth, connection: Connection, clock: Clock) -> Credentials:
+def credentials(auth: Auth, connection: ConnectionPool, clock: Clock) -> Credentials:
     """Return the credentials that `auth` describes."""
     match auth:
         case NoAuth():

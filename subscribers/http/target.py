@@ -17,7 +17,7 @@ from streamer.known_secrets import MASK
 from streamer.ports import PluginContext, Preview, TargetReport
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
-from subscribers.http.connection import HEADERS, Connection, Exchange, ForbiddenAddress, Unreached
+from subscribers.http.connection import HEADERS, ConnectionPool, Exchange, ForbiddenAddress, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.examination import METHOD, address_of, judged
 from subscribers.http.outcome_table import OutcomeTable
@@ -99,7 +99,7 @@ class HttpTarget:
     ) -> None:
         self._settings = settings
         self._clock = context.clock
-        self._connection = Connection(settings, context.clock)
+        self._connection = ConnectionPool(settings, context.clock)
         self._auth = auth
         self._credentials = credentials(auth, self._connection, context.clock)
         self._signer = Signer.of(signing)

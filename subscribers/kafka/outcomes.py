@@ -4,7 +4,7 @@ from confluent_kafka import KafkaError
 
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
 from subscribers.holds import RECHECK_S
-from subscribers.kafka.producer import NO_TOPIC, Report
+from subscribers.kafka.producer import NO_TOPIC, DeliveryReport
 from subscribers.kafka.records import Record
 
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
@@ -22,7 +22,7 @@ _EXPLAINED = frozenset(
 )
 
 
-def outcome_of(report: Report, record: Record, *, has_fixed_topic: bool) -> Outcome:
+def outcome_of(report: DeliveryReport, record: Record, *, has_fixed_topic: bool) -> Outcome:
     """Return the outcome of `record`.
 
     A fault of the subscriber's only topic holds the target, and an operator must

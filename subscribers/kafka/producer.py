@@ -38,7 +38,7 @@ NO_TOPIC = frozenset(
 """Codes of errors that mean a missing topic."""
 
 
-class Report(NamedTuple):
+class DeliveryReport(NamedTuple):
     """Result of one record.
 
     Without an `error`, the record is at `offset` of `partition`. `is_local`
@@ -57,18 +57,18 @@ class _Call:
     """Reports of the records of one call, collected on whichever thread serves the client."""
 
     def __init__(self, number: int) -> None:
-        self.reports: list[Report | None] = [None] * number
+        self.reports: list[DeliveryReport | None] = [None] * number
         self._missing = set(range(number))
         self.complete = threading.Event()
 
     def told(self, index: int, error: KafkaError | None, message: Message) -> None:
         """Note the delivery report of record `index`."""
         if error is None:
-            self.note(index, Report(None, message.partition() or 0, message.offset() or 0))
+            self.note(index, DeliveryReport(None, message.partition() or 0, message.offset() or 0))
         else:
-            self.note(index, Report(error))
+            self.note(index, DeliveryReport(error))
 
-    def note(self, index: int, report: Report) -> None:
+    def note(self, index: int, report: DeliveryReport) -> None:
         """Note what became of record `index`."""
         self.reports[index] = report
         self._missing.discard(index)
@@ -93,13 +93,13 @@ class ReportingProducer:
         self._background: KafkaError | None = None
         self._missing: set[str] = set()
 
-    def produce(self, records: Sequence[Record]) -> list[Report]:
+    def produce(self, records: Sequence[Record]) -> list[DeliveryReport]:
         """Write `records` and wait until each was acknowledged or given up; blocks.
 
         One deadline holds for all of them. Records left over are reported as timed out.
         """
         give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
-        reports: dict[int, Report] = {}
+        reports: dict[int, DeliveryReport] = {}
         waiting: deque[Sequence[int]] = deque([range(len(records))])
         while waiting:
             indices = waiting.popleft()
@@ -119,7 +119,7 @@ class ReportingProducer:
             self._is_closed = True
         self._discard(self._producer)
 
-    def _write(self, records: Sequence[Record], give_up_at: float) -> list[Report]:
+    def _write(self, records: Sequence[Record], give_up_at: float) -> list[DeliveryReport]:
         call = _Call(len(records))
         unreported = KafkaError._TIMED_OUT
         producer = None
@@ -177,16 +177,16 @@ class ReportingProducer:
                 producer.live.produce(topic, value, key, on_delivery=told, headers={**headers})
             except BufferError:
                 if not producer.wait_for_room(give_up_at):
-                    return call.note(index, Report(KafkaError(KafkaError._QUEUE_FULL), is_local=True))
+                    return call.note(index, DeliveryReport(KafkaError(KafkaError._QUEUE_FULL), is_local=True))
             except KafkaException as exc:
-                return call.note(index, Report(exc.args[0], is_local=True))
+                return call.note(index, DeliveryReport(exc.args[0], is_local=True))
             else:
                 return None
 
-    def _judged(self, report: Report | None, unreported: int) -> Report:
+    def _judged(self, report: DeliveryReport | None, unreported: int) -> DeliveryReport:
         """Return `report` with what explains it; without one, that of the error `unreported`."""
         if report is None:
-            return Report(KafkaError(unreported), background=self._background)
+            return DeliveryReport(KafkaError(unreported), background=self._background)
         if report.error is None:
             self._background = None
             return report
@@ -217,7 +217,7 @@ def _wait(producer: DisposableProducer, call: _Call, give_up_at: float) -> None:
             call.complete.wait(_SLICE_S)
 
 
-def _is_joint(report: Report) -> bool:
+def _is_joint(report: DeliveryReport) -> bool:
     return report.error is not None and not report.is_local and report.error.code() in _JOINT
 
 

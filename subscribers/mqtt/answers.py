@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
 from subscribers.holds import BUSY_S, RECHECK_S
-from subscribers.mqtt.packets import Answer, Publish
+from subscribers.mqtt.packets import BrokerAnswer, Publish
 
 _SHOWN = 200
 
@@ -74,7 +74,7 @@ _REJECTED = {
 }
 
 
-def acknowledged(answer: Answer, message: Publish) -> Outcome:
+def acknowledged(answer: BrokerAnswer, message: Publish) -> Outcome:
     """Return the outcome of `message`, to which the broker gave `answer`.
 
     Without subscribers for its topic, a message is delivered all the same.
@@ -90,7 +90,7 @@ def acknowledged(answer: Answer, message: Publish) -> Outcome:
 
 def refused(
     sentence: str,
-    answer: Answer,
+    answer: BrokerAnswer,
     *,
     is_about_message: bool,
     otherwise: FailureClass = FailureClass.CONNECTION,

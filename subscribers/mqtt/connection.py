@@ -20,7 +20,7 @@ from subscribers.mqtt.packets import (
     LARGEST_ANSWER,
     PINGREQ,
     Acknowledgement,
-    Answer,
+    BrokerAnswer,
     Connack,
     Connect,
     MqttVersion,
@@ -37,7 +37,7 @@ _RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B
 _SHOWN = 200
 
 
-class Unreached(RetryLater):
+class BrokerUnreached(RetryLater):
     """The broker can't be reached, or is gone: it is uncertain whether it has what was under way."""
 
     def __init__(self, message: str, *, failure: FailureClass = FailureClass.CONNECTION) -> None:
@@ -45,14 +45,14 @@ class Unreached(RetryLater):
         self.failure = failure
 
 
-class Refused(RetryLater):
+class BrokerRefused(RetryLater):
     """The broker refuses the connection, or ends it, with an `answer` that says why.
 
     `is_about_message` is true when it ended with one message under way, which
     must then be the reason.
     """
 
-    def __init__(self, message: str, *, answer: Answer, is_about_message: bool = False) -> None:
+    def __init__(self, message: str, *, answer: BrokerAnswer, is_about_message: bool = False) -> None:
         super().__init__(message)
         self.answer = answer
         self.is_about_message = is_about_message
@@ -82,7 +82,7 @@ class Broker:
         return f"{self.host}:{self.port}"
 
 
-class Connection:
+class BrokerConnection:
     """Open connection, which a broken or silent broker ends; `open` makes it, and `close` must follow.
 
     Any number of messages can be under way, as far as the broker allows.
@@ -94,8 +94,8 @@ class Connection:
         self._broker = broker
         self._clock = clock
         self._reader, self._writer = streams
-        self._limits = Connack(answer=Answer())
-        self._waiting: dict[int, asyncio.Future[Answer | RetryLater]] = {}
+        self._limits = Connack(answer=BrokerAnswer())
+        self._waiting: dict[int, asyncio.Future[BrokerAnswer | RetryLater]] = {}
         self._released: set[int] = set()
         self._window = asyncio.Semaphore()
         self._settled = 0
@@ -107,7 +107,10 @@ class Connection:
 
     @classmethod
     async def open(cls, broker: Broker, clock: Clock) -> Self:
-        """Connect, within the broker's `timeout_s`. Raises `Unreached`, `Refused` or `ForbiddenAddress`."""
+        """Connect, within the broker's `timeout_s`.
+
+        Raises `BrokerUnreached`, `BrokerRefused` or `ForbiddenAddress`.
+        """
         writer = None
         try:
             async with clock.timeout(broker.timeout_s):
@@ -135,20 +138,20 @@ class Connection:
         """True until it has ended."""
         return self._ended_by is None
 
-    def take_refusal(self) -> Refused | None:
+    def take_refusal(self) -> BrokerRefused | None:
         """Return, once, the broker's reason to end the connection, if no message got it."""
-        if self._is_told or not isinstance(self._ended_by, Refused):
+        if self._is_told or not isinstance(self._ended_by, BrokerRefused):
             return None
         self._is_told = True
         return self._ended_by
 
-    async def publish(self, message: Publish) -> Answer:
+    async def publish(self, message: Publish) -> BrokerAnswer:
         """Send `message`, and return the broker's answer to it; without QoS, a good one.
 
         While the broker allows no more messages under way, the message waits for
         as long as others are acknowledged: `timeout_s` begins when it is sent.
 
-        Raises `Unreached`, `Refused`, `TooLarge`, or `ValueError` for a topic or
+        Raises `BrokerUnreached`, `BrokerRefused`, `TooLarge`, or `ValueError` for a topic or
         a property that MQTT has no form for.
         """
         self._check_limits(message)
@@ -159,7 +162,7 @@ class Connection:
                 return await (self._acknowledged(message) if message.qos else self._written(message))
         except TimeoutError as exc:
             # A broker acknowledges in order, so nothing that was sent later gets its answer either.
-            lost = Unreached(
+            lost = BrokerUnreached(
                 f"{self._broker} acknowledged nothing within {self._broker.timeout_s:g} s",
                 failure=FailureClass.TIMEOUT,
             )
@@ -174,7 +177,7 @@ class Connection:
         """Say goodbye, and close the connection."""
         if self.is_open:
             self._writer.write(DISCONNECT)
-            self._end(Unreached("the connection was closed"))
+            self._end(BrokerUnreached("the connection was closed"))
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -194,7 +197,7 @@ class Connection:
             raise MalformedPacketError("it does not answer as an MQTT broker does")
         self._limits = Connack.decoded(self._broker.version, content)
         if self._limits.answer.is_refusal:
-            raise Refused(f"{self._broker} refuses the connection", answer=self._limits.answer)
+            raise BrokerRefused(f"{self._broker} refuses the connection", answer=self._limits.answer)
         self._window = asyncio.Semaphore(self._limits.receive_maximum)
         self._tasks = (
             asyncio.create_task(self._receive(), name=f"mqtt {self._broker}: receive"),
@@ -218,14 +221,14 @@ class Connection:
             else:
                 return
 
-    async def _written(self, message: Publish) -> Answer:
+    async def _written(self, message: Publish) -> BrokerAnswer:
         self._check()
         self._writer.write(self._packet(message, 0))
         await self._writer.drain()
         self._check()
-        return Answer()
+        return BrokerAnswer()
 
-    async def _acknowledged(self, message: Publish) -> Answer:
+    async def _acknowledged(self, message: Publish) -> BrokerAnswer:
         """Send `message`, for which there is room in the window."""
         try:
             self._check()
@@ -234,7 +237,7 @@ class Connection:
         except BaseException:
             self._window.release()
             raise
-        acknowledged: asyncio.Future[Answer | RetryLater] = asyncio.get_running_loop().create_future()
+        acknowledged: asyncio.Future[BrokerAnswer | RetryLater] = asyncio.get_running_loop().create_future()
         # A delivery that is cancelled keeps its id until the broker has answered.
         self._waiting[packet_id] = acknowledged
         self._writer.write(packet)
@@ -252,17 +255,21 @@ class Connection:
 
     def _check(self) -> None:
         """Raise what ended the connection, before a message is sent, which so can't be the reason."""
-        if isinstance(self._ended_by, Refused):
-            raise Refused(str(self._ended_by), answer=self._ended_by.answer)
+        if isinstance(self._ended_by, BrokerRefused):
+            raise BrokerRefused(str(self._ended_by), answer=self._ended_by.answer)
         if self._ended_by is not None:
             raise self._ended_by
 
     def _check_limits(self, message: Publish) -> None:
         """Raise what the broker would end the connection with."""
         if message.qos > self._limits.maximum_qos:
-            raise Refused(f"{self._broker} can't take the message", answer=Answer(code=_QOS_NOT_SUPPORTED))
+            raise BrokerRefused(
+                f"{self._broker} can't take the message", answer=BrokerAnswer(code=_QOS_NOT_SUPPORTED)
+            )
         if message.retain and not self._limits.retains:
-            raise Refused(f"{self._broker} can't take the message", answer=Answer(code=_RETAIN_NOT_SUPPORTED))
+            raise BrokerRefused(
+                f"{self._broker} can't take the message", answer=BrokerAnswer(code=_RETAIN_NOT_SUPPORTED)
+            )
 
     async def _receive(self) -> None:
         try:
@@ -307,7 +314,7 @@ class Connection:
             case PacketType.PUBACK | PacketType.PUBCOMP:
                 taken = Acknowledgement.decoded(content)
                 # PUBREC has accepted the message that PUBCOMP ends, whatever its own code says.
-                answer = taken.answer if kind == PacketType.PUBACK else Answer()
+                answer = taken.answer if kind == PacketType.PUBACK else BrokerAnswer()
                 self._settle(taken.packet_id, answer)
             case PacketType.PUBREC:
                 taken = Acknowledgement.decoded(content)
@@ -321,10 +328,12 @@ class Connection:
                 answer = disconnection(content)
                 is_alone = len(self._waiting) == 1
                 self._end(
-                    Refused(f"{self._broker} ended the connection", answer=answer, is_about_message=is_alone)
+                    BrokerRefused(
+                        f"{self._broker} ended the connection", answer=answer, is_about_message=is_alone
+                    )
                 )
 
-    def _settle(self, packet_id: int, answer: Answer | RetryLater) -> None:
+    def _settle(self, packet_id: int, answer: BrokerAnswer | RetryLater) -> None:
         waiting = self._waiting.pop(packet_id, None)
         self._released.discard(packet_id)
         if waiting is None:
@@ -354,10 +363,10 @@ class Connection:
             self._writer.write(PINGREQ)
             await self._clock.sleep(min(interval_s, self._broker.timeout_s))
             if self._heard == heard:
-                self._end(Unreached(f"{self._broker} is silent", failure=FailureClass.TIMEOUT))
+                self._end(BrokerUnreached(f"{self._broker} is silent", failure=FailureClass.TIMEOUT))
 
 
-def _unreached(broker: Broker, exc: BaseException) -> Unreached:
+def _unreached(broker: Broker, exc: BaseException) -> BrokerUnreached:
     failure = FailureClass.CONNECTION
     match exc:
         case ssl.SSLCertVerificationError():
@@ -378,4 +387,4 @@ def _unreached(broker: Broker, exc: BaseException) -> Unreached:
             reason = f"can't connect to {broker}: {exc.strerror or str(exc)[:_SHOWN]}"
         case _:
             reason = f"can't connect to {broker} ({type(exc).__name__})"
-    return Unreached(reason, failure=failure)
+    return BrokerUnreached(reason, failure=failure)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from subscribers.mqtt.properties import Property, Reader, binary, encoded, text, variable
+from subscribers.mqtt.properties import PacketReader, Property, binary, encoded, text, variable
 
 
 class MqttVersion(StrEnum):
@@ -115,7 +115,7 @@ def _packet(kind: PacketType, flags: int, content: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class BrokerAnswer:
     """Answer of the broker: a reason code of MQTT 5, its own words, and another server to use."""
 
     code: int = 0
@@ -132,7 +132,7 @@ class Answer:
 class Connack:
     """Answer to CONNECT, and the limits that the broker sets."""
 
-    answer: Answer
+    answer: BrokerAnswer
     receive_maximum: int = 65_535
     maximum_qos: int = 2
     retains: bool = True
@@ -142,12 +142,12 @@ class Connack:
     @classmethod
     def decoded(cls, version: MqttVersion, content: bytes) -> "Connack":
         """Return the packet with that content. Raises `MalformedPacketError`."""
-        reader = Reader(content)
+        reader = PacketReader(content)
         reader.number(1)
         code = reader.number(1)
         # A broker that does not know the version of CONNECT refuses it in the older form.
         if version is MqttVersion.V311 or 0 < code < _UNSPECIFIED:
-            return cls(answer=Answer(code=_CODES_OF_V311.get(code, _UNSPECIFIED) if code else 0))
+            return cls(answer=BrokerAnswer(code=_CODES_OF_V311.get(code, _UNSPECIFIED) if code else 0))
         found = reader.properties()
         return cls(
             answer=_answer(code, found),
@@ -165,27 +165,27 @@ class Acknowledgement:
     """PUBACK, PUBREC or PUBCOMP of the message with that packet id."""
 
     packet_id: int
-    answer: Answer
+    answer: BrokerAnswer
 
     @classmethod
     def decoded(cls, content: bytes) -> "Acknowledgement":
         """Return the packet with that content. Raises `MalformedPacketError`."""
-        reader = Reader(content)
+        reader = PacketReader(content)
         packet_id = reader.number(2)
         # Success has no code, and a code without properties has no length of these.
         code = 0 if reader.is_at_end else reader.number(1)
         return cls(packet_id=packet_id, answer=_answer(code, reader.properties()))
 
 
-def disconnection(content: bytes) -> Answer:
+def disconnection(content: bytes) -> BrokerAnswer:
     """Return the reason in a DISCONNECT with that content. Raises `MalformedPacketError`."""
-    reader = Reader(content)
+    reader = PacketReader(content)
     code = 0 if reader.is_at_end else reader.number(1)
     return _answer(code, reader.properties())
 
 
-def _answer(code: int, found: Mapping[int, Any]) -> Answer:
-    return Answer(
+def _answer(code: int, found: Mapping[int, Any]) -> BrokerAnswer:
+    return BrokerAnswer(
         code=code,
         reason=found.get(Property.REASON, ""),
         server=found.get(Property.SERVER_REFERENCE, ""),

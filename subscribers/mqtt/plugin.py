@@ -17,9 +17,9 @@ from subscribers.http.connection import ForbiddenAddress
 from subscribers.http.redaction import Redaction
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
-from subscribers.mqtt.connection import Broker, Connection, Refused, TooLarge, Unreached
-from subscribers.mqtt.packets import Answer, Connect, MqttVersion, Publish
-from subscribers.mqtt.session import Session
+from subscribers.mqtt.connection import Broker, BrokerConnection, BrokerRefused, BrokerUnreached, TooLarge
+from subscribers.mqtt.packets import BrokerAnswer, Connect, MqttVersion, Publish
+from subscribers.mqtt.session import MqttSession
 from subscribers.mqtt.settings import MqttSettings
 from subscribers.placeholders import Template, Unfilled
 
@@ -48,7 +48,7 @@ class Mqtt:
         self._context = context
         self._topic = Template(settings.topic)
         self._redaction = Redaction.of([settings.password.get_secret_value()] if settings.password else [])
-        self._session: Session | None = None
+        self._session: MqttSession | None = None
         self.batch_size = settings.batch_size
         self.batch_wait_s = settings.batch_wait_s
 
@@ -57,7 +57,7 @@ class Mqtt:
         broker = _broker(self._settings, self._context)
         if broker.tls is not None:
             await broker.tls.check()
-        self._session = Session(broker, self._context.clock, random.random)
+        self._session = MqttSession(broker, self._context.clock, random.random)
         return self
 
     async def __aexit__(
@@ -81,11 +81,11 @@ class Mqtt:
         try:
             connection = await self._session.connection()
             answer = await connection.publish(publish)
-        except Unreached as exc:
+        except BrokerUnreached as exc:
             return Retry(reason=str(exc), failure=exc.failure)
         except ForbiddenAddress as exc:
             return exc.outcome
-        except Refused as exc:
+        except BrokerRefused as exc:
             return refused(str(exc), self._shown(exc.answer), is_about_message=exc.is_about_message)
         except (TooLarge, ValueError) as exc:
             return Reject(reason=str(exc), hint="send a smaller body, or another topic", sent=False)
@@ -117,10 +117,10 @@ class Mqtt:
             broker.connect, client_id=_new_id(self._context.name), clean_start=True, session_expiry_s=0
         )
         try:
-            connection = await Connection.open(replace(broker, connect=apart), self._context.clock)
-        except (Unreached, ForbiddenAddress) as exc:
+            connection = await BrokerConnection.open(replace(broker, connect=apart), self._context.clock)
+        except (BrokerUnreached, ForbiddenAddress) as exc:
             return TargetReport(is_well=False, found=str(exc))
-        except Refused as exc:
+        except BrokerRefused as exc:
             outcome = refused(str(exc), self._shown(exc.answer), is_about_message=False)
             return TargetReport(is_well=False, found=outcome.reason)
         await connection.close()
@@ -150,7 +150,7 @@ class Mqtt:
             user_properties={**sent.attributes, **_traced(delivery)},
         )
 
-    def _shown(self, answer: Answer) -> Answer:
+    def _shown(self, answer: BrokerAnswer) -> BrokerAnswer:
         """Return `answer` without the password, should the broker repeat it."""
         reason, server = (self._redaction(each.encode()).decode() for each in (answer.reason, answer.server))
         return replace(answer, reason=reason, server=server)

@@ -81,7 +81,7 @@ def _encoded(name: Property, value: int | str) -> bytes:
     return identifier + value.to_bytes(1 if name in _ONE_BYTE else 2 if name in _TWO_BYTES else 4)
 
 
-class Reader:
+class PacketReader:
     """Reads the content of one packet; each method raises `MalformedPacketError` at its end."""
 
     def __init__(self, content: bytes) -> None:
@@ -123,7 +123,7 @@ class Reader:
         """Return the properties that come next, none at the end; of one that is there often, the last."""
         if self.is_at_end:
             return {}
-        inner = Reader(self.take(self.variable()))
+        inner = PacketReader(self.take(self.variable()))
         found = {}
         while not inner.is_at_end:
             identifier = inner.variable()
@@ -137,14 +137,14 @@ class Reader:
         return read(self)
 
 
-_READ: Mapping[int, Callable[[Reader], Any]] = MappingProxyType(
+_READ: Mapping[int, Callable[[PacketReader], Any]] = MappingProxyType(
     {
         **dict.fromkeys(_ONE_BYTE, lambda reader: reader.number(1)),
         **dict.fromkeys(_TWO_BYTES, lambda reader: reader.number(2)),
         **dict.fromkeys(_FOUR_BYTES, lambda reader: reader.number(4)),
-        **dict.fromkeys(_TEXT, Reader.text),
+        **dict.fromkeys(_TEXT, PacketReader.text),
         **dict.fromkeys(_BINARY, lambda reader: reader.take(reader.number(2))),
-        _VARIABLE: Reader.variable,
+        _VARIABLE: PacketReader.variable,
         Property.USER: lambda reader: (reader.text(), reader.text()),
     }
 )

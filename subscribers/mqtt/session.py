@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import Clock
-from subscribers.mqtt.connection import Broker, Connection
+from subscribers.mqtt.connection import Broker, BrokerConnection
 
 _FIRST_S = 0.5
 _LIMIT_S = 5.0
 
 
-class Session:
+class MqttSession:
     """Connects when a delivery asks for a connection, and again when that one has ended.
 
     Deliveries that ask at the same time share one attempt and its result. The
@@ -24,10 +24,10 @@ class Session:
         self._clock = clock
         self._delays = Delays(Backoff(first_s=_FIRST_S, limit_s=_LIMIT_S, jitter=full_jitter(random)))
         self._not_before = clock.monotonic()
-        self._connection: Connection | None = None
-        self._connecting: asyncio.Task[Connection] | None = None
+        self._connection: BrokerConnection | None = None
+        self._connecting: asyncio.Task[BrokerConnection] | None = None
 
-    async def connection(self) -> Connection:
+    async def connection(self) -> BrokerConnection:
         """Return the open connection, or make one.
 
         Raises `Unreached`, `ForbiddenAddress` or `Refused`, also for the reason with which the
@@ -63,18 +63,18 @@ class Session:
             await self._connection.close()
         self._connection = None
 
-    def _forget(self, attempt: asyncio.Task[Connection]) -> None:
+    def _forget(self, attempt: asyncio.Task[BrokerConnection]) -> None:
         self._connecting = None
         if not attempt.cancelled():
             # All who waited for it can be gone.
             attempt.exception()
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> BrokerConnection:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
         if (pause_s := self._not_before - self._clock.monotonic()) > 0:
             await self._clock.sleep(pause_s)
         self._not_before = self._clock.monotonic() + self._delays.next_s()
-        self._connection = await Connection.open(self._broker, self._clock)
+        self._connection = await BrokerConnection.open(self._broker, self._clock)
         return self._connection

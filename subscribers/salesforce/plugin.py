@@ -20,7 +20,7 @@ from subscribers.salesforce.outcomes import outcome_of_call
 from subscribers.salesforce.own_changes import is_of_client, is_of_user
 from subscribers.salesforce.preview import preview_of
 from subscribers.salesforce.publishing import Publishing
-from subscribers.salesforce.records import RecordShape, RecordWriting
+from subscribers.salesforce.records import RecordMapping, RecordWriting
 from subscribers.salesforce.settings import OwnChanges, SalesforceSettings
 
 
@@ -143,7 +143,7 @@ class Salesforce:
                 return
             yield RecordWriting(
                 writer=writer,
-                shape=RecordShape.of(settings),
+                shape=RecordMapping.of(settings),
                 refusal_tries=settings.refusal_tries,
             )
 

@@ -5,7 +5,7 @@ from streamer.ports import ApexRestCall, ApexSoapCall, Org, OutgoingEvent, Previ
 from subscribers.salesforce.calls import call_of, name_of_call
 from subscribers.salesforce.outcomes import outcome_of_call, outcome_of_publishing, outcome_of_writing
 from subscribers.salesforce.publishing import event_of
-from subscribers.salesforce.records import RecordShape
+from subscribers.salesforce.records import RecordMapping
 from subscribers.salesforce.settings import SalesforceSettings
 
 
@@ -15,7 +15,7 @@ def preview_of(settings: SalesforceSettings, org: Org, delivery: Delivery) -> Pr
         return _event(settings, settings.event, org, event_of(settings.id_field, delivery))
     if settings.call is not None:
         return _call(settings, org, call_of(settings, delivery))
-    shape = RecordShape.of(settings)
+    shape = RecordMapping.of(settings)
     record = shape.record(delivery)
     if not isinstance(record, dict):
         return record

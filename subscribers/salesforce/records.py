@@ -29,14 +29,14 @@ def operation_of(settings: SalesforceSettings) -> WriteOperation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordShape:
+class RecordMapping:
     """Makes the record of a delivery from the subscriber's `body`."""
 
     operation: WriteOperation
     id_field: str | None
 
     @classmethod
-    def of(cls, settings: SalesforceSettings) -> "RecordShape":
+    def of(cls, settings: SalesforceSettings) -> "RecordMapping":
         """Return the shape that the settings choose."""
         return cls(operation=operation_of(settings), id_field=settings.id_field)
 
@@ -95,7 +95,7 @@ class RecordWriting:
     """Writes one record for each delivery, many in one call; its fields are the subscriber's `body`."""
 
     writer: OrgWriter
-    shape: RecordShape
+    shape: RecordMapping
     refusal_tries: int
 
     async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:

@@ -7,7 +7,7 @@ from typing import Any
 from streamer.events import JsonObject
 from streamer.xml.tree import Element, MalformedXml, parse_xml
 from subscribers.http.answer import fitting
-from subscribers.soap.faults import Fault, fault_of
+from subscribers.soap.faults import ReceivedFault, fault_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class SoapAnswer:
     """Envelope of an answer: its `body`, and the `fault` in it."""
 
     body: Element
-    fault: Fault | None = None
+    fault: ReceivedFault | None = None
 
     def receipt(self, result: Mapping[str, str]) -> JsonObject:
         """Return the values that the paths of `result` find, by its names, as far as they fit into a receipt.

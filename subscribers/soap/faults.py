@@ -44,7 +44,7 @@ DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class ReceivedFault:
     """Fault in an answer: its codes without prefixes, its text, and the names and texts of its detail."""
 
     codes: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class FaultRule(BaseModel):
             raise ValueError("set code, text or detail: which faults does the rule match?")
         return self
 
-    def matches(self, fault: Fault) -> bool:
+    def matches(self, fault: ReceivedFault) -> bool:
         """Return true when every condition of the rule holds for `fault`."""
         return (
             (self.code is None or fault.has(self.code))
@@ -117,18 +117,18 @@ class FaultRule(BaseModel):
         )
 
 
-def kind_by_rule(rules: Sequence[FaultRule], fault: Fault) -> OutcomeKind | None:
+def kind_by_rule(rules: Sequence[FaultRule], fault: ReceivedFault) -> OutcomeKind | None:
     """Return the outcome of the first of `rules` that matches."""
     return next((rule.then for rule in rules if rule.matches(fault)), None)
 
 
-def kind_by_default(fault: Fault) -> OutcomeKind | None:
+def kind_by_default(fault: ReceivedFault) -> OutcomeKind | None:
     """Return the outcome of the first default code that `fault` has."""
     return next((kind for code, kind in DEFAULTS.items() if fault.has(code)), None)
 
 
-def fault_of(element: Element) -> Fault:
-    """Return the fault that the `Fault` element of either version of SOAP holds."""
+def fault_of(element: Element) -> ReceivedFault:
+    """Return the fault that the `ReceivedFault` element of either version of SOAP holds."""
     if (code := element.child("Code")) is not None:
         reason, detail = element.child("Reason"), element.child("Detail")
         text = reason.child("Text") if reason is not None else None
@@ -137,7 +137,7 @@ def fault_of(element: Element) -> Fault:
         text, detail = element.child("faultstring"), element.child("detail")
         given = element.child("faultcode")
         codes = (_local(given.content),) if given is not None else ()
-    return Fault(
+    return ReceivedFault(
         codes=tuple(each for each in codes if each),
         text=_plain([text.content] if text is not None else [], _LONGEST_TEXT),
         detail=_plain(_words(detail) if detail is not None else [], _LONGEST_DETAIL),

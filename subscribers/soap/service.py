@@ -11,7 +11,7 @@ from subscribers.holds import RECHECK_S
 from subscribers.http import Answer, HttpTarget, OutcomeKind, Request
 from subscribers.soap.answer import SoapAnswer, read_answer
 from subscribers.soap.envelope import Envelope, Envelopes
-from subscribers.soap.faults import Fault, kind_by_default, kind_by_rule
+from subscribers.soap.faults import ReceivedFault, kind_by_default, kind_by_rule
 from subscribers.soap.settings import SoapSettings
 
 # The HTTP bindings of SOAP 1.1 and 1.2 give faults these statuses; some services give them 200.
@@ -87,7 +87,7 @@ class SoapService:
             return Delivered(answer=found.receipt(self._settings.result) if found is not None else {})
         return outcome
 
-    def _of_fault(self, answer: Answer, found: SoapAnswer, fault: Fault) -> Outcome:
+    def _of_fault(self, answer: Answer, found: SoapAnswer, fault: ReceivedFault) -> Outcome:
         said = f"the service answered with the fault {fault}"
         kind = kind_by_rule(self._settings.faults, fault)
         if kind is not None:
@@ -99,7 +99,7 @@ class SoapService:
             return self._refused(answer, fault, said)
         return self._of_kind(kind, answer, found, said)
 
-    def _refused(self, answer: Answer, fault: Fault, said: str) -> Hold:
+    def _refused(self, answer: Answer, fault: ReceivedFault, said: str) -> Hold:
         if not fault.is_of_security:
             return replace(self._held(answer, f"{said}: check soap in the settings"), alert=True)
         held = self._held(answer, f"{said}: check soap.security in the settings, and the clock")

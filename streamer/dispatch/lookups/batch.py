@@ -11,7 +11,7 @@ from streamer.errors import RetryLater, StreamerError
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Batch:
+class LookupBatch:
     """Records of `sobject` that are read together.
 
     It collects `ids` until it is sent. `sent_at` (monotonic seconds) and the

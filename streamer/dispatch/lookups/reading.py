@@ -31,7 +31,7 @@ class LookupObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class FieldwiseReader:
     """Reads records without the fields that Salesforce refuses, so that one mistake costs no other field."""
 
     reader: LookupReader

@@ -10,10 +10,10 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.lookups.allowance import Allowance
-from streamer.dispatch.lookups.batch import Batch
+from streamer.dispatch.lookups.batch import LookupBatch
 from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
 from streamer.dispatch.lookups.fields import FieldNames, ObjectFields
-from streamer.dispatch.lookups.reading import LookupObserver, Reading
+from streamer.dispatch.lookups.reading import FieldwiseReader, LookupObserver
 from streamer.errors import (
     RecordsRefused,
     RetryLater,
@@ -60,7 +60,7 @@ class RecordLookups:
         self, reader: LookupReader, clock: Clock, limits: LookupLimits, observer: LookupObserver
     ) -> None:
         self._reader = reader
-        self._reading = Reading(reader=reader, clock=clock, observer=observer)
+        self._reading = FieldwiseReader(reader=reader, clock=clock, observer=observer)
         self._clock = clock
         self._limits = limits
         self._observer = observer
@@ -73,8 +73,8 @@ class RecordLookups:
         )
         self._allowance = Allowance(clock=clock, reserve=limits.reserve)
         self._objects: dict[str, ObjectFields] = {}
-        self._collecting: dict[str, Batch] = {}
-        self._batches: dict[str, Batch] = {}
+        self._collecting: dict[str, LookupBatch] = {}
+        self._batches: dict[str, LookupBatch] = {}
         self._seen: OrderedDict[EventId, None] = OrderedDict()
         self._calls = asyncio.Semaphore(limits.max_in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -182,7 +182,7 @@ class RecordLookups:
         self._object(sobject).want(fields)
         return self._cache.get(sobject, record_id, fields.keys)
 
-    def _joined(self, sobject: str, record_id: str, fields: FieldNames) -> Batch:
+    def _joined(self, sobject: str, record_id: str, fields: FieldNames) -> LookupBatch:
         """Return the batch that reads the record; raises what keeps it from being read."""
         hindrance = self._object(sobject).refusal(fields.names) or self._allowance.hindrance
         if hindrance is not None:
@@ -192,7 +192,7 @@ class RecordLookups:
             return batch
         batch = self._collecting.get(sobject)
         if batch is None or not batch.is_open:
-            batch = self._collecting[sobject] = Batch(sobject=sobject, most=self._most)
+            batch = self._collecting[sobject] = LookupBatch(sobject=sobject, most=self._most)
             task = asyncio.create_task(self._read(batch), name=f"look up {sobject}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -200,7 +200,7 @@ class RecordLookups:
         self._batches[record_id] = batch
         return batch
 
-    async def _read(self, batch: Batch) -> None:
+    async def _read(self, batch: LookupBatch) -> None:
         try:
             await batch.collected(self._clock, self._limits.collect_s)
             # Ids join while other calls are in flight.
@@ -218,7 +218,7 @@ class RecordLookups:
             self._leave(batch)
             self._observer.held(entries=len(self._cache), size=self._cache.size, waits=self._allowance.waits)
 
-    def _failed(self, batch: Batch, error: RetryLater | Stop) -> None:
+    def _failed(self, batch: LookupBatch, error: RetryLater | Stop) -> None:
         batch.error = error
         if self._allowance.hindrance is None:
             self._allowance.failed(error)
@@ -226,7 +226,7 @@ class RecordLookups:
             # The answer can have been too large, or too slow.
             self._most = max(1, self._most // 2)
 
-    def _leave(self, batch: Batch) -> None:
+    def _leave(self, batch: LookupBatch) -> None:
         for record_id in batch.ids:
             if self._batches.get(record_id) is batch:
                 del self._batches[record_id]
@@ -234,7 +234,7 @@ class RecordLookups:
             del self._collecting[batch.sobject]
         batch.finish()
 
-    async def _send(self, batch: Batch) -> None:
+    async def _send(self, batch: LookupBatch) -> None:
         if (hindrance := self._allowance.hindrance) is not None:
             raise hindrance
         of = self._object(batch.sobject)
@@ -269,7 +269,7 @@ class RecordLookups:
         return True
 
 
-def _record(batch: Batch, record_id: str) -> CachedRecord:
+def _record(batch: LookupBatch, record_id: str) -> CachedRecord:
     """Return what the batch has read of the record; raises its refusal."""
     found = batch.records.get(record_id)
     if isinstance(found, RecordsRefused):

@@ -13,7 +13,7 @@ from streamer.events import FailureClass, Hold, Outcome, Reject
 from streamer.sandbox.targets import ErpReceiver
 from streamer.web.proxy import _proxy_of
 from subscribers.erp import Erp
-from subscribers.http.connection import Connection, Exchange, ForbiddenAddress
+from subscribers.http.connection import ConnectionPool, Exchange, ForbiddenAddress
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.mqtt import Mqtt
@@ -25,7 +25,7 @@ from tests.forward_proxy import ForwardProxy
 async def status_of(settings: Mapping[str, Any], url: str, *addresses: str) -> int:
     """Return the status of a request to `url`, whose host has `addresses`."""
     read = HttpSettings.model_validate(settings)
-    connection = await Connection(read, TurnedClock(), resolver=FixedResolver(*addresses)).open()
+    connection = await ConnectionPool(read, TurnedClock(), resolver=FixedResolver(*addresses)).open()
     exchange = Exchange(method="GET", url=URL(url), headers={}, content=b"", redaction=Redaction())
     try:
         return (await connection.exchange(exchange)).status

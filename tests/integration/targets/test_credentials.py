@@ -15,7 +15,7 @@ from streamer.sandbox.targets.token_endpoint import TokenEndpoint
 from subscribers.erp import Erp
 from subscribers.http import HttpSettings
 from subscribers.http.auth import OAuth2Auth
-from subscribers.http.connection import Connection
+from subscribers.http.connection import ConnectionPool
 from subscribers.http.credentials import ClientCredentials
 from tests.deliveries import context, delivery
 
@@ -80,7 +80,7 @@ async def test_late_refusal_of_an_old_token_takes_the_new_one(
     auth = OAuth2Auth(
         kind="oauth2", token_url=token_url, client_id="streamer", client_secret=SecretStr(SECRET)
     )
-    connection = await Connection(HttpSettings(allow_private=True), clock).open()
+    connection = await ConnectionPool(HttpSettings(allow_private=True), clock).open()
     credentials = ClientCredentials(auth, connection, clock)
     old = await credentials.proof()
     new = await credentials.renewed(old)

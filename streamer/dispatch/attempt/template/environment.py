@@ -106,7 +106,7 @@ for _name in _COMPARISONS:
     setattr(AbsentField, _name, _holds_never)
 
 
-class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """Jinja2's sandbox, in which a rendering spends the steps of a `budget`.
 
     What exceeds a bound raises `LimitExceeded`.
@@ -332,7 +332,7 @@ def plain(value: Any) -> Any:
 class _BoundedFormatter(jinja2.sandbox.SandboxedFormatter):
     """Formatter that takes memory for no more than the longest text."""
 
-    def __init__(self, environment: Sandbox) -> None:
+    def __init__(self, environment: TemplateSandbox) -> None:
         super().__init__(environment)
         self._budget = environment.budget
         self._length = 0

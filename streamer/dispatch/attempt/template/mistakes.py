@@ -7,7 +7,7 @@ import jinja2.meta
 from jinja2 import nodes
 
 from streamer.dispatch.attempt.functions import FunctionFailed, Functions, LimitExceeded
-from streamer.dispatch.attempt.template.environment import RANDOM, Sandbox
+from streamer.dispatch.attempt.template.environment import RANDOM, TemplateSandbox
 from streamer.dispatch.attempt.template.nodes import counted
 
 _PATH = ("data", "fields", "X")
@@ -83,7 +83,7 @@ def sentence_of(error: jinja2.TemplateSyntaxError) -> str:
     return "exceeds a bound whatever the event holds" if is_bound else "is not a Jinja2 template"
 
 
-def check_constants(environment: Sandbox, template: nodes.Template) -> None:
+def check_constants(environment: TemplateSandbox, template: nodes.Template) -> None:
     """Raise `jinja2.TemplateAssertionError` for what exceeds a bound in `template` with every event."""
     for constant in _constants(template):
         output = nodes.Template([nodes.Output([constant], lineno=1)], lineno=1)

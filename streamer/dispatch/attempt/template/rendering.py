@@ -17,7 +17,7 @@ from streamer.dispatch.attempt.template.environment import (
     AbsentField,
     Filter,
     MissingField,
-    Sandbox,
+    TemplateSandbox,
     plain,
 )
 from streamer.dispatch.attempt.template.mistakes import check_constants
@@ -85,7 +85,7 @@ def compile_content(
     return render
 
 
-def _compiled(environment: Sandbox, source: str, most: int) -> Callable[[JsonObject], str]:
+def _compiled(environment: TemplateSandbox, source: str, most: int) -> Callable[[JsonObject], str]:
     """Return a function that renders `source`, to somewhat more than `most` characters at most."""
     # The globals that `from_string` makes are a chain of dictionaries, and each rendering copies them.
     code = environment.compile(counted(environment.parse(source)))
@@ -119,10 +119,10 @@ def _line(error: Exception, template: jinja2.Template) -> int:
 
 def _environment(
     functions: Functions | None, *, strict: bool, autoescape: bool, finalize: Callable[[Any], Any]
-) -> Sandbox:
+) -> TemplateSandbox:
     undefined = MissingField if strict else AbsentField
     functions = functions or Functions()
-    environment = Sandbox(
+    environment = TemplateSandbox(
         budget=functions.budget, undefined=undefined, autoescape=autoescape, finalize=finalize
     )
     environment.filters["money"] = environment.bounded("money", _money)

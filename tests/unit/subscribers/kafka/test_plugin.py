@@ -15,7 +15,7 @@ from streamer.events import Content, Delivered, Delivery, FailureClass, Hold, Ou
 from streamer.ports import Preview
 from subscribers.kafka import Kafka
 from subscribers.kafka.outcomes import outcome_of
-from subscribers.kafka.producer import Report
+from subscribers.kafka.producer import DeliveryReport
 from subscribers.kafka.records import Record, Records
 from subscribers.kafka.settings import KafkaSettings
 from tests.deliveries import ORDER, context, delivery, event
@@ -191,34 +191,42 @@ def test_option_that_librdkafka_does_not_know_is_a_mistake_of_the_configuration(
         Kafka(settings(options={"linger.sm": 5}), context(TurnedClock()))
 
 
-FIXED: list[tuple[Report, type[Outcome], FailureClass]] = [
-    (Report(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)), Reject, FailureClass.REJECTED),
-    (Report(KafkaError(KafkaError.INVALID_RECORD)), Reject, FailureClass.REJECTED),
-    (Report(KafkaError(KafkaError.TOPIC_EXCEPTION)), Reject, FailureClass.REJECTED),
-    (Report(KafkaError(KafkaError._UNKNOWN_TOPIC)), Hold, FailureClass.OTHER),
-    (Report(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)), Hold, FailureClass.OTHER),
-    (Report(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), Hold, FailureClass.REFUSED_CREDENTIALS),
+FIXED: list[tuple[DeliveryReport, type[Outcome], FailureClass]] = [
+    (DeliveryReport(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)), Reject, FailureClass.REJECTED),
+    (DeliveryReport(KafkaError(KafkaError.INVALID_RECORD)), Reject, FailureClass.REJECTED),
+    (DeliveryReport(KafkaError(KafkaError.TOPIC_EXCEPTION)), Reject, FailureClass.REJECTED),
+    (DeliveryReport(KafkaError(KafkaError._UNKNOWN_TOPIC)), Hold, FailureClass.OTHER),
+    (DeliveryReport(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)), Hold, FailureClass.OTHER),
     (
-        Report(KafkaError(KafkaError._FATAL), background=KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)),
+        DeliveryReport(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)),
         Hold,
         FailureClass.REFUSED_CREDENTIALS,
     ),
-    (Report(KafkaError(KafkaError.NOT_ENOUGH_REPLICAS)), Retry, FailureClass.OTHER),
-    (Report(KafkaError(KafkaError._MSG_TIMED_OUT)), Retry, FailureClass.TIMEOUT),
     (
-        Report(
+        DeliveryReport(
+            KafkaError(KafkaError._FATAL), background=KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+        ),
+        Hold,
+        FailureClass.REFUSED_CREDENTIALS,
+    ),
+    (DeliveryReport(KafkaError(KafkaError.NOT_ENOUGH_REPLICAS)), Retry, FailureClass.OTHER),
+    (DeliveryReport(KafkaError(KafkaError._MSG_TIMED_OUT)), Retry, FailureClass.TIMEOUT),
+    (
+        DeliveryReport(
             KafkaError(KafkaError._MSG_TIMED_OUT), background=KafkaError(KafkaError._TRANSPORT, "refused")
         ),
         Retry,
         FailureClass.CONNECTION,
     ),
     (
-        Report(KafkaError(KafkaError._MSG_TIMED_OUT), background=KafkaError(KafkaError._AUTHENTICATION)),
+        DeliveryReport(
+            KafkaError(KafkaError._MSG_TIMED_OUT), background=KafkaError(KafkaError._AUTHENTICATION)
+        ),
         Hold,
         FailureClass.REFUSED_CREDENTIALS,
     ),
     (
-        Report(KafkaError(KafkaError._MSG_TIMED_OUT), background=KafkaError(KafkaError._SSL)),
+        DeliveryReport(KafkaError(KafkaError._MSG_TIMED_OUT), background=KafkaError(KafkaError._SSL)),
         Hold,
         FailureClass.REFUSED_CREDENTIALS,
     ),
@@ -227,7 +235,7 @@ FIXED: list[tuple[Report, type[Outcome], FailureClass]] = [
 
 @pytest.mark.parametrize(("report", "kind", "failure"), FIXED)
 def test_error_of_kafka_has_the_outcome_of_its_kind(
-    report: Report, kind: type, failure: FailureClass
+    report: DeliveryReport, kind: type, failure: FailureClass
 ) -> None:
     """A hopeless error makes a dead letter, and one that an operator must mend holds the target."""
     found = outcome_of(report, record(delivery()), has_fixed_topic=True)
@@ -241,14 +249,14 @@ def test_error_of_kafka_has_the_outcome_of_its_kind(
 @pytest.mark.parametrize("code", [KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_AUTHORIZATION_FAILED])
 def test_topic_of_several_does_not_hold_the_others(code: int) -> None:
     """Its events wait for their own next attempts."""
-    found = outcome_of(Report(KafkaError(code)), record(delivery()), has_fixed_topic=False)
+    found = outcome_of(DeliveryReport(KafkaError(code)), record(delivery()), has_fixed_topic=False)
 
     assert isinstance(found, Retry)
 
 
 def test_record_that_only_the_client_refused_says_nothing_about_the_brokers() -> None:
     """An open breaker must not close by it."""
-    report = Report(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), is_local=True)
+    report = DeliveryReport(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), is_local=True)
 
     found = outcome_of(report, record(delivery()), has_fixed_topic=True)
     assert isinstance(found, Reject)

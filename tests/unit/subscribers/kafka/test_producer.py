@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from subscribers.kafka import producer as producers
-from subscribers.kafka.producer import Report, ReportingProducer
+from subscribers.kafka.producer import DeliveryReport, ReportingProducer
 from subscribers.kafka.records import Record
 from tests.unit.subscribers.kafka.cluster import Cluster
 
@@ -33,7 +33,7 @@ def record(size: int = 10, topic: str = "orders") -> Record:
     return Record(topic, b"key", b"x" * size, {})
 
 
-def codes(reports: list[Report]) -> list[int | None]:
+def codes(reports: list[DeliveryReport]) -> list[int | None]:
     """Return the codes of the errors of reports."""
     return [None if report.error is None else report.error.code() for report in reports]
 

@@ -12,7 +12,7 @@ from streamer.clock import TurnedClock
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from streamer.ports import Preview
 from subscribers.mqtt import Mqtt
-from subscribers.mqtt.connection import Connection
+from subscribers.mqtt.connection import BrokerConnection
 from tests.deliveries import ORDER, context, delivery, event
 from tests.unit.subscribers.mqtt.scripted_broker import (
     CONNACK,
@@ -45,7 +45,7 @@ async def outcome_at(broker: ScriptedBroker, **settings: Any) -> Outcome:
         return await plugin.deliver(delivery())
 
 
-def open_connection(plugin: Mqtt) -> Connection:
+def open_connection(plugin: Mqtt) -> BrokerConnection:
     """Return the connection of the plugin."""
     assert plugin._session is not None
     assert plugin._session._connection is not None
