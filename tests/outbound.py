@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from streamer.clock import Clock, SystemClock
 from streamer.events import Channel, OrgId
-from streamer.ingest.keeper import Keeper
+from streamer.ingest.channel_supervisor import ChannelSupervisor
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
@@ -112,9 +112,9 @@ async def receiving(
         )
 
     channels = [Channel(org=ORG, path=path) for path in settings.paths]
-    keeper = Keeper(ownership=log, channels=channels, ingest=ingest, clock=clock)
+    supervisor = ChannelSupervisor(ownership=log, channels=channels, ingest=ingest, clock=clock)
     endpoint = Endpoint(settings=settings, source=source, clock=clock, observer=metrics.outbound)
-    async with serving_outbound(endpoint) as port, _run(keeper, source):
+    async with serving_outbound(endpoint) as port, _run(supervisor, source):
         receiver = Receiver(port, metrics, source, "https" if settings.tls else "http")
         try:
             yield receiver
@@ -123,11 +123,11 @@ async def receiving(
 
 
 @asynccontextmanager
-async def _run(keeper: Keeper, source: OutboundSource) -> AsyncIterator[None]:
+async def _run(supervisor: ChannelSupervisor, source: OutboundSource) -> AsyncIterator[None]:
     async def is_read() -> bool:
         return bool(source.subscribed)
 
-    running = asyncio.create_task(keeper.run())
+    running = asyncio.create_task(supervisor.run())
     try:
         await until(is_read)
         yield

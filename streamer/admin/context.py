@@ -104,8 +104,8 @@ class AdminContext:
             raise ApiError(404, f"There is no subscriber of that name; configured: {known}.")
         return subscribers[SubscriberName(name)]
 
-    async def switchboard(self, until: Callable[[ControlState], bool] = _at_once) -> ControlState:
-        """Return the first switchboard for which `until` is true.
+    async def control_state(self, until: Callable[[ControlState], bool] = _at_once) -> ControlState:
+        """Return the first control state for which `until` is true.
 
         Raises `LogUnavailable` when the log shows none within 5 s.
         """

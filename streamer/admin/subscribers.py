@@ -38,14 +38,14 @@ class SubscriberResource:
 
     async def subscribers(self) -> JsonObject:
         """Return all subscribers with their states. Raises `LogUnavailable`."""
-        board = await self.context.switchboard()
+        board = await self.context.control_state()
         names = self.context.daemon.plan.settings.subscribers
         return {"subscribers": [self._as_json(name, board) for name in names]}
 
     async def pause(self, asked_name: str, asked: PauseRequest) -> JsonObject:
         """Pause a subscriber. Raises `ApiError` and `LogUnavailable`, as the other changes do."""
         name = self._named(asked_name)
-        board = await self.context.switchboard()
+        board = await self.context.control_state()
         if board.pauses(name):
             # The reason of the first pause still holds; the second one stands in the audit.
             await self.context.log.controls.note(
@@ -62,7 +62,7 @@ class SubscriberResource:
     async def probe(self, asked_name: str, asked: ChangeRequest) -> JsonObject:
         """Try a target now, whatever is waited for."""
         name = self._named(asked_name)
-        board = await self.context.switchboard()
+        board = await self.context.control_state()
         if board.pauses(name):
             raise ApiError(409, f"{name} is paused, so that nothing is tried: resume it instead.")
         dispatcher = self.context.daemon.dispatchers.get(name)
@@ -140,7 +140,7 @@ class SubscriberResource:
         what = "subscriber.paused" if to is Switch.PAUSED else "subscriber.resumed"
         await self.context.log.controls.switch(control, self._audit(name, what, by, reason))
         # The log can need a moment to show the switch, and the next request must find it.
-        board = await self.context.switchboard(lambda board: board.controls.get(name) == control)
+        board = await self.context.control_state(lambda board: board.controls.get(name) == control)
         return self._as_json(name, board)
 
     def _audit(self, name: SubscriberName, what: str, by: str, reason: str) -> AuditRecord:

@@ -23,7 +23,7 @@ _MAX_WRITES = 100
 
 @dataclass(slots=True, kw_only=True)
 class ControlFollower:
-    """Applies the switchboard in the log to subscribers, and writes their own changes to it."""
+    """Applies the control state in the log to subscribers, and writes their own changes to it."""
 
     controls: Controls
     clock: Clock
@@ -36,7 +36,7 @@ class ControlFollower:
     _writing: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
-        """Follow the switchboard until cancelled."""
+        """Follow the control state until cancelled."""
         async for board in self.controls.switched():
             self._apply(board)
             orders = board.redrives.items()
@@ -44,7 +44,7 @@ class ControlFollower:
             self._loaded.set()
 
     async def loaded(self) -> None:
-        """Wait until the first switchboard was read."""
+        """Wait until the first control state was read."""
         await self._loaded.wait()
 
     def apply_to(self, name: SubscriberName) -> None:

@@ -70,7 +70,7 @@ class Dispatching:
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
-            # It waits for the switchboard: no delivery to a target that was paused before this start.
+            # It waits for the control state: no delivery to a target that was paused before this start.
             applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
             await stopping.wait()
             applying.cancel()

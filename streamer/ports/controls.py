@@ -55,7 +55,7 @@ class Controls(Protocol):
     """
 
     def switched(self) -> AsyncGenerator[ControlState, None]:
-        """Yield the switchboard, and again after each change that any process makes.
+        """Yield the control state, and again after each change that any process makes.
 
         While the log can't be read, the iterator waits.
         """

@@ -26,7 +26,7 @@ class Reaction(Enum):
     """The position of one channel is no longer known: its owner decides."""
     REFUSE_CHANNEL = auto()
     """One channel cannot be read until an operator acts."""
-    DOUBT_CHANNEL = auto()
+    RETRY_CHANNEL = auto()
     """One channel is refused in a way that a lost session causes too: believe it when it lasts."""
     GIVE_UP = auto()
     """The server will never accept a session with this configuration."""

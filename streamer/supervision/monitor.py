@@ -90,10 +90,10 @@ class Monitor:
         return 0.0 if since is None else self._clock.monotonic() - since
 
     def _update_channel_gauges(self) -> None:
-        if self._status.keeper is None:
+        if self._status.supervisor is None:
             return
         owned, verified_at = self._status.channels, self._verified_at
-        for channel in self._status.keeper.channels:
+        for channel in self._status.supervisor.channels:
             metrics = self._metrics.channel(channel)
             metrics.set_owned(channel in owned)
             if channel in owned:
@@ -113,8 +113,8 @@ class Monitor:
     @property
     def _verified_at(self) -> Mapping[Channel, float]:
         """Time up to which no event of a channel is missing, where Salesforce's retention bounds it."""
-        keeper = self._status.keeper
-        times = keeper.verified_at if keeper else {}
+        supervisor = self._status.supervisor
+        times = supervisor.verified_at if supervisor else {}
         # Salesforce itself repeats an outbound message until it is taken.
         return {
             each: at for each, at in times.items() if ChannelKind.of(each.path) is not ChannelKind.OUTBOUND
@@ -147,8 +147,8 @@ class Monitor:
             yield (PartKind.THREAD, name), Activity(since=beat_at, limit_s=self.limits.log_s)
 
     def _channels(self) -> Iterator[tuple[Name, Activity]]:
-        keeper, log = self._status.keeper, self._status.log
-        busy = keeper.busy_since if keeper and log and not log.hindrance else {}
+        supervisor, log = self._status.supervisor, self._status.log
+        busy = supervisor.busy_since if supervisor and log and not log.outage else {}
         for channel in self._status.channels:
             yield (
                 (PartKind.CHANNEL, channel.path),

@@ -38,8 +38,8 @@ class Readiness:
         log = self.status.log
         if log is None:
             return ProbeResult(ok=False, sentence="The log is not open yet.")
-        hindrance = log.hindrance
-        return ProbeResult(ok=not hindrance, sentence=hindrance or "The log can be used.")
+        outage = log.outage
+        return ProbeResult(ok=not outage, sentence=outage or "The log can be used.")
 
     def _channels(self) -> ProbeResult:
         if not self.status.ingests:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from streamer.clock import Clock
 from streamer.events import Channel, SubscriberName
-from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.supervision.health import State
 
@@ -57,7 +57,7 @@ class LogCondition(Protocol):
     """Log, as far as its condition is concerned."""
 
     @property
-    def hindrance(self) -> str:
+    def outage(self) -> str:
         """Reason for which the log can't be written or read at the moment; empty while it can."""
         ...
 
@@ -76,7 +76,7 @@ class Status:
     """
 
     _log: LogCondition | None = field(default=None, init=False)
-    _keeper: Keeper | None = field(default=None, init=False)
+    _supervisor: ChannelSupervisor | None = field(default=None, init=False)
     _source: Subscribed | None = field(default=None, init=False)
     _dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict, init=False)
     _configured: frozenset[SubscriberName] = field(default=frozenset(), init=False)
@@ -108,9 +108,9 @@ class Status:
         """Report that Salesforce has accepted the login."""
         self._login_wait = ""
 
-    def channels_opened(self, keeper: Keeper, source: Subscribed) -> None:
-        """Report that `keeper` shares the channels and `source` reads this process's."""
-        self._keeper, self._source = keeper, source
+    def channels_opened(self, supervisor: ChannelSupervisor, source: Subscribed) -> None:
+        """Report that `supervisor` shares the channels and `source` reads this process's."""
+        self._supervisor, self._source = supervisor, source
 
     def subscribers_configured(self, names: Collection[SubscriberName]) -> None:
         """Report that `names`, and no others, are to follow the log."""
@@ -143,9 +143,9 @@ class Status:
         return self._log
 
     @property
-    def keeper(self) -> Keeper | None:
-        """Keeper of the channels; `None` before the first login, and in a process that reads none."""
-        return self._keeper
+    def supervisor(self) -> ChannelSupervisor | None:
+        """Supervisor of the channels; `None` before the first login, and in a process that reads none."""
+        return self._supervisor
 
     @property
     def dispatchers(self) -> Mapping[SubscriberName, DispatcherStatus]:
@@ -155,7 +155,7 @@ class Status:
     @property
     def channels(self) -> Mapping[Channel, ChannelStatus]:
         """Status of each channel that this process owns."""
-        return self._keeper.status if self._keeper else {}
+        return self._supervisor.status if self._supervisor else {}
 
     @property
     def subscribed(self) -> frozenset[str]:
@@ -175,7 +175,7 @@ class Status:
     @property
     def awaits_log(self) -> bool:
         """True while the log can't be opened, read or written."""
-        return bool(self._log_wait or (self._log and self._log.hindrance))
+        return bool(self._log_wait or (self._log and self._log.outage))
 
     @property
     def awaits_login(self) -> bool:
@@ -190,7 +190,7 @@ class Status:
     @property
     def has_joined(self) -> bool:
         """True once this process is logged in, a member of the group, and has its first share of channels."""
-        return bool(self._keeper and self._keeper.joined and self._log and self._log.is_member)
+        return bool(self._supervisor and self._supervisor.joined and self._log and self._log.is_member)
 
     @property
     def configured(self) -> frozenset[SubscriberName]:

@@ -76,7 +76,7 @@ def done(what: str, at: float = 1.0) -> AuditRecord:
 
 @asynccontextmanager
 async def watching(controls: Controls) -> AsyncIterator[Until]:
-    """Return what waits until a switchboard comes that is as expected."""
+    """Return what waits until a control state comes that is as expected."""
     async with aclosing(controls.switched()) as boards:
 
         async def until(holds: Callable[[ControlState], bool]) -> ControlState:
@@ -84,7 +84,7 @@ async def watching(controls: Controls) -> AsyncIterator[Until]:
                 async for board in boards:
                     if holds(board):
                         return board
-            raise AssertionError("the switchboards ended")
+            raise AssertionError("the control state ended")
 
         yield until
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from streamer.events import Channel, Checkpoint, HoleCause, Start
-from streamer.ingest.keeper import Keeper
+from streamer.ingest.channel_supervisor import ChannelSupervisor
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
@@ -111,13 +111,14 @@ def kept(world: World, log: MemoryLog) -> Iterator[None]:
         )
 
     channels = [Channel(org=world.org, path=path) for path in (CHANGES, ORDERS)]
-    keeper = asyncio.create_task(
-        Keeper(ownership=log, channels=channels, ingest=ingest, clock=clock).run(), name="keeper"
+    supervisor = asyncio.create_task(
+        ChannelSupervisor(ownership=log, channels=channels, ingest=ingest, clock=clock).run(),
+        name="supervisor",
     )
     try:
         yield
     finally:
-        keeper.cancel()
+        supervisor.cancel()
 
 
 def change(world: World, number: int) -> None:

@@ -118,7 +118,7 @@ class CheckpointResource:
         return {each.checkpoint.channel.path: each for each in found}
 
     async def _orders(self, path: str | None = None) -> list[PositionOrder]:
-        board = await self.context.switchboard()
+        board = await self.context.control_state()
         orders = sorted(board.positions.values(), key=lambda each: each.at)
         return [each for each in orders if path in {None, each.channel}]
 

@@ -55,7 +55,7 @@ class SnapshotResource:
         Raises `ApiError` and `LogUnavailable`.
         """
         order = self._order(asked)
-        for other in (await self.context.switchboard()).snapshots.values():
+        for other in (await self.context.control_state()).snapshots.values():
             if _means_the_same(order, other) and await self._is_under_way(other):
                 raise ApiError(
                     409,
@@ -68,7 +68,7 @@ class SnapshotResource:
         await self._write(order, _ORDERED)
         # The log can need a moment to show it. A small snapshot can have ended by then.
         with suppress(LogUnavailable):
-            await self.context.switchboard(lambda board: order.id in board.snapshots)
+            await self.context.control_state(lambda board: order.id in board.snapshots)
         return snapshot_json(order, None)
 
     def _order(self, asked: SnapshotRequest) -> SnapshotOrder:
@@ -95,7 +95,7 @@ class SnapshotResource:
 
     async def change(self, id_: str, wanted: Wanted, asked: ChangeRequest) -> JsonObject:
         """Change what is wanted of a snapshot. Raises `ApiError` and `LogUnavailable`."""
-        order = (await self.context.switchboard()).snapshots.get(id_)
+        order = (await self.context.control_state()).snapshots.get(id_)
         record = (await self._records()).get(id_)
         if order is None and record is None:
             raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
@@ -106,7 +106,7 @@ class SnapshotResource:
         changed = replace(order, wanted=wanted, by=asked.by, at=self.context.clock.now())
         await self._write(changed, _DONE.get(wanted, _CANCELLED))
         # The log can need a moment to show it, and the next request must find it.
-        await self.context.switchboard(lambda board: board.snapshots.get(id_) != order)
+        await self.context.control_state(lambda board: board.snapshots.get(id_) != order)
         return snapshot_json(changed, record)
 
     async def _write(self, order: SnapshotOrder, what: str) -> None:
@@ -120,7 +120,7 @@ class SnapshotResource:
 
     async def snapshots(self, asked: Last) -> JsonObject:
         """Return the latest snapshots, those that wait last. Raises `LogUnavailable`."""
-        orders = dict((await self.context.switchboard()).snapshots)
+        orders = dict((await self.context.control_state()).snapshots)
         shown = [
             snapshot_json(orders.pop(id_, None), record) for id_, record in (await self._records()).items()
         ]
@@ -129,7 +129,7 @@ class SnapshotResource:
 
     async def _show(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
-        order = (await self.context.switchboard()).snapshots.get(id_)
+        order = (await self.context.control_state()).snapshots.get(id_)
         record = (await self._records()).get(id_)
         if order is None and record is None:
             raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")

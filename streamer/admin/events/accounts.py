@@ -135,7 +135,7 @@ def _parked(evidence: Evidence, lane: ParkedLane) -> Account:
         first = f"event {evidence.head.event.id}" if evidence.head else "an earlier event"
         account.said.append(f"Parked behind {first} of the same key. {tried.capitalize()}; {last}.")
     account.said.append(f"The next attempt is due at {_at(setback.due_at)}.")
-    account.said += _hindrances(evidence)
+    account.said += _hold_reasons(evidence)
     account.next_steps.append(
         "Mend the cause: the next attempt comes by itself. "
         f"`streamer parked list {evidence.name}` shows the parked keys."
@@ -197,11 +197,11 @@ def _not_forwarded(evidence: Evidence) -> Account:
 def _waiting(evidence: Evidence, logged: LoggedEvent) -> Account:
     if evidence.progress is None:
         said = "Waiting: the subscriber has recorded no progress here yet."
-        return Account(state=AccountState.WAITING, said=[said, *_hindrances(evidence)])
+        return Account(state=AccountState.WAITING, said=[said, *_hold_reasons(evidence)])
     behind = logged.entry.offset - evidence.progress.next_offset
     where = "next in its partition" if behind <= 0 else f"at most {_counted(behind, 'event')} before it"
     account = Account(state=AccountState.WAITING, said=[f"Waiting: not settled yet, {where}."])
-    account.said += _hindrances(evidence)
+    account.said += _hold_reasons(evidence)
     if not evidence.verdict.matches and not evidence.verdict.error:
         account.said.append(f"It will be filtered out: {evidence.verdict.why}.")
     if not account.next_steps:
@@ -243,7 +243,7 @@ def _settled(evidence: Evidence) -> Account:
     return Account(state=AccountState.SETTLED, said=[said], next_steps=[step])
 
 
-def _hindrances(evidence: Evidence) -> list[str]:
+def _hold_reasons(evidence: Evidence) -> list[str]:
     """Return what keeps the subscriber from delivering now."""
     said = []
     control = evidence.control

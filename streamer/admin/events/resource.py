@@ -9,7 +9,7 @@ from aiohttp import web
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.admin.events.schemas import Searching, Showing, Tailing
-from streamer.admin.events.story import StoryTeller
+from streamer.admin.events.story import StoryReader
 from streamer.admin.events.tail import TailClient, followed_json
 from streamer.admin.events.where import DEADLINE_S, Where, compiled_where
 from streamer.admin.json_views import logged_json, optional_time
@@ -56,7 +56,7 @@ class EventResource:
     async def story(self, event_id: str, asked: Showing) -> JsonObject:
         """Return one event's story. Raises `ApiError` 404 when it is not found, and `LogUnavailable`."""
         with self.context.searching():
-            return await StoryTeller(context=self.context).story(EventId(event_id), asked)
+            return await StoryReader(context=self.context).story(EventId(event_id), asked)
 
     async def event_at(self, place: Partition, offset: int) -> JsonObject | None:
         """Return the event at a place of the log as a search does, `None` when there is none any more.

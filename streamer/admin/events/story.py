@@ -36,7 +36,7 @@ class Kept:
 
 
 @dataclass(slots=True, kw_only=True)
-class StoryTeller:
+class StoryReader:
     """Puts the stories of events together; a few subscribers are read at a time."""
 
     context: AdminContext
@@ -60,7 +60,7 @@ class StoryTeller:
             logged=logged,
             letters=letters,
             receipts=receipts.receipts,
-            board=await self.context.switchboard(),
+            board=await self.context.control_state(),
             audit=await log.controls.audit(last=MOST_LETTERS),
             has_all_receipts=receipts.is_whole,
         )

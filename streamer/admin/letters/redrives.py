@@ -70,7 +70,7 @@ class RedriveResource:
             for name, each in found.items()
             if (name is not None or meant.channel is not None) and each.deliverable > len(each.superseded)
         }
-        _check_free(await self.context.switchboard(), chosen, meant.channel)
+        _check_free(await self.context.control_state(), chosen, meant.channel)
         orders = [
             (self._order(asked, replace(meant, subscriber=name), each.skipped()), each)
             for name, each in chosen.items()
@@ -93,7 +93,7 @@ class RedriveResource:
 
     async def cancel(self, id_: str, asked: ChangeRequest) -> JsonObject:
         """End an open redrive. Raises `ApiError` and `LogUnavailable`."""
-        order = _open(await self.context.switchboard(), id_)
+        order = _open(await self.context.control_state(), id_)
         left = (await self._left({order.id: order}))[order.id]
         now = self.context.clock.now()
         audit = AuditRecord(
@@ -106,13 +106,13 @@ class RedriveResource:
         await self.context.log.controls.order(replace(order, ended_at=now), audit)
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
         # The log can need a moment to show the end, and the next request must find it.
-        await self.context.switchboard(lambda board: order.id not in board.redrives)
+        await self.context.control_state(lambda board: order.id not in board.redrives)
         superseded = _superseded(await self.context.log.controls.audit(last=MOST_LETTERS))[order.id]
         return {**ended_redrive_json(audit, superseded=superseded), "subscriber": audit.subscriber}
 
     async def redrives(self) -> JsonObject:
         """Return the open redrives, and the latest that have ended. Raises `LogUnavailable`."""
-        redrives = (await self.context.switchboard()).redrives
+        redrives = (await self.context.control_state()).redrives
         left = await self._left(redrives)
         records = await self.context.log.controls.audit(last=MOST_LETTERS)
         begun_with = {

@@ -109,11 +109,11 @@ class LetterResource:
         """
         now = self.context.clock.now()
         meant = asked.meant(now)
-        orders = () if asked.dry_run else (await self.context.switchboard()).redrives.values()
+        orders = () if asked.dry_run else (await self.context.control_state()).redrives.values()
         counts, ids = await self._count(meant, orders)
         if not asked.dry_run:
             # Counting many letters takes a while, in which a redrive can be ordered.
-            if (await self.context.switchboard()).redrives.keys() - {order.id for order in orders}:
+            if (await self.context.control_state()).redrives.keys() - {order.id for order in orders}:
                 raise ApiError(409, "A redrive was ordered during the count: send the request again.")
             await self._discard_all(ids, asked, {"meant": filter_json(meant)})
         return {**counts.as_json(), "until": rfc3339(meant.failed_before or now), "dry_run": asked.dry_run}

@@ -22,8 +22,8 @@ from streamer.continuity import SnapshotForecaster
 from streamer.continuity.reconciling import ReconcileSchedule
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId
+from streamer.ingest.channel_supervisor import ChannelSupervisor
 from streamer.ingest.growing_append import IngestObserver
-from streamer.ingest.keeper import Keeper
 from streamer.ingest.org_identity import check_org
 from streamer.ingest.positions import Positioning
 from streamer.ingest.positions.start import configured_start
@@ -116,16 +116,16 @@ class Ingesting:
                     return self._ingest(channel, source, kept, _OF_OUTBOUND)
 
                 paths = [Channel(org=org, path=path) for path in settings.paths]
-                keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
-                positions.hurry = keeper.hurry
-                self.status.channels_opened(keeper, source)
-                compared = self._comparisons(org, rest, log, limits, keeper)
+                supervisor = ChannelSupervisor(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
+                positions.retry_now = supervisor.retry_now
+                self.status.channels_opened(supervisor, source)
+                compared = self._comparisons(org, rest, log, limits, supervisor)
                 with self.forecasting(repairing.forecaster):
-                    await self._keep(keeper, repairing, positions, compared)
+                    await self._keep(supervisor, repairing, positions, compared)
 
     async def _keep(
         self,
-        keeper: Keeper,
+        supervisor: ChannelSupervisor,
         repairing: Repairing,
         positions: PositionOrders,
         compared: ReconcileSchedule | None,
@@ -137,12 +137,12 @@ class Ingesting:
             ]
             if compared is not None:
                 following.append(group.create_task(compared.run(), name="comparisons"))
-            await keeper.run()
+            await supervisor.run()
             for each in following:
                 each.cancel()
 
     def _comparisons(
-        self, org: OrgId, rest: Rest, log: Log, limits: LimitsMonitor, keeper: Keeper
+        self, org: OrgId, rest: Rest, log: Log, limits: LimitsMonitor, supervisor: ChannelSupervisor
     ) -> ReconcileSchedule | None:
         if self.settings.reconcile is None:
             return None
@@ -155,7 +155,7 @@ class Ingesting:
             limits=lambda: limits.latest,
             observer=self.metrics.reconciling,
         )
-        return reconciling.schedule(self.settings.reconcile, lambda: keeper.status)
+        return reconciling.schedule(self.settings.reconcile, lambda: supervisor.status)
 
     def _repairing(
         self, rest: Rest, log: Log, limits: LimitsMonitor, payloads: PayloadReader | None

@@ -26,7 +26,7 @@ Order = TypeVar("Order", PositionOrder, Redrive, SnapshotOrder)
 class ChannelOrders(ABC, Generic[Order]):
     """Orders of one `kind` in the log, for the channels that this process owns.
 
-    An order that is carried out is ended in the log. `hurry` is called with a
+    An order that is carried out is ended in the log. `retry_now` is called with a
     channel whose orders change: it can be one that has failed, and waits to be
     tried again.
     """
@@ -35,7 +35,7 @@ class ChannelOrders(ABC, Generic[Order]):
 
     controls: Controls
     clock: Clock
-    hurry: Callable[[Channel], None] = field(default=lambda _: None)
+    retry_now: Callable[[Channel], None] = field(default=lambda _: None)
     _orders: Mapping[str, Order] | None = field(default=None, init=False)
     _followers: dict[Channel, Callable[[Mapping[str, Order]], None]] = field(default_factory=dict, init=False)
     _over: "asyncio.Queue[tuple[str, str, dict[str, Any]]]" = field(default_factory=asyncio.Queue, init=False)
@@ -63,7 +63,7 @@ class ChannelOrders(ABC, Generic[Order]):
                     if is_changed or former is None:
                         self._pass_on(channel)
                     if is_changed:
-                        self.hurry(channel)
+                        self.retry_now(channel)
 
     def subscribe(self, channel: Channel, follow: Callable[[Mapping[str, Order]], None]) -> None:
         """Call `follow` with the orders for `channel`, as soon as they are known and at each change.

@@ -180,13 +180,13 @@ async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:
         raise typer.BadParameter("there is no terminal to ask on: give --yes once you know what it does")
     with sentences_aside(how.as_json):
         with working("Asking the log"):
-            meant = await api.patiently.post("/checkpoints", **asked, dry_run=True)
+            meant = await api.for_long_requests.post("/checkpoints", **asked, dry_run=True)
         for sentence in meant["effect"]["sentences"]:
             console().print(plain(sentence), soft_wrap=True)
         if not how.yes:
             confirmed(f"Set the position of {plain(asked['channel'])}?")
         with working("Waiting for Salesforce's answer"):
-            ordered = await api.patiently.post("/checkpoints", **asked, wait_s=how.wait)
+            ordered = await api.for_long_requests.post("/checkpoints", **asked, wait_s=how.wait)
         console().print(plain(_said(ordered)), soft_wrap=True)
     if how.as_json:
         print_json(ordered)

@@ -48,7 +48,7 @@ class Api:
     timeout_s: float = _ANSWER_S
 
     @property
-    def patiently(self) -> Self:
+    def for_long_requests(self) -> Self:
         """The same API with a time-out for long requests."""
         return replace(self, timeout_s=_LONG_ANSWER_S)
 

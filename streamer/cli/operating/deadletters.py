@@ -269,7 +269,7 @@ async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation:
     """
     asked = {**asdict(letters), "by": confirmation.name}
     with sentences_aside(confirmation.as_json):
-        answer = await _discard(where.api().patiently, asked, confirmation)
+        answer = await _discard(where.api().for_long_requests, asked, confirmation)
     if confirmation.as_json:
         print_json(answer)
 
@@ -293,12 +293,14 @@ async def _redrive(
 ) -> tuple[JsonObject, bool]:
     """Count, ask, order and follow a redrive; return the API's last answer, and false for a cancelled one."""
     with working("Counting"):
-        counts = await api.patiently.post("/dead-letters/redrive", **asked, dry_run=True)
+        counts = await api.for_long_requests.post("/dead-letters/redrive", **asked, dry_run=True)
     question = _previewed(asked["channel"], counts, asked["per_second"])
     if not confirmation.given(question, counts["deliverable"] - counts["superseded"]):
         return counts, True
     with working("Ordering"):
-        found = await api.patiently.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
+        found = await api.for_long_requests.post(
+            "/dead-letters/redrive", **{**asked, "until": counts["until"]}
+        )
     if not found["redrives"]:
         console().print("Nothing is left to deliver: the letters were redriven or discarded meanwhile.")
     elif wait:

@@ -10,7 +10,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.console.context import ConsoleContext
 from streamer.errors import LogUnavailable
 from streamer.events import Channel, JsonObject, Repair
-from streamer.ingest.keeper import ChannelState
+from streamer.ingest.channel_supervisor import ChannelState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def _row(context: ConsoleContext, path: str, channel: Channel | None) -> Channel
     if found.state is ChannelState.RUNNING:
         is_subscribed = path in status.subscribed
         word, level = ("reading", "good") if is_subscribed else ("subscribing", "quiet")
-    verified_at = status.keeper.verified_at.get(channel) if status.keeper else None
+    verified_at = status.supervisor.verified_at.get(channel) if status.supervisor else None
     # Salesforce itself repeats an outbound message until it is taken.
     is_retained = verified_at is not None and ChannelKind.of(path) is not ChannelKind.OUTBOUND
     return ChannelRow(

@@ -95,9 +95,9 @@ class KafkaLog:
             await asyncio.wait([reaching])
 
     @property
-    def hindrance(self) -> str:
+    def outage(self) -> str:
         """Reason why nothing can be appended or read at the moment; empty while a broker answers."""
-        return self._connectivity.hindrance
+        return self._connectivity.outage
 
     @property
     def storage(self) -> None:

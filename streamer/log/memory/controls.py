@@ -38,7 +38,7 @@ class MemoryControls:
         self._audit: list[AuditRecord] = []
 
     async def switched(self) -> AsyncGenerator[ControlState, None]:
-        """Yield the switchboard, and again after each change."""
+        """Yield the control state, and again after each change."""
         while True:
             seen = self._version
             yield self._board

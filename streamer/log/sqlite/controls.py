@@ -56,11 +56,11 @@ class SqliteControls:
         self.foreign = ForeignRecords()
 
     async def look(self) -> None:
-        """Read the switchboard; raises `LogUnavailable`, `LogMisconfigured`."""
+        """Read the control state; raises `LogUnavailable`, `LogMisconfigured`."""
         await self._writer.submit(partial(read_board, foreign=self.foreign), then=self._switches.show)
 
     def switched(self) -> AsyncGenerator[ControlState, None]:
-        """Yield the switchboard, and again after each change."""
+        """Yield the control state, and again after each change."""
         return self._switches.boards()
 
     async def switch(self, control: Control, audit: AuditRecord) -> None:

@@ -163,7 +163,7 @@ class SqliteLog:
         return 0
 
     @property
-    def hindrance(self) -> str:
+    def outage(self) -> str:
         """Reason why nothing can be appended at the moment; empty while it can."""
         return self._room.lack
 

@@ -18,7 +18,7 @@ class FeedState(Enum):
     WANTED = auto()
     ASKED = auto()
     SUBSCRIBED = auto()
-    DOUBTED = auto()
+    UNCONFIRMED = auto()
     FAILED = auto()
 
 

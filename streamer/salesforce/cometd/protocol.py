@@ -78,7 +78,7 @@ def reaction(reply: Mapping[str, Any]) -> Reaction:
     if any(error.code == HTTPStatus.SERVICE_UNAVAILABLE for error in errors):
         return Reaction.LEAVE_ALONE
     if _names_no_channel(reply):
-        return Reaction.DOUBT_CHANNEL
+        return Reaction.RETRY_CHANNEL
     for error in errors:
         for channel, code, pattern, result in _TABLE:
             if (
@@ -87,7 +87,7 @@ def reaction(reply: Mapping[str, Any]) -> Reaction:
                 and re.match(pattern, f"{error.args}:{error.message}")
             ):
                 return result
-    return Reaction.DOUBT_CHANNEL if reply.get("channel") == SUBSCRIBE else Reaction.TRY_AGAIN
+    return Reaction.RETRY_CHANNEL if reply.get("channel") == SUBSCRIBE else Reaction.TRY_AGAIN
 
 
 # Channel of the reply (any: None), code, pattern of `args:message`, reaction; the first match counts.
@@ -106,7 +106,7 @@ _TABLE: tuple[tuple[str | None, int, str, Reaction], ...] = (
     (None, 400, ":Invalid connection type", Reaction.GIVE_UP),
     (SUBSCRIBE, 400, r":The replayId \{.*\} you provided was invalid", Reaction.REFUSE_REPLAY_ID),
     (SUBSCRIBE, 400, r":The replayId for channel \{.*\} wasn't found", Reaction.REFUSE_REPLAY_ID),
-    (SUBSCRIBE, 403, "denied_by_", Reaction.DOUBT_CHANNEL),
+    (SUBSCRIBE, 403, "denied_by_", Reaction.RETRY_CHANNEL),
     (SUBSCRIBE, 400, ":", Reaction.REFUSE_CHANNEL),
     (SUBSCRIBE, 403, ":(Cannot create|Restricted|User not|Subscriber does not)", Reaction.REFUSE_CHANNEL),
     (SUBSCRIBE, 403, ":(Subscription limit|Unable to create|No access)", Reaction.REFUSE_CHANNEL),

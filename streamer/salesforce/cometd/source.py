@@ -61,7 +61,7 @@ class CometdSource:
             clock,
             self._observer,
             random=random,
-            spawn=lambda waiting: self._tasks.create_task(waiting, name="cometd doubt"),
+            spawn=lambda waiting: self._tasks.create_task(waiting, name="cometd retry"),
         )
         self._delays = RecoveryDelays(random)
         self._overdue = 0

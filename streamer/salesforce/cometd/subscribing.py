@@ -20,8 +20,8 @@ from streamer.salesforce.recovery import Reaction
 
 _log = structlog.get_logger()
 
-_DOUBTED_TIMES = 3
-_DOUBTED_S = 60.0
+_UNCONFIRMED_TIMES = 3
+_UNCONFIRMED_S = 60.0
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -110,12 +110,12 @@ class Subscribing:
             case Reaction.REFUSE_CHANNEL:
                 session.used.discard(feed.path)
                 self._refuse(feed, _refusal(feed, said), said)
-            case Reaction.DOUBT_CHANNEL if session.connects:
+            case Reaction.RETRY_CHANNEL if session.connects:
                 return SessionLost(
                     "doubted", f"{feed.path}: {said}", reaction=Reaction.HANDSHAKE, polite=True
                 )
-            case Reaction.DOUBT_CHANNEL:
-                self._doubt(feed, said)
+            case Reaction.RETRY_CHANNEL:
+                self._retry_later(feed, said)
             case _:
                 return SessionLost.by(reply)
         return None
@@ -136,19 +136,19 @@ class Subscribing:
         )
         refusals_seen.times += 1
         if (
-            refusals_seen.times >= _DOUBTED_TIMES
-            and self._clock.monotonic() >= refusals_seen.since + _DOUBTED_S
+            refusals_seen.times >= _UNCONFIRMED_TIMES
+            and self._clock.monotonic() >= refusals_seen.since + _UNCONFIRMED_S
         ):
             self._refuse(feed, _refusal(feed, said), said)
             return
-        feed.state = FeedState.DOUBTED
+        feed.state = FeedState.UNCONFIRMED
         delay = self._backoff.delay_s(refusals_seen.times)
         _log.warning("channel.doubted", channel=str(feed.channel), answer=said, tried_again_in_s=delay)
         self._spawn(self._reconsider(feed, delay))
 
     async def _reconsider(self, feed: ChannelFeed, delay: float) -> None:
         await self._clock.sleep(delay)
-        if feed.state is FeedState.DOUBTED:
+        if feed.state is FeedState.UNCONFIRMED:
             self._feeds.want(feed)
 
 

@@ -31,7 +31,7 @@ def call_failure(topic: str, ended: CallEnded) -> StreamerError:
             return CredentialsRefused(
                 f"{said}, with a token that was new: check the user's and the app's access"
             )
-        case Reaction.REFUSE_CHANNEL | Reaction.DOUBT_CHANNEL:
+        case Reaction.REFUSE_CHANNEL | Reaction.RETRY_CHANNEL:
             return refused_topic(topic, ended.detail)
         case Reaction.LEAVE_ALONE | Reaction.WAIT_FOR_ALLOWANCE:
             return RetryLater(said)

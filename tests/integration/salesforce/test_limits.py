@@ -14,7 +14,7 @@ from streamer.clock import SystemClock, TurnedClock
 from streamer.continuity import reason_of
 from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.events import Repair
-from streamer.ingest.keeper import ChannelState
+from streamer.ingest.channel_supervisor import ChannelState
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.quota import Governor, JobCost, OrgLimit
@@ -145,7 +145,7 @@ def nearly_used_up(sandbox: Sandbox) -> None:
 
 def states(status: Status) -> list[ChannelState]:
     """Return the states of the channels."""
-    return [each.state for each in status.keeper.status.values()] if status.keeper else []
+    return [each.state for each in status.supervisor.status.values()] if status.supervisor else []
 
 
 async def test_a_first_read_waits_for_the_allowance_and_goes_on_by_itself() -> None:

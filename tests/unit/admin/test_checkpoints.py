@@ -96,7 +96,7 @@ async def test_effects_are_told_in_numbers(world: World, ask: Asking) -> None:
     assert effect["repeats"] is None
     assert effect["loses"]["state"] == "none"
     assert effect["loses"]["from"] < effect["loses"]["until"]
-    assert not (await world.context.switchboard()).positions
+    assert not (await world.context.control_state()).positions
 
 
 @pytest.mark.usefixtures("known")
@@ -112,7 +112,7 @@ async def test_order_is_written_with_its_audit_and_replaces_the_former(world: Wo
         by="bob",
         wait_s=0,
     )
-    orders = (await world.context.switchboard()).positions
+    orders = (await world.context.control_state()).positions
 
     assert [(each.place, each.replay_id, each.by) for each in orders.values()] == [
         (ChannelPosition.REPLAY_ID, ReplayId(b"\x07"), "bob")
@@ -159,7 +159,7 @@ async def test_mistake_in_an_order_is_refused(
     status, answer = await ask.post("/checkpoints", **{"channel": CHANNEL.path, **asked})
 
     assert (status in {400, 404}, sentence in answer["error"]) == (True, True), answer
-    assert not (await world.context.switchboard()).positions
+    assert not (await world.context.control_state()).positions
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def record_of(order: PositionOrder, cause: HoleCause) -> ContinuityRecord:
 async def answered(world: World, ask: Asking, cause: HoleCause | None) -> tuple[int, dict[str, Any]]:
     """Order, let the owner of the channel carry it out or drop it, and return what the operator is told."""
     asking = asyncio.create_task(ask.post("/checkpoints", channel=CHANNEL.path, place="latest"))
-    [order] = (await world.context.switchboard(lambda board: bool(board.positions))).positions.values()
+    [order] = (await world.context.control_state(lambda board: bool(board.positions))).positions.values()
     if cause is not None:
         world.log.keep([], world.log.checkpoints[CHANNEL], (), [record_of(order, cause)])
     ended = AuditRecord(at=order.at, what="position.ended", by="streamer")
@@ -235,7 +235,7 @@ async def test_answer_that_has_waited_long_enough_says_that_the_order_waits(
 ) -> None:
     """No process reads the channel, or it is quiet."""
     asking = asyncio.create_task(ask.post("/checkpoints", channel=CHANNEL.path, place="latest"))
-    await world.context.switchboard(lambda board: bool(board.positions))
+    await world.context.control_state(lambda board: bool(board.positions))
     while not asking.done():
         await world.clock.turn(1)
     status, answer = asking.result()

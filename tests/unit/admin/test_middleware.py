@@ -77,7 +77,7 @@ async def test_form_of_another_site_changes_nothing(world: World, ask: Asking, k
     preflight, _ = await ask.send("OPTIONS", PAUSE, headers={"Origin": "https://attacker.example"})
 
     assert (status, preflight) == (415, 415)
-    assert not (await world.context.switchboard()).controls
+    assert not (await world.context.control_state()).controls
 
 
 async def test_body_that_is_too_large_is_refused(world: World, ask: Asking) -> None:
@@ -85,7 +85,7 @@ async def test_body_that_is_too_large_is_refused(world: World, ask: Asking) -> N
     status, body = await ask.post(PAUSE, reason="x" * LARGEST_BODY)
 
     assert (status, body["error"]) == (413, "The body is too large.")
-    assert not (await world.context.switchboard()).controls
+    assert not (await world.context.control_state()).controls
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'"x"', b'{"reason": "\\ud800"}', b"[" * 5_000, b"\xff"])

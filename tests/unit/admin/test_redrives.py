@@ -38,14 +38,14 @@ async def test_dry_run_counts_and_orders_nothing(world: World, ask: Asking) -> N
     for nobody in ("", "gone"):
         assert body["subscribers"][nobody]["deliverable"] == 0
     assert (body["matching"], body["deliverable"], body["superseded"]) == (6, 4, 2)
-    assert (await world.context.switchboard()).redrives == {}
+    assert (await world.context.control_state()).redrives == {}
 
 
 @pytest.mark.usefixtures("failed")
 async def test_order_delivers_all_but_what_is_superseded(world: World, ask: Asking) -> None:
     """A stale event must not overwrite what a later one has brought."""
     status, body = await ask.post("/dead-letters/redrive", by="anna", per_second=50)
-    [order] = (await world.context.switchboard()).redrives.values()
+    [order] = (await world.context.control_state()).redrives.values()
     await world.carry_out()
 
     assert (status, body["redrives"]) == (202, [order.id])
@@ -120,7 +120,7 @@ async def test_second_order_for_a_subscriber_waits_for_the_first(world: World, a
 
     assert (status, f"Redrive {first} of target is still open" in body["error"]) == (409, True)
     assert f"`streamer deadletters cancel {first}`" in body["error"]
-    assert len((await world.context.switchboard()).redrives) == 1
+    assert len((await world.context.control_state()).redrives) == 1
 
 
 @pytest.mark.usefixtures("failed")
@@ -175,7 +175,7 @@ async def test_more_than_an_order_can_leave_out_is_refused(
 
     assert (status, "include the superseded ones" in body["error"]) == (409, True)
     assert (await ask.post("/dead-letters/redrive", include_superseded=True))[0] == 202
-    assert len((await world.context.switchboard()).redrives) == 1
+    assert len((await world.context.control_state()).redrives) == 1
 
 
 @pytest.mark.usefixtures("failed")

@@ -26,7 +26,7 @@ async def test_letters_of_a_channel_are_counted_and_ordered(world: World, ask: A
     world.keep(a_dead_letter("delivered"), subscriber=TARGET)
     status, counts = await ask.post(ORDER, channel=CHANGES.path, dry_run=True)
     _, ordered = await ask.post(ORDER, channel=CHANGES.path, by="anna", per_second=5)
-    [order] = (await world.context.switchboard()).redrives.values()
+    [order] = (await world.context.control_state()).redrives.values()
 
     assert (status, counts["matching"], counts["deliverable"], counts["redrives"]) == (200, 3, 2, [])
     assert (ordered["redrives"], order.by, order.per_second) == ([order.id], "anna", 5)

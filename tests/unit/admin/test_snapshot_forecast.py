@@ -218,13 +218,13 @@ async def test_start_prints_the_forecast_before_it_asks(world: World, org: Org, 
     refused = await run(ask, "start", "Contact", "--where", "Nome = 1", "--yes")
     assert (refused.exit_code, "the condition: unexpected token" in refused.output) == (1, True)
     assert (await run(ask, "start", "Contact", "--since", "soon")).exit_code == 2
-    assert not (await world.context.switchboard()).snapshots
+    assert not (await world.context.control_state()).snapshots
     org.queries.requests_left = 0.1
     done = await run(ask, "start", "Contact", "--since", "2024-12-31T09:30:00Z", "--yes")
 
     assert done.exit_code == 0, done.output
     assert "Not all of it can be read now: 10.0% of the org's daily requests are left" in done.output
-    [order] = (await world.context.switchboard()).snapshots.values()
+    [order] = (await world.context.control_state()).snapshots.values()
     assert order.since == 1_735_637_400.0
 
 

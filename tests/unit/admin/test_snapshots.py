@@ -92,10 +92,10 @@ async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> Non
     asked = {"entity": "Lead", "where": "Name != ''", "fields": ["Name"], "by": "anna"}
     asked["since"] = "2025-01-01T01:00:00+01:00"
     dry, _ = await ask.post("/snapshots", **asked, dry_run=True)
-    assert not (await world.context.switchboard()).snapshots
+    assert not (await world.context.control_state()).snapshots
     status, body = await ask.post("/snapshots", **asked)
 
-    [order] = (await world.context.switchboard()).snapshots.values()
+    [order] = (await world.context.control_state()).snapshots.values()
     assert (dry, status, body["id"], body["state"]) == (200, 202, order.id, "waiting")
     assert order == SnapshotOrder(
         id=order.id,
@@ -168,7 +168,7 @@ async def test_changes_are_written_with_their_audit(world: World, ask: Asking) -
         status, body = await ask.post(f"/snapshots/{ORDER.id}/{change}", by="anna")
         assert (status, body["state"]) == (202, state)
 
-    order = (await world.context.switchboard()).snapshots[ORDER.id]
+    order = (await world.context.control_state()).snapshots[ORDER.id]
     assert (order.wanted, order.by, order.where) == (Wanted.CANCELLED, "anna", ORDER.where)
     audit = [each.what for each in await world.log.controls.audit(last=3)]
     assert audit == ["snapshot.paused", "snapshot.resumed", "snapshot.cancelled"]
@@ -188,7 +188,7 @@ async def test_commands_order_list_and_end(world: World, ask: Asking) -> None:
     assert "Publish the records of Lead in /data/ChangeEvents?" in asked.output
     done = await run(ask, "start", "Lead", "--where", "Name != ''", "--fields", "Name, Company", "--yes")
     assert done.exit_code == 0, done.output
-    [order] = (await world.context.switchboard()).snapshots.values()
+    [order] = (await world.context.control_state()).snapshots.values()
     assert (order.where, order.fields) == ("Name != ''", ("Name", "Company"))
 
     for change in ("pause", "resume", "cancel"):

@@ -68,7 +68,7 @@ async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Aski
     """Every process obeys it, and the audit names the operator."""
     status, body = await ask.post(f"/subscribers/{TARGET}/pause", reason="ERP is upgraded", by="anna")
 
-    control = (await world.context.switchboard()).controls[TARGET]
+    control = (await world.context.control_state()).controls[TARGET]
     [record] = await world.log.controls.audit(last=9)
     assert (status, body["switch"], body["reason"], body["by"]) == (200, "paused", "ERP is upgraded", "anna")
     assert (control.switch, control.by, control.reason) == (Switch.PAUSED, "anna", "ERP is upgraded")
@@ -82,7 +82,7 @@ async def test_second_pause_keeps_the_reason_of_the_first(world: World, ask: Ask
     _, first = await ask.post(f"/subscribers/{TARGET}/pause", reason="ERP is upgraded", by="anna")
     status, second = await ask.post(f"/subscribers/{TARGET}/pause", reason="me too", by="ben")
 
-    control = (await world.context.switchboard()).controls[TARGET]
+    control = (await world.context.control_state()).controls[TARGET]
     records = await world.log.controls.audit(last=9)
     assert (status, first["was_paused"], second["was_paused"]) == (200, False, True)
     assert (second["by"], second["reason"], second["since"]) == ("anna", "ERP is upgraded", first["since"])
@@ -99,7 +99,7 @@ async def test_resume_undoes_a_pause(world: World, ask: Asking) -> None:
     _, body = await ask.post(f"/subscribers/{TARGET}/resume")
 
     assert (body["switch"], body["by"]) == ("running", "operator")
-    assert not (await world.context.switchboard()).pauses(TARGET)
+    assert not (await world.context.control_state()).pauses(TARGET)
     assert (await world.log.controls.audit(last=1))[0].what == "subscriber.resumed"
 
 
@@ -167,7 +167,7 @@ async def test_mistake_in_a_body_is_named(
     status, answer = await ask.post(f"/subscribers/{TARGET}/pause", **body)
 
     assert (status, answer["error"].split(":")[0]) == (400, place)
-    assert not (await world.context.switchboard()).controls
+    assert not (await world.context.control_state()).controls
 
 
 async def test_test_event_is_delivered_once_and_enters_no_log(world: World, ask: Asking) -> None:

@@ -132,7 +132,7 @@ class World:
     async def carry_out(self) -> None:
         """Do what is ordered, as the processes that own the partitions do."""
         async with self.dispatch.running() as dispatcher:
-            for order in dict((await self.context.switchboard()).redrives).values():
+            for order in dict((await self.context.control_state()).redrives).values():
                 redriving = Redriving(
                     order=order,
                     controls=self.log.controls,

@@ -28,12 +28,14 @@ class World:
 
     clock: TurnedClock = field(default_factory=TurnedClock)
     log: MemoryLog = field(default_factory=MemoryLog)
-    hurried: list[Channel] = field(default_factory=list)
+    retried: list[Channel] = field(default_factory=list)
 
     def orders(self) -> PositionOrders:
         """Return the orders."""
         controls = self.log.controls
-        return PositionOrders(controls=controls, log=self.log, clock=self.clock, hurry=self.hurried.append)
+        return PositionOrders(
+            controls=controls, log=self.log, clock=self.clock, retry_now=self.retried.append
+        )
 
     async def open_orders(self) -> list[str]:
         """Return the ids of the orders in the log."""
@@ -50,7 +52,7 @@ async def test_order_reaches_its_channel_and_is_removed_after_it() -> None:
     changes, other = orders.of(CHANGES), orders.of(ORDERS)
     await world.log.controls.order_position(ORDER, AUDIT)
     await world.clock.turn(0)
-    assert (changes.has_order, other.has_order, world.hurried) == (True, False, [CHANGES])
+    assert (changes.has_order, other.has_order, world.retried) == (True, False, [CHANGES])
     assert await changes.begin() == ORDER
 
     world.log.down = True

@@ -83,7 +83,7 @@ async def test_redrive_delivers_each_letter_once_and_ends(world: World) -> None:
 
 @asynccontextmanager
 async def obeying(world: World) -> AsyncIterator[None]:
-    """Carry out what the switchboard shows, and nothing else."""
+    """Carry out what the control state shows, and nothing else."""
     async with world.running() as dispatcher, asyncio.TaskGroup() as group:
         dispatchers = {TARGET: dispatcher}
         redrives = Redrives(

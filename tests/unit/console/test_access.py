@@ -16,7 +16,7 @@ READ = ("", "/subscribers", "/dead-letters", "/configuration", "/audit", "/none"
 
 async def controls(world: World) -> Any:
     """Return what is switched."""
-    return (await world.api.context.switchboard()).controls
+    return (await world.api.context.control_state()).controls
 
 
 async def test_reader_on_this_machine_needs_no_session(browser: Browser) -> None:

@@ -150,7 +150,7 @@ async def test_redrive_is_previewed_and_ordered(world: World, browser: Browser) 
     preview = await browser.get("/dead-letters/redrive?ids=1:target")
     form = {"csrf": csrf, "ids": "1:target", "per_second": "0.5"}
     answer = await browser.post("/dead-letters/redrive", form)
-    [order] = (await world.api.context.switchboard()).redrives.values()
+    [order] = (await world.api.context.control_state()).redrives.values()
 
     assert "Redrive 1 letter" in preview.text
     assert (answer.place, order.per_second, order.letters.ids) == (

@@ -41,7 +41,9 @@ def known(world: World) -> None:
 
 async def positions(world: World) -> list[tuple[ChannelPosition, bool]]:
     """Return the orders that wait."""
-    return [(each.place, each.repeat) for each in (await world.api.context.switchboard()).positions.values()]
+    return [
+        (each.place, each.repeat) for each in (await world.api.context.control_state()).positions.values()
+    ]
 
 
 async def test_stored_position_is_shown(browser: Browser) -> None:
@@ -151,7 +153,7 @@ async def test_since_is_taken_in_utc(world: World, browser: Browser) -> None:
     preview = await browser.send("GET", f"{POSITION}/preview", params=form)
     previewed = dict(re.findall('name="([a-z_]+)" value="([^"]+)"', preview.text))
     await browser.post(POSITION, {**previewed, "csrf": csrf, "wait_s": "0"})
-    [order] = (await world.api.context.switchboard()).positions.values()
+    [order] = (await world.api.context.control_state()).positions.values()
 
     assert previewed["since"] == "2024-12-31T23:30:00Z"
     assert order.repeat
@@ -163,7 +165,7 @@ async def test_form_waits_for_the_outcome_of_its_order(world: World, browser: Br
     csrf = await browser.signed_in()
     form = {"csrf": csrf, "channel": CHANNEL.path, "place": "replay_id", "replay_id": "base64:Bw=="}
     posting = asyncio.create_task(browser.post(POSITION, form))
-    [order] = (await world.api.context.switchboard(lambda board: bool(board.positions))).positions.values()
+    [order] = (await world.api.context.control_state(lambda board: bool(board.positions))).positions.values()
     refusal = ContinuityRecord(
         id=order.id,
         channel=CHANNEL,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from streamer.ingest.keeper import ChannelState
+from streamer.ingest.channel_supervisor import ChannelState
 from streamer.supervision.status import Status
 from tests.contracts.values import CHANGES
-from tests.unit.supervision.parts import SALES, Condition, Delivering, Session, keeper
+from tests.unit.supervision.parts import SALES, Condition, Delivering, Session, supervisor
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def status() -> Status:
     status.log_opened(Condition())
     status.ingest_started()
     status.logged_in()
-    status.channels_opened(keeper(ChannelState.RUNNING), Session(frozenset({CHANGES.path})))
+    status.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({CHANGES.path})))
     status.subscribers_configured({SALES})
     status.subscriber_started(SALES, Delivering())
     return status

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from streamer.events import Channel, SubscriberName
-from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from streamer.observe.subscriber_status import LastFailure, SubscriberStatus
 from tests.contracts.values import CHANGES
 
@@ -14,7 +14,7 @@ SALES = SubscriberName("sales")
 
 @dataclass
 class Kept:
-    """A keeper that says what a test wants."""
+    """A supervisor that says what a test wants."""
 
     status: dict[Channel, ChannelStatus]
     channels: Sequence[Channel] = (CHANGES,)
@@ -62,11 +62,11 @@ class Delivering:
 class Condition:
     """A log in the condition that a test wants."""
 
-    hindrance: str = ""
+    outage: str = ""
     is_member: bool = True
 
 
-def keeper(state: ChannelState | None = None, reason: str = "") -> Keeper:
-    """Return a keeper of one channel, which is another process's without a `state`."""
+def supervisor(state: ChannelState | None = None, reason: str = "") -> ChannelSupervisor:
+    """Return a supervisor of one channel, which is another process's without a `state`."""
     kept = {CHANGES: ChannelStatus(state=state, reason=reason)} if state else {}
-    return cast("Keeper", Kept(kept))
+    return cast("ChannelSupervisor", Kept(kept))

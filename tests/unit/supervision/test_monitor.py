@@ -12,7 +12,7 @@ from structlog.typing import EventDict
 
 from streamer.clock import TurnedClock
 from streamer.events import SubscriberName
-from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulse, Pulses
 from streamer.supervision.health import Health, ProbeKind
@@ -45,7 +45,7 @@ class World:
 
     def subscribe(self, *paths: str) -> None:
         """Let Salesforce accept `paths`, and no others."""
-        self.status.channels_opened(cast("Keeper", self.kept), Session(frozenset(paths)))
+        self.status.channels_opened(cast("ChannelSupervisor", self.kept), Session(frozenset(paths)))
 
     def gauge(self, name: str, /, **labels: str) -> float | None:
         """Return a gauge's value; `None` if there is no such series."""
@@ -61,7 +61,7 @@ async def world() -> AsyncIterator[World]:
     status = Status()
     status.log_opened(log)
     status.ingest_started()
-    status.channels_opened(cast("Keeper", kept), Session())
+    status.channels_opened(cast("ChannelSupervisor", kept), Session())
     status.subscriber_started(SALES, Delivering())
     limits = StuckLimits(log_s=LIMIT_S, subscribers_s={SALES: LIMIT_S})
     monitor = Monitor(status, metrics, clock, pulses, limits)
@@ -209,11 +209,11 @@ async def test_work_that_gets_on_is_not_stuck(world: World) -> None:
 
 async def test_log_that_is_away_explains_a_channel_that_waits(world: World) -> None:
     """And the time that it explained does not count afterwards."""
-    world.log.hindrance = "The file is full."
+    world.log.outage = "The file is full."
     world.kept.busy_since[CHANGES] = world.clock.monotonic()
     await world.clock.turn(10 * LIMIT_S)
     assert world.problems == []
-    world.log.hindrance = ""
+    world.log.outage = ""
     await world.clock.turn(LIMIT_S - 1)
     assert world.problems == []
     await world.clock.turn(3)
@@ -249,10 +249,10 @@ async def test_log_that_cant_be_used_and_a_login_that_is_awaited_are_shown(world
     """Each shows while it lasts: neither has a channel or a subscriber that could report it."""
     assert (world.gauge("log_unavailable"), world.gauge("login_awaited")) == (0, 1)
     world.status.logged_in()
-    world.log.hindrance = "No broker answers."
+    world.log.outage = "No broker answers."
     await world.clock.turn(1)
     assert (world.gauge("log_unavailable"), world.gauge("login_awaited")) == (1, 0)
-    world.log.hindrance = ""
+    world.log.outage = ""
     world.status.log_unavailable("The file is locked.")
     await world.clock.turn(1)
     assert world.gauge("log_unavailable") == 1

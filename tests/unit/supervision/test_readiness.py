@@ -5,13 +5,13 @@ from typing import cast
 import pytest
 
 from streamer.events import FailureClass
-from streamer.ingest.keeper import ChannelState, Keeper
+from streamer.ingest.channel_supervisor import ChannelState, ChannelSupervisor
 from streamer.observe.subscriber_status import LastFailure
 from streamer.supervision.health import Health, ProbeKind, State
 from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
 from tests.contracts.values import CHANGES
-from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session, keeper
+from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session, supervisor
 
 
 def readiness(status: Status) -> list[str]:
@@ -47,7 +47,7 @@ def test_daemon_whose_events_can_flow_is_ready(status: Status) -> None:
 def test_channel_that_does_not_run_is_named_with_its_reason(status: Status) -> None:
     """So that an operator need not look into the log."""
     state = next(each for each in ChannelState if each is not ChannelState.RUNNING)
-    status.channels_opened(keeper(state, "no right"), Session(frozenset({CHANGES.path})))
+    status.channels_opened(supervisor(state, "no right"), Session(frozenset({CHANGES.path})))
 
     assert readiness(status) == [f"channels: {CHANGES.path}: no right"]
     assert not status.is_complete
@@ -55,7 +55,7 @@ def test_channel_that_does_not_run_is_named_with_its_reason(status: Status) -> N
 
 def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
     """It runs, but Salesforce has not accepted it yet."""
-    status.channels_opened(keeper(ChannelState.RUNNING), Session())
+    status.channels_opened(supervisor(ChannelState.RUNNING), Session())
 
     assert readiness(status) == [f"channels: {CHANGES.path}: not subscribed yet"]
 
@@ -63,9 +63,9 @@ def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
 def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status) -> None:
     """One connection can die in silence; when the next does too, it is not the connection."""
     path = CHANGES.path
-    status.channels_opened(keeper(ChannelState.RUNNING), Session(frozenset({path}), {path: 1}))
+    status.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({path}), {path: 1}))
     assert readiness(status) == []
-    status.channels_opened(keeper(ChannelState.RUNNING), Session(frozenset({path}), {path: 2}))
+    status.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({path}), {path: 2}))
 
     assert readiness(status) == [
         f"channels: {path}: Salesforce has left 2 connections in a row unanswered; each was replaced"
@@ -82,7 +82,7 @@ def test_what_is_waited_for_is_named(status: Status) -> None:
 
 def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status) -> None:
     """It is ready, and says so in a sentence and in a word."""
-    without_subscribers(status).channels_opened(keeper(), Session())
+    without_subscribers(status).channels_opened(supervisor(), Session())
 
     assert readiness(status) == []
     assert says(status, "channels").startswith("Standby: the channels are read by other processes;")
@@ -91,7 +91,7 @@ def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status)
 
 def test_process_that_also_delivers_is_active_without_channels(status: Status) -> None:
     """Its subscribers are not on standby."""
-    status.channels_opened(keeper(), Session())
+    status.channels_opened(supervisor(), Session())
 
     assert readiness(status) == []
     assert status.state is State.ACTIVE
@@ -104,7 +104,7 @@ def test_process_that_has_not_joined_is_not_ready(status: Status, lacks: str) ->
     if lacks == "membership":
         status.log_opened(Condition(is_member=False))
     elif lacks == "share":
-        status.channels_opened(cast("Keeper", Kept({}, joined=False)), Session())
+        status.channels_opened(cast("ChannelSupervisor", Kept({}, joined=False)), Session())
     else:
         status = Status()
         status.log_opened(Condition())
@@ -119,9 +119,9 @@ def test_process_that_has_not_joined_is_not_ready(status: Status, lacks: str) ->
 
 def test_log_that_is_away_makes_every_role_unready(status: Status) -> None:
     """A standby and a process that only delivers, too."""
-    status.log_opened(Condition(hindrance="No broker has answered for 9 s."))
+    status.log_opened(Condition(outage="No broker has answered for 9 s."))
     assert readiness(status) == ["log: No broker has answered for 9 s."]
-    without_subscribers(status).channels_opened(keeper(), Session())
+    without_subscribers(status).channels_opened(supervisor(), Session())
     assert readiness(status) == ["log: No broker has answered for 9 s."]
     assert "log: The log is not open yet." in readiness(Status())
 

@@ -35,7 +35,7 @@ class Connectivity:
         self._last_error = ""
 
     @property
-    def hindrance(self) -> str:
+    def outage(self) -> str:
         """Sentence about the silent brokers and the time of silence; empty if one answered within 6 s."""
         silent_s = self._clock.monotonic() - self._answered_at
         if silent_s <= _SILENT_AFTER_S:

@@ -54,7 +54,7 @@ class ControlWatch:
         self._changed = asyncio.Event()
 
     async def boards(self) -> AsyncGenerator[ControlState, None]:
-        """Yield the switchboard, and again after each change, until `close`.
+        """Yield the control state, and again after each change, until `close`.
 
         Raises errors that need an operator, such as `LogMisconfigured`.
         """

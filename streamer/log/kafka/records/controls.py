@@ -63,7 +63,7 @@ def position_record(order: PositionOrder, topic: str) -> ProducerRecord | Tombst
 
 
 class AppliedControls:
-    """The switchboard that the records so far add up to."""
+    """The control state that the records so far add up to."""
 
     def __init__(self) -> None:
         self._controls: dict[SubscriberName, Control] = {}
@@ -110,7 +110,7 @@ class AppliedControls:
             raise
 
     def board(self) -> ControlState:
-        """Return the present switchboard."""
+        """Return the present control state."""
         return ControlState(
             controls=dict(self._controls),
             redrives=dict(self._redrives),

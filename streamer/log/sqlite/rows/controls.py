@@ -1,4 +1,4 @@
-"""Rows of controls, orders and audit records, and the switchboard in memory."""
+"""Rows of controls, orders and audit records, and the control state in memory."""
 
 import asyncio
 import sqlite3
@@ -27,7 +27,7 @@ _Row = tuple[str, bytes]
 
 
 class SharedControls:
-    """The switchboard of the file, in memory: no other process can change it."""
+    """The control state of the file, in memory: no other process can change it."""
 
     def __init__(self) -> None:
         self._board = ControlState()
@@ -99,7 +99,7 @@ def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None
 
 
 def read_board(connection: sqlite3.Connection, foreign: ForeignRecords) -> ControlState:
-    """Return the switchboard, without foreign rows; raises `LogMisconfigured` for one of a newer Streamer."""
+    """Return the control state without foreign rows; raises `LogMisconfigured` for a newer Streamer's row."""
     controls = sound(_all(connection, "subscriber", "controls"), decode_control, "controls", foreign)
     redrives = sound(_all(connection, "id", "redrives"), decode_redrive, "redrives", foreign)
     snapshots = sound(_all(connection, "id", "snapshots"), decode_snapshot_order, "snapshots", foreign)

@@ -56,8 +56,8 @@ INVALID_ID = "400::The replayId {1234} you provided was invalid.{gap}Please prov
         ),
         (SUBSCRIBE, "403::User not enabled for streaming", None, Reaction.REFUSE_CHANNEL),
         (SUBSCRIBE, "404::Unknown channel", None, Reaction.REFUSE_CHANNEL),
-        (SUBSCRIBE, "403:denied_by_security_policy:create_denied", None, Reaction.DOUBT_CHANNEL),
-        (SUBSCRIBE, "403::Something new", None, Reaction.DOUBT_CHANNEL),
+        (SUBSCRIBE, "403:denied_by_security_policy:create_denied", None, Reaction.RETRY_CHANNEL),
+        (SUBSCRIBE, "403::Something new", None, Reaction.RETRY_CHANNEL),
         (HANDSHAKE, "400::Unsupported API version. Only API versions", None, Reaction.GIVE_UP),
         (HANDSHAKE, "400::Invalid connection type {x}", None, Reaction.GIVE_UP),
         (CONNECT, "500::Something new", None, Reaction.TRY_AGAIN),
@@ -84,7 +84,7 @@ def test_refusal_that_names_no_channel_is_doubted(subscription: dict[str, str]) 
     """With the advice to shake hands, it is the session that is lost, whatever the error says."""
     reply = {"channel": SUBSCRIBE, "error": "400::Channel name not specified", **subscription}
     assert reaction(reply) is Reaction.REFUSE_CHANNEL
-    assert reaction({**reply, "advice": {"reconnect": "handshake"}}) is Reaction.DOUBT_CHANNEL
+    assert reaction({**reply, "advice": {"reconnect": "handshake"}}) is Reaction.RETRY_CHANNEL
 
 
 @pytest.mark.parametrize("ext", [None, [], {"sfdc": "x"}, {"sfdc": {"failureReason": 503}}])

@@ -18,7 +18,7 @@ from tests.contracts.test_controls import PAUSED, REDRIVE, SNAPSHOT, TARGET
 
 
 def board(*records: object) -> ControlState:
-    """Return the switchboard that `records` add up to."""
+    """Return the control state that `records` add up to."""
     switches = AppliedControls()
     for record in records:
         assert isinstance(record, tuple)

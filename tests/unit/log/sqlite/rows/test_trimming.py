@@ -70,7 +70,7 @@ async def test_dead_letters_fill_the_file_until_they_are_discarded(log_file: Log
         async with log_file.open() as log:
             await append_to(log, replace(an_append(), set_aside=[large]))
             waiting = await append_that_waits(log)
-            assert "redrive or discard dead letters" in log.hindrance
+            assert "redrive or discard dead letters" in log.outage
             await log.controls.discard([large.id], DONE)
             await waiting
 

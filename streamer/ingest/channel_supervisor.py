@@ -1,4 +1,4 @@
-"""Keeper of the channels that this process owns: runs and restarts their ingest."""
+"""Supervisor of the channels that this process owns: runs and restarts their ingest."""
 
 import asyncio
 import random
@@ -40,7 +40,7 @@ class ChannelStatus:
 
 
 @dataclass(slots=True, kw_only=True)
-class Keeper:
+class ChannelSupervisor:
     """Runs one `Ingest` for each owned channel, and restarts it when it ends.
 
     Failures that can pass are retried with back-off, from the checkpoint in the
@@ -76,7 +76,7 @@ class Keeper:
         """Time up to which no event of each channel is missing, in epoch seconds; absent while unknown."""
         return _known({channel: run.verified_at for channel, run in self._runs.items()})
 
-    def hurry(self, channel: Channel) -> None:
+    def retry_now(self, channel: Channel) -> None:
         """Try a channel that has failed now, rather than when its pause is over."""
         if channel in self._resting:
             self._resting[channel].set()
@@ -126,10 +126,10 @@ class Keeper:
             await self._rest(channel, delay)
 
     async def _rest(self, channel: Channel, delay: float) -> None:
-        hurried = self._resting[channel] = asyncio.Event()
+        retried = self._resting[channel] = asyncio.Event()
         with suppress(TimeoutError):
             async with self.clock.timeout(delay):
-                await hurried.wait()
+                await retried.wait()
         del self._resting[channel]
 
     async def _run(self, channel: Channel) -> None:

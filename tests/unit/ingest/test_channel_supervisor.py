@@ -9,12 +9,12 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable, SubscriptionRefused
 from streamer.events import Channel
-from streamer.ingest.keeper import ChannelState, Keeper
+from streamer.ingest.channel_supervisor import ChannelState, ChannelSupervisor
 from tests.messages import CHANGES, ORDERS
 
 
 @dataclass
-class Switchboard:
+class ChangedOwnership:
     """An ownership that the test changes."""
 
     changes: asyncio.Queue[frozenset[Channel]] = field(default_factory=asyncio.Queue)
@@ -71,15 +71,17 @@ class Run:
 
 @dataclass
 class World:
-    """A keeper whose ownership, runs and clock are the test's."""
+    """A supervisor whose ownership, runs and clock are the test's."""
 
     clock: TurnedClock = field(default_factory=TurnedClock)
-    board: Switchboard = field(default_factory=Switchboard)
+    board: ChangedOwnership = field(default_factory=ChangedOwnership)
     runs: Runs = field(default_factory=Runs)
 
-    def keeper(self, jitter: Callable[[float, float], float] = lambda _low, high: high) -> Keeper:
-        """Return the keeper, with the longest delays."""
-        return Keeper(
+    def supervisor(
+        self, jitter: Callable[[float, float], float] = lambda _low, high: high
+    ) -> ChannelSupervisor:
+        """Return the supervisor, with the longest delays."""
+        return ChannelSupervisor(
             ownership=self.board,
             channels=[CHANGES, ORDERS],
             ingest=self.runs.ingest,  # type: ignore[arg-type] # runs as an Ingest does
@@ -91,8 +93,8 @@ class World:
 async def test_owned_channels_run_and_others_are_let_go() -> None:
     """A channel that moves to another process stops here and leaves no status."""
     world = World()
-    keeper = world.keeper()
-    task = asyncio.create_task(keeper.run())
+    supervisor = world.supervisor()
+    task = asyncio.create_task(supervisor.run())
     world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
     await world.clock.turn(0)
     assert world.runs.running == {CHANGES, ORDERS}
@@ -100,7 +102,7 @@ async def test_owned_channels_run_and_others_are_let_go() -> None:
     world.board.changes.put_nowait(frozenset({ORDERS}))
     await world.clock.turn(0)
     assert world.runs.running == {ORDERS}
-    assert set(keeper.status) == {ORDERS}
+    assert set(supervisor.status) == {ORDERS}
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -111,18 +113,18 @@ async def test_owned_channels_run_and_others_are_let_go() -> None:
 async def test_times_of_the_channels_that_run_are_told() -> None:
     """One whose checkpoint is not known yet has none, and neither has one that moved away."""
     world = World()
-    keeper = world.keeper()
-    task = asyncio.create_task(keeper.run())
+    supervisor = world.supervisor()
+    task = asyncio.create_task(supervisor.run())
     world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
     await world.clock.turn(0)
-    assert keeper.verified_at == {}
+    assert supervisor.verified_at == {}
     world.runs.verified_at = {CHANGES: 7.0, ORDERS: 9.0}
-    assert keeper.verified_at == {CHANGES: 7.0, ORDERS: 9.0}
-    assert keeper.busy_since == {}
+    assert supervisor.verified_at == {CHANGES: 7.0, ORDERS: 9.0}
+    assert supervisor.busy_since == {}
 
     world.board.changes.put_nowait(frozenset({ORDERS}))
     await world.clock.turn(0)
-    assert keeper.verified_at == {ORDERS: 9.0}
+    assert supervisor.verified_at == {ORDERS: 9.0}
     task.cancel()
     await asyncio.wait([task])
 
@@ -132,7 +134,7 @@ async def test_ownership_is_given_up_when_no_channel_runs_any_more() -> None:
     world = World()
     still_running: list[set[Channel]] = []
     world.board.given_up = lambda: still_running.append(set(world.runs.running))
-    task = asyncio.create_task(world.keeper().run())
+    task = asyncio.create_task(world.supervisor().run())
     world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
     await world.clock.turn(0)
     assert world.runs.running == {CHANGES, ORDERS}
@@ -147,12 +149,12 @@ async def test_failed_channel_runs_again_later_and_later() -> None:
     """The delays double: 1 s after the first failure, 2 s after the second."""
     world = World()
     world.runs.failures = [LogUnavailable("away"), LogUnavailable("away")]
-    keeper = world.keeper()
-    task = asyncio.create_task(keeper.run())
+    supervisor = world.supervisor()
+    task = asyncio.create_task(supervisor.run())
     world.board.changes.put_nowait(frozenset({CHANGES}))
     await world.clock.turn(0.9)
     assert world.runs.started == 1
-    assert keeper.status[CHANGES].state is ChannelState.RECOVERING
+    assert supervisor.status[CHANGES].state is ChannelState.RECOVERING
     await world.clock.turn(0.2)
     assert world.runs.started == 2
     await world.clock.turn(1.8)
@@ -166,12 +168,12 @@ async def test_refused_channel_says_why_and_is_tried_again() -> None:
     """A repaired permission needs no restart, and the others go on meanwhile."""
     world = World()
     world.runs.failures = [SubscriptionRefused("403::No access on channel", path=CHANGES.path)]
-    keeper = world.keeper()
-    task = asyncio.create_task(keeper.run())
+    supervisor = world.supervisor()
+    task = asyncio.create_task(supervisor.run())
     world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
     await world.clock.turn(0.9)
-    assert keeper.status[CHANGES].state is ChannelState.STOPPED
-    assert "No access" in keeper.status[CHANGES].reason
+    assert supervisor.status[CHANGES].state is ChannelState.STOPPED
+    assert "No access" in supervisor.status[CHANGES].reason
     assert world.runs.running == {ORDERS}
 
     await world.clock.turn(0.2)
@@ -183,7 +185,7 @@ async def test_lasting_refusal_is_tried_every_five_minutes() -> None:
     """Soon at first, because many are gone at once, and then less and less often."""
     world = World()
     world.runs.failures = [SubscriptionRefused("403::No access", path=CHANGES.path)] * 20
-    task = asyncio.create_task(world.keeper().run())
+    task = asyncio.create_task(world.supervisor().run())
     world.board.changes.put_nowait(frozenset({CHANGES}))
     await world.clock.turn(31.5)
     assert world.runs.started == 6
@@ -197,19 +199,19 @@ async def test_lasting_refusal_is_tried_every_five_minutes() -> None:
 async def test_channel_that_waits_can_be_hurried() -> None:
     """An operator who has helped it need not wait, and one that runs is left alone."""
     world = World(runs=Runs(failures=[SubscriptionRefused("no", path=CHANGES.path)] * 9))
-    keeper = world.keeper()
-    task = asyncio.create_task(keeper.run())
+    supervisor = world.supervisor()
+    task = asyncio.create_task(supervisor.run())
     world.board.changes.put_nowait(frozenset({CHANGES}))
     await world.clock.turn(200)
     before = world.runs.started
     world.runs.failures.clear()
-    keeper.hurry(ORDERS)
-    keeper.hurry(CHANGES)
+    supervisor.retry_now(ORDERS)
+    supervisor.retry_now(CHANGES)
     await world.clock.turn(0)
 
     assert world.runs.started == before + 1
     assert world.runs.running == {CHANGES}
-    keeper.hurry(CHANGES)
+    supervisor.retry_now(CHANGES)
     await world.clock.turn(0)
     assert world.runs.started == before + 1
     task.cancel()
