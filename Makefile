@@ -13,7 +13,7 @@ READY  := $(VENV)/.ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire fuzz chain replica snapshot mutants screenshots dist requirements sbom stubs reference format clean
+.PHONY: help check lint test demo bench fire fuzz chain replica snapshot mutants gauges screenshots dist requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -109,6 +109,9 @@ snapshot: $(READY) ## a snapshot of RECORDS=1000000 that change meanwhile: time,
 mutants: $(READY) ## breaks copies of Streamer on purpose and expects that to be noticed
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tests.acceptance.fire.mutations
+
+gauges: $(READY) ## how heavy the code is, and the files that one event passes; ARGS="--detail"
+	@$(BIN)/python -m tools.gauges $(ARGS)
 
 check: lint test ## what CI runs
 

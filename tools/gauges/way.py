@@ -1,0 +1,219 @@
+"""Files that one event passes: from Pub/Sub to the commit, and from the log to a target.
+
+A daemon runs in this process, on SQLite and with one webhook. What runs while
+it is idle is noted first, and then what runs because of one event.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from streamer.app import App, plan
+from streamer.clock import SystemClock
+from streamer.configuration import load_document
+from tools.ports import free_ports
+
+_ROOT = Path(__file__).parents[2]
+# Longer than the daemon's own timers.
+_IDLE_S = 15.0
+_SETTLED_S = 2.0
+_DEADLINE_S = 120.0
+_FIRST_OF_DELIVERY = ("streamer/dispatch/", "streamer/log/sqlite/feed.py")
+
+_CONFIGURATION = """\
+org:
+  login_url: http://127.0.0.1:{org}
+  auth: {{flow: client_credentials, client_id: sandbox, client_secret: sandbox-secret}}
+  pubsub: {{endpoint: "http://127.0.0.1:{pubsub}"}}
+channels: [/data/ChangeEvents]
+log: {{sqlite: {{path: {folder}/log.db}}}}
+observe: {{port: 0}}
+admin: {{port: 0}}
+subscribers:
+  target:
+    uses: webhook
+    on: salesforce.cdc.*
+    settings: {{url: "http://127.0.0.1:{target}"}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call of a `function`, as path, line and name; `task` is empty outside of tasks."""
+
+    path: str
+    function: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Files of one event: those until its commit, and those of its delivery."""
+
+    ingest: Sequence[str]
+    delivery: Sequence[str]
+
+
+def way_of(steps: Sequence[Step], idle: Collection[str]) -> Way:
+    """Return the files of the `steps` whose function does not run while the daemon is `idle`.
+
+    Delivery begins when the feed or dispatch takes its first step. What the
+    tasks do that ran before that is ingest's, and so no part of the delivery.
+    """
+    caused = [step for step in steps if step.function not in idle]
+    begin = next(
+        (at for at, step in enumerate(caused) if step.path.startswith(_FIRST_OF_DELIVERY)), len(caused)
+    )
+    reading = {step.task for step in caused[:begin]} - {""}
+    return Way(
+        ingest=sorted({step.path for step in caused[:begin]}),
+        delivery=sorted({step.path for step in caused[begin:] if step.task not in reading}),
+    )
+
+
+@dataclass(slots=True)
+class _Tracer:
+    """Notes the calls in all threads that begin after it is installed."""
+
+    steps: list[Step] = field(default_factory=list)
+    is_noting: bool = False
+
+    def install(self) -> None:
+        """Watch this thread, and those that begin from now on."""
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+
+    def remove(self) -> None:
+        """Watch no more."""
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def _note(self, frame: FrameType, what: str, _: Any) -> None:
+        code = frame.f_code
+        if what != "call" or not self.is_noting or not code.co_filename.startswith(str(_ROOT)):
+            return
+        path = Path(code.co_filename).relative_to(_ROOT).as_posix()
+        if path.startswith(("streamer/", "subscribers/")):
+            # Two functions with the same text have equal code objects.
+            function = f"{path}:{code.co_firstlineno} {code.co_qualname}"
+            self.steps.append(Step(path=path, function=function, task=_task()))
+
+    async def during(self, seconds: float) -> Sequence[Step]:
+        """Return the calls of the next `seconds`."""
+        self.steps, self.is_noting = [], True
+        await asyncio.sleep(seconds)
+        return self.steps
+
+
+def _task() -> str:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return ""
+    return task.get_name() if task else ""
+
+
+async def trace() -> Way:
+    """Return the way of one event through a daemon."""
+    org, pubsub = free_ports(2)
+    arrived = asyncio.Event()
+    tracer = _Tracer()
+    async with _sandbox(org, pubsub), _target(arrived) as target, aiohttp.ClientSession() as http:
+        tracer.install()
+        try:
+            async with _daemon(org=org, pubsub=pubsub, target=target):
+                url = f"http://127.0.0.1:{org}/sandbox/changes"
+                await _change(http, url, arrived)
+                await asyncio.sleep(_SETTLED_S)
+                idle = {step.function for step in await tracer.during(_IDLE_S)}
+                tracer.steps = []
+                await _change(http, url, arrived)
+                await asyncio.sleep(_SETTLED_S)
+                tracer.is_noting = False
+        finally:
+            tracer.remove()
+    return way_of(tracer.steps, idle)
+
+
+async def _change(http: aiohttp.ClientSession, url: str, arrived: asyncio.Event) -> None:
+    arrived.clear()
+    async with http.post(url, json={"entity": "Account", "count": 1}) as answer:
+        answer.raise_for_status()
+    async with asyncio.timeout(_DEADLINE_S):
+        await arrived.wait()
+
+
+@asynccontextmanager
+async def _sandbox(org: int, pubsub: int) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "streamer", "sandbox", "--host", "127.0.0.1"),
+        *("--port", str(org), "--pubsub-port", str(pubsub)),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            await _listening(org)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _listening(port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
+
+
+@asynccontextmanager
+async def _target(arrived: asyncio.Event) -> AsyncIterator[int]:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        arrived.set()
+        return web.Response(status=204)
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _daemon(**ports: int) -> AsyncIterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        app = _app(Path(folder), **ports)
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group, asyncio.timeout(_DEADLINE_S):
+            group.create_task(app.run(stopping), name="daemon")
+            try:
+                while not app.ready or app.waits:  # noqa: ASYNC110 - the daemon has no event for it
+                    await asyncio.sleep(0.1)
+                yield
+            finally:
+                stopping.set()
+
+
+def _app(folder: Path, **ports: int) -> App:
+    file = folder / "streamer.yaml"
+    file.write_text(_CONFIGURATION.format(folder=folder, **ports), encoding="utf-8")
+    clock = SystemClock()
+    return App(plan=plan(load_document([file], os.environ), clock), clock=clock)
