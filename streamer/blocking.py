@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
@@ -30,6 +31,23 @@ from streamer.ports import (
 _log = structlog.get_logger()
 
 _SHOWN_CALLS = 5
+_RUN_OF_A_CALLBACK = asyncio.Handle._run.__code__  # noqa: SLF001 - compared, not called
+
+
+SUBSCRIBER: ContextVar[str] = ContextVar("subscriber", default="")
+"""Subscriber whose attempts the running code belongs to; tasks that its plugin starts inherit it."""
+
+
+def subscriber_of(thread: int) -> str:
+    """Return the subscriber whose code the event loop of `thread` runs now; empty if it is none's."""
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
+    while frame is not None and frame.f_code is not _RUN_OF_A_CALLBACK:
+        frame = frame.f_back
+    if frame is None:
+        return ""
+    # From Python 3.12 on, a task tells its context; only the loop's own callbacks do so in every version.
+    context: Context = frame.f_locals["self"]._context  # noqa: SLF001 - see above
+    return context.get(SUBSCRIBER, "")
 
 
 def calls_of(thread: int) -> Sequence[traceback.FrameSummary]:
