@@ -115,8 +115,14 @@ class Ingesting:
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
                     return self._ingest(channel, source, kept, _OF_OUTBOUND)
 
+                def release(channel: Channel) -> None:
+                    positions.unsubscribe(channel)
+                    repairing.release(channel)
+
                 paths = [Channel(org=org, path=path) for path in settings.paths]
-                keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
+                keeper = Keeper(
+                    ownership=log, channels=paths, ingest=ingest, clock=self.clock, released=release
+                )
                 positions.hurry = keeper.hurry
                 self.status.channels_opened(keeper, source)
                 compared = self._comparisons(org, rest, log, limits, keeper)
