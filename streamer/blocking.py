@@ -14,10 +14,9 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import structlog
-
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, EventId, FailureClass, Outcome, Retry, SubscriberName
+from streamer.later import LaterLogger
 from streamer.ports import (
     BATCH_WAIT_S,
     BlockingSubscriber,
@@ -28,7 +27,7 @@ from streamer.ports import (
     TargetReport,
 )
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 _SHOWN_CALLS = 5
 _RUN_OF_A_CALLBACK = asyncio.Handle._run.__code__  # noqa: SLF001 - compared, not called
