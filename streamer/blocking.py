@@ -8,15 +8,15 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import structlog
-
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, EventId, FailureClass, Outcome, Retry, SubscriberName
+from streamer.later import LaterLogger
 from streamer.ports import (
     BATCH_WAIT_S,
     BlockingSubscriber,
@@ -27,9 +27,26 @@ from streamer.ports import (
     TargetReport,
 )
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 _SHOWN_CALLS = 5
+_RUN_OF_A_CALLBACK = asyncio.Handle._run.__code__  # noqa: SLF001 - compared, not called
+
+
+SUBSCRIBER: ContextVar[str] = ContextVar("subscriber", default="")
+"""Subscriber whose attempts the running code belongs to; tasks that its plugin starts inherit it."""
+
+
+def subscriber_of(thread: int) -> str:
+    """Return the subscriber whose code the event loop of `thread` runs now; empty if it is none's."""
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
+    while frame is not None and frame.f_code is not _RUN_OF_A_CALLBACK:
+        frame = frame.f_back
+    if frame is None:
+        return ""
+    # From Python 3.12 on, a task tells its context; only the loop's own callbacks do so in every version.
+    context: Context = frame.f_locals["self"]._context  # noqa: SLF001 - see above
+    return context.get(SUBSCRIBER, "")
 
 
 def calls_of(thread: int) -> Sequence[traceback.FrameSummary]:

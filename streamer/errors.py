@@ -21,6 +21,7 @@
         ├── PublishingRefused
         ├── MostlyUnreadable
         ├── LogMisconfigured
+        │   └── ForeignRecord
         └── Fenced
 
 A message is one sentence that tells the operator what to do. Data travel as

@@ -42,7 +42,7 @@ Refusable = dict[str, JsonObject | RecordsRefused]
 class BatchSettings(BaseModel):
     """Request for several records at once: a GET with their ids in the query, or a POST of them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     query: str | None = Field(
         default=None,

@@ -17,7 +17,7 @@ _STDOUT = 1
 class StdoutSettings(BaseModel):
     """Form of what is written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     format: Literal["structured", "body", "pretty", "text"] = Field(
         default="structured",

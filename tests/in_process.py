@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.app import App, plan, plugins
+from streamer.app import plugins
+from streamer.app.daemon import App
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import Document, load_document
 

@@ -20,7 +20,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class RequestModel(BaseModel):
     """Content of a request; an unknown key is a mistake."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class ChangeRequest(RequestModel):

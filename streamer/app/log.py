@@ -39,7 +39,7 @@ async def open_log(
     """Open the configured log, Kafka or SQLite, inside the context; the other one is not imported."""
     traceparent = None if tracer is None else partial(_traceparent, tracer)
     if settings.log.kafka:
-        from streamer.log.kafka import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
+        from streamer.log.kafka.log import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
 
         async with KafkaLog.open(settings.log.kafka, clock, pulses, traceparent=traceparent) as kafka:
             _log.info(
@@ -65,7 +65,7 @@ def _traceparent(tracer: Tracer, event: Event) -> str:
 async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[EventHistory]:
     """Open the configured log inside the context, for reading beside the processes that own it."""
     if settings.kafka:
-        from streamer.log.kafka import KafkaHistory  # noqa: PLC0415 - costs a fifth of a second
+        from streamer.log.kafka.history.history import KafkaHistory  # noqa: PLC0415 - costs a fifth of a second
 
         async with KafkaHistory.open(settings.kafka) as kafka:
             yield kafka

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from streamer.app.tracing import has_opentelemetry
 from streamer.clock import Clock
 from streamer.configuration import Document, Draft, Keys
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
 from streamer.salesforce.auth.addresses import safe_address
-from streamer.salesforce.auth.flows import token_form
-from streamer.salesforce.outbound.endpoint import tls_files
 from streamer.settings import (
     JwtAuth,
     KafkaLogSettings,
@@ -61,6 +58,8 @@ def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]
 
 
 def _refused_tracing(tracing: TracingSettings, document: Document) -> Iterator[str]:
+    from streamer.app.tracing import has_opentelemetry  # noqa: PLC0415 - few daemons trace
+
     if not has_opentelemetry():
         yield document.mistake(
             ("tracing",), "needs packages that are not installed: pip install 'streamer-salesforce[otel]'"
@@ -94,6 +93,9 @@ def _refused_pubsub(org: OrgSettings, document: Document) -> Iterator[str]:
 
 
 def _refused_certificate(outbound: OutboundSettings, document: Document) -> Iterator[str]:
+    # The import of aiohttp costs half a second, and most daemons receive no outbound messages.
+    from streamer.salesforce.outbound.endpoint import tls_files  # noqa: PLC0415 - as said
+
     files = tls_files(outbound)
     if files is None:
         return
@@ -106,6 +108,9 @@ def _refused_certificate(outbound: OutboundSettings, document: Document) -> Iter
 def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator[str]:
     if not isinstance(org.auth, JwtAuth):
         return
+    # Its cryptography costs a tenth of a second, and the other flows do not need it.
+    from streamer.salesforce.auth.flows import token_form  # noqa: PLC0415 - as said
+
     try:
         token_form(org.auth, login_url=org.login_url, now=clock.now())
     except ConfigurationError as error:

@@ -1,6 +1,5 @@
 """Command line: one file for each group of commands, without logic of its own."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -22,6 +21,8 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - only this option needs what it imports
+
         typer.echo(f"streamer {version(DISTRIBUTION)}")
         raise typer.Exit
 

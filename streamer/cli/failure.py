@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
 
 from streamer.errors import ConfigurationError, StreamerError, leaves
 
@@ -17,7 +16,7 @@ REFUSED = 1
 
 def print_failure(sentence: str) -> None:
     """Print a failure for people, on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"streamer: {sentence}", markup=False)
+    typer.echo(f"streamer: {sentence}", err=True)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -10,43 +10,121 @@ from typer.main import get_command, get_group
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
 
+
+class Listed(NamedTuple):
+    """Command as the first help page lists it: its module and attribute, and its summary."""
+
+    place: str
+    summary: str
+
+
 COMMANDS = {
-    "run": "streamer.cli.run:run",
-    "check": "streamer.cli.run:check",
-    "doctor": "streamer.cli.doctor:doctor",
-    "explain": "streamer.cli.routing.explain:explain",
-    "render": "streamer.cli.routing.render:render",
-    "schema": "streamer.cli.schema:schema",
-    "asyncapi": "streamer.cli.asyncapi:asyncapi",
-    "flow": "streamer.cli.flow.command:flow",
-    "publish": "streamer.cli.publishing.command:publish",
-    "sandbox": "streamer.cli.sandbox:sandbox",
-    "demo": "streamer.cli.demo:demo",
-    "subscribers": "streamer.cli.operating.subscribers:subscribers",
-    "deadletters": "streamer.cli.operating.deadletters:deadletters",
-    "parked": "streamer.cli.operating.parked:parked",
-    "checkpoint": "streamer.cli.checkpoints.commands:checkpoint",
-    "continuity": "streamer.cli.operating.continuity:continuity",
-    "reconcile": "streamer.cli.operating.reconcile:reconcile",
-    "snapshot": "streamer.cli.operating.snapshots:snapshot",
-    "audit": "streamer.cli.operating.audit:audit",
-    "events": "streamer.cli.events.command:events",
-    "tail": "streamer.cli.events.tail:tail",
-    "support-bundle": "streamer.cli.operating.support_bundle:support_bundle",
-    "org": "streamer.cli.org.commands:org",
+    "run": Listed(
+        "streamer.cli.run:run",
+        "Carry events until SIGTERM or Ctrl-C; then drain, record and exit.",
+    ),
+    "check": Listed(
+        "streamer.cli.check:check",
+        "Check a configuration to the last expression, without any connection.",
+    ),
+    "doctor": Listed(
+        "streamer.cli.doctor:doctor",
+        "Check a set-up: the configuration, the org, the log and the targets, and say what to do.",
+    ),
+    "explain": Listed(
+        "streamer.cli.routing.explain:explain",
+        "Show for each subscriber whether it gets an event, and why not.",
+    ),
+    "render": Listed(
+        "streamer.cli.routing.render:render",
+        "Print what a subscriber would send for an event, headers included; *** stands for secrets.",
+    ),
+    "schema": Listed(
+        "streamer.cli.schema:schema",
+        "Print the JSON Schema of the configuration, or of the records that others read.",
+    ),
+    "asyncapi": Listed(
+        "streamer.cli.asyncapi:asyncapi",
+        "Print an AsyncAPI 3.0 document of all topics in Kafka: names, keys, headers, schemas, servers.",
+    ),
+    "flow": Listed(
+        "streamer.cli.flow.command:flow",
+        "Draw which subscriber gets which events, and after which other, without any connection.",
+    ),
+    "publish": Listed(
+        "streamer.cli.publishing.command:publish",
+        "Publish platform events to the org of the configuration, in the order of the input.",
+    ),
+    "sandbox": Listed(
+        "streamer.cli.sandbox:sandbox",
+        "Run a local Salesforce org: OAuth, REST, CometD and Pub/Sub, with faults to inject under /sandbox/.",
+    ),
+    "demo": Listed(
+        "streamer.cli.demo:demo",
+        "Show the whole flow on this machine: a local org, the daemon and its targets.",
+    ),
+    "subscribers": Listed(
+        "streamer.cli.operating.subscribers:subscribers",
+        "List, pause, resume, probe and test the subscribers of a running daemon.",
+    ),
+    "deadletters": Listed(
+        "streamer.cli.operating.deadletters:deadletters",
+        "List, redrive and discard dead letters: events that a target can't accept.",
+    ),
+    "parked": Listed(
+        "streamer.cli.operating.parked:parked",
+        "List parked keys: those whose first event keeps failing, so that the log keeps their events.",
+    ),
+    "checkpoint": Listed(
+        "streamer.cli.checkpoints.commands:checkpoint",
+        "List the channels' positions, and read a channel on at another place.",
+    ),
+    "continuity": Listed(
+        "streamer.cli.operating.continuity:continuity",
+        "List continuity records: the holes in what Salesforce sent, and their repair.",
+    ),
+    "reconcile": Listed(
+        "streamer.cli.operating.reconcile:reconcile",
+        "Compare what the org has changed with the events in the log, and show the differences.",
+    ),
+    "snapshot": Listed(
+        "streamer.cli.operating.snapshots:snapshot",
+        "Publish all records of an object, as they are now, in its channel.",
+    ),
+    "audit": Listed(
+        "streamer.cli.operating.audit:audit",
+        "Show changes at run time, with times and operators: pauses, redrives, discards.",
+    ),
+    "events": Listed(
+        "streamer.cli.events.command:events",
+        "Find events in the log, and show what became of each.",
+    ),
+    "tail": Listed(
+        "streamer.cli.events.tail:tail",
+        "Show new events as they are appended to the log, until Ctrl-C.",
+    ),
+    "support-bundle": Listed(
+        "streamer.cli.operating.support_bundle:support_bundle",
+        "Gather what a person needs who is to help: one archive, without secrets and without events.",
+    ),
+    "org": Listed(
+        "streamer.cli.org.commands:org",
+        "Show and change which events the org sends, through Salesforce's Tooling API.",
+    ),
 }
-"""Module and attribute of each command."""
+"""Commands by their names, in the order of the help page."""
 
 
 class LazyGroup(HelpfulGroup):
-    """Group of the commands in `COMMANDS`.
+    """Group of the commands in `COMMANDS`, each of which is imported when it is called.
 
-    A call to a running daemon, or a completion for the shell, must not wait
-    until the daemon, the sandbox and the demo are imported.
+    A call to a running daemon, the list of commands, or a completion for the
+    shell, must not wait until the daemon, the sandbox and the demo are imported.
     """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        self._is_listing = False
         # For the suggestions after a mistyped name.
         self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type] # names alone
 
@@ -58,8 +136,29 @@ class LazyGroup(HelpfulGroup):
         """Return the command of that name, or `None`."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        if self._is_listing:
+            return TyperCommand(cmd_name, callback=None, help=COMMANDS[cmd_name].summary)
+        module, _, attribute = COMMANDS[cmd_name].place.partition(":")
         return _made(cmd_name, getattr(import_module(module), attribute))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help page as plain text: importing rich takes longer than all the rest."""
+        markup, self.rich_markup_mode = self.rich_markup_mode, None
+        super().format_help(ctx, formatter)
+        self.rich_markup_mode = markup
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
+        """Write the summaries of the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.summary) for name, each in COMMANDS.items()])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Return the commands and options that begin with `incomplete`."""
+        self._is_listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._is_listing = False
 
 
 def _made(name: str, found: typer.Typer | Callable[..., None]) -> TyperGroup | TyperCommand:

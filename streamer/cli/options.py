@@ -11,3 +11,5 @@ Config = Annotated[
         "--config", "-c", metavar="FILE", help="A YAML file; of several, later ones override earlier ones."
     ),
 ]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

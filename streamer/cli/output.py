@@ -1,21 +1,29 @@
 """Output of the API's answers on a terminal."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.measure import Measurement
-from rich.padding import Padding
-from rich.status import Status
-from rich.table import Table
-from rich.text import Text
 
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
+from streamer.later import Later
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.measure
+    import rich.padding
+    import rich.status
+    import rich.table
+    import rich.text
+else:
+    rich = Later("rich")
 
 # Wide enough for every line, because a program reads them.
 _PIPE_WIDTH = 10_000
@@ -53,16 +61,18 @@ def confirmed(question: str) -> bool:
     return True
 
 
-def console() -> Console:
+def console() -> rich.console.Console:
     """Return a console on the standard output; in a file or a pipe it breaks no line."""
     stderr = _is_json.get()
     stream = sys.stderr if stderr else sys.stdout
-    return Console(highlight=False, width=None if stream.isatty() else _PIPE_WIDTH, stderr=stderr)
+    return rich.console.Console(
+        highlight=False, width=None if stream.isatty() else _PIPE_WIDTH, stderr=stderr
+    )
 
 
-def working(what: str) -> Status:
+def working(what: str) -> rich.status.Status:
     """Return a context in which a terminal shows `what` as being under way."""
-    return Console(stderr=True).status(f"{what}…")
+    return rich.console.Console(stderr=True).status(f"{what}…")
 
 
 def print_json(answer: JsonObject) -> None:
@@ -81,18 +91,18 @@ def print_table(rows: Iterable[Mapping[str, object]], *, empty: str, whole: str 
         console().print(empty)
         return
     table, shown = _table(lines), console()
-    wide = Measurement.get(shown, shown.options.update_width(_PIPE_WIDTH), table).maximum
+    wide = rich.measure.Measurement.get(shown, shown.options.update_width(_PIPE_WIDTH), table).maximum
     if not whole or wide <= shown.width:
         shown.print(table)
         return
     for line in lines:
         shown.print(plain(line[whole]), soft_wrap=True)
         rest = (str(value) for name, value in line.items() if name != whole and value not in {None, ""})
-        shown.print(Padding(plain("  ".join(rest)), (0, 0, 0, 2)))
+        shown.print(rich.padding.Padding(plain("  ".join(rest)), (0, 0, 0, 2)))
 
 
-def _table(lines: Sequence[Mapping[str, object]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _table(lines: Sequence[Mapping[str, object]]) -> rich.table.Table:
+    table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for heading in lines[0]:
         table.add_column(heading)
     for line in lines:
@@ -100,10 +110,10 @@ def _table(lines: Sequence[Mapping[str, object]]) -> Table:
     return table
 
 
-def plain(value: object) -> Text:
+def plain(value: object) -> rich.text.Text:
     """Return `value` as text that can neither colour nor control a terminal; targets wrote parts of it."""
     text = "" if value is None else str(value)
-    return Text("".join(each if each.isprintable() else " " for each in text))
+    return rich.text.Text("".join(each if each.isprintable() else " " for each in text))
 
 
 def at(moment: str | None) -> str:

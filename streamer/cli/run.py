@@ -1,4 +1,4 @@
-"""The commands `streamer run` and `streamer check`."""
+"""The command `streamer run`."""
 
 import asyncio
 import gc
@@ -8,25 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 
 from streamer import DISTRIBUTION
-from streamer.app import App, Role, effective, plan
-from streamer.cli.failure import CONFIGURATION, REFUSED, failures_reported, print_failure
-from streamer.cli.operating.api_command import AsJson
+from streamer.app.daemon import App, Role
+from streamer.app.plan import plan
+from streamer.cli.failure import REFUSED, failures_reported, print_failure
 from streamer.cli.options import Config
-from streamer.cli.output import counted, print_json
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
-from streamer.errors import ConfigurationError
-from streamer.events import JsonObject
-from streamer.known_secrets import MASK
 from streamer.observe import logs
 from streamer.observe.recent_lines import RecentLines
 from streamer.supervision.watchdog import Watchdog
@@ -34,7 +28,6 @@ from streamer.supervision.watchdog import Watchdog
 _log = structlog.get_logger()
 
 _GENERATION_0 = 50_000
-_MASKS = f"{MASK} stands for secrets, and for what the environment or a file gave."
 
 
 def run(
@@ -104,57 +97,3 @@ class _Failures:
             _log.error("daemon.failed", reason=sentence)
         else:
             print_failure(sentence)
-
-
-def check(
-    config: Config,
-    *,
-    print_: Annotated[
-        bool,
-        typer.Option(
-            "--print", help="Print the configuration in effect as YAML: defaults filled in, secrets masked."
-        ),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Check a configuration to the last expression, without any connection.
-
-    Exits 0 when it is good, warnings or not, and 2 when it has a mistake.
-    """
-    if as_json:
-        _check_as_json(config)
-        return
-    with failures_reported():
-        checked = plan(load_document(config), SystemClock())
-        for warning in checked.warnings:
-            Console(stderr=True, highlight=False).print(f"Warning: {warning}", markup=False)
-        settings = checked.settings
-        kind = "Kafka" if settings.log.kafka else "SQLite"
-        sentence = (
-            f"The configuration is good: {counted(len(settings.paths), 'channel')}, the log in {kind}, "
-            f"{counted(len(settings.subscribers), 'subscriber')}."
-        )
-        if not print_:
-            Console(highlight=False).print(sentence)
-            return
-        typer.echo(f"# {sentence}\n# {_MASKS}\n{effective(checked)}", nl=False)
-
-
-def _check_as_json(files: list[Path]) -> None:
-    try:
-        checked = plan(load_document(files), SystemClock())
-    except ConfigurationError as error:
-        print_json(_found(mistakes=str(error).splitlines()))
-        raise typer.Exit(CONFIGURATION) from None
-    settings = checked.settings
-    found = {
-        "channels": len(settings.paths),
-        "log": "kafka" if settings.log.kafka else "sqlite",
-        "subscribers": len(settings.subscribers),
-    }
-    print_json(_found(warnings=list(checked.warnings), **found))
-
-
-def _found(**what: Any) -> JsonObject:
-    nothing: JsonObject = {"mistakes": [], "warnings": [], "channels": None, "log": None, "subscribers": None}
-    return {"good": not what.get("mistakes"), **nothing, **what}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamer.app import App, plan
+from streamer.app.daemon import App
+from streamer.app.plan import plan
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.demo.chain import BEFORE, INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from streamer.blocking import SUBSCRIBER
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, Ticket
 from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
@@ -91,6 +92,7 @@ class Workers:
     async def run(self, group: asyncio.TaskGroup, feed: Feed) -> None:
         """Start a worker in `group` for each attempt that the target can take beside those in flight."""
         name = f"{ATTEMPT_TASK}{self.name}"
+        SUBSCRIBER.set(self.name)
         while True:
             await self.ledger.room()
             await self._worker_needed()

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamer.app import Plan, plan
 from streamer.app.log import open_history
+from streamer.app.plan import Plan, plan
 from streamer.app.plugins import checked_settings
 from streamer.clock import Clock
 from streamer.configuration import Document, load_document

@@ -8,7 +8,16 @@ from streamer.events.continuity import ContinuityRecord, HoleCause, Repair
 from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
 from streamer.events.deliveries import Content, Delivery, Forwarded, Receipt, WrittenText
 from streamer.events.event import Event
-from streamer.events.ids import EventId, JsonObject, OrgId, ReplayId, SubscriberName, record_id_of, short_id
+from streamer.events.ids import (
+    EventId,
+    JsonObject,
+    OrgId,
+    ReplayId,
+    SubscriberName,
+    json_copy,
+    record_id_of,
+    short_id,
+)
 from streamer.events.outcomes import (
     LONGEST_PAUSE_S,
     Delivered,
@@ -62,6 +71,7 @@ __all__ = [
     "SubscriberName",
     "Unreadable",
     "WrittenText",
+    "json_copy",
     "record_id_of",
     "short_id",
 ]

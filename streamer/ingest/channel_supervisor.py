@@ -47,7 +47,8 @@ class ChannelSupervisor:
     log. A failure that needs an operator is logged and retried too, at first
     soon and later every five minutes, so that a repaired permission needs no
     restart. `joined` is set once the first share of channels has arrived, even
-    an empty one.
+    an empty one. `released` is called with each channel that has stopped
+    because another process owns it, or because the keeper ends.
     """
 
     ownership: Ownership
@@ -55,6 +56,7 @@ class ChannelSupervisor:
     ingest: Callable[[Channel], Ingest]
     clock: Clock
     jitter: Jitter = random.uniform
+    released: Callable[[Channel], None] = lambda _: None
     joined: bool = field(default=False, init=False)
     _status: dict[Channel, ChannelStatus] = field(default_factory=dict, init=False)
     _runs: dict[Channel, Ingest] = field(default_factory=dict, init=False)
@@ -153,6 +155,7 @@ class ChannelSupervisor:
             if self._tasks.get(channel) is task:
                 del self._tasks[channel]
                 self._status.pop(channel, None)
+                self.released(channel)
                 _log.info("channel.released", channel=str(channel))
 
 

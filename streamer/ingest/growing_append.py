@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streamer.errors import EventsRefused
+from streamer.errors import EventsRefused, LogMisconfigured
 from streamer.events import Checkpoint, ContinuityRecord, DeadLetter, Event
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ports import Append, Appended
@@ -58,7 +58,10 @@ class GrowingAppend:
                 self._set_aside(refused)
 
     async def commit(self, checkpoint: Checkpoint) -> Appended:
-        """Commit all of it together with `checkpoint`; raises what the log raises."""
+        """Commit all of it together with `checkpoint`.
+
+        Raises what the log raises, and `LogMisconfigured` when it refuses no event in particular.
+        """
         while True:
             try:
                 await self.append.commit(
@@ -80,6 +83,9 @@ class GrowingAppend:
 
     def _set_aside(self, refused: EventsRefused) -> None:
         if not refused.events:
-            raise refused
+            # With nothing to set aside, the same append would be refused for ever.
+            raise LogMisconfigured(
+                f"The log refuses an append and names no event of it: {refused}"
+            ) from refused
         self._events -= len(refused.events)
         self.set_aside += self.quarantine.refused(refused)

@@ -1,8 +1,8 @@
 """Log lines of librdkafka."""
 
-import structlog
+from streamer.later import LaterLogger
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 
 class LibraryLogger:

@@ -4,9 +4,9 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
-import structlog
+from streamer.later import LaterLogger
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 # Beyond this number, a place can be told again.
 _MOST_PLACES = 10_000

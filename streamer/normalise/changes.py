@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
+from streamer.events import Channel, Event, EventId, JsonObject, Unreadable, json_copy
 from streamer.normalise.malformed import replay_id_of, unreadable
 from streamer.normalise.text_diffs import is_diff
 from streamer.normalise.times import from_epoch_ms
@@ -77,18 +77,18 @@ class ChangeNormaliser:
             except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
                 read.append(unreadable(message, "a change event", error))
                 continue
-            for record_id in record_ids:
-                body: JsonObject = {
-                    "record_id": record_id,
-                    "entity": entity,
-                    "change": change,
-                    "fields": fields,
-                    "changed_fields": changed,
-                    "nulled_fields": nulled,
-                    "transaction": transaction,
-                }
-                if diffs:
-                    body["diff_fields"] = diffs
+            body: JsonObject = {
+                "record_id": record_ids[0],
+                "entity": entity,
+                "change": change,
+                "fields": fields,
+                "changed_fields": changed,
+                "nulled_fields": nulled,
+                "transaction": transaction,
+            }
+            if diffs:
+                body["diff_fields"] = diffs
+            for record_id, data in zip(record_ids, _bodies(body, record_ids), strict=True):
                 read.append(
                     Event(
                         id=EventId(f"{key}:{sequence}:{record_id}"),
@@ -99,10 +99,17 @@ class ChangeNormaliser:
                         key=record_id,
                         channel=self._path,
                         replay_id=replay_id,
-                        data=body,
+                        data=data,
                     )
                 )
         return read
+
+
+def _bodies(body: JsonObject, record_ids: Sequence[str]) -> Sequence[JsonObject]:
+    """Return the data of each event of a message, of which `body` is that of the first record."""
+    if len(record_ids) == 1:
+        return (body,)
+    return [body, *({**json_copy(body), "record_id": record_id} for record_id in record_ids[1:])]
 
 
 def _transaction(key: str, sequence: int, header: JsonObject) -> JsonObject:

@@ -1,10 +1,8 @@
 """Redaction: masks secrets, by value, key or form, in every text that leaves the process."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
-
-from structlog.typing import EventDict, WrappedLogger
 
 from streamer.known_secrets import KNOWN, MASK
 
@@ -51,7 +49,7 @@ _NAMED_SECRET = re.compile(
 _MARGIN = 16_000
 
 
-def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> EventDict:
+def redact(_logger: Any | None, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask values that look like secrets, by their key or their form; a structlog processor.
 
     Keys, numbers and booleans stay as they are. Long texts and deep structures

@@ -48,19 +48,13 @@ class ProtectedEvents:
         promises comes a `NotProtected`: it must not be stored.
         """
         of_type = self._rules.of
-        # The events of one message share their fields, and so do the protected ones.
-        shared: Any = None
-        parts = _Parts()
         for event in events:
             rules = of_type(event.type)
             if rules is None:
                 yield event
                 continue
             try:
-                fields = event.data.get("fields")
-                if fields is None or fields is not shared:
-                    parts, shared = _parts(event, rules), fields
-                protected: Event | NotProtected = self._with(event, parts)
+                protected: Event | NotProtected = self._with(event, _parts(event, rules))
             except NotProtected as error:
                 protected = error
             except Exception as error:  # noqa: BLE001 - whatever an event does, it costs only itself

@@ -2,10 +2,18 @@
 
 import base64
 import hmac
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from streamer.later import Later
+
+if TYPE_CHECKING:
+    from cryptography import fernet
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.kdf import hkdf
+else:
+    fernet = Later("cryptography.fernet")
+    hashes = Later("cryptography.hazmat.primitives.hashes")
+    hkdf = Later("cryptography.hazmat.primitives.kdf.hkdf")
 
 # Hashes of fields are HMACs with the key itself. These keys must not be the hash of any value.
 _SALT = b"streamer"
@@ -18,12 +26,12 @@ SEALED = b"encrypted:"
 
 def sealed(content: bytes, key: str, key_id: str) -> bytes:
     """Return `content` encrypted: `encrypted:`, the id of the key, a colon and a Fernet token."""
-    return SEALED + key_id.encode() + b":" + Fernet(_derived(key, _OF_CONTENT)).encrypt(content)
+    return SEALED + key_id.encode() + b":" + fernet.Fernet(_derived(key, _OF_CONTENT)).encrypt(content)
 
 
 def unsealed(found: bytes, key: str) -> bytes:
     """Return what `sealed` encrypted; raises `cryptography.fernet.InvalidToken` for another key."""
-    return Fernet(_derived(key, _OF_CONTENT)).decrypt(found.split(b":", 2)[-1])
+    return fernet.Fernet(_derived(key, _OF_CONTENT)).decrypt(found.split(b":", 2)[-1])
 
 
 def keyed_digest(content: bytes, key: str) -> str:
@@ -32,5 +40,5 @@ def keyed_digest(content: bytes, key: str) -> str:
 
 
 def _derived(key: str, purpose: bytes) -> bytes:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=_SALT, info=purpose).derive(key.encode())
+    derived = hkdf.HKDF(algorithm=hashes.SHA256(), length=32, salt=_SALT, info=purpose).derive(key.encode())
     return base64.urlsafe_b64encode(derived)

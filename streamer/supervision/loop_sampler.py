@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from streamer.blocking import calls_of, told
+from streamer.blocking import calls_of, subscriber_of, told
 from streamer.dispatch.attempt import attempts
-from streamer.dispatch.workers import ATTEMPT_TASK
 from streamer.observe.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -25,6 +24,7 @@ _INNERMOST = 4
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sample:
     task: str
+    subscriber: str
     calls: Sequence[str]
 
 
@@ -88,7 +88,7 @@ class LoopSampler:
         self._log_repeats()
 
     def _was_blocked(self, sample: _Sample, for_s: float) -> None:
-        subscriber = sample.task.removeprefix(ATTEMPT_TASK) if sample.task.startswith(ATTEMPT_TASK) else ""
+        subscriber = sample.subscriber
         self.metrics.process.loop_blocked(subscriber)
         if repeats := self._repeats.get(subscriber):
             repeats.add(for_s)
@@ -133,5 +133,6 @@ def _sampled(loop: asyncio.AbstractEventLoop, thread: int) -> _Sample:
         shown = [*shown[:_OUTERMOST], *shown[-_INNERMOST:]]
     return _Sample(
         task="" if task is None else task.get_name(),
+        subscriber=subscriber_of(thread),
         calls=told(shown),
     )

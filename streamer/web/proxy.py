@@ -1,18 +1,24 @@
 """Proxy between this process and a server."""
 
+from __future__ import annotations
+
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-from aiohttp import hdrs
 from yarl import URL
 
 from streamer.errors import ConfigurationError
+from streamer.later import Later
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = Later("aiohttp")
 
 DIRECT = "direct"
 """Setting that allows no proxy, whatever the environment names."""
@@ -36,7 +42,7 @@ class Proxy:
     named_by: str
 
     @classmethod
-    def at(cls, url: str, *, named_by: str) -> "Proxy":
+    def at(cls, url: str, *, named_by: str) -> Proxy:
         """Return the proxy at `url`, which can hold a user and a password.
 
         Raises `ConfigurationError`, which does not repeat the URL.
@@ -119,7 +125,7 @@ def _proxied(options: dict[str, Any], proxy: Proxy, scheme: str) -> dict[str, An
     options = {**options, "proxy": proxy.url}
     if proxy.authorization is None:
         return options
-    authorization = {hdrs.PROXY_AUTHORIZATION: proxy.authorization}
+    authorization = {aiohttp.hdrs.PROXY_AUTHORIZATION: proxy.authorization}
     if scheme == "https":
         return {**options, "proxy_headers": authorization}
     return {**options, "headers": {**options.get("headers", {}), **authorization}}

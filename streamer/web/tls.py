@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from streamer.errors import ConfigurationError
+from streamer.later import LaterLogger
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 HANDSHAKE_S = 5.0
 """Longest time that a TLS handshake takes."""

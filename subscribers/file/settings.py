@@ -16,7 +16,7 @@ DIRECTIVE = re.compile(r"%[YmdHMj%]")
 class FileSettings(BaseModel):
     """File that grows, and when the next one begins."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     path: PlaceholderText = Field(
         description="the file; it can hold placeholders of the event and parts of the present time in UTC, "

@@ -9,7 +9,7 @@ _KIND = "kind of the authentication"
 
 
 class _Auth(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     @model_validator(mode="after")
     def _secrets_fit_into_headers(self) -> Self:

@@ -1,26 +1,33 @@
 """Connection to one server: to an allowed address, verified by TLS, bounded in size and time."""
 
+from __future__ import annotations
+
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass, Hold
-from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver, is_address
+from streamer.later import Later
+from streamer.web.addresses import AddressRefused, AddressRule, is_address
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
 from subscribers.holds import RECHECK_S
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.abc import AbstractResolver
+else:
+    aiohttp = Later("aiohttp")
 
 HEADERS: Mapping[str, str] = {
     "User-Agent": "streamer",
@@ -89,6 +96,9 @@ class ConnectionPool:
 
         Raises `ConfigurationError` when a certificate file can't be used.
         """
+        # It is a resolver of aiohttp, by its class.
+        from streamer.web.resolver import GuardedResolver  # noqa: PLC0415 - see `streamer.later`
+
         await self._tls.check()
         resolver = self._resolver or aiohttp.DefaultResolver()
         self._opened.push_async_callback(resolver.close)

@@ -50,7 +50,7 @@ AllowedPrivate = Annotated[
 class ClientCertificate(BaseModel):
     """Client certificate for mutual TLS; without `key_file`, the certificate's file holds the key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     certificate_file: Path = Field(description="client certificate, PEM")
     key_file: Path | None = Field(
@@ -65,7 +65,7 @@ class HttpSettings(BaseModel):
     A subclass whose settings hold addresses returns them as `urls`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")

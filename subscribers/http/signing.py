@@ -43,7 +43,7 @@ class Signing(BaseModel):
     know either.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     secrets: tuple[Annotated[SecretStr, AfterValidator(_usable)], ...] = Field(
         description="whsec_…; several while one is being replaced"

@@ -6,14 +6,13 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 
-import structlog
-
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError
+from streamer.later import LaterLogger
 from streamer.web.tls import seen
 from subscribers.http.settings import ClientCertificate
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 _LOOK_S = 5.0
 _OF_SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -39,7 +39,7 @@ _OWN_HEADERS = ("ce_", "content-type")
 class KafkaSettings(BaseModel):
     """Brokers and topic that get the records, and the form of these."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     bootstrap_servers: BootstrapServers = Field(description="host:port, several separated by commas")
     security: KafkaSecurity = Field(

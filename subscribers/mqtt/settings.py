@@ -42,7 +42,7 @@ def _fits(value: str) -> bool:
 class MqttSettings(BaseModel):
     """Broker, credentials, and the form of the messages."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     url: str = Field(description="address of the broker, such as mqtts://broker.example.com:8883")
     allow_plaintext: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")

@@ -85,7 +85,7 @@ _Pattern = Annotated[str, AfterValidator(_compiles)]
 class FaultRule(BaseModel):
     """Outcome of the faults that match `code`, `text` and `detail`, as far as these are set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     code: str | None = Field(
         default=None,

@@ -23,7 +23,7 @@ _NONCE_BYTES = 16
 class UsernameToken(BaseModel):
     """User and password in a WS-Security header of each envelope."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     username: str = Field(min_length=1, description="the user")
     password: SecretStr = Field(description="the user's password")

@@ -38,7 +38,7 @@ def _template(source: str) -> str:
 class SoapSettings(BaseModel):
     """SOAP service: its operation, the envelope, and the meaning of its answers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     version: Annotated[
         Literal["1.1", "1.2"], BeforeValidator(_text, json_schema_input_type=Literal["1.1", "1.2"])

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock, TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from streamer.clock import SystemClock
 from streamer.events import Event
-from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.log import KafkaLog
 from streamer.settings import KafkaLogSettings
 from tests.bench.events import a_change, append, record_id
 from tools.kafka.broker import STEADY, Broker

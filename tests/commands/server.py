@@ -93,7 +93,7 @@ def become(request: _Request) -> None:
 
 
 def _prepared() -> None:
-    modules: dict[str, Any] = {place.partition(":")[0]: None for place in COMMANDS.values()}
+    modules: dict[str, Any] = {each.place.partition(":")[0]: None for each in COMMANDS.values()}
     for module in (*modules, *_LATER):
         import_module(module)
     gc.collect()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from streamer.app import App
+from streamer.app.daemon import App
 from streamer.cli import app
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox, SandboxSettings, User

@@ -19,7 +19,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from streamer.app import App, plan
+from streamer.app.daemon import App
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from tools.ports import free_ports

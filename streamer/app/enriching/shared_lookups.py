@@ -12,8 +12,6 @@ from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event
 from streamer.ports import ServiceSource
 from streamer.salesforce.auth.logins import Logins
-from streamer.salesforce.records import RestRecords
-from streamer.salesforce.rest import Rest
 from streamer.settings import LookupsSettings, OrgSettings
 
 RecordSource = OrgSettings | ServiceSource
@@ -138,6 +136,10 @@ class SharedLookups:
                 limits = replace(self._limits, batch=service.batch, max_in_flight=service.max_in_flight)
                 lookups = RecordLookups(service, self._clock, limits, observer)
             else:
+                # Only a daemon that looks records up needs them.
+                from streamer.salesforce.records import RestRecords  # noqa: PLC0415 - see `streamer.later`
+                from streamer.salesforce.rest import Rest  # noqa: PLC0415 - as said
+
                 tokens, http = await stack.enter_async_context(self._logins.opened(source))
                 records = RestRecords(Rest(http, tokens, self._clock, api_version=source.api_version))
                 lookups = RecordLookups(records, self._clock, self._limits, observer)

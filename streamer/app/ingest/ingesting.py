@@ -115,8 +115,14 @@ class Ingesting:
                     kept = NotificationLog(log=log, recent=recent, clock=self.clock)
                     return self._ingest(channel, source, kept, _OF_OUTBOUND)
 
+                def release(channel: Channel) -> None:
+                    positions.unsubscribe(channel)
+                    repairing.release(channel)
+
                 paths = [Channel(org=org, path=path) for path in settings.paths]
-                supervisor = ChannelSupervisor(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
+                supervisor = ChannelSupervisor(
+                    ownership=log, channels=paths, ingest=ingest, clock=self.clock, released=release
+                )
                 positions.retry_now = supervisor.retry_now
                 self.status.channels_opened(supervisor, source)
                 compared = self._comparisons(org, rest, log, limits, supervisor)

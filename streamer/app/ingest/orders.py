@@ -74,6 +74,10 @@ class ChannelOrders(ABC, Generic[Order]):
         self._followers[channel] = follow
         self._pass_on(channel)
 
+    def unsubscribe(self, channel: Channel) -> None:
+        """Forget the callback for a channel that this process no longer owns."""
+        self._followers.pop(channel, None)
+
     def _pass_on(self, channel: Channel) -> None:
         if self._orders is not None:
             self._followers[channel](self._of(channel, self._orders))

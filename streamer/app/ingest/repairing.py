@@ -62,6 +62,12 @@ class Repairing:
             if self.redrives is not None:
                 group.create_task(self.redrives.run(), name="redrives")
 
+    def release(self, channel: Channel) -> None:
+        """Forget the repairs of a channel that this process no longer owns."""
+        self.snapshots.unsubscribe(channel)
+        if self.redrives is not None:
+            self.redrives.unsubscribe(channel)
+
     def decoder(
         self, channel: Channel, normalise: Normaliser, unsealed: Callable[[DeadLetter], bytes]
     ) -> LetterDecoder:

@@ -8,8 +8,9 @@ import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api import Api
-from streamer.cli.operating.api_command import ApiOptions, AsJson, OperatorOptions, api_command, channel_paths
+from streamer.cli.operating.api_command import ApiOptions, OperatorOptions, api_command, channel_paths
 from streamer.cli.operating.times import moment
+from streamer.cli.options import AsJson
 from streamer.cli.output import (
     at,
     confirmed,

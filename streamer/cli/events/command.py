@@ -8,8 +8,9 @@ import typer
 
 from streamer.cli.events.tree import story_tree
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import ApiOptions, AsJson, api_command
+from streamer.cli.operating.api_command import ApiOptions, api_command
 from streamer.cli.operating.times import moment
+from streamer.cli.options import AsJson
 from streamer.cli.output import at, console, counted, plain, print_json, print_table, working
 from streamer.events import JsonObject
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from streamer.backoff import Backoff, Delays
 from streamer.cli.events.command import Channel, Types, joined, line_of
 from streamer.cli.operating.api import Api, ApiInterrupted, ApiRefused
-from streamer.cli.operating.api_command import ApiOptions, AsJson, api_command
+from streamer.cli.operating.api_command import ApiOptions, api_command
+from streamer.cli.options import AsJson
 from streamer.cli.output import console, plain
 from streamer.clock import Clock, SystemClock
 from streamer.events import JsonObject

@@ -20,8 +20,6 @@ from streamer.events import JsonObject
 
 _COMPLETION_S = 1.0
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:

@@ -5,7 +5,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from streamer.cli.operating.api_command import ApiOptions, AsJson, api_command
+from streamer.cli.operating.api_command import ApiOptions, api_command
+from streamer.cli.options import AsJson
 from streamer.cli.output import at, print_json, print_table
 from streamer.events import JsonObject
 

@@ -9,7 +9,6 @@ from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api import Api
 from streamer.cli.operating.api_command import (
     ApiOptions,
-    AsJson,
     OperatorOptions,
     api_command,
     channel_paths,
@@ -18,6 +17,7 @@ from streamer.cli.operating.api_command import (
     subscriber_names,
 )
 from streamer.cli.operating.times import moment
+from streamer.cli.options import AsJson
 from streamer.cli.output import (
     at,
     by_reason,

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import ApiOptions, AsJson, api_command, subscriber_names
+from streamer.cli.operating.api_command import ApiOptions, api_command, subscriber_names
+from streamer.cli.options import AsJson
 from streamer.cli.output import at, console, plain, print_json, print_table
 from streamer.events import JsonObject
 

@@ -11,10 +11,11 @@ import typer
 
 from streamer.app.log import open_history
 from streamer.cli.operating.api import DEFAULT_URL, api_of
-from streamer.cli.operating.api_command import AsJson, OperatorOptions, api_command, channel_paths
+from streamer.cli.operating.api_command import OperatorOptions, api_command, channel_paths
 from streamer.cli.operating.reconcile_report import Observe, bar, printed, reconciled_json
 from streamer.cli.operating.repair_order import ordered_repair
 from streamer.cli.operating.times import moment
+from streamer.cli.options import AsJson
 from streamer.cli.org.connection import OrgOptions
 from streamer.cli.output import console, print_json
 from streamer.clock import SystemClock

@@ -10,7 +10,6 @@ from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api import Api
 from streamer.cli.operating.api_command import (
     ApiOptions,
-    AsJson,
     OperatorOptions,
     api_command,
     channel_paths,
@@ -18,6 +17,7 @@ from streamer.cli.operating.api_command import (
 )
 from streamer.cli.operating.snapshot_watch import duration, watched
 from streamer.cli.operating.times import moment
+from streamer.cli.options import AsJson
 from streamer.cli.output import (
     at,
     confirmed,

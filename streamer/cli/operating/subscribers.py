@@ -7,7 +7,8 @@ import orjson
 import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import ApiOptions, AsJson, Name, OperatorOptions, api_command
+from streamer.cli.operating.api_command import ApiOptions, Name, OperatorOptions, api_command
+from streamer.cli.options import AsJson
 from streamer.cli.output import at, console, plain, print_json, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject

@@ -11,7 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from streamer.app import effective, plan
+from streamer.app.plan import effective, plan
 from streamer.cli.doctor import diagnosis_json
 from streamer.cli.operating.api_command import ApiOptions, api_command
 from streamer.cli.output import console

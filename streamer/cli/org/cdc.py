@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import AsJson, api_command
+from streamer.cli.operating.api_command import api_command
+from streamer.cli.options import AsJson
 from streamer.cli.org.completion import selected_entities
 from streamer.cli.org.connection import OrgOptions, connected
 from streamer.cli.org.planned import PlanOptions, allocation, carry_out, member_line

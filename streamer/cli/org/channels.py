@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from streamer.cli.help import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import AsJson, api_command
+from streamer.cli.operating.api_command import api_command
+from streamer.cli.options import AsJson
 from streamer.cli.org.completion import all_channels, custom_channels, members_of_channel
 from streamer.cli.org.connection import OrgOptions, connected
 from streamer.cli.org.planned import PlanOptions, carry_out

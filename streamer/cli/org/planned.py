@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from streamer.cli.operating.api_command import AsJson
+from streamer.cli.options import AsJson
 from streamer.cli.org.connection import ConfiguredChannels, OrgConnection
 from streamer.cli.output import (
     confirmed,

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from streamer.cli.failure import REFUSED
-from streamer.cli.operating.api_command import AsJson, api_command
-from streamer.cli.options import Config
+from streamer.cli.operating.api_command import api_command
+from streamer.cli.options import AsJson, Config
 from streamer.cli.output import counted
 from streamer.cli.publishing.report import PublishReport
 from streamer.cli.publishing.sending import Sending

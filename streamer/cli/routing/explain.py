@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import typer
 
-from streamer.app import plan
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts
+from streamer.app.plan import plan
 from streamer.cli.failure import REFUSED, failures_reported
-from streamer.cli.operating.api_command import AsJson
-from streamer.cli.options import Config
+from streamer.cli.options import AsJson, Config
 from streamer.cli.output import console, plain, print_json, print_table
 from streamer.cli.routing.events import EventFile, EventType, GivenEvent, absence, events_of
 from streamer.clock import SystemClock

@@ -8,13 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from streamer.app import plan
 from streamer.app.chains.given_names import given_names, requests_of
 from streamer.app.chains.verdicts import Verdicts
-from streamer.app.plan import Plan
+from streamer.app.plan import Plan, plan
 from streamer.cli.failure import REFUSED, failures_reported
-from streamer.cli.operating.api_command import AsJson
-from streamer.cli.options import Config
+from streamer.cli.options import AsJson, Config
 from streamer.cli.output import print_json
 from streamer.cli.routing.events import EventFile, EventType, GivenEvent, absence, events_of
 from streamer.clock import SystemClock

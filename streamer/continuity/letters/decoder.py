@@ -48,7 +48,6 @@ class LetterDecoder:
             "set_aside_at": _time(letter.first_failed_at),
             "redriven_at": _time(self.clock.now()),
         }
-        # The events of one message share their fields, but not their data.
         return [replace(event, data={**event.data, "redriven": redriven}) for event in events]
 
     async def _read(self, letter: DeadLetter) -> list[Event]:

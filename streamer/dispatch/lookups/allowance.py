@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, field
 
-import structlog
-
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import RetryLater, Stop, StreamerError
+from streamer.later import LaterLogger
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 _BACKOFF = Backoff(first_s=1.0, limit_s=60.0)
 # A share of a rolling day does not change sooner.

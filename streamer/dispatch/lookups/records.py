@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-import structlog
-
 from streamer.clock import Clock
 from streamer.dispatch.lookups.allowance import Allowance
 from streamer.dispatch.lookups.batch import LookupBatch
@@ -23,9 +21,10 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events import Event, EventId, JsonObject, record_id_of
+from streamer.later import LaterLogger
 from streamer.ports import LookupReader
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 _OBJECTS = 256
 _SEEN = 20_000

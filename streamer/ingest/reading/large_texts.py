@@ -154,7 +154,6 @@ def _events(items: Sequence[Event | DeadLetter]) -> Iterator[tuple[int, Event]]:
 def _completed(event: Event, texts: Mapping[str, str], reread: JsonObject | None = None) -> Event:
     if not texts:
         return event
-    # The events of one message share their fields.
     data = {**event.data, "fields": {**event.data["fields"], **texts}}
     data["diff_fields"] = [name for name in data["diff_fields"] if name not in texts]
     if not data["diff_fields"]:

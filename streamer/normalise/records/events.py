@@ -10,7 +10,7 @@ stream brings them later: the order is right at the end only.
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from streamer.events import Channel, Event, EventId, JsonObject, ReplayId
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, json_copy
 from streamer.normalise.records.org_record import OrgRecord
 from streamer.normalise.times import as_event_time
 
@@ -83,11 +83,12 @@ def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> 
     data = {
         "record_id": gap.data["record_id"],
         "entity": gap.data["entity"],
-        **_body(change, record.fields if record is not None and change != "DELETE" else {}),
+        # Several gaps can be about one record.
+        **_body(change, json_copy(record.fields) if record is not None and change != "DELETE" else {}),
         "recovered": {"reason": gap.data["change"], "read_at": _time(read_at)},
     }
     if "transaction" in gap.data:
-        data["transaction"] = gap.data["transaction"]
+        data["transaction"] = json_copy(gap.data["transaction"])
     return replace(
         gap,
         id=EventId(f"{gap.id}:recovered"),

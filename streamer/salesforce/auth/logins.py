@@ -1,14 +1,19 @@
 """Logins of a process: one holder of tokens for each org, shared by all parts that use the org."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from streamer.clock import Clock
-from streamer.salesforce.auth.tokens import Tokens
 from streamer.settings import OrgSettings
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from streamer.salesforce.auth.tokens import Tokens
 
 
 @dataclass(slots=True)
@@ -40,12 +45,7 @@ class Logins:
         """
         login = self._logins.get(org)
         if login is None:
-            http = aiohttp.ClientSession()
-            try:
-                login = self._logins[org] = _Login(http, Tokens(http, org, self.clock))
-            except BaseException:
-                await http.close()
-                raise
+            login = self._logins[org] = await self._made(org)
         login.users += 1
         try:
             yield login.tokens, login.http
@@ -54,3 +54,16 @@ class Logins:
             if not login.users:
                 del self._logins[org]
                 await login.http.close()
+
+    async def _made(self, org: OrgSettings) -> _Login:
+        # A command that opens no connection holds logins too.
+        import aiohttp  # noqa: PLC0415 - see `streamer.later`
+
+        from streamer.salesforce.auth.tokens import Tokens  # noqa: PLC0415 - as said
+
+        http = aiohttp.ClientSession()
+        try:
+            return _Login(http, Tokens(http, org, self.clock))
+        except BaseException:
+            await http.close()
+            raise

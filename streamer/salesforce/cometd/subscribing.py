@@ -130,7 +130,7 @@ class Subscribing:
         self._observer.refused(feed.path, said)
         _log.error("channel.refused", channel=str(feed.channel), answer=said)
 
-    def _doubt(self, feed: ChannelFeed, said: str) -> None:
+    def _retry_later(self, feed: ChannelFeed, said: str) -> None:
         refusals_seen = feed.refusals_seen = feed.refusals_seen or RepeatedRefusal(
             since=self._clock.monotonic()
         )

@@ -21,7 +21,6 @@ from streamer.ports import (
     WriteRefused,
 )
 from streamer.salesforce.auth.logins import Logins
-from streamer.salesforce.rest import Rest
 from streamer.settings import OrgSettings
 
 # The caller has delays of its own; a longer one would hold up its next try after an outage.
@@ -65,6 +64,7 @@ class OrgAccess:
         async with self.logins.opened(self.settings) as (tokens, http):
             if transport is PublishTransport.REST:
                 from streamer.salesforce.publish.rest import RestPublisher  # noqa: PLC0415 - as said
+                from streamer.salesforce.rest import Rest  # noqa: PLC0415 - as said
 
                 version = self.settings.api_version
                 rest = Rest(http, tokens, self.clock, api_version=version)
@@ -89,6 +89,7 @@ class OrgAccess:
     @asynccontextmanager
     async def writer(self, *, timeout_s: float) -> AsyncIterator[OrgWriter]:
         """Give a writer: see `streamer.ports.Org`."""
+        from streamer.salesforce.rest import Rest  # noqa: PLC0415 - as said
         from streamer.salesforce.write.apex import ApexCaller  # noqa: PLC0415 - most daemons write nothing
         from streamer.salesforce.write.collections import Collections  # noqa: PLC0415 - as said
         from streamer.salesforce.write.writer import RestWriter  # noqa: PLC0415 - as said

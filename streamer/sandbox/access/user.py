@@ -45,7 +45,7 @@ class User(BaseModel):
     credentials. Without a `password` the user has the sandbox's.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     username: Annotated[str, Field(min_length=1, max_length=80)]
     name: str = "Sandbox User"

@@ -13,7 +13,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 class Body(BaseModel):
     """Base of the bodies that requests have."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def answer(value: object, *, status: int = 200) -> web.Response:

@@ -13,7 +13,7 @@ class OutboundMessage(BaseModel):
     server is good.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     object: str
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
 from streamer.events import Event, HoleCause, Repair

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamer.app import Plan, plan
 from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log import Log, open_log
+from streamer.app.plan import Plan, plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.log import KafkaLog
 from tests.bench.deliveries.filled_log import Deliverer, FilledLog, daemon, plain_script, streamer
 from tests.bench.deliveries.http_target import Delivery, Request, RunningTarget, target_process
 from tests.bench.deliveries.results import Backlog, BusyTarget, FailingKey, Rate, Rates, Trickle, Trickles

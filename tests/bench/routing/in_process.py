@@ -10,9 +10,9 @@ from pathlib import Path
 import jmespath
 from jmespath.parser import ParsedResult
 
-from streamer.app import plan
 from streamer.app.assembly import Assembly
 from streamer.app.enriching.shared_lookups import SharedLookups
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.attempts import Attempts

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.sandbox import Sandbox

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from jsonschema import ValidationError
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.settings import ObserveSettings, OutboundSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft7Validator
 
-from streamer.app import App
+from streamer.app.daemon import App
 from streamer.configuration import Document, load_document
 from streamer.configuration.reading import Yaml12Words
 from streamer.events import JsonObject

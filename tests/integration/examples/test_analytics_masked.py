@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.daemon import until

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import SoapErpReceiver

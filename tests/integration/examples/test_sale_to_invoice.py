@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import ApexCall, OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver

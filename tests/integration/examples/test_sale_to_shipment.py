@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.events import SubscriberName
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema

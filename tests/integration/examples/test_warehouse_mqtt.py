@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.in_process import offer_plugins

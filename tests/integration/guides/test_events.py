@@ -14,8 +14,8 @@ from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Stage
 from streamer.ingest.reading.large_texts import LargeTexts
 from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.reading.text_cache import TextCache
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.events import EventEncoder
 from streamer.normalise import normaliser_for
 from streamer.normalise.records import OrgRecord, SnapshotRead, recovered_event, snapshot_event

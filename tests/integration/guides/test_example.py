@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from tests.keys import private_key_pem

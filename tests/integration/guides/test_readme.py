@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from streamer import DISTRIBUTION
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.cli.sandbox import sandbox as sandbox_command
 from streamer.clock import SystemClock
 from streamer.configuration import load_document

@@ -10,7 +10,7 @@ import sys
 
 from streamer.clock import SystemClock
 from streamer.events import Entry, Setback
-from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.log import KafkaLog
 from streamer.ports import LaneChange
 from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import following

@@ -9,8 +9,8 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.errors import EventsRefused, LogMisconfigured
 from streamer.events import Channel, Event
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.settings import KafkaLogSettings
 from tests.contracts.kafka_world import read_dead_letters
 from tests.contracts.values import CHANGES, ORG, a_checkpoint, a_dead_letter, an_append, an_event, append_to

@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 
 from streamer.clock import SystemClock
 from streamer.doctor import Area, CheckStatus, Diagnosis
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.settings import KafkaLogSettings
 from tests.configuration import sandbox_configuration
 from tests.contracts.values import an_append, an_event, append_to

@@ -11,11 +11,11 @@ from confluent_kafka import Producer
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.cluster import transactional_producer
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.settings import KafkaLogSettings
 from tests.contracts.test_controls import PAUSED, TARGET, done
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to

@@ -15,10 +15,10 @@ from streamer.controls import ContinuityFilter
 from streamer.doctor import Area
 from streamer.errors import LogMisconfigured
 from streamer.events import ParkedLane
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.append.checkpoints import CommittedCheckpoints
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.history.own_topics import OwnTopics
+from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import TopicState
 from streamer.log.kafka.topics.inspector import TopicInspector

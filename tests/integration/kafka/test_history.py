@@ -8,7 +8,8 @@ from confluent_kafka.admin import AdminClient
 
 from streamer.clock import SystemClock
 from streamer.events import Partition
-from streamer.log.kafka import KafkaHistory, KafkaLog
+from streamer.log.kafka.history.history import KafkaHistory
+from streamer.log.kafka.log import KafkaLog
 from streamer.normalise.times import as_event_time
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, an_append, an_event, append_to

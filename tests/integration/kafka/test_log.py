@@ -11,8 +11,8 @@ from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemorySource

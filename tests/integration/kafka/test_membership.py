@@ -12,7 +12,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import Channel
-from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.log import KafkaLog
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import ORG, an_append, an_event, append_to
 from tests.integration.kafka.topics import own_settings
@@ -139,7 +139,7 @@ async def test_killed_owner_is_replaced_when_its_session_ends(settings: KafkaLog
 _VICTIM = """
 import asyncio, json, sys
 from streamer.clock import SystemClock
-from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.log import KafkaLog
 from streamer.settings import KafkaLogSettings
 from tests.integration.kafka.test_membership import _CHANNELS
 

@@ -8,8 +8,8 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
 from streamer.clock import SystemClock
 from streamer.events import EventId
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from tests.contracts.values import an_append, an_event, append_to
 from tests.integration.kafka.topics import own_settings, read_committed
 

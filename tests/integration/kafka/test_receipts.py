@@ -14,11 +14,11 @@ from confluent_kafka import KafkaError, KafkaException
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Partition, SettledOffsets
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.broker_check import CheckedConsumer
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
+from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
 from streamer.log.kafka.progress.transactions import (
     GroupTransactions,

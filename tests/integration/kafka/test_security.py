@@ -24,8 +24,8 @@ from streamer.clock import Clock, SystemClock, TurnedClock
 from streamer.doctor import Area, Diagnosis
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
 from streamer.events import Delivered, Hold, Outcome, Retry, Start, SubscriberName
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.observe.pulse import Pulses
 from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings, LogSettings

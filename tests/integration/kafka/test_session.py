@@ -4,12 +4,12 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.append.checkpoints import Checkpoints, CommittedCheckpoints
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to

@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 
 from streamer.clock import SystemClock
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.topics import coordinators
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.app import App
+from streamer.app.daemon import App
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.configuration import sandbox_configuration, written

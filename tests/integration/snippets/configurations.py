@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streamer.app import Plan, plan
+from streamer.app.plan import Plan, plan
 from streamer.app.plugins import installed
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.app import App
+from streamer.app.daemon import App
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
 from streamer.settings import ProtectRule, Settings

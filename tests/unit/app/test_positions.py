@@ -99,3 +99,21 @@ async def test_channel_that_comes_later_finds_its_orders() -> None:
     assert not orders.of(ORDERS).has_order
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_channel_that_has_left_is_called_no_more() -> None:
+    """Another process carries out its orders, and this one keeps nothing of its former reading."""
+    world = World()
+    orders = world.orders()
+    running = asyncio.create_task(orders.run())
+    former = orders.of(CHANGES)
+    await world.clock.turn(0)
+
+    orders.unsubscribe(CHANGES)
+    await world.log.controls.order_position(ORDER, AUDIT)
+    await world.clock.turn(0)
+    assert (former.has_order, world.retried) == (False, [])
+
+    assert orders.of(CHANGES).has_order
+    running.cancel()
+    await asyncio.wait([running])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.app import plan
+from streamer.app.plan import plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError

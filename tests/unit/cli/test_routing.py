@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from streamer.app import plan
 from streamer.app.chains.verdicts import Verdicts
+from streamer.app.plan import plan
 from streamer.cli import app
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document

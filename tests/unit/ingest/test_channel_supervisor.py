@@ -110,6 +110,26 @@ async def test_owned_channels_run_and_others_are_let_go() -> None:
     assert not world.runs.running
 
 
+async def test_release_of_a_channel_is_reported_once_it_has_stopped() -> None:
+    """Whoever follows orders for it lets go of it then."""
+    world = World()
+    released: list[tuple[Channel, set[Channel]]] = []
+    supervisor = world.supervisor()
+    supervisor.released = lambda channel: released.append((channel, set(world.runs.running)))
+    task = asyncio.create_task(supervisor.run())
+    world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
+    await world.clock.turn(0)
+    assert released == []
+
+    world.board.changes.put_nowait(frozenset({ORDERS}))
+    await world.clock.turn(0)
+    assert released == [(CHANGES, {ORDERS})]
+
+    task.cancel()
+    await asyncio.wait([task])
+    assert released[1:] == [(ORDERS, set())]
+
+
 async def test_times_of_the_channels_that_run_are_told() -> None:
     """One whose checkpoint is not known yet has none, and neither has one that moved away."""
     world = World()

@@ -54,6 +54,28 @@ def test_merged_change_is_one_event_for_each_record_in_order() -> None:
     assert {event.replay_id for event in events} == {b"1"}
 
 
+def test_records_of_one_message_own_their_data() -> None:
+    """A value written into one event is in no other."""
+    address = {"City": "Graz", "diff": {"diff": "--- a"}}
+    first, second, third = events_of(READ, change(1, "001A", "001B", "001C", Phone=None, Address=address))
+    untouched = copy.deepcopy([second.data, third.data])
+
+    overwrite(first.data)
+
+    assert [second.data, third.data] == untouched
+
+
+def overwrite(value: Any) -> None:
+    """Change every list and dict in `value`."""
+    match value:
+        case dict():
+            for inner in list(value.values()):
+                overwrite(inner)
+            value["written"] = True
+        case list():
+            value.append("written")
+
+
 def ids(count: int, length: int = 18) -> list[str]:
     """Return ids of as many records."""
     return [f"001{number:0{length - 3}}" for number in range(count)]

@@ -59,6 +59,43 @@ async def test_plugin_that_blocks_is_named_with_its_line(
     assert counted(metrics, TARGET) == 1
 
 
+class Spawning(ScriptedTarget):
+    """A plugin whose own task calls a blocking library."""
+
+    async def deliver(self, _: Delivery, /) -> Outcome:
+        """Deliver by a task of its own."""
+
+        async def block() -> None:
+            time.sleep(5 * LIMIT_S)  # noqa: ASYNC251 - the very mistake
+
+        await asyncio.create_task(block(), name="task of the plugin")
+        return Delivered()
+
+
+async def test_task_of_a_plugin_is_attributed_to_its_subscriber(metrics: Metrics) -> None:
+    """Its name says nothing, but it inherits the context of the attempt that started it."""
+    world = World(target=Spawning())
+    async with world.running():
+        await world.append(1)
+        await world.quiet()
+        await asyncio.sleep(LIMIT_S)
+
+    assert counted(metrics, TARGET) == 1
+
+
+async def test_name_of_a_task_accuses_no_subscriber(metrics: Metrics) -> None:
+    """Any code can name its task as an attempt is named."""
+
+    async def block() -> None:
+        time.sleep(5 * LIMIT_S)  # noqa: ASYNC251 - the very mistake
+
+    await asyncio.create_task(block(), name=f"attempt {TARGET}")
+    await asyncio.sleep(LIMIT_S)
+
+    assert not counted(metrics, TARGET)
+    assert counted(metrics, "") == 1
+
+
 async def test_other_code_that_blocks_is_named_by_its_task(
     metrics: Metrics, capsys: pytest.CaptureFixture[str]
 ) -> None:

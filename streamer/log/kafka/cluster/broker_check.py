@@ -5,12 +5,12 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
-import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streamer.clock import Clock
+from streamer.later import LaterLogger
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 _LIMIT_S = 10.0
 # The statistics grow with the number of partitions.

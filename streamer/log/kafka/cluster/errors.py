@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
+from streamer.later import LaterLogger
 from streamer.settings import KafkaLogSettings
 
-_log = structlog.get_logger()
+_log = LaterLogger()
 
 _CREDENTIALS = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 _PERMISSION = frozenset(

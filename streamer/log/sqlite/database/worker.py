@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar
@@ -47,6 +48,7 @@ class Worker:
         # Those that have no result yet, and the error that has ended the thread.
         self._open: set[asyncio.Future[Any]] = set()
         self._failure: Exception | None = None
+        self._ended = asyncio.Event()
 
     @classmethod
     def writing(cls, path: Path, *, group_weight: int, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
@@ -70,23 +72,31 @@ class Worker:
 
     @asynccontextmanager
     async def running(self, name: str, pulses: Pulses) -> AsyncIterator[Self]:
-        """Run the thread inside the context; leaving finishes submitted jobs and closes the connection."""
-        thread = threading.Thread(
-            target=self._serve, args=(pulses, pulses.begin(name)), name=name, daemon=True
-        )
-        thread.start()
+        """Run the thread inside the context; leaving finishes submitted jobs and closes the connection.
+
+        The loop turns while the connection closes, which can copy all of the
+        write-ahead log into the file.
+        """
+        serve = partial(self._serve, pulses, pulses.begin(name))
+        threading.Thread(target=serve, name=name, daemon=True).start()
         try:
             await self.submit(_nothing)
             yield self
         finally:
             self._closed = True
+            self._jobs.put(None)
+            await self._until_ended()
+
+    async def _until_ended(self) -> None:
+        """Wait for the thread's end, also when cancelled: the next owner of the file must find it free."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self._ended.is_set():
             try:
-                with suppress(Exception):
-                    ended = self._enqueue(_nothing, weight=0, then=_ignore)
-                    self._jobs.put(None)
-                    await ended
-            finally:
-                thread.join()
+                await self._ended.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     @property
     def is_closed(self) -> bool:
@@ -125,16 +135,21 @@ class Worker:
     def _serve(self, pulses: Pulses, pulse: Pulse) -> None:
         pulse.rest()
         try:
-            while group := self._next_group():
-                pulse.beat()
-                results, failure = self._run_group(group)
-                self._loop.call_soon_threadsafe(_resolve, group, results, failure)
-                # At rest until the next job.
-                pulse.rest()
+            self._run_jobs(pulse)
         except Exception as exc:  # noqa: BLE001 - every present and later caller gets it
             self._loop.call_soon_threadsafe(self._break_off, exc)
-        self._close_connection()
-        pulses.end(pulse)
+        finally:
+            self._close_connection()
+            pulses.end(pulse)
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _run_jobs(self, pulse: Pulse) -> None:
+        while group := self._next_group():
+            pulse.beat()
+            results, failure = self._run_group(group)
+            self._loop.call_soon_threadsafe(_resolve, group, results, failure)
+            # At rest until the next job.
+            pulse.rest()
 
     def _break_off(self, error: Exception) -> None:
         self._failure = error

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from streamer.events import json_copy
 from streamer.salesforce.pubsub.avro.primitives import Reader
 
 # A schema is kept for long, and with it the last values.
@@ -11,19 +12,21 @@ _LONGEST_KEPT = 512
 def repeating_reader(read: Reader) -> Reader:
     """Return the reader of a value that `read` reads, unless its bytes equal the last one's.
 
-    Comparing takes one step. Equal bytes give the same object, so a caller
-    must not change it.
+    Comparing takes one step. Equal bytes give equal values: each event owns the
+    lists and objects in its own.
     """
     known, size = b"", 0
     value: Any = None
+    is_owned = False
 
     def read_repeating(data: bytes, at: int) -> tuple[Any, int]:
-        nonlocal known, size, value
+        nonlocal known, size, value, is_owned
         if size and data.startswith(known, at):
-            return value, at + size
+            return (json_copy(value) if is_owned else value), at + size
         found, end = read(data, at)
         if end - at <= _LONGEST_KEPT:
-            known, size, value = data[at:end], end - at, found
+            is_owned = isinstance(found, dict | list)
+            known, size, value = data[at:end], end - at, json_copy(found)
         return found, end
 
     return read_repeating

@@ -34,7 +34,7 @@ def _nothing_is_empty(value: Any) -> Any:
 
 
 class _Declared(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class _WithType(_Declared):

@@ -17,7 +17,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 class _Metadata(BaseModel):
     # A misspelt key that is taken here would be refused in an org.
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
 
     urls: Any = None
 
@@ -51,7 +51,7 @@ class MemberMetadata(_Metadata):
 
 
 class _Object(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_pascal)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_pascal, defer_build=True)
 
     full_name: _Name | None = None
     attributes: Any = Field(default=None, alias="attributes")

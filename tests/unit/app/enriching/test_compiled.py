@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.app import plan
-from streamer.app.plan import effective
+from streamer.app.plan import effective, plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.forwarding import receipts_of

@@ -1,6 +1,8 @@
 """An unexpected error in a log file's thread reaches everyone who waits for it."""
 
 import asyncio
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,65 @@ class Bug(Exception):
 def fails(_: object) -> None:
     """Fail."""
     raise Bug
+
+
+class SlowToClose(sqlite3.Connection):
+    """Connection whose close waits for `may_close`, as a checkpoint of a long write-ahead log would."""
+
+    may_close = threading.Event()
+    waited: bool | None = None
+
+    def close(self) -> None:
+        """Wait until it may close, and note whether that came in time."""
+        type(self).waited = self.may_close.wait(2.0)
+        super().close()
+
+
+def slow_to_close(path: Path) -> sqlite3.Connection:
+    """Open `path`."""
+    SlowToClose.may_close.clear()
+    return sqlite3.connect(path, factory=SlowToClose)
+
+
+def worker_of(path: Path) -> Worker:
+    """Return a worker that is slow to close."""
+    return Worker(path / "log.db", slow_to_close, group_weight=1, atomic=False)
+
+
+async def test_loop_turns_while_the_connection_closes(tmp_path: Path) -> None:
+    """Leaving a worker waits for its thread without blocking every other task of the daemon."""
+    left = asyncio.Event()
+
+    async def leave() -> None:
+        async with worker_of(tmp_path).running("log.writer", Pulses(SystemClock())):
+            pass
+        left.set()
+
+    async with asyncio.timeout(_SOON_S), asyncio.TaskGroup() as group:
+        group.create_task(leave())
+        await asyncio.sleep(0.1)
+        assert not left.is_set()
+        SlowToClose.may_close.set()
+
+    assert SlowToClose.waited
+
+
+async def test_cancelled_leaving_still_closes_the_connection(tmp_path: Path) -> None:
+    """The next owner of the file finds no open connection, and the cancellation is passed on."""
+
+    async def leave() -> None:
+        async with worker_of(tmp_path).running("log.writer", Pulses(SystemClock())):
+            pass
+
+    SlowToClose.waited = None
+    leaving = asyncio.create_task(leave())
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    asyncio.get_running_loop().call_later(0.1, SlowToClose.may_close.set)
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+    assert SlowToClose.waited
 
 
 async def test_bug_in_one_result_does_not_cost_the_others_theirs(tmp_path: Path) -> None:

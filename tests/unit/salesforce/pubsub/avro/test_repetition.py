@@ -61,4 +61,16 @@ def test_header_of_each_event_is_its_own() -> None:
     for _ in range(3):
         payload = schema.decode(data)
         assert payload == wanted
-        payload.pop("ChangeEventHeader").clear()
+        about = payload.pop("ChangeEventHeader")
+        about["changedFields"].append("written")
+        about.clear()
+
+
+def test_list_of_each_event_is_its_own() -> None:
+    """A list that repeats is copied, also out of the reader that made it."""
+    read = repeating_reader(lambda _data, at: ({"names": ["Name", {"of": ["City"]}]}, at + 1))
+    for _ in range(3):
+        found, _ = read(b"x", 0)
+        assert found == {"names": ["Name", {"of": ["City"]}]}
+        found["names"][1]["of"].clear()
+        found["names"].clear()
