@@ -15,7 +15,7 @@ _SHOWN_LINES = 25
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(1_200)
+@pytest.mark.timeout(2_400)
 async def test_promises_are_kept_whatever_happens(tmp_path: Path) -> None:
     """Daemons, brokers, networks and the org fail; nothing is lost, repeated in the log, or out of order."""
     seeds = [argument for seed in ("24", "36") for argument in ("--seed", seed)]
@@ -24,7 +24,7 @@ async def test_promises_are_kept_whatever_happens(tmp_path: Path) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(bench.communicate(), 1_180)
+    output, _ = await bench.communicate()
 
     assert bench.returncode == 0, "\n".join([output.decode(), *_last_words(tmp_path)])
 

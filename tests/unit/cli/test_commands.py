@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from streamer.cli import app
 from streamer.cli.failure import failures_reported
 from streamer.errors import ConfigurationError, CredentialsRefused
+from tests.waiting import LIMIT_S
 
 GOOD = """\
 org:
@@ -243,7 +244,7 @@ def test_no_colour_where_none_is_wanted(config: Path) -> None:
         [sys.executable, "-m", "streamer", "check", "-c", config],
         env=environ,
         capture_output=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -295,7 +296,7 @@ def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
         answer = subprocess.run(
             [sys.executable, "-m", "streamer", "run", "-c", config],
             capture_output=True,
-            timeout=60,
+            timeout=LIMIT_S,
             check=False,
         )
 
@@ -312,7 +313,10 @@ def test_mistake_that_ends_the_daemon_is_json_where_its_logs_are(config: Path, m
     """A collector of logs reads each line, the last one most of all."""
     config.write_text(GOOD.replace("uses: slack", mistake))
     answer = subprocess.run(
-        [sys.executable, "-m", "streamer", "run", "-c", config], capture_output=True, timeout=60, check=False
+        [sys.executable, "-m", "streamer", "run", "-c", config],
+        capture_output=True,
+        timeout=LIMIT_S,
+        check=False,
     )
 
     said = list(map(json.loads, answer.stderr.splitlines()))
