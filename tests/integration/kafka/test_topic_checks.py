@@ -22,7 +22,7 @@ from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, wait_until_known, warm_up
-from tests.waiting import limited
+from tests.waiting import LIMIT_S, limited
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.cluster import Cluster
 
@@ -50,7 +50,7 @@ def minimum(bootstrap: str, topic: str) -> str:
     """Return the number of brokers that must have a record of `topic` before it is acknowledged."""
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    value: str = admin.describe_configs([resource])[resource].result(60)["min.insync.replicas"].value
+    value: str = admin.describe_configs([resource])[resource].result(LIMIT_S)["min.insync.replicas"].value
     return value
 
 

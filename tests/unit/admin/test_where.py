@@ -16,7 +16,7 @@ from streamer.errors import BrokenRoute
 from streamer.events import Event
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.admin.world import SETTINGS, World
-from tests.waiting import turned
+from tests.waiting import LIMIT_S, turned
 
 TEXT = "a b " * 32_500
 BOMB = "length([" + ",".join(["split(data.fields.Name,' ')"] * 4) + "][].to_string(@)) > `0`"
@@ -80,7 +80,7 @@ async def test_it_ends_with_the_client_that_asks() -> None:
     def admits(event: Event) -> bool:
         asked.append(event.id)
         begun.set()
-        go_on.wait(10)
+        go_on.wait(LIMIT_S)
         return True
 
     asking = asyncio.create_task(Where(admits, TurnedClock()).ask(EVENTS))

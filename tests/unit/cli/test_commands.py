@@ -336,7 +336,7 @@ def test_sandbox_ends_cleanly_at_a_signal() -> None:
         assert b"http://localhost:" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(60) == 0
+        assert process.wait(LIMIT_S) == 0
 
 
 def test_file_of_users_that_cannot_be_read_is_named(invoke: Invoke, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Span, SpanKind
 from streamer.ports.trace_context import EventTraces
 from tests.contracts.values import an_event
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 
 @dataclass
@@ -32,7 +32,7 @@ class ScriptedExporter:
 
     def export(self, spans: Sequence[Span], /) -> str:
         """Answer as written."""
-        assert self.open.wait(10)
+        assert self.open.wait(LIMIT_S)
         self.sizes.append(len(spans))
         if self.raises:
             raise OSError(self.reason)

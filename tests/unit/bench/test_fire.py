@@ -1,8 +1,9 @@
-"""Verdicts of the fault bench: starvation is no broken promise."""
+"""Draws and verdicts of the fault bench."""
 
 from streamer.clock import TurnedClock
+from streamer.settings import Transport
 from tests.acceptance.fire.findings import Deliveries, Findings
-from tests.acceptance.fire.schedule import Kind
+from tests.acceptance.fire.schedule import STREAM_TROUBLES, Kind, profile_of, schedule
 from tests.acceptance.fire.struck import Strike, Strikes
 from tests.acceptance.sent import Seen
 
@@ -45,3 +46,27 @@ def test_repeat_after_a_fault_is_not_put_down_to_starvation() -> None:
 def test_stop_explains_no_repeat() -> None:
     """A process that is stopped takes nothing with it."""
     assert not judged(Strike(kind=Kind.STOP, began=100.0, ended=101.0)).ok
+
+
+def test_seed_draws_the_same_again() -> None:
+    """A trial that failed can be looked at; all troubles of a stream are drawn, and both transports."""
+    seeds = range(1, 400)
+    drawn = [fault for seed in seeds for fault in schedule(seed)]
+
+    assert drawn == [fault for seed in seeds for fault in schedule(seed)]
+    assert {profile_of(seed).transport for seed in seeds} == set(Transport)
+    troubles = {fault.who for fault in drawn if fault.kind is Kind.STREAM_TROUBLED}
+    assert troubles == set(range(len(STREAM_TROUBLES)))
+
+
+def test_second_step_before_the_first_one_breaks_a_promise() -> None:
+    """The bench would be blind to a chain out of turn, because only a mistake of Streamer makes one."""
+    arrivals = {"in turn": 2.0, "early": 1.0, "alone": 2.0}
+    deliveries = Deliveries(first=arrivals, again=[], accepted=frozenset(arrivals))
+    receipts = [{"event_id": event, "delivered_at": 1.5} for event in ("in turn", "early")]
+    findings = Findings()
+
+    findings.look_at_chain("packing", deliveries, receipts)
+
+    told = "2 delivered to packing before the upstream receipt: early at 1.00, alone at 2.00"
+    assert findings.broken == [told]
