@@ -1,7 +1,9 @@
 """The real parts that several folders of tests share."""
 
+import gc
 import logging
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,9 +19,23 @@ from tools.kafka.broker import STEADY, Broker
 # What a killed process left open ends when its time is up, and not up to ten seconds later.
 _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 
+# On import it builds forty parsers of addresses, 1.7 s of a processor in each process. jsonschema imports
+# it where it is there, for formats that no test checks.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # what the import system is told so
+
 # How fast this machine is at the moment says nothing about the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+# Ten thousand tests are a million objects, which are never garbage.
+_COLLECTED_EVERY = 100_000
+gc.set_threshold(_COLLECTED_EVERY, 20, 100)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected to itself: whoever looks for garbage looks at the rest."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
