@@ -29,13 +29,15 @@ settings.load_profile("unhurried")
 
 
 # Ten thousand tests are a million objects, which are never garbage.
-_COLLECTED_EVERY = 100_000
-gc.set_threshold(_COLLECTED_EVERY, 20, 100)
+_OBJECTS = 100_000
+_USUAL = gc.get_threshold()
+gc.set_threshold(_OBJECTS, 20, 100)
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was collected to itself: whoever looks for garbage looks at the rest."""
+    """Leave the collected tests to themselves: a search for garbage looks at the rest."""
     gc.freeze()
+    gc.set_threshold(*_USUAL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
