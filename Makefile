@@ -7,13 +7,14 @@ KILLS  ?= 20
 HISTORIES ?= 2000
 RECORDS ?= 1000000
 WORKERS ?= 4
+TESTS  ?=
 DIST   ?= dist
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire fuzz chain replica snapshot mutants gauges screenshots dist requirements sbom stubs reference format clean
+.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots dist requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -69,13 +70,14 @@ format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff format .
 
 # The tests start some hundred daemons, each of which would compile all of Streamer where no bytecode is kept.
-test: export PYTHONDONTWRITEBYTECODE =
-# Those that wait come first, so that there is something to do beside them to the end.
-test: $(READY) ## every test, on real servers that it installs and starts
-	$(BIN)/python -m tools.system_packages
-	$(BIN)/pytest -m "not heavy and not alone" --numprocesses $(WORKERS) $(addprefix tests/,acceptance integration contracts unit)
-	$(BIN)/pytest -m heavy --numprocesses 2
-	$(BIN)/pytest -m alone
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+test: $(READY) ## every test, on real servers that it installs and starts; TESTS="tests/unit/log" chooses some
+	@$(BIN)/python -m tools.system_packages
+	$(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
+
+test-slow: $(READY) ## the same beside eight busy loops, as on a machine that is slowed several times
+	@$(BIN)/python -m tools.system_packages
+	$(BIN)/python -m tests.busy_loops $(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
 
 demo: $(READY) ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka
 ifeq ($(LOG),kafka)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from tests.daemon import until
+from tests.waiting import until
 
 _POLL_MS = 20
 _NEW_TOPICS_MS = 250
@@ -74,7 +74,7 @@ class Arrivals:
         async def flowing() -> bool:
             return len({each.topic for each in self._since(now)}) == topics
 
-        await until(flowing, within_s=120)
+        await until(flowing)
         longest: dict[str, float] = {}
         for each in self._since(since):
             longest[each.topic] = max(each.waited_s, longest.get(each.topic, 0.0))

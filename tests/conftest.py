@@ -1,41 +1,53 @@
 """The real parts that several folders of tests share."""
 
+import gc
 import logging
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from streamer.known_secrets import KNOWN
 from tests.integration.kafka.topics import warm_up
+from tests.scheduling import Scheduling, rank
 from tools.kafka.broker import STEADY, Broker
 
 # What a killed process left open ends when its time is up, and not up to ten seconds later.
 _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+
+# On import it builds forty parsers of addresses, 1.7 s of a processor in each process. jsonschema imports
+# it where it is there, for formats that no test checks.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # what the import system is told so
 
 # How fast this machine is at the moment says nothing about the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
 
-class Scheduling(LoadScopeScheduling):
-    """Gives a process a file of tests at a time, and of acceptance tests one.
+# Ten thousand tests are a million objects, which are never garbage.
+_OBJECTS = 100_000
+_USUAL = gc.get_threshold()
+gc.set_threshold(_OBJECTS, 20, 100)
 
-    Tests of a file share brokers, which so start once. Acceptance tests are
-    long: none waits behind another of its file while a process has nothing to do.
-    """
 
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith("tests/acceptance/") else nodeid.partition("::")[0]
+def pytest_collection_finish() -> None:
+    """Leave the collected tests to themselves: a search for garbage looks at the rest."""
+    gc.freeze()
+    gc.set_threshold(*_USUAL)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests of several processes by their folders."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Share the tests out in the order in which they are collected."""
-    config.option.loadscopereorder = False
+    """Share the tests out so that the long ones come first."""
     return Scheduling(config, log)
 
 

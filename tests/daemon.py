@@ -1,9 +1,8 @@
 """The daemon as operators run it: a process of its own, started from a YAML file."""
 
-import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests import commands
 from tests.commands import AnyProcess
 from tests.schemas import checked_log
-
-_LOOK_S = 0.01
-_STOP_S = 60.0
-# A killed process's open transaction holds up who comes after it, and so does
-# a cluster that has just come back.
-_READY_S = 60.0
-
-
-async def until(
-    holds: Callable[[], Awaitable[Any]], *, within_s: float = 60.0, every_s: float = _LOOK_S
-) -> Any:
-    """Return what `holds` returns once that is true; fail when that takes longer than `within_s`."""
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                # One answer that does not come is not the end.
-                with suppress(TimeoutError):
-                    if value := await holds():
-                        return value
-                await asyncio.sleep(every_s)
-    except TimeoutError:
-        raise AssertionError(f"waited {within_s:g} s in vain for {holds.__qualname__}") from None
+from tests.waiting import awaited, until
 
 
 class Daemon:
@@ -113,7 +91,7 @@ class Daemon:
             assert self.runs, self.output
             return self.listens
 
-        await until(listening, within_s=_READY_S)
+        await until(listening)
 
     async def ready(self) -> None:
         """Wait until `/readyz` says that every channel is subscribed."""
@@ -123,7 +101,7 @@ class Daemon:
             status, _ = await self.probe("readyz")
             return status == 200
 
-        await until(is_ready, within_s=_READY_S)
+        await until(is_ready)
 
     async def probe(self, name: str) -> tuple[int, dict[str, Any]]:
         """Return the status and the body of `/healthz` or `/readyz`."""
@@ -167,14 +145,13 @@ class Daemon:
         self._process.send_signal(signal.SIGTERM)
         return await self.ended()
 
-    async def ended(self, *, within_s: float = _STOP_S) -> int:
+    async def ended(self) -> int:
         """Wait until it has ended and return the exit status."""
-        async with asyncio.timeout(within_s):
-            return await self._process.wait()
+        return await awaited(self._process.wait(), "the end of the daemon")
 
     async def _get(self, path: str) -> tuple[int, bytes]:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http,
             http.get(f"http://localhost:{self._port}/{path}") as response,
         ):
             return response.status, await response.read()

@@ -14,6 +14,7 @@ from streamer.app.daemon import App
 from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import Document, load_document
+from tests.waiting import until
 
 
 def offer_plugins(monkeypatch: pytest.MonkeyPatch, **classes: str) -> None:
@@ -45,10 +46,3 @@ async def serving(document: Document, *, reread: Callable[[], Document] | None =
             yield app
         finally:
             stopping.set()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - the sandbox has no event for it
-            await asyncio.sleep(0.01)

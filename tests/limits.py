@@ -1,7 +1,7 @@
 """A monitor of a sandbox's limits, on a clock that a test turns."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -14,14 +14,7 @@ from streamer.salesforce.rest import Rest
 from streamer.sandbox import Sandbox
 from streamer.settings import ClientCredentialsAuth
 from tests.streaming import APP, org_at
-
-
-async def turned(clock: TurnedClock, condition: Callable[[], object], *, step_s: float = 0.05) -> None:
-    """Turn the clock until `condition` holds."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await clock.turn(step_s)
-            await asyncio.sleep(0.002)
+from tests.waiting import turned
 
 
 @asynccontextmanager
@@ -35,7 +28,7 @@ async def monitored(
         monitor = LimitsMonitor(read=rest.limits, clock=clock, observer=metrics.org_limits)
         task = asyncio.create_task(monitor.run())
         try:
-            await turned(clock, monitor._tried.is_set)
+            await turned(clock, monitor._tried.is_set, step_s=0.05)
             yield monitor, metrics, rest
         finally:
             task.cancel()

@@ -10,6 +10,8 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.waiting import until
+
 _EVERYTHING = "#"
 _CONNACK = 0x20
 
@@ -35,9 +37,7 @@ class Consumer:
 
     async def until(self, holds: Callable[["Consumer"], object]) -> None:
         """Wait until `holds` is true of this consumer."""
-        async with asyncio.timeout(60):
-            while not holds(self):  # noqa: ASYNC110 - the library hands over messages in another task
-                await asyncio.sleep(0.01)
+        await until(lambda: holds(self))
 
 
 @asynccontextmanager

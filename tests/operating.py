@@ -1,6 +1,5 @@
 """An operator at a terminal: `streamer …` as a process, against a daemon that runs."""
 
-import asyncio
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ import orjson
 
 from tests import commands
 from tests.commands import AnyProcess
-from tests.daemon import Daemon, until
-
-_LIMIT_S = 60.0
+from tests.daemon import Daemon
+from tests.waiting import awaited, until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +48,7 @@ class Operator:
     async def call(self, *arguments: str, typed: str = "") -> Said:
         """Call a command and wait for its end; `typed` is what it is answered."""
         process = await self.begin(*arguments, answers=bool(typed))
-        async with asyncio.timeout(_LIMIT_S):
-            output, error = await process.communicate(typed.encode() or None)
+        output, error = await awaited(process.communicate(typed.encode() or None), f"`streamer {arguments}`")
         return Said(status=process.returncode or 0, output=output.decode(), error=error.decode())
 
     async def begin(self, *arguments: str, answers: bool = False) -> AnyProcess:
@@ -72,7 +69,7 @@ class Operator:
             # The daemon may be busy for a moment.
             return said.json["letters"] if said.status == 0 and said.json["total"] == count else None
 
-        found: list[dict[str, Any]] = await until(there, within_s=30)
+        found: list[dict[str, Any]] = await until(there)
         return found
 
     async def parked(self, count: int) -> list[dict[str, Any]] | None:

@@ -23,7 +23,7 @@ from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
 from streamer.salesforce.outbound.recent import NotificationLog
 from streamer.salesforce.outbound.source import OutboundSource
 from streamer.settings import OutboundMessageSettings, OutboundSettings
-from tests.daemon import until
+from tests.waiting import until
 
 ORG = OrgId("00D000000000001AAA")
 SECRET = "a-secret-of-enough-letters"

@@ -30,6 +30,7 @@ from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import ClientCredentialsAuth, OrgSettings
 from tests.pubsub_server import ORDERS, PubSubServer, order, serving
 from tests.streaming import Losses
+from tests.waiting import turned
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,10 +138,7 @@ class World:
 
     async def until(self, condition: Callable[[], Any], *, turning: float = 0.05) -> None:
         """Turn the clock a little at a time until `condition` holds."""
-        async with asyncio.timeout(20):
-            while not condition():
-                await self.clock.turn(turning)
-                await asyncio.sleep(0.001)
+        await turned(self.clock, condition, step_s=turning)
 
     async def all_read(self, *paths: str, turning: float = 0.05) -> None:
         """Wait until the log has every event of `paths`; fails unless it has each once and in order."""

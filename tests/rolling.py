@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.arrivals import Arrivals
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.ingest_group import IngestGroup
+from tests.waiting import until
 
 _SHARED_S = 120.0
 
@@ -36,7 +37,7 @@ class RollingRestart:
         async with self._stack:
             for _ in range(self.processes):
                 await self._start()
-            await until(self._shared, within_s=_SHARED_S, every_s=0.1)
+            await until(self._shared, every_s=0.1)
             yield self
 
     async def run(self, progress: Callable[[], object] = lambda: None) -> Mapping[str, float]:
@@ -51,7 +52,7 @@ class RollingRestart:
             oldest = self._daemons.popleft()
             assert await oldest.stop() == 0, oldest.output
             progress()
-        await until(self._shared, within_s=_SHARED_S, every_s=0.1)
+        await until(self._shared, every_s=0.1)
         return await self.arrivals.longest_waits_s(topics=self.topics, since=since)
 
     async def _create_topics(self) -> None:

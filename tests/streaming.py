@@ -36,6 +36,7 @@ from streamer.sandbox.org.org import OrgSetup as SandboxOrgSettings
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import Auth, ClientCredentialsAuth, OrgSettings, Transport
+from tests.waiting import turned
 
 CHANGES = "/data/ChangeEvents"
 ORDERS = "/event/Order_Placed__e"
@@ -186,10 +187,7 @@ class World:
 
     async def until(self, condition: Callable[[], Any], *, turning: float = 0.2) -> None:
         """Turn the clock a little at a time until `condition` holds."""
-        async with asyncio.timeout(20):
-            while not condition():
-                await self.clock.turn(turning)
-                await asyncio.sleep(0.001)
+        await turned(self.clock, condition, step_s=turning)
 
     async def all_read(self, *readers: Reader, turning: float = 0.2) -> None:
         """Wait until the readers have seen every event; fails unless each was seen once and in order."""

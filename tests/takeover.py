@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.arrivals import Arrivals
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.ingest_group import IngestGroup
+from tests.waiting import until
 
 _SETTLED_S = 0.02
 _TRIES = 300
@@ -88,7 +89,7 @@ class Takeover:
             readers = [daemon for daemon in self._daemons if _reads(daemon, self.path)]
             return readers if len(readers) == 1 else []
 
-        owners: list[Daemon] = await until(only_one, within_s=_JOINED_S)
+        owners: list[Daemon] = await until(only_one)
         return owners[0]
 
     async def _owner_of_two(self) -> Daemon:
@@ -99,7 +100,7 @@ class Takeover:
         async def shared() -> bool:
             return await self.group.is_shared_by(2)
 
-        await until(shared, within_s=_JOINED_S, every_s=0.1)
+        await until(shared, every_s=0.1)
         owner = await self.owner()
         await self.arrivals.longest_wait_s(topics=self.topics, since=0)
         # librdkafka joins at most once a second, and the last time was a moment ago.

@@ -136,6 +136,11 @@ class KeptInKafka:
         await self._read_on()
         return self._events
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Return how many events and receipts have been read so far."""
+        return len(self._events), len(self._beside["receipts"])
+
     async def receipts(self) -> list[JsonObject]:
         """Return what was committed."""
         await self._read_on()

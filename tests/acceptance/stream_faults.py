@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.sandbox import Sandbox
 from tests.configuration import ORDER_KEY
-from tests.daemon import until
+from tests.waiting import LIMIT_S, until
 
 Armed = tuple[str, Mapping[str, Any]]
 """Name and parameters of one of the sandbox's faults."""
@@ -46,7 +46,7 @@ SCHEMAS: Mapping[str, Sequence[Armed]] = {
 """Faults that strike when an event of a new schema comes."""
 
 
-async def strike(sandbox: Sandbox, faults: Sequence[Armed], *, within_s: float = 60.0) -> None:
+async def strike(sandbox: Sandbox, faults: Sequence[Armed], *, within_s: float = LIMIT_S) -> None:
     """Arm `faults`, and return when all have struck as often as they can; fail if that takes longer."""
     struck = sandbox.faults.struck
     wanted = {name: struck[name] + parameters.get("times", 1) for name, parameters in faults}
@@ -56,7 +56,7 @@ async def strike(sandbox: Sandbox, faults: Sequence[Armed], *, within_s: float =
     async def have_struck() -> bool:
         return all(struck[name] >= count for name, count in wanted.items())
 
-    await until(have_struck, within_s=within_s)
+    await until(have_struck, limit_s=within_s)
     # A stream that is to be cut for its age is not so old yet.
     await asyncio.sleep(sum(parameters.get("seconds", 0.0) for _, parameters in faults))
 

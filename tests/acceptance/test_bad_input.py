@@ -13,7 +13,8 @@ from streamer.sandbox.targets import ErpReceiver, MalformedAnswer
 from tests.acceptance.kept import KeptInSqlite
 from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import CHANGES, ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 _MISTAKES = """\
 org:

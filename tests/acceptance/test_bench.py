@@ -34,7 +34,6 @@ _SHOWN = (
 _PARTS = [part for part in PARTS if part not in ("takeovers", "rolling")]
 
 
-@pytest.mark.timeout(900)
 async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path: Path) -> None:
     """Small counts: everything is committed once, and every number is there."""
     file = tmp_path / "bench.json"
@@ -44,7 +43,7 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "STREAMER_KAFKA": kafka, "COLUMNS": "160"},
     )  # fmt: skip
-    output, _ = await asyncio.wait_for(bench.communicate(), 880)
+    output, _ = await bench.communicate()
 
     assert bench.returncode == 0, output.decode()
     found = orjson.loads(file.read_bytes())

@@ -28,7 +28,7 @@ from tests.acceptance.kept import Kept, KeptInKafka
 from tests.acceptance.sales import CLIENT, KEY_FIELD, NUMBER_FIELD, Sales, Update, updates_of
 from tests.acceptance.sent import Seen, by_key
 from tests.configuration import sandbox_configuration, written
-from tests.daemon import until
+from tests.waiting import until
 
 _KILLS = int(os.environ.get("CHAIN_KILLS", "5"))
 _PER_SECOND = 4.0
@@ -127,7 +127,7 @@ def _all_before(step: str) -> set[str]:
     return {each for last in _STEPS[step] for each in (last, *_all_before(last))}
 
 
-@pytest.mark.timeout(1_200)
+@pytest.mark.timeout(2_400)
 async def test_kills_leave_each_step_of_a_chain_once_and_in_turn(
     sandbox: Sandbox, kept: Kept, target: ErpReceiver, taken: Taken, fleet: Fleet
 ) -> None:
@@ -146,7 +146,7 @@ async def test_kills_leave_each_step_of_a_chain_once_and_in_turn(
                 await member.start()
         # What is missing then is told below.
         with suppress(AssertionError):
-            await until(lambda: _is_finished(kept, sandbox), within_s=300, every_s=0.3)
+            await until(lambda: _is_finished(kept, sandbox), every_s=0.3)
         await fleet.ready()
         await fleet.stop()
 
@@ -256,7 +256,7 @@ async def _took_some(taken: Taken, more: int) -> None:
     async def are_taken() -> bool:
         return len(taken) >= enough
 
-    await until(are_taken, within_s=120)
+    await until(are_taken)
 
 
 async def _is_finished(kept: Kept, sandbox: Sandbox) -> bool:

@@ -33,7 +33,7 @@ from streamer.demo.world import DemoOptions, demo_world
 from streamer.errors import LogUnavailable, leaves
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver
 from tests.contracts.values import a_dead_letter
-from tests.daemon import until
+from tests.waiting import awaited, until
 
 STORY = (
     r"the first message in Slack: Won: \d{3},\d{3}\.00, invoice INV-\d{6}, shipment SHP-\d{6}",
@@ -68,7 +68,7 @@ async def test_demo_reports_what_arrived_and_keeps_the_picture(tmp_path: Path) -
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"FORCE_COLOR": "1"},
     )  # fmt: skip
-    output, _ = await asyncio.wait_for(demo.communicate(), 110)
+    output, _ = await awaited(demo.communicate())
 
     assert demo.returncode == 0, output.decode()
     counts = orjson.loads(report.read_bytes())
@@ -102,7 +102,7 @@ async def test_reader_that_has_seen_enough_ends_the_demo() -> None:
     try:
         assert b"streamer deadletters list" in await demo.stdout.readline()
         demo._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined] # asyncio has no public way
-        assert await asyncio.wait_for(demo.stderr.read(), 60) == b""
+        assert await awaited(demo.stderr.read()) == b""
         assert await demo.wait() == 0
     finally:
         if demo.returncode is None:
@@ -144,7 +144,7 @@ async def test_terminal_gets_its_lines_back_and_then_the_summary() -> None:
             fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             await until(partial(_has_frame, drawn, rows, columns))
         demo.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(demo.wait(), 60) == 0
+        assert await awaited(demo.wait()) == 0
     finally:
         if demo.returncode is None:
             demo.kill()

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
-import pytest
 from aiohttp import web
 
 from streamer.clock import SystemClock
@@ -20,8 +19,9 @@ from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.server import SandboxSettings
 from tests.acceptance.kept import KeptInSqlite
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator, admin_url
+from tests.waiting import until
 
 _ORDERS = "salesforce.event.Order_Placed__e"
 _RETRY = {"first_delay_s": 0.05, "max_delay_s": 0.05, "give_up_after_s": 0.3}
@@ -200,7 +200,6 @@ def _forms(secret: str) -> set[bytes]:
     return {each.encode() for each in whole}
 
 
-@pytest.mark.timeout(600)
 async def test_echo_is_in_no_file_page_answer_or_line(tmp_path: Path) -> None:
     """Every plugin, the commands and pages of an operator, the log and the daemon's output."""
     app = SandboxSettings(app=ConnectedApp(client_secret=_CANARIES["ORG_SECRET"]))
@@ -215,7 +214,7 @@ async def test_echo_is_in_no_file_page_answer_or_line(tmp_path: Path) -> None:
                 told = orjson.loads(await _pages(daemon, "/dead-letters?last=100"))
                 return names <= {each["subscriber"] for each in told["letters"]}
 
-            await until(all_failed, within_s=120)
+            await until(all_failed)
             operator = await Operator.of(daemon, **_CANARIES, STREAMER_ADMIN_TOKEN=_CANARIES["ADMIN_TOKEN"])
             said = await _commands(operator, config)
             said += await _pages(

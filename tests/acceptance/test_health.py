@@ -10,7 +10,8 @@ import pytest
 from streamer.sandbox import Sandbox
 from tests.acceptance.kept import KeptInKafka, KeptInSqlite
 from tests.configuration import ORDER_KEY, over_pubsub, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 from tools.kafka.broker import Broker
 
 _STUCK_AFTER_S = 2
@@ -81,7 +82,7 @@ async def test_frozen_broker_makes_unready_and_never_fails_liveness(
             _, body = await daemon.probe("readyz")
             return str(body["checks"]["log"]["says"]) if not body["checks"]["log"]["ok"] else ""
 
-        assert f"No broker at {broker.bootstrap} has answered" in await until(is_unready, within_s=90)
+        assert f"No broker at {broker.bootstrap} has answered" in await until(is_unready)
         await alive
         broker.thaw()
         await daemon.ready()
@@ -98,7 +99,7 @@ async def test_daemon_that_starts_before_its_broker_waits_for_it(
     broker.freeze()
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(_said(daemon, "log.unavailable"), within_s=90)
+        await until(_said(daemon, "log.unavailable"))
         assert (await daemon.probe("healthz"))[0] == 200
         assert broker.bootstrap in (await daemon.probe("readyz"))[1]["checks"]["connections"]["says"]
         broker.thaw()

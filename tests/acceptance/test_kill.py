@@ -15,7 +15,8 @@ from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.kept import Kept
 from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import over_pubsub, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 _MESSAGES = 20_000
 _KILLS = 4
@@ -53,7 +54,7 @@ async def test_killed_run_holds_every_event_once_and_in_order(
     sent = sent_by(sandbox)
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(lambda: _holds(kept, len(sent)), within_s=120, every_s=0.5)
+        await until(lambda: _holds(kept, len(sent)), every_s=0.5)
         assert await daemon.stop() == 0
 
     found = await kept.events()

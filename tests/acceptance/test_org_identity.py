@@ -10,7 +10,8 @@ from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings
 from tests.acceptance.kept import KeptInSqlite
 from tests.acceptance.sent import sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 _REFRESHED = "00DSb0000000002MAA"
 

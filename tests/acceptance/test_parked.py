@@ -1,6 +1,5 @@
 """What is parked outlives the daemon that parked it, with its attempts and its times."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -14,8 +13,9 @@ from streamer.sandbox.targets import FulfillmentReceiver, JournalEntry
 from tests.acceptance.kept import Kept
 from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator
+from tests.waiting import awaited, until
 
 _KEYS = 200
 _BEHIND = 50
@@ -54,7 +54,6 @@ def config(sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, tmp_path: 
     return written(tmp_path, settings)
 
 
-@pytest.mark.timeout(600)
 async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
     sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, config: Path
 ) -> None:
@@ -63,17 +62,17 @@ async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
         await daemon.ready()
         target.faults.retry_after = "1"
         place_orders(sandbox, range(_KEYS // 2))
-        await until(lambda: are_parked(kept, _KEYS // 2, for_s=0), within_s=120, every_s=0.1)
+        await until(lambda: are_parked(kept, _KEYS // 2, for_s=0), every_s=0.1)
         target.faults.retry_after = str(_LONG_S)
         place_orders(sandbox, [*range(_KEYS // 2, _KEYS), *range(_BEHIND)])
-        await until(lambda: are_parked(kept, _KEYS, for_s=_LEFT_S), within_s=120, every_s=0.1)
+        await until(lambda: are_parked(kept, _KEYS, for_s=_LEFT_S), every_s=0.1)
         await daemon.kill()
     parked, before = await kept.parked("shipment"), len(target.journal)
     target.faults.retry_after = None
     async with Daemon.running(config) as daemon:
         await daemon.ready()
         ready_at = time.time()
-        await asyncio.wait_for(target.journal.reached(before + _KEYS + _BEHIND), 180)
+        await awaited(target.journal.reached(before + _KEYS + _BEHIND))
         await until(lambda: are_receipted(kept, _KEYS + _BEHIND), every_s=0.1)
         assert await daemon.stop() == 0
     sent, after = sent_by(sandbox), arrived(sandbox, list(target.journal)[before:])
@@ -95,7 +94,6 @@ async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
     }
 
 
-@pytest.mark.timeout(300)
 async def test_operator_sees_the_same_parked_keys_before_and_after_a_kill(
     sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, config: Path
 ) -> None:
@@ -107,7 +105,7 @@ async def test_operator_sees_the_same_parked_keys_before_and_after_a_kill(
             await daemon.ready()
             if not start:
                 place_orders(sandbox, range(3))
-                await until(lambda: are_parked(kept, 3, for_s=0), within_s=60, every_s=0.1)
+                await until(lambda: are_parked(kept, 3, for_s=0), every_s=0.1)
             listed.append(await listed_by(daemon, 3))
             await daemon.kill()
     stored = await kept.parked("shipment")

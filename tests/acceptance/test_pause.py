@@ -1,6 +1,5 @@
 """Who pauses a subscriber can rely on it: it outlives the daemon, and loses nothing."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
 from tests.acceptance.kept import KeptInSqlite
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator
+from tests.waiting import awaited, until
 
 _BEFORE, _PAUSED, _KILLED = "before", "while paused", "after a restart"
 
@@ -44,7 +44,7 @@ async def test_pause_survives_a_restart_and_loses_nothing(
     async with Daemon.running(config) as daemon:
         await daemon.ready()
         _place(sandbox, _BEFORE)
-        await asyncio.wait_for(target.journal.reached(1), 15)
+        await awaited(target.journal.reached(1))
         paused = await (await Operator.of(daemon)).call(
             "subscribers", "pause", "shipment", "-r", "stocktaking"
         )
@@ -64,7 +64,7 @@ async def test_pause_survives_a_restart_and_loses_nothing(
         assert list(target.shipments) == [_BEFORE]
 
         assert (await operator.call("subscribers", "resume", "shipment")).status == 0
-        await asyncio.wait_for(target.journal.reached(3), 15)
+        await awaited(target.journal.reached(3))
         assert await daemon.stop() == 0
 
     assert set(target.shipments) == {_BEFORE, _PAUSED, _KILLED}

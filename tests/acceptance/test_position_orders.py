@@ -15,8 +15,9 @@ from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.kept import Kept
 from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.configuration import CHANGES, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator
+from tests.waiting import until
 
 _MESSAGES = 1_500
 _KILLS = 3
@@ -36,7 +37,7 @@ async def test_killed_order_is_carried_out_once(
     sent = sent_by(sandbox)
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(lambda: _holds(kept, len(sent)), within_s=120, every_s=0.2)
+        await until(lambda: _holds(kept, len(sent)), every_s=0.2)
         await _order(daemon, *repeat)
         await asyncio.sleep(dice.random() * 0.3)
         await daemon.kill()
@@ -59,7 +60,7 @@ async def test_killed_order_is_carried_out_once(
         expected += Counter(each for each in sent if ":" in each.id)
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(lambda: _holds(kept, expected.total()), within_s=120, every_s=0.2)
+        await until(lambda: _holds(kept, expected.total()), every_s=0.2)
         operator = await Operator.of(daemon)
         listed = await operator.call("continuity", "list", "--cause", "position_set", "--json")
         assert [each["state"] for each in listed.json["records"]] == ["full"]

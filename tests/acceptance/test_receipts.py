@@ -19,7 +19,7 @@ from tests.acceptance.fire.fleet import Fleet, Member
 from tests.acceptance.kept import Kept, KeptInKafka
 from tests.acceptance.sent import sent_by
 from tests.configuration import sandbox_configuration, written
-from tests.daemon import until
+from tests.waiting import until
 
 _KILLS = 9
 _HEALED_AFTER = 5
@@ -57,7 +57,7 @@ def fleet(sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, tmp_path: P
     return Fleet(members=[Member(number=number, config=config) for number in range(processes)])
 
 
-@pytest.mark.timeout(1_200)
+@pytest.mark.timeout(2_400)
 async def test_kills_leave_one_receipt_of_each_delivery(
     sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, fleet: Fleet
 ) -> None:
@@ -76,10 +76,10 @@ async def test_kills_leave_one_receipt_of_each_delivery(
                 await member.kill()
                 await member.start()
         sent = {event.id for event in sent_by(sandbox)}
-        await until(lambda: _finished(target, sent), within_s=300, every_s=0.2)
+        await until(lambda: _finished(target, sent), every_s=0.2)
         delivered = {received.body["order"] for received in target.journal if received.accepted}
         # What a killed one had delivered last is delivered again.
-        await until(lambda: _are_receipted(kept, delivered), within_s=300, every_s=0.2)
+        await until(lambda: _are_receipted(kept, delivered), every_s=0.2)
         await fleet.ready()
         await fleet.stop()
 
@@ -105,7 +105,7 @@ async def _delivered_some(target: FulfillmentReceiver, more: int) -> None:
     async def are_delivered() -> bool:
         return len(target.journal.accepted) >= enough
 
-    await until(are_delivered, within_s=120)
+    await until(are_delivered)
 
 
 async def _finished(target: FulfillmentReceiver, sent: set[str]) -> bool:

@@ -10,8 +10,9 @@ from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import ErpReceiver
 from tests.acceptance.kept import Kept
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator
+from tests.waiting import until
 
 _KEYS = 5
 _ROUNDS = 4
@@ -64,7 +65,7 @@ async def test_dead_letters_are_redriven_after_the_cause_is_mended(
         await daemon.ready()
         operator = await Operator.of(daemon)
         left = await operator.dead_letters(_ROUNDS)
-        await until(lambda: _is_over(operator), within_s=60)
+        await until(lambda: _is_over(operator))
         assert await daemon.stop() == 0
 
     assert {each["key"] for each in left} == {"0"}

@@ -15,7 +15,8 @@ from streamer.sandbox.targets import FulfillmentReceiver
 from tests.acceptance.kept import KeptInSqlite
 from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import CHANGES, ORDER_KEY, ORDERS, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 _OLD_KEY, _NEW_KEY = "the-old-key", "the-new-key"
 

@@ -19,6 +19,7 @@ from tests.acceptance.kept import KeptInKafka
 from tests.acceptance.sent import sent_by
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon
+from tests.waiting import awaited
 
 pytestmark = pytest.mark.heavy
 
@@ -79,7 +80,6 @@ def config(sandbox: Sandbox, target: FulfillmentReceiver, kafka: str, tmp_path: 
     )
 
 
-@pytest.mark.timeout(900)
 async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repeats(
     sandbox: Sandbox, target: FulfillmentReceiver, config: Path
 ) -> None:
@@ -99,7 +99,7 @@ async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repe
         await dispatch.shrink(to=1)
         await sending
         sent = sent_by(sandbox)
-        await asyncio.wait_for(target.journal.reached(len(sent)), 300)
+        await awaited(target.journal.reached(len(sent)))
 
     findings = Findings()
     deliveries = Deliveries.of(target.journal)

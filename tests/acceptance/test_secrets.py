@@ -14,7 +14,8 @@ from streamer.sandbox.server import SandboxSettings
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver
 from tests.acceptance.kept import KeptInSqlite
 from tests.configuration import CHANGES, ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 _ORG = "canary-org-client-secret"
 _ERP = "canary-erp-client-secret"

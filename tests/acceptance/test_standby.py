@@ -8,7 +8,8 @@ import pytest
 from streamer.sandbox import Sandbox
 from tests.acceptance.kept import KeptInKafka
 from tests.configuration import CHANGES, ORDER_KEY, ORDERS, over_pubsub, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.arrivals import Arrivals
 from tests.configuration import ORDER_KEY, ORDERS, over_pubsub, sandbox_configuration, written
-from tests.daemon import until
 from tests.ingest_group import IngestGroup
 from tests.takeover import Takeover
+from tests.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.heavy
 
@@ -76,7 +76,7 @@ async def world(
     """Events stream; the processes start when the first of them is to be taken away."""
     unique = f"t{uuid.uuid4().hex[:8]}"
     log = {"bootstrap_servers": kafka, "prefix": f"streamer-{unique}", "topic": unique + ".{kind}.{name}"}
-    kafka_log = {**log, "partitions": 3, "session_timeout_s": session_s}
+    kafka_log = {**log, "partitions": 3, "session_timeout_s": session_s, "transaction_timeout_s": 2 * LIMIT_S}
     configuration = sandbox_configuration(sandbox.url, log={"kafka": kafka_log})
     if transport is Transport.PUBSUB:
         configuration = over_pubsub(configuration, sandbox.pubsub_address)
@@ -106,22 +106,21 @@ async def sending(sandbox: Sandbox) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def test_killed_owner_is_replaced_once_its_session_is_over(world: World) -> None:
-    """Its transaction is still open, and nobody waits until the broker ends that, after half a minute."""
-    assert await world.takeover.by_kill() < 20
+    """Its transaction is still open, and nobody waits until the broker ends that: no test is so patient."""
+    await world.takeover.by_kill()
     await world.check_promises()
 
 
-@pytest.mark.parametrize(("session_s", "transport"), [(20.0, Transport.COMETD)])
-async def test_stopped_owner_is_replaced_at_once(world: World) -> None:
+@pytest.mark.parametrize(("session_s", "transport"), [(40.0, Transport.COMETD)])
+async def test_stopped_owner_is_replaced_at_once(world: World, session_s: float) -> None:
     """A rolling restart is no pause to speak of: nobody waits for a session to end."""
-    assert await world.takeover.by_stop() < 12
+    assert await world.takeover.by_stop() < session_s * 0.75
     await world.check_promises()
 
 
 async def test_woken_owner_lets_go_and_serves_again_when_it_is_needed(world: World) -> None:
     """Frozen in mid-transaction and replaced, it commits nothing when it wakes, and takes over in turn."""
     woken = await world.takeover.by_freeze()
-    assert woken.waited_s < 20
     assert woken.zombie.logged("ownership.lost")
     assert await world.takeover.owner() is not woken.zombie
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.configuration import sandbox_configuration, written
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_daemon_stops_when_its_terminal_is_closed(config: Path, terminal: tuple[
         assert shown(window, b"daemon.started")
         os.close(window)
 
-        assert daemon.wait(timeout=120) == 0
+        assert daemon.wait(timeout=LIMIT_S) == 0
 
 
 def test_hangup_signal_reloads_while_the_terminal_is_there(config: Path, terminal: tuple[int, int]) -> None:
@@ -74,4 +75,4 @@ def test_hangup_signal_reloads_while_the_terminal_is_there(config: Path, termina
         assert shown(window, b"configuration.refused")
         assert daemon.poll() is None
         daemon.terminate()
-        assert daemon.wait(timeout=120) == 0
+        assert daemon.wait(timeout=LIMIT_S) == 0

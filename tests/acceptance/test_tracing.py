@@ -15,7 +15,8 @@ from streamer.sandbox import Sandbox
 from tests.acceptance.kept import KeptInSqlite
 from tests.collector import Collector
 from tests.configuration import over_pubsub, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 CONSUMER, PRODUCER, INTERNAL, CLIENT = 5, 4, 1, 3
 
@@ -93,7 +94,7 @@ async def test_one_trace_from_receipt_to_the_second_attempt(
     target.failures = 1
     _create(sandbox)
     async with Daemon.running(configured(collector.url)) as daemon:
-        await until(lambda: _has(collector, "deliver copy"), within_s=20)
+        await until(lambda: _has(collector, "deliver copy"))
         page = await _open_metrics(daemon)
         assert await daemon.stop() == 0
 
@@ -125,11 +126,11 @@ async def test_trace_goes_on_in_another_process_after_a_kill(
     config = configured(collector.url)
     _create(sandbox)
     async with Daemon.running(config, "--role", "ingest") as ingest:
-        await until(lambda: _has(collector, "append"), within_s=20)
+        await until(lambda: _has(collector, "append"))
         await ingest.kill()
     assert not target.parents
     async with Daemon.running(config, "--role", "dispatch") as dispatch:
-        await until(lambda: _has(collector, "deliver copy"), within_s=20)
+        await until(lambda: _has(collector, "deliver copy"))
         assert await dispatch.stop() == 0
 
     [append], [delivery] = collector.named("append"), collector.named("deliver copy")
@@ -153,7 +154,7 @@ async def test_dead_collector_costs_spans_and_no_event(
         async def has_failed() -> Any:
             return await daemon.metric("streamer_trace_spans_total", result="failed") >= 12
 
-        await until(has_failed, within_s=20, every_s=0.1)
+        await until(has_failed, every_s=0.1)
         assert await daemon.stop() == 0
 
     assert len(target.parents) == 3

@@ -1,6 +1,5 @@
 """Reader of a feed, as dispatch is, that remembers everything it read."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -28,9 +27,9 @@ from streamer.ports import (
     Settlement,
     Subscription,
 )
+from tests.waiting import limited
 
 # A bound for a test that fails; nothing waits for it otherwise.
-_DEADLINE_S = 60.0
 
 
 class Follower:
@@ -58,14 +57,14 @@ class Follower:
 
     async def read_until(self, *ids: str) -> list[str]:
         """Read until the events `ids` have been read; return the ids of all read so far."""
-        async with asyncio.timeout(_DEADLINE_S):
+        async with limited(f"the events {ids}"):
             while not set(ids) <= set(self.ids):
                 await self.step()
         return self.ids
 
     async def read_past(self, count: int) -> None:
         """Read until at least `count` offsets have been passed, wanted or not."""
-        async with asyncio.timeout(_DEADLINE_S):
+        async with limited(f"{count} offsets"):
             while sum(self.through.values()) - sum(self._begun.values()) < count:
                 await self.step()
 

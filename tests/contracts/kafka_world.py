@@ -19,6 +19,7 @@ from streamer.ports import EventHistory
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
 from tests.schemas import RECORDS, CheckedTopics
+from tests.waiting import LIMIT_S
 
 _DEADLINE_S = 60.0
 
@@ -123,7 +124,7 @@ def read_committed(address: str, topic: str, partitions: int = 1) -> list[Messag
 def read_committed_of(address: str, prefixes: Collection[str], names: Collection[str]) -> list[Message]:
     """Return the committed records of the topics `PREFIX.NAME` that there are."""
     with _reader(address, "read_committed") as reader:
-        topics = reader.list_topics(timeout=_DEADLINE_S).topics
+        topics = reader.list_topics(timeout=LIMIT_S).topics
     places = [
         (name, number)
         for name, topic in topics.items()

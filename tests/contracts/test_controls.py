@@ -1,6 +1,5 @@
 """Contract of `Controls`: switches, orders and audit records persist, and every process sees them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -24,6 +23,7 @@ from tests.contracts.follower import following
 from tests.contracts.parking import ONCE
 from tests.contracts.values import a_dead_letter, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
+from tests.waiting import limited
 
 TARGET, OTHER = SubscriberName("target"), SubscriberName("other")
 PAUSED = Control(subscriber=TARGET, switch=Switch.PAUSED, by="operator", at=10.5, reason="it is mended")
@@ -80,7 +80,7 @@ async def watching(controls: Controls) -> AsyncIterator[Until]:
     async with aclosing(controls.switched()) as boards:
 
         async def until(holds: Callable[[ControlState], bool]) -> ControlState:
-            async with asyncio.timeout(20):
+            async with limited("the switchboard"):
                 async for board in boards:
                     if holds(board):
                         return board

@@ -21,6 +21,7 @@ from tests.contracts.values import (
     append_to,
 )
 from tests.contracts.worlds import Log, World
+from tests.waiting import limited
 
 
 async def read_all(log: Log) -> list[str]:
@@ -232,7 +233,7 @@ async def test_event_of_a_megabyte_is_taken(world: World) -> None:
 async def test_lone_process_owns_every_channel(world: World) -> None:
     """Without other processes, all channels are ours."""
     channels = [Channel(org=ORG, path=f"/event/E{n}__e") for n in range(10)]
-    async with world.open() as log, asyncio.timeout(60):
+    async with world.open() as log, limited("all channels"):
         owned = log.owned(channels)
         async for mine in owned:
             if mine == frozenset(channels):

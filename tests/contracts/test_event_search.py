@@ -18,7 +18,7 @@ from tests.contracts.parking import KEY, ONCE
 from tests.contracts.test_settled_events import lane
 from tests.contracts.values import CHANGES, a_receipt, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
-from tests.daemon import until
+from tests.waiting import limited, until
 
 NOW = SystemClock().now()
 ONE, OTHER = "001000000000001AAA", "001000000000002AAB"
@@ -237,7 +237,7 @@ async def tailing(history: EventHistory) -> AsyncIterator["asyncio.Queue[Appende
 
     task = asyncio.create_task(follow())
     try:
-        async with asyncio.timeout(30):
+        async with limited("the pages of a search"):
             assert (await arrived.get()).events == []
             yield arrived
     finally:

@@ -13,6 +13,7 @@ from streamer.ports import Recorded
 from tests.contracts.follower import following
 from tests.contracts.values import CHANGES, a_dead_letter, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
+from tests.waiting import limited
 
 ONE_KEY = "001000000000001AAA"
 
@@ -62,7 +63,7 @@ async def test_behind_counts_down_to_nothing(world: World) -> None:
             assert follower.behind > 0
             await follower.read_until("1199")
             # A log's own records behind the last event are passed a moment later.
-            async with asyncio.timeout(60):
+            async with limited("the end of the log"):
                 while follower.behind:
                     await follower.step()
 

@@ -1,6 +1,5 @@
 """Contract of `RecordedPositions`: any process sees how far each channel is, and who reads it."""
 
-import asyncio
 from contextlib import aclosing
 
 from streamer.clock import SystemClock
@@ -8,6 +7,7 @@ from streamer.events import Channel, OrgId
 from streamer.ports import StoredCheckpoint
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
+from tests.waiting import until
 
 OTHER = Channel(org=OrgId("00DXX0000000001EAA"), path="/event/Order__e")
 
@@ -25,11 +25,12 @@ async def test_last_checkpoint_of_each_channel_is_shown(world: World) -> None:
         await append_to(log, an_append(an_event("001A"), at=1))
         await append_to(log, an_append(an_event("001B"), at=2))
         await append_to(log, an_append(at=7, channel=OTHER))
-        async with asyncio.timeout(20):
+
+        async def owned_ones() -> dict[Channel, StoredCheckpoint] | None:
             found = await stored(log)
-            while not all(each.owner for each in found.values()):
-                await asyncio.sleep(0.1)
-                found = await stored(log)
+            return found if all(each.owner for each in found.values()) else None
+
+        found = await until(owned_ones, every_s=0.1)
 
         assert found[CHANGES].checkpoint == a_checkpoint(2)
         assert found[OTHER].checkpoint == a_checkpoint(7, channel=OTHER)

@@ -1,6 +1,5 @@
 """Contract of `Source`, for the twin, the Streaming API and the Pub/Sub API."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
@@ -13,6 +12,7 @@ from streamer.salesforce.memory import MemorySource
 from streamer.salesforce.message import replay_id_of
 from streamer.settings import Transport
 from tests.streaming import CHANGES, ORDERS, World, message, streaming
+from tests.waiting import limited
 
 ORG = OrgId("00DSb0000000001MAA")
 
@@ -104,7 +104,7 @@ async def read(source: Source, count: int, after: Checkpoint | Start, path: str 
     """Return the names of the next `count` messages, and close the iterator after them."""
     names: list[str] = []
     channel = Channel(org=ORG, path=path)
-    async with asyncio.timeout(10), aclosing(source.batches(channel, after=after)) as batches:
+    async with limited(f"{count} messages"), aclosing(source.batches(channel, after=after)) as batches:
         async for batch in batches:
             assert batch.channel == channel
             names += [message["data"]["payload"]["name"] for message in batch.messages]

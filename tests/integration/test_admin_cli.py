@@ -1,6 +1,5 @@
 """The operators' commands, as processes, on a daemon that is one too."""
 
-import asyncio
 import getpass
 import json
 import re
@@ -24,9 +23,10 @@ from streamer.settings import SqliteLogSettings
 from tests import commands
 from tests.configuration import ORDER_KEY, ORDERS, sandbox_configuration, written
 from tests.contracts.values import a_dead_letter
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.messages import order
 from tests.operating import Operator
+from tests.waiting import awaited, until
 from tools.ports import free_ports
 
 TOKEN = "canary-token-of-the-admin-api"
@@ -225,12 +225,12 @@ async def test_redrive_is_cancelled(world: World) -> None:
         world.mend()
         process = await operator.begin("deadletters", "redrive", "--yes", "--per-second", "0.01")
         # Orders of different keys come in the order in which they failed.
-        await until(lambda: _has_shipped(world, 1), within_s=60)
+        await until(lambda: _has_shipped(world, 1))
         kept = await operator.call("deadletters", "discard", "--yes")
         [redrive] = re.findall("`streamer deadletters cancel (.+)`", kept.error)
         offered = await _offered(operator, f"streamer deadletters cancel {redrive[:3]}")
         cancelled = await operator.call("deadletters", "cancel", redrive, "--by", "anna")
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        output, _ = await awaited(process.communicate())
         again = await operator.call("deadletters", "cancel", redrive)
         left = await operator.dead_letters(2)
 
@@ -249,11 +249,11 @@ async def test_ctrl_c_ends_the_watching_and_not_the_redrive(world: World) -> Non
         await operator.dead_letters(20)
         world.mend()
         process = await operator.begin("deadletters", "redrive", "--yes", "--per-second", "5")
-        await until(lambda: _holds(world, "2"), within_s=60)
+        await until(lambda: _holds(world, "2"))
         process.send_signal(signal.SIGINT)
-        output, error = await asyncio.wait_for(process.communicate(), 60)
+        output, error = await awaited(process.communicate())
         before = len(world.target.shipments)
-        await until(lambda: _holds(world, "19"), within_s=60)
+        await until(lambda: _holds(world, "19"))
 
     assert (process.returncode, b"goes on in the daemon" in output) == (0, True), error
     assert before < 20

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from streamer.cli import app
 from tests.unit.asyncapi.test_document import EVERYTHING
+from tests.waiting import LIMIT_S
 from tools.npm import installed
 
 PACKAGE = "@asyncapi/parser@3.6.6"
@@ -55,7 +56,7 @@ def parsed(folder: Path, *texts: str) -> list[dict[str, Any]]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     return list(json.loads(ran.stdout))
 

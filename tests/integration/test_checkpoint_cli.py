@@ -17,7 +17,8 @@ from streamer.cli import app
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.configuration import CHANGES, over_pubsub, sandbox_configuration, written
-from tests.in_process import running, until
+from tests.in_process import running
+from tests.waiting import until
 
 
 async def call(daemon: App, *arguments: str, typed: str = "") -> Result:
@@ -174,10 +175,11 @@ async def test_ready_names_the_way_out_of_a_refused_position(tmp_path: Path) -> 
 
 async def way_out(daemon: App) -> list[str]:
     """Return the command that `/readyz` names, once it does."""
-    async with asyncio.timeout(60), aiohttp.ClientSession() as http:
-        while True:
+    async with aiohttp.ClientSession() as http:
+
+        async def named() -> list[str]:
             async with http.get(f"http://localhost:{daemon.port}/readyz") as response:
-                # The last one has no history to go through first.
-                if found := re.findall("`(streamer checkpoint set [^`]+)`", await response.text()):
-                    return str(found[-1]).split()
-            await asyncio.sleep(0.1)
+                return re.findall("`(streamer checkpoint set [^`]+)`", await response.text())
+
+        # The last one has no history to go through first.
+        return str((await until(named, every_s=0.1))[-1]).split()

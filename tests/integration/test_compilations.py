@@ -13,7 +13,8 @@ from streamer.dispatch.attempt.evaluation import Compiler
 from streamer.sandbox import Sandbox
 from streamer.testing import Reply, ScriptedTarget
 from tests.configuration import sandbox_configuration, written
-from tests.in_process import offer_plugins, running, until
+from tests.in_process import offer_plugins, running
+from tests.waiting import until
 
 SOAP = b"<Envelope><Body><CreateResponse><Number>7</Number></CreateResponse></Body></Envelope>"
 ENVELOPE = "<Envelope><Body>{{ body | elements }}<Id>{{ id }}</Id></Body></Envelope>"

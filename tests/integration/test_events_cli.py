@@ -15,8 +15,9 @@ from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
 from tests import commands
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator
+from tests.waiting import awaited, until
 from tools.ports import free_ports
 
 ORDER = "salesforce.event.Order_Placed__e"
@@ -139,7 +140,7 @@ async def test_tail_goes_on_after_a_restart_of_the_daemon(tmp_path: Path) -> Non
             sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: "avocado"})
             await until(lambda: _holds_text(output, "avocado"))
             process.send_signal(signal.SIGINT)
-            status = await asyncio.wait_for(process.wait(), 30)
+            status = await awaited(process.wait())
 
     shown = [orjson.loads(line) for line in output.read_text().splitlines()]
     assert [each["data"]["fields"][ORDER_KEY] for each in shown] == ["apricot", "avocado"]

@@ -17,6 +17,7 @@ from streamer.clock import TurnedClock
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, parse_schema
 from tests import commands
 from tests.configuration import sandbox_configuration, written
+from tests.waiting import awaited
 
 SCHEMA = {
     "channels": {
@@ -207,8 +208,7 @@ async def test_terminal_is_asked(desk: Desk) -> None:
             *("org", "cdc", "enable", "Lead", "-c", str(desk.config)),
             stdin=terminal, stdout=PIPE, stderr=PIPE, environ={"NO_COLOR": "1"},
         )  # fmt: skip
-        async with asyncio.timeout(60):
-            output, _ = await process.communicate()
+        output, _ = await awaited(process.communicate())
         os.close(controller)
         os.close(terminal)
         assert b"Make 1 change? [y/N]" in output

@@ -7,7 +7,8 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.configuration import CHANGES, ORDERS, sandbox_configuration, written
-from tests.in_process import running, until
+from tests.in_process import running
+from tests.waiting import until
 
 NAMES = ("checkpoint_verified_timestamp_seconds", "checkpoint_expires_timestamp_seconds")
 DAYS_S = 24 * 3600

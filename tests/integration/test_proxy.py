@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.waiting import awaited, until
 from tools.ports import free_ports
 from tools.proxy import TcpProxy
 
@@ -57,7 +58,7 @@ class Client:
 
     async def hears(self, words: bytes) -> bool:
         """Return whether exactly `words` are received next."""
-        return await asyncio.wait_for(self.reader.readexactly(len(words)), _DEADLINE_S) == words
+        return await awaited(self.reader.readexactly(len(words))) == words
 
     async def asks(self, words: bytes) -> bool:
         """Send `words`, and return whether they come back."""
@@ -75,7 +76,7 @@ class Client:
     async def is_reset(self) -> bool:
         """Return whether the connection is reset, which is more than closed."""
         try:
-            await asyncio.wait_for(self.reader.read(1), _DEADLINE_S)
+            await awaited(self.reader.read(1))
         except ConnectionResetError:
             return True
         return False
@@ -90,12 +91,6 @@ async def line() -> AsyncIterator[Line]:
         yield line
 
 
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_DEADLINE_S):
-        while not holds():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
-
-
 async def test_large_answer_arrives_whole_after_the_request_has_ended(line: Line) -> None:
     """A client that has ended its requests still gets the whole answer, and then the end."""
     words = bytes(range(256)) * 20_000
@@ -105,7 +100,7 @@ async def test_large_answer_arrives_whole_after_the_request_has_ended(line: Line
         assert await client.hears(words)
         assert await client.reader.read() == b""
 
-    await _until(lambda: line.proxy.connections == 0)
+    await until(lambda: line.proxy.connections == 0)
 
 
 async def test_stalled_line_delivers_everything_once_mended(line: Line) -> None:
@@ -135,7 +130,7 @@ async def test_stalled_line_holds_up_who_sends_much(line: Line) -> None:
             await asyncio.wait_for(client.writer.drain(), _SILENCE_S)
         line.proxy.mend()
         while len(line.arrived) < 20_000_000:
-            await asyncio.wait_for(client.reader.read(1_000_000), _DEADLINE_S)
+            await awaited(client.reader.read(1_000_000))
 
 
 async def test_black_hole_swallows_bytes_and_resets_once_mended(line: Line) -> None:
@@ -165,7 +160,7 @@ async def test_black_hole_swallows_the_end_of_a_connection(line: Line) -> None:
 
     assert line.proxy.connections == 1
     line.proxy.mend()
-    await _until(lambda: line.proxy.connections == 0)
+    await until(lambda: line.proxy.connections == 0)
 
 
 async def test_answers_alone_may_be_lost(line: Line) -> None:
@@ -176,7 +171,7 @@ async def test_answers_alone_may_be_lost(line: Line) -> None:
         client.send(b"done")
         async with line.client() as newcomer:
             newcomer.send(b"done")
-            await _until(lambda: line.arrived == b"beforedonedone")
+            await until(lambda: line.arrived == b"beforedonedone")
             assert await client.hears_nothing()
             line.proxy.mend()
             assert await newcomer.is_reset()
@@ -188,7 +183,7 @@ async def test_answers_alone_may_stall(line: Line) -> None:
     async with line.client() as client:
         line.proxy.stall(answers_only=True)
         client.send(b"done")
-        await _until(lambda: line.arrived == b"done")
+        await until(lambda: line.arrived == b"done")
         assert await client.hears_nothing()
         line.proxy.mend()
         assert await client.hears(b"done")
@@ -225,7 +220,7 @@ async def test_server_learns_that_its_client_was_reset(line: Line) -> None:
         ends_by_reset = struct.pack("ii", 1, 0)
         client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ends_by_reset)
 
-    await _until(lambda: line.proxy.connections == 0)
+    await until(lambda: line.proxy.connections == 0)
 
 
 async def test_client_is_reset_where_no_server_listens() -> None:

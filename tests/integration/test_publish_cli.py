@@ -1,6 +1,5 @@
 """`streamer publish` against the sandbox, as an operator types it."""
 
-import asyncio
 import signal
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from tests import commands
 from tests.commands import AnyProcess
 from tests.configuration import over_pubsub, sandbox_configuration, written
+from tests.waiting import awaited, until
 
 EVENT = "Order_Placed__e"
 SCHEMA = {"events": {EVENT: {"fields": {"No__c": "double", "Note__c": {"type": "string", "length": 9}}}}}
@@ -62,7 +62,7 @@ class World:
     async def publish(self, *arguments: str, given: str = "") -> Answer:
         """Run the command with `given` as its input."""
         process = await self.begin(*arguments)
-        out, err = await asyncio.wait_for(process.communicate(given.encode()), 120)
+        out, err = await awaited(process.communicate(given.encode()))
         return Answer(status=process.returncode or 0, out=out.decode(), err=err.decode())
 
 
@@ -119,11 +119,9 @@ async def test_interrupt_says_how_to_go_on(world: World) -> None:
     process = await world.begin("--run-id", "nightly")
     assert process.stdin is not None
     process.stdin.write(lines(1, 2).encode())
-    async with asyncio.timeout(60):
-        while len(world.numbers) < 2:  # noqa: ASYNC110 - the sandbox has no event for it
-            await asyncio.sleep(0.01)
+    await until(lambda: len(world.numbers) >= 2)
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await awaited(process.communicate())
 
     assert (process.returncode, out.decode()) == (130, f"2 events published to {EVENT}.\n")
     assert "Stopped after 2 events of the input. To go on, repeat the command with " in err.decode()

@@ -35,6 +35,7 @@ from streamer.settings import SqliteLogSettings, Transport
 from tests import commands
 from tests.configuration import sandbox_configuration, written
 from tests.streaming import CHANGES, Losses, org_at, source_over
+from tests.waiting import until
 
 SCHEMA: dict[str, Any] = {"channels": {"ChangeEvents": {"Account": [], "Contact": []}}}
 _AGO_S = 2.5 * 3_600.0
@@ -89,13 +90,12 @@ class Desk:
     async def read(self) -> None:
         """Let the daemon read all that there is: the network does not follow the clock."""
         channel = Channel(org=OrgId(self.sandbox.org.settings.org_id), path=CHANGES)
-        async with asyncio.timeout(30):
-            while True:
-                checkpoint = await self.log.checkpoint(channel)
-                if checkpoint and checkpoint.verified_at > self.clock.now() - _ANSWERED_S:
-                    return
-                await self.turn(0.1)
-                await asyncio.sleep(0.01)
+
+        async def is_read() -> bool:
+            checkpoint = await self.log.checkpoint(channel)
+            return bool(checkpoint and checkpoint.verified_at > self.clock.now() - _ANSWERED_S)
+
+        await until(is_read, between=lambda: self.turn(0.1))
 
     async def repair(self) -> None:
         """Order what `--repair` orders, and let the daemon carry it out."""
@@ -109,10 +109,11 @@ class Desk:
         )
         audit = AuditRecord(at=order.at, what="snapshot.ordered", by=order.by)
         await self.log.controls.order_snapshot(order, audit)
-        async with asyncio.timeout(30):
-            while (await self.log.controls.audit(last=1))[0].what != "snapshot.ended":
-                await self.turn(0.1)
-                await asyncio.sleep(0.01)
+
+        async def has_ended() -> bool:
+            return (await self.log.controls.audit(last=1))[0].what == "snapshot.ended"
+
+        await until(has_ended, between=lambda: self.turn(0.1))
         assert (await self.log.controls.audit(last=1))[0].detail["state"] == "full"
 
     async def __call__(self, *arguments: str, status: int = 0) -> str:

@@ -9,7 +9,8 @@ from streamer.configuration import load, load_document
 from streamer.errors import ConfigurationError
 from streamer.sandbox import Sandbox
 from tests.configuration import CHANGES, sandbox_configuration, written
-from tests.in_process import running, until
+from tests.in_process import running
+from tests.waiting import until
 
 
 async def test_process_that_owns_the_channel_follows_the_schedule(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from streamer.cli import app
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox, SandboxSettings, User
 from tests.configuration import CHANGES, sandbox_configuration, written
-from tests.in_process import running, until
+from tests.in_process import running
+from tests.waiting import until
 
 CLERK = {
     "username": "clerk@acme.example",

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -14,9 +14,9 @@ from streamer.errors import ConfigurationError
 from streamer.events import Delivered, Delivery, Outcome, Retry, SubscriberName
 from streamer.ports import Batching
 from streamer.testing import a_delivery, an_event
+from tests.waiting import LIMIT_S, until
 
 NAME = SubscriberName("target")
-SOON_S = 30.0
 
 
 class Blocking:
@@ -44,7 +44,7 @@ class Blocking:
         self.calls.append(delivery.event.id)
         self.threads.add(threading.get_ident())
         if delivery.event.id in self.held:
-            assert self.gates[delivery.event.id].wait(SOON_S)
+            assert self.gates[delivery.event.id].wait(LIMIT_S)
         return Delivered(answer={"id": delivery.event.id})
 
 
@@ -65,13 +65,6 @@ async def timed_out(subscriber: ThreadedSubscriber, delivery: Delivery) -> None:
 async def begun(subscriber: ThreadedSubscriber, delivery: Delivery) -> None:
     """Wait until the call of a delivery has begun."""
     await until(lambda: delivery.event.id in subscriber._subscriber.calls)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what a thread does."""
-    async with asyncio.timeout(SOON_S):
-        while not holds():  # noqa: ASYNC110 - a thread sets no event of asyncio
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.__main__ import main
+from tests.waiting import LIMIT_S
 
 
 class Interrupted(ModuleType):
@@ -33,7 +34,7 @@ def test_full_disk_under_the_output_is_one_sentence() -> None:
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
             [sys.executable, "-m", "streamer", "--version"],
-            check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+            check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S,
         )  # fmt: skip
 
     assert (ran.returncode, ran.stderr) == (

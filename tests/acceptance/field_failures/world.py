@@ -35,6 +35,7 @@ from tests.acceptance.sent import sent_by
 from tests.configuration import CHANGES, ORDER_KEY, over_pubsub, sandbox_configuration, written
 from tests.letters import every_letter
 from tests.schemas import all_of
+from tests.waiting import turned
 
 HOUR_S = 3600.0
 _ALL = 10_000
@@ -104,10 +105,7 @@ class World:
 
     async def until(self, condition: Callable[[], object], *, turning: float = 0.2) -> None:
         """Turn the clock a little at a time until `condition` holds."""
-        async with asyncio.timeout(60):
-            while not condition():
-                await self.clock.turn(turning)
-                await asyncio.sleep(0.001)
+        await turned(self.clock, condition, step_s=turning)
 
     async def read(self, count: int | None = None, *, turning: float = 0.2) -> list[Event]:
         """Wait until the consumer has read so many events, by default as many as the org retains."""
@@ -143,13 +141,12 @@ class World:
 
     async def repaired(self) -> Sequence[ContinuityRecord]:
         """Turn the clock until no hole waits for its repair, and return the records."""
-        async with asyncio.timeout(60):
-            found = await self.records()
-            while any(each.state is Repair.OPEN for each in found):
-                await self.clock.turn(5)
-                await asyncio.sleep(0.005)
-                found = await self.records()
-        return found
+
+        async def are_repaired() -> bool:
+            return all(each.state is not Repair.OPEN for each in await self.records())
+
+        await turned(self.clock, are_repaired, step_s=5, every_s=0.005)
+        return await self.records()
 
     async def letters(self) -> list[DeadLetter]:
         """Return the dead letters."""

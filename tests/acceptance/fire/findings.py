@@ -47,10 +47,16 @@ class Deliveries:
 
 @dataclass(slots=True, kw_only=True)
 class Findings:
-    """Every promise that was broken, by a sentence, and what was merely counted."""
+    """Every promise that was broken, by a sentence, and what was merely counted.
+
+    `starved` are the repeats that no fault explains, at times when processes got
+    no CPU: one can lose its session then, and another delivers again what it had
+    not recorded. They break no promise, and a quiet machine has none.
+    """
 
     sent: int = 0
     repeats: dict[str, int] = field(default_factory=dict)
+    starved: dict[str, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
     @property
@@ -60,9 +66,13 @@ class Findings:
 
     def __str__(self) -> str:
         """Tell it in a line."""
-        repeats = ", ".join(f"{count:,} to {name}" for name, count in self.repeats.items())
+        repeats = ", ".join(self._repeats_to(name) for name in self.repeats)
         verdict = "all promises kept" if self.ok else f"{len(self.broken)} promises broken"
         return f"{verdict}; {self.sent:,} events, repeats: {repeats}"
+
+    def _repeats_to(self, name: str) -> str:
+        starved = f" ({count:,} for want of CPU)" if (count := self.starved.get(name)) else ""
+        return f"{self.repeats[name]:,} to {name}{starved}"
 
     def look_at_log(self, sent: Sequence[Seen], kept: Sequence[Seen]) -> None:
         """Nothing lost, nothing twice, in order per key."""
@@ -83,12 +93,18 @@ class Findings:
         self._say(f"delivered to {name}, never sent", sorted(set(deliveries.first) - keys.keys()))
         self._say(f"keys out of order at {name}", _disordered(sent, deliveries, keys))
         unexplained = [
-            f"{event} at {before:.2f}, again at {at:.2f}"
+            (event, before, at)
             for event, before, at in deliveries.again
             if not strikes.could_repeat(before, at)
         ]
-        self._say(f"repeated to {name} though nothing had struck", unexplained)
+        broken = [
+            f"{event} at {before:.2f}, again at {at:.2f}"
+            for event, before, at in unexplained
+            if not strikes.was_starved(before, at)
+        ]
+        self._say(f"repeated to {name} though nothing had struck", broken)
         self.repeats[name] = len(deliveries.again)
+        self.starved[name] = len(unexplained) - len(broken)
 
     def look_at_receipts(self, name: str, deliveries: Deliveries, receipts: Sequence[JsonObject]) -> None:
         """One receipt of each delivery, however often it was repeated, and none of anything else."""

@@ -1,6 +1,7 @@
 """What has really happened, and when."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,11 @@ from streamer.clock import Clock
 from tests.acceptance.fire.schedule import SESSION_S, Kind
 
 _LOOK_S = 0.05
-_STARVED_S = 0.3
+_STANDSTILL_S = 0.3
+# A yardstick: CPU time that is spent now and then, and how many times as long may pass meanwhile.
+_YARDSTICK_EVERY_S = 0.5
+_YARDSTICK_S = 0.02
+_STARVED_TIMES = 3.0
 # A delivery that was made may wait this long to be recorded, and where brokers
 # answer slowly for as many answers: a producer's first, and its first transaction's.
 # This long after trouble all processes have found out what is theirs.
@@ -40,7 +45,7 @@ _REPEATING = frozenset(
 
 @dataclass(slots=True, kw_only=True)
 class Strike:
-    """One thing that happened, in epoch seconds; `kind` is `None` where the machine itself stood still."""
+    """One thing that happened, in epoch seconds; `kind` is `None` where processes got no CPU."""
 
     kind: Kind | None
     began: float
@@ -67,29 +72,57 @@ class Strikes:
 
     @asynccontextmanager
     async def noting_starvation(self) -> AsyncIterator[None]:
-        """Note when this very process gets no time to run: others then get none either."""
-        watching = asyncio.create_task(self._watch(), name="starvation")
+        """Note when this very process gets too little time to run: others then get no more."""
+        watching = [
+            asyncio.create_task(self._watch_standstill(), name="standstill"),
+            asyncio.create_task(self._watch_yardstick(), name="yardstick"),
+        ]
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.wait([watching])
+            for task in watching:
+                task.cancel()
+            await asyncio.wait(watching)
 
-    async def _watch(self) -> None:
+    async def _watch_yardstick(self) -> None:
+        """Note the times at which a fixed piece of work took many times its CPU time."""
+        before = self.clock.now()
+        while True:
+            await asyncio.sleep(_YARDSTICK_EVERY_S)
+            times = await asyncio.to_thread(slowdown)
+            now = self.clock.now()
+            if times > _STARVED_TIMES:
+                self.all.append(Strike(kind=None, began=before, ended=now))
+            before = now
+
+    async def _watch_standstill(self) -> None:
         before = self.clock.now()
         while True:
             await asyncio.sleep(_LOOK_S)
             now = self.clock.now()
-            if now - before > _STARVED_S:
+            if now - before > _STANDSTILL_S:
                 self.all.append(Strike(kind=None, began=before, ended=now))
             before = now
 
     def could_repeat(self, first: float, again: float) -> bool:
-        """Tell whether a delivery made at `first` may have been in flight when something struck."""
+        """Tell whether a delivery made at `first` may have been in flight when a fault struck."""
+        return any(strike.kind in _REPEATING for strike in self._around(first, again))
+
+    def was_starved(self, first: float, again: float) -> bool:
+        """Tell whether a process may have lost its session around `first` because it got no CPU."""
+        return any(strike.kind is None for strike in self._around(first, again))
+
+    def _around(self, first: float, again: float) -> Iterator[Strike]:
         unrecorded_s = _UNRECORDED_S + _ANSWERS * self.answer_s
-        return any(
-            strike.began - unrecorded_s <= first <= (strike.ended or again) + _RECOVERY_S
-            and strike.began <= again
-            for strike in self.all
-            if strike.kind is None or strike.kind in _REPEATING
-        )
+        for strike in self.all:
+            ended = strike.ended or again
+            if strike.began - unrecorded_s <= first <= ended + _RECOVERY_S and strike.began <= again:
+                yield strike
+
+
+def slowdown() -> float:
+    """Return how many times its CPU time a short piece of work takes. Blocking."""
+    began, worked = time.perf_counter(), time.thread_time()
+    while (spent := time.thread_time() - worked) < _YARDSTICK_S:
+        pass
+    return (time.perf_counter() - began) / spent

@@ -31,7 +31,7 @@ from tests.acceptance.fire.struck import Strikes
 from tests.acceptance.kept import KeptInKafka
 from tests.acceptance.stream_faults import ENDS, change_schema, strike
 from tests.configuration import over_pubsub, sandbox_configuration, written
-from tests.daemon import until
+from tests.waiting import until
 from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
@@ -114,7 +114,7 @@ class World:
             return self.fleet.gains > before
 
         with suppress(AssertionError):
-            await until(gained, within_s=_MOST_SESSIONS * SESSION_S, every_s=_LOOK_S)
+            await until(gained, limit_s=_MOST_SESSIONS * SESSION_S, every_s=_LOOK_S)
 
     async def _trouble_broker(self, fault: Fault) -> None:
         broker = self.kafka.brokers[fault.who]
@@ -186,7 +186,7 @@ class World:
 
         target.faults.lose_answers = number
         with suppress(AssertionError):
-            await until(lost, within_s=_LOST_WITHIN_S, every_s=_LOOK_S)
+            await until(lost, limit_s=_LOST_WITHIN_S, every_s=_LOOK_S)
         target.faults.lose_answers = 0
 
 

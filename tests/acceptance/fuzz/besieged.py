@@ -15,9 +15,10 @@ from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.acceptance.fuzz.hostile_org import HostileAnswer, HostileEventBus, HostileOrg
 from tests.configuration import CHANGES, ORDERS, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.outbound import SECRET
 from tests.pubsub_server import order
+from tests.waiting import until
 
 _GIVEN_S = 100.0
 _GOOD_S = 150.0
@@ -122,7 +123,7 @@ class Besieged:
             names = {each.get("Name") for each in bodies}
             return marks[0] in names and any(each.get("N__c") == self.number for each in bodies)
 
-        await until(arrived, within_s=_GOOD_S, every_s=0.2)
+        await until(arrived, limit_s=_GOOD_S, every_s=0.2)
 
     async def connect_answers(self, body: Any, **more: Any) -> None:
         """Let the next CometD connect be answered by `body`, a function of what is asked."""
@@ -141,7 +142,7 @@ class Besieged:
             assert self.daemon.runs, self.daemon.output[-3_000:]
             return self.org.given > given
 
-        await until(was_given, within_s=_GIVEN_S, every_s=0.2)
+        await until(was_given, limit_s=_GIVEN_S, every_s=0.2)
         await asyncio.sleep(_PAUSE_S)
 
     async def ask(self, port: str, method: str, path: str, **more: Any) -> int:

@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from tests.configuration import sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator
+from tests.waiting import until
 
 CHANNEL = "/data/AccountChangeEvent"
 _LOOK_S = 1.0

@@ -15,7 +15,7 @@ from tests.bench.deliveries.results import Backlog, BusyTarget, FailingKey, Rate
 from tests.bench.events import record_id
 from tests.bench.results import Unequal
 from tests.bench.usage import Usage, resident_mb
-from tests.daemon import until
+from tests.waiting import until
 
 _FAILING_AMONG = 1_000
 _DEADLINE_S = 600.0
@@ -156,7 +156,7 @@ class DeliveryBench:
             async def behind() -> float:
                 return await process.metric("streamer_delivery_lag_events")
 
-            await until(behind, within_s=_DEADLINE_S)
+            await until(behind)
             most, end = 0.0, time.monotonic() + looked_s
             while time.monotonic() < end:
                 most = max(most, resident_mb(process.pid))
@@ -208,7 +208,7 @@ class DeliveryBench:
             shown = now
             return now >= events
 
-        await until(has_taken, within_s=_DEADLINE_S, every_s=_LOOK_S)
+        await until(has_taken, every_s=_LOOK_S)
 
 
 def _unseen(_: int) -> None:

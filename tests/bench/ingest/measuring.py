@@ -15,7 +15,7 @@ from tests.bench.ingest.results import Drain, Drains, Latencies, Plain
 from tests.bench.ingest.steady_stream import Relayed, Stream, latency
 from tests.bench.processes import output_of, python
 from tests.bench.usage import cpu_s, resident_mb
-from tests.daemon import until
+from tests.waiting import until
 
 _HELD_BACK_S = 1.0
 _DEADLINE_S = 120.0
@@ -116,7 +116,7 @@ class IngestBench:
             shown = now
             return now >= self.backlog and state["held_connects"] > 0
 
-        await until(is_drained, within_s=_DEADLINE_S, every_s=0.02)
+        await until(is_drained, every_s=0.02)
         return time.monotonic()
 
     async def _delivered(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.daemon import until
+from tests.waiting import until
 
 _START_S = 60.0
 _SENT_S = 1.5
@@ -62,7 +62,7 @@ class Org:
             return await self._held_back() > before
 
         async def held_back() -> float:
-            await until(is_held_back, within_s=_START_S)
+            await until(is_held_back)
             return time.monotonic()
 
         return held_back

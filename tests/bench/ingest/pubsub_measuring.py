@@ -23,7 +23,7 @@ from tests.bench.ingest.relays import (
 from tests.bench.ingest.results import Drain, Latency
 from tests.bench.ingest.steady_stream import Relayed, Stream, latency
 from tests.bench.usage import cpu_s, resident_mb
-from tests.daemon import until
+from tests.waiting import until
 
 _HELD_BACK_S = 1.0
 _DEADLINE_S = 300.0
@@ -155,7 +155,7 @@ class PubSubBench:
             shown = now
             return now >= count
 
-        await until(is_delivered, within_s=_DEADLINE_S, every_s=_LOOK_S)
+        await until(is_delivered, every_s=_LOOK_S)
 
     async def _delivered(self) -> int:
         return int((await self.org.state())["delivered_events"])

@@ -12,9 +12,9 @@ from tests.arrivals import Arrivals
 from tests.bench.ingest.org import Org, sandbox_process
 from tests.bench.ownership.results import Takeovers
 from tests.configuration import CHANGES, sandbox_configuration, written
-from tests.daemon import until
 from tests.ingest_group import IngestGroup
 from tests.takeover import Takeover
+from tests.waiting import until
 
 _RECORDS_A_SECOND = 5
 _CAUGHT_UP_S = 180.0
@@ -91,5 +91,5 @@ async def _counted(org: Org, arrivals: Arrivals) -> tuple[int, list[str]]:
         return len(arrivals.all) >= sent
 
     with suppress(AssertionError):
-        await until(caught_up, within_s=_CAUGHT_UP_S)
+        await until(caught_up)
     return sent, [each.id for each in arrivals.all]

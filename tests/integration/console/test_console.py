@@ -15,10 +15,10 @@ from playwright.async_api import Browser, Page, ViewportSize
 from streamer.clock import SystemClock
 from streamer.demo.world import DemoOptions, demo_world
 from tests.configuration import ORDER_KEY
-from tests.daemon import until
 from tests.integration.console.browser import DESKTOP, PHONE, Scheme, Tab, chromium
 from tests.integration.console.world import ORDERS, TOKEN, World
 from tests.unit.console.world import World as Unread
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -252,7 +252,7 @@ async def test_snapshot_is_forecast_ordered_paused_resumed_and_cancelled(world: 
         await tab.go("/snapshots")
         return await tab.page.locator("td:has-text('cancelling')").count() == 0
 
-    await until(ended, within_s=30)
+    await until(ended)
 
 
 async def test_event_is_searched_and_its_story_leads_on(tab: Tab) -> None:
@@ -317,7 +317,7 @@ async def test_tail_without_motion_begins_paused(world: World, browser: Browser,
             counts = re.findall(r"(\d+) (?:wait|dropped)", await tab.page.inner_text("#counts"))
             return sum(map(int, counts)) == 230
 
-        await until(counted, within_s=20)
+        await until(counted)
         assert await tab.page.locator("tbody tr").count() == 0
         await tab.page.click("button:text('Follow')")
         await tab.page.wait_for_selector("tbody tr")
@@ -373,7 +373,7 @@ async def test_won_opportunity_of_the_demo_is_two_clicks_away(browser: Browser, 
 
         await asyncio.sleep(0.5)
         winning.cancel()
-        await until(arrived, within_s=20)
+        await until(arrived)
         address = demo.console_url.removesuffix("/console")
         async with Tab.opened(browser, address) as tab:
             await tab.page.goto(demo.console_url)

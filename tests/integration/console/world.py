@@ -10,8 +10,9 @@ from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.operating import Operator, admin_url
+from tests.waiting import until
 
 TOKEN = "canary-token-of-the-console"
 ORDERS = ("1001", "1002", "1003", "1004", '<b title="x">1005</b>')

@@ -9,6 +9,7 @@ import yaml
 from jsonschema import Draft7Validator
 from kubernetes_validate.utils import validate
 
+from tests.waiting import LIMIT_S
 from tools.kubectl import kubectl
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +27,9 @@ class Manifests:
 
     def __init__(self, folder: Path) -> None:
         command = [str(kubectl()), "kustomize", str(folder)]
-        self.text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        self.text = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=LIMIT_S
+        ).stdout
         self.all: list[Any] = [*yaml.load_all(self.text, yaml.CSafeLoader)]
 
     def of_kind(self, kind: str) -> list[Any]:

@@ -21,6 +21,7 @@ from streamer.configuration import load_document
 from streamer.sandbox import Sandbox
 from tests.integration.deployment.manifests import ROOT
 from tests.integration.snippets.shell import parse
+from tests.waiting import LIMIT_S
 from tools.go_programs import COMPOSE_SPEC
 from tools.kafka.jars import VERSION as KAFKA
 from tools.monitoring.prometheus import promtool
@@ -34,7 +35,9 @@ Service = Mapping[str, Any]
 def read(path: Path) -> subprocess.CompletedProcess[str]:
     """Read a file as Docker Compose does, into its whole model."""
     command = [str(COMPOSE_SPEC.installed()), "--format", "json", str(path)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=path.parent, timeout=60)
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=path.parent, timeout=LIMIT_S
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ import pytest
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon
 from tests.integration.deployment.entry_points import PLUGINS
+from tests.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = ROOT / "Dockerfile"
 
 # The first of them waits for all of the build's steps.
-pytestmark = pytest.mark.timeout(400)
 
 
 def instructions(name: str) -> list[str]:
@@ -49,7 +49,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             command = command.replace("python -m venv", f"{uv} venv --quiet --seed --python={sys.executable}")
             # Each program starts once here, so bytecode would cost more than it saves.
             environ = {**os.environ, "PIP_NO_COMPILE": "1"}
-            subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, env=environ, check=True, timeout=360)
+            subprocess.run(
+                ["/bin/sh", "-e", "-c", command], cwd=source, env=environ, check=True, timeout=LIMIT_S
+            )
     return target / "bin"
 
 
@@ -63,7 +65,9 @@ def _copy(path: Path, folder: Path) -> None:
 def test_hadolint_finds_nothing() -> None:
     """The Dockerfile follows the rules of its trade, without exceptions."""
     hadolint = Path(sys.executable).with_name("hadolint")
-    found = subprocess.run([hadolint, DOCKERFILE], check=False, capture_output=True, text=True, timeout=60)
+    found = subprocess.run(
+        [hadolint, DOCKERFILE], check=False, capture_output=True, text=True, timeout=LIMIT_S
+    )
 
     assert (found.stdout, found.returncode) == ("", 0)
 
@@ -127,7 +131,7 @@ def test_health_check_fails_when_nothing_answers(installed: Path, tmp_path: Path
         env={"STREAMER_ADDRESS_FILE": str(file)},
         check=False,
         capture_output=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
 
     assert b"Connection refused" in asked.stderr

@@ -16,13 +16,13 @@ import pytest
 from streamer import DISTRIBUTION
 from tests.integration.deployment.entry_points import PLUGINS
 from tests.integration.guides.test_example import ENVIRONMENT
+from tests.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[3]
 NAME = DISTRIBUTION.replace("-", "_")
 INFO = f"{NAME}-{version(DISTRIBUTION)}"
 
 # The first of them waits for the build, another for the installation.
-pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     programs = Path(sys.executable).parent
     command = ["make", "dist", "READY=", f"BIN={programs}", f"DIST={folder}"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=360)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=LIMIT_S)
     return folder
 
 

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from streamer import DISTRIBUTION
+from tests.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[3]
 REQUIREMENTS = ROOT / "requirements.txt"
@@ -118,7 +119,7 @@ def test_bill_of_materials_names_what_the_image_installs(tmp_path: Path) -> None
     """`make sbom` writes CycloneDX, with the hashes."""
     programs = Path(sys.executable).parent
     command = ["make", "sbom", "READY=", f"BIN={programs}", f"DIST={tmp_path}"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=LIMIT_S)
     bill = json.loads((tmp_path / "sbom.cdx.json").read_text())
 
     assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", DISTRIBUTION)

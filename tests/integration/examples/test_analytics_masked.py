@@ -12,8 +12,8 @@ import orjson
 from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
-from tests.daemon import until
 from tests.integration.examples.running import Example, bytes_in
+from tests.waiting import until
 
 EXAMPLE = Example(name="analytics-masked.yaml")
 KEY = "an-invented-key-of-32-characters"

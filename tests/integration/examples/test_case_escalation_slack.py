@@ -6,8 +6,8 @@ from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import SlackReceiver
-from tests.daemon import until
 from tests.integration.examples.running import Example, bytes_in
+from tests.waiting import until
 
 EXAMPLE = Example(name="case-escalation-slack.yaml")
 LETTER = "My account number is 12-345-678"

@@ -14,8 +14,9 @@ from streamer.events import SubscriberName
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver
 from tests.contracts.values import an_event
-from tests.in_process import offer_plugins, until
+from tests.in_process import offer_plugins
 from tests.integration.examples.running import Example
+from tests.waiting import until
 
 EXAMPLE = Example(name="customer-verification.yaml")
 FIELDS = {

@@ -7,8 +7,8 @@ from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import SoapErpReceiver
-from tests.daemon import until
 from tests.integration.examples.running import Example
+from tests.waiting import until
 
 EXAMPLE = Example(name="nightly-batch-erp-soap.yaml")
 ORDERS = [f"A-{number:03}" for number in range(12)]

@@ -9,8 +9,9 @@ from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import ApexCall, OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver
-from tests.in_process import offer_plugins, until
+from tests.in_process import offer_plugins
 from tests.integration.examples.running import Example
+from tests.waiting import until
 
 EXAMPLE = Example(name="sale-to-invoice.yaml")
 SCHEMA = {

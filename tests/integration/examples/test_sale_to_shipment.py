@@ -13,8 +13,9 @@ from streamer.clock import SystemClock
 from streamer.events import SubscriberName
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, SlackReceiver
-from tests.in_process import offer_plugins, until
+from tests.in_process import offer_plugins
 from tests.integration.examples.running import Example
+from tests.waiting import until
 
 EXAMPLE = Example(name="sale-to-shipment.yaml")
 NUMBERS = ("Invoice_Number__c", "Shipment_Number__c", "Shipment_Status__c", "Shipment_Error__c")

@@ -27,6 +27,7 @@ from tests.contracts.values import Append, append_to
 from tests.integration.guides.pages import block, page
 from tests.messages import CHANGES, change, events_of
 from tests.outbound import LEADS, envelope, notification
+from tests.waiting import awaited
 
 GUIDE = page("docs/events.md")
 
@@ -46,8 +47,7 @@ async def test_consumer_prints_what_is_in_the_topic(kafka: str) -> None:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(90):
-            line = (await process.stdout.readline()).decode().strip()
+        line = (await awaited(process.stdout.readline())).decode().strip()
     finally:
         process.kill()
         await process.wait()

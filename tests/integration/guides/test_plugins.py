@@ -27,6 +27,7 @@ from streamer.testing import Reply, ScriptedTarget, a_delivery
 from tests.deliveries import event
 from tests.integration.guides.pages import ROOT, page
 from tests.unit.dispatch.world import mistaken
+from tests.waiting import LIMIT_S
 
 GUIDE = page("docs/plugins.md")
 BLOCK = r"```\w+\n(.*?)^```"
@@ -84,7 +85,7 @@ def subscriber(package: Path, url: str) -> Subscriber:
 def test_example_keeps_the_contract(package: Path) -> None:
     """As its author sees it: every check passes, in a pytest without plugins of ours."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"]
-    ran = subprocess.run(command, cwd=package, check=False, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=package, check=False, capture_output=True, text=True, timeout=LIMIT_S)
 
     assert ran.returncode == 0, ran.stdout
     assert int(re.findall(r"(\d+) passed", ran.stdout)[0]) > 20
@@ -106,7 +107,7 @@ def test_example_builds_as_printed(tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "made", "."]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=240)
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=LIMIT_S)
     [wheel] = tmp_path.glob("made/*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -136,7 +137,7 @@ def test_contract_of_another_protocol_can_be_copied(tmp_path: Path) -> None:
     # Its own root keeps our settings of pytest away.
     options = ["-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
-    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=LIMIT_S)
 
     assert ran.returncode == 0, ran.stdout
     assert "passed" in ran.stdout

@@ -32,6 +32,7 @@ from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import Follower
 from tests.contracts.kafka_world import read_committed, read_dead_letters
 from tests.contracts.values import an_event
+from tests.waiting import LIMIT_S
 
 _DEADLINE_S = 60.0
 # In the year 2033: later than what tests write.
@@ -148,7 +149,7 @@ class Cluster:
     def committed(self, topic: str, partition: int = 0) -> TopicPartition:
         """Return the committed offsets of the subscriber's group."""
         with self._outsider() as consumer:
-            return consumer.committed([TopicPartition(topic, partition)], timeout=_DEADLINE_S)[0]
+            return consumer.committed([TopicPartition(topic, partition)], timeout=LIMIT_S)[0]
 
     def commit(self, place: TopicPartition) -> None:
         """Move the subscriber's offset, as an operator's tool would."""

@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -14,6 +13,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
+from tests.waiting import LIMIT_S, awaited, block_until
 from tools.kafka.broker import Broker
 from tools.proxy import TcpProxy
 
@@ -35,10 +35,7 @@ def test_broker_ends_with_whoever_started_it() -> None:
         pid, folder = starter.stdout.readline().split()
         starter.kill()
 
-    deadline = time.monotonic() + 30
-    while Path(folder).exists() or _runs(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    block_until(lambda: not (Path(folder).exists() or _runs(pid)))
 
 
 def _runs(pid: str) -> bool:
@@ -58,7 +55,7 @@ async def test_command_runs_on_a_broker_that_is_there_already(kafka: str) -> Non
         env=os.environ | {"STREAMER_KAFKA": kafka},
         stdout=asyncio.subprocess.PIPE,
     )
-    said, _ = await asyncio.wait_for(command.communicate(), 60)
+    said, _ = await awaited(command.communicate())
 
     assert said.decode().strip() == kafka
     assert command.returncode == 3
@@ -105,7 +102,7 @@ async def test_client_that_comes_through_the_proxy_stays_there(proxied: Broker, 
     """The broker names no address but the proxy's, so a cut of its line cuts the client off."""
     (listener,) = proxied.proxied
     admin = AdminClient({"bootstrap.servers": proxy.address})
-    told = (await asyncio.to_thread(admin.list_topics, timeout=30)).brokers.values()
+    told = (await asyncio.to_thread(admin.list_topics, timeout=LIMIT_S)).brokers.values()
     assert [f"{node.host}:{node.port}" for node in told] == [listener.bootstrap]
 
     assert await asyncio.to_thread(_written, proxy.address)

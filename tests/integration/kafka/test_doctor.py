@@ -16,6 +16,7 @@ from tests.configuration import sandbox_configuration
 from tests.contracts.values import an_append, an_event, append_to
 from tests.doctor import examined, faults, line, the_fault
 from tests.integration.kafka.topics import make_topic, own_settings
+from tests.waiting import LIMIT_S
 
 _DAY_MS = 24 * 3_600_000
 _NOBODY = "http://localhost:9"
@@ -37,7 +38,7 @@ async def log_of(
 
 def topics(address: str, settings: KafkaLogSettings) -> set[str]:
     """Return the topics under the prefix of `settings`."""
-    known = AdminClient({"bootstrap.servers": address}).list_topics(timeout=30).topics
+    known = AdminClient({"bootstrap.servers": address}).list_topics(timeout=LIMIT_S).topics
     return {name for name in known if name.startswith(settings.prefix)}
 
 

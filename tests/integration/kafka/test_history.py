@@ -13,6 +13,7 @@ from streamer.log.kafka.log import KafkaLog
 from streamer.normalise.times import as_event_time
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, an_append, an_event, append_to
+from tests.waiting import LIMIT_S
 
 
 async def test_topic_whose_beginning_was_deleted_says_where_it_begins(kafka: str) -> None:
@@ -38,7 +39,7 @@ async def test_topic_whose_beginning_was_deleted_says_where_it_begins(kafka: str
         assert whole.begins_at is None
         admin = AdminClient({"bootstrap.servers": kafka})
         cut = TopicPartition(topic, place.number, whole.offsets[place] + 1)
-        admin.delete_records([cut])[TopicPartition(topic, place.number)].result(10)
+        admin.delete_records([cut])[TopicPartition(topic, place.number)].result(LIMIT_S)
         start = await history.start("Account", now - 6 * 3_600)
         assert start.offsets == {
             Partition(topic=topic, number=each): max(0, cut.offset * (each == place.number))

@@ -11,8 +11,8 @@ from streamer.clock import SystemClock
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.settings import KafkaLogSettings
-from tests.daemon import until
 from tests.integration.kafka.topics import make_topic, own_settings
+from tests.waiting import until
 
 # Long beside the time within which a member must be gone.
 _SESSION_MS = 120_000

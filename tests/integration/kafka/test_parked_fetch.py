@@ -57,15 +57,19 @@ async def test_trouble_that_is_over_does_not_colour_what_comes_later(cluster: Cl
 async def test_lane_does_not_wait_behind_a_request_for_more(cluster: Cluster) -> None:
     """What is asked for one after the other is had at once, though nothing comes after the last place."""
     cluster.create_for()
-    cluster.write(*(an_event(n) for n in range(_COUNT)))
+    delays: list[float] = []
+    writes: list[float] = []
+    for number in range(_COUNT):
+        began = time.perf_counter()
+        cluster.write(an_event(number))
+        writes.append(time.perf_counter() - began)
     async with cluster.following() as follower:
         await follower.read_until(str(_COUNT - 1))
         await follower.settle(lanes=[*map(parked, follower.entries)])
-        delays = []
         for number in (-1, 0) * 10:
             began = time.perf_counter()
             assert await follower.recall(follower.entries[number]) == [follower.entries[number]]
             delays.append(time.perf_counter() - began)
 
-    # It was half a second.
-    assert median(delays) < 0.1
+    # A slow machine writes slowly too. It was half a second.
+    assert median(delays) < max(0.1, 2 * median(writes))

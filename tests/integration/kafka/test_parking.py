@@ -17,6 +17,7 @@ from tests.contracts.follower import Follower
 from tests.contracts.values import a_receipt, an_event
 from tests.integration.kafka.cluster import TARGET, Cluster
 from tests.integration.kafka.parking_process import parked, setback
+from tests.waiting import limited
 
 _DEADLINE_S = 60.0
 _LANES = 500
@@ -192,7 +193,7 @@ async def test_parked_events_can_be_had_while_partitions_move(kafka: str) -> Non
         async with cluster.following():
             # The first one is asked to let go at its next heartbeat, and does not hear it for 15 s.
             await asyncio.sleep(4)
-            async with asyncio.timeout(6):
+            async with asyncio.timeout(10):
                 assert await first.recall(entry) == [entry]
 
 
@@ -230,7 +231,7 @@ async def recalled(follower: Follower) -> list[Entry]:
 
 async def until_assigned(follower: Follower, count: int) -> None:
     """Read until `count` partitions are assigned."""
-    async with asyncio.timeout(_DEADLINE_S):
+    async with limited(f"{count} partitions"):
         while len(follower.assigned) != count:
             await follower.step()
 

@@ -13,9 +13,9 @@ from streamer.clock import SystemClock
 from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Retry
 from streamer.testing import SubscriberContract, a_delivery, an_event
 from subscribers.kafka import Kafka
-from tests.daemon import until
 from tests.deliveries import context
 from tests.integration.kafka.topics import make_topic, read_committed
+from tests.waiting import until
 
 _NOWHERE = "127.0.0.1:1"
 

@@ -34,6 +34,7 @@ from tests.integration.kafka.cluster import Cluster
 from tests.integration.kafka.parking_process import parked
 from tests.integration.kafka.test_parking import reading, until_assigned
 from tests.integration.kafka.topics import own_settings
+from tests.waiting import limited, until
 
 _DEADLINE_S = 60.0
 
@@ -261,9 +262,7 @@ class Watched(CheckedConsumer):
 
 async def until_begun(cluster: Cluster, topic: str) -> None:
     """Wait until it is on record where both partitions begin."""
-    async with asyncio.timeout(_DEADLINE_S):
-        while {cluster.committed(topic, partition).offset for partition in range(2)} != {0}:  # noqa: ASYNC110 - the broker tells nobody of a commit
-            await asyncio.sleep(0.1)
+    await until(lambda: {cluster.committed(topic, partition).offset for partition in range(2)} == {0})
 
 
 async def test_events_are_found_again_that_were_parked_without_being_told_where(cluster: Cluster) -> None:
@@ -427,7 +426,7 @@ def refused(_: GroupTransactions, __: Callable[[], Mapping[bytes, int]]) -> Mapp
 async def until_assigned_anew(follower: Follower) -> None:
     """Read until what is ours now was taken away and given back."""
     [former] = set(follower.assigned.values())
-    async with asyncio.timeout(_DEADLINE_S):
+    async with limited("the new assignment"):
         while max(follower.assigned.values(), default=0) <= former:
             with suppress(LogUnavailable):
                 await follower.step()

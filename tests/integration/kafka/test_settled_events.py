@@ -20,6 +20,7 @@ from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
 from tests.integration.kafka.cluster import TARGET, Cluster
+from tests.waiting import limited
 from tools.ports import free_ports
 
 _DEADLINE_S = 60.0
@@ -38,7 +39,7 @@ async def done(
     clients = Clients(settings=settings)
     subscription = Subscription(subscriber=TARGET, patterns=("salesforce.*",))
     reading = settled_events(clients, KafkaAdmin(clients), subscription, begin, retry_limit_s=retry_limit_s)
-    async with asyncio.timeout(_DEADLINE_S):
+    async with limited("the end of the reading"):
         return [entry async for entry in reading]
 
 
@@ -158,7 +159,7 @@ async def test_brokers_that_are_gone_are_said_to_be(cluster: Cluster) -> None:
     settings = cluster.settings.model_copy(update={"bootstrap_servers": address})
 
     with pytest.raises(LogUnavailable, match=f"subscriber {TARGET} is done with failed at {address} "):
-        async with asyncio.timeout(20):
+        async with limited("the failure"):
             await done(settings, {Partition(topic="any", number=0): 0}, retry_limit_s=0)
 
 

@@ -1,6 +1,5 @@
 """Start-up checks against real brokers: refusals, created topics and warnings."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -23,6 +22,7 @@ from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, wait_until_known, warm_up
+from tests.waiting import LIMIT_S, limited
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.cluster import Cluster
 
@@ -50,7 +50,7 @@ def minimum(bootstrap: str, topic: str) -> str:
     """Return the number of brokers that must have a record of `topic` before it is acknowledged."""
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    value: str = admin.describe_configs([resource])[resource].result(60)["min.insync.replicas"].value
+    value: str = admin.describe_configs([resource])[resource].result(LIMIT_S)["min.insync.replicas"].value
     return value
 
 
@@ -68,7 +68,7 @@ async def test_broker_that_can_not_keep_what_we_need_is_refused(monkeypatch: pyt
     monkeypatch.setattr(coordinators, "_LAST_CALL_S", 5.0)
     factors = ("transaction.state.log.replication.factor", "offsets.topic.replication.factor")
     with Broker(settings=STEADY | dict.fromkeys(factors, "3")) as broker:
-        async with asyncio.timeout(90):
+        async with limited("the mistake"):
             said = await mistake(own_settings(broker.bootstrap))
 
     for what, factor in zip(("transactions", "consumer groups"), factors, strict=True):

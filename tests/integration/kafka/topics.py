@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -16,9 +17,7 @@ from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.settings import KafkaLogSettings
-
-_DEADLINE_S = 60.0
-_WARM_S = 90.0
+from tests.waiting import LIMIT_S, block_until, limited
 
 
 def own_settings(address: str, **settings: Any) -> KafkaLogSettings:
@@ -34,7 +33,7 @@ def warm_up(address: str) -> None:
     They create the topics of their own transactions and groups on first use.
     """
     settings = own_settings(address)
-    give_up_at = time.monotonic() + _WARM_S
+    give_up_at = time.monotonic() + LIMIT_S
     while True:
         try:
             return TopicProvisioner(Clients(settings=settings), SystemClock()).prepare()
@@ -55,10 +54,11 @@ def wait_until_known(address: str, topic: str, *, partitions: int) -> None:
     """Return once every node at `address` knows a topic that one of them has created."""
     for node in address.split(","):
         admin = AdminClient({"bootstrap.servers": node})
-        give_up_at = time.monotonic() + _DEADLINE_S
-        while len(admin.list_topics(topic, timeout=_DEADLINE_S).topics[topic].partitions) < partitions:
-            assert time.monotonic() < give_up_at, f"{node} does not know of {topic}"
-            time.sleep(0.05)
+        block_until(partial(_knows, admin, topic, partitions))
+
+
+def _knows(admin: AdminClient, topic: str, partitions: int) -> bool:
+    return len(admin.list_topics(topic, timeout=LIMIT_S).topics[topic].partitions) >= partitions
 
 
 async def read_committed(address: str, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
@@ -68,7 +68,7 @@ async def read_committed(address: str, topic: str) -> list["ConsumerRecord[bytes
     reads on to the end that a `read_uncommitted` reader sees.
     """
     found: list[ConsumerRecord[bytes, bytes]] = []
-    async with asyncio.timeout(_DEADLINE_S), _reading(address, topic, "read_uncommitted") as everything:
+    async with limited(f"the records of {topic}"), _reading(address, topic, "read_uncommitted") as everything:
         ends = await everything.end_offsets(everything.assignment())
         async with _reading(address, topic, "read_committed") as consumer:
             while any([await consumer.position(place) < end for place, end in ends.items()]):

@@ -13,9 +13,10 @@ from typing import Any, Self
 import aiohttp
 
 from tests.configuration import written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.integration.monitoring.stretching import Look
 from tests.operating import Operator, Said, admin_url
+from tests.waiting import until
 from tools.ports import free_ports
 
 _BETWEEN_LOOKS_S = 1.5

@@ -16,10 +16,10 @@ from streamer.sandbox import Sandbox
 from streamer.supervision.exposition import FRESH_S
 from tests.acceptance.kept import KeptInKafka
 from tests.configuration import CHANGES, sandbox_configuration
-from tests.daemon import until
 from tests.integration.monitoring.observed import Observed
 from tests.integration.monitoring.stretching import Phase
 from tests.outbound import PATH, SECRET, envelope, notification
+from tests.waiting import until
 
 ALERTS = frozenset({"StreamerChannelUnowned", "StreamerOutboundMisrouted"})
 

@@ -12,9 +12,10 @@ from streamer.observe.metrics import Metrics
 from streamer.salesforce.cometd.source import CometdSource
 from streamer.sandbox import Sandbox
 from tests.integration.monitoring.stretching import Look, Phase
-from tests.limits import monitored, turned
+from tests.limits import monitored
 from tests.streaming import World, streaming
 from tests.unit.continuity import test_reconciliation as reconciliation
+from tests.waiting import turned
 
 ALERTS = frozenset(
     {

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from streamer.clock import TurnedClock
 from streamer.salesforce.body import read_body
+from tests.waiting import awaited
 
 
 async def _drip(request: web.Request) -> web.StreamResponse:
@@ -37,4 +38,4 @@ async def test_body_that_drips_for_ever_is_given_up() -> None:
             await clock.turn(10.0)
 
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(reading), 5.0)
+            await awaited(reading)

@@ -13,7 +13,8 @@ from streamer.app.daemon import App
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.configuration import sandbox_configuration, written
-from tests.in_process import offer_plugins, running, until
+from tests.in_process import offer_plugins, running
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

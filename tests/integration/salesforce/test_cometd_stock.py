@@ -15,6 +15,7 @@ from streamer.events import Channel, OrgId, Start
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.source import CometdSource
 from tests.streaming import CHANGES, ORDERS, Losses, org_at
+from tests.waiting import limited
 
 ORG = OrgId("00D000000000001EAA")
 ID = {"id": f"https://localhost/id/{ORG}/005000000000001AAA", "access_token": "T"}
@@ -55,7 +56,7 @@ class Script:
 
     async def reached(self, kind: str, count: int) -> None:
         """Wait until that many messages of that kind were asked."""
-        async with asyncio.timeout(10):
+        async with limited(f"{count} messages {kind}"):
             while self.count(kind) < count:
                 self._came.clear()
                 await self._came.wait()
@@ -95,7 +96,7 @@ async def read(source: CometdSource, count: int, path: str = CHANGES) -> list[in
     """Return the numbers of the next `count` events."""
     numbers: list[int] = []
     channel = Channel(org=ORG, path=path)
-    async with asyncio.timeout(10), aclosing(source.batches(channel, after=Start.EARLIEST)) as batches:
+    async with limited(f"{count} events"), aclosing(source.batches(channel, after=Start.EARLIEST)) as batches:
         async for batch in batches:
             numbers += [message["data"]["payload"]["n"] for message in batch.messages]
             if len(numbers) >= count:

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+from tests.waiting import LIMIT_S
+
 _FORKS = 40
 
 # gRPC's threads are busy with a stream while the children begin.
@@ -36,6 +38,11 @@ def test_a_forked_process_is_left_alone() -> None:
     """By gRPC, whose own handling of forks crashes one in four."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("GRPC_")}
     ended = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], env=environ, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", _PROGRAM],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")

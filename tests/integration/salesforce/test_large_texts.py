@@ -31,6 +31,7 @@ from streamer.settings import LargeText, Settings, Transport
 from streamer.supervision.status import Status
 from tests.configuration import sandbox_configuration
 from tests.streaming import CHANGES, Losses, org_at, source_over
+from tests.waiting import turned
 
 LINES = [f"line {number} of a text that is long enough to be sent as a diff" for number in range(40)]
 OTHER = "\n".join(line.upper() for line in LINES)
@@ -72,11 +73,8 @@ class World:
         """Read until `log` has `count` events."""
         task = asyncio.create_task(reading)
         try:
-            async with asyncio.timeout(30):
-                while len(log.events) < count:
-                    assert not task.done(), task.result()
-                    await self.clock.turn(0.05)
-                    await asyncio.sleep(0.001)
+            await turned(self.clock, lambda: len(log.events) >= count or task.done(), step_s=0.05)
+            assert not task.done(), task.result()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -24,8 +24,9 @@ from streamer.sandbox.access.user import SetupRight
 from streamer.settings import ClientCredentialsAuth, Settings
 from streamer.supervision.status import Status
 from tests.configuration import CHANGES, sandbox_configuration, written
-from tests.in_process import running, until
-from tests.limits import monitored, turned
+from tests.in_process import running
+from tests.limits import monitored
+from tests.waiting import turned, until
 
 DELIVERED = "DailyDeliveredPlatformEvents"
 CLERK = User(
@@ -122,7 +123,7 @@ async def test_a_snapshot_waits_for_requests_and_goes_on_by_itself() -> None:
         usage = sandbox.org.usage.api_requests
         usage.use(round(usage.most * 0.85))
         async with reading(sandbox, clock, start="latest") as (log, status):
-            await turned(clock, lambda: states(status) == [ChannelState.RUNNING])
+            await turned(clock, lambda: states(status) == [ChannelState.RUNNING], step_s=0.05)
             audit = AuditRecord(at=clock.now(), what="snapshot.ordered", by="otto")
             await log.controls.order_snapshot(order, audit)
             await turned(clock, lambda: log.continuity and reason_of(log.continuity[-1].progress), step_s=1)
@@ -156,7 +157,7 @@ async def test_a_first_read_waits_for_the_allowance_and_goes_on_by_itself() -> N
         usage = sandbox.org.usage.delivered_events
         with capture_logs() as lines:
             async with reading(sandbox, clock) as (log, status):
-                await turned(clock, lambda: states(status) == [ChannelState.STOPPED])
+                await turned(clock, lambda: states(status) == [ChannelState.STOPPED], step_s=0.05)
                 assert (log.events, usage.used) == ([], 900)
                 usage.most = 10_000
                 await turned(clock, lambda: log.events, step_s=5)
@@ -170,7 +171,7 @@ async def test_a_channel_that_is_told_to_replays_anyway() -> None:
     async with Sandbox(clock) as sandbox:
         nearly_used_up(sandbox)
         async with reading(sandbox, clock, replay_retained="always") as (log, status):
-            await turned(clock, lambda: log.events)
+            await turned(clock, lambda: log.events, step_s=0.05)
             assert states(status) == [ChannelState.RUNNING]
 
 
@@ -180,5 +181,5 @@ async def test_a_channel_that_begins_now_does_not_wait() -> None:
     async with Sandbox(clock) as sandbox:
         nearly_used_up(sandbox)
         async with reading(sandbox, clock, start="latest") as (_, status):
-            await turned(clock, lambda: sandbox.cometd.clients)
+            await turned(clock, lambda: sandbox.cometd.clients, step_s=0.05)
             assert states(status) == [ChannelState.RUNNING]

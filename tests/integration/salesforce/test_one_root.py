@@ -8,7 +8,8 @@ from streamer.clock import SystemClock
 from streamer.sandbox.certificates import certificates
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from tests.configuration import sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("by_setting", [False, True])

@@ -29,10 +29,10 @@ from streamer.settings import (
     Settings,
 )
 from streamer.supervision.status import Status
-from tests.daemon import until
 from tests.keys import certificate_pem
 from tests.outbound import MESSAGES, ORG, PATH, SECRET, Receiver, receiving
 from tests.streaming import org_at
+from tests.waiting import until
 from tools.ports import free_ports
 
 _FIELDS = ("LastName", "Company")
@@ -63,7 +63,7 @@ async def acknowledged(sandbox: Sandbox, count: int) -> None:
     async def are() -> bool:
         return sandbox.outbound.queues["leads"].acknowledged >= count
 
-    await until(are, within_s=10)
+    await until(are)
 
 
 def url(receiver: Receiver) -> str:
@@ -109,7 +109,7 @@ async def test_kill_between_commit_and_acknowledgement_brings_it_again_once(tmp_
                 return killed.returncode is not None
 
             create(sandbox, "first")
-            await until(is_over, within_s=20)
+            await until(is_over)
             assert killed.returncode == -signal.SIGKILL
         assert kept(file) == ["first"]
         queue = sandbox.outbound.queues["leads"]
@@ -120,7 +120,7 @@ async def test_kill_between_commit_and_acknowledgement_brings_it_again_once(tmp_
 
         assert (queue.acknowledged, len(queue.waiting)) == (0, 1)
         async with process(str(file), str(port)):
-            await until(is_repeated, within_s=20)
+            await until(is_repeated)
             create(sandbox, "second")
             await acknowledged(sandbox, 2)
 
@@ -176,7 +176,7 @@ async def test_client_certificate_is_demanded_and_its_name_is_looked_at(tmp_path
             async def is_refused() -> bool:
                 return receiver.count("refused_client") == 1
 
-            await until(is_refused, within_s=10)
+            await until(is_refused)
 
     assert len(log.events) == 1
 
@@ -208,13 +208,13 @@ async def test_daemon_reads_them_beside_its_channels() -> None:
             async def is_read() -> bool:
                 return "/outbound/leads" in status.subscribed
 
-            await until(is_read, within_s=10)
+            await until(is_read)
             create(sandbox, "second")
 
             async def is_taken() -> bool:
                 return any(event.data["fields"]["LastName"] == "second" for event in log.events)
 
-            await until(is_taken, within_s=10)
+            await until(is_taken)
             assert status.channel_problems() == []
         finally:
             reading.cancel()

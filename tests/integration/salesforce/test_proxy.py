@@ -1,10 +1,9 @@
 """Salesforce is reached through the proxy that is configured, and never around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -21,9 +20,10 @@ from streamer.sandbox.certificates import certificates
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.web.proxy import _proxy_of
 from tests.configuration import sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
 from tests.forward_proxy import ForwardProxy
 from tests.streaming import CHANGES, Losses, Reader, org_at
+from tests.waiting import turned, until
 from tools.ports import free_ports
 
 LOGIN = "/services/oauth2/token"
@@ -169,14 +169,6 @@ async def test_proxy_that_does_not_answer_is_named(scheme: str) -> None:
             await tokens.token()
     assert "check that it runs, and its address in org.proxy" in str(refused.value)
     assert "s3same" not in str(refused.value)
-
-
-async def turned(clock: TurnedClock, holds: Callable[[], Any]) -> None:
-    """Turn the clock a little at a time until `holds` returns something."""
-    async with asyncio.timeout(20):
-        while not holds():
-            await clock.turn(0.2)
-            await asyncio.sleep(0.001)
 
 
 async def test_session_names_the_proxy_that_ended_it() -> None:

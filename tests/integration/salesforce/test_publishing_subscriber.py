@@ -15,7 +15,8 @@ from streamer.errors import ConfigurationError
 from streamer.sandbox.server import Sandbox
 from subscribers.salesforce import outcomes
 from tests.configuration import CHANGES, ORDERS, over_pubsub, sandbox_configuration, written
-from tests.in_process import offer_plugins, running, until
+from tests.in_process import offer_plugins, running
+from tests.waiting import until
 
 PAID = "Paid__e"
 

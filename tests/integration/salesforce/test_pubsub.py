@@ -1,6 +1,5 @@
 """Channels are read over the Pub/Sub API into the log."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +11,7 @@ from streamer.events import Start
 from streamer.normalise import normaliser_for
 from tests.pubsub import World, pubsub_world
 from tests.pubsub_server import ORDERS, REFUNDS, SCHEMA, order, replay_id, uuid
+from tests.waiting import limited
 
 
 @pytest.fixture
@@ -310,5 +310,5 @@ async def test_channel_has_one_consumer(world: World) -> None:
     await world.until(world.server.live)
 
     with pytest.raises(RuntimeError, match="being read already"):
-        async with asyncio.timeout(5):
+        async with limited("the refusal"):
             await anext(world.source.batches(world.channel(), after=Start.LATEST))

@@ -1,6 +1,5 @@
 """Records that are read from the org have the fields that their change events have."""
 
-import asyncio
 import csv
 import io
 import random
@@ -23,6 +22,7 @@ from streamer.sandbox.org.org import OrgSetup
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import Transport
 from tests.streaming import CHANGES, Losses, org_at, source_over
+from tests.waiting import limited
 
 _OF_EACH = 12
 _INVOICE = {
@@ -144,7 +144,7 @@ async def created_events(
     normalise = normaliser_for(channel)
     events: list[Event] = []
     async with (
-        asyncio.timeout(20),
+        limited(f"{count} events"),
         source_over(transport, sandbox, tokens, clock, Losses()) as source,
         aclosing(source.batches(channel, after=Start.EARLIEST)) as batches,
     ):

@@ -33,6 +33,7 @@ from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 from streamer.settings import Transport
 from tests.streaming import Losses, org_at, source_over
+from tests.waiting import turned
 
 TOPIC, DEMO, ERP, SECURITY = (
     "/topic/Accounts",
@@ -105,10 +106,7 @@ class World:
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Turn the clock a little at a time until `condition` holds."""
-        async with asyncio.timeout(20):
-            while not condition():
-                await self.clock.turn(0.2)
-                await asyncio.sleep(0.001)
+        await turned(self.clock, condition)
 
     async def holds(self, count: int) -> list[Event]:
         """Return the log's events when there are `count`; fail if more come a little later."""

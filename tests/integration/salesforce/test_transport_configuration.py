@@ -7,7 +7,8 @@ from streamer.clock import SystemClock
 from streamer.sandbox.server import Sandbox
 from tests.acceptance.kept import KeptInSqlite
 from tests.configuration import CHANGES, ORDER_KEY, ORDERS, over_pubsub, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import Daemon
+from tests.waiting import until
 
 
 def happen(sandbox: Sandbox, times: int) -> None:

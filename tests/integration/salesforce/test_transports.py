@@ -25,6 +25,7 @@ from streamer.sandbox.server import Sandbox
 from streamer.settings import Transport
 from tests.acceptance.busy_org import BusyOrg
 from tests.streaming import CHANGES, ORDERS, Losses, org_at, source_over
+from tests.waiting import turned
 
 PATHS = (CHANGES, ORDERS)
 
@@ -60,12 +61,13 @@ class World:
                 for path in PATHS
             ]
             stack.push_async_callback(_cancelled, tasks)
-            async with asyncio.timeout(30):
-                while len(log.events) < self.count:
-                    await self.clock.turn(0.05)
-                    await asyncio.sleep(0.001)
-                    for task in tasks:
-                        assert not task.done(), task.result()
+
+            def holds() -> bool:
+                for task in tasks:
+                    assert not task.done(), task.result()
+                return len(log.events) >= self.count
+
+            await turned(self.clock, holds, step_s=0.05)
             # Nothing comes twice a little later.
             for _ in range(20):
                 await self.clock.turn(0.2)

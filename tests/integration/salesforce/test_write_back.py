@@ -14,7 +14,8 @@ from streamer.errors import ConfigurationError
 from streamer.sandbox import ApexAnswer
 from streamer.sandbox.server import Sandbox
 from tests.configuration import CHANGES, over_pubsub, sandbox_configuration, written
-from tests.in_process import offer_plugins, running, until
+from tests.in_process import offer_plugins, running
+from tests.waiting import until
 
 CLIENT = "acme-bus"
 

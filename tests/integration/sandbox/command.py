@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import LIMIT_S
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
@@ -37,4 +39,4 @@ def running_with_tls(folder: Path) -> Iterator[Running]:
             recipes=dict(re.findall(r"([A-Z_]+)=(\S+)", printed)),
         )
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(LIMIT_S) == 0

@@ -18,7 +18,7 @@ def simple_salesforce(url: str) -> str:
     from simple_salesforce.api import Salesforce
 
     form = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
-    token = requests.post(f"{url}/services/oauth2/token", data=form, timeout=10).json()["access_token"]
+    token = requests.post(f"{url}/services/oauth2/token", data=form, timeout=300).json()["access_token"]
     salesforce: Any = Salesforce(instance_url=url, session_id=token)
     salesforce.Contact.create({"LastName": "Berg"})
     return str(salesforce.query("SELECT LastName FROM Contact")["records"][0]["LastName"])

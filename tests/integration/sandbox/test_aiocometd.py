@@ -1,6 +1,5 @@
 """An independent client, aiocometd-ng, works unchanged against the sandbox."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from streamer.sandbox import Sandbox as WholeSandbox
 from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
+from tests.waiting import limited
 
 CHANGES = "/data/ChangeEvents"
 ORDERS = "/event/Order_Placed__e"
@@ -99,7 +99,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 async def received(client: Client, count: int) -> list[int]:
     """Return the replay ids of the next `count` events."""
-    async with asyncio.timeout(10):
+    async with limited("events"):
         return [(await client.receive())["data"]["event"]["replayId"] for _ in range(count)]
 
 
@@ -156,7 +156,7 @@ async def test_push_topic_and_generic_channel_reach_the_client() -> None:
                 transaction.create("Account", {"Name": "Bolt", "Industry": "Retail"})
                 transaction.create("Account", {"Name": "Acme", "Industry": "Energy"})
             whole.streaming.generic.push(demo, "any string")
-            async with asyncio.timeout(10):
+            async with limited("events"):
                 topic, generic = [(await client.receive())["data"] for _ in range(2)]
     assert topic["sobject"]["Name"] == "Acme"
     assert generic["payload"] == "any string"

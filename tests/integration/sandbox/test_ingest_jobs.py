@@ -1,6 +1,5 @@
 """Ingest jobs of the Bulk API 2.0, as independent clients use them, and in their details."""
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +12,7 @@ from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox, SandboxSettings
 from streamer.sandbox.rest.bulk import BulkLimits
 from tests.integration.sandbox.conftest import Client, session
+from tests.waiting import limited
 
 JOBS = "jobs/ingest"
 
@@ -51,7 +51,7 @@ async def uploaded(client: Client, job: str, text: str) -> int:
 async def ended(client: Client, job: str) -> dict[str, Any]:
     """Complete the upload of a job, and return what is told of it in the end."""
     assert (await client("PATCH", f"{JOBS}/{job}", {"state": "UploadComplete"}))[0] == 200
-    async with asyncio.timeout(60):
+    async with limited(f"the end of {job}"):
         while (found := await described(client, job))["state"] in {"UploadComplete", "InProgress"}:
             pass
     return found

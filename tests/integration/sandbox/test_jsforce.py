@@ -14,6 +14,7 @@ from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.certificates import Certificates, certificates
 from streamer.sandbox.server import SandboxSettings
+from tests.waiting import LIMIT_S
 from tools.npm import installed
 
 PACKAGE = "jsforce@3.10.16"
@@ -75,7 +76,7 @@ async def run(script: str, sandbox: Sandbox, authority: Certificates, *, token: 
         ["node", "-e", START + script],
         env=found,
         capture_output=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.sandbox.command import Running, running_with_tls
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def run(sandbox: Running, *command: str, trusting: str | None) -> subprocess.Com
     """Run a client with one of the recipes, or with none."""
     recipe = {} if trusting is None else {trusting: sandbox.recipes[trusting]}
     return subprocess.run(
-        command, env=os.environ | recipe, capture_output=True, text=True, timeout=60, check=False
+        command, env=os.environ | recipe, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
 
 
@@ -70,6 +71,6 @@ def test_java_reads_the_trust_store(sandbox: Running) -> None:
     assert keytool is not None, "keytool comes with Java, which `make test` installs"
     store = Path(sandbox.recipes["SSL_CERT_FILE"]).with_name("ca.p12")
     command = [keytool, "-list", "-keystore", str(store), "-storepass", "changeit"]
-    listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True).stdout
     assert "streamer-sandbox" in listed
     assert "trustedCertEntry" in listed

@@ -12,9 +12,10 @@ from yarl import URL
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
-from tests.in_process import running, until
+from tests.in_process import running
 from tests.integration.snippets.blocks import ROOT, blocks_of, commands
 from tests.integration.snippets.shell import request_of
+from tests.waiting import until
 
 PAGE = "docs/quickstart.md"
 CONFIGURATION = next(block.text for block in blocks_of(ROOT / PAGE) if block.language == "yaml")

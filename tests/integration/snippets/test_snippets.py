@@ -34,6 +34,7 @@ from tests.integration.snippets.configurations import (
 )
 from tests.integration.snippets.shell import Request, parse, request_of
 from tests.unit.admin.world import World
+from tests.waiting import LIMIT_S
 
 LANGUAGES = {
     "",
@@ -250,5 +251,5 @@ def _parse_xml(text: str) -> None:
 
 def _parse_js(text: str) -> None:
     subprocess.run(
-        ["node", "--check", "-"], input=text, text=True, check=True, timeout=30, capture_output=True
+        ["node", "--check", "-"], input=text, text=True, check=True, timeout=LIMIT_S, capture_output=True
     )

@@ -13,6 +13,7 @@ from streamer.sandbox.targets import ErpReceiver, MalformedAnswer
 from streamer.web.proxy import _proxy_of
 from subscribers.erp import Erp
 from tests.deliveries import context, delivery
+from tests.waiting import limited, turned
 
 
 @asynccontextmanager
@@ -92,9 +93,7 @@ async def test_slow_target_times_out(erp: ErpReceiver, clock: TurnedClock) -> No
     erp.faults.slow_s = 60.0
     async with plugin_for(f"{erp.url}/api/invoices", clock, timeout_s=5.0) as plugin:
         attempt = asyncio.create_task(plugin.deliver(delivery()))
-        async with asyncio.timeout(5):
-            while not attempt.done():
-                await clock.turn(1.0)
+        await turned(clock, attempt.done, step_s=1.0)
 
     outcome = attempt.result()
     assert isinstance(outcome, Retry)
@@ -131,7 +130,7 @@ async def test_endless_answer_is_not_read_to_its_end(clock: TurnedClock) -> None
 
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, plugin_for(f"http://localhost:{port}/api", clock) as plugin, asyncio.timeout(5):
+    async with server, plugin_for(f"http://localhost:{port}/api", clock) as plugin, limited("the outcome"):
         assert isinstance(await plugin.deliver(delivery()), Retry)
 
 

@@ -16,8 +16,8 @@ from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.errors import RecordsRefused, RetryLater, ServiceRefused, ServiceUnavailable
 from streamer.known_secrets import MASK
 from subscribers.lookup import HttpLookup
-from tests.in_process import until
 from tests.unit.dispatch.lookups.world import Counted
+from tests.waiting import until
 
 NAME = FieldNames.of("name")
 TOKEN = "a-token-of-the-crm"

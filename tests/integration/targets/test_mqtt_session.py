@@ -10,8 +10,9 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.configuration import sandbox_configuration, written
-from tests.in_process import offer_plugins, running, until
+from tests.in_process import offer_plugins, running
 from tests.mqtt import Received, Wire, consuming
+from tests.waiting import until
 from tools.mosquitto import Mosquitto
 
 

@@ -10,6 +10,7 @@ from streamer.events import Delivered, Delivery, Disable, Hold, Outcome, Reject,
 from streamer.sandbox.targets import MalformedAnswer, SlackReceiver
 from subscribers.slack import Slack
 from tests.deliveries import context, delivery
+from tests.waiting import limited
 
 
 async def deliver(receiver: SlackReceiver, *deliveries: Delivery, **settings: Any) -> list[Outcome]:
@@ -123,7 +124,7 @@ async def test_polite_pace_never_meets_the_rate_limit(slack: SlackReceiver, cloc
     read = Slack.Settings.model_validate({"webhook_url": slack.webhook_url})
     async with Slack(read, context(clock)) as plugin, asyncio.TaskGroup() as tasks:
         posted = [tasks.create_task(plugin.deliver(delivery(key=str(number)))) for number in range(8)]
-        async with asyncio.timeout(5):
+        async with limited("the messages"):
             for arrived in range(1, 7):
                 await slack.journal.reached(arrived)
                 await clock.turn(1.0)

@@ -15,6 +15,7 @@ from streamer.errors import ConfigurationError
 from streamer.settings import AdminSettings
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET
+from tests.waiting import awaited
 
 TOKEN = "canary-token-of-the-admin-api"
 PAUSE = f"/subscribers/{TARGET}/pause"
@@ -58,7 +59,6 @@ async def test_page_that_renames_itself_to_this_machine_is_refused(ask: Asking, 
     assert (status, "subscribers" in body) == (403, False)
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("path", ["/subscribers", "/events", "/events/tail", "/none"])
 async def test_page_of_another_site_keeps_nothing_busy(ask: Asking, path: str) -> None:
     """It reads no answer, but could make the daemon search its log, and take the places of the tails."""
@@ -151,7 +151,7 @@ async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: 
     silent = Silent()
     world.context._log = SimpleNamespace(controls=silent)
     asked = asyncio.create_task(ask.get("/subscribers"))
-    await asyncio.wait_for(silent.asked.wait(), 5)
+    await awaited(silent.asked.wait())
     await world.clock.turn(6)
 
     assert (await asked)[0] == 503

@@ -23,6 +23,7 @@ from streamer.controls import AuditRecord, SnapshotOrder, Wanted
 from streamer.events import ContinuityRecord, HoleCause, Repair
 from tests.contracts.values import CHANGES
 from tests.unit.admin.world import Asking, World
+from tests.waiting import until
 
 WAITING = SnapshotOrder(id="snapshot:b", channel=CHANGES.path, entity="Lead", by="otto", at=2.0)
 ORDER = replace(WAITING, id="snapshot:a", entity="Contact", where="Name != ''", fields=("Name",), at=1.0)
@@ -203,12 +204,10 @@ async def test_commands_order_list_and_end(world: World, ask: Asking) -> None:
 async def watching(ask: Asking, clock: TurnedClock, looks: int) -> "asyncio.Task[bool]":
     """Watch a snapshot, for so many looks that come 5 s apart."""
     task = asyncio.create_task(watched(Api(url=str(ask.client.make_url("/"))), ORDER.id, clock))
-    async with asyncio.timeout(60):
-        for look in range(looks):
-            if look:
-                await clock.turn(5)
-            while not clock.waiting and not task.done():  # noqa: ASYNC110 - it is a client's
-                await asyncio.sleep(0)
+    for look in range(looks):
+        if look:
+            await clock.turn(5)
+        await until(lambda: clock.waiting or task.done(), every_s=0)
     return task
 
 
@@ -230,9 +229,7 @@ async def test_watch_tells_rows_rate_and_time_left(
     task = await watching(ask, clock, 1)
     world.log.continuity.append(RECORD)
     await clock.turn(5)
-    async with asyncio.timeout(60):
-        while not clock.waiting:  # noqa: ASYNC110 - it is a client's
-            await asyncio.sleep(0)
+    await until(lambda: clock.waiting, every_s=0)
     world.log.continuity.append(replace(RECORD, state=state, published=2_000, detail=RECORD.detail + detail))
     await clock.turn(5)
 
@@ -305,9 +302,7 @@ async def test_watch_shows_a_bar_on_a_terminal(
         task = await watching(ask, clock, 2)
         world.log.continuity.append(replace(RECORD, published=1_000))
         await clock.turn(5)
-        async with asyncio.timeout(60):
-            while not clock.waiting:  # noqa: ASYNC110 - it is a client's
-                await asyncio.sleep(0)
+        await until(lambda: clock.waiting, every_s=0)
         # The bar is drawn by a thread of its own.
         drawn = await asyncio.to_thread(read, "1,000 of 2,000 rows, 50 rows/s, 0:00:20 left")
         world.log.continuity.append(replace(RECORD, state=Repair.FULL, published=2_000))

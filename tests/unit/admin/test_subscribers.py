@@ -12,6 +12,7 @@ from streamer.events import Delivered, FailureClass, Hold, Reject, Retry, Subscr
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.lookups.world import Counted, HeldRecords, account_id, an_enrichment
 from tests.unit.dispatch.world import TARGET, route
+from tests.waiting import awaited
 
 
 async def test_every_configured_subscriber_is_listed(world: World, ask: Asking) -> None:
@@ -246,7 +247,7 @@ async def test_target_that_does_not_answer_ends_the_test(world: World, ask: Aski
     """The limit is the subscriber's own."""
     world.tried.closed = True
     asked = asyncio.create_task(ask.post(f"/subscribers/{TARGET}/test"))
-    await asyncio.wait_for(world.tried.has_begun.wait(), 60)
+    await awaited(world.tried.has_begun.wait())
     await world.clock.turn(31)
 
     assert (await asked)[1]["reason"] == "no answer within 30 s"

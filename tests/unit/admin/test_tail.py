@@ -1,7 +1,7 @@
 """The tail reads the log once for all clients; one that is slow misses events, and nothing waits for it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -18,6 +18,7 @@ from streamer.log.memory import MemoryHistory, MemoryLog
 from streamer.ports import AppendedPage, LoggedEvent
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.admin.world import SETTINGS, Asking, World
+from tests.waiting import awaited, turned
 
 PLACE = Partition(topic="log", number=0)
 
@@ -100,10 +101,7 @@ async def test_events_of_an_overdue_expression_are_told_as_failed() -> None:
 
     client = TailClient(every, clock, Where(slowly, clock))
     offering = asyncio.create_task(client.offer([logged(number) for number in range(10)]))
-    async with asyncio.timeout(20):
-        while not offering.done():
-            await clock.turn(1)
-            await asyncio.sleep(0.001)
+    await turned(clock, offering.done, step_s=1)
     failed, *shown = await taken(client)
 
     assert failed["failed"] + len(shown) == 10
@@ -185,9 +183,9 @@ async def test_tail_ends_with_the_log(world: World) -> None:
     async with world.asking() as asking:
         response = await asking.client.get("/events/tail?type=salesforce.cdc.*&where=subject+%3D%3D+'k'")
         assert response.content_type == "application/x-ndjson"
-        await until_turned(world, lambda: bool(response.content.total_bytes))
+        await turned(world.clock, lambda: bool(response.content.total_bytes))
         world.context.tail.close()
-        lines = read(await asyncio.wait_for(response.content.read(), 10))
+        lines = read(await awaited(response.content.read()))
     assert "following" in lines[0]
 
 
@@ -196,7 +194,7 @@ async def test_client_that_does_not_read_misses_events(world: World) -> None:
     size, count = 20_000, 2_000
     async with world.asking() as asking:
         slow = await asking.client.get("/events/tail")
-        await until_turned(world, lambda: bool(slow.content.total_bytes))
+        await turned(world.clock, lambda: bool(slow.content.total_bytes))
         with world.context.tail.client(every) as quick:
             shown: list[dict[str, Any]] = []
             for begin in range(0, count, 100):
@@ -209,7 +207,7 @@ async def test_client_that_does_not_read_misses_events(world: World) -> None:
                 # Let the server write what the connection takes.
                 await asyncio.sleep(0.01)
         world.context.tail.close()
-        lines = read(await asyncio.wait_for(slow.content.read(), 20))
+        lines = read(await awaited(slow.content.read()))
 
     told = [each["event"]["id"] for each in lines if "event" in each]
     assert sum(each.get("dropped", 0) for each in lines) == count - len(told) > 0
@@ -223,11 +221,3 @@ async def test_mistakes_are_refused_before_the_stream(ask: Asking) -> None:
     assert (status, body["error"].startswith("where: ")) == (400, True)
     status, body = await ask.get("/events/tail?colour=red")
     assert (status, "colour" in body["error"]) == (400, True)
-
-
-async def until_turned(world: World, holds: Callable[[], bool]) -> None:
-    """Turn the clock until something holds."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await world.clock.turn(0.5)
-            await asyncio.sleep(0.01)

@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from streamer.errors import BrokenRoute
 from streamer.events import Event
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.admin.world import SETTINGS, World
+from tests.waiting import LIMIT_S, turned
 
 TEXT = "a b " * 32_500
 BOMB = "length([" + ",".join(["split(data.fields.Name,' ')"] * 4) + "][].to_string(@)) > `0`"
@@ -56,14 +56,6 @@ async def test_failure_is_the_answer_for_its_event() -> None:
     assert answers[1:] == [True, False]
 
 
-async def turned_until(clock: TurnedClock, asking: asyncio.Task[Any]) -> None:
-    """Turn the clock until a task is done."""
-    async with asyncio.timeout(20):
-        while not asking.done():
-            await clock.turn(1)
-            await asyncio.sleep(0.001)
-
-
 async def test_slow_expression_ends_with_the_deadline() -> None:
     """However many events there are; it waits as long as it works, so that others have their turn."""
     clock = TurnedClock()
@@ -74,7 +66,7 @@ async def test_slow_expression_ends_with_the_deadline() -> None:
 
     asking = asyncio.create_task(Where(slowly, clock).ask(EVENTS))
     began = clock.monotonic()
-    await turned_until(clock, asking)
+    await turned(clock, asking.done, step_s=1)
 
     assert 1 <= len(asking.result()) <= 4
     assert clock.monotonic() - began >= 2 * 2.0
@@ -88,7 +80,7 @@ async def test_it_ends_with_the_client_that_asks() -> None:
     def admits(event: Event) -> bool:
         asked.append(event.id)
         begun.set()
-        go_on.wait(10)
+        go_on.wait(LIMIT_S)
         return True
 
     asking = asyncio.create_task(Where(admits, TurnedClock()).ask(EVENTS))
@@ -137,7 +129,7 @@ async def test_overdue_expression_is_refused(world: World) -> None:
     resource = EventResource(context=replace(world.context, clock=clock))
     with resource.context.with_log(world.log):
         asking = asyncio.create_task(resource.newest(Tailing(where="subject != 'x'"), 500))
-        await turned_until(clock, asking)
+        await turned(clock, asking.done, step_s=1)
 
     with pytest.raises(ApiError, match="where: takes longer than 2 s") as refused:
         asking.result()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from typer.testing import CliRunner, Result
 from streamer.cli import app
 from streamer.cli.failure import failures_reported
 from streamer.errors import ConfigurationError, CredentialsRefused
+from tests.operating import Operator, Said
+from tests.waiting import LIMIT_S
 
 GOOD = """\
 org:
@@ -243,7 +245,7 @@ def test_no_colour_where_none_is_wanted(config: Path) -> None:
         [sys.executable, "-m", "streamer", "check", "-c", config],
         env=environ,
         capture_output=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -284,39 +286,37 @@ def test_address_that_the_sandbox_cannot_take_is_named(
     assert "Traceback" not in answer.output
 
 
+def run_with(config: Path, text: str) -> Awaitable[Said]:
+    """Run a daemon of this configuration, which has to end by itself, in a process of its own."""
+    config.write_text(text)
+    return Operator(environ={}).call("run", "-c", str(config))
+
+
 @pytest.mark.parametrize("section", ["observe", "admin"])
-def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
+async def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
     """That names the section and says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         sections = {"observe": 0, "admin": 0, section: port}
         written = "".join(f"{name}: {{host: 127.0.0.1, port: {at}}}\n" for name, at in sections.items())
-        config.write_text(f"{GOOD}log: {{sqlite: {{path: {config.parent / 'log.db'}}}}}\n{written}")
-        answer = subprocess.run(
-            [sys.executable, "-m", "streamer", "run", "-c", config],
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
+        log = f"log: {{sqlite: {{path: {config.parent / 'log.db'}}}}}"
+        answer = await run_with(config, f"{GOOD}{log}\n{written}")
 
     told = f"{section}: 127.0.0.1:{port} is in use already; choose another {section}.port"
-    said = list(map(json.loads, answer.stderr.splitlines()))
-    assert answer.returncode == 2
+    said = list(map(json.loads, answer.error.splitlines()))
+    assert answer.status == 2
     assert [each["reason"] for each in said if each["event"] == "daemon.failed"] == [
         f"{told} or {section}.host; port 0 takes a free one."
     ]
 
 
 @pytest.mark.parametrize("mistake", ["uses: slak", "uses: [", "use: slack"])
-def test_mistake_that_ends_the_daemon_is_json_where_its_logs_are(config: Path, mistake: str) -> None:
+async def test_mistake_that_ends_the_daemon_is_json_where_its_logs_are(config: Path, mistake: str) -> None:
     """A collector of logs reads each line, the last one most of all."""
-    config.write_text(GOOD.replace("uses: slack", mistake))
-    answer = subprocess.run(
-        [sys.executable, "-m", "streamer", "run", "-c", config], capture_output=True, timeout=60, check=False
-    )
+    answer = await run_with(config, GOOD.replace("uses: slack", mistake))
 
-    said = list(map(json.loads, answer.stderr.splitlines()))
-    assert answer.returncode == 2
+    said = list(map(json.loads, answer.error.splitlines()))
+    assert answer.status == 2
     assert {(each["event"], each["level"]) for each in said} == {("daemon.failed", "error")}
     assert all(str(config) in each["reason"] for each in said)
 
@@ -332,7 +332,7 @@ def test_sandbox_ends_cleanly_at_a_signal() -> None:
         assert b"http://localhost:" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(60) == 0
+        assert process.wait(LIMIT_S) == 0
 
 
 def test_file_of_users_that_cannot_be_read_is_named(invoke: Invoke, tmp_path: Path) -> None:

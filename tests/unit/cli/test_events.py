@@ -18,6 +18,7 @@ from streamer.cli.events.tree import story_tree
 from streamer.cli.operating.api import Api, ApiRefused
 from streamer.clock import TurnedClock
 from streamer.events import JsonObject
+from tests.waiting import limited
 
 EVENT = {
     "id": "1",
@@ -128,7 +129,7 @@ async def followed(
     async with answering(answers) as api:
         following = Following(api=api, query={}, as_json=as_json, clock=clock)
         task = asyncio.create_task(following.run())
-        async with asyncio.timeout(20):
+        async with limited("the messages"):
             while not until(messages) and not task.done():
                 await clock.turn(1)
                 await asyncio.sleep(0.01)

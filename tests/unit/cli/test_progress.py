@@ -11,6 +11,7 @@ from streamer.cli.progress import followed
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from tests.unit.admin.world import Asking, World
+from tests.waiting import limited
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ class Watching:
 
     async def look(self, times: int = 10_000) -> None:
         """Let so many looks be taken, or as many as it takes."""
-        async with asyncio.timeout(60):
+        async with limited("the looks"):
             while times and not self.task.done():
                 times -= 1
                 # The answer comes over a socket.

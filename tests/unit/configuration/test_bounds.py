@@ -51,7 +51,7 @@ def test_usual_aliases_are_read(tmp_path: Path) -> None:
     assert document.at(("subscribers", "s99", "retry", "b")) == 2
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_pipe_or_device_is_no_secret(tmp_path: Path, kind: str) -> None:
     """Nobody writes into the pipe, and the device has no end."""

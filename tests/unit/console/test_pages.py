@@ -13,6 +13,7 @@ from streamer.observe.durations import duration
 from streamer.settings import AdminSettings
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
+from tests.waiting import awaited
 
 EVIL = "<script>alert('x')</script>"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
@@ -215,7 +216,7 @@ async def test_log_that_does_not_answer_holds_no_page_up(
 
     monkeypatch.setattr(world.api.log.controls, "continuity", silent)
     page = asyncio.create_task(browser.get(""))
-    await asyncio.wait_for(asked.wait(), 5)
+    await awaited(asked.wait())
     await world.api.clock.turn(6)
 
     assert "within 5 s" in (await page).text

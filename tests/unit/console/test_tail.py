@@ -14,6 +14,7 @@ from streamer.console.pages.tail import MOST_ROWS
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.console.test_pages import EVIL, JWT
 from tests.unit.console.world import Browser, World
+from tests.waiting import turned
 
 
 class Rows:
@@ -26,10 +27,7 @@ class Rows:
     async def line(self) -> dict[str, Any]:
         """Return the next line, and turn the clock until it is there."""
         line = asyncio.create_task(self.answer.content.readline())
-        async with asyncio.timeout(10):
-            while not line.done():
-                await self.world.api.clock.turn(0.25)
-                await asyncio.sleep(0.005)
+        await turned(self.world.api.clock, line.done, step_s=0.25)
         found: dict[str, Any] = orjson.loads(await line)
         return found
 
@@ -134,10 +132,7 @@ async def test_stream_ends_after_some_minutes(world: World, browser: Browser) ->
         assert await rows.line()
         assert len(world.api.context.tail._clients) == 1
         await world.api.clock.turn(10)
-        async with asyncio.timeout(10):
-            while world.api.context.tail._clients:
-                await world.api.clock.turn(0.25)
-                await asyncio.sleep(0.005)
+        await turned(world.api.clock, lambda: not world.api.context.tail._clients, step_s=0.25)
         await rows.answer.content.read()
         assert rows.answer.content.at_eof()
 

@@ -9,6 +9,7 @@ from streamer.errors import SalesforceUnavailable
 from streamer.events import Batch
 from streamer.ingest.batch_reader import BatchReader
 from tests.messages import batch
+from tests.waiting import limited
 
 
 class Source:
@@ -116,7 +117,7 @@ async def test_source_that_is_cancelled_within_ends_with_an_error() -> None:
         await inner
         yield batch()
 
-    async with asyncio.timeout(5), BatchReader(batches()) as reader:
+    async with limited("the batch"), BatchReader(batches()) as reader:
         reader.ask()
         await reader.turn()
         with pytest.raises(SalesforceUnavailable):

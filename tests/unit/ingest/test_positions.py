@@ -33,6 +33,7 @@ from streamer.salesforce.memory import MemorySource
 from tests.messages import CHANGES, batch, change
 from tests.unit.ingest.test_between_answers import LiveSource, Steps
 from tests.unit.ingest.test_relay import RefusingSource
+from tests.waiting import awaited
 
 T0 = 1_735_689_600.0
 """Commit time of the changes."""
@@ -493,7 +494,7 @@ async def test_withdrawn_order_ends_where_it_is_carried_out() -> None:
     await until(world.clock, lambda: len(source.opened) == 2)
     positions.follow({})
     with pytest.raises(RetryLater, match="withdrawn"):
-        await asyncio.wait_for(running, 10)
+        await awaited(running)
 
     assert (positions.has_order, positions.current) == (False, None)
     assert (world.told, world.ended) == ([], [])

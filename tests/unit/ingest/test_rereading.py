@@ -13,6 +13,7 @@ from streamer.events import JsonObject
 from streamer.ingest.reading.rereading import Rereading
 from streamer.salesforce.memory import MemoryRecords
 from tests.messages import CHANGES
+from tests.waiting import awaited
 
 ACCOUNT = {"Account": {"001A": {"Description"}}}
 CONTACT = {"Contact": {"003A": {"Description"}}}
@@ -129,7 +130,7 @@ async def test_org_without_an_answer_holds_nothing_up() -> None:
     await world.clock.turn(10.0)
     assert await reading == {}
     await world.clock.turn(3600.0)
-    assert await asyncio.wait_for(world.rereading.read(ACCOUNT), 10) == {}
+    assert await awaited(world.rereading.read(ACCOUNT)) == {}
 
     records.answers.set()
     await world.clock.turn(1.0)

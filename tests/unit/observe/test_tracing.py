@@ -1,6 +1,5 @@
 """Spans wait in a bounded queue, and a collector that fails costs nothing but spans."""
 
-import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Span, SpanKind
 from streamer.ports.trace_context import EventTraces
 from tests.contracts.values import an_event
+from tests.waiting import LIMIT_S, until
 
 
 @dataclass
@@ -32,7 +32,7 @@ class ScriptedExporter:
 
     def export(self, spans: Sequence[Span], /) -> str:
         """Answer as written."""
-        assert self.open.wait(10)
+        assert self.open.wait(LIMIT_S)
         self.sizes.append(len(spans))
         if self.raises:
             raise OSError(self.reason)
@@ -150,6 +150,4 @@ def test_sampled_event_is_the_exemplar_of_its_times() -> None:
 
 
 async def _until_exported(world: World, batches: int) -> None:
-    async with asyncio.timeout(10):
-        while sum(world.counted.values()) < batches:  # noqa: ASYNC110 - a thread of the tracer counts
-            await asyncio.sleep(0.001)
+    await until(lambda: sum(world.counted.values()) >= batches)

@@ -21,6 +21,7 @@ from subscribers.file import File, line_file
 from subscribers.lines import failure, write_whole
 from tests.deliveries import context, delivery, event
 from tests.unit.subscribers.file_sizes import room_for
+from tests.waiting import LIMIT_S
 
 
 def order(number: int, **more: Any) -> Delivery:
@@ -254,12 +255,12 @@ def test_failed_write_to_the_disk_fails_all_lines_before_it(
         if len(lines) == 2:
             written.set()
             # The line is in the file, and its thread has not come further.
-            assert failed.wait(60)
+            assert failed.wait(LIMIT_S)
 
     def fail_first(file: int) -> None:
         calls.append(file)
         if len(calls) == 1:
-            assert written.wait(60)
+            assert written.wait(LIMIT_S)
             failed.set()
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 

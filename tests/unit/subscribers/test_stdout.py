@@ -14,6 +14,7 @@ from subscribers import stdout as stdouts
 from subscribers.stdout import Stdout
 from tests.deliveries import ORDER, context, delivery
 from tests.unit.subscribers.file_sizes import room_for
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_slow_reader_is_waited_for(pipe: tuple[int, int]) -> None:
         thread = Thread(target=lambda: read.append(reader.readline()))
         thread.start()
         outcome = plugin("body").deliver(delivery(body="x" * 300_000))
-        thread.join(60)
+        thread.join(LIMIT_S)
 
     assert isinstance(outcome, Delivered)
     assert orjson.loads(read[0]) == "x" * 300_000

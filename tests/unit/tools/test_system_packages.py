@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import LIMIT_S
 from tools import system_packages
 from tools.go_programs import PROGRAMS
 from tools.kubectl import kubectl
@@ -163,5 +164,5 @@ def test_it_runs_as_a_module(program: Program) -> None:
     program("java", JAVA_17)
     program("mvn")
 
-    ran = subprocess.run([sys.executable, "-m", "tools.system_packages"], check=False, timeout=60)
+    ran = subprocess.run([sys.executable, "-m", "tools.system_packages"], check=False, timeout=LIMIT_S)
     assert ran.returncode == 0

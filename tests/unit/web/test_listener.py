@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from streamer.web import guard
 from streamer.web.guard import MOST_CONNECTIONS
 from streamer.web.listener import listening, refused_address
+from tests.waiting import awaited
 
 
 @asynccontextmanager
@@ -40,11 +41,9 @@ async def answer(found: int) -> int:
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Wait for the end of a connection, in order or not."""
     try:
-        await asyncio.wait_for(reader.read(), 5.0)
+        await awaited(reader.read(), "the end of the connection")
     except ConnectionError:
         return True
-    except TimeoutError:
-        return False
     return True
 
 
@@ -123,7 +122,7 @@ async def probed(found: int, address: str) -> bool:
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", found, local_addr=(address, 0))
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        told = await asyncio.wait_for(reader.read(), 5.0)
+        told = await awaited(reader.read(), "an answer")
         writer.close()
     except ConnectionError:
         return False

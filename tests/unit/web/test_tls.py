@@ -16,7 +16,7 @@ from streamer.sandbox.certificates import certificates
 from streamer.web import guard, tls
 from streamer.web.listener import listening
 from streamer.web.tls import TlsFiles
-from tests.daemon import until
+from tests.waiting import until
 
 
 def files(folder: Path, *, client_ca: Path | None = None) -> TlsFiles:
@@ -84,11 +84,11 @@ async def test_renewed_certificate_is_used_without_a_restart(
                 return len([line for line in lines if line["event"].startswith("certificate.")]) > 0
 
             used.key_file.write_text("no key")
-            await until(logged, within_s=5)
+            await until(logged)
             assert await answer(found, trusting(own)) == 200
             lines.clear()
             used.certificate_file.write_bytes((next_ / "server.pem").read_bytes())
-            await until(logged, within_s=5)
+            await until(logged)
             assert await answer(found, trusting(next_)) == 200
 
     assert [line["event"] for line in lines] == ["certificate.renewed"]

@@ -26,10 +26,10 @@ from streamer.eventbus import (
 )
 from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC, PUBLISH, PUBLISH_STREAM, SUBSCRIBE
 from tests.integration.sandbox.pubsub.decoding import decoded
+from tests.waiting import LIMIT_S, awaited, limited
 
 LATEST, EARLIEST, CUSTOM = ReplayPreset.LATEST, ReplayPreset.EARLIEST, ReplayPreset.CUSTOM
 PREFIX = "sfdc.platform.eventbus.grpc."
-WAIT_S = 20
 EOF = grpc.aio.EOF  # type: ignore[attr-defined] # the stubs lack it
 
 Metadata = tuple[tuple[str, str], ...]
@@ -57,15 +57,14 @@ class Stream:
 
     async def receive(self) -> Any:
         """Return the next response; fails where none comes or the stream ends."""
-        async with asyncio.timeout(WAIT_S):
-            response = await self.call.read()
+        response = await awaited(self.call.read(), "a response")
         assert response is not EOF, f"the stream ended with {await self.call.code()}"
         return response
 
     async def end(self) -> Failure | None:
         """Return the error with which the stream ends, `None` for OK; responses before it are passed over."""
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with limited("the end of the stream"):
                 while await self.call.read() is not EOF:
                     pass
                 status = await self.call.code()
@@ -157,7 +156,7 @@ class Client:
             request_serializer=call.request.SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        return await method(request, metadata=self.metadata, timeout=WAIT_S)
+        return await method(request, metadata=self.metadata, timeout=LIMIT_S)
 
     def _streamed(self, call: Any) -> Any:
         method: Any = self.channel.stream_stream(

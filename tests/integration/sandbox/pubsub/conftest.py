@@ -1,6 +1,5 @@
 """A sandbox that serves the Pub/Sub API, and a client that is logged in."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox, SandboxSettings
 from streamer.sandbox.pubsub.server import PubSubServer
-from tests.integration.sandbox.pubsub.client import WAIT_S, Client, Metadata
+from tests.integration.sandbox.pubsub.client import Client, Metadata
+from tests.waiting import until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,6 @@ class World:
     async def struck(self, name: str) -> None:
         """Wait until a fault has struck."""
         await until(lambda: self.sandbox.faults.struck[name])
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.001)
 
 
 def metadata(sandbox: Sandbox, user_id: str | None = None) -> Metadata:

@@ -11,6 +11,7 @@ import pytest
 from streamer.eventbus import ProducerEvent
 from tests.integration.sandbox.pubsub.client import CUSTOM, EARLIEST, Failure, Subscription, failure
 from tests.integration.sandbox.pubsub.conftest import World, metadata
+from tests.waiting import awaited
 
 ACCOUNTS = "/data/AccountChangeEvent"
 
@@ -220,7 +221,7 @@ async def test_a_stream_can_be_slow(world: World) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(read := asyncio.ensure_future(subscription.call.read())), 0.1)
     await world.clock.turn(1)
-    assert len((await asyncio.wait_for(read, 20)).events) == 1
+    assert len((await awaited(read)).events) == 1
 
 
 async def test_faults_are_armed_over_http(world: World) -> None:

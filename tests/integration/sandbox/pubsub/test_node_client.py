@@ -14,6 +14,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.certificates import Certificates, certificates
+from tests.waiting import awaited, limited
 from tools.npm import installed
 
 # Its Avro library needs underscore, and does not say so.
@@ -75,7 +76,7 @@ class NodeClient:
     async def told(self, kind: str) -> Any:
         """Return what the client tells of that kind next."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with limited(kind):
             while line := await self.process.stdout.readline():
                 told = orjson.loads(line)
                 if told["kind"] == kind:
@@ -111,8 +112,7 @@ async def running(files: Certificates) -> AsyncIterator[NodeClient]:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            async with asyncio.timeout(20):
-                await process.wait()
+            await awaited(process.wait())
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 from streamer.sandbox import PubSubLimits, SandboxSettings
 from streamer.sandbox.org.bus import HOUR_S
 from tests.integration.sandbox.pubsub.client import CUSTOM, EARLIEST, LATEST, Failure, Subscription
-from tests.integration.sandbox.pubsub.conftest import Serve, World, metadata, until
+from tests.integration.sandbox.pubsub.conftest import Serve, World, metadata
+from tests.waiting import until
 
 ACCOUNTS = "/data/AccountChangeEvent"
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

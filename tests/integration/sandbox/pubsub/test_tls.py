@@ -18,6 +18,7 @@ from streamer.sandbox.server import ListenFailed
 from tests.integration.sandbox.command import Running, running_with_tls
 from tests.integration.sandbox.pubsub.client import Client
 from tests.integration.sandbox.pubsub.conftest import World, metadata
+from tests.waiting import LIMIT_S
 
 # Run with the environment that the sandbox recommends; certificates come from there alone.
 CLIENT = """
@@ -27,7 +28,7 @@ from streamer.eventbus.calls import GET_TOPIC
 
 url, address = sys.argv[1:]
 form = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
-answer = requests.post(f"{url}/services/oauth2/token", data=form, timeout=10).json()
+answer = requests.post(f"{url}/services/oauth2/token", data=form, timeout=300).json()
 org_id = answer["id"].split("/")[-2]
 method = grpc.secure_channel(address, grpc.ssl_channel_credentials()).unary_unary(
     GET_TOPIC.path,
@@ -35,7 +36,7 @@ method = grpc.secure_channel(address, grpc.ssl_channel_credentials()).unary_unar
     response_deserializer=GET_TOPIC.response.FromString,
 )
 metadata = (("accesstoken", answer["access_token"]), ("instanceurl", url), ("tenantid", org_id))
-print(method(TopicRequest(topic_name="/data/AccountChangeEvent"), metadata=metadata, timeout=10).schema_id)
+print(method(TopicRequest(topic_name="/data/AccountChangeEvent"), metadata=metadata, timeout=300).schema_id)
 """
 
 
@@ -54,7 +55,7 @@ def run(command: Running, *trusting: str) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -99,7 +100,7 @@ def test_grpc_is_imported_on_demand() -> None:
     """A sandbox that does not need it starts as fast as without."""
     loaded = "import sys, streamer.sandbox; print('grpc' in sys.modules, 'google.protobuf' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=LIMIT_S
     )
     assert done.stdout == "False False\n"
 

@@ -13,7 +13,7 @@ from streamer.log.memory import MemoryLog
 from streamer.log.memory.log import MemoryAppend
 from streamer.salesforce.outbound import endpoint
 from streamer.settings import OutboundMessageSettings, OutboundSettings
-from tests.daemon import until
+from streamer.web import guard
 from tests.outbound import (
     LEADS,
     MESSAGES,
@@ -25,6 +25,7 @@ from tests.outbound import (
     notification_id,
     receiving,
 )
+from tests.waiting import LIMIT_S, limited, until
 
 _ACK = "<Ack>true</Ack>"
 _TOKEN = "00D000000000001!AQ0AQFsecret.part_of_it"
@@ -217,7 +218,7 @@ async def test_body_that_breaks_off_is_no_mistake_of_ours() -> None:
             async def is_counted() -> bool:
                 return receiver.count("broken_off") == 1
 
-            await until(is_counted, within_s=10)
+            await until(is_counted)
 
     assert (log.events, log.letters) == ([], [])
     assert "outbound.failed" not in [line["event"] for line in lines]
@@ -293,12 +294,13 @@ async def test_fault_of_our_own_is_a_server_fault(monkeypatch: pytest.MonkeyPatc
     assert "outbound.failed" in [line["event"] for line in lines]
 
 
-async def test_slow_bodies_delay_no_other_envelope() -> None:
+async def test_slow_bodies_delay_no_other_envelope(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight clients that send a byte and then nothing are not waited for."""
+    monkeypatch.setattr(guard, "_SILENT_S", 2 * LIMIT_S)
     log = MemoryLog()
     async with receiving(log) as receiver:
         slow = [await _slow(receiver.port) for _ in range(8)]
-        async with asyncio.timeout(5):
+        async with limited("the answer"):
             status, _ = await receiver.post(envelope(notification(1)))
         for writer in slow:
             writer.close()

@@ -1,7 +1,7 @@
 """A CometD server on a real socket and a plain client that hides nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.usage import OrgUsage
+from tests.waiting import until
 
 Messages = list[dict[str, Any]]
 
@@ -142,13 +143,6 @@ class Streaming:
         task = asyncio.ensure_future(request)
         await until(lambda: self.cometd.held > 0)
         return task
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, for at most 5 seconds: real sockets need some rounds of the loop."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - a condition on sockets has no event to wait for
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture

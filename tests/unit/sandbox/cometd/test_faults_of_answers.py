@@ -6,7 +6,8 @@ import json
 import aiohttp
 import pytest
 
-from tests.unit.sandbox.cometd.conftest import PATHS, Client, Streaming, until
+from tests.unit.sandbox.cometd.conftest import PATHS, Client, Streaming
+from tests.waiting import until
 
 CHANGES = PATHS[0]
 

@@ -6,7 +6,8 @@ import pytest
 
 from streamer.sandbox.bayeux import CONCURRENT_LIMIT
 from streamer.sandbox.cometd import CometdLimits
-from tests.unit.sandbox.cometd.conftest import Client, Streaming, until
+from tests.unit.sandbox.cometd.conftest import Client, Streaming
+from tests.waiting import until
 
 
 async def test_handshake_offers_replay_and_long_polling_only(client: Client) -> None:

@@ -5,7 +5,8 @@ from http.cookies import SimpleCookie
 import pytest
 
 from streamer.sandbox.cometd import CometdLimits
-from tests.unit.sandbox.cometd.conftest import PATHS, Client, Streaming, until
+from tests.unit.sandbox.cometd.conftest import PATHS, Client, Streaming
+from tests.waiting import until
 
 UNKNOWN = {
     "channel": "/meta/connect",

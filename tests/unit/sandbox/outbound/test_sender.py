@@ -12,7 +12,7 @@ from aiohttp import ClientSession, web
 from streamer.clock import TurnedClock
 from streamer.sandbox import OutboundLimits, OutboundMessage, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.org.refusals import Refused
-from tests.daemon import until
+from tests.waiting import until
 
 _ACK = b"<notificationsResponse><Ack>true</Ack></notificationsResponse>"
 
@@ -77,7 +77,7 @@ class World:
                 each.due_at > self.clock.monotonic() for each in queue.waiting
             )
 
-        await until(are_sent, within_s=5)
+        await until(are_sent)
 
 
 @asynccontextmanager
@@ -172,7 +172,7 @@ async def test_server_that_is_away_is_tried_again() -> None:
         async def is_tried() -> bool:
             return bool(queue.waiting and queue.waiting[0].attempts)
 
-        await until(is_tried, within_s=5)
+        await until(is_tried)
         here.sandbox.outbound.define(
             "leads", OutboundMessage(object="Lead", fields=("LastName",), url=here.server.url)
         )

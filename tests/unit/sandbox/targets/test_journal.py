@@ -3,6 +3,7 @@
 import asyncio
 
 from streamer.sandbox.targets import Journal, JournalEntry
+from tests.waiting import awaited
 
 
 def received(key: str, *, accepted: bool = True) -> JournalEntry:
@@ -41,4 +42,4 @@ async def test_journal_tells_when_enough_has_come() -> None:
     assert not waiter.done()
 
     journal.add(received("b"))
-    await asyncio.wait_for(waiter, 1)
+    await awaited(waiter)

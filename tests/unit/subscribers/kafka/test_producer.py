@@ -11,6 +11,7 @@ from subscribers.kafka import producer as producers
 from subscribers.kafka.producer import DeliveryReport, ReportingProducer
 from subscribers.kafka.records import Record
 from tests.unit.subscribers.kafka.cluster import Cluster
+from tests.waiting import LIMIT_S
 
 Producing = Callable[..., ReportingProducer]
 
@@ -70,10 +71,8 @@ def test_record_that_is_refused_alone_is_written_once(producing: Producing) -> N
 def test_broker_that_stops_in_between_rejects_nothing(producing: Producing) -> None:
     """Records beyond the deadline have timed out: with the joint error, all would be dead letters."""
     cluster = Cluster(answers=2)
-    began = time.monotonic()
     reports = producing(cluster).produce([record(1_000), *[record()] * 15])
 
-    assert time.monotonic() - began < 1
     assert set(codes(reports)) == {KafkaError._TIMED_OUT}
     # The deadline was over with the second half, so its halves were not tried.
     assert [len(batch) for batch in cluster.batches] == [16, 8, 8]
@@ -86,10 +85,8 @@ def test_look_ups_of_missing_topics_share_the_deadline(producing: Producing) -> 
     producer = producing(cluster)
     records = [record(topic=f"topic-{number}") for number in range(10)]
     first = producer.produce(records)
-    began = time.monotonic()
     second = producer.produce(records)
 
-    assert time.monotonic() - began < 1
     assert set(codes(first)) == {KafkaError._UNKNOWN_TOPIC}
     assert set(codes(second)) == {KafkaError._TIMED_OUT}
     assert sum(cluster.asked) < 0.5
@@ -104,7 +101,7 @@ def test_end_of_the_plugin_ends_the_calls_that_still_run(producing: Producing) -
         while len(cluster.batches) < 2:
             time.sleep(0.005)
         producer.close()
-        reports = call.result(30)
+        reports = call.result(LIMIT_S)
 
     assert set(codes(reports)) == {KafkaError._PURGE_INFLIGHT}
     assert codes(producer.produce([record()])) == [KafkaError._PURGE_INFLIGHT]

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.waiting import until
+
 CONNACK = bytes.fromhex("2003000000")
 CONNACK_311 = bytes.fromhex("20020000")
 CONNECT, PUBLISH, PUBREL, PINGREQ, DISCONNECT = 1, 3, 6, 12, 14
@@ -74,9 +76,7 @@ class ScriptedBroker:
 
     async def until(self, kind: int, count: int = 1) -> None:
         """Wait until `count` packets of that kind have come."""
-        async with asyncio.timeout(60):
-            while len(self.of_kind(kind)) < count:  # noqa: ASYNC110 - a test looks in from outside
-                await asyncio.sleep(0.005)
+        await until(lambda: len(self.of_kind(kind)) >= count)
 
     def say(self, content: bytes) -> None:
         """Send something on every connection."""

@@ -1,7 +1,7 @@
 """The MQTT plugin, at a broker that answers as each test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -25,6 +25,7 @@ from tests.unit.subscribers.mqtt.scripted_broker import (
     puback,
     usual,
 )
+from tests.waiting import turned, until
 
 TOPIC = "salesforce/{entity}/{record_id}"
 
@@ -52,20 +53,10 @@ def open_connection(plugin: Mqtt) -> BrokerConnection:
     return plugin._session._connection
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for the plugin's reaction to a broker's words."""
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - a test looks in from outside
-            await asyncio.sleep(0.001)
-
-
 async def while_time_passes(clock: TurnedClock, *deliveries: Coroutine[Any, Any, Outcome]) -> list[Outcome]:
     """Return the outcomes of deliveries, while the clock goes on."""
     delivering = [asyncio.create_task(each) for each in deliveries]
-    async with asyncio.timeout(60):
-        while not all(each.done() for each in delivering):
-            await clock.turn(0.05)
-            await asyncio.sleep(0.001)
+    await turned(clock, lambda: all(each.done() for each in delivering), step_s=0.05)
     return [each.result() for each in delivering]
 
 

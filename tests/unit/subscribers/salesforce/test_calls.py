@@ -20,6 +20,7 @@ from streamer.ports import (
 )
 from tests.deliveries import delivery
 from tests.unit.subscribers.salesforce.orgs import ScriptedOrg, change, outcome_of, plugin
+from tests.waiting import limited
 
 BODY = {"Id": "a/b", "amount": 12.5, "late": False, "note": None}
 
@@ -135,7 +136,7 @@ async def test_unwaited_call_is_delivered_when_it_is_sent() -> None:
     """Its answer comes later, and closing lets it."""
     org = SlowOrg()
     opened = await plugin(org, call=UNWAITED).__aenter__()
-    async with asyncio.timeout(60):
+    async with limited("the outcome"):
         outcome = await opened.deliver(delivery(change()))
         assert outcome == Delivered(answer={"call": "POST x", "waited": False})
         assert org.called == []

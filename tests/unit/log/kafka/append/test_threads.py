@@ -1,6 +1,5 @@
 """An unexpected error in a thread of the Kafka log reaches everyone who waits for it."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +17,10 @@ from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import ORG, an_append
+from tests.waiting import limited
 
 CHANNEL = Channel(org=ORG, path="/event/A__e")
 SETTINGS = KafkaLogSettings(bootstrap_servers="127.0.0.1:9")
-_SOON_S = 30
 
 
 class Bug(Exception):
@@ -72,7 +71,7 @@ async def test_bug_in_the_membership_ends_the_wait_for_a_share(pulses: Pulses) -
     """The daemon stops with it, and its log can be closed."""
     clients = BrokenClients(settings=SETTINGS)
     membership = Membership(clients, clock=SystemClock(), grace_s=1.0, pulses=pulses)
-    async with asyncio.timeout(_SOON_S):
+    async with limited("the error"):
         for _ in range(2):
             with pytest.raises(Bug):
                 await membership.share(after=0)
@@ -87,7 +86,7 @@ async def test_bug_in_a_writer_reaches_those_who_wait_and_those_who_come_later(p
     topics = KnownTopics(clients, SystemClock())
     append = encoder.complete([], 0, replace(an_append().checkpoint, channel=CHANNEL), [], [])
     writer = PartitionWriter("writer", BrokenSession(), encoder, topics, SETTINGS, pulses=pulses)
-    async with asyncio.timeout(_SOON_S):
+    async with limited("the error"):
         assert await writer.checkpoint(CHANNEL) is None
         with pytest.raises(Bug):
             await writer.append(append)

@@ -1,7 +1,6 @@
 """Notice of a client that has lost its brokers."""
 
 import logging
-import time
 from collections.abc import Callable
 
 import orjson
@@ -11,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from streamer.clock import TurnedClock
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import kafka_error
+from tests.waiting import block_until
 
 _UP = {"source": "learned", "state": "UP"}
 _FORGOTTEN: dict[str, str] = {"source": "logical", "state": "UP"}
@@ -104,7 +104,9 @@ def _is_lost(check: BrokerCheck, clock: TurnedClock) -> bool:
 
 
 def _poll_until(consumer: Consumer, holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10.0
-    while not holds():
-        assert time.monotonic() < end, "the client's statistics did not tell that it has no broker"
+    def polled() -> bool:
         consumer.poll(0.05)
+        return holds()
+
+    # The client's statistics tell it.
+    block_until(polled)

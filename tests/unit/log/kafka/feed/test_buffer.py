@@ -11,6 +11,7 @@ from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
 from streamer.log.kafka.feed.partition_buffer import ReadRange
 from streamer.ports import Assigned, Page, Revoked, Settlement
 from tests.contracts.values import a_dead_letter, an_event
+from tests.waiting import awaited
 
 ONE = Partition(topic="salesforce.cdc.Account", number=0)
 TWO = Partition(topic="salesforce.cdc.Account", number=1)
@@ -166,8 +167,7 @@ async def test_settlement_wakes_the_member_at_once() -> None:
     waiting = asyncio.create_task(asyncio.to_thread(buffer.wait_for_settlement, 60))
     await asyncio.sleep(0)
     asked = buffer.ask(Settlement(assignment=1, progress={}))
-    async with asyncio.timeout(10):
-        await waiting
+    await awaited(waiting)
 
     assert [each.done for each in buffer.pending_settlements()] == [asked]
 

@@ -10,8 +10,7 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.log.sqlite.database.worker import Worker
 from streamer.observe.pulse import Pulses
-
-_SOON_S = 30
+from tests.waiting import limited
 
 
 class Bug(Exception):
@@ -55,7 +54,7 @@ async def test_loop_turns_while_the_connection_closes(tmp_path: Path) -> None:
             pass
         left.set()
 
-    async with asyncio.timeout(_SOON_S), asyncio.TaskGroup() as group:
+    async with limited("the worker"), asyncio.TaskGroup() as group:
         group.create_task(leave())
         await asyncio.sleep(0.1)
         assert not left.is_set()
@@ -85,7 +84,7 @@ async def test_cancelled_leaving_still_closes_the_connection(tmp_path: Path) -> 
 async def test_bug_in_one_result_does_not_cost_the_others_theirs(tmp_path: Path) -> None:
     """They were committed together, and each caller is told."""
     worker = Worker.writing(tmp_path / "log.db", group_weight=100, pulses=Pulses(SystemClock()))
-    async with asyncio.timeout(_SOON_S), worker as writer:
+    async with limited("the results"), worker as writer:
         before = writer.submit(lambda _: 1)
         broken = writer.submit(lambda _: 2, then=fails)
         after = writer.submit(lambda _: 3)
@@ -99,7 +98,7 @@ async def test_bug_in_one_result_does_not_cost_the_others_theirs(tmp_path: Path)
 async def test_bug_in_the_thread_ends_every_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who come later are told at once, and the worker can be closed."""
     worker = Worker.writing(tmp_path / "log.db", group_weight=100, pulses=Pulses(SystemClock()))
-    async with asyncio.timeout(_SOON_S), worker as writer:
+    async with limited("the results"), worker as writer:
         monkeypatch.setattr(writer, "_run_group", fails)
         with pytest.raises(Bug):
             await writer.submit(lambda _: 1)

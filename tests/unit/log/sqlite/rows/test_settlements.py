@@ -23,6 +23,7 @@ from tests.unit.log.sqlite.faulty_disk import (
     free_disk,
     writer_rests,
 )
+from tests.waiting import turned
 
 LARGE = {"entity": "Account", "fields": {"Text": "x" * 256 * 1024}}
 
@@ -42,9 +43,7 @@ def forwarded(log_file: LogFile) -> list[str]:
 
 async def turned_until_done(log_file: LogFile, *tasks: "asyncio.Task[Any]") -> None:
     """Turn seconds until all of `tasks` are done."""
-    async with asyncio.timeout(10):
-        while not all(task.done() for task in tasks):
-            await log_file.clock.turn(1)
+    await turned(log_file.clock, lambda: all(task.done() for task in tasks), step_s=1)
     await asyncio.gather(*tasks)
 
 
