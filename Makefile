@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 $(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Streamer into $(VENV), once. Then the demo starts: Ctrl-C ends it."
 	@$(BIN)/pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable . | \
-		sed -n -E 's/^Collecting ([^ ]*).*/  \1/p; s/^Successfully.*/Installed./p'
+		sed -n -E 's/^Collecting ([^ ]*).*/  \1/p; s/^Successfully installed.*/Installed./p'
 	@test -x $(BIN)/streamer && touch $@
 
 lint: $(READY) ## ruff, mypy and import-linter
