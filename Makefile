@@ -11,6 +11,7 @@ TESTS  ?=
 DIST   ?= dist
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DEMO_READY := $(VENV)/.demo-ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
@@ -21,14 +22,23 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # Debian's python3 comes without what makes environments.
-$(READY): pyproject.toml constraints.txt
-	@echo "Creating the environment in $(VENV): this takes about a minute, once."
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Streamer needs Python 3.11 or newer; name one with PYTHON=…")'
 	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get -q update && apt-get -q -y install python3-venv; } || \
 		{ echo "Python's venv module is missing; in Debian: apt-get install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Streamer and what its tests need into $(VENV): this takes about a minute, once."
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,otel]'
-	@touch $@
+	@touch $@ $(DEMO_READY)
+
+# Whoever has installed for development has all that the demo needs.
+$(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Streamer into $(VENV), once. Then the demo starts: Ctrl-C ends it."
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable . | \
+		sed -n -E 's/^Collecting ([^ ]*).*/  \1/p; s/^Successfully installed.*/Installed./p'
+	@test -x $(BIN)/streamer && touch $@
 
 lint: $(READY) ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
@@ -79,7 +89,12 @@ test-slow: $(READY) ## the same beside eight busy loops, as on a machine that is
 	@$(BIN)/python -m tools.system_packages
 	$(BIN)/python -m tests.busy_loops $(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
 
-demo: $(READY) ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka
+ifeq ($(LOG),kafka)
+demo: $(READY)
+else
+demo: $(DEMO_READY)
+endif
+demo: ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka
 ifeq ($(LOG),kafka)
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tools.kafka.broker exec -- sh -c '$(BIN)/streamer demo --kafka "$$STREAMER_KAFKA" $(ARGS)'

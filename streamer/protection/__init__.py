@@ -6,7 +6,7 @@ event is encoded, so nothing behind ingest ever holds it.
 
 from streamer.protection.events import ProtectedEvents
 from streamer.protection.rules import Rules, is_about_entity, names_field
-from streamer.protection.sealing import SEALED, keyed_digest, sealed, unsealed
+from streamer.protection.sealing import SEALED, WrongKey, keyed_digest, sealed, unsealed
 from streamer.protection.treatments import FixedTreatment, key_id_of
 from streamer.protection.values import NotProtected
 
@@ -16,6 +16,7 @@ __all__ = [
     "NotProtected",
     "ProtectedEvents",
     "Rules",
+    "WrongKey",
     "is_about_entity",
     "key_id_of",
     "keyed_digest",

@@ -24,14 +24,21 @@ SEALED = b"encrypted:"
 """Beginning of what is encrypted."""
 
 
+class WrongKey(ValueError):
+    """The bytes are sealed with another key, or damaged."""
+
+
 def sealed(content: bytes, key: str, key_id: str) -> bytes:
     """Return `content` encrypted: `encrypted:`, the id of the key, a colon and a Fernet token."""
     return SEALED + key_id.encode() + b":" + fernet.Fernet(_derived(key, _OF_CONTENT)).encrypt(content)
 
 
 def unsealed(found: bytes, key: str) -> bytes:
-    """Return what `sealed` encrypted; raises `cryptography.fernet.InvalidToken` for another key."""
-    return fernet.Fernet(_derived(key, _OF_CONTENT)).decrypt(found.split(b":", 2)[-1])
+    """Return what `sealed` encrypted; raises `WrongKey` for another key."""
+    try:
+        return fernet.Fernet(_derived(key, _OF_CONTENT)).decrypt(found.split(b":", 2)[-1])
+    except fernet.InvalidToken:
+        raise WrongKey("it is sealed with another key, or damaged") from None
 
 
 def keyed_digest(content: bytes, key: str) -> str:

@@ -15,7 +15,8 @@ from streamer.observe.metrics import Metrics
 _log = structlog.get_logger()
 
 _LIMIT_S = 1.0
-_LOOKS_A_LIMIT = 4
+# Each look wakes an idle process twice: the loop and the thread.
+_LOOKS_A_LIMIT = 2
 _QUIET_S = 60.0
 _OUTERMOST = 1
 _INNERMOST = 4

@@ -1,5 +1,6 @@
 """The parts of the bench, and how much each measures."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +17,14 @@ from tests.bench.ownership.rolling import rolling_of
 from tests.bench.ownership.takeovers import Rounds, takeovers_of
 from tests.bench.results import Part
 from tests.bench.routing.measuring import RoutingBench
+from tests.bench.starting.measuring import idle_of, starts_of
 
 PARTS = (
     *("drain", "latency", "pubsub", "pubsub-latency", "takeovers", "rolling"),
     *("deliveries", "routing", "trickle", "failing-key", "busy-target", "memory"),
+    *("start", "idle"),
 )
-"""Their names: of ingest, of processes that go away, and of deliveries."""
+"""Their names: of ingest, of processes that go away, of deliveries, and of processes that do nothing."""
 
 _INGEST = frozenset({"drain", "latency"})
 _DELIVERIES = frozenset({"deliveries", "routing", "trickle", "failing-key", "busy-target", "memory"})
@@ -36,7 +39,7 @@ class Size:
     `deliveries` are events by the number of their keys, and `routing` are events
     that are routed; if `routing_compared`, they are delivered as they are, too.
     With `behind` events of `behind_keys` waiting, memory is watched for
-    `looked_s`.
+    `looked_s`, and an idle daemon for `idle_s`.
     """
 
     rounds: int
@@ -56,6 +59,7 @@ class Size:
     behind_keys: int
     behind: int
     looked_s: float
+    idle_s: float
 
 
 FULL = Size(
@@ -76,6 +80,7 @@ FULL = Size(
     behind_keys=100_000,
     behind=1_000_000,
     looked_s=20.0,
+    idle_s=60.0,
 )
 QUICK = Size(
     rounds=1,
@@ -95,6 +100,7 @@ QUICK = Size(
     behind_keys=1_000,
     behind=2_000,
     looked_s=1.0,
+    idle_s=1.0,
 )
 
 
@@ -121,6 +127,18 @@ async def parts_of(only: Collection[str], size: Size, kafka: str, progress: Prog
         )
     if _DELIVERIES & set(only):
         parts |= await _deliveries(only, size, kafka, progress)
+    return parts | await _doing_nothing(only, size, progress)
+
+
+async def _doing_nothing(only: Collection[str], size: Size, progress: Progress) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    if "start" in only:
+        task = progress.add_task("starts of commands", total=size.rounds)
+        parts["start"] = await asyncio.to_thread(starts_of, size.rounds, partial(progress.advance, task))
+    if "idle" in only:
+        task = progress.add_task("idle daemon", total=1)
+        parts["idle"] = await idle_of(size.idle_s)
+        progress.advance(task)
     return parts
 
 

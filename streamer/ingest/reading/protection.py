@@ -5,8 +5,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cryptography.fernet import InvalidToken
-
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.protection import can_concern
 from streamer.errors import UnreadableEvent
@@ -19,6 +17,7 @@ from streamer.protection import (
     NotProtected,
     ProtectedEvents,
     Rules,
+    WrongKey,
     key_id_of,
     keyed_digest,
     sealed,
@@ -122,7 +121,7 @@ class ChannelProtection:
             raise UnreadableEvent("its bytes are encrypted, and there is no protection.key")
         try:
             return unsealed(letter.raw, key.get_secret_value())
-        except InvalidToken:
+        except WrongKey:
             raise UnreadableEvent("its bytes are encrypted with another protection.key") from None
 
     def _digest_without_key(self, piece: Unreadable) -> str:

@@ -1,12 +1,18 @@
 """OAuth 2 flows of Salesforce: their token requests."""
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import jwt
 from pydantic import SecretStr
 
 from streamer.errors import ConfigurationError
+from streamer.later import Later
 from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, PasswordAuth, RefreshAuth
+
+if TYPE_CHECKING:
+    import jwt
+else:
+    jwt = Later("jwt")
 
 _ASSERTION_LIFETIME_S = 180
 

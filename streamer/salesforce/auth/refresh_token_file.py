@@ -8,11 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.fernet import InvalidToken
-
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, SalesforceUnavailable
-from streamer.protection import SEALED, keyed_digest, sealed, unsealed
+from streamer.protection import SEALED, WrongKey, keyed_digest, sealed, unsealed
 
 _KEY = "org.auth.token_file"
 # A login takes half a minute at most.
@@ -63,7 +61,7 @@ class RefreshTokenFile:
             return self.configured
         try:
             return unsealed(found, self.configured).decode()
-        except (InvalidToken, UnicodeDecodeError) as error:
+        except (WrongKey, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 f"{self.path} is damaged: issue a new refresh token, and set org.auth.refresh_token"
             ) from error
