@@ -142,8 +142,9 @@ class World:
         """Return what is wrong by now, by the name of the judgement."""
         found = dict(self.network.complaints)
         if self.judge is not None:
-            told = [each.id for each in self.log.continuity]
-            found |= self.judge.complaints(self.log.events, self.holes, self.positions_ordered, told)
+            found |= self.judge.complaints(
+                self.log.events, self.holes, self.positions_ordered, self.log.continuity
+            )
         return found
 
     async def settle(self) -> None:
