@@ -120,7 +120,8 @@ class EntityReader:
         assert part is not None  # noqa: S101 - a step with events has one
         if part.is_deletions:
             present = await self.records.read(part.entity, stale, ("Id",))
-            return replace(step, events=[each for each in step.events if each.key not in present])
+            gone = [each for each in step.events if each.key not in present]
+            return replace(step, events=gone, found=len(gone))
         shape = await self._shape_of(part)
         found = await self.records.read(part.entity, stale, shape.select)
         rows = _Rows()
@@ -226,17 +227,13 @@ class EntityReader:
             await rows.add(shape, [fresh[each] for each in stale if each in fresh])
         made = replace(read, read_at=page.read_at)
         events = [snapshot_event(each, made) for each in rows.records.values() if not each.is_deleted]
-        told = progress.rows + len(events)
         done = replace(
             progress,
             after=page.following,
             has_rows=page.following is None,
-            rows=told,
-            most_rows=max(progress.most_rows, told),
             lacks=progress.lacks or rows.lacks,
         )
-        repeated = len(events) - (done.most_rows - progress.most_rows)
-        return Step(progress=done, events=events, repeated=repeated)
+        return Step(progress=done, events=events)
 
     async def _ended(self, progress: ReadingProgress, job: str) -> Step:
         """End the job, whose last page is in the log."""

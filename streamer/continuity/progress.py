@@ -55,8 +55,8 @@ class ReadingProgress:
     `since` a time or whole. The rows behind `after` are not read yet; once
     `has_rows`, only the job remains to be ended. `anchor` (epoch seconds) is a time
     before the job began; this part had `jobs` jobs. Once a job is lost, `anchor` is
-    the time of the loss. The job has brought `rows` records, and one of the part's
-    jobs `most_rows`.
+    the time of the loss. The job has brought `rows` records to the log, and one
+    of the part's jobs `most_rows`.
 
     The deletions of all parts are told behind their rows, up to `until` at
     least, so that the org has to cover that time once. Those up to `anchor`, and
@@ -114,6 +114,11 @@ class ReadingProgress:
     def without_job(self, lost_at: float) -> "ReadingProgress":
         """Return the progress once the job is lost: the next one begins with the first row."""
         return replace(self, job=None, anchor=lost_at, after=None, rows=0)
+
+    def with_rows(self, rows: int) -> "ReadingProgress":
+        """Return the progress once the events of so many more rows of the job are in the log."""
+        all_rows = self.rows + rows
+        return replace(self, rows=all_rows, most_rows=max(self.most_rows, all_rows))
 
     @property
     def is_untouched(self) -> bool:

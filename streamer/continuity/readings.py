@@ -257,13 +257,14 @@ class Readings:
                 return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
     def _advanced(self, hole: ContinuityRecord, step: Step) -> Repaired:
-        told = step.progress.to_json()
+        progress, added = step.counted()
+        told = progress.to_json()
         if step.waits:
             told = waiting(told, step.waits)
         if told == hole.progress and not step.events:
             return Repaired(again_in_s=step.again_in_s)
         has_begun = step.progress.jobs > 0 and self._open.progress(hole.id).is_untouched
-        published = hole.published + len(step.events) - step.repeated
+        published = hole.published + added
         counted = replace(
             hole,
             progress=told,

@@ -51,7 +51,8 @@ class ContinuityRecord:
     open-ended. `entity` is the API name of the object that it concerns, `None` for
     all of the channel. A repair keeps its own position in `progress`, a small
     object of JSON, and counts the records that it has `found` in the org, and the
-    records that it has `published`. Times are epoch seconds; `updated_at` is the
+    records that it has `published`: after a lost job, the rows of the job that
+    brought most of them. Times are epoch seconds; `updated_at` is the
     time of the last change of the state, and `None` before the first.
     """
 

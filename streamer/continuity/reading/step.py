@@ -11,14 +11,24 @@ from streamer.events import Event
 class Step:
     """One step of a reading: its progress, the events of what was read, and when the next step is due.
 
-    `repeated` records of `events` were counted before. The caller appends the step
-    before anything that it reads later. `waits` says why the next one is not due at
-    once; others can read meanwhile.
+    The caller appends the step before anything that it reads later. `waits` says why
+    the next one is not due at once; others can read meanwhile.
     """
 
     progress: ReadingProgress
     events: Sequence[Event] = ()
     found: int = 0
-    repeated: int = 0
     again_in_s: float = 0.0
     waits: str = ""
+
+    def counted(self) -> tuple[ReadingProgress, int]:
+        """Return the progress with the rows of this step, and how many records it adds to PUBLISHED.
+
+        The job after a lost one brings the same rows again. It adds only what exceeds
+        the most rows that a job of this part has brought.
+        """
+        if self.progress.job is None:
+            # Each deletion is told once.
+            return self.progress, len(self.events)
+        progress = self.progress.with_rows(len(self.events))
+        return progress, progress.most_rows - self.progress.most_rows

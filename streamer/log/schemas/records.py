@@ -145,7 +145,7 @@ def _continuity_record() -> JsonObject:
             "until": or_null(epoch_seconds("its end; null while it is open-ended")),
             "progress": any_object("Streamer's own"),
             "found": count("the records that the repair has found in the org"),
-            "published": count("the events of them that it has published"),
+            "published": count("those with an event in the log; of an entity, the rows of the job with most"),
             "updated_at": or_null(epoch_seconds("the last change of the state; null before the first")),
         },
     )

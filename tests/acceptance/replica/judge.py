@@ -1,6 +1,6 @@
 """Judge of a history: compares the log with the org, and with what the org announced."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -46,9 +46,9 @@ class Judge:
         events: Sequence[Event],
         holes: Sequence[ContinuityRecord],
         orders: Sequence[PositionOrder],
-        told: Sequence[str],
+        states: Sequence[ContinuityRecord],
     ) -> dict[str, str]:
-        """Return what is wrong by the name of the judgement; `told` are the ids of all continuity records."""
+        """Return what is wrong by the name of the judgement; `holes` are the last of all `states`."""
         repeats = sum(each.repeat for each in orders)
         found = {
             "missing": self.missing(events, holes),
@@ -56,8 +56,8 @@ class Judge:
             "twice": twice(events, repeats=repeats),
             "given_up": self._given_up(holes),
             # What is repeated is counted from the beginning.
-            "counts": "" if repeats else _miscounted(events, holes),
-            "orders": _orders(orders, told),
+            "counts": "" if repeats else _miscounted(events, holes, states),
+            "orders": _orders(orders, [each.id for each in states]),
         }
         return {name: text for name, text in found.items() if text}
 
@@ -134,15 +134,39 @@ def _snapshot(event: Event) -> str:
     return str(event.data["snapshot"]["id"]) if "snapshot" in event.data else _OF_EVENTS
 
 
-def _miscounted(events: Sequence[Event], holes: Sequence[ContinuityRecord]) -> str:
-    # A lost job is begun again, and its rows are other events. A record counts once, and its deletion too.
-    told = {(_snapshot(each), each.id if each.is_deletion else each.key) for each in events}
-    published = Counter(reading for reading, _ in told)
+def _miscounted(
+    events: Sequence[Event], holes: Sequence[ContinuityRecord], states: Sequence[ContinuityRecord]
+) -> str:
+    """Return the holes that count other records than the documentation says.
+
+    These are, for each entity, the rows of the job that has brought most, and the
+    deletions. A lost job is begun again, and the same records are other events.
+    """
+    jobs = {_job(each): each.progress["job"] for each in states if each.progress.get("job")}
+    rows: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    published: Counter[str] = Counter()
+    for event in events:
+        reading, entity = _snapshot(event), event.data["entity"]
+        if reading == _OF_EVENTS:
+            continue
+        if event.is_deletion:
+            published[reading] += 1
+        else:
+            number = event.id.removeprefix(f"{reading}:{event.key}").removeprefix(":") or "1"
+            # Pages over REST go on behind the last row, whichever was refused.
+            rows[reading, entity][jobs[reading, entity, int(number)]] += 1
+    for (reading, _), by_job in rows.items():
+        published[reading] += max(by_job.values())
     return _lines(
         f"{hole.cause} counts {hole.published} records as published, and the log has {published[hole.id]}"
         for hole in holes
-        if published[hole.id] and hole.published != published[hole.id]
+        if hole.cause is not HoleCause.GAP_EVENT and hole.published != published[hole.id]
     )
+
+
+def _job(state: ContinuityRecord) -> tuple[str, str, int]:
+    """Return the reading, the entity and the number of the job that a reading has."""
+    return state.id, state.progress["parts"][0]["entity"], state.progress["jobs"]
 
 
 def _orders(orders: Sequence[PositionOrder], told: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from streamer.clock import Clock
 from streamer.sandbox import Sandbox
+from tests.idle_clock import until_idle
 from tests.streaming import APP
 
 _WINDOW_S = 60.0
@@ -23,6 +24,7 @@ _JOBS = "/jobs/query"
 _COMETD = "/cometd/"
 _ROUNDS = 100
 _IDLE = 3
+_LOOPS = 100
 # The clock goes on between any two requests.
 _LATENCY_S = 0.05
 
@@ -81,10 +83,13 @@ class Network:
         self.sandbox.faults.heal()
         self.sandbox.org.usage.bulk_query_jobs.most = 10_000
 
-    async def settled(self) -> None:
-        """Wait until no answer is on its way any more."""
+    async def settled(self, *, by_threads: bool) -> None:
+        """Wait until no answer is on its way any more; threads of gRPC bring some `by_threads`."""
         idle = 0
         for _ in range(_ROUNDS):
+            await until_idle(_LOOPS)
+            if not (by_threads or self._under_way):
+                return
             await asyncio.sleep(0.0005)
             idle = 0 if self._under_way else idle + 1
             if idle > _IDLE:

@@ -34,6 +34,7 @@ from tests.acceptance.replica.journal import Journal
 from tests.acceptance.replica.judge import Judge
 from tests.acceptance.replica.network import Network
 from tests.acceptance.replica.org_clock import OrgClock
+from tests.idle_clock import IdleClock
 from tests.streaming import CHANGES, Losses, org_at, source_over
 
 SCHEMA = {
@@ -141,8 +142,9 @@ class World:
         """Return what is wrong by now, by the name of the judgement."""
         found = dict(self.network.complaints)
         if self.judge is not None:
-            told = [each.id for each in self.log.continuity]
-            found |= self.judge.complaints(self.log.events, self.holes, self.positions_ordered, told)
+            found |= self.judge.complaints(
+                self.log.events, self.holes, self.positions_ordered, self.log.continuity
+            )
         return found
 
     async def settle(self) -> None:
@@ -163,7 +165,7 @@ class World:
         while left > 0:
             step, asked = min(self._step_s, left), self.network.number
             await self.clock.turn(step)
-            await self.network.settled()
+            await self.network.settled(by_threads=self.transport is Transport.PUBSUB)
             self._look()
             left -= step
             # What a daemon asks for at once is not to wait for the clock, or a loop would look like patience.
@@ -264,7 +266,7 @@ class World:
 @asynccontextmanager
 async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST) -> AsyncIterator[World]:
     """Serve an empty org, whose daemon is not started yet."""
-    clock = TurnedClock()
+    clock = IdleClock()
     org_clock = OrgClock(clock=clock)
     settings = SandboxSettings(
         org=OrgSetup(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),

@@ -240,7 +240,8 @@ async def test_many_gaps_are_repaired_with_several_answers() -> None:
     told = [len(await world.read(batch())) for _ in range(2)]
 
     assert told == [1_000, 1_300]
-    assert {world.holes[each].state for each in ids} == {Repair.FULL}
+    assert {each.state for each in world.holes.values()} == {Repair.FULL}
+    assert world.holes.keys() == set(ids)
 
 
 async def test_gaps_that_wait_are_bounded() -> None:

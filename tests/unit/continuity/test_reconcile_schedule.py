@@ -5,20 +5,21 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from streamer.clock import TurnedClock
 from streamer.continuity.reconciling import Asked, DriftKind, Reconciled, ReconcileSchedule
 from streamer.errors import ConfigurationError, RetryLater
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
+from tests.idle_clock import IdleClock
 
-DAY_S = 86_400.0
+HOUR_S = 3_600.0
+DAY_S = 24 * HOUR_S
 
 
 @dataclass
 class World:
     """A log whose entity is compared once a day; `missing` records differ, and `asked` says what was."""
 
-    clock: TurnedClock = field(default_factory=TurnedClock)
+    clock: IdleClock = field(default_factory=IdleClock)
     log: MemoryLog = field(default_factory=MemoryLog)
     metrics: Metrics = field(init=False)
     missing: int = 0
@@ -68,6 +69,12 @@ class World:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
+    async def pass_days(self, days: int) -> None:
+        """Let days pass, of which the process sees the last seconds of each hour."""
+        for _ in range(24 * days):
+            self.clock.jump(HOUR_S - 5)
+            await self.clock.turn(5)
+
     def sample(self, name: str, **labels: str) -> float | None:
         """Return what is shown of the entity."""
         shown: Mapping[str, str] = {"entity": "Account", **labels}
@@ -106,14 +113,14 @@ async def test_differences_are_looked_for_again_until_they_are_mended() -> None:
     world = World(missing=1)
     began = world.clock.now() - DAY_S - 1_500
     async with world.running():
-        await world.clock.turn(2 * DAY_S + 300)
+        await world.pass_days(2)
         assert {each.since for each in world.asked} == {began}
         world.missing = 0
-        await world.clock.turn(2 * DAY_S)
+        await world.pass_days(2)
         assert world.sample("differences", kind="missing") == 0
         assert world.asked[-1].since > began
         world.missing = 1
-        await world.clock.turn(20 * DAY_S)
+        await world.pass_days(20)
 
     assert world.asked[-1].since >= world.clock.now() - 15 * DAY_S
 

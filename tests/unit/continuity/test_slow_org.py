@@ -176,6 +176,51 @@ async def test_record_has_another_event_in_the_job_after_a_lost_one() -> None:
     assert world.phones()[IDS[0]] == "2"
 
 
+async def test_record_that_only_a_lost_job_has_brought_does_not_count() -> None:
+    """The rows of the job that brought most do: no progress could hold the ids of all rows."""
+    world = World()
+    world.open(hole(HoleCause.SNAPSHOT, entity=None))
+    await world.until(lambda: len(world.log) == 4)
+    world.queries.jobs.clear()
+    del world.records.records["Contact"][IDS[0]]
+    ended = await world.finish()
+
+    assert len({event.key for event in world.log}) == 7
+    assert (ended.state, ended.published) == (Repair.FULL, 6)
+
+
+async def test_record_that_is_gone_before_a_late_answer_does_not_count_for_its_job() -> None:
+    """The job after a lost one adds what it brings beyond the events of that one, and not beyond its rows."""
+    world = SlowWorld()
+    world.open(hole())
+    await world.until(lambda: "page" in world.queries.requests)
+    world.tell(IDS[0], None)
+    await world.until(lambda: len(world.log) == 2)
+    world.queries.jobs.clear()
+    world.page_s = 0.0
+    ended = await world.finish()
+
+    assert [event.key for event in world.log] == [IDS[0], IDS[1], *IDS[1:]]
+    assert (ended.state, ended.published) == (Repair.FULL, 6)
+
+
+async def test_deletion_that_is_taken_back_before_a_late_answer_is_not_found() -> None:
+    """The record is told by the stream."""
+    world = SlowWorld(bulk_from=100)
+    world.records_s = 30.0
+    gone = world.records.records["Contact"][IDS[3]]
+    world.queries.recycle("Contact", IDS[3], SystemModstamp=stamp(0))
+    world.open(hole(HoleCause.OVERFLOW))
+    await world.until(lambda: ("Contact", [IDS[3]], ["Id"]) in world.records.requests)
+    assert not [event for event in world.log if event.is_deletion]
+    world.records.records["Contact"][IDS[3]] = gone
+    world.tell(IDS[3], "2")
+    ended = await world.finish()
+
+    assert not [event for event in world.log if event.is_deletion]
+    assert (ended.found, ended.published) == (6, 6)
+
+
 async def test_reading_over_rest_goes_on_behind_its_last_record_after_a_refusal() -> None:
     """A field can be gone, and the records come in the order of their ids."""
     world = World(bulk_from=100)
