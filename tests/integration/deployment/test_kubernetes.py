@@ -16,7 +16,7 @@ from jsonschema import ValidationError
 from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
-from streamer.settings import ObserveSettings, OutboundSettings
+from streamer.settings import ObserveSettings
 from tests.integration.deployment.manifests import FOLDERS, K8S, KUBERNETES, Manifests, check_schema, rendered
 from tests.integration.snippets.shell import parse
 from tests.keys import private_key_pem
@@ -225,25 +225,6 @@ def test_pods_are_given_time_to_drain(manifests: Manifests) -> None:
     drain_s = yaml.safe_load(manifests.configuration)["grace_period_s"]
 
     assert all(pod["spec"]["terminationGracePeriodSeconds"] >= drain_s + 10 for pod in manifests.pods)
-
-
-def test_outbound_messages_reach_the_pods_through_a_gateway() -> None:
-    """The listener, the route, the service and the pods fit together, and the next pod is tried on 503."""
-    manifests = rendered("overlays/outbound")
-    gateway = manifests.one("Gateway", "streamer-outbound")
-    route = manifests.one("HTTPRoute", "streamer-outbound")["spec"]
-    [listener] = gateway["spec"]["listeners"]
-    [rule] = route["rules"]
-    [backend] = rule["backendRefs"]
-    [service] = manifests.one("Service", backend["name"])["spec"]["ports"]
-    [container] = manifests.containers
-
-    assert route["parentRefs"] == [{"name": gateway["metadata"]["name"], "sectionName": listener["name"]}]
-    assert route["hostnames"] == [listener["hostname"]]
-    assert backend["port"] == service["port"] == OutboundSettings.model_fields["port"].default
-    assert {"name": service["targetPort"], "containerPort": service["port"]} in container["ports"]
-    assert 503 in rule["retry"]["codes"]
-    assert rule["retry"]["attempts"] >= 1
 
 
 def test_slow_node_has_five_minutes_for_a_start(manifests: Manifests) -> None:

@@ -168,11 +168,12 @@ async def test_damaged_line_of_another_token_does_no_harm(
     assert rotation.used == ["refresh-token-0"]
 
 
+@pytest.mark.parametrize("name", ["token", "token.partial"])
 async def test_token_is_not_spent_where_the_next_could_not_be_kept(
-    http: aiohttp.ClientSession, rotation: Rotation, tmp_path: Path
+    http: aiohttp.ClientSession, rotation: Rotation, tmp_path: Path, name: str
 ) -> None:
-    """A folder in the place of the file."""
-    (tmp_path / "token").mkdir()
+    """A folder stands where the file is read, or where the next one is written."""
+    (tmp_path / name).mkdir()
     async with served(rotation) as url:
         with pytest.raises(ConfigurationError, match="token_file"):
             await tokens(http, url, tmp_path / "token").token()

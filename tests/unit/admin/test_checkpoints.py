@@ -156,7 +156,7 @@ async def test_mistake_in_an_order_is_refused(
     world: World, ask: Asking, asked: dict[str, object], sentence: str
 ) -> None:
     """Before anything is written."""
-    status, answer = await ask.post("/checkpoints", **{"channel": CHANNEL.path, **asked})
+    status, answer = await ask.post("/checkpoints", **{"channel": CHANNEL.path, "wait_s": 0, **asked})
 
     assert (status in {400, 404}, sentence in answer["error"]) == (True, True), answer
     assert not (await world.context.control_state()).positions
