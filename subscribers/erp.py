@@ -68,6 +68,7 @@ class Erp(RequestSubscriber):
 
     Settings = ErpSettings
     takes_content: Final = True
+    takes_text: Final = False
 
     def __init__(self, settings: ErpSettings, context: PluginContext) -> None:
         secrets = settings.soap.secrets if settings.soap is not None else ()

@@ -37,6 +37,7 @@ class Fulfillment(RequestSubscriber):
 
     Settings = FulfillmentSettings
     takes_content: Final = True
+    takes_text: Final = False
 
     def __init__(self, settings: FulfillmentSettings, context: PluginContext) -> None:
         super().__init__(HttpTarget.of(settings, context))

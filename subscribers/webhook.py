@@ -76,6 +76,7 @@ class Webhook(RequestSubscriber):
 
     Settings = WebhookSettings
     takes_content: Final = True
+    takes_text: Final = False
 
     def __init__(self, settings: WebhookSettings, context: PluginContext) -> None:
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}

@@ -18,6 +18,7 @@ from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import DispatchObserver
 from streamer.dispatch.attempt.enrichment import Enrichment
+from streamer.dispatch.attempt.plugin_tasks import exits_contained
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
@@ -67,6 +68,10 @@ class Dispatching:
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish and record the deliveries in flight."""
+        with exits_contained(self._count_failure):
+            await self._run(log, stopping)
+
+    async def _run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
@@ -170,7 +175,7 @@ class Dispatching:
                 self.dispatchers[name] = dispatcher
                 self.status.subscriber_started(name, dispatcher)
                 control_follower.apply_to(name)
-                await dispatcher.run(stop)
+                await self._isolated(dispatcher, stop)
             except* RetryLater as group:
                 self._report_blocked(name, group)
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
@@ -183,6 +188,21 @@ class Dispatching:
                 if not self._is_reconfigured:
                     raise
                 await self._refuse(name, str(next(leaves(mistakes))), stop)
+
+    async def _isolated(self, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
+        """Run `dispatcher` in a task of its own, so that its plugin can cancel nothing but that one.
+
+        Raises `RetryLater` when the plugin did so.
+        """
+        name = dispatcher.subscription.subscriber
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(dispatcher.run(stop), name=f"run {name}")
+        if running.cancelled():
+            self._count_failure(name)
+            raise RetryLater(f"the plugin of subscriber {name} cancelled the task that called it")
+
+    def _count_failure(self, name: SubscriberName) -> None:
+        self.metrics.subscriber(name).plugin_failed()
 
     async def _refuse(self, name: SubscriberName, reason: str, stop: asyncio.Event) -> None:
         """Report that `name` cannot deliver until somebody acts, and wait before the next try."""

@@ -128,6 +128,10 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     if settings.content is not None and not getattr(plugin, "takes_content", False):
         refused = document.mistake((*at, "content"), f"{settings.uses} sends no content of its own: use body")
         raise ConfigurationError(refused)
+    if settings.text is not None and not getattr(plugin, "takes_text", True):
+        instead = "body or content" if getattr(plugin, "takes_content", False) else "body"
+        refused = document.mistake((*at, "text"), f"{settings.uses} does not send it: use {instead}")
+        raise ConfigurationError(refused)
     with _refusing("the plugin can't be made", document, keys):
         try:
             made = plugin(own, context)

@@ -130,7 +130,7 @@ class SubscriberRoute:
         except ConfigurationError as error:
             match error.__cause__:
                 case ParseError() as cause:
-                    return [self._pointed(keys, "is not a JMESPath expression", _reason(cause), cause)]
+                    return [self._pointed(keys, "is not a JMESPath expression", _reason(cause, keys), cause)]
                 case ExpressionMistake() as cause:
                     return [self._pointed(keys, cause.sentence, cause.detail, cause)]
                 case jinja2.TemplateSyntaxError() as cause:
@@ -217,8 +217,12 @@ def mistake_of(
     return ConfigurationError(document.mistake(place, whole, at=at))
 
 
-def _reason(error: ParseError) -> str:
-    """Return the reason for `error`."""
+def _reason(error: ParseError, keys: Keys) -> str:
+    """Return the reason for `error` at `keys`, with the remedy where a template was meant."""
+    if (error.expression or "").lstrip().startswith("{{"):
+        # A body of templates is the first thing that people try.
+        meant = "; for a text of several parts: join('', [a, b])" if "body" in keys else ""
+        return f"a template's {{{{ }}}} belongs in text or content; write what is between them{meant}"
     if isinstance(error, LexerError):
         return str(error.message[:1].lower() + error.message[1:])
     if isinstance(error, IncompleteExpressionError) or error.token_type == _END:

@@ -274,6 +274,10 @@ class SubscriberMetrics:
         elif not isinstance(outcome, Skip):
             self.failures[outcome.failure].inc()
 
+    def plugin_failed(self) -> None:
+        """Count a failure of the plugin outside of any attempt."""
+        self.failures[FailureClass.PLUGIN_ERROR].inc()
+
     def called(self, events: int) -> None:
         """Note a call of the plugin with a batch of `events`."""
         # Most plugins take no batches, and have no such series.

@@ -218,9 +218,10 @@ class Plugin(Protocol):
     """Class behind an entry point of the group `streamer.subscribers`.
 
     `Settings` validates the `settings` of a subscriber that `uses` it. A class
-    with `takes_content = True` sends the `content` of a delivery. A class with
-    `uses_org = True` gets the daemon's org in its context, and its subscribers
-    are made again when the org's settings change.
+    with `takes_content = True` sends the `content` of a delivery, and one with
+    `takes_text = False` never its `text`. A class with `uses_org = True` gets
+    the daemon's org in its context, and its subscribers are made again when the
+    org's settings change.
     """
 
     # A property, so that a class whose settings are of a narrower type fits.

@@ -169,5 +169,7 @@ class OrgSettings(Section):
         if "@" in url:
             raise ValueError("must not contain a user or a password: they belong to org.auth")
         if not re.match(r"^https?://[^/\s]+/?$", url):
-            raise ValueError("must be a URL without a path, such as https://acme.my.salesforce.com")
+            raise ValueError(
+                "must be a URL that begins with https:// and has no path, such as https://acme.my.salesforce.com"
+            )
         return url.rstrip("/")

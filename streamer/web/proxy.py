@@ -14,6 +14,7 @@ from yarl import URL
 
 from streamer.errors import ConfigurationError
 from streamer.later import Later
+from streamer.web.reasons import system_reason
 
 if TYPE_CHECKING:
     import aiohttp
@@ -111,7 +112,7 @@ async def send(
     except (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError) as exc:
         # Behind a proxy, only the proxy's own name is resolved here.
         raise ProxyFailed(
-            f"the proxy {proxy.address} can't be reached ({exc.os_error.strerror or exc.os_error}): "
+            f"the proxy {proxy.address} can't be reached ({system_reason(exc.os_error)}): "
             f"check that it runs, and its address in {proxy.named_by}"
         ) from exc
     if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:

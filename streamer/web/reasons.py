@@ -21,7 +21,7 @@ def connection_reason(error: BaseException) -> str:
         case aiohttp.ClientConnectorSSLError() if speaks_no_tls(str(error)):
             return f"{error.host}:{error.port} does not speak TLS, so its address begins with http://"
         case aiohttp.ClientConnectorError():
-            return f"can't connect to {error.host}:{error.port}: {_reason(error.os_error)}"
+            return f"can't connect to {error.host}:{error.port}: {system_reason(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
             return "the server closed the connection without an answer"
         case _:
@@ -33,7 +33,8 @@ def speaks_no_tls(said: str) -> bool:
     return any(word in said for word in _NO_TLS)
 
 
-def _reason(error: OSError) -> str:
+def system_reason(error: OSError) -> str:
+    """Return the operating system's words for `error`, without what asyncio adds to them."""
     # The number of an SSLError is OpenSSL's own.
     if error.errno is None or error.errno <= 0 or isinstance(error, ssl.SSLError):
         return error.strerror or str(error) or type(error).__name__

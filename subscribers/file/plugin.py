@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import quote
 
 from streamer.events import Delivered, Delivery, Outcome, Reject
@@ -39,6 +39,7 @@ class File:
     """
 
     Settings = FileSettings
+    takes_text: Final = False
 
     def __init__(self, settings: FileSettings, context: PluginContext) -> None:
         self._settings = settings

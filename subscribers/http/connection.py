@@ -17,6 +17,7 @@ from streamer.events import FailureClass, Hold
 from streamer.later import Later
 from streamer.web.addresses import AddressRefused, AddressRule, is_address
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
+from streamer.web.reasons import system_reason
 from subscribers.holds import RECHECK_S
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
@@ -176,7 +177,7 @@ class ConnectionPool:
             case aiohttp.ClientConnectorDNSError():
                 return f"the name {url.host} can't be resolved"
             case aiohttp.ClientConnectorError():
-                return f"can't connect to {where}: {exc.os_error.strerror or type(exc.os_error).__name__}"
+                return f"can't connect to {where}: {system_reason(exc.os_error)}"
             case TimeoutError():
                 return f"{where} gave no answer within {self._settings.timeout_s:g} s"
             case aiohttp.ServerDisconnectedError():

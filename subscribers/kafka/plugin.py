@@ -32,6 +32,7 @@ class Kafka:
 
     Settings = KafkaSettings
     takes_content: Final = True
+    takes_text: Final = False
 
     def __init__(self, settings: KafkaSettings, context: PluginContext) -> None:
         """Raise `ConfigurationError` for settings that librdkafka refuses."""

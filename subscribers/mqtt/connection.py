@@ -13,6 +13,7 @@ from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass
 from streamer.web.addresses import AddressRefused, AddressRule, connected_socket
+from streamer.web.reasons import system_reason
 from subscribers.http.connection import ForbiddenAddress
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.packets import (
@@ -384,7 +385,7 @@ def _unreached(broker: Broker, exc: BaseException) -> BrokerUnreached:
         case EOFError() | ConnectionResetError() | BrokenPipeError():
             reason = f"{broker} closed the connection"
         case OSError():
-            reason = f"can't connect to {broker}: {exc.strerror or str(exc)[:_SHOWN]}"
+            reason = f"can't connect to {broker}: {system_reason(exc)[:_SHOWN]}"
         case _:
             reason = f"can't connect to {broker} ({type(exc).__name__})"
     return BrokerUnreached(reason, failure=failure)

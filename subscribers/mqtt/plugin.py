@@ -42,6 +42,7 @@ class Mqtt:
 
     Settings = MqttSettings
     takes_content: Final = True
+    takes_text: Final = False
 
     def __init__(self, settings: MqttSettings, context: PluginContext) -> None:
         self._settings = settings

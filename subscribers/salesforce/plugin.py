@@ -35,6 +35,7 @@ class Salesforce:
 
     Settings = SalesforceSettings
     uses_org: Final = True
+    takes_text: Final = False
 
     def __init__(self, settings: SalesforceSettings, context: PluginContext) -> None:
         """Raise `ConfigurationError` for a loop, and for credentials that can't be used."""

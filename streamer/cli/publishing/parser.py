@@ -110,6 +110,9 @@ class _Values:
             try:
                 _DECODER.raw_decode(self._held)
             except (ValueError, RecursionError) as error:
+                # The column belongs to the line of the mistake, not to the one where the event begins.
+                if isinstance(error, json.JSONDecodeError):
+                    self._line += error.lineno - 1
                 self._refuse(_mistake(error))
         if self._is_list and not self._is_over:
             self._refuse("the list is not closed: ] is missing at the end")

@@ -20,6 +20,7 @@ from streamer.dispatch.attempt.forwarding import (
     redriven,
 )
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of, outcomes_of
+from streamer.dispatch.attempt.plugin_tasks import calling
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.attempt.tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.lanes.lane import Lane
@@ -132,7 +133,8 @@ class Attempts:
         before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
-                await self.subscriber.__aenter__()
+                with calling(self.name):
+                    await self.subscriber.__aenter__()
         except StreamerError:
             raise
         except BaseException as error:
@@ -283,7 +285,8 @@ class Attempts:
         before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
-                await self.subscriber.__aexit__(None, None, None)
+                with calling(self.name):
+                    await self.subscriber.__aexit__(None, None, None)
         except BaseException as error:  # its deliveries are recorded all the same
             if self._is_ours(error, before):
                 raise
@@ -337,7 +340,8 @@ class Attempts:
         before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
-                return await call()
+                with calling(self.name):
+                    return await call()
         except TimeoutError:
             return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
         except asyncio.CancelledError:

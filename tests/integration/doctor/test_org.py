@@ -213,6 +213,68 @@ async def test_fault_of_the_org_is_one_line(name: str, tmp_path: Path) -> None:
     assert re.search(expected, the_fault(diagnosis)), the_fault(diagnosis)
 
 
+MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
+    "an expression": (
+        {"when": "data.fields.StagName == 'Closed Won'"},
+        "subscribers.printer names the field StagName, which Opportunity .*-> did you mean StageName",
+    ),
+    "a body": (
+        {"body": {"sum": "data.fields.Amout"}},
+        "subscribers.printer names the field Amout, which Opportunity .*-> did you mean Amount",
+    ),
+    "a template": (
+        {"text": "{{ data.fields.CloseDat }}", "settings": {"format": "text"}},
+        "subscribers.printer names the field CloseDat, which Opportunity .*-> did you mean CloseDate",
+    ),
+    "the id of a look-up": (
+        {"enrich": {"account": {"sobject": "Account", "id": "data.fields.AcountId", "fields": ["Name"]}}},
+        "subscribers.printer names the field AcountId, which Opportunity .*-> did you mean AccountId",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+async def test_misspelt_field_of_a_subscriber_is_one_warning(name: str, tmp_path: Path) -> None:
+    """The org's describe knows the right name."""
+    settings, expected = MISSPELT[name]
+    async with an_org() as sandbox:
+        configuration = sound(sandbox, tmp_path)
+        subscribe(on="salesforce.cdc.Opportunity.*", **settings)(configuration, sandbox)
+        diagnosis = await examined(tmp_path, configuration)
+
+    assert re.search(f"warning fields of printer: {expected}", the_fault(diagnosis))
+
+
+async def test_misspelt_and_hidden_fields_of_protection_are_warnings(tmp_path: Path) -> None:
+    """A rule that protects nothing would leave the real field as it is."""
+    async with an_org() as sandbox:
+        configuration = sound(sandbox, tmp_path)
+        restrict(hidden_fields=["Opportunity.Amount"])(configuration, sandbox)
+        configuration["protect"] = [
+            {"entity": "Opportunity", "fields": ["NextStp", "Amount"], "how": "drop"},
+        ]
+        diagnosis = await examined(tmp_path, configuration)
+
+    hidden, misspelt = sorted(faults(diagnosis))
+    assert re.search("warning fields of protect: protect names the field Amount, .*let the user see", hidden)
+    assert re.search("protect names the field NextStp, .*-> did you mean NextStep", misspelt)
+
+
+async def test_fields_that_the_org_has_are_counted(tmp_path: Path) -> None:
+    """A field of a second object that `on` names counts, too."""
+    async with an_org() as sandbox:
+        configuration = sound(sandbox, tmp_path)
+        subscribe(
+            on=["salesforce.cdc.Opportunity.*", "salesforce.cdc.Account.updated"],
+            body={"stage": "data.fields.StageName", "industry": "data.fields.Industry"},
+        )(configuration, sandbox)
+        diagnosis = await examined(tmp_path, configuration)
+
+    assert not faults(diagnosis)
+    said = [line(each) for each in diagnosis.findings if each.name == "fields of printer"]
+    assert said == ["ok fields of printer: the org has 2 fields that subscribers.printer names -> "]
+
+
 async def test_sound_set_up_has_no_fault(tmp_path: Path) -> None:
     """Over both transports, and nothing is left undone."""
     async with an_org() as sandbox:

@@ -60,7 +60,7 @@ async def test_target_that_is_not_there_is_tried_again(clock: TurnedClock) -> No
         outcome = await plugin.deliver(delivery())
 
     assert isinstance(outcome, Retry)
-    assert outcome.reason.startswith("can't connect to localhost:1")
+    assert outcome.reason == "can't connect to localhost:1: Connection refused"
 
 
 async def test_proxy_that_is_not_there_is_named(

@@ -1,6 +1,7 @@
 """Subscribers do what was switched and configured, and keep what they switched themselves."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from streamer.configuration import Document, load
 from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError, ForeignRecord
-from streamer.events import Reject, Retry, SubscriberName
+from streamer.events import Delivery, FailureClass, Outcome, Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.log.memory.feed import MemoryFeed
 from streamer.observe.metrics import Metrics
@@ -138,6 +139,53 @@ class SpoiltLog(MemoryLog):
             raise ForeignRecord("a record is not Streamer's own: topic parked.one, partition 0, offset 5")
         async with MemoryLog.follow(self, subscription) as feed:
             yield feed
+
+
+class ExitsLater(ScriptedTarget):
+    """Target that leaves a task behind, which exits as a script does."""
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Deliver, and start the task."""
+
+        async def script() -> None:
+            sys.exit("a mistake of the script")
+
+        # Of a task that is started by a task of the plugin, the same holds.
+        async def outer() -> None:
+            with pytest.raises(RuntimeError, match="raised SystemExit"):
+                await asyncio.create_task(script())
+
+        self.task = asyncio.create_task(outer())
+        return await ScriptedTarget.deliver(self, delivery)
+
+
+class CancelsOpening(ScriptedTarget):
+    """Target that cancels the task in which it is opened, twice, and then opens."""
+
+    async def __aenter__(self) -> Self:
+        """Cancel, or open."""
+        self.entered += 1
+        if self.entered <= 2:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+        return self
+
+
+@pytest.mark.parametrize(("target", "failures"), [(ExitsLater(), 3), (CancelsOpening(), 2)])
+async def test_plugin_that_exits_or_cancels_ends_no_other(target: ScriptedTarget, failures: int) -> None:
+    """The daemon goes on, the subscriber is tried again, and its failures are counted."""
+    world = World(targets={ONE: target, OTHER: ScriptedTarget()})
+    async with world.running(world.plan(ONE, OTHER)) as dispatching:
+        await world.happen(3)
+        for _ in range(3):
+            await world.clock.turn(1)
+            await world.quiet()
+        failed = dispatching.metrics.subscriber(ONE).failures[FailureClass.PLUGIN_ERROR]
+
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (3, 3)
+        assert failed._value.get() == failures
 
 
 async def test_foreign_record_stops_one_subscriber_alone() -> None:

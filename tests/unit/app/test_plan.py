@@ -112,6 +112,15 @@ def test_caret_stands_under_the_column_of_a_mistake(
     assert caret.index("^") == 4 + column - 1
 
 
+@pytest.mark.parametrize("key", ["when", "body"])
+def test_template_in_place_of_an_expression_is_told_where_it_belongs(tmp_path: Path, key: str) -> None:
+    """People who know Jinja2 try it in a body first."""
+    said, *_ = lines_of(tmp_path, subscriber(f"{key}: '{{{{ data.fields.Name }}}}'"))
+
+    assert "a template's {{ }} belongs in text or content; write what is between them" in said
+    assert ("join('', [a, b])" in said) is (key == "body")
+
+
 def test_caret_stands_in_the_line_of_a_long_expression(tmp_path: Path) -> None:
     """Which can have several."""
     _, expression, caret = lines_of(tmp_path, subscriber("when: |-\n      data\n      .fields..x\n      .y"))

@@ -175,6 +175,22 @@ def test_plugin_that_takes_no_content_is_named(write: Write) -> None:
     assert line.endswith("subscribers.sales.content: slack sends no content of its own: use body")
 
 
+@pytest.mark.parametrize(
+    ("uses", "settings", "instead"),
+    [
+        ("erp", '{url: "https://erp.acme.com/api"}', "body or content"),
+        ("mqtt", '{url: "mqtts://acme.com", topic: t}', "body or content"),
+        ("file", "{path: /tmp/events.jsonl}", "body"),
+    ],
+)
+def test_plugin_that_sends_no_text_refuses_one(write: Write, uses: str, settings: str, instead: str) -> None:
+    """A template that nobody sends would be a message that never arrives."""
+    text = subscriber("text: x").replace("uses: erp", f"uses: {uses}")
+    [line] = told(write(text.replace('{url: "https://erp.acme.com/api"}', settings)))
+
+    assert line.endswith(f": text: {uses} does not send it: use {instead}")
+
+
 def test_tables_come_from_the_configuration_and_from_files(write: Write, tmp_path: Path) -> None:
     """CSV with one value or several, and YAML."""
     (tmp_path / "countries.csv").write_text('\ufeffcode;name\r\nDE;Germany\r\nNO;"Norway\r\n; north"\r\n')

@@ -58,7 +58,11 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
             "[/event/X, /event/X]",
             "4: channels: named more than once: /event/X",
         ),
-        ("https://acme.my.salesforce.com", "acme", "2: org.login_url: found 'acme'; must be a URL"),
+        (
+            "https://acme.my.salesforce.com",
+            "acme",
+            "2: org.login_url: found 'acme'; must be a URL that begins",
+        ),
         (
             "  auth:",
             "  proxy: socks5://proxy.acme.com:1080\n  auth:",

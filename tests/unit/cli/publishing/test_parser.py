@@ -120,3 +120,9 @@ def test_any_bytes_are_read_or_refused() -> None:
             text[draw.randrange(len(text))] = draw.choice(b'{}[],:"\\\n 1a\xff')
         with suppress(InputRefused):
             parsed(bytes(text), size=draw.randint(1, 20))
+
+
+def test_mistake_within_an_event_of_several_lines_is_told_by_its_own_line() -> None:
+    """The column counts in that line, so an editor finds the place."""
+    with pytest.raises(InputRefused, match=r"^line 4: is no JSON: .* at column 10; nothing"):
+        parsed(b'\n{\n  "b": 2,\n  "c": 3 "d": 4\n}\n')
