@@ -1,7 +1,7 @@
 """Tasks that a plugin starts: what they raise ends neither the event loop nor the daemon."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from traceback import extract_tb
@@ -37,10 +37,13 @@ def exits_contained(exited: Callable[[SubscriberName], None]) -> Iterator[None]:
     former = loop.get_task_factory()
 
     def task(
-        loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        /,
+        **options: Any,
     ) -> "asyncio.Future[Any]":
         name = _CALLED.get()
-        if name is not None:
+        if name is not None and asyncio.iscoroutine(coro):
             coro = _contained(coro, name, exited)
         return former(loop, coro, **options) if former else asyncio.Task(coro, loop=loop, **options)
 
