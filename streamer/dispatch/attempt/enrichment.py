@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from streamer.clock import Clock
 from streamer.dispatch.attempt.forwarding import receipts_of
-from streamer.dispatch.attempt.projection import ABSENT, Project
 from streamer.dispatch.attempt.route import event_document
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater
 from streamer.events import Event, JsonObject, record_id_of
+from streamer.expressions.projection import ABSENT, Project
 from streamer.ports import ServiceSource
 
 LOOKUPS = "lookups"

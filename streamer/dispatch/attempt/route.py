@@ -10,15 +10,15 @@ import jmespath
 import jmespath.exceptions
 from jmespath.parser import ParsedResult
 
-from streamer.dispatch.attempt.bounds import begun
-from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
-from streamer.dispatch.attempt.evaluation import evaluating, evaluation
-from streamer.dispatch.attempt.functions import FunctionFailed, Functions, LimitExceeded
-from streamer.dispatch.attempt.names import reads_any
-from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projecting
-from streamer.dispatch.attempt.template import compile_content, compile_template, sentence_of
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
+from streamer.expressions.bounds import begun
+from streamer.expressions.checks import ExpressionMistake, check_expression
+from streamer.expressions.evaluation import evaluating, evaluation
+from streamer.expressions.functions import FunctionFailed, Functions, LimitExceeded
+from streamer.expressions.names import reads_any
+from streamer.expressions.projection import ABSENT, Project, list_of, object_of, projecting
+from streamer.expressions.templates import compile_content, compile_template, sentence_of
 
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
 """Names at the top of the document of every event."""

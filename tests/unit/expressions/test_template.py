@@ -4,11 +4,11 @@ import jinja2
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from streamer.dispatch.attempt.functions import FunctionFailed
 from streamer.dispatch.attempt.route import RouteSource, compile_route
-from streamer.dispatch.attempt.template import compile_content, compile_template
 from streamer.errors import BrokenRoute
 from streamer.events import SubscriberName
+from streamer.expressions.functions import FunctionFailed
+from streamer.expressions.templates import compile_content, compile_template
 from tests.deliveries import event
 from tests.unit.dispatch.world import mistaken
 

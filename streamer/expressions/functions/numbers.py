@@ -20,7 +20,7 @@ from decimal import (
 from functools import partial, reduce
 from typing import Any
 
-from streamer.dispatch.attempt.functions.function import (
+from streamer.expressions.functions.function import (
     Function,
     Parameter,
     Unfit,

@@ -6,8 +6,8 @@ from typing import Any
 
 from jmespath.parser import ParsedResult
 
-from streamer.dispatch.attempt.functions import Budget, Functions
-from streamer.dispatch.attempt.functions.budget import LONG_TEXT
+from streamer.expressions.functions import Budget, Functions
+from streamer.expressions.functions.budget import LONG_TEXT
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
 Node = Any

@@ -6,8 +6,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from streamer.dispatch.attempt.functions.budget import LONGEST_TEXT
-from streamer.dispatch.attempt.functions.function import (
+from streamer.expressions.functions.budget import LONGEST_TEXT
+from streamer.expressions.functions.function import (
     Function,
     Parameter,
     Unfit,

@@ -6,10 +6,10 @@ from typing import Any
 import jinja2
 import pytest
 
-from streamer.dispatch.attempt.functions import Functions, LimitExceeded
 from streamer.dispatch.attempt.route import RouteSource, compile_route
-from streamer.dispatch.attempt.template import compile_content, compile_template, unknown_names
 from streamer.errors import BrokenRoute, ConfigurationError
+from streamer.expressions.functions import Functions, LimitExceeded
+from streamer.expressions.templates import compile_content, compile_template, unknown_names
 from tests.deliveries import event
 from tests.unit.dispatch.world import TARGET, mistaken
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from streamer.dispatch.attempt.functions.budget import LONGEST_TEXT
+from streamer.expressions.functions.budget import LONGEST_TEXT
 
 _SHOWN = 60
 _KINDS = {

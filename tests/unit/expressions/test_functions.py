@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.dispatch.attempt.functions import FunctionFailed, Functions
-from streamer.dispatch.attempt.projection import ABSENT
 from streamer.dispatch.attempt.route import RouteSource, compile_route
 from streamer.errors import BrokenRoute
 from streamer.exact_json import exact_json
+from streamer.expressions.functions import FunctionFailed, Functions
+from streamer.expressions.projection import ABSENT
 from tests.deliveries import event
 from tests.unit.dispatch.world import TARGET, mistaken
 

@@ -3,8 +3,8 @@
 import jmespath
 import pytest
 
-from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
-from streamer.dispatch.attempt.functions import Functions
+from streamer.expressions.checks import ExpressionMistake, check_expression
+from streamer.expressions.functions import Functions
 
 FUNCTIONS = Functions({"countries": {}}, {"main": b"secret"})
 NAMES = ("data", "id", "receipts", "source", "subject", "time", "type")

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from jmespath.parser import ParsedResult
 
-from streamer.dispatch.attempt.bounds import begun, measured
-from streamer.dispatch.attempt.evaluation import Compiler, Evaluate, has_item
-from streamer.dispatch.attempt.functions import Functions
 from streamer.events import JsonObject
+from streamer.expressions.bounds import begun, measured
+from streamer.expressions.evaluation import Compiler, Evaluate, has_item
+from streamer.expressions.functions import Functions
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
 Node = Any

@@ -6,9 +6,9 @@ import jinja2
 import jinja2.meta
 from jinja2 import nodes
 
-from streamer.dispatch.attempt.functions import FunctionFailed, Functions, LimitExceeded
-from streamer.dispatch.attempt.template.environment import RANDOM, TemplateSandbox
-from streamer.dispatch.attempt.template.nodes import counted
+from streamer.expressions.functions import FunctionFailed, Functions, LimitExceeded
+from streamer.expressions.templates.environment import RANDOM, TemplateSandbox
+from streamer.expressions.templates.nodes import counted
 
 _PATH = ("data", "fields", "X")
 _GLOBALS = frozenset(jinja2.Environment(autoescape=True).globals).difference(RANDOM)

@@ -8,12 +8,12 @@ import jinja2
 import jmespath
 import pytest
 
-from streamer.dispatch.attempt.evaluation import evaluation
-from streamer.dispatch.attempt.functions import FunctionFailed, Functions
-from streamer.dispatch.attempt.projection import projected
 from streamer.dispatch.attempt.route import RouteSource, compile_route
-from streamer.dispatch.attempt.template import compile_template
 from streamer.errors import BrokenRoute
+from streamer.expressions.evaluation import evaluation
+from streamer.expressions.functions import FunctionFailed, Functions
+from streamer.expressions.projection import projected
+from streamer.expressions.templates import compile_template
 from tests.deliveries import event
 from tests.unit.dispatch.world import TARGET, mistaken
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from streamer.dispatch.attempt.functions.function import (
+from streamer.expressions.functions.function import (
     Function,
     Parameter,
     Unfit,
@@ -16,7 +16,7 @@ from streamer.dispatch.attempt.functions.function import (
     kind_of,
     shown,
 )
-from streamer.dispatch.attempt.functions.texts import a_single_value
+from streamer.expressions.functions.texts import a_single_value
 
 Tables = Mapping[str, Mapping[str, Any]]
 """Lookup tables by name, each with its values by key."""

@@ -5,9 +5,9 @@ from typing import Any
 import jmespath
 from hypothesis import given
 
-from streamer.dispatch.attempt.evaluation import evaluation
-from streamer.dispatch.attempt.functions import Functions
-from tests.unit.dispatch.attempt.expressions import DOCUMENTS, EXPRESSIONS, found_by
+from streamer.expressions.evaluation import evaluation
+from streamer.expressions.functions import Functions
+from tests.unit.expressions.jmespath_cases import DOCUMENTS, EXPRESSIONS, found_by
 
 
 @given(EXPRESSIONS, DOCUMENTS)

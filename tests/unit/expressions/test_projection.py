@@ -6,11 +6,11 @@ import jmespath
 import pytest
 from hypothesis import given
 
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.projection import ABSENT, projected
+from streamer.expressions.functions import Functions
+from streamer.expressions.projection import ABSENT, projected
 from tests.deliveries import event
-from tests.unit.dispatch.attempt.expressions import DOCUMENTS, EXPRESSIONS, found_by
 from tests.unit.dispatch.world import route
+from tests.unit.expressions.jmespath_cases import DOCUMENTS, EXPRESSIONS, found_by
 
 FIELDS: dict[str, Any] = {
     "Stage": "Won",

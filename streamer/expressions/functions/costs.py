@@ -7,7 +7,7 @@ any type: whether they fit, the function says afterwards.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from streamer.dispatch.attempt.functions.budget import (
+from streamer.expressions.functions.budget import (
     CHARACTERS_A_STEP,
     ITEMS_A_STEP,
     SHORT,

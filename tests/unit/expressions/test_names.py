@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.dispatch.attempt.names import WHOLE, names_read, reads_any
+from streamer.expressions.names import WHOLE, names_read, reads_any
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 from jmespath.lexer import Lexer
 from jmespath.parser import ParsedResult
 
-from streamer.dispatch.attempt.bounds import MOST_COPIES, copies
-from streamer.dispatch.attempt.functions import Function, FunctionFailed, Functions
-from streamer.dispatch.attempt.functions.library import KINDS
+from streamer.expressions.bounds import MOST_COPIES, copies
+from streamer.expressions.functions import Function, FunctionFailed, Functions
+from streamer.expressions.functions.library import KINDS
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
 Node = Any

@@ -5,9 +5,9 @@ from typing import Any
 
 import jmespath
 
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.projection import projected
 from streamer.events import JsonObject
+from streamer.expressions.functions import Functions
+from streamer.expressions.projection import projected
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
 Node = Any

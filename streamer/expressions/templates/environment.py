@@ -16,9 +16,10 @@ from jinja2.runtime import Context, Macro, markup_join, str_join
 from jinja2.tests import TESTS
 from markupsafe import Markup, soft_str
 
-from streamer.dispatch.attempt.functions.budget import SHORT, Budget, check_length
-from streamer.dispatch.attempt.functions.costs import search
-from streamer.dispatch.attempt.template.growth import (
+from streamer.exact_json import plain_number
+from streamer.expressions.functions.budget import SHORT, Budget, check_length
+from streamer.expressions.functions.costs import search
+from streamer.expressions.templates.growth import (
     BOUNDS_OF_FILTERS,
     BOUNDS_OF_METHODS,
     CHECKS_OF_OPERATORS,
@@ -27,7 +28,6 @@ from streamer.dispatch.attempt.template.growth import (
     fitting_number,
     joinable,
 )
-from streamer.exact_json import plain_number
 
 Filter = Callable[..., Any]
 

@@ -10,12 +10,12 @@ from typing import Any
 import jmespath.functions
 from jmespath.exceptions import JMESPathTypeError
 
-from streamer.dispatch.attempt.functions import numbers, texts, times
-from streamer.dispatch.attempt.functions.budget import SHORT, SIZED, Budget
-from streamer.dispatch.attempt.functions.costs import COSTS, take_all
-from streamer.dispatch.attempt.functions.function import Function, FunctionFailed, kind_of
-from streamer.dispatch.attempt.functions.keyed import Tables, keyed_functions
 from streamer.exact_json import exact_json, plain_number
+from streamer.expressions.functions import numbers, texts, times
+from streamer.expressions.functions.budget import SHORT, SIZED, Budget
+from streamer.expressions.functions.costs import COSTS, take_all
+from streamer.expressions.functions.function import Function, FunctionFailed, kind_of
+from streamer.expressions.functions.keyed import Tables, keyed_functions
 
 _NUMBER = "number"
 _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {

@@ -13,9 +13,9 @@ from typing import Any
 from jmespath.parser import ParsedResult
 from jmespath.visitor import TreeInterpreter
 
-from streamer.dispatch.attempt.bounds import begun, measured, steps_of
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.functions.budget import ITEMS_A_STEP, LONG_TEXT
+from streamer.expressions.bounds import begun, measured, steps_of
+from streamer.expressions.functions import Functions
+from streamer.expressions.functions.budget import ITEMS_A_STEP, LONG_TEXT
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
 Node = Any

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
-from streamer.dispatch.attempt.functions.budget import CHARACTERS_A_STEP
-from streamer.dispatch.attempt.template.environment import COMPARED, CONCATENATED, KEPT, STEP
+from streamer.expressions.functions.budget import CHARACTERS_A_STEP
+from streamer.expressions.templates.environment import COMPARED, CONCATENATED, KEPT, STEP
 
 _NODES_A_STEP = 2
 _SMALL = (nodes.Const, nodes.List, nodes.Tuple, nodes.Dict)

@@ -10,9 +10,10 @@ from typing import Any
 
 import jinja2
 
-from streamer.dispatch.attempt.functions import Functions, LimitExceeded
-from streamer.dispatch.attempt.functions.function import kind_of
-from streamer.dispatch.attempt.template.environment import (
+from streamer.events import JsonObject
+from streamer.expressions.functions import Functions, LimitExceeded
+from streamer.expressions.functions.function import kind_of
+from streamer.expressions.templates.environment import (
     OF_NODES,
     AbsentField,
     Filter,
@@ -20,9 +21,8 @@ from streamer.dispatch.attempt.template.environment import (
     TemplateSandbox,
     plain,
 )
-from streamer.dispatch.attempt.template.mistakes import check_constants
-from streamer.dispatch.attempt.template.nodes import counted
-from streamer.events import JsonObject
+from streamer.expressions.templates.mistakes import check_constants
+from streamer.expressions.templates.nodes import counted
 
 # They are there for values that are missing.
 _OF_MISSING = frozenset({"d", "default"})

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from streamer.dispatch.attempt.functions.function import (
+from streamer.expressions.functions.function import (
     Function,
     Parameter,
     Unfit,
@@ -21,7 +21,7 @@ from streamer.dispatch.attempt.functions.function import (
     one_of,
     shown,
 )
-from streamer.dispatch.attempt.functions.numbers import a_decimal, number
+from streamer.expressions.functions.numbers import a_decimal, number
 
 _LONGEST = 100
 _LONGEST_FORMAT = 200
