@@ -9,7 +9,7 @@ import orjson
 
 from streamer.admin.ports import DaemonState
 from streamer.clock import Clock
-from streamer.dispatch.attempt.attempts import Attempts, Tried
+from streamer.dispatch.delivery.attempts import Attempts, Tried
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName

@@ -11,12 +11,12 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBr
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
 from streamer.dispatch.admission.token_bucket import TokenBucket
-from streamer.dispatch.attempt.attempts import Attempts, DispatchObserver
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.attempt.tracing import DeliveryTracing
+from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.tracing import DeliveryTracing
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.loop.intake import Limits
 from streamer.events import SubscriberName
 from streamer.ports import Batching, LogReader, Tracer
 

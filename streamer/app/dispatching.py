@@ -16,8 +16,8 @@ from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
 from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
-from streamer.dispatch.attempt.attempts import DispatchObserver
-from streamer.dispatch.attempt.enrichment import Enrichment
+from streamer.dispatch.delivery.attempts import DispatchObserver
+from streamer.dispatch.delivery.enrichment import Enrichment
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName

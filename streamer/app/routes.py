@@ -13,8 +13,8 @@ from streamer.app.enriching.compiled import compiled_lookups, lookup_mistakes
 from streamer.app.plugins import service_source
 from streamer.configuration import Document, Draft, Keys
 from streamer.configuration.event_types import data_names
-from streamer.dispatch.attempt.enrichment import LOOKUPS, EnrichmentSource
-from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
+from streamer.dispatch.delivery.enrichment import LOOKUPS, EnrichmentSource
+from streamer.dispatch.delivery.route import Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.expressions.checks import ExpressionMistake, unknown_member

@@ -6,24 +6,24 @@ from dataclasses import dataclass, field
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission
-from streamer.dispatch.attempt.attempts import Attempts
-from streamer.dispatch.attempt.failures import Failures
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.batches import Batches
-from streamer.dispatch.intake import Intake, Limits
-from streamer.dispatch.joining import Joining
+from streamer.dispatch.chains.joining import Joining
+from streamer.dispatch.delivery.attempts import Attempts
+from streamer.dispatch.delivery.failures import Failures
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.lanes.oldest import OldestEvent
 from streamer.dispatch.lanes.parked_keys import ParkedListing
-from streamer.dispatch.outcomes import OutcomeHandler
+from streamer.dispatch.loop.batches import Batches
+from streamer.dispatch.loop.intake import Intake, Limits
+from streamer.dispatch.loop.workers import Workers
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
 from streamer.dispatch.redrive.placed_letters import HasPlace, LetterPlaces
 from streamer.dispatch.redrive.redelivery import Redelivery, Redriven
-from streamer.dispatch.workers import Workers
+from streamer.dispatch.settling.outcomes import OutcomeHandler
 from streamer.events import DeadLetter, Partition
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Batching, Feed, LogReader, Subscription

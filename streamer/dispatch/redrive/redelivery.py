@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane

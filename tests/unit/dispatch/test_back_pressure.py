@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.loop.intake import Limits
 from streamer.dispatch.progress import ledger
 from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Delivery, Hold, Outcome, Partition, SubscriberName

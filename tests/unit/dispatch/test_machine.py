@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.loop.intake import Limits
 from streamer.errors import LogUnavailable
 from streamer.events import Hold, Outcome, Reject, Retry, Setback
 from streamer.log.memory import MemoryLog

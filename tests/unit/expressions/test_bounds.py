@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.expressions.functions import Functions, LimitExceeded
 from streamer.expressions.templates import compile_content, compile_template, unknown_names

@@ -8,7 +8,7 @@ import jinja2
 import jmespath
 import pytest
 
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.errors import BrokenRoute
 from streamer.expressions.evaluation import evaluation
 from streamer.expressions.functions import FunctionFailed, Functions

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.errors import BrokenRoute
 from streamer.exact_json import exact_json
 from streamer.expressions.functions import FunctionFailed, Functions

@@ -4,7 +4,7 @@ import jinja2
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.errors import BrokenRoute
 from streamer.events import SubscriberName
 from streamer.expressions.functions import FunctionFailed

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.loop.intake import Limits
 from streamer.events import Retry
 from streamer.normalise.times import as_event_time
 from tests.contracts.values import an_append, an_event, append_to

@@ -9,7 +9,7 @@ from typing import Any
 
 from streamer.app.enriching.compiled import compiled_lookups
 from streamer.clock import Clock, TurnedClock
-from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource, Lookup
+from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource, Lookup
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event, JsonObject

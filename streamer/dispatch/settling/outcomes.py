@@ -8,10 +8,10 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, LaneName, Ticket
-from streamer.dispatch.attempt.attempts import Attempts, Tried
-from streamer.dispatch.attempt.failures import Failures
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.joining import Halves, Joining
+from streamer.dispatch.chains.joining import Halves, Joining
+from streamer.dispatch.delivery.attempts import Attempts, Tried
+from streamer.dispatch.delivery.failures import Failures
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.lanes.lanes import Lanes

@@ -10,6 +10,7 @@ import jmespath
 import jmespath.exceptions
 from jmespath.parser import ParsedResult
 
+from streamer.dispatch.chains.forwarding import Upstream, receipts_of
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
 from streamer.expressions.bounds import begun
@@ -22,6 +23,9 @@ from streamer.expressions.templates import compile_content, compile_template, se
 
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
 """Names at the top of the document of every event."""
+
+EXCLUDED = "when does not hold"
+"""Reason why an event is skipped that a subscriber's `when` does not select."""
 
 _NOTHING: JsonObject = {}
 
@@ -153,6 +157,20 @@ def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
     except Exception as error:
         # Expressions and templates are an operator's code and can raise anything.
         raise BrokenRoute(f"{key} fails on this event: {type(error).__name__}: {error}") from error
+
+
+def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
+    """Return the reason why `event` is not for the subscriber of `route`; empty when it is, or can be.
+
+    It can be while halves of it are missing, and where `when` reads a record.
+    Raises `BrokenRoute`.
+    """
+    if upstream.names and (reason := upstream.exclusion(event)):
+        return reason
+    if route.when_needs_lookups or (upstream.joins and upstream.missing(event)):
+        # What `when` reads is not there yet.
+        return ""
+    return "" if route.admits(event, receipts_of(event)) else EXCLUDED
 
 
 class _Compiling:

@@ -10,8 +10,8 @@ from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import LaneState
 from streamer.dispatch.lanes.lanes import Lanes
-from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.settling.outcomes import OutcomeHandler
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, SubscriberName
 from streamer.ports import Assigned, Feed, Page, Revoked

@@ -7,7 +7,7 @@ import pytest
 
 from streamer.app.routes import mistake_of
 from streamer.configuration import load_document
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import SubscriberName
 from tests.deliveries import event

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.forwarding import Upstream, joined
+from streamer.dispatch.chains.forwarding import Upstream, joined
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger

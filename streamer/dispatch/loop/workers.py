@@ -12,18 +12,18 @@ import structlog
 from streamer.blocking import SUBSCRIBER
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, Ticket
-from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
-from streamer.dispatch.batches import Batches
-from streamer.dispatch.intake import Intake
-from streamer.dispatch.joining import Halves, Joining
+from streamer.dispatch.chains.joining import Halves, Joining
+from streamer.dispatch.delivery.attempts import Attempts, Tried, cancellations, undo_cancellations
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.lanes.lanes import Lanes
-from streamer.dispatch.outcomes import OutcomeHandler
+from streamer.dispatch.loop.batches import Batches
+from streamer.dispatch.loop.intake import Intake
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
 from streamer.dispatch.redrive.redelivery import Redelivery
+from streamer.dispatch.settling.outcomes import OutcomeHandler
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, SubscriberName
 from streamer.ports import Feed

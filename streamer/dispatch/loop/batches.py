@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission
-from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
-from streamer.dispatch.intake import Intake
+from streamer.dispatch.delivery.attempts import Attempts, Tried, cancellations, undo_cancellations
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.loop.intake import Intake
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
 from streamer.events import Delivery, Entry

@@ -5,13 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from streamer.dispatch.attempt.route import Route
 from streamer.events import DeadLetter, Delivery, Event, Forwarded, JsonObject, Receipt, SubscriberName
 from streamer.exact_json import exact_default, exact_value
 from streamer.normalise.times import from_epoch_ms
-
-EXCLUDED = "when does not hold"
-"""Reason why an event is skipped that a subscriber's `when` does not select."""
 
 DELIVERED, REJECTED, SKIPPED = "delivered", "rejected", "skipped"
 
@@ -165,20 +161,6 @@ def joined(halves: Sequence[Event]) -> Event:
     for half in halves:
         receipts |= half.receipts or {}
     return replace(halves[0], receipts=receipts)
-
-
-def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
-    """Return the reason why `event` is not for the subscriber of `route`; empty when it is, or can be.
-
-    It can be while halves of it are missing, and where `when` reads a record.
-    Raises `BrokenRoute`.
-    """
-    if upstream.names and (reason := upstream.exclusion(event)):
-        return reason
-    if route.when_needs_lookups or (upstream.joins and upstream.missing(event)):
-        # What `when` reads is not there yet.
-        return ""
-    return "" if route.admits(event, receipts_of(event)) else EXCLUDED
 
 
 def _hears(downstream: Downstream, proof: Receipt | DeadLetter | None) -> bool:

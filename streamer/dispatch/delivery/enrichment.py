@@ -8,8 +8,8 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.forwarding import receipts_of
-from streamer.dispatch.attempt.route import event_document
+from streamer.dispatch.chains.forwarding import receipts_of
+from streamer.dispatch.delivery.route import event_document
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater

@@ -10,18 +10,16 @@ from typing import NamedTuple, Protocol, cast
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.enrichment import Ahead, Enrichment
-from streamer.dispatch.attempt.forwarding import (
-    EXCLUDED,
+from streamer.dispatch.chains.forwarding import (
     Forwarding,
     Upstream,
-    exclusion,
     receipts_of,
     redriven,
 )
-from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of, outcomes_of
-from streamer.dispatch.attempt.route import Route
-from streamer.dispatch.attempt.tracing import DeliveryTracing, sampled_trace
+from streamer.dispatch.delivery.enrichment import Ahead, Enrichment
+from streamer.dispatch.delivery.plugin_results import kept, masked, named, outcome_of, outcomes_of
+from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
+from streamer.dispatch.delivery.tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import (
