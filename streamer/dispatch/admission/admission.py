@@ -13,15 +13,13 @@ from streamer.dispatch.admission.flood_guard import FloodGuard
 from streamer.dispatch.admission.pause import Pause
 from streamer.dispatch.admission.retry_after import RetryAfterHold
 from streamer.dispatch.admission.token_bucket import TokenBucket
-from streamer.events import Hold, Partition, SubscriberName
+from streamer.dispatch.lanes.lane import LaneName
+from streamer.events import Hold, SubscriberName
 
 _log = structlog.get_logger()
 
 _ROTATE_S = 0.05
 _LEAST_S = 0.001
-
-LaneName = tuple[Partition, str]
-"""Name of a lane for the lifetime of its key."""
 
 Ticket = Permit[LaneName]
 """Permission for one attempt, held from its beginning to its end."""
@@ -45,10 +43,9 @@ class Admission:
     Five things delay an attempt: a pause by an operator, the guard or the
     target; a hold that the target asked for; an open breaker; the rate; and the
     number of attempts that the target can take at once. Each attempt that
-    `begin` was called for ends by one of `succeeded`, `failed`, `held`,
-    `held_unasked`, `disabled`, `abandoned` and `forgone`. The first three judge
-    the target by the `seconds` that its call took, of which the attempt was a
-    `share`.
+    `begin` was called for ends by one of `succeeded`, `failed`, `overloaded`,
+    `abandoned` and `forgone`. The first three take the call's duration in
+    `seconds`; the attempt was a `share` of the call.
     """
 
     name: SubscriberName
@@ -168,21 +165,11 @@ class Admission:
             self.on_breaker(self.breaker.reason)
         return given_back
 
-    def held(self, ticket: Ticket, hold: Hold, *, seconds: float) -> None:
-        """Pause the target for as long as it asked."""
+    def overloaded(self, ticket: Ticket, *, seconds: float) -> None:
+        """Note that the target asks for a pause."""
         self.concurrency.overloaded(seconds)
         self.breaker.abandoned(ticket)
-        self._begin_hold(hold)
-
-    def held_unasked(self, ticket: Ticket, hold: Hold) -> None:
-        """Pause the target for a reason of which it knows nothing: it was sent no request."""
-        self.forgone(ticket)
-        self._begin_hold(hold)
-
-    def disabled(self, ticket: Ticket, reason: str) -> None:
-        """Pause the target until an operator resumes it, because it wants no more events."""
-        self.abandoned(ticket)
-        self._pause_by("target", reason)
+        self._changed.set()
 
     def abandoned(self, ticket: Ticket) -> None:
         """Note that an attempt has ended without a result about the target."""
@@ -224,7 +211,8 @@ class Admission:
         self.breaker.probe_now()
         self._changed.set()
 
-    def _begin_hold(self, hold: Hold) -> None:
+    def hold(self, hold: Hold) -> None:
+        """Begin no attempt for as long as `hold` says; the longest of several holds counts."""
         was_open = self._is_open
         self._target_hold.begin(hold.after_s, hold.reason)
         self._changed.set()
@@ -232,6 +220,10 @@ class Admission:
         if was_open:
             say = _log.error if hold.alert else _log.warning
             say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
+
+    def pause_by_target(self, reason: str) -> None:
+        """Begin no attempt until an operator resumes the subscriber, because the target wants no more."""
+        self._pause_by("target", reason)
 
     def _pause_by(self, who: str, reason: str) -> None:
         if not self._pause.lasts:

@@ -64,10 +64,6 @@ class DispatchObserver(Protocol):
         ...
 
 
-def _ignore(_event: Event) -> None:
-    """Do nothing."""
-
-
 class Tried(NamedTuple):
     """Outcome of one attempt at `entry`, its duration without look-ups, and its share of the plugin's call.
 
@@ -100,8 +96,8 @@ class Attempts:
 
     With `receipts`, each delivery leaves a receipt. `upstream` are the
     subscribers after which this one comes, and `forwarding` serves those
-    downstream, which needs receipts. `on_read` takes note of each event that the
-    subscriber reads. With `tracing`, attempts and deliveries leave spans.
+    downstream, which needs receipts. With `tracing`, attempts and deliveries
+    leave spans.
     """
 
     name: SubscriberName
@@ -114,7 +110,6 @@ class Attempts:
     upstream: Upstream = field(default_factory=Upstream)
     forwarding: Forwarding | None = None
     enrichment: Enrichment | None = None
-    on_read: Callable[[Event], None] = _ignore
     tracing: DeliveryTracing | None = None
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
@@ -170,14 +165,14 @@ class Attempts:
         return self.forwarding.settled(event, proof, self.clock.now()) if self.forwarding else ()
 
     async def try_once(
-        self, lane: Lane, ahead: Ahead, is_ours: Callable[[], Awaitable[bool]]
+        self, lane: Lane, ahead: Ahead, is_ours: Callable[[Lane], Awaitable[bool]]
     ) -> Tried | None:
         """Deliver the head of `lane` and return the outcome; `None` without a try when `is_ours` says no."""
         shaped = await self.shaped(lane, ahead)
         if isinstance(shaped, Tried):
             return self.noted(shaped)
         # The lane can have been lost while records were read.
-        if self.enrichment is not None and not await is_ours():
+        if self.enrichment is not None and not await is_ours(lane):
             return None
         return await self.delivered(lane, shaped)
 

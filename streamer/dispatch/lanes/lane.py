@@ -8,6 +8,9 @@ from enum import Enum, StrEnum, auto
 from streamer.events import Entry, EventId, Partition, Setback
 from streamer.ports import LaneChange
 
+LaneName = tuple[Partition, str]
+"""Name of a lane among those of all partitions, for the lifetime of its key."""
+
 
 class Order(StrEnum):
     """Scope within which events are delivered in order."""
@@ -72,7 +75,7 @@ class Lane:
     redriven: dict[int, float] = field(default_factory=dict)
 
     @property
-    def full_name(self) -> tuple[Partition, str]:
+    def full_name(self) -> LaneName:
         """Name among the lanes of all partitions."""
         return self.partition, self.name
 

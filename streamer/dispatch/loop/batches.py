@@ -3,15 +3,10 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.delivery.attempts import Attempts, Tried, cancellations, undo_cancellations
-from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
-from streamer.dispatch.lanes.lanes import Lanes
-from streamer.dispatch.loop.intake import Intake
-from streamer.dispatch.progress.ledger import Ledger
-from streamer.dispatch.progress.standstill import Standstill
+from streamer.dispatch.state import SubscriberState
 from streamer.events import Delivery, Entry
 from streamer.ports import Batching
 
@@ -44,20 +39,13 @@ class Batches:
     batching: Batching
     attempts: Attempts
     admission: Admission
-    lanes: Lanes
-    ledger: Ledger
-    intake: Intake
-    in_flight: InFlight
-    standstill: Standstill
-    clock: Clock
-    order: Order
+    state: SubscriberState
     _filling: _Batch | None = field(default=None, init=False)
     _under_way: int = field(default=0, init=False)
-    _closed: bool = field(default=False, init=False)
 
     async def try_once(self, lane: Lane) -> Tried | None:
         """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
-        shaped = await self.attempts.shaped(lane, self.lanes.upcoming)
+        shaped = await self.attempts.shaped(lane, self.state.lanes.upcoming)
         if isinstance(shaped, Tried):
             return self.attempts.noted(shaped)
         if lane.state is not LaneState.OPEN:
@@ -75,11 +63,6 @@ class Batches:
             await self._follow(batch)
         return batch.tried.get(lane)
 
-    def close(self) -> None:
-        """Wait for no more attempts: none begins."""
-        self._closed = True
-        self.reconsider()
-
     def reconsider(self) -> None:
         """Send the batch that is being filled, if it is full or nothing more can come."""
         batch = self._filling
@@ -93,21 +76,21 @@ class Batches:
             self._filling = None
 
     def _more_can_come(self, batch: _Batch) -> bool:
+        state, in_flight = self.state, len(self.state.in_flight)
         # An attempt outside of batches recalls its event, or has just ended and looks for the next.
-        if len(self.in_flight) > self._under_way + len(batch):
+        if in_flight > self._under_way + len(batch):
             return True
-        if self._closed or self.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
+        if state.is_closed or state.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
             return False
-        if self.order is Order.PARTITION and len(self.in_flight) >= len(self.ledger.partitions):
+        if state.order is Order.PARTITION and in_flight >= len(state.ledger.partitions):
             return False
-        return self.lanes.ready or not self.intake.is_full
+        return state.lanes.ready or not state.is_full
 
     async def _lead(self, batch: _Batch) -> None:
         try:
             await self._fill(batch)
             # The process can have stood still or lost partitions while the batch was filled.
-            if not self.standstill.is_over():
-                await self.standstill.over()
+            await self.state.standstill.over()
             await self._call(batch)
         finally:
             if batch.filled.is_set():
@@ -117,7 +100,7 @@ class Batches:
     async def _fill(self, batch: _Batch) -> None:
         before = cancellations()
         try:
-            async with self.clock.timeout(self.batching.wait_s):
+            async with self.state.clock.timeout(self.batching.wait_s):
                 await batch.filled.wait()
         except TimeoutError:
             pass
@@ -130,10 +113,10 @@ class Batches:
         members = {lane: member for lane, member in batch.members.items() if lane.state is LaneState.OPEN}
         if not members:
             return
-        began = self.clock.monotonic()
+        began = self.state.clock.monotonic()
         deliveries = tuple(delivery for _, delivery in members.values())
         outcomes = await self.attempts.delivered_together(deliveries)
-        seconds, share = self.clock.monotonic() - began, 1 / len(members)
+        seconds, share = self.state.clock.monotonic() - began, 1 / len(members)
         for (lane, (entry, delivery)), outcome in zip(members.items(), outcomes, strict=True):
             tried = Tried(entry, outcome, seconds, share, delivery=delivery)
             batch.tried[lane] = self.attempts.noted(tried)

@@ -8,7 +8,7 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lookups.records import LookupLimits
-from streamer.dispatch.loop.intake import Limits
+from streamer.dispatch.state import Limits
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.events import Delivered, Delivery, Event, FailureClass, Outcome
 from tests.contracts.values import an_append, an_event, append_to

@@ -20,9 +20,9 @@ from streamer.dispatch.delivery.enrichment import Enrichment
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.delivery.tracing import DeliveryTracing
-from streamer.dispatch.dispatcher import Dispatcher
+from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.loop.intake import Limits
+from streamer.dispatch.state import Limits
 from streamer.errors import ConfigurationError
 from streamer.events import (
     DeadLetter,
@@ -190,17 +190,19 @@ class World:
                 observer=self.metrics.subscriber(TARGET),
                 receipts=self.receipts,
                 enrichment=self.enrichment,
-                on_read=self.on_read,
                 upstream=self.upstream,
                 tracing=DeliveryTracing.by(self.tracer, TARGET, self.clock),
             ),
-            schedule=self.schedule,
             admission=self.admission(),
-            limits=self.limits,
-            order=self.order,
             clock=self.clock,
-            session_s=self.session_s,
-            batching=self.batching,
+            options=DispatchOptions(
+                limits=self.limits,
+                schedule=self.schedule,
+                order=self.order,
+                session_s=self.session_s,
+                batching=self.batching,
+                on_read=self.on_read,
+            ),
         )
 
     def admission(self) -> Admission:

@@ -148,9 +148,9 @@ async def test_half_of_a_dead_letter_does_not_supersede_it(world: World) -> None
         await forward(world, CREDIT, "0", "1")
         letters = world.log.letters
         assert [letter.reason for letter in letters] == ["rejected", "rejected"]
-        assert not await dispatcher.superseded(letters, LetterPlaces(letters))
+        assert not await dispatcher.redelivery.superseded(letters, LetterPlaces(letters))
         await forward(world, CREDIT, "2")
-        assert len(await dispatcher.superseded(letters, LetterPlaces(letters))) == 2
+        assert len(await dispatcher.redelivery.superseded(letters, LetterPlaces(letters))) == 2
 
 
 async def test_event_that_is_skipped_once_it_is_joined_supersedes_nothing(world: World) -> None:
@@ -161,7 +161,7 @@ async def test_event_that_is_skipped_once_it_is_joined_supersedes_nothing(world:
         await forward(world, CREDIT, "0")
         await forward(world, CREDIT, "1", outcome="rejected")
         assert world.target.began == ["0"]
-        assert not await dispatcher.superseded(world.log.letters, LetterPlaces(world.log.letters))
+        assert not await dispatcher.redelivery.superseded(world.log.letters, LetterPlaces(world.log.letters))
 
 
 async def test_half_that_comes_while_the_ownership_is_in_doubt_is_joined_at_once(world: World) -> None:
@@ -205,7 +205,7 @@ async def test_halves_that_came_become_one_dead_letter(world: World) -> None:
         assert not world.log.parked(TARGET, HALVES)
 
         await forward(world, STOCK, "0")
-        dispatcher.redrive(letter, include_superseded=True)
+        dispatcher.redelivery.redrive(letter, include_superseded=True)
         await world.turn(1)
 
     assert world.target.delivered == ["0"]
@@ -224,7 +224,7 @@ async def test_half_that_comes_too_late_leaves_the_dead_letter_of_its_event(worl
         await world.quiet()
         letters = world.log.letters
         assert [letter.reason for letter in letters] == ["rejected", "incomplete"]
-        dispatcher.redrive(letters[0], include_superseded=True)
+        dispatcher.redelivery.redrive(letters[0], include_superseded=True)
         await world.turn(1)
 
     assert world.target.delivered == ["0"]
@@ -323,7 +323,7 @@ async def test_two_dead_letters_of_one_event_are_joined_by_their_redrives(world:
         await world.turn(86_500)
         assert [letter.reason for letter in world.log.letters] == ["incomplete", "incomplete"]
         for letter in list(world.log.letters):
-            dispatcher.redrive(letter, include_superseded=True)
+            dispatcher.redelivery.redrive(letter, include_superseded=True)
             await world.turn(5)
 
     assert world.target.delivered == ["0"]
@@ -336,7 +336,7 @@ async def test_redrive_of_one_half_alone_ends_in_a_dead_letter_soon(world: World
     async with world.running() as dispatcher:
         await forward(world, INVOICE, "0")
         await world.turn(86_500)
-        dispatcher.redrive(world.log.letters[0], include_superseded=True)
+        dispatcher.redelivery.redrive(world.log.letters[0], include_superseded=True)
         await world.turn(1)
         assert not world.log.letters
         await world.turn(60)

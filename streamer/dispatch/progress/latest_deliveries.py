@@ -1,9 +1,38 @@
 """Latest deliveries of the keys that have dead letters to redrive."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
-from streamer.dispatch.redrive.placed_letters import HasPlace
-from streamer.events import Entry, Partition
+from streamer.events import Entry, Partition, SubscriberName
+
+
+class HasPlace(Protocol):
+    """Dead letter with or without its content."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def subscriber(self) -> SubscriberName | None:
+        """Subscriber that has set it aside."""
+        ...
+
+    @property
+    def key(self) -> str | None:
+        """Key of its event, if it has one."""
+        ...
+
+    @property
+    def partition(self) -> Partition | None:
+        """Partition of its event."""
+        ...
+
+    @property
+    def offset(self) -> int | None:
+        """Offset of its event."""
+        ...
 
 
 class LatestDeliveries:
