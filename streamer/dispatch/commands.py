@@ -11,7 +11,7 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
+class SetHeadAside:
     """The head becomes a dead letter, for the `reason` that operators filter by."""
 
     failure: Retry | Reject
@@ -61,7 +61,7 @@ class PauseSubscriber:
     reason: str
 
 
-Command = Settle | SetAside | SetLostAside | Park | Wait | Requeue | HoldBack | PauseSubscriber
+Command = Settle | SetHeadAside | SetLostAside | Park | Wait | Requeue | HoldBack | PauseSubscriber
 
 SETTLE = Settle()
 SET_LOST_ASIDE = SetLostAside()

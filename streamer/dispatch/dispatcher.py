@@ -20,7 +20,7 @@ from streamer.dispatch.loop.intake import Intake
 from streamer.dispatch.loop.workers import Workers
 from streamer.dispatch.redrive.redelivery import Redelivery
 from streamer.dispatch.settling.settling import Settling
-from streamer.dispatch.state import Limits, SubscriberState
+from streamer.dispatch.state import DispatchState, Limits
 from streamer.events import Event
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Batching, Feed, LogReader, Subscription
@@ -81,7 +81,7 @@ class Dispatcher:
         name, upstream = subscription.subscriber, attempts.upstream
         self.attempts = attempts
         self.admission = admission
-        self.state = state = SubscriberState(
+        self.state = state = DispatchState(
             name,
             options.limits,
             clock,
@@ -145,7 +145,7 @@ class Dispatcher:
             waiting=lanes.waiting,
             parked=lanes.parked,
             in_flight=len(self.state.in_flight),
-            limit=admission.limit,
+            limit=admission.concurrency.limit,
             hindrance=admission.hindrance,
             is_held=admission.is_held,
             is_down=admission.probes,

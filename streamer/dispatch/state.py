@@ -11,7 +11,7 @@ from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.latest_deliveries import LatestDeliveries
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.pending import Proof
-from streamer.dispatch.progress.standstill import Standstill
+from streamer.dispatch.progress.standstill import StandstillDetector
 from streamer.events import DeadLetter, Entry, ParkedLane, Partition, SubscriberName
 
 
@@ -31,7 +31,7 @@ class Limits:
     finished: int = 100
 
 
-class SubscriberState:
+class DispatchState:
     """All that one process knows of a subscriber's events, and the only owner of that knowledge.
 
     The other parts of dispatch read it and keep nothing of their own. Each lane
@@ -65,7 +65,7 @@ class SubscriberState:
         self.in_flight = InFlight()
         self.ledger = Ledger(clock, most_finished=limits.finished)
         self.latest = LatestDeliveries()
-        self.standstill = Standstill(name=name, ledger=self.ledger, clock=clock, session_s=session_s)
+        self.standstill = StandstillDetector(name=name, ledger=self.ledger, clock=clock, session_s=session_s)
         self.behind = 0
         self.moved_at = 0.0
         self.is_closed = False
@@ -149,11 +149,11 @@ class SubscriberState:
 
     def settle(self, lane: Lane, *proofs: Proof) -> None:
         """Settle the head with the records of it; the next event of the lane, if any, gets its turn."""
-        offset, entry = lane.head_offset, lane.head if lane.entries else None
+        offset, entry = lane.head_offset, lane.entries[0] if lane.entries else None
         was_parked = lane.is_parked
         lane.due_at = self.clock.now()
         parts = self._advance(lane)
-        if entry is not None:
+        if entry is not None and lane.places is not None:
             lane.forget_places(entry.event.id, {offset, *(part.offset for part in parts)})
         if was_parked:
             left = [offset, *(part.offset for part in parts)]

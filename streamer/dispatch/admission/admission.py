@@ -10,8 +10,7 @@ from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerState, CircuitBreaker, Permit
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard
-from streamer.dispatch.admission.pause import Pause
-from streamer.dispatch.admission.retry_after import RetryAfterHold
+from streamer.dispatch.admission.holds import SubscriberPause, TargetHold
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.lanes.lane import LaneName
 from streamer.events import Hold, SubscriberName
@@ -57,13 +56,13 @@ class Admission:
     on_pause: OnPause = _ignore
     on_breaker: OnBreaker = _ignore
     open_since: float = field(default=0.0, init=False)
-    _pause: Pause = field(default_factory=Pause, init=False)
-    _target_hold: RetryAfterHold = field(init=False)
+    _pause: SubscriberPause = field(default_factory=SubscriberPause, init=False)
+    _target_hold: TargetHold = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _rate_opens_at: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._target_hold = RetryAfterHold(self.clock)
+        self._target_hold = TargetHold(self.clock)
 
     @property
     def hindrance(self) -> str:
@@ -84,22 +83,12 @@ class Admission:
             return None
         return max(self._target_hold.left_s, self.breaker.opens_in_s)
 
-    @property
-    def limit(self) -> int:
-        """Largest number of attempts in flight at once."""
-        return self.concurrency.limit
-
-    @property
-    def has_room(self) -> bool:
-        """True while fewer attempts are in flight than `limit`."""
-        return self.concurrency.has_room
-
     def is_clear(self) -> bool:
         """Return whether an attempt at any lane can begin now.
 
         With a rate this is always false, because only `passage` takes a token.
         """
-        return self.rate is None and self.has_room and not self.probes and self._is_open
+        return self.rate is None and self.concurrency.has_room and not self.probes and self._is_open
 
     @property
     def probes(self) -> bool:
@@ -108,7 +97,7 @@ class Admission:
 
     def opens_within(self, seconds: float) -> bool:
         """Return whether another attempt can begin within `seconds`, as far as is known now."""
-        if self.probes or not self.has_room:
+        if self.probes or not self.concurrency.has_room:
             return False
         now = self.clock.monotonic()
         rate_s = 0.0 if self._rate_opens_at is None else self._rate_opens_at - now
@@ -183,10 +172,6 @@ class Admission:
             self.rate.give_back()
         if ticket is not None:
             self.abandoned(ticket)
-
-    def delivered(self) -> None:
-        """Tell the guard about a delivery."""
-        self.guard.delivered()
 
     def set_aside(self) -> None:
         """Tell the guard about a dead letter; too many pause the subscriber."""

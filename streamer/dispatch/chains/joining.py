@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer.dispatch.chains.forwarding import Upstream, joined
-from streamer.dispatch.commands import SETTLE, Command, Park, SetAside, Wait
+from streamer.dispatch.commands import SETTLE, Command, Park, SetHeadAside, Wait
 from streamer.dispatch.lanes.lane import Lane
-from streamer.dispatch.state import SubscriberState
+from streamer.dispatch.state import DispatchState
 from streamer.events import Entry, Event, EventId, Reject, SubscriberName
 from streamer.ports import Feed
 
@@ -31,7 +31,7 @@ class Joining:
     """
 
     upstream: Upstream
-    state: SubscriberState
+    state: DispatchState
     limit_s: float
 
     async def join(self, lane: Lane, feed: Feed) -> Command | None:
@@ -80,7 +80,7 @@ class Joining:
         else:
             reason = f"{missing} has not forwarded it within {self.limit_s:g} s"
             failure = Reject(reason=reason, hint=_LOST_HINT, sent=False)
-        return SetAside(failure=failure, reason="incomplete")
+        return SetHeadAside(failure=failure, reason="incomplete")
 
     def _left_s(self, lane: Lane) -> float:
         ends_at = self.upstream.heard_at(lane.head.event) + self.limit_s

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import structlog
 
@@ -48,6 +47,9 @@ _STOPPED_S = 60.0
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
+Given = TypeVar("Given")
+
+
 class DispatchObserver(Protocol):
     """Receives the events of one subscriber for metrics; must not block or raise."""
 
@@ -81,6 +83,8 @@ class Tried(NamedTuple):
     @property
     def was_sent(self) -> bool:
         """True if the target was asked."""
+        if type(self.outcome) is Delivered:
+            return True
         is_unsent = isinstance(self.outcome, Skip | Reject) and not self.outcome.sent
         return not (self.awaits_lookup or is_unsent)
 
@@ -179,7 +183,7 @@ class Attempts:
     async def delivered(self, lane: Lane, delivery: Delivery) -> Tried:
         """Deliver the head of `lane` in its shape, and return the outcome."""
         entry, began = lane.head, self.clock.monotonic()
-        outcome = await self._delivered(delivery)
+        outcome = outcome_of(await self._returned(self.subscriber.deliver, delivery, delivery.event))
         seconds = self.clock.monotonic() - began
         return self.noted(Tried(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
 
@@ -193,7 +197,15 @@ class Attempts:
             lane.first_tried_at = self.clock.now()
         entry = lane.head
         try:
-            shaped = await self._shaped(entry.event, lane.attempts + 1, ahead)
+            # An event that is not for the target costs no look-up.
+            shaped: Delivery | Skip | Reject | None = self._skip(entry.event)
+            if shaped is None:
+                names = await self.enrichment.names(entry.event, ahead) if self.enrichment else None
+                shaped = self._shaped(entry.event, lane.attempts + 1, names)
+        except BrokenRoute as error:
+            shaped = _broken(error)
+        except RecordsRefused as error:
+            shaped = _refused(error)
         except (RetryLater, Stop) as error:
             return Tried(entry=entry, outcome=_waiting(error), seconds=0.0, awaits_lookup=True)
         return shaped if isinstance(shaped, Delivery) else Tried(entry=entry, outcome=shaped, seconds=0.0)
@@ -202,7 +214,7 @@ class Attempts:
         """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
         subscriber = cast("BatchSubscriber", self.subscriber)
         self.observer.called(len(deliveries))
-        call = self._returned(partial(subscriber.deliver_many, deliveries), deliveries[0].event)
+        call = self._returned(subscriber.deliver_many, deliveries, deliveries[0].event)
         return outcomes_of(await call, len(deliveries))
 
     def noted(self, tried: Tried) -> Tried:
@@ -287,50 +299,26 @@ class Attempts:
         reason = exclusion(event, self.route, self.upstream)
         return Skip(reason=reason, sent=False) if reason else None
 
-    async def _shaped(self, event: Event, attempt: int, ahead: Ahead) -> Delivery | Skip | Reject:
-        """Return what is to be delivered, or the outcome of an event that is not.
-
-        Raises what keeps the records of its look-ups from being read now.
-        """
-        try:
-            # An event that is not for the target costs no look-up.
-            if (skip := self._skip(event)) is not None:
-                return skip
-            more = receipts_of(event)
-            if self.enrichment is not None:
-                more = {**more, **await self.enrichment.names(event, ahead)}
-            if self.route.when_needs_lookups and not self.route.admits(event, more):
-                return Skip(reason=EXCLUDED, sent=False)
-            return self._delivery(event, attempt, more)
-        except BrokenRoute as error:
-            return Reject(
-                reason=masked(str(error)),
-                hint="Mend the subscriber's when, body, content or text, then redrive.",
-                sent=False,
-                failure=FailureClass.BROKEN_ROUTE,
-            )
-        except RecordsRefused as error:
-            what = f"the field {error.field}" if error.field else "the record"
-            return Reject(
-                reason=masked(f"{what} can't be looked up: {error}"),
-                hint="Correct the subscriber's enrich, or let its reader see the record, then redrive.",
-                sent=False,
-                failure=FailureClass.LOOKUP,
-            )
-
-    def _delivery(self, event: Event, attempt: int, more: JsonObject) -> Delivery:
-        delivery = self.upstream.told(self.route.delivery(event, attempt=attempt, more=more), more)
+    def _shaped(self, event: Event, attempt: int, names: JsonObject | None) -> Delivery | Skip:
+        """Return what is to be delivered; `names` are what its look-ups found. Raises `BrokenRoute`."""
+        more = receipts_of(event)
+        if names is not None:
+            more = {**more, **names}
+        if self.route.when_needs_lookups and not self.route.admits(event, more):
+            return Skip(reason=EXCLUDED, sent=False)
+        delivery = self.route.delivery(event, attempt=attempt, more=more)
+        if self.upstream.names:
+            delivery = self.upstream.told(delivery, more)
         return delivery if self.tracing is None else self.tracing.marked(delivery)
 
-    async def _delivered(self, delivery: Delivery) -> Outcome:
-        return outcome_of(await self._returned(partial(self.subscriber.deliver, delivery), delivery.event))
-
-    async def _returned(self, call: Callable[[], Awaitable[object]], event: Event) -> object:
-        """Return what the plugin's `call` returns, or a `Retry`; `event` is the first of it."""
+    async def _returned(
+        self, call: Callable[[Given], Awaitable[object]], given: Given, event: Event
+    ) -> object:
+        """Return what the plugin's `call` returns for what is `given`, or a `Retry`; `event` is the first."""
         before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
-                return await call()
+                return await call(given)
         except TimeoutError:
             return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
         except asyncio.CancelledError:
@@ -350,6 +338,25 @@ class Attempts:
         if isinstance(error, asyncio.CancelledError):
             return self.ending.is_set() or cancellations() > cancellations_before
         return is_closing(error)
+
+
+def _broken(error: BrokenRoute) -> Reject:
+    return Reject(
+        reason=masked(str(error)),
+        hint="Mend the subscriber's when, body, content or text, then redrive.",
+        sent=False,
+        failure=FailureClass.BROKEN_ROUTE,
+    )
+
+
+def _refused(error: RecordsRefused) -> Reject:
+    what = f"the field {error.field}" if error.field else "the record"
+    return Reject(
+        reason=masked(f"{what} can't be looked up: {error}"),
+        hint="Correct the subscriber's enrich, or let its reader see the record, then redrive.",
+        sent=False,
+        failure=FailureClass.LOOKUP,
+    )
 
 
 def _waiting(error: RetryLater | Stop) -> Retry | Hold:

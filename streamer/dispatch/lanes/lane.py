@@ -138,7 +138,8 @@ class Lane:
     def absorb(self) -> tuple[Entry, ...]:
         """Drop the halves that the head has joined, and return them."""
         halves, self.halves = self.halves, ()
-        if offsets := {half.offset for half in halves}:
+        if halves:
+            offsets = {half.offset for half in halves}
             self.entries = deque(entry for entry in self.entries if entry.offset not in offsets)
             self.parked = deque(offset for offset in self.parked if offset not in offsets)
         return halves
@@ -152,7 +153,8 @@ class Lane:
 
     def advance(self) -> None:
         """Drop the head; the next event has no attempts yet."""
-        self.redriven.pop(self.head_offset, None)
+        if self.redriven:
+            self.redriven.pop(self.head_offset, None)
         if self.parked:
             self.parked.popleft()
         if self.entries:

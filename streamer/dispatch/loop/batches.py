@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.delivery.attempts import Attempts, Tried, cancellations, undo_cancellations
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
-from streamer.dispatch.state import SubscriberState
+from streamer.dispatch.state import DispatchState
 from streamer.events import Delivery, Entry
 from streamer.ports import Batching
 
@@ -39,7 +39,7 @@ class Batches:
     batching: Batching
     attempts: Attempts
     admission: Admission
-    state: SubscriberState
+    state: DispatchState
     _filling: _Batch | None = field(default=None, init=False)
     _under_way: int = field(default=0, init=False)
 

@@ -10,7 +10,7 @@ from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
 from streamer.dispatch.delivery.attempts import Tried
 from streamer.dispatch.lanes.lane import Lane, LaneState
-from streamer.dispatch.state import SubscriberState
+from streamer.dispatch.state import DispatchState
 from streamer.errors import LogUnavailable
 from streamer.events import Entry
 from streamer.ports import Feed
@@ -27,7 +27,7 @@ TryOnce = Callable[[Lane], Awaitable[Tried | None]]
 class HeadDelivery:
     """Tries the head of a lane, or returns the command for a lane whose head can't be tried now."""
 
-    state: SubscriberState
+    state: DispatchState
     try_once: TryOnce
     joining: Joining | None
 

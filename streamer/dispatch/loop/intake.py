@@ -9,7 +9,7 @@ import structlog
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.lanes.lane import LaneState
-from streamer.dispatch.state import SubscriberState
+from streamer.dispatch.state import DispatchState
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Event, Partition
 from streamer.ports import Assigned, Feed, Page, Revoked
@@ -28,7 +28,7 @@ class Intake:
     `on_read` takes note of each event that was read.
     """
 
-    state: SubscriberState
+    state: DispatchState
     attempts: Attempts
     joining: Joining | None
     on_read: Callable[[Event], None]

@@ -11,7 +11,7 @@ from streamer.dispatch.delivery.attempts import cancellations, undo_cancellation
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.loop.head import HeadDelivery
 from streamer.dispatch.settling.settling import Settling
-from streamer.dispatch.state import SubscriberState
+from streamer.dispatch.state import DispatchState
 from streamer.ports import Feed
 
 ATTEMPT_TASK = "attempt "
@@ -27,7 +27,7 @@ class Workers:
     own. `on_idle` is called when a worker finds no other lane.
     """
 
-    state: SubscriberState
+    state: DispatchState
     admission: Admission
     head: HeadDelivery
     settling: Settling
@@ -57,7 +57,7 @@ class Workers:
                 self.state.lanes.make_ready(lane)
 
     async def _worker_needed(self) -> None:
-        while not self.admission.has_room:
+        while not self.admission.concurrency.has_room:
             self._freed.clear()
             await self._freed.wait()
 
@@ -69,7 +69,7 @@ class Workers:
                 lane = self._next_at_once()
                 if lane is not None:
                     ticket = self._begin(lane)
-                if self.admission.has_room:
+                if self.admission.concurrency.has_room:
                     self._freed.set()
             self.on_idle()
         except Exception:

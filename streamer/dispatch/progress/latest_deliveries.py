@@ -63,6 +63,8 @@ class LatestDeliveries:
 
     def note(self, entry: Entry) -> None:
         """Note a delivered event."""
+        if not self._offsets:
+            return
         latest = self._offsets.get(entry.partition)
         if latest is not None and latest.get(entry.event.key, entry.offset) < entry.offset:
             latest[entry.event.key] = entry.offset

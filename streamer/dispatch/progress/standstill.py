@@ -1,4 +1,4 @@
-"""Standstill detection: delays attempts while the log can have moved our partitions."""
+"""StandstillDetector detection: delays attempts while the log can have moved our partitions."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ _BEATS_A_LIMIT = 4
 
 
 @dataclass(slots=True, kw_only=True)
-class Standstill:
+class StandstillDetector:
     """Detects two causes of lost partitions: the loop stood still, or the log takes no record.
 
     From then on no attempt begins until the log has taken a record of the

@@ -10,7 +10,7 @@ from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.progress.latest_deliveries import HasPlace
 from streamer.dispatch.redrive.placed_letters import LetterPlaces
 from streamer.dispatch.redrive.superseded import superseded
-from streamer.dispatch.state import SubscriberState
+from streamer.dispatch.state import DispatchState
 from streamer.events import DeadLetter, Entry
 from streamer.ports import LogReader, Subscription
 
@@ -39,7 +39,7 @@ class Redelivery:
     subscription: Subscription
     reader: LogReader
     attempts: Attempts
-    state: SubscriberState
+    state: DispatchState
     _waiting: dict[Lane, dict[str, _Order]] = field(default_factory=lambda: defaultdict(dict), init=False)
 
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:

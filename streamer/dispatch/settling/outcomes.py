@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from streamer.dispatch.commands import SETTLE, Command, HoldBack, Park, PauseSubscriber, SetAside, Wait
+from streamer.dispatch.commands import SETTLE, Command, HoldBack, Park, PauseSubscriber, SetHeadAside, Wait
 from streamer.dispatch.delivery.attempts import Tried
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
@@ -50,11 +50,11 @@ def command_of(tried: Tried, lane: Lane, schedule: RetrySchedule) -> Command:
         case Delivered() | Skip():
             return SETTLE
         case Reject() as failure:
-            return SetAside(failure=failure, reason="rejected")
+            return SetHeadAside(failure=failure, reason="rejected")
         case Retry() as failure if tried.awaits_lookup or not schedule.is_over(lane.attempts, lane.tried_s):
             return _later(lane, failure, schedule)
         case Retry() as failure:
-            return SetAside(failure=failure, reason="retries_exhausted")
+            return SetHeadAside(failure=failure, reason="retries_exhausted")
         case Hold() as hold:
             return HoldBack(hold=hold)
         case Disable(reason=reason):

@@ -11,7 +11,7 @@ from streamer.dispatch.commands import (
     Park,
     PauseSubscriber,
     Requeue,
-    SetAside,
+    SetHeadAside,
     SetLostAside,
     Settle,
     Wait,
@@ -23,7 +23,7 @@ from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.progress.pending import Proof
 from streamer.dispatch.redrive.redelivery import Redelivery
 from streamer.dispatch.settling.outcomes import TargetSign, command_of, sign_of
-from streamer.dispatch.state import SubscriberState
+from streamer.dispatch.state import DispatchState
 from streamer.events import DeadLetter, Delivered, Hold, Receipt, Reject, Retry, Skip, Stage
 
 _log = structlog.get_logger()
@@ -39,7 +39,7 @@ class Settling:
     No method waits: the ledger holds each change until the log has recorded it.
     """
 
-    state: SubscriberState
+    state: DispatchState
     attempts: Attempts
     schedule: RetrySchedule
     admission: Admission
@@ -62,7 +62,8 @@ class Settling:
 
     def _tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         outcome = tried.outcome
-        if isinstance(outcome, Delivered | Skip) and lane.state is not LaneState.GONE:
+        # A tuple, since a union would be built at each delivery.
+        if isinstance(outcome, (Delivered, Skip)) and lane.state is not LaneState.GONE:
             self.attempts.ended(lane, outcome)
         if lane.state is LaneState.OPEN:
             self._count(lane, tried)
@@ -72,7 +73,7 @@ class Settling:
         self.admission.abandoned(ticket)
         # An attempt that outlived its partition counts for nothing: the next owner
         # repeats it. While the partition is handed over, a finished attempt counts.
-        if isinstance(outcome, Delivered | Skip) and lane.state is LaneState.LEAVING:
+        if isinstance(outcome, (Delivered, Skip)) and lane.state is LaneState.LEAVING:
             self._finish(lane, self.attempts.receipt(lane, tried))
 
     def _count(self, lane: Lane, tried: Tried) -> None:
@@ -109,7 +110,7 @@ class Settling:
         match command:
             case Settle():
                 self._settle(lane, tried)
-            case SetAside(failure=failure, reason=reason):
+            case SetHeadAside(failure=failure, reason=reason):
                 letter = self.attempts.dead_letter(lane, failure, reason=reason)
                 self.admission.set_aside()
                 self._finish(lane, letter)
@@ -134,7 +135,7 @@ class Settling:
         if tried is None or not isinstance(tried.outcome, Delivered):
             self._finish(lane, None)
             return
-        self.admission.delivered()
+        self.admission.guard.delivered()
         self.state.latest.note(tried.entry)
         self._finish(lane, self.attempts.receipt(lane, tried))
         if self.failures.last is not None:

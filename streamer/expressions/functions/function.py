@@ -22,7 +22,7 @@ _KINDS = {
 }
 
 
-class Unfit(ValueError):
+class UnfitArgument(ValueError):
     """A value is not what a function takes: the sentence says what it takes."""
 
 
@@ -34,7 +34,7 @@ class FunctionFailed(JMESPathError):
 class Parameter:
     """Parameter of a function; `read` turns an argument into what the function works with.
 
-    `read` raises `Unfit`. `kinds` are the JMESPath types that it can take;
+    `read` raises `UnfitArgument`. `kinds` are the JMESPath types that it can take;
     none stand for any. Of a function whose argument is null the value is null,
     unless the parameter `takes_null`. The value of one that `is_named` stands
     in the expression itself.
@@ -53,7 +53,7 @@ class Function:
     """Function of expressions, whose value is of the JMESPath type `returns`, or null; empty for any type.
 
     `call` gets the arguments as the parameters have read them, and raises
-    `Unfit`. With `is_variadic` the last parameter takes any number of
+    `UnfitArgument`. With `is_variadic` the last parameter takes any number of
     arguments, at least one. A call takes `steps` of the budget, beside those
     of the sizes of what it takes and makes.
     """
@@ -85,7 +85,7 @@ class Function:
             values.append(self.read(position, parameter, argument))
         try:
             return self.call(*values)
-        except Unfit as error:
+        except UnfitArgument as error:
             raise FunctionFailed(f"{self.name}(): {error}") from error
 
     def paired(self, arguments: Sequence[Any]) -> Iterator[tuple[Parameter, Any]]:
@@ -110,7 +110,7 @@ class Function:
         """Return the `argument` at `position` as the function takes it. Raises `FunctionFailed`."""
         try:
             return parameter.read(argument)
-        except Unfit as error:
+        except UnfitArgument as error:
             sentence = f"{self.name}(): argument {position} ({parameter.name}) {error}"
             raise FunctionFailed(sentence) from error
 
@@ -129,7 +129,7 @@ def a_text(value: Any) -> str:
     """Read a text."""
     if isinstance(value, str):
         return value
-    raise Unfit(f"must be a text, found {kind_of(value)}")
+    raise UnfitArgument(f"must be a text, found {kind_of(value)}")
 
 
 def anything(value: Any) -> Any:
@@ -144,7 +144,7 @@ def one_of(*words: str) -> Callable[[Any], str]:
         if isinstance(value, str) and value in words:
             return str(value)
         found = shown(value) if isinstance(value, str) else kind_of(value)
-        raise Unfit(f"must be one of {', '.join(words)}, found {found}")
+        raise UnfitArgument(f"must be one of {', '.join(words)}, found {found}")
 
     return read
 
@@ -156,15 +156,17 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
         if is_number and least <= value <= most and value == int(value):
             return int(value)
-        raise Unfit(f"must be a whole number from {least:,} to {most:,}, found {_number_or_kind(value)}")
+        raise UnfitArgument(
+            f"must be a whole number from {least:,} to {most:,}, found {_number_or_kind(value)}"
+        )
 
     return read
 
 
 def bounded(text: str) -> str:
-    """Return `text`. Raises `Unfit` when it is too long."""
+    """Return `text`. Raises `UnfitArgument` when it is too long."""
     if len(text) > LONGEST_TEXT:
-        raise Unfit(f"the text would have more than {LONGEST_TEXT:,} characters")
+        raise UnfitArgument(f"the text would have more than {LONGEST_TEXT:,} characters")
     return text
 
 

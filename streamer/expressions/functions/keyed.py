@@ -10,7 +10,7 @@ from typing import Any
 from streamer.expressions.functions.function import (
     Function,
     Parameter,
-    Unfit,
+    UnfitArgument,
     a_text,
     anything,
     kind_of,
@@ -66,7 +66,7 @@ class _Named:
         close = difflib.get_close_matches(name, self._values, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         known = ", ".join(sorted(self._values)) or "none"
-        raise Unfit(
+        raise UnfitArgument(
             f"must be a {self._what} that {self._setting} names, found {shown(name)}; {hint}known: {known}"
         )
 
@@ -74,7 +74,7 @@ class _Named:
         """Return the value of `key` in the table `name`, or `default`."""
         found = self._values[name].get(key, default)
         if found is _MISSING:
-            raise Unfit(
+            raise UnfitArgument(
                 f"the table {name} has no {shown(key)}: add it, or give a default as the third argument"
             )
         return found
@@ -90,4 +90,4 @@ def _a_key(value: Any) -> str:
         return str(int(value))
     if isinstance(value, str):
         return value
-    raise Unfit(f"must be a text or a whole number, found {kind_of(value)}")
+    raise UnfitArgument(f"must be a text or a whole number, found {kind_of(value)}")

@@ -23,7 +23,7 @@ from typing import Any
 from streamer.expressions.functions.function import (
     Function,
     Parameter,
-    Unfit,
+    UnfitArgument,
     a_text,
     kind_of,
     one_of,
@@ -66,13 +66,13 @@ def a_decimal(value: Any) -> Decimal:
         # Not an int that Python refuses to write, either.
         pass
     found = shown(value) if isinstance(value, str) else kind_of(value)
-    raise Unfit(f"must be a number of at most {_DIGITS} digits, or a text that is one, found {found}")
+    raise UnfitArgument(f"must be a number of at most {_DIGITS} digits, or a text that is one, found {found}")
 
 
 def number(value: Decimal) -> int | float | Decimal:
     """Return `value` as JSON and Python compute with it, or as it is where that would lose a digit."""
     if not value.is_finite():
-        raise Unfit("the result is no number")
+        raise UnfitArgument("the result is no number")
     if value == value.to_integral_value():
         return int(value) if abs(value) < _FITS_JSON else value
     approximate = float(value)
@@ -83,11 +83,11 @@ def _computed(compute: Callable[[], Decimal]) -> int | float | Decimal:
     try:
         return number(compute())
     except DivisionByZero:
-        raise Unfit("the divisor is 0") from None
+        raise UnfitArgument("the divisor is 0") from None
     except Inexact:
-        raise Unfit(f"the exact result has more than {_DIGITS} digits: use round() before") from None
+        raise UnfitArgument(f"the exact result has more than {_DIGITS} digits: use round() before") from None
     except DecimalException:
-        raise Unfit(f"the result has more than {_DIGITS} digits") from None
+        raise UnfitArgument(f"the result has more than {_DIGITS} digits") from None
 
 
 def _add(*values: Decimal) -> Any:
@@ -104,7 +104,7 @@ def _multiply(*values: Decimal) -> Any:
 
 def _divide(value: Decimal, divisor: Decimal, places: int | None = None) -> Any:
     if not divisor:
-        raise Unfit("the divisor is 0")
+        raise UnfitArgument("the divisor is 0")
     try:
         if places is None:
             return number(_EXACT.divide(value, divisor))
@@ -136,13 +136,13 @@ def _average(values: Sequence[Decimal]) -> Any:
 
 def _decimals(value: Any) -> list[Decimal]:
     if not isinstance(value, list):
-        raise Unfit(f"must be an array of numbers, found {kind_of(value)}")
+        raise UnfitArgument(f"must be an array of numbers, found {kind_of(value)}")
     return [_plain_number(each) for each in value]
 
 
 def _plain_number(value: Any) -> Decimal:
     if isinstance(value, str):
-        raise Unfit("must be an array of numbers, found a text in it")
+        raise UnfitArgument("must be an array of numbers, found a text in it")
     return a_decimal(value)
 
 
@@ -150,7 +150,7 @@ def _format_number(value: Decimal, places: int = 2, group: str = "", point: str 
     try:
         rounded = _rounded(value, places, ROUND_HALF_UP)
     except DecimalException:
-        raise Unfit(f"the result has more than {_DIGITS} digits") from None
+        raise UnfitArgument(f"the result has more than {_DIGITS} digits") from None
     whole_part, _, fraction = f"{rounded:,f}".partition(".")
     return whole_part.replace(",", group) + (point + fraction if fraction else "")
 
@@ -158,7 +158,7 @@ def _format_number(value: Decimal, places: int = 2, group: str = "", point: str 
 def _separator(value: Any) -> str:
     if len(text := a_text(value)) <= 1:
         return text
-    raise Unfit(f"must be one character, or an empty text, found {shown(text)}")
+    raise UnfitArgument(f"must be one character, or an empty text, found {shown(text)}")
 
 
 _NUMERIC = ("number", "string")

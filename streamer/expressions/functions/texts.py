@@ -10,7 +10,7 @@ from streamer.expressions.functions.budget import LONGEST_TEXT
 from streamer.expressions.functions.function import (
     Function,
     Parameter,
-    Unfit,
+    UnfitArgument,
     a_text,
     bounded,
     kind_of,
@@ -32,19 +32,19 @@ def a_single_value(value: Any) -> str:
     if isinstance(value, int | float | Decimal):
         # Without an exponent, and a float with the digits that it shows.
         return f"{Decimal(str(value)):f}"
-    raise Unfit(f"must be a text, a number or a boolean, found {kind_of(value)}")
+    raise UnfitArgument(f"must be a text, a number or a boolean, found {kind_of(value)}")
 
 
 def _not_empty(value: Any) -> str:
     if text := a_text(value):
         return text
-    raise Unfit("must not be empty")
+    raise UnfitArgument("must not be empty")
 
 
 def _one_character(value: Any) -> str:
     if len(text := a_text(value)) == 1:
         return text
-    raise Unfit(f"must be one character, found {shown(text)}")
+    raise UnfitArgument(f"must be one character, found {shown(text)}")
 
 
 def _template(value: Any) -> list[str]:
@@ -56,7 +56,7 @@ def _template(value: Any) -> list[str]:
         elif part in {"{{", "}}"}:
             pieces[-1] += part[0]
         elif "{" in part or "}" in part:
-            raise Unfit("must have {} where a value belongs, and {{ and }} for braces themselves")
+            raise UnfitArgument("must have {} where a value belongs, and {{ and }} for braces themselves")
         else:
             pieces[-1] += part
     return pieces
@@ -65,7 +65,7 @@ def _template(value: Any) -> list[str]:
 def _format(pieces: list[str], *values: str) -> str:
     if len(values) != len(pieces) - 1:
         found = f"the template has {len(pieces) - 1} times {{}}"
-        raise Unfit(f"{found}, and the number of values is {len(values)}")
+        raise UnfitArgument(f"{found}, and the number of values is {len(values)}")
     parts = [part for pair in zip(pieces, [*values, ""], strict=True) for part in pair]
     return bounded("".join(parts))
 
@@ -73,7 +73,7 @@ def _format(pieces: list[str], *values: str) -> str:
 def _replace(text: str, old: str, new: str) -> str:
     # Counted first: the result must not take any memory before it is refused.
     if len(text) + text.count(old) * (len(new) - len(old)) > LONGEST_TEXT:
-        raise Unfit(f"the text would have more than {LONGEST_TEXT:,} characters")
+        raise UnfitArgument(f"the text would have more than {LONGEST_TEXT:,} characters")
     return text.replace(old, new)
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from streamer.expressions.functions.function import (
     Function,
     Parameter,
-    Unfit,
+    UnfitArgument,
     a_text,
     bounded,
     kind_of,
@@ -49,7 +49,7 @@ _Result = TypeVar("_Result")
 def a_time(value: Any) -> datetime | date:
     """Read a date, or a time with its offset from UTC."""
     if not isinstance(value, str):
-        raise Unfit(f"must be a text with a date or a time, found {kind_of(value)}")
+        raise UnfitArgument(f"must be a text with a date or a time, found {kind_of(value)}")
     try:
         if len(value) == _DATE_CHARACTERS:
             return date.fromisoformat(value)
@@ -57,7 +57,7 @@ def a_time(value: Any) -> datetime | date:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise Unfit(f"must look like 2025-01-31 or 2025-01-31T12:00:00Z, found {shown(value)}")
+        raise UnfitArgument(f"must look like 2025-01-31 or 2025-01-31T12:00:00Z, found {shown(value)}")
     return moment
 
 
@@ -66,7 +66,7 @@ def a_moment(value: Any) -> datetime:
     found = a_time(value)
     if isinstance(found, datetime):
         return found
-    raise Unfit(f"must look like 2025-01-31T12:00:00Z, found the date {shown(value)}")
+    raise UnfitArgument(f"must look like 2025-01-31T12:00:00Z, found the date {shown(value)}")
 
 
 def a_zone(value: Any) -> tzinfo:
@@ -78,7 +78,7 @@ def a_zone(value: Any) -> tzinfo:
     except (KeyError, ValueError, OSError):
         # A name that is none, or that leads out of the folder of the zones.
         pass
-    raise Unfit(f"must be a time zone such as Europe/Berlin, found {shown(text)}")
+    raise UnfitArgument(f"must be a time zone such as Europe/Berlin, found {shown(text)}")
 
 
 def _a_format(value: Any) -> str:
@@ -89,7 +89,7 @@ def _a_format(value: Any) -> str:
         formatted = ""
     if len(text) <= _LONGEST_FORMAT and formatted and "\0" not in text:
         return text
-    raise Unfit(f"must be a format such as %d.%m.%Y %H:%M, found {shown(text)}")
+    raise UnfitArgument(f"must be a format such as %d.%m.%Y %H:%M, found {shown(text)}")
 
 
 def _text_of(moment: datetime | date) -> str:
@@ -103,19 +103,19 @@ def _text_of(moment: datetime | date) -> str:
 def _guarded(compute: Callable[[], _Result]) -> _Result:
     try:
         return compute()
-    except Unfit:
+    except UnfitArgument:
         raise
     except (OverflowError, ValueError):
-        raise Unfit("the result is not between the years 1 and 9999") from None
+        raise UnfitArgument("the result is not between the years 1 and 9999") from None
 
 
 def _parse_time(text: str, format_: str, zone: tzinfo = UTC) -> str:
     try:
         parsed = datetime.strptime(text.strip()[:_LONGEST], format_)  # noqa: DTZ007 - the zone follows
     except ValueError:
-        raise Unfit(f"{shown(text)} does not have the format {shown(format_)}") from None
+        raise UnfitArgument(f"{shown(text)} does not have the format {shown(format_)}") from None
     except Exception:  # noqa: BLE001 - strptime makes a regular expression of a format, which can fail anyhow
-        raise Unfit(f"{shown(format_)} is no format for reading") from None
+        raise UnfitArgument(f"{shown(format_)} is no format for reading") from None
     return _text_of(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone))
 
 
@@ -152,7 +152,7 @@ def _date_after(day: date, amount: Decimal, unit: str) -> date:
         return _months_after(day, _whole_months(amount, unit))
     days = amount * _SECONDS[unit] / _SECONDS["days"]
     if days % 1:
-        raise Unfit("to a date, whole days can be added")
+        raise UnfitArgument("to a date, whole days can be added")
     return day + timedelta(days=int(days))
 
 
@@ -168,7 +168,7 @@ def _moment_after(moment: datetime, amount: Decimal, unit: str, zone: tzinfo | N
 
 def _whole_months(amount: Decimal, unit: str) -> int:
     if amount % 1:
-        raise Unfit(f"whole {unit} can be added")
+        raise UnfitArgument(f"whole {unit} can be added")
     return int(amount) * _MONTHS[unit]
 
 
@@ -228,7 +228,7 @@ def _an_amount(value: Any) -> Decimal:
     amount = a_decimal(value)
     if abs(amount) <= _MOST:
         return amount
-    raise Unfit(f"must be a number between -{_MOST:,} and {_MOST:,}")
+    raise UnfitArgument(f"must be a number between -{_MOST:,} and {_MOST:,}")
 
 
 _TEXT = partial(Parameter, kinds=("string",))

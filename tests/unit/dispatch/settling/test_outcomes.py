@@ -10,7 +10,7 @@ from streamer.dispatch.commands import (
     HoldBack,
     Park,
     PauseSubscriber,
-    SetAside,
+    SetHeadAside,
     Wait,
 )
 from streamer.dispatch.delivery.attempts import Tried
@@ -37,8 +37,8 @@ TABLE: list[tuple[Outcome, TargetSign, Command]] = [
     (RETRY, TargetSign.FAILS, Wait(delay_s=1.0)),
     (Retry(reason="busy", after_s=5.0), TargetSign.FAILS, Wait(delay_s=5.0)),
     (Retry(reason="back at ten", after_s=59.0), TargetSign.FAILS, Park(delay_s=59.0)),
-    (REJECT, TargetSign.WORKS, SetAside(failure=REJECT, reason="rejected")),
-    (UNSENT, TargetSign.NOT_ASKED, SetAside(failure=UNSENT, reason="rejected")),
+    (REJECT, TargetSign.WORKS, SetHeadAside(failure=REJECT, reason="rejected")),
+    (UNSENT, TargetSign.NOT_ASKED, SetHeadAside(failure=UNSENT, reason="rejected")),
     (HOLD, TargetSign.OVERLOADED, HoldBack(hold=HOLD)),
     (Disable(reason="gone"), TargetSign.NOTHING, PauseSubscriber(reason="gone")),
 ]
@@ -73,7 +73,7 @@ def test_outcome_has_a_sign_and_a_command(outcome: Outcome, sign: TargetSign, co
         (a_lane(2), Wait(delay_s=2.0)),
         (a_lane(3), Park(delay_s=4.0)),
         (a_lane(1, parked=True), Park(delay_s=1.0)),
-        (a_lane(SCHEDULE.attempts), SetAside(failure=RETRY, reason="retries_exhausted")),
+        (a_lane(SCHEDULE.attempts), SetHeadAside(failure=RETRY, reason="retries_exhausted")),
         (a_lane(0), Wait(delay_s=1.0)),
     ],
     ids=["from memory", "after the fast tries", "already parked", "after the last", "excused by an outage"],

@@ -1,14 +1,39 @@
-"""Hold that a target asks for, by `Retry-After` or in another way."""
+"""Holds: a pause until an operator resumes the subscriber, and a hold that ends by itself."""
 
 from streamer.clock import Clock
 
 _LEAST_S = 0.1
 
 
-class RetryAfterHold:
-    """Stops all deliveries to a target until the time that it named; the longest of several holds counts.
+class SubscriberPause:
+    """Stops all deliveries of a subscriber, for a reason of an operator, the guard or the target."""
 
-    A hold costs no event an attempt.
+    def __init__(self) -> None:
+        self._reason: str | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """True from `begin` to `end`."""
+        return self._reason is not None
+
+    @property
+    def reason(self) -> str:
+        """The reason in a sentence; empty while no pause lasts."""
+        return "" if self._reason is None else f"paused: {self._reason}"
+
+    def begin(self, reason: str) -> None:
+        """Pause, or change the reason of the present pause."""
+        self._reason = reason
+
+    def end(self) -> None:
+        """Let deliveries go on."""
+        self._reason = None
+
+
+class TargetHold:
+    """Stops all deliveries to a target until the time that it named, by `Retry-After` or in another way.
+
+    The longest of several holds counts. A hold costs no event an attempt.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -1,9 +1,9 @@
-"""Holding a whole target back for as long as it asks."""
+"""Holding a whole target back: until an operator resumes it, or for as long as it asks."""
 
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.retry_after import RetryAfterHold
+from streamer.dispatch.admission.holds import SubscriberPause, TargetHold
 
 
 class SettableClock(TurnedClock):
@@ -22,7 +22,7 @@ def clock() -> TurnedClock:
 
 async def test_hold_ends_by_itself(clock: TurnedClock) -> None:
     """Nobody has to open the gate."""
-    hold = RetryAfterHold(clock)
+    hold = TargetHold(clock)
     hold.begin(30, "429")
     await clock.turn(29.5)
     assert (hold.is_over, hold.left_s, hold.reason) == (False, 0.5, "429")
@@ -33,7 +33,7 @@ async def test_hold_ends_by_itself(clock: TurnedClock) -> None:
 
 async def test_longest_of_several_holds_counts(clock: TurnedClock) -> None:
     """A short pause asked for later does not end a long one."""
-    hold = RetryAfterHold(clock)
+    hold = TargetHold(clock)
     hold.begin(30, "long")
     hold.begin(5, "short")
     await clock.turn(10)
@@ -43,7 +43,7 @@ async def test_longest_of_several_holds_counts(clock: TurnedClock) -> None:
 
 async def test_hold_may_grow_while_it_lasts(clock: TurnedClock) -> None:
     """The new end counts."""
-    hold = RetryAfterHold(clock)
+    hold = TargetHold(clock)
     hold.begin(5, "first")
     await clock.turn(4)
     hold.begin(5, "second")
@@ -54,7 +54,7 @@ async def test_hold_may_grow_while_it_lasts(clock: TurnedClock) -> None:
 
 async def test_hold_for_no_time_is_still_one(clock: TurnedClock) -> None:
     """A target that asks for zero seconds is not called in a loop."""
-    hold = RetryAfterHold(clock)
+    hold = TargetHold(clock)
     hold.begin(0, "now")
 
     assert not hold.is_over
@@ -62,7 +62,7 @@ async def test_hold_for_no_time_is_still_one(clock: TurnedClock) -> None:
 
 async def test_operator_can_end_it(clock: TurnedClock) -> None:
     """The target is tried at once."""
-    hold = RetryAfterHold(clock)
+    hold = TargetHold(clock)
     hold.begin(30, "429")
     hold.end()
 
@@ -72,8 +72,20 @@ async def test_operator_can_end_it(clock: TurnedClock) -> None:
 async def test_hold_does_not_care_for_the_wall_clock() -> None:
     """A machine whose time is set back does not hold its targets for years."""
     clock = SettableClock()
-    hold = RetryAfterHold(clock)
+    hold = TargetHold(clock)
     hold.begin(5, "429")
     await clock.turn(5)
 
     assert hold.is_over
+
+
+def test_pause_lasts_until_its_end() -> None:
+    """The latest reason is shown."""
+    pause = SubscriberPause()
+    assert (pause.lasts, pause.reason) == (False, "")
+    pause.begin("by an operator")
+    pause.begin("by the guard")
+    assert (pause.lasts, pause.reason) == (True, "paused: by the guard")
+    pause.end()
+
+    assert (pause.lasts, pause.reason) == (False, "")
