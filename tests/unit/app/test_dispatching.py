@@ -13,8 +13,8 @@ from streamer.app.dispatching import Dispatching
 from streamer.app.plan import Plan
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
-from streamer.dispatch.delivery.route import Route
 from streamer.controls import AuditRecord, Control, ControlState, Switch
+from streamer.dispatch.delivery.route import Route
 from streamer.errors import ConfigurationError, ForeignRecord
 from streamer.events import Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog

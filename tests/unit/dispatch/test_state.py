@@ -5,7 +5,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.state import DispatchState, Limits
-from streamer.events import Entry, Partition, Progress, SubscriberName
+from streamer.events import Entry, Partition, SettledOffsets, SubscriberName
 from streamer.ports import Assigned
 from tests.contracts.values import an_event
 
@@ -22,7 +22,7 @@ def clock() -> TurnedClock:
 def state(clock: TurnedClock) -> DispatchState:
     """A state with one partition, and room for four events."""
     state = DispatchState(SubscriberName("target"), Limits(waiting=4, parked=2), clock)
-    progress = {HERE: Progress(next_offset=0)}
+    progress = {HERE: SettledOffsets(next_offset=0)}
     state.ledger.assign(Assigned(assignment=1, progress=progress, parked={}))
     return state
 
