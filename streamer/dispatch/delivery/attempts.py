@@ -225,7 +225,7 @@ class Attempts:
             self.tracing.attempted(tried.delivery, tried.outcome, tried.seconds)
         return tried
 
-    def ended(self, lane: Lane, outcome: Delivered | Skip) -> None:
+    def ended(self, lane: Lane, outcome: Outcome) -> None:
         """Note in the trace that the delivery of the head of `lane` has ended."""
         if self.tracing is not None:
             self.tracing.ended(lane, outcome, attempts=lane.attempts + 1)

@@ -167,10 +167,10 @@ def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
     """
     if upstream.names and (reason := upstream.exclusion(event)):
         return reason
+    if route.when is None:
+        return ""
     if route.when_needs_lookups or (upstream.joins and upstream.missing(event)):
         # What `when` reads is not there yet.
-        return ""
-    if route.when is None:
         return ""
     return "" if route.admits(event, receipts_of(event)) else EXCLUDED
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from streamer.clock import Clock
 from streamer.dispatch.lanes.lane import Lane
-from streamer.events import Delivered, Delivery, Event, Outcome, Reject, Retry, Skip, SubscriberName
+from streamer.events import Delivered, Delivery, Event, Outcome, Skip, SubscriberName
 from streamer.ports import Span, SpanKind, Tracer
 from streamer.ports.trace_context import traceparent
 
@@ -62,9 +62,7 @@ class DeliveryTracing:
         )
         self.tracer.ended([span])
 
-    def ended(
-        self, lane: Lane, outcome: Delivered | Skip | Retry | Reject, *, attempts: int, error: str = ""
-    ) -> None:
+    def ended(self, lane: Lane, outcome: Outcome, *, attempts: int, error: str = "") -> None:
         """Make the span of the delivery of the head of `lane`, which has ended with `outcome`."""
         event, now = lane.head.event, self.clock.now()
         trace = self.tracer.trace_of(event)

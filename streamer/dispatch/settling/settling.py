@@ -61,10 +61,6 @@ class Settling:
         self.state.moved()
 
     def _tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
-        outcome = tried.outcome
-        # A tuple, since a union would be built at each delivery.
-        if isinstance(outcome, (Delivered, Skip)) and lane.state is not LaneState.GONE:
-            self.attempts.ended(lane, outcome)
         if lane.state is LaneState.OPEN:
             self._count(lane, tried)
             self._judge(ticket, tried)
@@ -73,7 +69,8 @@ class Settling:
         self.admission.abandoned(ticket)
         # An attempt that outlived its partition counts for nothing: the next owner
         # repeats it. While the partition is handed over, a finished attempt counts.
-        if isinstance(outcome, (Delivered, Skip)) and lane.state is LaneState.LEAVING:
+        if lane.state is LaneState.LEAVING and isinstance(tried.outcome, Delivered | Skip):
+            self.attempts.ended(lane, tried.outcome)
             self._finish(lane, self.attempts.receipt(lane, tried))
 
     def _count(self, lane: Lane, tried: Tried) -> None:
@@ -132,7 +129,11 @@ class Settling:
                 self.state.lanes.make_ready(lane)
 
     def _settle(self, lane: Lane, tried: Tried | None) -> None:
-        if tried is None or not isinstance(tried.outcome, Delivered):
+        if tried is None:
+            self._finish(lane, None)
+            return
+        self.attempts.ended(lane, tried.outcome)
+        if not isinstance(tried.outcome, Delivered):
             self._finish(lane, None)
             return
         self.admission.guard.delivered()
