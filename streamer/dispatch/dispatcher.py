@@ -12,8 +12,7 @@ from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.delivery.failures import Failures
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.lanes.oldest import OldestEvent
-from streamer.dispatch.lanes.parked_keys import ParkedListing
+from streamer.dispatch.lanes.listings import OldestEvent, ParkedListing
 from streamer.dispatch.loop.batches import Batches
 from streamer.dispatch.loop.head import HeadDelivery, TryOnce
 from streamer.dispatch.loop.intake import Intake

@@ -20,7 +20,7 @@ from streamer.dispatch.delivery.attempts import Attempts, Tried
 from streamer.dispatch.delivery.failures import Failures
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane, LaneState
-from streamer.dispatch.progress.pending import Proof
+from streamer.dispatch.progress.partition_progress import Proof
 from streamer.dispatch.redrive.redelivery import Redelivery
 from streamer.dispatch.settling.outcomes import TargetSign, command_of, sign_of
 from streamer.dispatch.state import DispatchState
