@@ -179,7 +179,7 @@ class Dispatcher:
     @property
     def _next_try_at(self) -> float | None:
         opens_s = self.admission.opens_in_s
-        # While one lane waits for its passage, the others are not asked.
+        # While one lane waits for permission, the others are not asked.
         is_due = self.state.lanes.ready or self._workers.is_choosing
         due_s = 0.0 if is_due else self.state.delay_queue.next_s
         if opens_s is None or due_s is None:
@@ -200,12 +200,12 @@ class Dispatcher:
         ):
             self.following = True
             side_tasks = [
-                group.create_task(self._telling(self._read(feed)), name=f"read {name}"),
-                group.create_task(self._telling(self._record(feed)), name=f"record {name}"),
-                group.create_task(self._telling(self._wake_due()), name=f"wake {name}"),
-                group.create_task(self._telling(self.state.standstill.run()), name=f"beat {name}"),
+                group.create_task(self._ending_on_error(self._read(feed)), name=f"read {name}"),
+                group.create_task(self._ending_on_error(self._record(feed)), name=f"record {name}"),
+                group.create_task(self._ending_on_error(self._wake_due()), name=f"wake {name}"),
+                group.create_task(self._ending_on_error(self.state.standstill.run()), name=f"beat {name}"),
             ]
-            deliver = self._telling(self._workers.run(group, feed))
+            deliver = self._ending_on_error(self._workers.run(group, feed))
             delivering = group.create_task(deliver, name=f"deliver {name}")
             try:
                 await stopping.wait()
@@ -217,7 +217,7 @@ class Dispatcher:
             for task in side_tasks:
                 task.cancel()
 
-    async def _telling(self, work: Awaitable[None]) -> None:
+    async def _ending_on_error(self, work: Awaitable[None]) -> None:
         """Await `work`. An error of it cancels the attempts in flight, and they are told first."""
         try:
             await work

@@ -43,7 +43,7 @@ class Admission:
     target; a hold that the target asked for; an open breaker; the rate; and the
     number of attempts that the target can take at once. Each attempt that
     `begin` was called for ends by one of `succeeded`, `failed`, `overloaded`,
-    `abandoned` and `forgone`. The first three take the call's duration in
+    `abandoned` and `not_sent`. The first three take the call's duration in
     `seconds`; the attempt was a `share` of the call.
     """
 
@@ -86,7 +86,7 @@ class Admission:
     def is_clear(self) -> bool:
         """Return whether an attempt at any lane can begin now.
 
-        With a rate this is always false, because only `passage` takes a token.
+        With a rate this is always false, because only `permitted` takes a token.
         """
         return self.rate is None and self.concurrency.has_room and not self.probes and self._is_open
 
@@ -103,7 +103,7 @@ class Admission:
         rate_s = 0.0 if self._rate_opens_at is None else self._rate_opens_at - now
         return not self._pause.lasts and max(self._target_hold.left_s, rate_s) <= seconds
 
-    async def passage(self, lane: LaneName) -> bool:
+    async def permitted(self, lane: LaneName) -> bool:
         """Wait until an attempt at `lane` can begin; true allows it now, but not later.
 
         False gives the turn to another lane: ask for `lane` again after the
@@ -127,9 +127,9 @@ class Admission:
             self.open_since = self.clock.monotonic()
 
     def begin(self, lane: LaneName) -> Ticket:
-        """Note that an attempt begins, directly after `passage`."""
+        """Note that an attempt begins, directly after `permitted`."""
         permit = self.breaker.admit(lane)
-        assert permit is not None  # noqa: S101 - nothing has happened since the passage
+        assert permit is not None  # noqa: S101 - nothing has happened since it was permitted
         self.concurrency.began()
         return permit
 
@@ -166,8 +166,8 @@ class Admission:
         self.breaker.abandoned(ticket)
         self._changed.set()
 
-    def forgone(self, ticket: Ticket | None = None) -> None:
-        """Note that nothing was sent after `passage`, or after `begin` returned `ticket`."""
+    def not_sent(self, ticket: Ticket | None = None) -> None:
+        """Note that nothing was sent after `permitted`, or after `begin` returned `ticket`."""
         if self.rate is not None:
             self.rate.give_back()
         if ticket is not None:

@@ -66,7 +66,7 @@ class DispatchObserver(Protocol):
         ...
 
 
-class Tried(NamedTuple):
+class AttemptResult(NamedTuple):
     """Outcome of one attempt at `entry`, its duration without look-ups, and its share of the plugin's call.
 
     With `awaits_lookup` the target was not asked, because a record could not be
@@ -170,24 +170,24 @@ class Attempts:
 
     async def try_once(
         self, lane: Lane, ahead: Ahead, is_ours: Callable[[Lane], Awaitable[bool]]
-    ) -> Tried | None:
+    ) -> AttemptResult | None:
         """Deliver the head of `lane` and return the outcome; `None` without a try when `is_ours` says no."""
         shaped = await self.shaped(lane, ahead)
-        if isinstance(shaped, Tried):
+        if isinstance(shaped, AttemptResult):
             return self.noted(shaped)
         # The lane can have been lost while records were read.
         if self.enrichment is not None and not await is_ours(lane):
             return None
         return await self.delivered(lane, shaped)
 
-    async def delivered(self, lane: Lane, delivery: Delivery) -> Tried:
+    async def delivered(self, lane: Lane, delivery: Delivery) -> AttemptResult:
         """Deliver the head of `lane` in its shape, and return the outcome."""
         entry, began = lane.head, self.clock.monotonic()
         outcome = outcome_of(await self._returned(self.subscriber.deliver, delivery, delivery.event))
         seconds = self.clock.monotonic() - began
-        return self.noted(Tried(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
+        return self.noted(AttemptResult(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
 
-    async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | Tried:
+    async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | AttemptResult:
         """Return the delivery of the head of `lane`, or what becomes of it without one.
 
         `ahead` returns the events that come next, whose records can be looked
@@ -207,8 +207,10 @@ class Attempts:
         except RecordsRefused as error:
             shaped = _refused(error)
         except (RetryLater, Stop) as error:
-            return Tried(entry=entry, outcome=_waiting(error), seconds=0.0, awaits_lookup=True)
-        return shaped if isinstance(shaped, Delivery) else Tried(entry=entry, outcome=shaped, seconds=0.0)
+            return AttemptResult(entry=entry, outcome=_waiting(error), seconds=0.0, awaits_lookup=True)
+        if isinstance(shaped, Delivery):
+            return shaped
+        return AttemptResult(entry=entry, outcome=shaped, seconds=0.0)
 
     async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
@@ -217,7 +219,7 @@ class Attempts:
         call = self._returned(subscriber.deliver_many, deliveries, deliveries[0].event)
         return outcomes_of(await call, len(deliveries))
 
-    def noted(self, tried: Tried) -> Tried:
+    def noted(self, tried: AttemptResult) -> AttemptResult:
         """Return `tried`, after the observer has heard of it."""
         seconds = tried.seconds if tried.was_sent else None
         self.observer.attempted(tried.entry.event, tried.outcome, seconds, tried.trace_id)
@@ -230,7 +232,7 @@ class Attempts:
         if self.tracing is not None:
             self.tracing.ended(lane, outcome, attempts=lane.attempts + 1)
 
-    def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
+    def receipt(self, lane: Lane, tried: AttemptResult) -> Receipt | None:
         """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
         if not self.receipts or not isinstance(tried.outcome, Delivered):
             return None

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from streamer.dispatch.admission.admission import Admission
-from streamer.dispatch.delivery.attempts import Attempts, Tried, cancellations, undo_cancellations
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts, cancellations, undo_cancellations
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.state import DispatchState
 from streamer.events import Delivery, Entry
@@ -18,7 +18,7 @@ class _Batch:
     members: dict[Lane, tuple[Entry, Delivery]] = field(default_factory=dict)
     filled: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    tried: dict[Lane, Tried] = field(default_factory=dict)
+    tried: dict[Lane, AttemptResult] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -43,10 +43,10 @@ class Batches:
     _filling: _Batch | None = field(default=None, init=False)
     _under_way: int = field(default=0, init=False)
 
-    async def try_once(self, lane: Lane) -> Tried | None:
+    async def try_once(self, lane: Lane) -> AttemptResult | None:
         """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
         shaped = await self.attempts.shaped(lane, self.state.lanes.upcoming)
-        if isinstance(shaped, Tried):
+        if isinstance(shaped, AttemptResult):
             return self.attempts.noted(shaped)
         if lane.state is not LaneState.OPEN:
             # Lost while records were read.
@@ -118,7 +118,7 @@ class Batches:
         outcomes = await self.attempts.delivered_together(deliveries)
         seconds, share = self.state.clock.monotonic() - began, 1 / len(members)
         for (lane, (entry, delivery)), outcome in zip(members.items(), outcomes, strict=True):
-            tried = Tried(entry, outcome, seconds, share, delivery=delivery)
+            tried = AttemptResult(entry, outcome, seconds, share, delivery=delivery)
             batch.tried[lane] = self.attempts.noted(tried)
 
     async def _follow(self, batch: _Batch) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
-from streamer.dispatch.delivery.attempts import Tried
+from streamer.dispatch.delivery.attempts import AttemptResult
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.state import DispatchState
 from streamer.errors import LogUnavailable
@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 _RECALLED = 20
 
-TryOnce = Callable[[Lane], Awaitable[Tried | None]]
+TryOnce = Callable[[Lane], Awaitable[AttemptResult | None]]
 """Delivers the head of a lane, and returns `None` if the lane was lost before the call."""
 
 
@@ -31,7 +31,7 @@ class HeadDelivery:
     try_once: TryOnce
     joining: Joining | None
 
-    async def ending(self, lane: Lane, feed: Feed) -> Tried | Command:
+    async def ending(self, lane: Lane, feed: Feed) -> AttemptResult | Command:
         """Return what an attempt at the head of `lane` came to.
 
         The command for a lane that was lost meanwhile has no meaning.

@@ -50,7 +50,7 @@ class Workers:
             self.is_choosing = False
             if lane.state is not LaneState.OPEN:
                 if cleared:
-                    self.admission.forgone()
+                    self.admission.not_sent()
             elif cleared:
                 group.create_task(self._work(lane, self._begin(lane), feed), name=name)
             else:
@@ -106,8 +106,8 @@ class Workers:
 
     async def _is_cleared(self, lane: Lane) -> bool:
         """Wait until an attempt can begin; true allows it now, but not later."""
-        while await self.admission.passage(lane.full_name):
+        while await self.admission.permitted(lane.full_name):
             if not await self.state.standstill.over():
                 return True
-            self.admission.forgone()
+            self.admission.not_sent()
         return False

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from streamer.dispatch.commands import SETTLE, Command, HoldBack, Park, PauseSubscriber, SetHeadAside, Wait
-from streamer.dispatch.delivery.attempts import Tried
+from streamer.dispatch.delivery.attempts import AttemptResult
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.events import Delivered, Disable, Hold, Reject, Retry, Skip
@@ -24,7 +24,7 @@ class TargetSign(Enum):
     """It was sent no request."""
 
 
-def sign_of(tried: Tried) -> TargetSign:
+def sign_of(tried: AttemptResult) -> TargetSign:
     """Return what an attempt shows about the target."""
     if tried.awaits_lookup:
         return TargetSign.NOT_ASKED
@@ -41,7 +41,7 @@ def sign_of(tried: Tried) -> TargetSign:
             return TargetSign.NOTHING
 
 
-def command_of(tried: Tried, lane: Lane, schedule: RetrySchedule) -> Command:
+def command_of(tried: AttemptResult, lane: Lane, schedule: RetrySchedule) -> Command:
     """Return what is to become of `lane`, whose head has ended an attempt.
 
     The attempt is counted already, unless an outage of the target excuses it.

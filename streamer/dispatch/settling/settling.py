@@ -16,7 +16,7 @@ from streamer.dispatch.commands import (
     Settle,
     Wait,
 )
-from streamer.dispatch.delivery.attempts import Attempts, Tried
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
 from streamer.dispatch.delivery.failures import Failures
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane, LaneState
@@ -46,12 +46,12 @@ class Settling:
     failures: Failures
     redelivery: Redelivery
 
-    def ended(self, lane: Lane, ticket: Ticket, ending: Tried | Command) -> None:
+    def ended(self, lane: Lane, ticket: Ticket, ending: AttemptResult | Command) -> None:
         """Handle the end of an attempt at the head of `lane`; a command means that nothing was tried."""
-        if isinstance(ending, Tried):
+        if isinstance(ending, AttemptResult):
             self._tried(lane, ticket, ending)
             return
-        self.admission.forgone(ticket)
+        self.admission.not_sent(ticket)
         if lane.state is LaneState.OPEN:
             self._apply(lane, ending)
 
@@ -60,7 +60,7 @@ class Settling:
         self.redelivery.attempt_ended(lane)
         self.state.moved()
 
-    def _tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
+    def _tried(self, lane: Lane, ticket: Ticket, tried: AttemptResult) -> None:
         if lane.state is LaneState.OPEN:
             self._count(lane, tried)
             self._judge(ticket, tried)
@@ -73,7 +73,7 @@ class Settling:
             self.attempts.ended(lane, tried.outcome)
             self._finish(lane, self.attempts.receipt(lane, tried))
 
-    def _count(self, lane: Lane, tried: Tried) -> None:
+    def _count(self, lane: Lane, tried: AttemptResult) -> None:
         """Count a failure at the head, and among the failures of the target."""
         match tried.outcome:
             case Retry() as failure:
@@ -88,7 +88,7 @@ class Settling:
             case Hold(alert=True) as hold:
                 self.failures.failed(tried.entry.event.id, hold)
 
-    def _judge(self, ticket: Ticket, tried: Tried) -> None:
+    def _judge(self, ticket: Ticket, tried: AttemptResult) -> None:
         """Tell the admission what the attempt showed; give back the attempts that an outage excuses."""
         match sign_of(tried):
             case TargetSign.WORKS:
@@ -101,9 +101,9 @@ class Settling:
             case TargetSign.NOTHING:
                 self.admission.abandoned(ticket)
             case TargetSign.NOT_ASKED:
-                self.admission.forgone(ticket)
+                self.admission.not_sent(ticket)
 
-    def _apply(self, lane: Lane, command: Command, tried: Tried | None = None) -> None:
+    def _apply(self, lane: Lane, command: Command, tried: AttemptResult | None = None) -> None:
         match command:
             case Settle():
                 self._settle(lane, tried)
@@ -128,7 +128,7 @@ class Settling:
                 self.admission.pause_by_target(reason)
                 self.state.lanes.make_ready(lane)
 
-    def _settle(self, lane: Lane, tried: Tried | None) -> None:
+    def _settle(self, lane: Lane, tried: AttemptResult | None) -> None:
         if tried is None:
             self._finish(lane, None)
             return

@@ -13,7 +13,7 @@ from streamer.dispatch.commands import (
     SetHeadAside,
     Wait,
 )
-from streamer.dispatch.delivery.attempts import Tried
+from streamer.dispatch.delivery.attempts import AttemptResult
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.settling.outcomes import TargetSign, command_of, sign_of
@@ -53,9 +53,9 @@ def a_lane(attempts: int = 1, *, parked: bool = False) -> Lane:
     return lane
 
 
-def tried(lane: Lane, outcome: Outcome, *, awaits_lookup: bool = False) -> Tried:
+def tried(lane: Lane, outcome: Outcome, *, awaits_lookup: bool = False) -> AttemptResult:
     """Return an attempt that took no time."""
-    return Tried(entry=lane.head, outcome=outcome, seconds=0.0, awaits_lookup=awaits_lookup)
+    return AttemptResult(entry=lane.head, outcome=outcome, seconds=0.0, awaits_lookup=awaits_lookup)
 
 
 @pytest.mark.parametrize(("outcome", "sign", "command"), TABLE)
