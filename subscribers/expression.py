@@ -6,10 +6,10 @@ import jmespath
 from jmespath.exceptions import EmptyExpressionError, IncompleteExpressionError, JMESPathError, ParseError
 from pydantic import AfterValidator
 
-from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
-from streamer.dispatch.attempt.evaluation import evaluation
-from streamer.dispatch.attempt.functions import Functions
 from streamer.events import Delivery, JsonObject
+from streamer.expressions.checks import ExpressionMistake, check_expression
+from streamer.expressions.evaluation import evaluation
+from streamer.expressions.functions import Functions
 
 _FUNCTIONS = Functions()
 _OF_EVENT = ("id", "source", "type", "subject", "time", "key", "data")

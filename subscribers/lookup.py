@@ -12,12 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from yarl import URL
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
-from streamer.dispatch.attempt.evaluation import evaluation
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.names import names_read
 from streamer.errors import RecordsRefused, RetryLater, ServiceRefused, ServiceUnavailable, Stop
 from streamer.events import Delivered, Disable, Hold, JsonObject, Outcome, Reject, Retry, Skip, SubscriberName
+from streamer.expressions.checks import ExpressionMistake, check_expression
+from streamer.expressions.evaluation import evaluation
+from streamer.expressions.functions import Functions
+from streamer.expressions.names import names_read
 from streamer.ports import PluginContext, Preview
 from streamer.raw_json import OversizedJson, bounded_json
 from subscribers.http import (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from streamer.continuity import reason_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, SnapshotOrder, Wanted
-from streamer.dispatch.attempt.route import event_document
+from streamer.dispatch.delivery.route import event_document
 from streamer.events import (
     ContinuityRecord,
     DeadLetter,

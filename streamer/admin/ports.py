@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from streamer.dispatch.attempt.enrichment import Enrichment
-from streamer.dispatch.attempt.route import Route
+from streamer.dispatch.delivery.enrichment import Enrichment
+from streamer.dispatch.delivery.route import Route
 from streamer.events import Event, SubscriberName
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import ControlledLog, RecordedPositions, Subscriber, Subscription

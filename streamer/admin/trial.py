@@ -9,7 +9,7 @@ import orjson
 
 from streamer.admin.ports import DaemonState
 from streamer.clock import Clock
-from streamer.dispatch.attempt.attempts import Attempts, Tried
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName
@@ -65,7 +65,7 @@ async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event,
         except StreamerError as error:
             return {"outcome": "unopened", "reason": str(error)}
         shaped = await attempts.shaped(lane, tuple)
-        attempt = shaped if isinstance(shaped, Tried) else await attempts.delivered(lane, shaped)
+        attempt = shaped if isinstance(shaped, AttemptResult) else await attempts.delivered(lane, shaped)
     return {**_as_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
 
 

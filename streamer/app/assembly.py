@@ -11,12 +11,12 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBr
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
 from streamer.dispatch.admission.token_bucket import TokenBucket
-from streamer.dispatch.attempt.attempts import Attempts, DispatchObserver
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.attempt.tracing import DeliveryTracing
-from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.tracing import DeliveryTracing
+from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.state import Limits
 from streamer.events import SubscriberName
 from streamer.ports import Batching, LogReader, Tracer
 
@@ -56,24 +56,30 @@ class Assembly:
                 upstream=upstream_of(name, self.plan.settings.subscribers),
                 forwarding=forwarding_of(name, self.plan.settings.subscribers),
                 enrichment=self.plan.enrichment(name, self.lookups),
-                on_read=self.lookups.changed,
                 tracing=DeliveryTracing.by(self.tracer, name, self.clock),
             ),
-            schedule=RetrySchedule(**settings.retry.model_dump()),
             admission=self._admission(name, on_pause, on_breaker, batch),
-            limits=Limits(
-                waiting=settings.max_waiting,
-                waiting_bytes=settings.max_waiting_bytes,
-                parked=settings.max_parked,
-                # Enough for a log that records in less time than eight deliveries take.
-                finished=max(_LEAST_FINISHED, 8 * settings.in_flight_limit(batch)),
-            ),
-            order=Order(settings.order),
             clock=self.clock,
-            session_s=self._session_s(),
-            batching=batching,
-            join_within_s=settings.join_within_s,
-            deliver_within_s=settings.deliver_within,
+            options=DispatchOptions(
+                limits=self._limits(name, batch),
+                schedule=RetrySchedule(**settings.retry.model_dump()),
+                order=Order(settings.order),
+                session_s=self._session_s(),
+                batching=batching,
+                join_within_s=settings.join_within_s,
+                deliver_within_s=settings.deliver_within,
+                on_read=self.lookups.changed,
+            ),
+        )
+
+    def _limits(self, name: SubscriberName, batch: int) -> Limits:
+        settings = self.plan.settings.subscribers[name]
+        return Limits(
+            waiting=settings.max_waiting,
+            waiting_bytes=settings.max_waiting_bytes,
+            parked=settings.max_parked,
+            # Enough for a log that records in less time than eight deliveries take.
+            finished=max(_LEAST_FINISHED, 8 * settings.in_flight_limit(batch)),
         )
 
     def _admission(

@@ -16,9 +16,9 @@ from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
 from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
-from streamer.dispatch.attempt.attempts import DispatchObserver
-from streamer.dispatch.attempt.enrichment import Enrichment
-from streamer.dispatch.attempt.plugin_tasks import exits_contained
+from streamer.dispatch.delivery.attempts import DispatchObserver
+from streamer.dispatch.delivery.enrichment import Enrichment
+from streamer.dispatch.delivery.plugin_tasks import exits_contained
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
@@ -175,7 +175,7 @@ class Dispatching:
                 self.dispatchers[name] = dispatcher
                 self.status.subscriber_started(name, dispatcher)
                 control_follower.apply_to(name)
-                await self._isolated(dispatcher, stop)
+                await self._isolated(name, dispatcher, stop)
             except* RetryLater as group:
                 self._report_blocked(name, group)
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
@@ -189,12 +189,11 @@ class Dispatching:
                     raise
                 await self._refuse(name, str(next(leaves(mistakes))), stop)
 
-    async def _isolated(self, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
+    async def _isolated(self, name: SubscriberName, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
         """Run `dispatcher` in a task of its own, so that its plugin can cancel nothing but that one.
 
         Raises `RetryLater` when the plugin did so.
         """
-        name = dispatcher.subscription.subscriber
         async with asyncio.TaskGroup() as group:
             running = group.create_task(dispatcher.run(stop), name=f"run {name}")
         if running.cancelled():

@@ -14,9 +14,8 @@ from streamer.configuration import Document, load_draft, protection_warnings
 from streamer.configuration.chains import upstream
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
-from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
-from streamer.dispatch.attempt.forwarding import exclusion
-from streamer.dispatch.attempt.route import Route
+from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
+from streamer.dispatch.delivery.route import Route, exclusion
 from streamer.errors import ConfigurationError
 from streamer.events import Event, SubscriberName
 from streamer.ports import PluginContext, Subscriber, Subscription

@@ -124,7 +124,7 @@ class Redriving:
             ours = (each for each in letters if each.subscriber == name and self._holds(name, each.partition))
             for page in pages(ours):
                 if dispatcher := self.dispatchers.get(name):
-                    self._superseded |= await dispatcher.superseded(page, aside[name])
+                    self._superseded |= await dispatcher.redelivery.superseded(page, aside[name])
 
     def _take(self) -> list[PlacedLetter]:
         return self._plan.take(self._holds, letters=self._batch_limit(), size=_MAX_BATCH_BYTES)
@@ -135,11 +135,13 @@ class Redriving:
     def _is_compared(self, letter: PlacedLetter | DeadLetter) -> bool:
         """Return true for a letter that was compared with later events, if it has to be."""
         dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
-        return self.order.include_superseded or (dispatcher is not None and dispatcher.watches(letter))
+        return self.order.include_superseded or (
+            dispatcher is not None and dispatcher.state.latest.watches(letter)
+        )
 
     def _holds(self, name: SubscriberName, partition: Partition) -> bool:
         dispatcher = self.dispatchers.get(name)
-        return dispatcher is not None and dispatcher.holds(partition)
+        return dispatcher is not None and partition in dispatcher.state.ledger.partitions
 
     async def _redrive_in_order(self, cursor: LetterCursor, taken: Sequence[PlacedLetter]) -> int:
         async with aclosing(cursor.letters([place.id for place in taken])) as letters:
@@ -170,7 +172,7 @@ class Redriving:
         # The partition can have been lost and assigned again, so its letters must be compared again.
         if dispatcher is None or not self._is_compared(letter):
             return Redriven.NOT_OURS
-        return dispatcher.redrive(letter, include_superseded=self.order.include_superseded)
+        return dispatcher.redelivery.redrive(letter, include_superseded=self.order.include_superseded)
 
     async def _is_over(self) -> bool:
         """Return true once no letter of the order exists, whichever process owns its partition."""
@@ -249,7 +251,7 @@ class Redrives:
         ordered = {redriving.order.letters.subscriber for redriving, _ in self._running.values()}
         for name, dispatcher in self.dispatchers.items():
             if not ordered & {name, None}:
-                dispatcher.watch_nothing()
+                dispatcher.state.latest.clear()
 
     def close(self) -> None:
         """Cancel all of them; the next process goes on."""

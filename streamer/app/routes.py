@@ -13,13 +13,13 @@ from streamer.app.enriching.compiled import compiled_lookups, lookup_mistakes
 from streamer.app.plugins import service_source
 from streamer.configuration import Document, Draft, Keys
 from streamer.configuration.event_types import data_names
-from streamer.dispatch.attempt.checks import ExpressionMistake, unknown_member
-from streamer.dispatch.attempt.enrichment import LOOKUPS, EnrichmentSource
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
-from streamer.dispatch.attempt.template import mistaken_calls, sentence_of, unknown_members, unknown_names
+from streamer.dispatch.delivery.enrichment import LOOKUPS, EnrichmentSource
+from streamer.dispatch.delivery.route import Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
+from streamer.expressions.checks import ExpressionMistake, unknown_member
+from streamer.expressions.functions import Functions
+from streamer.expressions.templates import mistaken_calls, sentence_of, unknown_members, unknown_names
 from streamer.observe.redaction import masked
 from streamer.ports import ServiceSource
 from streamer.settings import LookupSettings, Settings, SubscriberSettings

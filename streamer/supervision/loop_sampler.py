@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.blocking import calls_of, subscriber_of, told
-from streamer.dispatch.attempt import attempts
+from streamer.dispatch.delivery import attempts
 from streamer.observe.metrics import Metrics
 
 _log = structlog.get_logger()

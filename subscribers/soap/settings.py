@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import jinja2
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from streamer.dispatch.attempt.template import sentence_of
+from streamer.expressions.templates import sentence_of
 from subscribers.soap.faults import FaultRule
 from subscribers.soap.security import UsernameToken
 from subscribers.soap.template import NAMES, compile_envelope, names_in

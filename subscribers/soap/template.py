@@ -5,9 +5,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.template import compile_content, unknown_names
 from streamer.events import JsonObject
+from streamer.expressions.functions import Functions
+from streamer.expressions.templates import compile_content, unknown_names
 from streamer.xml.elements import ElementWriter, UnfitForXml
 from streamer.xml.tree import SCHEMA_INSTANCE
 

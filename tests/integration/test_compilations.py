@@ -9,7 +9,7 @@ import jmespath.parser
 import pytest
 
 from streamer.clock import SystemClock
-from streamer.dispatch.attempt.evaluation import Compiler
+from streamer.expressions.evaluation import Compiler
 from streamer.sandbox import Sandbox
 from streamer.testing import Reply, ScriptedTarget
 from tests.configuration import sandbox_configuration, written

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.events import Event
 from streamer.exact_json import exact_json, exact_value
 from streamer.log.kafka.cluster.names import Names

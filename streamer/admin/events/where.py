@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from streamer.admin.errors import ApiError
 from streamer.clock import Clock
 from streamer.configuration.event_types import data_names
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.route import Keys, RouteSource, compile_route, evaluated, event_document
+from streamer.dispatch.delivery.route import Keys, RouteSource, compile_route, evaluated, event_document
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Event, SubscriberName
+from streamer.expressions.functions import Functions
 from streamer.settings import Settings
 
 Admits = Callable[[Event], bool]

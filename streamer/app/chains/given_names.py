@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from streamer.app.plan import Plan
 from streamer.clock import Clock
 from streamer.configuration.chains import upstream
-from streamer.dispatch.attempt.enrichment import LOOKUPS, LookupState
-from streamer.dispatch.attempt.forwarding import receipts_of
-from streamer.dispatch.attempt.projection import ABSENT
-from streamer.dispatch.attempt.route import event_document
+from streamer.dispatch.chains.forwarding import receipts_of
+from streamer.dispatch.delivery.enrichment import LOOKUPS, LookupState
+from streamer.dispatch.delivery.route import event_document
 from streamer.events import Event, JsonObject, SubscriberName
+from streamer.expressions.projection import ABSENT
 from streamer.ports import Preview
 
 

@@ -7,13 +7,13 @@ from typing import Any
 from streamer.app.chains.given_names import GivenNames, given_names
 from streamer.app.chains.subscriptions import upstream_of
 from streamer.app.plan import Plan
-from streamer.dispatch.attempt.names import reads_any
-from streamer.dispatch.attempt.operands import operands
-from streamer.dispatch.attempt.projection import ABSENT
-from streamer.dispatch.attempt.route import event_document
+from streamer.dispatch.delivery.route import event_document
 from streamer.errors import BrokenRoute
 from streamer.events import Delivery, Event, JsonObject, SubscriberName
 from streamer.exact_json import exact_json
+from streamer.expressions.names import reads_any
+from streamer.expressions.operands import operands
+from streamer.expressions.projection import ABSENT
 from streamer.log.patterns import wants
 
 _SHOWN = 80

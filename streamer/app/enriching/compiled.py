@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from streamer.configuration import Keys
 from streamer.configuration.event_types import Carried
-from streamer.dispatch.attempt.enrichment import LOOKUPS, Lookup
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.names import WHOLE, names_read
-from streamer.dispatch.attempt.route import EVENT_NAMES, Mistake, compile_projection
+from streamer.dispatch.delivery.enrichment import LOOKUPS, Lookup
+from streamer.dispatch.delivery.route import EVENT_NAMES, Mistake, compile_projection
 from streamer.dispatch.lookups.fields import FieldNames
+from streamer.expressions.functions import Functions
+from streamer.expressions.names import WHOLE, names_read
 from streamer.settings import LookupSettings, SubscriberSettings
 
 OWN_RECORD = "record"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
+from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
 from streamer.dispatch.lookups.reading import LookupObserver
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event

@@ -12,8 +12,8 @@ from streamer.cli.output import console, plain, print_json, print_table
 from streamer.cli.routing.events import EventFile, EventType, GivenEvent, absence, events_of
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
-from streamer.dispatch.attempt.projection import ABSENT
 from streamer.events import JsonObject
+from streamer.expressions.projection import ABSENT
 
 
 def explain(

@@ -10,18 +10,15 @@ from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerState, CircuitBreaker, Permit
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard
-from streamer.dispatch.admission.pause import Pause
-from streamer.dispatch.admission.retry_after import RetryAfterHold
+from streamer.dispatch.admission.holds import SubscriberPause, TargetHold
 from streamer.dispatch.admission.token_bucket import TokenBucket
-from streamer.events import Hold, Partition, SubscriberName
+from streamer.dispatch.lanes.lane import LaneName
+from streamer.events import Hold, SubscriberName
 
 _log = structlog.get_logger()
 
 _ROTATE_S = 0.05
 _LEAST_S = 0.001
-
-LaneName = tuple[Partition, str]
-"""Name of a lane for the lifetime of its key."""
 
 Ticket = Permit[LaneName]
 """Permission for one attempt, held from its beginning to its end."""
@@ -45,10 +42,9 @@ class Admission:
     Five things delay an attempt: a pause by an operator, the guard or the
     target; a hold that the target asked for; an open breaker; the rate; and the
     number of attempts that the target can take at once. Each attempt that
-    `begin` was called for ends by one of `succeeded`, `failed`, `held`,
-    `held_unasked`, `disabled`, `abandoned` and `forgone`. The first three judge
-    the target by the `seconds` that its call took, of which the attempt was a
-    `share`.
+    `begin` was called for ends by one of `succeeded`, `failed`, `overloaded`,
+    `abandoned` and `not_sent`. The first three take the call's duration in
+    `seconds`; the attempt was a `share` of the call.
     """
 
     name: SubscriberName
@@ -60,13 +56,13 @@ class Admission:
     on_pause: OnPause = _ignore
     on_breaker: OnBreaker = _ignore
     open_since: float = field(default=0.0, init=False)
-    _pause: Pause = field(default_factory=Pause, init=False)
-    _target_hold: RetryAfterHold = field(init=False)
+    _pause: SubscriberPause = field(default_factory=SubscriberPause, init=False)
+    _target_hold: TargetHold = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _rate_opens_at: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._target_hold = RetryAfterHold(self.clock)
+        self._target_hold = TargetHold(self.clock)
 
     @property
     def hindrance(self) -> str:
@@ -87,22 +83,12 @@ class Admission:
             return None
         return max(self._target_hold.left_s, self.breaker.opens_in_s)
 
-    @property
-    def limit(self) -> int:
-        """Largest number of attempts in flight at once."""
-        return self.concurrency.limit
-
-    @property
-    def has_room(self) -> bool:
-        """True while fewer attempts are in flight than `limit`."""
-        return self.concurrency.has_room
-
     def is_clear(self) -> bool:
         """Return whether an attempt at any lane can begin now.
 
-        With a rate this is always false, because only `passage` takes a token.
+        With a rate this is always false, because only `permitted` takes a token.
         """
-        return self.rate is None and self.has_room and not self.probes and self._is_open
+        return self.rate is None and self.concurrency.has_room and not self.probes and self._is_open
 
     @property
     def probes(self) -> bool:
@@ -111,13 +97,13 @@ class Admission:
 
     def opens_within(self, seconds: float) -> bool:
         """Return whether another attempt can begin within `seconds`, as far as is known now."""
-        if self.probes or not self.has_room:
+        if self.probes or not self.concurrency.has_room:
             return False
         now = self.clock.monotonic()
         rate_s = 0.0 if self._rate_opens_at is None else self._rate_opens_at - now
         return not self._pause.lasts and max(self._target_hold.left_s, rate_s) <= seconds
 
-    async def passage(self, lane: LaneName) -> bool:
+    async def permitted(self, lane: LaneName) -> bool:
         """Wait until an attempt at `lane` can begin; true allows it now, but not later.
 
         False gives the turn to another lane: ask for `lane` again after the
@@ -141,9 +127,9 @@ class Admission:
             self.open_since = self.clock.monotonic()
 
     def begin(self, lane: LaneName) -> Ticket:
-        """Note that an attempt begins, directly after `passage`."""
+        """Note that an attempt begins, directly after `permitted`."""
         permit = self.breaker.admit(lane)
-        assert permit is not None  # noqa: S101 - nothing has happened since the passage
+        assert permit is not None  # noqa: S101 - nothing has happened since it was permitted
         self.concurrency.began()
         return permit
 
@@ -168,21 +154,11 @@ class Admission:
             self.on_breaker(self.breaker.reason)
         return given_back
 
-    def held(self, ticket: Ticket, hold: Hold, *, seconds: float) -> None:
-        """Pause the target for as long as it asked."""
+    def overloaded(self, ticket: Ticket, *, seconds: float) -> None:
+        """Note that the target asks for a pause."""
         self.concurrency.overloaded(seconds)
         self.breaker.abandoned(ticket)
-        self._begin_hold(hold)
-
-    def held_unasked(self, ticket: Ticket, hold: Hold) -> None:
-        """Pause the target for a reason of which it knows nothing: it was sent no request."""
-        self.forgone(ticket)
-        self._begin_hold(hold)
-
-    def disabled(self, ticket: Ticket, reason: str) -> None:
-        """Pause the target until an operator resumes it, because it wants no more events."""
-        self.abandoned(ticket)
-        self._pause_by("target", reason)
+        self._changed.set()
 
     def abandoned(self, ticket: Ticket) -> None:
         """Note that an attempt has ended without a result about the target."""
@@ -190,16 +166,12 @@ class Admission:
         self.breaker.abandoned(ticket)
         self._changed.set()
 
-    def forgone(self, ticket: Ticket | None = None) -> None:
-        """Note that nothing was sent after `passage`, or after `begin` returned `ticket`."""
+    def not_sent(self, ticket: Ticket | None = None) -> None:
+        """Note that nothing was sent after `permitted`, or after `begin` returned `ticket`."""
         if self.rate is not None:
             self.rate.give_back()
         if ticket is not None:
             self.abandoned(ticket)
-
-    def delivered(self) -> None:
-        """Tell the guard about a delivery."""
-        self.guard.delivered()
 
     def set_aside(self) -> None:
         """Tell the guard about a dead letter; too many pause the subscriber."""
@@ -224,7 +196,8 @@ class Admission:
         self.breaker.probe_now()
         self._changed.set()
 
-    def _begin_hold(self, hold: Hold) -> None:
+    def hold(self, hold: Hold) -> None:
+        """Begin no attempt for as long as `hold` says; the longest of several holds counts."""
         was_open = self._is_open
         self._target_hold.begin(hold.after_s, hold.reason)
         self._changed.set()
@@ -232,6 +205,10 @@ class Admission:
         if was_open:
             say = _log.error if hold.alert else _log.warning
             say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
+
+    def pause_by_target(self, reason: str) -> None:
+        """Begin no attempt until an operator resumes the subscriber, because the target wants no more."""
+        self._pause_by("target", reason)
 
     def _pause_by(self, who: str, reason: str) -> None:
         if not self._pause.lasts:

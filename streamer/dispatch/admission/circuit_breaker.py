@@ -192,7 +192,8 @@ class CircuitBreaker(Generic[LaneT]):
         target that mostly fails still succeeds at times, and a probe soon
         tells.
         """
-        self._excused.pop(permit.lane, None)
+        if self._excused:
+            self._excused.pop(permit.lane, None)
         if permit is self._probe:
             self._close()
         elif not self._is_late(permit):

@@ -8,6 +8,9 @@ from enum import Enum, StrEnum, auto
 from streamer.events import Entry, EventId, Partition, Setback
 from streamer.ports import LaneChange
 
+LaneName = tuple[Partition, str]
+"""Name of a lane among those of all partitions, for the lifetime of its key."""
+
 
 class Order(StrEnum):
     """Scope within which events are delivered in order."""
@@ -72,7 +75,7 @@ class Lane:
     redriven: dict[int, float] = field(default_factory=dict)
 
     @property
-    def full_name(self) -> tuple[Partition, str]:
+    def full_name(self) -> LaneName:
         """Name among the lanes of all partitions."""
         return self.partition, self.name
 
@@ -135,7 +138,8 @@ class Lane:
     def absorb(self) -> tuple[Entry, ...]:
         """Drop the halves that the head has joined, and return them."""
         halves, self.halves = self.halves, ()
-        if offsets := {half.offset for half in halves}:
+        if halves:
+            offsets = {half.offset for half in halves}
             self.entries = deque(entry for entry in self.entries if entry.offset not in offsets)
             self.parked = deque(offset for offset in self.parked if offset not in offsets)
         return halves
@@ -149,7 +153,8 @@ class Lane:
 
     def advance(self) -> None:
         """Drop the head; the next event has no attempts yet."""
-        self.redriven.pop(self.head_offset, None)
+        if self.redriven:
+            self.redriven.pop(self.head_offset, None)
         if self.parked:
             self.parked.popleft()
         if self.entries:

@@ -197,11 +197,12 @@ class Lanes:
 
     def advance(self, lane: Lane) -> None:
         """Drop the head, which is settled; the next event of the lane, if any, gets its turn."""
-        self._parked[lane.partition] -= lane.is_parked
-        for entry in list(lane.entries)[:1]:
-            self._count(entry, -1)
+        if lane.parked:
+            self._parked[lane.partition] -= 1
+        if lane.entries:
+            self._count(lane.entries[0], -1)
         lane.advance()
-        if lane.entries or lane.is_parked:
+        if lane.entries or lane.parked:
             self.make_ready(lane)
         else:
             del self._lanes[lane.full_name]

@@ -9,8 +9,7 @@ from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.dispatch.progress.offset_tracker import OffsetTracker
 from streamer.dispatch.progress.ownership_check import OwnershipCheck
-from streamer.dispatch.progress.partition_progress import PartitionProgress, settlements
-from streamer.dispatch.progress.pending import Pending, Proof
+from streamer.dispatch.progress.partition_progress import PartitionProgress, Pending, Proof, settlements
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
 from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
@@ -28,7 +27,7 @@ class Ledger:
 
     It records as soon as the former record is in the log. So a crash repeats
     only the events in flight, and events that settle meanwhile share one
-    record. While a `doubt` lasts, it also records progress that the log already
+    record. While an `ownership_check` lasts, it also records progress that the log already
     has, to prove the ownership.
 
     At most `most_finished` deliveries should be unrecorded, so a caller waits
@@ -37,7 +36,7 @@ class Ledger:
 
     def __init__(self, clock: Clock, *, most_finished: int) -> None:
         self._clock = clock
-        self.doubt = OwnershipCheck()
+        self.ownership_check = OwnershipCheck()
         self._held: dict[Partition, PartitionProgress] = {}
         self._unrecorded = 0
         self._finished = 0
@@ -103,8 +102,8 @@ class Ledger:
                 tracker=OffsetTracker(progress),
                 recorded=progress,
             )
-        self.doubt.assigned(assigned.progress)
-        if self.doubt.lasts:
+        self.ownership_check.assigned(assigned.progress)
+        if self.ownership_check.lasts:
             self._change()
 
     async def give_up(self, feed: Feed, partitions: frozenset[Partition]) -> None:
@@ -128,12 +127,12 @@ class Ledger:
         """Remove partitions."""
         for partition in partitions:
             self._held.pop(partition, None)
-        self.doubt.revoked(partitions)
+        self.ownership_check.revoked(partitions)
         self._change()
 
-    def question(self) -> None:
+    def doubt_ownership(self) -> None:
         """Doubt the ownership of all partitions, until the log has taken a record of each."""
-        self.doubt.begin(self._held)
+        self.ownership_check.begin(self._held)
         self._change()
 
     def opened(self, entry: Entry) -> None:
@@ -272,7 +271,7 @@ class Ledger:
             covered, finished, began = self._unrecorded, self._finished, self._clock.monotonic()
             try:
                 for settlement in self._settlements(self.partitions):
-                    number = self.doubt.number
+                    number = self.ownership_check.number
                     self._remember(settlement, await feed.settle(settlement), number)
             except (LogUnavailable, Fenced) as error:
                 # Fenced: one of the partitions was lost, and the others were not
@@ -288,7 +287,7 @@ class Ledger:
             self._record_ended.set()
             return True
 
-    def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:
+    def _remember(self, settlement: Settlement, recorded: Recorded, check: int) -> None:
         if recorded.partitions:
             self._confirmed_at = self._clock.monotonic()
         for partition in recorded.partitions:
@@ -298,7 +297,7 @@ class Ledger:
                 partition_progress.recorded = settlement.progress[partition]
                 partition_progress.crowded = partition in recorded.crowded
                 partition_progress.in_flight = Pending()
-                self.doubt.recorded(partition, number=doubt)
+                self.ownership_check.recorded(partition, number=check)
 
     def _settlements(self, partitions: Iterable[Partition]) -> list[Settlement]:
         held = [self._held[partition] for partition in partitions if partition in self._held]
@@ -307,4 +306,4 @@ class Ledger:
     def _take(self, partition_progress: PartitionProgress) -> bool:
         """Move pending changes into the next record; return whether there is anything to record."""
         partition_progress.take()
-        return partition_progress.has_news or self.doubt.covers(partition_progress.partition)
+        return partition_progress.has_news or self.ownership_check.covers(partition_progress.partition)

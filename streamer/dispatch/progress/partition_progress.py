@@ -1,14 +1,79 @@
-"""Progress of one subscriber in one partition, and the log's record of it."""
+"""Progress of one subscriber in one partition, the log's record of it, and what is to be recorded next."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 
 from streamer.dispatch.progress.offset_tracker import OffsetTracker
-from streamer.dispatch.progress.pending import Pending
-from streamer.events import Partition, SettledOffsets
-from streamer.ports import Settlement
+from streamer.events import DeadLetter, Entry, Forwarded, Partition, Receipt, SettledOffsets
+from streamer.ports import LaneChange, Settlement
+
+Proof = DeadLetter | Receipt | Forwarded
+"""Record of what became of an event."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pending:
+    """Dead letters, receipts, forwarded events and changes to parked lanes.
+
+    The changes of a lane are merged into one.
+    """
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    forwarded: list[Forwarded] = field(default_factory=list)
+    redriven: list[str] = field(default_factory=list)
+    lanes: dict[str, LaneChange] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.letters or self.receipts or self.forwarded or self.redriven or self.lanes)
+
+    def keep(self, proof: Proof) -> None:
+        """Add the record of what became of an event."""
+        match proof:
+            case DeadLetter():
+                self.letters.append(proof)
+            case Receipt():
+                self.receipts.append(proof)
+            case Forwarded():
+                self.forwarded.append(proof)
+
+    def change(self, change: LaneChange) -> None:
+        """Add a change of one lane."""
+        former = self.lanes.get(change.lane)
+        self.lanes[change.lane] = change if former is None else _joined(former, change)
+
+    def redrive(self, letters: Iterable[str]) -> None:
+        """Add ids of dead letters to remove, whether or not the log has the letters yet."""
+        gone = set(letters)
+        self.letters = [letter for letter in self.letters if letter.id not in gone]
+        self.redriven += letters
+
+    def add(self, newer: "Pending") -> None:
+        """Add later changes."""
+        self.redrive(newer.redriven)
+        self.letters += newer.letters
+        self.receipts += newer.receipts
+        self.forwarded += newer.forwarded
+        for change in newer.lanes.values():
+            self.change(change)
+
+    def entries(self) -> Iterable[Entry]:
+        """Yield the events that are being parked."""
+        for change in self.lanes.values():
+            yield from change.joined
+
+
+def _joined(former: LaneChange, later: LaneChange) -> LaneChange:
+    joined, left = former.joined, former.left
+    if leaving := set(later.left):
+        joined = [entry for entry in joined if entry.offset not in leaving]
+    # The effect of the former change can be unknown, so offsets that left are named
+    # again, except those that came back.
+    if left and (joining := {entry.offset for entry in later.joined}):
+        left = [offset for offset in left if offset not in joining]
+    return replace(later, joined=(*joined, *later.joined), left=(*left, *later.left))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Standstill detection: delays attempts while the log can have moved our partitions."""
+"""StandstillDetector detection: delays attempts while the log can have moved our partitions."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ _BEATS_A_LIMIT = 4
 
 
 @dataclass(slots=True, kw_only=True)
-class Standstill:
+class StandstillDetector:
     """Detects two causes of lost partitions: the loop stood still, or the log takes no record.
 
     From then on no attempt begins until the log has taken a record of the
@@ -44,20 +44,20 @@ class Standstill:
         """Return whether this process certainly owns all its partitions at this moment."""
         # The process can have stood still until now.
         self._check()
-        return not self.ledger.doubt.lasts
+        return not self.ledger.ownership_check.lasts
 
     async def over(self) -> bool:
         """Wait until this process certainly owns all its partitions; return whether that took time."""
         self._check()
         has_waited = False
-        while self.ledger.doubt.lasts:
+        while self.ledger.ownership_check.lasts:
             has_waited = True
-            await self.ledger.doubt.over()
+            await self.ledger.ownership_check.over()
         return has_waited
 
     def has_ended(self) -> bool:
         """Return true once, after the record that ended a standstill."""
-        if not self.lasts or self.ledger.doubt.lasts:
+        if not self.lasts or self.ledger.ownership_check.lasts:
             return False
         self.lasts = False
         _log.info("dispatch.resumed", subscriber=self.name)
@@ -68,12 +68,15 @@ class Standstill:
             return
         if frozen_s := self._beat.standstill_s():
             self._begin("dispatch.frozen", frozen_s)
-        elif not self.ledger.doubt.lasts and (unconfirmed_s := self.ledger.unconfirmed_s()) > self.session_s:
+        elif (
+            not self.ledger.ownership_check.lasts
+            and (unconfirmed_s := self.ledger.unconfirmed_s()) > self.session_s
+        ):
             self._begin("dispatch.unconfirmed", unconfirmed_s)
 
     def _begin(self, what: str, seconds: float) -> None:
         self.lasts = True
-        self.ledger.question()
+        self.ledger.doubt_ownership()
         _log.warning(what, subscriber=self.name, for_s=round(seconds, 3))
 
 

@@ -2,41 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from streamer.events import DeadLetter, LetterHead, Partition, SubscriberName
 
 COMPARED_AT_ONCE = 50_000
 """Letters that are compared with later events of their keys in one reading of the log."""
-
-
-class HasPlace(Protocol):
-    """Dead letter with or without its content."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        ...
-
-    @property
-    def subscriber(self) -> SubscriberName | None:
-        """Subscriber that has set it aside."""
-        ...
-
-    @property
-    def key(self) -> str | None:
-        """Key of its event, if it has one."""
-        ...
-
-    @property
-    def partition(self) -> Partition | None:
-        """Partition of its event."""
-        ...
-
-    @property
-    def offset(self) -> int | None:
-        """Offset of its event."""
-        ...
 
 
 class PlacedLetter(NamedTuple):

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from streamer.dispatch.attempt.forwarding import Upstream, joined
-from streamer.dispatch.redrive.placed_letters import HasPlace, LetterPlaces
+from streamer.dispatch.chains.forwarding import Upstream, joined
+from streamer.dispatch.progress.latest_deliveries import HasPlace
+from streamer.dispatch.redrive.placed_letters import LetterPlaces
 from streamer.errors import BrokenRoute
 from streamer.events import Entry, Event, EventId, Partition
 from streamer.ports import LogReader, Subscription

@@ -5,12 +5,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from streamer.dispatch.attempt.names import fields_read
-from streamer.dispatch.attempt.template import fields_in_template
 from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, counted, ok, warning
 from streamer.doctor.once import Once
 from streamer.doctor.org import LOGIN, OrgSession
 from streamer.events import JsonObject
+from streamer.expressions.names import fields_read
+from streamer.expressions.templates import fields_in_template
 from streamer.salesforce.records import RestRecords
 from streamer.settings import Settings, SubscriberSettings
 

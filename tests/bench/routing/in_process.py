@@ -15,7 +15,7 @@ from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
-from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.lanes.lane import Lane
 from streamer.events import Delivery, Entry, Event, Partition
 from streamer.log.kafka.cluster.names import Names

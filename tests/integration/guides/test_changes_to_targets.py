@@ -13,7 +13,7 @@ import yaml
 from streamer.app.plan import Plan, plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
-from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
+from streamer.dispatch.delivery.route import Route, RouteSource, compile_route
 from streamer.events import Delivered, Event, SubscriberName
 from streamer.log.patterns import wants
 from streamer.normalise import normaliser_for

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
+from streamer.expressions.functions import Functions
 from tests.deliveries import event
 from tests.integration.guides.pages import page
 from tests.unit.dispatch.world import TARGET, mistaken

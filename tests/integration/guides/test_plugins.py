@@ -19,7 +19,7 @@ from streamer import DISTRIBUTION
 from streamer.app.plugins import make_subscriber
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.events import Delivered, Skip, SubscriberName
 from streamer.ports import PluginContext, Subscriber
 from streamer.settings import SubscriberSettings

@@ -17,8 +17,8 @@ from streamer.app.chains.subscriptions import subscription
 from streamer.app.chains.verdicts import RouteVerdict
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
-from streamer.dispatch.attempt.enrichment import Enrichment
-from streamer.dispatch.attempt.route import Route
+from streamer.dispatch.delivery.enrichment import Enrichment
+from streamer.dispatch.delivery.route import Route
 from streamer.events import DeadLetter, Event, Reject, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.ports import Subscriber, Subscription

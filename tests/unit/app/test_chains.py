@@ -14,7 +14,7 @@ from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
 from streamer.controls import LetterFilter, Redrive
-from streamer.dispatch.attempt.route import Route
+from streamer.dispatch.delivery.route import Route
 from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.log.memory.feed import forwarded_to

@@ -15,7 +15,7 @@ from streamer.app.plan import Plan
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
 from streamer.controls import AuditRecord, Control, ControlState, Switch
-from streamer.dispatch.attempt.route import Route
+from streamer.dispatch.delivery.route import Route
 from streamer.errors import ConfigurationError, ForeignRecord
 from streamer.events import Delivery, FailureClass, Outcome, Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog

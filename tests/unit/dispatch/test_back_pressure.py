@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.progress import ledger
+from streamer.dispatch.state import Limits
 from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Delivery, Hold, Outcome, Partition, SubscriberName
 from streamer.log.memory import MemoryLog, feed
@@ -58,7 +58,7 @@ async def test_reading_pauses_above_the_limit_and_goes_on_at_half_of_it(small: W
     small.target.closed = True
     await small.append(*range(30))
     async with small.running() as dispatcher:
-        assert dispatcher._lanes.waiting == 10
+        assert dispatcher.state.lanes.waiting == 10
         assert small.feed._paused == {ACCOUNTS}
         small.target.release()
         await small.quiet()
@@ -72,11 +72,11 @@ async def test_reading_pauses_above_the_limit_in_bytes_too(small: World) -> None
     small.target.closed = True
     await append_to(small.log, an_append(*(an_event(n, data={"text": "x" * 20_000}) for n in range(30))))
     async with small.running() as dispatcher:
-        assert dispatcher._lanes.waiting == 6
+        assert dispatcher.state.lanes.waiting == 6
         small.target.release()
         await small.quiet()
         assert len(small.target.delivered) == 30
-        assert dispatcher._lanes.waiting_bytes == 0
+        assert dispatcher.state.lanes.waiting_bytes == 0
 
 
 async def test_what_was_parked_comes_back_no_faster_than_it_is_delivered(small: World) -> None:
@@ -88,7 +88,7 @@ async def test_what_was_parked_comes_back_no_faster_than_it_is_delivered(small: 
 
         async def deliver(self, delivery: Delivery, /) -> Outcome:
             """Answer as written."""
-            waiting.append(dispatcher._lanes.waiting)
+            waiting.append(dispatcher.state.lanes.waiting)
             return await super().deliver(delivery)
 
     small.target = Watched()
@@ -116,7 +116,7 @@ async def test_held_target_leaves_its_backlog_in_the_log(small: World) -> None:
     await small.append(*range(100))
     async with small.running() as dispatcher:
         await small.turn(3000)
-        assert dispatcher._lanes.waiting == 10
+        assert dispatcher.state.lanes.waiting == 10
         await small.turn(601)
         assert len(small.target.delivered) == 100
 

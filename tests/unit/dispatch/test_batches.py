@@ -8,9 +8,9 @@ import pytest
 from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
-from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.workers import ATTEMPT_TASK
+from streamer.dispatch.loop.workers import ATTEMPT_TASK
+from streamer.dispatch.state import Limits
 from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Retry, SettledOffsets, Skip
 from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching

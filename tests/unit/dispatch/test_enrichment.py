@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lookups.records import LookupLimits
+from streamer.dispatch.state import Limits
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.events import Delivered, Delivery, Event, FailureClass, Outcome
 from tests.contracts.values import an_append, an_event, append_to
@@ -231,7 +231,7 @@ async def test_hold_by_a_lookup_says_nothing_about_the_target(desk: Desk) -> Non
     desk.org.records.error = CredentialsRefused("the user is frozen")
     async with desk.world.running() as dispatcher:
         await desk.append(*(a_deal(number) for number in range(8)))
-        assert (dispatcher.status.is_held, dispatcher.admission.limit) == (True, 8)
+        assert (dispatcher.status.is_held, dispatcher.admission.concurrency.limit) == (True, 8)
         desk.org.records.error = None
         await desk.world.turn(62)
     assert len(desk.bodies) == 8
@@ -289,7 +289,7 @@ async def test_latency_of_lookups_does_not_lower_the_limit(desk: Desk) -> None:
             await desk.world.turn(0.006 if turn < 20 else 0.1)
             desk.org.records.open.set()
             await desk.world.turn(0.01)
-            limits.add(dispatcher.admission.limit)
+            limits.add(dispatcher.admission.concurrency.limit)
     assert limits == {8}
 
 

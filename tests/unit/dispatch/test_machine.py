@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.state import Limits
 from streamer.errors import LogUnavailable
 from streamer.events import Hold, Outcome, Reject, Retry, Setback
 from streamer.log.memory import MemoryLog
@@ -223,7 +223,7 @@ class Machine(RuleBasedStateMachine):
         """Whoever comes next has the same events, attempts and times."""
         if self.process is None or not self.world.log._feeds:
             return
-        lanes, ledger = self.process.dispatcher._lanes, self.process.dispatcher._ledger
+        lanes, ledger = self.process.dispatcher.state.lanes, self.process.dispatcher.state.ledger
         # Unrecorded changes, and partitions that come or go, can differ.
         if ledger.unrecorded or self.world.feed._changes:
             return

@@ -8,7 +8,7 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.state import Limits
 from streamer.events import Outcome, Reject, Retry, Skip
 from subscribers.http import Answer
 from subscribers.http.verdict import verdict

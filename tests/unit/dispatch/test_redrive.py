@@ -16,7 +16,7 @@ from tests.unit.dispatch.world import ACCOUNTS, TARGET, World, route
 
 def taken(dispatcher: Dispatcher, letter: DeadLetter) -> bool:
     """Redrive `letter`, superseded or not, and return whether that is possible now."""
-    return dispatcher.redrive(letter, include_superseded=True) is Redriven.TAKEN
+    return dispatcher.redelivery.redrive(letter, include_superseded=True) is Redriven.TAKEN
 
 
 async def with_letter(world: World, *, key: str = "k") -> DeadLetter:
@@ -153,15 +153,15 @@ async def test_letter_is_superseded_by_what_is_delivered_while_it_waits(world: W
     world.order = order
     async with world.running() as dispatcher:
         letter = await with_letter(world)
-        assert await dispatcher.superseded([letter], LetterPlaces([letter])) == frozenset()
+        assert await dispatcher.redelivery.superseded([letter], LetterPlaces([letter])) == frozenset()
         await world.append("other", key="other")
         await world.quiet()
-        assert dispatcher.watches(letter)
+        assert dispatcher.state.latest.watches(letter)
         await world.append("next", key="k")
         await world.quiet()
-        assert dispatcher.redrive(letter, include_superseded=False) is Redriven.SUPERSEDED
+        assert dispatcher.redelivery.redrive(letter, include_superseded=False) is Redriven.SUPERSEDED
         assert world.letters == [letter]
-        assert dispatcher.redrive(letter, include_superseded=True) is Redriven.TAKEN
+        assert dispatcher.redelivery.redrive(letter, include_superseded=True) is Redriven.TAKEN
         await world.quiet()
 
         assert world.target.delivered == ["other", "next", "bad"]
@@ -171,11 +171,11 @@ async def test_letter_is_superseded_by_the_attempt_that_it_waited_for(world: Wor
     """It stays a letter."""
     async with world.running() as dispatcher:
         letter = await with_letter(world)
-        await dispatcher.superseded([letter], LetterPlaces([letter]))
+        await dispatcher.redelivery.superseded([letter], LetterPlaces([letter]))
         world.target.hang()
         await world.append("next", key="k")
         await world.quiet()
-        assert dispatcher.redrive(letter, include_superseded=False) is Redriven.TAKEN
+        assert dispatcher.redelivery.redrive(letter, include_superseded=False) is Redriven.TAKEN
         world.target.release()
         await world.quiet()
 
@@ -192,7 +192,7 @@ async def test_what_was_delivered_just_before_the_comparison_supersedes_too(worl
         world.log.down = True
         world.target.release()
         await world.quiet()
-        comparing = asyncio.create_task(dispatcher.superseded([letter], LetterPlaces([letter])))
+        comparing = asyncio.create_task(dispatcher.redelivery.superseded([letter], LetterPlaces([letter])))
         await world.quiet()
         assert not comparing.done()
         world.log.down = False
@@ -209,11 +209,11 @@ async def test_letter_is_not_compared_while_the_log_is_away(world: World) -> Non
         await world.turn(5)
         world.log.down = True
         with pytest.raises(LogUnavailable):
-            await dispatcher.superseded([letter], LetterPlaces([letter]))
-        assert not dispatcher.watches(letter)
+            await dispatcher.redelivery.superseded([letter], LetterPlaces([letter]))
+        assert not dispatcher.state.latest.watches(letter)
         world.log.down = False
 
-        assert await dispatcher.superseded([letter], LetterPlaces([letter])) == {letter.id}
+        assert await dispatcher.redelivery.superseded([letter], LetterPlaces([letter])) == {letter.id}
 
 
 async def test_letter_of_another_process_is_not_ours_to_redrive(world: World) -> None:

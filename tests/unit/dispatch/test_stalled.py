@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.state import Limits
 from streamer.events import Hold, Outcome, Retry
 from tests.unit.dispatch.world import World
 

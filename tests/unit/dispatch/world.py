@@ -14,15 +14,15 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBr
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
 from streamer.dispatch.admission.token_bucket import TokenBucket
-from streamer.dispatch.attempt.attempts import Attempts
-from streamer.dispatch.attempt.enrichment import Enrichment
-from streamer.dispatch.attempt.forwarding import Upstream
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.attempt.route import Keys, Route, RouteSource, compile_route
-from streamer.dispatch.attempt.tracing import DeliveryTracing
-from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.chains.forwarding import Upstream
+from streamer.dispatch.delivery.attempts import Attempts
+from streamer.dispatch.delivery.enrichment import Enrichment
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
+from streamer.dispatch.delivery.tracing import DeliveryTracing
+from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.state import Limits
 from streamer.errors import ConfigurationError
 from streamer.events import (
     DeadLetter,
@@ -190,17 +190,19 @@ class World:
                 observer=self.metrics.subscriber(TARGET),
                 receipts=self.receipts,
                 enrichment=self.enrichment,
-                on_read=self.on_read,
                 upstream=self.upstream,
                 tracing=DeliveryTracing.by(self.tracer, TARGET, self.clock),
             ),
-            schedule=self.schedule,
             admission=self.admission(),
-            limits=self.limits,
-            order=self.order,
             clock=self.clock,
-            session_s=self.session_s,
-            batching=self.batching,
+            options=DispatchOptions(
+                limits=self.limits,
+                schedule=self.schedule,
+                order=self.order,
+                session_s=self.session_s,
+                batching=self.batching,
+                on_read=self.on_read,
+            ),
         )
 
     def admission(self) -> Admission:

@@ -6,7 +6,7 @@ import pytest
 
 from streamer.app.enriching.shared_lookups import SharedLookups
 from streamer.clock import Clock, TurnedClock
-from streamer.dispatch.attempt.enrichment import EnrichmentSource
+from streamer.dispatch.delivery.enrichment import EnrichmentSource
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import RecordsRefused, ServiceUnavailable

@@ -8,7 +8,8 @@ async def test_hold_goes_on_after_a_pause(world: World) -> None:
     """Nobody knows when a pause ends; after it, the rest of the hold counts."""
     admission = world.admission()
     ticket = admission.begin((Partition(topic="accounts", number=0), "A"))
-    admission.held(ticket, Hold(reason="429", after_s=30.0), seconds=0.0)
+    admission.overloaded(ticket, seconds=0.0)
+    admission.hold(Hold(reason="429", after_s=30.0))
     admission.pause("by an operator")
     assert (admission.opens_in_s, admission.hindrance) == (None, "paused: by an operator")
     await world.turn(10)

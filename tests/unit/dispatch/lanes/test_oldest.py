@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.intake import Limits
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.state import Limits
 from streamer.events import Retry
 from streamer.normalise.times import as_event_time
 from tests.contracts.values import an_append, an_event, append_to
@@ -86,7 +86,7 @@ async def test_many_parked_keys_are_not_searched_each_time() -> None:
     for number in range(2_000):
         await append(world, str(number), committed_s_ago=0)
     async with world.running() as dispatcher:
-        searches = _Searches(dispatcher._lanes)
+        searches = _Searches(dispatcher.state.lanes)
         dispatcher._oldest._lanes = searches  # type: ignore[assignment] # counts what is searched
         for _ in range(10):
             dispatcher.status  # noqa: B018 - each is a scrape

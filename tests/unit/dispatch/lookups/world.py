@@ -9,11 +9,11 @@ from typing import Any
 
 from streamer.app.enriching.compiled import compiled_lookups
 from streamer.clock import Clock, TurnedClock
-from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource, Lookup
-from streamer.dispatch.attempt.functions import Functions
+from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource, Lookup
 from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event, JsonObject
+from streamer.expressions.functions import Functions
 from streamer.ports import ServiceSource
 from streamer.salesforce.memory import MemoryRecords
 from streamer.settings import LookupSettings

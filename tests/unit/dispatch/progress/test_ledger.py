@@ -190,12 +190,12 @@ async def test_log_says_which_partitions_are_crowded(ledger: Ledger, feed: Slip)
 
 async def test_doubt_has_everything_recorded_again(ledger: Ledger, feed: Slip) -> None:
     """Under each assignment, whether it has changed or not."""
-    ledger.question()
-    assert ledger.doubt.lasts
+    ledger.doubt_ownership()
+    assert ledger.ownership_check.lasts
     await ledger.record(feed)
 
     assert [set(each.progress) for each in feed.settled] == [{ACCOUNTS}, {CONTACTS}]
-    assert not ledger.doubt.lasts
+    assert not ledger.ownership_check.lasts
 
 
 async def test_record_that_began_before_a_doubt_proves_nothing(
@@ -207,13 +207,13 @@ async def test_record_that_began_before_a_doubt_proves_nothing(
     ledger.finish(entry())
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0)
-    ledger.question()
+    ledger.doubt_ownership()
     feed.answering.set()
     await recording
-    assert ledger.doubt.lasts
+    assert ledger.ownership_check.lasts
     await ledger.record(feed)
 
-    assert not ledger.doubt.lasts
+    assert not ledger.ownership_check.lasts
 
 
 async def test_record_of_a_former_assignment_proves_nothing(
@@ -222,17 +222,17 @@ async def test_record_of_a_former_assignment_proves_nothing(
     """A partition that came back meanwhile is recorded under its new one."""
     ledger.revoke(frozenset({CONTACTS}))
     feed.answering.clear()
-    ledger.question()
+    ledger.doubt_ownership()
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0)
     ledger.revoke(frozenset({ACCOUNTS}))
     ledger.assign(Assigned(assignment=3, progress={ACCOUNTS: NOTHING}))
     feed.answering.set()
     await recording
-    assert ledger.doubt.lasts
+    assert ledger.ownership_check.lasts
     await ledger.record(feed)
 
-    assert not ledger.doubt.lasts
+    assert not ledger.ownership_check.lasts
 
 
 async def test_partition_that_was_not_recorded_stays_in_doubt_until_it_is_gone(
@@ -240,29 +240,29 @@ async def test_partition_that_was_not_recorded_stays_in_doubt_until_it_is_gone(
 ) -> None:
     """Who lost it is about to hear so."""
     feed.gone = frozenset({ACCOUNTS})
-    ledger.question()
+    ledger.doubt_ownership()
     await ledger.record(feed)
-    assert ledger.doubt.lasts
+    assert ledger.ownership_check.lasts
     ledger.revoke(frozenset({ACCOUNTS}))
 
-    assert not ledger.doubt.lasts
+    assert not ledger.ownership_check.lasts
 
 
 async def test_doubt_without_partitions_waits_for_the_next_ones(
     ledger: Ledger, feed: Slip, clock: TurnedClock
 ) -> None:
     """They may have been assigned before the process was frozen."""
-    ledger.question()
+    ledger.doubt_ownership()
     ledger.revoke(ledger.partitions)
     await ledger.record(feed)
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0)
-    assert ledger.doubt.lasts
+    assert ledger.ownership_check.lasts
     ledger.assign(Assigned(assignment=3, progress={ACCOUNTS: NOTHING}))
     await clock.turn(0)
 
     assert recording.done()
-    assert not ledger.doubt.lasts
+    assert not ledger.ownership_check.lasts
 
 
 async def test_what_is_not_recorded_of_a_lost_partition_is_tried_once_more(

@@ -1,1 +1,0 @@
-"""One attempt at a delivery."""

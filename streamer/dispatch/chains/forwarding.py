@@ -1,0 +1,224 @@
+"""Forwarding of settled events to the subscribers downstream, with their receipts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import orjson
+
+from streamer.events import DeadLetter, Delivery, Event, Forwarded, JsonObject, Receipt, SubscriberName
+from streamer.exact_json import exact_default, exact_value
+from streamer.normalise.times import from_epoch_ms
+
+DELIVERED, REJECTED, SKIPPED = "delivered", "rejected", "skipped"
+
+_NO_RECEIPTS: JsonObject = {"receipts": {}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downstream:
+    """Subscriber that comes after another, and what it hears beside deliveries."""
+
+    name: SubscriberName
+    hears_rejections: bool = False
+    hears_skips: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarding:
+    """Makes the forwarded events of the subscriber `name` for those downstream.
+
+    A forwarded event has in `receipts`, by the name of each subscriber so far,
+    its `outcome`: `delivered`, with `answer`, `attempts` and `delivered_at`;
+    `rejected`, with `reason`, `error`, `answer`, `attempts` and `rejected_at`;
+    or `skipped`. These times are RFC 3339 in UTC, and `at` is in epoch seconds.
+    `again` is true after a redrive of what was rejected.
+    """
+
+    name: SubscriberName
+    downstream: Sequence[Downstream] = ()
+
+    def settled(self, event: Event, proof: Receipt | DeadLetter | None, at: float) -> Sequence[Forwarded]:
+        """Return `event` for each subscriber that hears of its outcome; without a `proof` it was skipped."""
+        names = [each.name for each in self.downstream if _hears(each, proof)]
+        if not names:
+            return ()
+        receipt = _receipt(proof, at)
+        if _receipt_of(event, self.name):
+            # It was set aside before, and those downstream know that.
+            receipt["again"] = True
+        whole = replace(event, receipts={**(event.receipts or {}), self.name: receipt})
+        return [Forwarded(to=name, event=whole, at=at) for name in names]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Subscribers after which another one comes; it gets what they rejected if it `runs_rejected`.
+
+    With several of them, each forwards its half of an event. An event whose
+    type one of them never `takes` never comes from all. `passed` are those that
+    an event has passed before it comes to each of them.
+    """
+
+    names: tuple[SubscriberName, ...] = ()
+    runs_rejected: bool = False
+    passed: Mapping[SubscriberName, frozenset[SubscriberName]] = field(default_factory=dict)
+    takes: Callable[[str], bool] = field(default=lambda _: True)
+
+    @property
+    def joins(self) -> bool:
+        """True when events come in halves."""
+        return len(self.names) > 1
+
+    def missing(self, event: Event) -> list[SubscriberName]:
+        """Return the upstream subscribers of which `event` has no receipt."""
+        return [name for name in self.names if name not in (event.receipts or {})]
+
+    def is_late(self, event: Event) -> bool:
+        """Return true for a half that came by a redrive, and whose others were settled without it.
+
+        They come again as well if the redrive was of a subscriber that all of
+        them have passed.
+        """
+        redrives = {
+            name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")
+        }
+        if not redrives:
+            return False
+        latest = max(redrives, key=redrives.__getitem__)
+        return any(latest not in self.passed.get(name, ()) for name in self.missing(event))
+
+    def match(self, one: Event, other: Event) -> bool:
+        """Return true for two halves that were forwarded after the same redrives of what both have passed."""
+        before = ((one.receipts or {}).keys() & (other.receipts or {}).keys()) - set(self.names)
+        return all(_receipt_of(one, name) == _receipt_of(other, name) for name in before)
+
+    def heard_at(self, event: Event) -> float:
+        """Return the time at which upstream settled `event`, in epoch seconds; 0 if it can't be read."""
+        return max((_at(event, name) for name in self.names), default=0.0)
+
+    def exclusion(self, event: Event) -> str:
+        """Return the reason why `event`, or its half, is not for the subscriber; empty when it is."""
+        if not self.takes(event.type):
+            return "not every subscriber upstream takes its type"
+        if self.joins and self.missing(event):
+            return ""
+        for name in self.names:
+            outcome = _receipt_of(event, name).get("outcome")
+            if outcome == SKIPPED or (outcome == REJECTED and not self.runs_rejected):
+                return f"{name} has {outcome} it"
+        return ""
+
+    def repeats(self, event: Event) -> bool:
+        """Return true for a late half that was not delivered this time either: it changes nothing."""
+        outcomes = {_receipt_of(event, name).get("outcome") for name in self.names}
+        return self.is_late(event) and not outcomes.isdisjoint((SKIPPED, REJECTED))
+
+    def is_rejected(self, event: Event) -> bool:
+        """Return true if an upstream subscriber has rejected `event`."""
+        return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)
+
+    def letter_id(self, event: Event, subscriber: SubscriberName) -> str:
+        """Return the id of the dead letter of `event`; another one of the event must not replace it.
+
+        That is so of each half, and of what is delivered after a rejection.
+        """
+        parts = [event.id, subscriber]
+        if self.joins and self.missing(event):
+            parts += [name for name in self.names if _receipt_of(event, name)]
+        elif self.is_rejected(event):
+            parts.append(REJECTED)
+        return ":".join(parts)
+
+    def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
+        """Return `delivery` with the receipts in `more`, and with a key of its own after a rejection."""
+        if not self.names:
+            return delivery
+        # Upstream can deliver what it has rejected later, by a redrive, and a target would take that for a
+        # repetition.
+        key = f"{delivery.key}:rejected" if self.is_rejected(delivery.event) else delivery.key
+        return replace(delivery, key=key, receipts=more["receipts"])
+
+
+def receipts_of(event: Event) -> JsonObject:
+    """Return the member `receipts` of the document of `event`, by the names of upstream subscribers.
+
+    A receipt has the members of the target's answer beside its own, and
+    `rejected`, which is true or false.
+    """
+    if not event.receipts:
+        return _NO_RECEIPTS
+    return {"receipts": {name: _shown(each) for name, each in event.receipts.items()}}
+
+
+def redriven(event: Event, name: SubscriberName) -> Event:
+    """Return `event` as one that the subscriber `name` has rejected before."""
+    return replace(event, receipts={**(event.receipts or {}), name: {"outcome": REJECTED}})
+
+
+def joined(halves: Sequence[Event]) -> Event:
+    """Return the event of `halves`, with the receipts of all; a later half stands before an earlier one."""
+    receipts: JsonObject = {}
+    for half in halves:
+        receipts |= half.receipts or {}
+    return replace(halves[0], receipts=receipts)
+
+
+def _hears(downstream: Downstream, proof: Receipt | DeadLetter | None) -> bool:
+    match proof:
+        case Receipt():
+            return True
+        case DeadLetter():
+            return downstream.hears_rejections
+        case None:
+            return downstream.hears_skips
+
+
+def _receipt(proof: Receipt | DeadLetter | None, at: float) -> JsonObject:
+    match proof:
+        case Receipt():
+            return {
+                "outcome": DELIVERED,
+                "answer": _json(proof.answer),
+                "attempts": proof.attempts,
+                "at": proof.delivered_at,
+                "delivered_at": from_epoch_ms(int(proof.delivered_at * 1000)),
+            }
+        case DeadLetter():
+            return {
+                "outcome": REJECTED,
+                "reason": proof.reason,
+                "error": _json(proof.error),
+                "answer": _json(proof.answer),
+                "attempts": proof.attempts,
+                "at": proof.failed_at,
+                "rejected_at": from_epoch_ms(int(proof.failed_at * 1000)),
+            }
+        case None:
+            return {"outcome": SKIPPED, "at": at}
+
+
+def _json(value: object) -> object:
+    """Return `value` as JSON has it; what JSON can't hold becomes its Python text."""
+    try:
+        return exact_value(orjson.dumps(value, default=exact_default))
+    except (TypeError, ValueError, RecursionError):
+        text = repr(value).encode("utf-8", "backslashreplace").decode()
+        return {"text": text} if isinstance(value, dict) else text
+
+
+def _receipt_of(event: Event, name: str) -> JsonObject:
+    receipt = (event.receipts or {}).get(name)
+    return receipt if isinstance(receipt, dict) else {}
+
+
+def _at(event: Event, name: str) -> float:
+    at = _receipt_of(event, name).get("at")
+    return float(at) if isinstance(at, int | float) else 0.0
+
+
+def _shown(receipt: object) -> object:
+    if not isinstance(receipt, dict):
+        return receipt
+    answer = receipt.get("answer")
+    members = answer if isinstance(answer, dict) else {}
+    return {**members, **receipt, "rejected": receipt.get("outcome") == REJECTED}

@@ -1,0 +1,120 @@
+"""Joining of the halves of an event that several subscribers upstream forward."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer.dispatch.chains.forwarding import Upstream, joined
+from streamer.dispatch.commands import SETTLE, Command, Park, SetHeadAside, Wait
+from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.state import DispatchState
+from streamer.events import Entry, Event, EventId, Reject, SubscriberName
+from streamer.ports import Feed
+
+_AT_ONCE = 20
+# The halves of an event come close together as a rule, and parking costs a record for each.
+_IN_MEMORY_S = 10.0
+# The halves of an event can be dead letters both, and they are redriven one after the other.
+_AFTER_REDRIVE_S = 60.0
+_LATE_HINT = "Look at the receipts in the event, and send it to the target by hand."
+_LOST_HINT = "Find out what became of the event there, then redrive."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joining:
+    """Joins events that come in halves, each in its lane.
+
+    The halves stay in the lane, as they came, until the event is settled: after
+    a crash, or at another owner of the partition, they are joined again. An
+    event that lacks halves for `limit_s` seconds becomes a dead letter; after a
+    redrive it waits for a minute at least.
+    """
+
+    upstream: Upstream
+    state: DispatchState
+    limit_s: float
+
+    async def join(self, lane: Lane, feed: Feed) -> Command | None:
+        """Join the head with its other halves in `lane`; return `None`, or the command for the lane.
+
+        It waits while halves are missing, and is set aside when they are
+        overdue. Raises `LogUnavailable`.
+        """
+        head = lane.head
+        if not self.upstream.missing(head.event):
+            return None
+        others = await self._others(lane, head, feed)
+        # The head goes first, since it is the earliest.
+        event = joined([head.event, *(other.event for other in others)])
+        missing = self.upstream.missing(event)
+        if missing and not self.upstream.is_late(head.event) and self._left_s(lane) > 0:
+            # For the list of parked keys.
+            lane.waits(f"waits for {' and '.join(missing)}")
+            return self._waits(lane)
+        if lane.entries and lane.entries[0] is head:
+            whole = Entry(partition=head.partition, offset=head.offset, event=event, size=head.size)
+            self.state.lanes.replace_head(lane, whole, tuple(others))
+        lane.awaited = None
+        return self._overdue(lane.head.event, missing) if missing else None
+
+    def is_awaited(self, lane: Lane, entry: Entry) -> bool:
+        """Return true if `entry`, which joined `lane` just now, can be a half of its head."""
+        if lane.attempts:
+            return False
+        # What a lane waits for that was restored is unknown.
+        return lane.awaited == entry.event.id or (lane.awaited is None and lane.is_parked)
+
+    def _waits(self, lane: Lane) -> Command:
+        left_s, event = max(0.0, self._left_s(lane)), lane.head.event.id
+        if lane.awaited is None and not lane.is_parked:
+            return Wait(delay_s=min(_IN_MEMORY_S, left_s), awaits=event)
+        return Park(delay_s=left_s, awaits=event)
+
+    def _overdue(self, event: Event, absent: Sequence[SubscriberName]) -> Command:
+        if self.upstream.repeats(event):
+            return SETTLE
+        missing = " and ".join(absent)
+        if self.upstream.is_late(event):
+            reason = f"it came by a redrive, and what {missing} had forwarded was settled without it"
+            failure = Reject(reason=reason, hint=_LATE_HINT, sent=False)
+        else:
+            reason = f"{missing} has not forwarded it within {self.limit_s:g} s"
+            failure = Reject(reason=reason, hint=_LOST_HINT, sent=False)
+        return SetHeadAside(failure=failure, reason="incomplete")
+
+    def _left_s(self, lane: Lane) -> float:
+        ends_at = self.upstream.heard_at(lane.head.event) + self.limit_s
+        if (redriven_at := lane.redriven.get(lane.head_offset)) is not None:
+            ends_at = max(ends_at, redriven_at + _AFTER_REDRIVE_S)
+        return ends_at - self.state.clock.now()
+
+    async def _others(self, lane: Lane, head: Entry, feed: Feed) -> list[Entry]:
+        if lane.places is None:
+            lane.places = await self._found_places(lane, feed)
+        held = {entry.offset: entry for entry in lane.entries if entry.event.id == head.event.id}
+        looked_for: set[int] = set()
+        while True:
+            # One can have come while others were recalled.
+            offsets = sorted(at for at in lane.places.get(head.event.id, ()) if at > head.offset)
+            absent = [at for at in offsets if at not in held and at not in looked_for]
+            if not absent:
+                found = [held[at] for at in offsets if at in held]
+                return [each for each in found if self.upstream.match(head.event, each.event)]
+            looked_for.update(absent)
+            recalled = await self.state.ledger.recall(feed, lane.partition, absent)
+            held |= {entry.offset: entry for entry in recalled}
+
+    async def _found_places(self, lane: Lane, feed: Feed) -> dict[EventId, list[int]]:
+        """Return the offsets of all entries of `lane` by event; it was restored without them."""
+        places: dict[EventId, list[int]] = {}
+        parked, begin = list(lane.parked), 0
+        while begin < len(parked):
+            batch = parked[begin : begin + _AT_ONCE]
+            for entry in await self.state.ledger.recall(feed, lane.partition, batch):
+                places.setdefault(entry.event.id, []).append(entry.offset)
+            begin += len(batch)
+            if begin == len(parked):
+                # Others can have joined the lane meanwhile.
+                parked = list(lane.parked)
+                begin = bisect_right(parked, batch[-1])
+        return places

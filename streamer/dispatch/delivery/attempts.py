@@ -1,0 +1,397 @@
+"""One delivery attempt, isolated from the errors of the plugin."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar, cast
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.dispatch.chains.forwarding import (
+    Forwarding,
+    Upstream,
+    receipts_of,
+    redriven,
+)
+from streamer.dispatch.delivery.enrichment import Ahead, Enrichment
+from streamer.dispatch.delivery.plugin_results import kept, masked, named, outcome_of, outcomes_of
+from streamer.dispatch.delivery.plugin_tasks import calling
+from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
+from streamer.dispatch.delivery.tracing import DeliveryTracing, sampled_trace
+from streamer.dispatch.lanes.lane import Lane
+from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
+from streamer.events import (
+    DeadLetter,
+    Delivered,
+    Delivery,
+    Entry,
+    Event,
+    FailureClass,
+    Forwarded,
+    Hold,
+    JsonObject,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    Skip,
+    Stage,
+    SubscriberName,
+)
+from streamer.ports import BatchSubscriber, Subscriber
+
+_log = structlog.get_logger()
+
+_STOPPED_S = 60.0
+_HINT = "Look at the error and the target's answer, mend the cause, then redrive."
+
+
+Given = TypeVar("Given")
+
+
+class DispatchObserver(Protocol):
+    """Receives the events of one subscriber for metrics; must not block or raise."""
+
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
+        """One attempt took `seconds`, `None` if no request was sent; a sampled event has a `trace_id`."""
+        ...
+
+    def called(self, events: int) -> None:
+        """The plugin was called with a batch of `events`."""
+        ...
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        """An event became a dead letter."""
+        ...
+
+
+class AttemptResult(NamedTuple):
+    """Outcome of one attempt at `entry`, its duration without look-ups, and its share of the plugin's call.
+
+    With `awaits_lookup` the target was not asked, because a record could not be
+    read. `delivery` is what the plugin was called with, `None` if it was not.
+    """
+
+    entry: Entry
+    outcome: Outcome
+    seconds: float
+    share: float = 1.0
+    awaits_lookup: bool = False
+    delivery: Delivery | None = None
+
+    @property
+    def was_sent(self) -> bool:
+        """True if the target was asked."""
+        if type(self.outcome) is Delivered:
+            return True
+        is_unsent = isinstance(self.outcome, Skip | Reject) and not self.outcome.sent
+        return not (self.awaits_lookup or is_unsent)
+
+    @property
+    def trace_id(self) -> str:
+        """Id of the event's trace if it is sampled, otherwise empty."""
+        return sampled_trace(self.delivery.traceparent) if self.delivery else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """Tries deliveries at one target; errors of the target or the plugin become outcomes.
+
+    With `receipts`, each delivery leaves a receipt. `upstream` are the
+    subscribers after which this one comes, and `forwarding` serves those
+    downstream, which needs receipts. With `tracing`, attempts and deliveries
+    leave spans.
+    """
+
+    name: SubscriberName
+    subscriber: Subscriber
+    route: Route
+    timeout_s: float
+    clock: Clock
+    observer: DispatchObserver
+    receipts: bool = False
+    upstream: Upstream = field(default_factory=Upstream)
+    forwarding: Forwarding | None = None
+    enrichment: Enrichment | None = None
+    tracing: DeliveryTracing | None = None
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the plugin and the look-ups open inside the context.
+
+        Raises errors that Streamer raises on purpose, such as
+        `ConfigurationError`, as they are, and `RetryLater` for any other error
+        of the plugin.
+        """
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    await self.subscriber.__aenter__()
+        except StreamerError:
+            raise
+        except BaseException as error:
+            if self._is_ours(error, before):
+                raise
+            raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            if self.enrichment is not None:
+                await stack.enter_async_context(self.enrichment.opened())
+            yield
+
+    def admits(self, event: Event) -> bool:
+        """Return whether `event`, with its receipts, is for this target, or can be with its look-ups.
+
+        Raises `BrokenRoute`.
+        """
+        return self._skip(event) is None
+
+    def skips(self, event: Event) -> bool:
+        """Return true, and log it, when `event` is not for this target."""
+        try:
+            skip = self._skip(event)
+        except BrokenRoute:
+            # The event stays queued, and its attempt sets it aside.
+            return False
+        if skip is not None:
+            self.observer.attempted(event, skip, None)
+        return skip is not None
+
+    def redriven(self, event: Event) -> Event:
+        """Return `event`, which was a dead letter, as those downstream are to get it."""
+        return redriven(event, self.name) if self.forwarding else event
+
+    def forwarded(self, event: Event, proof: Receipt | DeadLetter | None) -> Sequence[Forwarded]:
+        """Return the settled `event` for those downstream; without a `proof` it was skipped."""
+        return self.forwarding.settled(event, proof, self.clock.now()) if self.forwarding else ()
+
+    async def try_once(
+        self, lane: Lane, ahead: Ahead, is_ours: Callable[[Lane], Awaitable[bool]]
+    ) -> AttemptResult | None:
+        """Deliver the head of `lane` and return the outcome; `None` without a try when `is_ours` says no."""
+        shaped = await self.shaped(lane, ahead)
+        if isinstance(shaped, AttemptResult):
+            return self.noted(shaped)
+        # The lane can have been lost while records were read.
+        if self.enrichment is not None and not await is_ours(lane):
+            return None
+        return await self.delivered(lane, shaped)
+
+    async def delivered(self, lane: Lane, delivery: Delivery) -> AttemptResult:
+        """Deliver the head of `lane` in its shape, and return the outcome."""
+        entry, began = lane.head, self.clock.monotonic()
+        outcome = outcome_of(await self._returned(self.subscriber.deliver, delivery, delivery.event))
+        seconds = self.clock.monotonic() - began
+        return self.noted(AttemptResult(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
+
+    async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | AttemptResult:
+        """Return the delivery of the head of `lane`, or what becomes of it without one.
+
+        `ahead` returns the events that come next, whose records can be looked
+        up together with those of the head.
+        """
+        if lane.first_tried_at is None:
+            lane.first_tried_at = self.clock.now()
+        entry = lane.head
+        try:
+            # An event that is not for the target costs no look-up.
+            shaped: Delivery | Skip | Reject | None = self._skip(entry.event)
+            if shaped is None:
+                names = await self.enrichment.names(entry.event, ahead) if self.enrichment else None
+                shaped = self._shaped(entry.event, lane.attempts + 1, names)
+        except BrokenRoute as error:
+            shaped = _broken(error)
+        except RecordsRefused as error:
+            shaped = _refused(error)
+        except (RetryLater, Stop) as error:
+            return AttemptResult(entry=entry, outcome=_waiting(error), seconds=0.0, awaits_lookup=True)
+        if isinstance(shaped, Delivery):
+            return shaped
+        return AttemptResult(entry=entry, outcome=shaped, seconds=0.0)
+
+    async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
+        subscriber = cast("BatchSubscriber", self.subscriber)
+        self.observer.called(len(deliveries))
+        call = self._returned(subscriber.deliver_many, deliveries, deliveries[0].event)
+        return outcomes_of(await call, len(deliveries))
+
+    def noted(self, tried: AttemptResult) -> AttemptResult:
+        """Return `tried`, after the observer has heard of it."""
+        seconds = tried.seconds if tried.was_sent else None
+        self.observer.attempted(tried.entry.event, tried.outcome, seconds, tried.trace_id)
+        if self.tracing is not None and tried.delivery is not None:
+            self.tracing.attempted(tried.delivery, tried.outcome, tried.seconds)
+        return tried
+
+    def ended(self, lane: Lane, outcome: Outcome) -> None:
+        """Note in the trace that the delivery of the head of `lane` has ended."""
+        if self.tracing is not None:
+            self.tracing.ended(lane, outcome, attempts=lane.attempts + 1)
+
+    def receipt(self, lane: Lane, tried: AttemptResult) -> Receipt | None:
+        """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
+        if not self.receipts or not isinstance(tried.outcome, Delivered):
+            return None
+        event, now = tried.entry.event, self.clock.now()
+        return Receipt(
+            event_id=event.id,
+            event_type=event.type,
+            event_key=event.key,
+            subscriber=self.name,
+            attempts=lane.attempts + 1,
+            first_tried_at=now if lane.first_tried_at is None else lane.first_tried_at,
+            delivered_at=now,
+            seconds=tried.seconds,
+            answer=kept(tried.outcome.answer),
+        )
+
+    def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
+        """Return the dead letter of the head of `lane`, whose last attempt ended with `failure`."""
+        entry, now = lane.head, self.clock.now()
+        event = entry.event
+        letter = DeadLetter(
+            id=self.upstream.letter_id(event, self.name),
+            stage=Stage.DISPATCH,
+            channel=event.channel,
+            reason=reason,
+            error=failure.reason,
+            hint=(failure.hint if isinstance(failure, Reject) else "") or _HINT,
+            failed_at=now,
+            first_failed_at=lane.first_failed_at or now,
+            replay_id=event.replay_id,
+            event=event,
+            subscriber=self.name,
+            attempts=lane.attempts,
+            first_error=lane.first_error or failure.reason,
+            answer=failure.answer,
+            partition=entry.partition,
+            offset=entry.offset,
+        )
+        traced = {}
+        if self.tracing is not None:
+            self.tracing.ended(lane, failure, attempts=lane.attempts, error=reason)
+            traced = self.tracing.log_fields(event)
+        _log.warning(
+            "event.set_aside",
+            subscriber=self.name,
+            event_id=event.id,
+            reason=reason,
+            error=failure.reason,
+            **traced,
+        )
+        self.observer.set_aside(letter)
+        return letter
+
+    async def _close(self) -> None:
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    await self.subscriber.__aexit__(None, None, None)
+        except BaseException as error:  # its deliveries are recorded all the same
+            if self._is_ours(error, before):
+                raise
+            _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
+
+    def _skip(self, event: Event) -> Skip | None:
+        """Return why `event` is not for this target, `None` if it is or can be. Raises `BrokenRoute`."""
+        reason = exclusion(event, self.route, self.upstream)
+        return Skip(reason=reason, sent=False) if reason else None
+
+    def _shaped(self, event: Event, attempt: int, names: JsonObject | None) -> Delivery | Skip:
+        """Return what is to be delivered; `names` are what its look-ups found. Raises `BrokenRoute`."""
+        more = receipts_of(event)
+        if names is not None:
+            more = {**more, **names}
+        if self.route.when_needs_lookups and not self.route.admits(event, more):
+            return Skip(reason=EXCLUDED, sent=False)
+        delivery = self.route.delivery(event, attempt=attempt, more=more)
+        if self.upstream.names:
+            delivery = self.upstream.told(delivery, more)
+        return delivery if self.tracing is None else self.tracing.marked(delivery)
+
+    async def _returned(
+        self, call: Callable[[Given], Awaitable[object]], given: Given, event: Event
+    ) -> object:
+        """Return what the plugin's `call` returns for what is `given`, or a `Retry`; `event` is the first."""
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    return await call(given)
+        except TimeoutError:
+            return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
+        except asyncio.CancelledError:
+            if self.ending.is_set():
+                raise
+            undo_cancellations(before)
+            _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
+            return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
+        except BaseException as error:  # its events are retried, then set aside
+            if is_closing(error):
+                raise
+            _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
+            return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
+
+    def _is_ours(self, error: BaseException, cancellations_before: int) -> bool:
+        """Return whether the process has ended the call, and not the plugin by what it raised."""
+        if isinstance(error, asyncio.CancelledError):
+            return self.ending.is_set() or cancellations() > cancellations_before
+        return is_closing(error)
+
+
+def _broken(error: BrokenRoute) -> Reject:
+    return Reject(
+        reason=masked(str(error)),
+        hint="Mend the subscriber's when, body, content or text, then redrive.",
+        sent=False,
+        failure=FailureClass.BROKEN_ROUTE,
+    )
+
+
+def _refused(error: RecordsRefused) -> Reject:
+    what = f"the field {error.field}" if error.field else "the record"
+    return Reject(
+        reason=masked(f"{what} can't be looked up: {error}"),
+        hint="Correct the subscriber's enrich, or let its reader see the record, then redrive.",
+        sent=False,
+        failure=FailureClass.LOOKUP,
+    )
+
+
+def _waiting(error: RetryLater | Stop) -> Retry | Hold:
+    """Return the outcome of an attempt whose look-up failed with `error`."""
+    reason = masked(f"a look-up failed: {error}")
+    if isinstance(error, Stop):
+        return Hold(reason=reason, after_s=_STOPPED_S, alert=True, failure=FailureClass.LOOKUP)
+    return Retry(reason=reason, after_s=error.after_s, failure=FailureClass.LOOKUP)
+
+
+def is_closing(error: BaseException) -> bool:
+    """Return whether `error` closes a coroutine that was left behind by an event loop which has ended."""
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
+
+
+def cancellations() -> int:
+    """Return how often the present task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def undo_cancellations(before: int) -> None:
+    """Let the present task go on, after a cancellation that was the plugin's own."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling() > before:
+        task.uncancel()

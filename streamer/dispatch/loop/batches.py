@@ -1,0 +1,137 @@
+"""Batches: attempts at different lanes, made in one call of the plugin."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from streamer.dispatch.admission.admission import Admission
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts, cancellations, undo_cancellations
+from streamer.dispatch.lanes.lane import Lane, LaneState, Order
+from streamer.dispatch.state import DispatchState
+from streamer.events import Delivery, Entry
+from streamer.ports import Batching
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Deliveries of one call, and what became of them."""
+
+    members: dict[Lane, tuple[Entry, Delivery]] = field(default_factory=dict)
+    filled: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    tried: dict[Lane, AttemptResult] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def add(self, lane: Lane, delivery: Delivery) -> None:
+        """Add the head of `lane`."""
+        self.members[lane] = lane.head, delivery
+
+
+@dataclass(slots=True, kw_only=True)
+class Batches:
+    """Gathers attempts at different lanes, so that the plugin delivers several events in one call.
+
+    Each attempt keeps its own ticket, outcome and record. The attempt that
+    begins a batch makes the call, in its own task, and the others wait for it.
+    """
+
+    batching: Batching
+    attempts: Attempts
+    admission: Admission
+    state: DispatchState
+    _filling: _Batch | None = field(default=None, init=False)
+    _under_way: int = field(default=0, init=False)
+
+    async def try_once(self, lane: Lane) -> AttemptResult | None:
+        """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
+        shaped = await self.attempts.shaped(lane, self.state.lanes.upcoming)
+        if isinstance(shaped, AttemptResult):
+            return self.attempts.noted(shaped)
+        if lane.state is not LaneState.OPEN:
+            # Lost while records were read.
+            return None
+        if self._filling is None:
+            self._filling = batch = _Batch()
+            batch.add(lane, shaped)
+            self.reconsider()
+            await self._lead(batch)
+        else:
+            batch = self._filling
+            batch.add(lane, shaped)
+            self.reconsider()
+            await self._follow(batch)
+        return batch.tried.get(lane)
+
+    def reconsider(self) -> None:
+        """Send the batch that is being filled, if it is full or nothing more can come."""
+        batch = self._filling
+        if batch is not None and (len(batch) >= self.batching.size or not self._more_can_come(batch)):
+            self._send()
+
+    def _send(self) -> None:
+        if self._filling is not None:
+            self._under_way += len(self._filling)
+            self._filling.filled.set()
+            self._filling = None
+
+    def _more_can_come(self, batch: _Batch) -> bool:
+        state, in_flight = self.state, len(self.state.in_flight)
+        # An attempt outside of batches recalls its event, or has just ended and looks for the next.
+        if in_flight > self._under_way + len(batch):
+            return True
+        if state.is_closed or state.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
+            return False
+        if state.order is Order.PARTITION and in_flight >= len(state.ledger.partitions):
+            return False
+        return state.lanes.ready or not state.is_full
+
+    async def _lead(self, batch: _Batch) -> None:
+        try:
+            await self._fill(batch)
+            # The process can have stood still or lost partitions while the batch was filled.
+            await self.state.standstill.over()
+            await self._call(batch)
+        finally:
+            if batch.filled.is_set():
+                self._under_way -= len(batch)
+            batch.ended.set()
+
+    async def _fill(self, batch: _Batch) -> None:
+        before = cancellations()
+        try:
+            async with self.state.clock.timeout(self.batching.wait_s):
+                await batch.filled.wait()
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            self._survive(before)
+        if self._filling is batch:
+            self._send()
+
+    async def _call(self, batch: _Batch) -> None:
+        members = {lane: member for lane, member in batch.members.items() if lane.state is LaneState.OPEN}
+        if not members:
+            return
+        began = self.state.clock.monotonic()
+        deliveries = tuple(delivery for _, delivery in members.values())
+        outcomes = await self.attempts.delivered_together(deliveries)
+        seconds, share = self.state.clock.monotonic() - began, 1 / len(members)
+        for (lane, (entry, delivery)), outcome in zip(members.items(), outcomes, strict=True):
+            tried = AttemptResult(entry, outcome, seconds, share, delivery=delivery)
+            batch.tried[lane] = self.attempts.noted(tried)
+
+    async def _follow(self, batch: _Batch) -> None:
+        before = cancellations()
+        while not batch.ended.is_set():
+            try:
+                await batch.ended.wait()
+            except asyncio.CancelledError:
+                # The call goes on, so the lane must not be tried again before it ends.
+                self._survive(before)
+
+    def _survive(self, cancellations_before: int) -> None:
+        """Ignore a cancellation of the plugin's own; raise `CancelledError` when the attempts are ended."""
+        if self.attempts.ending.is_set():
+            raise asyncio.CancelledError
+        undo_cancellations(cancellations_before)

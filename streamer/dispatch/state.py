@@ -1,0 +1,225 @@
+"""State of one subscriber: its undelivered events, and what the log knows of them."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from streamer.clock import Clock
+from streamer.dispatch.lanes.delay_queue import DelayQueue
+from streamer.dispatch.lanes.in_flight import InFlight
+from streamer.dispatch.lanes.lane import Lane, LaneName, LaneState, Order
+from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.progress.latest_deliveries import LatestDeliveries
+from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.progress.partition_progress import Proof
+from streamer.dispatch.progress.standstill import StandstillDetector
+from streamer.events import DeadLetter, Entry, ParkedLane, Partition, SubscriberName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one subscriber's events in memory, in parked lanes and in unrecorded deliveries.
+
+    Above `waiting` events or `waiting_bytes` in memory reading pauses, and it
+    resumes at half of them. A partition with more than `parked` parked events
+    is not read further. No delivery begins while `finished` deliveries are not
+    recorded.
+    """
+
+    waiting: int
+    waiting_bytes: int = 16 * 1024 * 1024
+    parked: int = 100_000
+    finished: int = 100
+
+
+class DispatchState:
+    """All that one process knows of a subscriber's events, and the only owner of that knowledge.
+
+    The other parts of dispatch read it and keep nothing of their own. Each lane
+    is in exactly one of three places: ready for its turn (`lanes`), being tried
+    (`in_flight`), or waiting for its next attempt (`delay_queue`). A method
+    that moves a lane also tells the `ledger` what the log is to record of the
+    move. None of them awaits, so no task sees half of a move.
+
+    Once it `is_closed`, no attempt begins. `moved_at` is the time at which an
+    attempt ended, or work came after there was none, in monotonic seconds.
+    `behind` events of the log are not read yet.
+    """
+
+    def __init__(
+        self,
+        name: SubscriberName,
+        limits: Limits,
+        clock: Clock,
+        *,
+        order: Order = Order.KEY,
+        joins: bool = False,
+        session_s: float | None = None,
+    ) -> None:
+        """Begin empty; `session_s` is the time after which the log moves partitions of a silent process."""
+        self.name = name
+        self.limits = limits
+        self.clock = clock
+        self.order = order
+        self.lanes = Lanes(order, joins=joins)
+        self.delay_queue = DelayQueue(clock)
+        self.in_flight = InFlight()
+        self.ledger = Ledger(clock, most_finished=limits.finished)
+        self.latest = LatestDeliveries()
+        self.standstill = StandstillDetector(name=name, ledger=self.ledger, clock=clock, session_s=session_s)
+        self.behind = 0
+        self.moved_at = 0.0
+        self.is_closed = False
+        self._is_full = False
+
+    @property
+    def has_work(self) -> bool:
+        """True while attempts are in flight, or could be."""
+        return bool(self.in_flight) or (self.lanes.ready and not self.is_closed)
+
+    @property
+    def is_full(self) -> bool:
+        """True from the time when memory is full until it is half empty."""
+        return self._is_full or self._is_above(1.0)
+
+    def moved(self) -> None:
+        """Note that an attempt has ended, or that there is work after there was none."""
+        self.moved_at = self.clock.monotonic()
+
+    async def owns(self, lane: Lane) -> bool:
+        """Return whether an attempt at `lane` can begin now, but not later.
+
+        The process can have stood still since the attempt was admitted.
+        """
+        if not self.standstill.is_over():
+            await self.standstill.over()
+        return lane.state is LaneState.OPEN
+
+    def queue(self, entry: Entry, is_awaited: Callable[[Lane, Entry], bool] | None = None) -> None:
+        """Queue an event that was read; behind a parked event of its lane it is parked too.
+
+        A lane that waits is due now if the event `is_awaited` by its head.
+        """
+        parked = self.lanes.put(entry)
+        if is_awaited is not None:
+            lane = self.lanes.lane_of(entry)
+            if lane is not None and lane in self.delay_queue and is_awaited(lane, entry):
+                lane.due_at = self.clock.now()
+                self.delay_queue.put(lane, 0.0)
+        if parked:
+            self.ledger.park(parked.change(joined=[entry]))
+
+    def restore(self, parked: Mapping[Partition, Sequence[ParkedLane]]) -> None:
+        """Take over parked lanes, each with its stored due time."""
+        now = self.clock.now()
+        for partition, lanes in parked.items():
+            for kept in lanes:
+                lane = self.lanes.restore(partition, kept)
+                self.delay_queue.put(lane, max(0.0, kept.setback.due_at - now))
+
+    def park(self, lane: Lane, delay_s: float) -> None:
+        """Leave the events of `lane` to the log until it is tried again after `delay_s` seconds."""
+        lane.due_at = self.clock.now() + delay_s
+        self._store(lane)
+        self.delay_queue.put(lane, delay_s)
+
+    def park_waiting(self, partitions: frozenset[Partition]) -> None:
+        """Park the lanes in memory that wait for another try, so that a crash keeps their attempt counts."""
+        for lane in self.delay_queue.unparked:
+            if lane.partition in partitions and lane.state is LaneState.OPEN:
+                self.park(lane, self.delay_queue.left_s(lane))
+
+    def park_failed(self, partitions: frozenset[Partition], in_flight: Collection[Lane] = ()) -> None:
+        """Park all lanes that have failed, except those being tried, so that the next owner knows of it.
+
+        This includes lanes whose turn has come but which a pause or a hold
+        keeps from being tried.
+        """
+        self.park_waiting(partitions)
+        for lane in self.lanes.failed_in(partitions):
+            if lane not in in_flight:
+                self.park(lane, 0.0)
+
+    def give_back(self, attempts: Mapping[LaneName, int]) -> None:
+        """Subtract attempts that failed because the target was down."""
+        for name, number in attempts.items():
+            if lane := self.lanes.get(name):
+                lane.give_back(number)
+                if lane.is_parked:
+                    self.ledger.alter(lane.change())
+
+    def settle(self, lane: Lane, *proofs: Proof) -> None:
+        """Settle the head with the records of it; the next event of the lane, if any, gets its turn."""
+        offset, entry = lane.head_offset, lane.entries[0] if lane.entries else None
+        was_parked = lane.is_parked
+        lane.due_at = self.clock.now()
+        parts = self._advance(lane)
+        if entry is not None and lane.places is not None:
+            lane.forget_places(entry.event.id, {offset, *(part.offset for part in parts)})
+        if was_parked:
+            left = [offset, *(part.offset for part in parts)]
+            self.ledger.alter(lane.change(left=left), *proofs)
+        elif entry is not None:
+            self.ledger.finish(entry, *proofs)
+            for part in parts:
+                self.ledger.skip(part)
+
+    def rejoin(self, entry: Entry, letter: DeadLetter) -> None:
+        """Park the event of a dead letter at its place in its lane, due at once; the lane is not in flight.
+
+        The record that parks it also removes the letter.
+        """
+        now, lane = self.clock.now(), self.lanes.lane_of(entry)
+        has_turn = lane is not None and lane not in self.delay_queue
+        if lane is not None and not lane.is_parked:
+            lane.due_at = now
+            self._store(lane)
+        lane = self.lanes.join(entry)
+        lane.due_at = lane.redriven[entry.offset] = now
+        self.ledger.redrive(lane.change(joined=[entry]), letter)
+        if not has_turn:
+            self.delay_queue.put(lane, 0.0)
+
+    def begin_leaving(self, partitions: frozenset[Partition]) -> list[Lane]:
+        """Begin no more attempts in `partitions`; return the lanes that are still being tried."""
+        leaving = self.in_flight.of(partitions)
+        self.park_failed(partitions, leaving)
+        self.lanes.leave(partitions)
+        self.delay_queue.drop(partitions)
+        self.latest.drop(partitions)
+        return leaving
+
+    def update_fullness(self) -> bool:
+        """Return whether memory is full, or has been and is not half empty yet."""
+        self._is_full = self._is_above(0.5 if self._is_full else 1.0)
+        return self._is_full
+
+    def paused_partitions(self) -> frozenset[Partition]:
+        """Return the partitions that must not be read for now."""
+        if self._is_full or self.is_closed:
+            return self.ledger.partitions
+        return self.ledger.crowded.union(filter(self.is_parked_full, self.ledger.partitions))
+
+    def is_parked_full(self, partition: Partition) -> bool:
+        """Return true if as many events of `partition` are parked as can be."""
+        return self.lanes.parked_in(partition) >= self.limits.parked
+
+    def _store(self, lane: Lane) -> None:
+        absorbed = () if lane.is_parked else self.lanes.absorb(lane)
+        self.ledger.park(lane.change(joined=self.lanes.park(lane)), absorbed)
+
+    def _advance(self, lane: Lane) -> tuple[Entry, ...]:
+        """Drop the head of `lane`, and return the other parts of its event, which leave with it."""
+        if lane.state is LaneState.OPEN:
+            parts = self.lanes.absorb(lane)
+            self.lanes.advance(lane)
+        else:
+            parts = lane.absorb()
+            lane.advance()
+        return parts
+
+    def _is_above(self, share: float) -> bool:
+        # Settled but unrecorded events count: a crash would repeat them.
+        held = self.lanes.waiting + self.ledger.unrecorded
+        return held >= share * self.limits.waiting or (
+            self.lanes.waiting_bytes >= share * self.limits.waiting_bytes
+        )

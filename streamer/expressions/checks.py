@@ -1,0 +1,256 @@
+"""Checks of a parsed JMESPath expression without any event: names, functions and their arguments."""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from jmespath.lexer import Lexer
+from jmespath.parser import ParsedResult
+
+from streamer.expressions.bounds import MOST_COPIES, copies
+from streamer.expressions.functions import Function, FunctionFailed, Functions
+from streamer.expressions.functions.library import KINDS
+
+# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+Node = Any
+
+_TYPES = {
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+# What JMESPath's own functions return; those that are not here can return anything.
+_RETURNED: Mapping[str, str] = {
+    **dict.fromkeys(("abs", "ceil", "floor", "length", "to_number"), "number"),
+    **dict.fromkeys(("contains", "ends_with", "starts_with"), "boolean"),
+    **dict.fromkeys(("join", "to_string", "type"), "string"),
+    **dict.fromkeys(("keys", "map", "sort", "sort_by", "to_array", "values"), "array"),
+    "merge": "object",
+}
+_OF_EVENTS: Mapping[str, str] = {
+    **dict.fromkeys(("id", "source", "subject", "time", "type"), "string"),
+    "data": "object",
+}
+_TYPE_OF_NODES: Mapping[str, str] = {
+    **dict.fromkeys(("comparator", "not_expression"), "boolean"),
+    **dict.fromkeys(("projection", "filter_projection", "value_projection", "flatten", "slice"), "array"),
+    "multi_select_list": "array",
+    "multi_select_dict": "object",
+    "expref": "expref",
+}
+# Their first child is evaluated where they stand, and the others within its value.
+_SCOPES = frozenset(
+    {"index_expression", "pipe", "projection", "filter_projection", "subexpression", "value_projection"}
+)
+_CHAINS = frozenset({"subexpression", "pipe", "index_expression"})
+_NO_TOKEN: Any = {"type": ""}
+_CURRENT = frozenset({"current", "identity"})
+
+
+class ExpressionMistake(Exception):
+    """Mistake in an `expression`: a `sentence` with its `detail`.
+
+    It is about a `word`, which is the name of a function if it `is_call`, and of
+    a part of something if it `is_member`.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        detail: str,
+        *,
+        word: str,
+        expression: str,
+        is_call: bool = False,
+        is_member: bool = False,
+    ) -> None:
+        super().__init__(f"{sentence}: {detail}")
+        self.sentence = sentence
+        self.detail = detail
+        self.expression = expression
+        self._word = word
+        self._is_call = is_call
+        self._is_member = is_member
+
+    @property
+    def lex_position(self) -> int:
+        """Number of characters before the word in the expression."""
+        tokens: list[Any] = list(Lexer().tokenize(self.expression))
+        found = [
+            (self._is_meant(before["type"], after["type"]), -int(token["start"]))
+            for before, token, after in zip(
+                [_NO_TOKEN, *tokens], tokens, [*tokens[1:], _NO_TOKEN], strict=False
+            )
+            if token["type"].endswith("identifier") and token["value"] == self._word
+        ]
+        return -max(found, default=(False, 0))[1]
+
+    def _is_meant(self, before: str, after: str) -> bool:
+        """Return true for the place of a function's name at a call, and of another at the begin of a path."""
+        if self._is_call:
+            return after == "lparen"
+        return (before == "dot") is self._is_member and after != "lparen"
+
+
+def check_expression(
+    expression: ParsedResult,
+    functions: Functions,
+    names: Collection[str],
+    data_names: Collection[str] = frozenset(),
+) -> None:
+    """Check `expression` as far as this is possible without an event; raises `ExpressionMistake`.
+
+    A field at the top must be one of `names`, and one of the event's data one
+    of `data_names`, if there are some. Functions must exist and take
+    the number of arguments, and the literals and other known types among them.
+    No value in it can be 1,000 times as large as an event.
+    """
+    checking = _Checking(expression.expression, functions, frozenset(names), frozenset(data_names))
+    checking.check(expression.parsed, is_at_top=True)
+    if copies(expression.parsed) > MOST_COPIES:
+        detail = f"a value in it has more than {MOST_COPIES:,} times what the event has; repeat less in it"
+        raise ExpressionMistake(
+            "it makes too much of an event", detail, word="", expression=expression.expression
+        )
+
+
+class _Checking:
+    def __init__(
+        self, expression: str, functions: Functions, names: frozenset[str], data_names: frozenset[str]
+    ) -> None:
+        self._expression = expression
+        self._functions = functions
+        self._names = names
+        self._data_names = data_names
+
+    def check(self, node: Node, *, is_at_top: bool) -> None:
+        """Check `node`, which is evaluated over the whole document when it `is_at_top`."""
+        if node["type"] == "field" and is_at_top and node["value"] not in self._names:
+            self._refuse_name(node["value"])
+        if node["type"] == "function_expression":
+            self._check_call(node, is_at_top=is_at_top)
+        if is_at_top and self._data_names:
+            self._check_member(node)
+        for child, is_inner in _inner(node):
+            self.check(child, is_at_top=is_at_top and not is_inner)
+
+    def _refuse_name(self, name: str) -> None:
+        close = difflib.get_close_matches(name, self._names, n=1)
+        hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
+        detail = f"{name}; {hint}known: {', '.join(sorted(self._names))}"
+        raise ExpressionMistake("an event has no such name", detail, word=name, expression=self._expression)
+
+    def _check_member(self, node: Node) -> None:
+        name = _member_of_data(node)
+        if name is not None and name not in self._data_names:
+            sentence, detail = unknown_member(name, self._data_names)
+            raise ExpressionMistake(sentence, detail, word=name, expression=self._expression, is_member=True)
+
+    def _check_call(self, node: Node, *, is_at_top: bool) -> None:
+        name, arguments = node["value"], node["children"]
+        if name not in self._functions.names:
+            close = difflib.get_close_matches(name, self._functions.names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise self._refused_call("JMESPath has no such function", f"{name}{hint}", name)
+        types = [self._type(each, is_at_top=is_at_top) for each in arguments]
+        own = self._functions.own.get(name)
+        try:
+            if own is None:
+                _check_jmespath(name, self._functions.FUNCTION_TABLE[name]["signature"], types)
+            else:
+                _check_own(own, arguments, types)
+        except FunctionFailed as error:
+            sentence, _, detail = str(error).partition(": ")
+            if not detail:
+                sentence, detail = "a function is called wrongly", str(error)
+            raise self._refused_call(sentence, detail, name) from error
+
+    def _refused_call(self, sentence: str, detail: str, name: str) -> ExpressionMistake:
+        return ExpressionMistake(sentence, detail, word=name, expression=self._expression, is_call=True)
+
+    def _type(self, node: Node, *, is_at_top: bool) -> str:
+        """Return the JMESPath type of the value of `node`, if it is not null; empty when it is not known."""
+        kind = node["type"]
+        if kind == "literal":
+            return _TYPES.get(type(node["value"]), "")
+        if kind == "function_expression":
+            own = self._functions.own.get(node["value"])
+            return own.returns if own is not None else _RETURNED.get(node["value"], "")
+        if kind == "field" and is_at_top:
+            return _OF_EVENTS.get(node["value"], "")
+        if kind in _CHAINS:
+            return self._type(node["children"][-1], is_at_top=False)
+        return _TYPE_OF_NODES.get(kind, "")
+
+
+def unknown_member(name: str, data_names: Collection[str]) -> tuple[str, str]:
+    """Return a sentence and its detail about a `name` that the data of no event has."""
+    close = difflib.get_close_matches(name, data_names, n=1)
+    hint = f"did you mean data.{close[0]}? " if close else f"did you mean data.fields.{name}? "
+    known = ", ".join(sorted(data_names))
+    return "the data of an event has no such name", f"data.{name}; {hint}known: {known}"
+
+
+def _member_of_data(node: Node) -> str | None:
+    """Return the name of a part of the event's data that `node` begins with, such as `fields`."""
+    if node["type"] != "subexpression":
+        return None
+    of, member, *_ = node["children"]
+    is_data = of["type"] == "field" and of["value"] == "data" and member["type"] == "field"
+    return member["value"] if is_data else None
+
+
+def _inner(node: Node) -> Iterator[tuple[Node, bool]]:
+    """Yield the nodes within `node`, each with whether it is evaluated within another value than `node`."""
+    children: Sequence[Any] = [each for each in node["children"] if isinstance(each, dict)]
+    if node["type"] == "expref":
+        yield from ((each, True) for each in children)
+    elif node["type"] in _SCOPES and children:
+        first, *others = children
+        is_same = node["type"] in _CHAINS and first["type"] in _CURRENT
+        yield first, False
+        yield from ((each, not is_same) for each in others)
+    else:
+        yield from ((each, False) for each in children)
+
+
+def _check_own(function: Function, arguments: Sequence[Node], types: Sequence[str]) -> None:
+    function.check_count(len(arguments))
+    literals = []
+    for position, (parameter, node) in enumerate(function.paired(arguments), start=1):
+        where = f"{function.name}(): argument {position} ({parameter.name})"
+        kind = types[position - 1]
+        if node["type"] == "literal":
+            literals.append(node["value"])
+            if node["value"] is not None:
+                function.read(position, parameter, node["value"])
+        elif parameter.is_named:
+            raise FunctionFailed(f"{where} must be a name in quotes, such as 'countries'")
+        elif kind and parameter.kinds and kind not in parameter.kinds:
+            raise FunctionFailed(f"{where} must be {_or(parameter.kinds)}, found {_or([kind])}")
+    if len(literals) == len(arguments):
+        # What it says to every event, it can say now.
+        function(literals)
+
+
+def _check_jmespath(name: str, signature: Sequence[Any], types: Sequence[str]) -> None:
+    is_variadic = bool(signature) and bool(signature[-1].get("variadic"))
+    if len(types) < len(signature) or (len(types) > len(signature) and not is_variadic):
+        takes = "at least " * is_variadic + str(len(signature))
+        plural = "" if takes.endswith("1") else "s"
+        raise FunctionFailed(f"{name}() takes {takes} argument{plural}, found {len(types)}")
+    for position, kind in enumerate(types):
+        allowed = signature[min(position, len(signature) - 1)]["types"]
+        kinds = [each.partition("-")[0] for each in allowed]
+        if kind and kinds and kind not in kinds:
+            raise FunctionFailed(
+                f"{name}(): argument {position + 1} must be {_or(kinds)}, found {_or([kind])}"
+            )
+
+
+def _or(kinds: Sequence[str]) -> str:
+    return " or ".join(dict.fromkeys(KINDS.get(each, each) for each in kinds))

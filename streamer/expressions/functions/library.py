@@ -1,0 +1,154 @@
+"""Library of the functions that an expression can call: JMESPath's own and Streamer's."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import jmespath.functions
+from jmespath.exceptions import JMESPathTypeError
+
+from streamer.exact_json import exact_json, plain_number
+from streamer.expressions.functions import numbers, texts, times
+from streamer.expressions.functions.budget import SHORT, SIZED, Budget
+from streamer.expressions.functions.costs import COSTS, take_all
+from streamer.expressions.functions.function import Function, FunctionFailed, kind_of
+from streamer.expressions.functions.keyed import Tables, keyed_functions
+
+_NUMBER = "number"
+_ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": str.__contains__,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+}
+_STEPS = 4
+
+_BOTH = (None, None)
+_EXPONENT = re.compile(r"\de[-+]\d")
+# JSON escapes the character, so no text of an event has the mark.
+_UNWRITTEN = "\x00decimal"
+_MARK = json.dumps(_UNWRITTEN)
+
+Call = Callable[[list[Any]], Any]
+
+KINDS = {
+    "string": "a text",
+    "number": "a number",
+    "boolean": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+    "expref": "an expression (&…)",
+    "array-number": "an array of numbers",
+    "array-string": "an array of texts",
+}
+
+
+class Functions(jmespath.functions.Functions):
+    """Functions of JMESPath and of Streamer, over the tables and the keys of a configuration.
+
+    A `Decimal` is a number in all of them. They spend the `budget` of the
+    evaluation under way.
+    """
+
+    def __init__(self, tables: Tables | None = None, hash_keys: Mapping[str, bytes] | None = None) -> None:
+        own = (*numbers.FUNCTIONS, *times.FUNCTIONS, *texts.FUNCTIONS)
+        self.own: Mapping[str, Function] = {
+            each.name: each for each in (*own, *keyed_functions(tables or {}, hash_keys or {}))
+        }
+        self.budget = Budget()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all functions."""
+        return frozenset(self.FUNCTION_TABLE).union(self.own)
+
+    def steps(self, function_name: str) -> int:
+        """Return the steps of a call, beside those of the sizes of what it takes and makes."""
+        own = self.own.get(function_name)
+        return _STEPS if own is None else own.steps
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        """Return the value of a function, and spend the steps of what it takes and makes.
+
+        Raises `JMESPathError` and `LimitExceeded`.
+        """
+        return self.caller(function_name)(list(resolved_args))
+
+    def caller(self, function_name: str) -> Call:
+        """Return a function that takes a list of arguments and does what `call_function` does."""
+        budget, make = self.budget, self._maker(function_name)
+        cost = COSTS.get(function_name, take_all)
+
+        def call(arguments: list[Any]) -> Any:
+            cost(budget, arguments)
+            made = make(arguments)
+            if type(made) in SIZED and len(made) > SHORT:
+                budget.take(made)
+            return made
+
+        return _asking(function_name, call) if function_name in _ASKED_OFTEN else call
+
+    def _maker(self, function_name: str) -> Call:
+        return self.own.get(function_name) or (lambda arguments: self._made(function_name, arguments))
+
+    def _made(self, function_name: str, arguments: list[Any]) -> Any:
+        """Return the value of a function of JMESPath."""
+        if len(arguments) == 1:
+            if function_name == "type" and isinstance(arguments[0], Decimal):
+                return _NUMBER
+            if function_name == "to_string" and not isinstance(arguments[0], str):
+                return _written(arguments[0])
+        try:
+            return super().call_function(function_name, arguments)
+        except JMESPathTypeError as error:
+            # Its own words repeat the value, however large it is.
+            takes = " or ".join(KINDS.get(each, each) for each in error.expected_types)
+            found = kind_of(error.current_value)
+            raise FunctionFailed(f"{function_name}() takes {takes}, found {found}") from None
+
+    def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:
+        # JMESPath knows a type by the name of Python's.
+        allowed, of_items = super()._get_allowed_pytypes(types)  # type: ignore[misc] # the stubs lack it
+        if _NUMBER in types:
+            allowed.append(Decimal.__name__)
+        return allowed, [(*each, Decimal.__name__) if "float" in each else each for each in of_items]
+
+    def _convert_to_jmespath_type(self, pyobject: str) -> str:
+        found: str = super()._convert_to_jmespath_type(pyobject)  # type: ignore[misc] # the stubs lack it
+        return _NUMBER if pyobject == Decimal.__name__ else found
+
+
+def _written(value: Any) -> str:
+    """Return `value` as JSON without exponents, with all digits of a `Decimal`."""
+    if isinstance(value, float | Decimal) and math.isfinite(value):
+        return plain_number(value)
+    text = json.dumps(value, separators=(",", ":"), default=_unwritten)
+    return exact_json(value).decode() if _EXPONENT.search(text) or _MARK in text else text
+
+
+def _unwritten(_value: Any) -> str:
+    return _UNWRITTEN
+
+
+def _asking(function_name: str, call: Call) -> Call:
+    """Return `call`, which calls one of `_ASKED_OFTEN`, with a short way for short arguments.
+
+    Most predicates call it, and jmespath's checks of the arguments take ten
+    times as long.
+    """
+    ask = _ASKED_OFTEN[function_name]
+    searches_lists = function_name == "contains"
+
+    def asked(arguments: list[Any]) -> Any:
+        of, sought = arguments if len(arguments) == len(_BOTH) else _BOTH
+        if type(sought) is str and len(sought) <= SHORT:
+            if type(of) is str and len(of) <= SHORT:
+                return ask(of, sought)
+            if searches_lists and type(of) is list and len(of) <= SHORT:
+                return sought in of
+        return call(arguments)
+
+    return asked

@@ -1,0 +1,147 @@
+"""Evaluation of JMESPath that tells a field which an event does not carry from one that is null."""
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, Final
+
+from jmespath.parser import ParsedResult
+
+from streamer.events import JsonObject
+from streamer.expressions.bounds import begun, measured
+from streamer.expressions.evaluation import Compiler, Evaluate, has_item
+from streamer.expressions.functions import Functions
+
+# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+Node = Any
+
+Project = Callable[[JsonObject], Any]
+
+
+class _Absence(Enum):
+    ABSENT = "absent"
+
+
+ABSENT: Final = _Absence.ABSENT
+"""Value of an expression that meets a field which the event does not carry."""
+
+# They choose among their arguments, so an absent one leaves the others.
+_CHOOSING = frozenset({"merge", "not_null"})
+
+
+def projected(expression: ParsedResult, functions: Functions) -> Project:
+    """Return a function that evaluates `expression`, and returns `ABSENT` for a field that is not carried.
+
+    Absence passes through operators and functions. `||` and `not_null` replace
+    it, as they replace null. A projection drops it, and so does a multi-select
+    hash, which is absent itself when nothing is left. A multi-select list with
+    an absent item is absent. Each evaluation has a budget of its own, and raises
+    `LimitExceeded` beyond it.
+    """
+    return begun(projecting(expression, functions), functions.budget, expression)
+
+
+def projecting(expression: ParsedResult, functions: Functions) -> Project:
+    """Return `projected` for a part of a larger evaluation, whose budget it spends."""
+    return measured(_Compiler(functions).made(expression.parsed), functions.budget, expression)
+
+
+def object_of(parts: dict[str, Project]) -> Project:
+    """Return a function that projects `parts`, without the absent ones; absent when none is left."""
+
+    def project(document: JsonObject) -> Any:
+        found = {name: part(document) for name, part in parts.items()}
+        return _without_absent(found)
+
+    return project
+
+
+def list_of(items: list[Project]) -> Project:
+    """Return a function that projects `items`; absent when one of them is: a list is sent whole."""
+
+    def project(document: JsonObject) -> Any:
+        return _whole([item(document) for item in items])
+
+    return project
+
+
+class _Compiler(Compiler):
+    """Makes functions that know `ABSENT` beside null."""
+
+    def field(self, node: Node) -> Evaluate:
+        name = node["value"]
+
+        def found(value: Any) -> Any:
+            if isinstance(value, dict):
+                return value.get(name, ABSENT)
+            # A part of a cleared compound field is cleared too.
+            return None if value is None else ABSENT
+
+        return found
+
+    def index(self, node: Node) -> Evaluate:
+        index = node["value"]
+
+        def found(value: Any) -> Any:
+            if has_item(value, index):
+                return value[index]
+            return None if value is None else ABSENT
+
+        return found
+
+    def comparator(self, node: Node) -> Evaluate:
+        left, right = (self.made(each) for each in node["children"])
+        compare = self.comparison(node)
+
+        def compared(document: Any) -> Any:
+            one, other = left(document), right(document)
+            return ABSENT if one is ABSENT or other is ABSENT else compare(one, other)
+
+        return compared
+
+    def negation(self, node: Node) -> Evaluate:
+        operand, is_false = self.made(node["children"][0]), self.is_false
+
+        def negated(document: Any) -> Any:
+            value = operand(document)
+            return ABSENT if value is ABSENT else is_false(value)
+
+        return negated
+
+    def selected_list(self, node: Node) -> Evaluate:
+        select = super().selected_list(node)
+        return lambda value: ABSENT if value is ABSENT else _whole(select(value))
+
+    def selected_object(self, node: Node) -> Evaluate:
+        select = super().selected_object(node)
+        return lambda value: ABSENT if value is ABSENT else _without_absent(select(value))
+
+    def called(self, name: str) -> Callable[[list[Any]], Any]:
+        call = self.functions.caller(name)
+
+        def result(arguments: list[Any]) -> Any:
+            carried = [argument for argument in arguments if argument is not ABSENT]
+            if len(carried) < len(arguments) and not (carried and name in _CHOOSING):
+                return ABSENT
+            return call(carried)
+
+        return result
+
+    def is_false(self, value: Any) -> bool:
+        return value is ABSENT or super().is_false(value)
+
+    def kept(self, values: Iterable[Any]) -> list[Any]:
+        return [each for each in values if each is not None and each is not ABSENT]
+
+    def unprojected(self, value: Any) -> Any:
+        return ABSENT if value is ABSENT else None
+
+
+def _without_absent(found: dict[str, Any] | None) -> Any:
+    if not found:
+        return found
+    carried = {name: value for name, value in found.items() if value is not ABSENT}
+    return carried or ABSENT
+
+
+def _whole(found: list[Any] | None) -> Any:
+    return ABSENT if found and any(value is ABSENT for value in found) else found

@@ -1,0 +1,20 @@
+"""Sandboxed Jinja2 templates of texts and contents, bounded in what they make and in their work."""
+
+from streamer.expressions.templates.mistakes import (
+    fields_in_template,
+    mistaken_calls,
+    sentence_of,
+    unknown_members,
+    unknown_names,
+)
+from streamer.expressions.templates.rendering import compile_content, compile_template
+
+__all__ = [
+    "compile_content",
+    "compile_template",
+    "fields_in_template",
+    "mistaken_calls",
+    "sentence_of",
+    "unknown_members",
+    "unknown_names",
+]

@@ -1,0 +1,213 @@
+"""Rendering of texts and contents by templates, in which an absent field is empty."""
+
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException
+from functools import wraps
+from types import MappingProxyType
+from typing import Any
+
+import jinja2
+
+from streamer.events import JsonObject
+from streamer.expressions.functions import Functions, LimitExceeded
+from streamer.expressions.functions.function import kind_of
+from streamer.expressions.templates.environment import (
+    OF_NODES,
+    AbsentField,
+    Filter,
+    MissingField,
+    TemplateSandbox,
+    plain,
+)
+from streamer.expressions.templates.mistakes import check_constants
+from streamer.expressions.templates.nodes import counted
+
+# They are there for values that are missing.
+_OF_MISSING = frozenset({"d", "default"})
+
+_CENT = Decimal("0.01")
+_MOST_MONEY = 50
+_MONEY = Context(prec=2 * _MOST_MONEY)
+
+_TEXT_LIMIT = 100_000
+_CONTENT_LIMIT = 1_000_000
+_MARKUP = re.compile(r"[/+](xml|html)\b", re.IGNORECASE)
+# XML 1.0, section 2.2.
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def compile_template(
+    source: str, *, strict: bool, functions: Functions | None = None
+) -> Callable[[JsonObject], str]:
+    """Return a function that renders `source`, a text for people. Raises `jinja2.TemplateSyntaxError`.
+
+    A field that the event does not carry renders as empty, through filters and
+    operators too, and a cleared field does so through filters. With `strict`,
+    an absent field is an error, and a filter gets the null of a cleared one. A
+    text is cut at 100,000 characters.
+    """
+    environment = _environment(functions, strict=strict, autoescape=False, finalize=_shown)
+    rendered = _compiled(environment, source, _TEXT_LIMIT)
+    return lambda document: rendered(document)[:_TEXT_LIMIT]
+
+
+def compile_content(
+    source: str,
+    media_type: str,
+    *,
+    strict: bool,
+    functions: Functions | None = None,
+    filters: Mapping[str, Filter] = MappingProxyType({}),
+) -> Callable[[JsonObject], str]:
+    """Return a function that renders `source`, the content of a request; in XML and HTML, values are escaped.
+
+    `filters` stand beside the usual ones.
+    The function raises `ValueError` for more than a million characters.
+    Otherwise it does what that of `compile_template` does, and this raises what
+    that raises.
+    """
+    is_markup = _MARKUP.search(media_type) is not None
+    finalize = _in_markup if is_markup else _single
+    environment = _environment(functions, strict=strict, autoescape=is_markup, finalize=finalize)
+    for name, filter_ in filters.items():
+        bounded = environment.bounded(name, filter_)
+        environment.filters[name] = bounded if strict else _lenient(bounded)
+    rendered = _compiled(environment, source, _CONTENT_LIMIT)
+
+    def render(document: JsonObject) -> str:
+        content = rendered(document)
+        if len(content) > _CONTENT_LIMIT:
+            raise ValueError(f"it has more than {_CONTENT_LIMIT:,} characters")
+        return content
+
+    return render
+
+
+def _compiled(environment: TemplateSandbox, source: str, most: int) -> Callable[[JsonObject], str]:
+    """Return a function that renders `source`, to somewhat more than `most` characters at most."""
+    # The globals that `from_string` makes are a chain of dictionaries, and each rendering copies them.
+    code = environment.compile(counted(environment.parse(source)))
+    template = environment.template_class.from_code(environment, code, dict(environment.globals))
+    # After the compilation, which refuses what is no template.
+    check_constants(environment, environment.parse(source))
+
+    def render(document: JsonObject) -> str:
+        environment.budget.begin()
+        pieces, length = [], 0
+        try:
+            for piece in template.generate(document):
+                pieces.append(piece)
+                length += len(piece)
+                if length > most:
+                    break
+        except LimitExceeded as error:
+            raise LimitExceeded(f"line {_line(error, template)} of its template: {error}") from error
+        except jinja2.UndefinedError as error:
+            raise jinja2.UndefinedError(f"line {_line(error, template)} of its template: {error}") from error
+        return "".join(pieces)
+
+    return render
+
+
+def _line(error: Exception, template: jinja2.Template) -> int:
+    """Return the line of `template` in which `error` was raised."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return [1, *(line for frame, line in frames if frame.f_code.co_filename == template.filename)][-1]
+
+
+def _environment(
+    functions: Functions | None, *, strict: bool, autoescape: bool, finalize: Callable[[Any], Any]
+) -> TemplateSandbox:
+    undefined = MissingField if strict else AbsentField
+    functions = functions or Functions()
+    environment = TemplateSandbox(
+        budget=functions.budget, undefined=undefined, autoescape=autoescape, finalize=finalize
+    )
+    environment.filters["money"] = environment.bounded("money", _money)
+    for name in functions.own:
+        environment.globals[name] = _global(name, functions)
+    if not strict:
+        environment.filters.update(
+            (name, _lenient(filter_))
+            for name, filter_ in environment.filters.items()
+            if name not in _OF_MISSING and name not in OF_NODES
+        )
+    return environment
+
+
+def _global(name: str, functions: Functions) -> Callable[..., Any]:
+    """Return the function `name` for templates: of an absent field it makes nothing, as in `body`."""
+    steps = functions.steps(name)
+
+    def call(*arguments: Any) -> Any:
+        for argument in arguments:
+            if isinstance(argument, AbsentField):
+                return argument
+            if isinstance(argument, jinja2.Undefined):
+                # It says which field is missing.
+                str(argument)
+        functions.budget.spend(steps)
+        return functions.call_function(name, [_plain(each) for each in arguments])
+
+    return call
+
+
+def _plain(value: Any) -> Any:
+    # The text of a macro is one that can't be escaped again.
+    return str.__str__(value) if isinstance(value, str) else value
+
+
+def _lenient(filter_: Filter) -> Filter:
+    """Return a filter that returns an absent or cleared value as it is."""
+    first = 1 if hasattr(filter_, "jinja_pass_arg") else 0
+
+    @wraps(filter_)
+    def lenient(*arguments: Any, **options: Any) -> Any:
+        if arguments[first] is None:
+            return None
+        for argument in arguments[first:]:
+            if isinstance(argument, AbsentField):
+                return argument
+        return filter_(*arguments, **options)
+
+    return lenient
+
+
+def _shown(value: Any) -> Any:
+    return "" if value is None else plain(value)
+
+
+def _single(value: Any) -> Any:
+    """Return `value` as a program reads it: booleans in lower case, numbers with all digits."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float | Decimal):
+        return f"{Decimal(str(value)):f}"
+    if isinstance(value, dict | list):
+        raise TypeError("an object or a list is no text: name a part of it, loop over it, or use tojson")
+    return value
+
+
+def _in_markup(value: Any) -> Any:
+    """Return `value` as `_single` does, without the characters that no XML document can hold."""
+    single = _single(value)
+    if isinstance(single, str) and _NOT_IN_XML.search(single):
+        return type(single)(_NOT_IN_XML.sub("\ufffd", single))
+    return single
+
+
+def _money(amount: Any) -> str:
+    if not isinstance(amount, str | int | float | Decimal) or isinstance(amount, bool):
+        raise TypeError(f"money takes a number, or a text that is one, not {kind_of(amount)}")
+    try:
+        exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
+    except DecimalException:
+        raise ValueError("money takes a number, or a text that is one") from None
+    if not exact.is_finite() or abs(exact.adjusted()) > _MOST_MONEY:
+        raise ValueError(f"money takes a number of at most {_MOST_MONEY} digits")
+    # Half a cent is rounded up, as people do. A double on the way would lose digits.
+    return f"{exact.quantize(_CENT, ROUND_HALF_UP, _MONEY):,f}"

@@ -1,0 +1,103 @@
+"""A failing target is reported once, and once when it works again."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamer.clock import TurnedClock
+from streamer.dispatch.delivery.failures import Failures
+from streamer.events import EventId, FailureClass, Hold, Retry, SubscriberName
+from tests.unit.dispatch.world import World
+
+TARGET = SubscriberName("sales")
+FAILED = Retry(reason="the target answered 500", failure=FailureClass.HTTP_5XX)
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """Time stands still."""
+    return TurnedClock()
+
+
+def test_begin_and_end_are_one_line_each(clock: TurnedClock) -> None:
+    """However many attempts fail and succeed in between."""
+    failures = Failures(name=TARGET, clock=clock)
+    with capture_logs() as lines:
+        for number in range(100):
+            failures.failed(EventId(str(number)), FAILED)
+            clock.jump(1.0)
+            failures.worked(parked=0)
+        clock.jump(10.0)
+        failures.worked(parked=0)
+        failures.worked(parked=0)
+
+    assert [line["event"] for line in lines] == ["subscriber.failing", "subscriber.recovered"]
+    assert lines[0]["error"] == "the target answered 500"
+    assert lines[1]["failures"] == 100
+    assert failures.last is None
+
+
+def test_target_has_not_recovered_while_an_event_waits_for_another_attempt(clock: TurnedClock) -> None:
+    """One poisoned key among many fails for days, once an hour."""
+    failures = Failures(name=TARGET, clock=clock)
+    failures.failed(EventId("1"), FAILED)
+    clock.jump(3600.0)
+    failures.worked(parked=1)
+
+    assert failures.last is not None
+    assert failures.last.count == 1
+    failures.worked(parked=0)
+    assert failures.last is None
+
+
+async def test_status_has_the_last_error() -> None:
+    """So that a list of subscribers says why one does not get on."""
+    world = World()
+    world.target.answers["1"] += [FAILED] * 2
+    await world.append(1)
+    async with world.running() as dispatcher:
+        failure = dispatcher.status.last_failure
+        assert failure is not None
+        assert (failure.error, failure.failure, failure.count) == ("the target answered 500", "http_5xx", 1)
+        assert dispatcher.status.next_try_at == world.clock.now() + 1.0
+
+
+async def test_refused_credentials_are_a_failure_and_a_pause_is_none() -> None:
+    """A target that asks for a pause works; one that refuses us does not, until somebody acts."""
+    world = World()
+    refused = Hold(reason="401", after_s=5.0, alert=True, failure=FailureClass.REFUSED_CREDENTIALS)
+    world.target.answers["1"] += [Hold(reason="429", after_s=5.0), refused, refused]
+    await world.append(1)
+    with capture_logs() as lines:
+        async with world.running() as dispatcher:
+            busy = dispatcher.status.last_failure
+            await world.turn(5)
+            await world.turn(5)
+            failure = dispatcher.status.last_failure
+            next_try_at = dispatcher.status.next_try_at
+            due_at = world.clock.now() + 5.0
+
+    assert busy is None
+    assert failure is not None
+    assert (failure.error, failure.failure, failure.count) == ("401", "refused_credentials", 2)
+    assert next_try_at == due_at
+    assert "subscriber.failing" not in [line["event"] for line in lines]
+
+
+async def test_status_has_the_time_of_the_next_try() -> None:
+    """The first retry that is due or, if it is later, the end of a hold; none while nothing waits."""
+    world = World()
+    world.target.answers["1"] += [FAILED]
+    await world.append(1)
+    async with world.running() as dispatcher:
+        world.target.answers["2"] += [Hold(reason="busy", after_s=20.0)]
+        await world.append(2)
+        await world.quiet()
+        held = dispatcher.status.next_try_at
+        dispatcher.admission.pause("maintenance")
+        paused = dispatcher.status.next_try_at
+        dispatcher.admission.resume()
+        begin = world.clock.now()
+        await world.turn(30)
+        last = dispatcher.status.next_try_at
+
+    assert (held, paused, last) == (begin + 20.0, None, None)
