@@ -67,6 +67,21 @@ async def turned(
     return await until(holds, every_s=every_s, between=turn)
 
 
+async def reached(
+    count: Callable[[], int | Awaitable[int]], wanted: int, *, every_s: float = _LOOK_S
+) -> None:
+    """Wait until a count is at least `wanted`, for as long as it grows now and then."""
+    found = 0
+
+    async def holds() -> bool:
+        nonlocal found
+        now = count()
+        found = now if isinstance(now, int) else await now
+        return found >= wanted
+
+    await until(holds, every_s=every_s, progress=lambda: found)
+
+
 def block_until(holds: Callable[[], Any], *, every_s: float = 0.05) -> Any:
     """Return what `holds` returns once that is true; for tests and threads without a loop."""
     end = time.monotonic() + LIMIT_S

@@ -96,7 +96,7 @@ async def test_frozen_process_sends_nothing_that_another_one_has_taken_over(
     frozen.daemon.freeze()
     await asyncio.sleep(2 * _LONG_S)
     sent = frozen.orders
-    await until(lambda: _shipped(shippers, _ORDERS))
+    await until(lambda: _shipped(shippers, _ORDERS), progress=lambda: [len(each.orders) for each in shippers])
     frozen.target.faults.slow_s = 0
     frozen.daemon.thaw()
     await until(lambda: _went_on(frozen.daemon))
@@ -107,7 +107,9 @@ async def test_frozen_process_sends_nothing_that_another_one_has_taken_over(
     repeated = Counter(sent + other.orders).total() - _ORDERS
     assert repeated <= 2 * _IN_FLIGHT
     place_orders(sandbox, 30, since=_ORDERS)
-    await until(lambda: _shipped(shippers, _ORDERS + 30))
+    await until(
+        lambda: _shipped(shippers, _ORDERS + 30), progress=lambda: [len(each.orders) for each in shippers]
+    )
     assert len(frozen.orders) > len(sent)
 
 

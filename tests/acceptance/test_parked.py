@@ -15,7 +15,7 @@ from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon
 from tests.operating import Operator
-from tests.waiting import awaited, until
+from tests.waiting import reached, until
 
 _KEYS = 200
 _BEHIND = 50
@@ -72,7 +72,7 @@ async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
     async with Daemon.running(config) as daemon:
         await daemon.ready()
         ready_at = time.time()
-        await awaited(target.journal.reached(before + _KEYS + _BEHIND))
+        await reached(lambda: len(target.journal), before + _KEYS + _BEHIND)
         await until(lambda: are_receipted(kept, _KEYS + _BEHIND), every_s=0.1)
         assert await daemon.stop() == 0
     sent, after = sent_by(sandbox), arrived(sandbox, list(target.journal)[before:])

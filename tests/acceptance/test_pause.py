@@ -12,7 +12,7 @@ from tests.acceptance.kept import KeptInSqlite
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon
 from tests.operating import Operator
-from tests.waiting import awaited, until
+from tests.waiting import reached, until
 
 _BEFORE, _PAUSED, _KILLED = "before", "while paused", "after a restart"
 
@@ -44,7 +44,7 @@ async def test_pause_survives_a_restart_and_loses_nothing(
     async with Daemon.running(config) as daemon:
         await daemon.ready()
         _place(sandbox, _BEFORE)
-        await awaited(target.journal.reached(1))
+        await reached(lambda: len(target.journal), 1)
         paused = await (await Operator.of(daemon)).call(
             "subscribers", "pause", "shipment", "-r", "stocktaking"
         )
@@ -64,7 +64,7 @@ async def test_pause_survives_a_restart_and_loses_nothing(
         assert list(target.shipments) == [_BEFORE]
 
         assert (await operator.call("subscribers", "resume", "shipment")).status == 0
-        await awaited(target.journal.reached(3))
+        await reached(lambda: len(target.journal), 3)
         assert await daemon.stop() == 0
 
     assert set(target.shipments) == {_BEFORE, _PAUSED, _KILLED}

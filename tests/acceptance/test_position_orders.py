@@ -17,7 +17,7 @@ from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.configuration import CHANGES, sandbox_configuration, written
 from tests.daemon import Daemon
 from tests.operating import Operator
-from tests.waiting import until
+from tests.waiting import reached, until
 
 _MESSAGES = 1_500
 _KILLS = 3
@@ -37,7 +37,7 @@ async def test_killed_order_is_carried_out_once(
     sent = sent_by(sandbox)
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(lambda: _holds(kept, len(sent)), every_s=0.2)
+        await reached(lambda: _count(kept), len(sent), every_s=0.2)
         await _order(daemon, *repeat)
         await asyncio.sleep(dice.random() * 0.3)
         await daemon.kill()
@@ -60,7 +60,7 @@ async def test_killed_order_is_carried_out_once(
         expected += Counter(each for each in sent if ":" in each.id)
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(lambda: _holds(kept, expected.total()), every_s=0.2)
+        await reached(lambda: _count(kept), expected.total(), every_s=0.2)
         operator = await Operator.of(daemon)
         listed = await operator.call("continuity", "list", "--cause", "position_set", "--json")
         assert [each["state"] for each in listed.json["records"]] == ["full"]
@@ -81,7 +81,7 @@ async def _order(daemon: Daemon, *repeat: str) -> None:
 
 
 async def _repeats(kept: Kept, sent: list[Seen]) -> bool:
-    return await _holds(kept, len(sent) + 1)
+    return await _count(kept) > len(sent)
 
 
 async def _has_delivered(sandbox: Sandbox, count: int) -> bool:
@@ -92,5 +92,5 @@ def _last_of_each_key(seen: list[Seen]) -> dict[str, str]:
     return {each.key: each.id for each in seen}
 
 
-async def _holds(kept: Kept, count: int) -> bool:
-    return len(await kept.events()) >= count
+async def _count(kept: Kept) -> int:
+    return len(await kept.events())

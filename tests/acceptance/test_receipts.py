@@ -76,7 +76,7 @@ async def test_kills_leave_one_receipt_of_each_delivery(
                 await member.kill()
                 await member.start()
         sent = {event.id for event in sent_by(sandbox)}
-        await until(lambda: _finished(target, sent), every_s=0.2)
+        await until(lambda: _finished(target, sent), every_s=0.2, progress=lambda: len(target.journal))
         delivered = {received.body["order"] for received in target.journal if received.accepted}
         # What a killed one had delivered last is delivered again.
         await until(lambda: _are_receipted(kept, delivered), every_s=0.2)

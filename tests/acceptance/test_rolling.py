@@ -61,7 +61,7 @@ async def test_rolling_restart_of_three_repeats_nothing(sandbox: Sandbox, kafka:
             async def arrived() -> bool:
                 return len(kept.all) >= len(sent) and len(Deliveries.of(target.journal).first) >= len(sent)
 
-            await until(arrived, every_s=0.5)
+            await until(arrived, every_s=0.5, progress=lambda: (len(kept.all), len(target.journal)))
 
     findings = Findings()
     findings.look_at_log(sent, [Seen(each.key, each.id) for each in kept.all])

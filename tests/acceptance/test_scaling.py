@@ -19,7 +19,7 @@ from tests.acceptance.kept import KeptInKafka
 from tests.acceptance.sent import sent_by
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon
-from tests.waiting import awaited
+from tests.waiting import reached
 
 pytestmark = pytest.mark.heavy
 
@@ -93,13 +93,13 @@ async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repe
         await ingest.ready()
         sending = asyncio.create_task(org.send(_EVENTS, per_second=_PER_SECOND), name="busy org")
         await dispatch.grow(to=1)
-        await target.journal.reached(_EVENTS // 4)
+        await reached(lambda: len(target.journal), _EVENTS // 4)
         await dispatch.grow(to=3)
-        await target.journal.reached(_EVENTS // 2)
+        await reached(lambda: len(target.journal), _EVENTS // 2)
         await dispatch.shrink(to=1)
         await sending
         sent = sent_by(sandbox)
-        await awaited(target.journal.reached(len(sent)))
+        await reached(lambda: len(target.journal), len(sent))
 
     findings = Findings()
     deliveries = Deliveries.of(target.journal)

@@ -14,7 +14,7 @@ from tests.acceptance.kept import KeptInSqlite
 from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import ORDER_KEY, over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon
-from tests.waiting import awaited
+from tests.waiting import reached
 
 _ORDERS = 120
 
@@ -49,12 +49,12 @@ async def test_sigterm_drains_and_next_run_repeats_no_delivery(
     sending = asyncio.create_task(_place_orders(sandbox), name="orders")
     journal = slow_target.journal
     async with Daemon.running(config) as daemon:
-        await awaited(journal.reached(_ORDERS // 4))
+        await reached(lambda: len(journal), _ORDERS // 4)
         assert await daemon.stop() == 0
     before = len(journal.accepted)
     await sending
     async with Daemon.running(config) as daemon:
-        await awaited(journal.reached(_ORDERS))
+        await reached(lambda: len(journal), _ORDERS)
         assert await daemon.stop() == 0
 
     assert 0 < before < _ORDERS

@@ -58,6 +58,17 @@ async def test_limit_starts_again_while_something_moves() -> None:
     assert loop.time() >= stands_still_at
 
 
+async def test_count_is_waited_for() -> None:
+    """It may come from a log that is asked."""
+    counts = iter([0, 2, 5])
+
+    async def count() -> int:
+        return next(counts)
+
+    await waiting.reached(count, 4, every_s=0)
+    await waiting.reached(lambda: 4, 4)
+
+
 async def test_turned_clock_brings_what_is_due() -> None:
     """The loop has rounds enough after each turn for what was due to be done."""
     clock = TurnedClock(0.0)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from streamer.settings import KafkaLogSettings
 from tests.contracts.test_controls import PAUSED, TARGET, done
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.integration.kafka.topics import ids, own_settings, warm_up
-from tests.waiting import LIMIT_S, awaited, limited
+from tests.waiting import LIMIT_S, awaited, limited, until
 from tools.kafka.broker import Broker
 
 _DEADLINE_S = 15.0
@@ -50,10 +50,23 @@ def settings(broker: Broker, deadline_s: float) -> KafkaLogSettings:
     return own_settings(broker.bootstrap, append_deadline_s=deadline_s)
 
 
+@asynccontextmanager
+async def opened(settings: KafkaLogSettings) -> AsyncIterator[KafkaLog]:
+    """Open a log as a daemon does: again while a broker that has just started gives no answer in time."""
+    async with AsyncExitStack() as stack:
+
+        async def log() -> KafkaLog | None:
+            with suppress(LogUnavailable):
+                return await stack.enter_async_context(KafkaLog.open(settings, SystemClock()))
+            return None
+
+        yield await until(log)
+
+
 @pytest.fixture
 async def log(settings: KafkaLogSettings) -> AsyncIterator[KafkaLog]:
     """An open log that has written one event."""
-    async with KafkaLog.open(settings, SystemClock()) as log:
+    async with opened(settings) as log:
         await awaited(_insist(log, "first", at=1))
         yield log
 
@@ -79,7 +92,7 @@ async def test_broker_that_freezes_in_mid_commit_loses_and_repeats_nothing(
 ) -> None:
     """The append fails in time, and after the thaw its events are there once, whatever became of it."""
     events = [an_event(f"during-{n}") for n in range(500)]
-    async with KafkaLog.open(settings, SystemClock()) as log:
+    async with opened(settings) as log:
         await awaited(_insist(log, "first", at=1))
         monkeypatch.setattr(transactional_producer, "Producer", Freezing(broker))
         try:
@@ -154,7 +167,7 @@ async def test_append_waits_for_a_broker_that_is_away_for_a_moment(
 
 async def test_former_owner_that_wakes_up_is_fenced(settings: KafkaLogSettings, log: KafkaLog) -> None:
     """Once another process has read the checkpoint, nothing can be written behind its back."""
-    async with KafkaLog.open(settings, SystemClock()) as heir:
+    async with opened(settings) as heir:
         assert await heir.checkpoint(CHANGES) == a_checkpoint(1)
         with pytest.raises(Fenced):
             await append_to(log, an_append(an_event("zombie"), at=2))
@@ -167,7 +180,7 @@ async def test_append_behind_a_checkpoint_that_somebody_moved_is_refused(
     settings: KafkaLogSettings, log: KafkaLog
 ) -> None:
     """A process that opens its hold anew must not repeat what was written between."""
-    async with KafkaLog.open(settings, SystemClock()) as heir:
+    async with opened(settings) as heir:
         await _insist(heir, "second", at=2)
     with pytest.raises(Fenced):
         await append_to(log, an_append(an_event("second"), at=2))
@@ -185,9 +198,9 @@ async def test_transaction_that_a_former_owner_left_open_does_not_hold_up_the_ne
 ) -> None:
     """The next owner ends it at once, instead of waiting for its time limit."""
     partition = _partition(settings)
-    async with KafkaLog.open(settings, SystemClock()):
+    async with opened(settings):
         former = _left_open(settings, Names.of(settings).ingest_transactions(partition), partition)
-    async with KafkaLog.open(settings, SystemClock()) as log:
+    async with opened(settings) as log:
         await awaited(_insist(log, "heir", at=1))
 
     assert await _written(settings) == ["heir"]
@@ -198,7 +211,7 @@ async def test_transaction_that_a_former_owner_left_open_does_not_hold_up_the_ne
 async def test_checkpoint_is_not_told_while_it_is_undecided(settings: KafkaLogSettings) -> None:
     """A transaction that nobody of ours can end leaves the position uncertain: better wait than guess."""
     partition = _partition(settings)
-    async with KafkaLog.open(settings, SystemClock()) as log:
+    async with opened(settings) as log:
         stranger = _left_open(settings, f"stranger-{settings.prefix}", partition)
         with pytest.raises(LogUnavailable, match="a transaction is open"):
             await _told(log)
@@ -245,9 +258,21 @@ async def test_watching_goes_on_after_a_broker_was_away(
     async with aclosing(log.controls.switched()) as boards:
         assert not (await anext(boards)).pauses(TARGET)
         await asyncio.to_thread(broker.restart)
-        async with KafkaLog.open(settings, SystemClock()) as other:
-            await other.controls.switch(PAUSED, done("subscriber.paused"))
+        async with opened(settings) as other:
+            await _paused(other)
 
         async with limited("the pause"):
             while not (await anext(boards)).pauses(TARGET):
                 pass
+
+
+async def _paused(log: KafkaLog) -> None:
+    """Pause as an operator does: again after each failure."""
+
+    async def is_paused() -> bool:
+        with suppress(LogUnavailable):
+            await log.controls.switch(PAUSED, done("subscriber.paused"))
+            return True
+        return False
+
+    await until(is_paused)
