@@ -110,7 +110,7 @@ fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--s
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tests.acceptance.fire --seeds $(SEEDS) $(ARGS)
 
-fuzz: $(READY) ## CASES=200000 drawn inputs against a daemon and everything that reads bytes from outside
+fuzz: $(READY) ## CASES=200000 drawn inputs and all hostile shapes against everything that reads bytes from outside
 	FUZZ_CASES=$(CASES) $(BIN)/pytest $(addprefix tests/acceptance/test_fuzz,.py _readings.py _shapes.py) --numprocesses 3 --dist worksteal
 
 chain: $(READY) ## KILLS=20 kills along a chain of subscribers on each log, SQLite and a real Kafka

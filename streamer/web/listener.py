@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from aiohttp import http_exceptions, web
+from aiohttp import hdrs, http_exceptions, web
 
 from streamer.errors import ConfigurationError
-from streamer.web.guard import Guard
+from streamer.web.guard import Guard, Handler
 from streamer.web.tls import HANDSHAKE_S, TlsFiles, server_context
 
 _CLOSING_S = 1.0
@@ -20,6 +20,7 @@ _KEEPALIVE_S = 15.0
 # A client must be heard before so many others that reconnect without end have taken its place.
 _ACCEPTED_AT_ONCE = 8
 _WAITING_CLIENTS = 256
+_NO_CODING = "identity"
 
 
 def refused_address(error: OSError, *, host: str, port: int) -> str:
@@ -41,17 +42,20 @@ async def listening(
 
     At most 64 clients are connected at a time, three quarters of them from one
     address; a new one takes the place of the one that has been idle for longest.
-    Those that send nothing, or half a request, for 15 s are cut off. With `tls`,
-    a handshake takes 5 s at most. Raises `ConfigurationError`, which names the `section` of the
-    configuration, when the address or a file of `tls` can't be used.
+    Those that send nothing, or half a request, for 15 s are cut off. A compressed
+    body is refused. With `tls`, a handshake takes 5 s at most. Raises
+    `ConfigurationError`, which names the `section` of the configuration, when
+    the address or a file of `tls` can't be used.
     """
     guard = Guard(section)
-    app.middlewares.append(guard.watched)
+    app.middlewares.extend((guard.watched, _uncompressed))
     runner = web.AppRunner(
         app,
         access_log=None,
         shutdown_timeout=_CLOSING_S,
         keepalive_timeout=_KEEPALIVE_S,
+        # What nobody reads of a body, the server would unpack in one go: gigabytes of a few megabytes.
+        auto_decompress=False,
         logger=_ServerLog(logging.getLogger(__name__), {}),
     )
     await runner.setup()
@@ -76,6 +80,18 @@ async def listening(
         _let_wait(server)
         await stack.enter_async_context(guard.watching())
         yield server.sockets[0].getsockname()[1]
+
+
+@web.middleware
+async def _uncompressed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a body in any content coding (RFC 9110, 8.4), because no client of ours needs one."""
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, _NO_CODING).strip().lower()
+    if coding == _NO_CODING:
+        return await handler(request)
+    refused = web.HTTPUnsupportedMediaType(text="The body is compressed: send it as it is.")
+    refused.headers[hdrs.ACCEPT_ENCODING] = _NO_CODING
+    refused.force_close()
+    raise refused
 
 
 def _let_wait(server: asyncio.Server) -> None:

@@ -1,6 +1,5 @@
 """One daemon between hostile servers and hostile clients, and what it must still do."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
@@ -13,7 +12,10 @@ import orjson
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
+from tests.acceptance.fuzz.frames import FrameConnection
+from tests.acceptance.fuzz.gate import Gate, Play
 from tests.acceptance.fuzz.hostile_org import HostileAnswer, HostileEventBus, HostileOrg
+from tests.acceptance.fuzz.watch import held_mb, settled
 from tests.configuration import CHANGES, ORDERS, sandbox_configuration, written
 from tests.daemon import Daemon
 from tests.outbound import SECRET
@@ -22,7 +24,9 @@ from tests.waiting import until
 
 _GIVEN_S = 100.0
 _GOOD_S = 150.0
-_PAUSE_S = 2.0
+_AGAIN_S = 5.0
+_SETTLED_S = 30.0
+_OUTCOMES = ("configuration.refused", "configuration.applied")
 _CONNECT = r"^POST /cometd/.*/meta/connect"
 
 
@@ -35,12 +39,14 @@ class Besieged:
     sandbox: Sandbox
     org: HostileOrg
     bus: HostileEventBus
+    gate: Gate
     target: HostileOrg
     daemon: Daemon
     config: Path
     account: str
     http: aiohttp.ClientSession
     ports: dict[str, int] = field(default_factory=dict)
+    fresh_mb: float = 0.0
     number: int = 0
 
     @classmethod
@@ -57,7 +63,8 @@ class Besieged:
             bus = HostileEventBus()
             await bus.start()
             stack.push_async_callback(bus.stop)
-            config = written(directory, _configuration(directory, org, bus, target))
+            gate = await stack.enter_async_context(Gate.before(bus.port))
+            config = written(directory, _configuration(directory, org, gate, target))
             daemon = await stack.enter_async_context(Daemon.running(config, reads_nonsense=True))
             http = await stack.enter_async_context(aiohttp.ClientSession())
             besieged = cls(
@@ -66,6 +73,7 @@ class Besieged:
                 sandbox=sandbox,
                 org=org,
                 bus=bus,
+                gate=gate,
                 target=target,
                 daemon=daemon,
                 config=config,
@@ -76,6 +84,7 @@ class Besieged:
             for name in ("observe", "admin", "outbound"):
                 besieged.ports[name] = daemon.logged(f"{name}.listening")[0]["port"]
             await besieged.carries()
+            besieged.fresh_mb = held_mb(daemon.pid)
             yield besieged
 
     def change(self, **fields: Any) -> None:
@@ -130,20 +139,61 @@ class Besieged:
         await self.org_answers(HostileAnswer(to=_CONNECT, body=body, **more), then=self.change)
 
     async def org_answers(self, answer: HostileAnswer, *, then: Any) -> None:
-        """Let the org answer so, do what makes the daemon ask, and wait until it has the answer."""
+        """Let the org answer so, make the daemon ask by `then`, and wait until it is done with the answer."""
         given = self.org.given
         self.org.answers.append(answer)
-        for _ in range(2):
-            # The first change ends the connect that waits already.
-            then()
-            await asyncio.sleep(_PAUSE_S)
 
         async def was_given() -> bool:
             assert self.daemon.runs, self.daemon.output[-3_000:]
             return self.org.given > given
 
-        await until(was_given, limit_s=_GIVEN_S, every_s=0.2)
-        await asyncio.sleep(_PAUSE_S)
+        then()
+        with suppress(AssertionError):
+            await until(was_given, limit_s=_AGAIN_S, every_s=0.05)
+        if self.org.given == given:
+            # What made the daemon ask was still an answer to what it had asked before.
+            then()
+        await until(was_given, limit_s=_GIVEN_S, every_s=0.05)
+        await self.settled()
+
+    async def bus_plays(self, play: Play) -> None:
+        """Let the next connection to the Pub/Sub API go so, and wait until the daemon is done with it."""
+        played = self.gate.played
+
+        async def play_and_stay(connection: FrameConnection) -> None:
+            await play(connection)
+            # The client needs time for what it has not read yet.
+            await self.settled()
+
+        self.gate.play(play_and_stay)
+
+        async def was_played() -> bool:
+            assert self.daemon.runs, self.daemon.output[-3_000:]
+            return self.gate.played > played
+
+        await until(was_played, limit_s=_GIVEN_S, every_s=0.05)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until the daemon has nothing to do, or has worked for half a minute."""
+        await settled(self.daemon.pid, within_s=_SETTLED_S)
+
+    async def reloads(self, text: str) -> str:
+        """Let the daemon read this configuration; return the event of its log that says what came of it."""
+
+        def outcomes() -> list[str]:
+            return [each for name in _OUTCOMES for each in [name] * len(self.daemon.logged(name))]
+
+        before = outcomes()
+        self.config.write_text(text, encoding="utf-8")
+        self.daemon.hang_up()
+
+        async def has_read() -> bool:
+            assert self.daemon.runs, self.daemon.output[-3_000:]
+            return len(outcomes()) > len(before)
+
+        await until(has_read, limit_s=_GIVEN_S, every_s=0.2)
+        return next(name for name in _OUTCOMES if outcomes().count(name) > before.count(name))
 
     async def ask(self, port: str, method: str, path: str, **more: Any) -> int:
         """Return the status of a request, 0 where the daemon refuses to answer."""
@@ -170,9 +220,7 @@ class Besieged:
         return sqlite3.connect(f"file:{self.directory / 'log.db'}?mode=ro", uri=True)
 
 
-def _configuration(
-    directory: Path, org: HostileOrg, bus: HostileEventBus, target: HostileOrg
-) -> dict[str, Any]:
+def _configuration(directory: Path, org: HostileOrg, gate: Gate, target: HostileOrg) -> dict[str, Any]:
     subscriber = {
         "uses": "erp",
         "on": "salesforce.event.*",
@@ -195,7 +243,7 @@ def _configuration(
         outbound={"host": "localhost", "port": 0, "messages": {"leads": {"secret": SECRET}}},
         grace_period_s=5,
     )
-    configuration["org"]["pubsub"] = {"endpoint": f"http://127.0.0.1:{bus.port}"}
+    configuration["org"]["pubsub"] = {"endpoint": f"http://127.0.0.1:{gate.port}"}
     configuration["channels"] = [
         {"path": CHANGES, "start": "earliest", "transport": "cometd"},
         {"path": ORDERS, "start": "earliest", "transport": "pubsub"},

@@ -36,7 +36,7 @@ _GOOD = 2
 _TRACEBACK = "Traceback (most recent call last)"
 _SHOWN_LINES = 30
 _SHOWN_CHARACTERS = 5_000
-# Nothing may hold the loop up for so long; a busy machine can add as much again.
+# Most CPU time of the daemon between a probe and its answer.
 STANDSTILL_S = 2.0
 MOST_MB = 400
 

@@ -1,5 +1,6 @@
 """Watch of a process from outside: its probes, its CPU time and its memory."""
 
+import asyncio
 import http.client
 import math
 import os
@@ -18,6 +19,8 @@ _RESET_PEAK = "5"
 # The judgement is clear by then, and the machine is to go on.
 _HOPELESS_MB = 1_500.0
 _HOPELESS_S = 30.0
+_LOOKS = 10
+_RUNNING = frozenset("RD")
 
 
 class Watch:
@@ -32,7 +35,9 @@ class Watch:
     def __init__(self, pid: int, port: int) -> None:
         """Watch the process `pid`, whose probes are at `port`."""
         self.standstill_s = 0.0
+        self.answered = 0
         self.refused = 0
+        self.held_mb = held_mb(pid)
         self.highest_mb = 0.0
         self._pid = pid
         self._port = port
@@ -64,6 +69,14 @@ class Watch:
             self.highest_mb = _status_mb(self._pid, "VmHWM")
         return self.highest_mb
 
+    async def probed(self) -> None:
+        """Wait until a probe that begins now is answered or refused, or the process has ended."""
+        # The one under way began before.
+        enough = self.answered + self.refused + 2
+        # A thread counts them.
+        while self.answered + self.refused < enough and not self.is_over:  # noqa: ASYNC110 - as said
+            await asyncio.sleep(_PAUSE_S)
+
     @property
     def is_over(self) -> bool:
         """True for a process that has ended."""
@@ -86,6 +99,8 @@ class Watch:
                 if self.is_over:
                     return
                 self.refused += 1
+            else:
+                self.answered += 1
             self.standstill_s = max(self.standstill_s, cpu_s(self._pid) - began)
             # A pause is no standstill.
             self._asked_at_s = math.inf
@@ -99,6 +114,36 @@ def cpu_s(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+async def settled(pid: int, *, within_s: float) -> None:
+    """Wait until most looks find no thread of a process at work, or `within_s` are over.
+
+    A thread that waits for a processor counts as working, so that a slow
+    machine makes no difference.
+    """
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        busy = 0
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_PAUSE_S)
+            busy += _works(pid)
+        if busy <= _LOOKS // 4:
+            return
+
+
+def _works(pid: int) -> bool:
+    states = []
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        # A thread can end meanwhile.
+        with suppress(OSError):
+            states.append(task.read_text(encoding="ascii").rpartition(") ")[2][0])
+    return not _RUNNING.isdisjoint(states)
+
+
+def held_mb(pid: int) -> float:
+    """Return the memory that a process holds, in MB."""
+    return _status_mb(pid, "VmRSS")
 
 
 def _status_mb(pid: int, name: str) -> float:

@@ -1,7 +1,9 @@
 """A port that anybody can reach."""
 
 import asyncio
+import gzip
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -178,6 +180,31 @@ async def test_nonsense_is_a_debug_line(caplog: pytest.LogCaptureFixture) -> Non
             assert await answer(found) == 200
 
     assert not caplog.records
+
+
+async def test_compressed_body_is_refused_and_not_unpacked() -> None:
+    """Half a megabyte can stand for half a gigabyte, whose end aiohttp would unpack on the loop."""
+    bomb = gzip.compress(bytes(500_000_000), compresslevel=1)
+    head = b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    async with port() as found:
+        began = time.thread_time()
+        for path in (b"", b"elsewhere"):
+            reader, writer = await asyncio.open_connection("localhost", found)
+            writer.write(head % (path, len(bomb)) + bomb)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 415")
+            assert await ended(reader)
+            writer.close()
+        assert await answer(found) == 200
+
+    assert time.thread_time() - began < 0.5
+
+
+async def test_body_in_no_coding_is_read() -> None:
+    """Some clients name the coding that changes nothing."""
+    async with port() as found, aiohttp.ClientSession() as http:
+        named = {"Content-Encoding": "identity"}
+        async with http.post(f"http://localhost:{found}/", data=b"x", headers=named) as response:
+            assert await response.read() == b"x"
 
 
 def test_name_that_is_not_found_is_told_once() -> None:

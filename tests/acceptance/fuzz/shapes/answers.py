@@ -1,6 +1,5 @@
 """Hostile answers of the login and of targets."""
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -8,6 +7,7 @@ import orjson
 from tests.acceptance.fuzz.besieged import Besieged
 from tests.acceptance.fuzz.hostile_org import HostileAnswer, gzipped
 from tests.acceptance.fuzz.shapes.shape import GZIP, MB, many, shape
+from tests.waiting import until
 
 
 async def _token(besieged: Besieged, body: bytes, **more: Any) -> None:
@@ -38,8 +38,12 @@ async def _target(besieged: Besieged, body: bytes, **more: Any) -> None:
     given = besieged.target.given
     besieged.target.answers.append(HostileAnswer(to="^(POST|PUT) /api", body=lambda _: body, **more))
     await besieged.carries()
-    await asyncio.sleep(3)
-    assert besieged.target.given > given
+
+    async def was_given() -> bool:
+        return besieged.target.given > given
+
+    await until(was_given)
+    await besieged.settled()
 
 
 @shape("target: a gzip bomb")

@@ -1,6 +1,7 @@
 """Hostile expressions, templates and configurations."""
 
 import asyncio
+import os
 
 import orjson
 
@@ -37,10 +38,11 @@ _EXPRESSIONS = {
 def _expression(text: str) -> Shape:
     async def play(besieged: Besieged, size: float) -> None:
         tail = asyncio.create_task(besieged.follow("events/tail", params={"where": text}), name="tail")
-        await asyncio.sleep(1)
+        await besieged.settled()
         for number in range(2):
             besieged.publish(Name=_TEXT[: many(size, len(_TEXT))] + str(number))
-            await asyncio.sleep(5)
+            await besieged.carries()
+            await besieged.settled()
         tail.cancel()
         await asyncio.wait([tail])
 
@@ -65,13 +67,12 @@ _TEMPLATES = {
 async def _configured(besieged: Besieged, text: str) -> None:
     sound = besieged.config.read_text(encoding="utf-8")
     try:
-        besieged.config.write_text(text, encoding="utf-8")
-        await asyncio.sleep(6)
+        await besieged.reloads(text)
         besieged.change(Description="x")
         await besieged.carries()
+        await besieged.settled()
     finally:
-        besieged.config.write_text(sound, encoding="utf-8")
-        await asyncio.sleep(3)
+        await besieged.reloads(sound)
 
 
 @shape("configuration: aliases of aliases")
@@ -83,6 +84,31 @@ async def _(besieged: Besieged, _: float) -> None:
 async def _(besieged: Besieged, size: float) -> None:
     deep = "x: " + "[" * many(size, 100_000)
     await _configured(besieged, besieged.config.read_text(encoding="utf-8") + deep)
+
+
+def _named_file(kind: str) -> Shape:
+    async def play(besieged: Besieged, _: float) -> None:
+        named = besieged.directory / f"{kind}-{besieged.number}"
+        if kind == "pipe":
+            os.mkfifo(named)
+        else:
+            named.symlink_to("/dev/zero")
+        sound = besieged.config.read_text(encoding="utf-8")
+        besieged.change()
+        hostile = sound.replace("a-key-of-the-target", f"{{file: {named}}}")
+        assert hostile != sound
+        try:
+            assert await besieged.reloads(hostile) == "configuration.refused"
+            refused = besieged.daemon.logged("configuration.refused")[-1]
+            assert f"{named}: must be a file, and is a pipe or a device" in refused["reason"]
+            await besieged.carries()
+        finally:
+            await besieged.reloads(sound)
+
+    return play
+
+
+SHAPES |= {f"configuration: a {kind} as a secret": _named_file(kind) for kind in ("pipe", "device")}
 
 
 def _template(text: str) -> Shape:
