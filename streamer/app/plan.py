@@ -6,7 +6,7 @@ from functools import partial
 
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
 from streamer.app.enriching.shared_lookups import SharedLookups
-from streamer.app.plugins import checked_settings, make_subscriber, uses_org
+from streamer.app.plugins import checked_settings, make_subscriber, service_settings, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
@@ -122,7 +122,13 @@ def effective(checked: Plan) -> str:
         name: checked_settings(each, name, checked.document)
         for name, each in checked.settings.subscribers.items()
     }
-    return effective_configuration(checked.settings, own, checked.document)
+    services = {
+        (name, lookup): service
+        for name, each in checked.settings.subscribers.items()
+        for lookup, settings in each.enrich.items()
+        if (service := service_settings(settings, checked.document, ("subscribers", name, "enrich", lookup)))
+    }
+    return effective_configuration(checked.settings, own, checked.document, services)
 
 
 def _makers(

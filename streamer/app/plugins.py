@@ -84,15 +84,22 @@ def service_source(lookup: LookupSettings, document: Document, keys: Keys) -> Se
 
     Raises `ConfigurationError` that names the file, the line and the key.
     """
-    if lookup.http is None:
+    own = service_settings(lookup, document, keys)
+    if own is None:
         return None
     plugin, keys = _lookup_plugin(), (*keys, HTTP_LOOKUPS)
-    own = _validated(plugin.Settings, lookup.http, document, keys)
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
     # The fields read of a record depend on their spelling, so other spellings are another source.
     key = repr((sorted(lookup.fields), exact_json(lookup.http)))
     return ServiceSource(key=key, make=lambda clock: plugin(own, clock))
+
+
+def service_settings(lookup: LookupSettings, document: Document, keys: Keys) -> BaseModel | None:
+    """Return the validated settings of the service that the look-up at `keys` asks; `None` for the org."""
+    if lookup.http is None:
+        return None
+    return _validated(_lookup_plugin().Settings, lookup.http, document, (*keys, HTTP_LOOKUPS))
 
 
 def _lookup_plugin() -> LookupPlugin:

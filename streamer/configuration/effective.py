@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -42,9 +43,15 @@ class _Dumper(Yaml12Words, yaml.SafeDumper):
 
 
 def effective_configuration(
-    settings: Settings, plugins: Mapping[SubscriberName, BaseModel], document: Document
+    settings: Settings,
+    plugins: Mapping[SubscriberName, BaseModel],
+    document: Document,
+    services: Mapping[tuple[SubscriberName, str], BaseModel] = MappingProxyType({}),
 ) -> str:
-    """Return `settings` with the subscribers' `plugins` settings, as YAML that can be read back.
+    """Return `settings` with those of the subscribers' `plugins`, as YAML that can be read back.
+
+    `services` are the settings of what look-ups ask over HTTP, by subscriber
+    and name of the look-up.
 
     `***` stands for secrets: values that are typed or named as one, users,
     queries and tokens in addresses, texts in the form of a secret, and every
@@ -56,6 +63,9 @@ def effective_configuration(
         whole["log"]["sqlite"] = view.of(SqliteLogSettings(), ("log", "sqlite"))
     for name, own in plugins.items():
         whole["subscribers"][name]["settings"] = view.of(own, ("subscribers", name, "settings"))
+    for (name, lookup), own in services.items():
+        keys = ("subscribers", name, "enrich", lookup, "http")
+        whole["subscribers"][name]["enrich"][lookup]["http"] = view.of(own, keys)
     text: str = yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text
 

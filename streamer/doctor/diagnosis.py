@@ -30,7 +30,7 @@ from streamer.doctor.limits import limit_checks
 from streamer.doctor.once import Once
 from streamer.doctor.org import opened, org_checks
 from streamer.doctor.sqlite import sqlite_checks
-from streamer.doctor.targets import target_checks
+from streamer.doctor.targets import service_checks, target_checks
 from streamer.errors import ConfigurationError
 from streamer.events import Checkpoint
 from streamer.settings import Settings, SqliteLogSettings
@@ -119,6 +119,7 @@ class Doctor:
                 *log,
                 *field_checks(settings, session, timeout_s=timeout_s),
                 *target_checks(settings.subscribers, checked.subscribers),
+                *service_checks(checked.enrichments, self.clock),
             ]
 
     def _log(
@@ -134,7 +135,7 @@ class Doctor:
             checks, ready = kafka.checks(), kafka.cluster
         else:
             ready = None
-            checks = sqlite_checks(settings.log.sqlite or SqliteLogSettings())
+            checks = sqlite_checks(settings.log.sqlite or SqliteLogSettings(), clock)
 
         async def read() -> Sequence[Checkpoint]:
             if ready is not None:

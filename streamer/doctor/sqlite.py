@@ -5,17 +5,21 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok, warning
+from streamer.clock import Clock
+from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, counted, failed, ok, warning
+from streamer.errors import LogMisconfigured
 from streamer.log.sqlite.database.filesystem import check_local
 from streamer.log.sqlite.database.lock import holder
+from streamer.log.sqlite.own_rows import foreign_rows
 from streamer.settings import SqliteLogSettings
 
 _MEBIBYTE = 1024 * 1024
 # A commit, the write-ahead log and the index beside it.
 _LEAST_BYTES = 256 * _MEBIBYTE
+_SHOWN = 3
 
 
-def sqlite_checks(settings: SqliteLogSettings) -> Iterator[Check]:
+def sqlite_checks(settings: SqliteLogSettings, clock: Clock) -> Iterator[Check]:
     """Yield the checks of the embedded log, which make nothing."""
     path = settings.path
 
@@ -28,7 +32,12 @@ def sqlite_checks(settings: SqliteLogSettings) -> Iterator[Check]:
     async def owner() -> CheckResult:
         return owner_verdict(path)
 
-    for name, run in (("folder", folder), ("free space", space), ("owner", owner)):
+    async def rows() -> CheckResult:
+        if not os.path.isfile(path):  # noqa: PTH113, ASYNC240 - a look at a local file
+            raise Inapplicable("there is no file yet")
+        return await rows_verdict(path, clock)
+
+    for name, run in (("folder", folder), ("free space", space), ("owner", owner), ("rows", rows)):
         yield Check(area=Area.LOG, name=f"SQLite {name}", run=run)
 
 
@@ -92,6 +101,23 @@ def owner_verdict(path: Path) -> CheckResult:
     return warning(
         f"process {process} holds the log, and a second daemon refuses to start",
         "nothing, if that is the daemon that you look at; otherwise stop it, or set log.sqlite.path",
+    )
+
+
+async def rows_verdict(path: Path, clock: Clock) -> CheckResult:
+    """Return whether Streamer alone has written the rows of the file at `path`."""
+    try:
+        foreign = await foreign_rows(path, clock)
+    except LogMisconfigured as error:
+        # Reading the checkpoints fails for the same reason, and says so.
+        raise Inapplicable(f"the rows can't be read: {error}") from error
+    if not foreign:
+        return ok("the tables hold rows of Streamer alone")
+    count, shown = len(foreign), "; ".join(foreign[:_SHOWN])
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+    return warning(
+        f"Streamer did not write {counted(count, 'row')} of {path}, and leaves it out: {shown}{more}",
+        "let only Streamer write there; delete such a row while the daemon is stopped",
     )
 
 

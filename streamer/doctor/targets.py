@@ -1,14 +1,17 @@
-"""Targets: each subscriber's way to its target and its credentials, by what changes nothing there."""
+"""Targets and services of look-ups: the way to each and its credentials, by what changes nothing there."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
+from streamer.clock import Clock
+from streamer.dispatch.attempt.enrichment import EnrichmentSource
 from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok
 from streamer.events import SubscriberName
-from streamer.ports import Examinable, Subscriber
+from streamer.ports import Examinable, ServiceSource, Subscriber, TargetReport
 from streamer.settings import SubscriberSettings
 
 _REMEDY = "check the subscriber's settings, and that the target runs"
+_SERVICE_REMEDY = "check http in enrich, and that the service runs"
 
 
 def target_checks(
@@ -29,7 +32,30 @@ async def _examined(name: SubscriberName, uses: str, make: Callable[[], Subscrib
             f"the plugin {uses} has no call that changes nothing; `streamer subscribers test {name}` sends a "
             "test event"
         )
+    return _verdict(report, _REMEDY)
+
+
+def service_checks(enrichments: Mapping[SubscriberName, EnrichmentSource], clock: Clock) -> Iterator[Check]:
+    """Yield a check for each service of look-ups, under the first look-up that asks it."""
+    services: dict[ServiceSource, str] = {}
+    for name, source in enrichments.items():
+        for lookup in source.lookups:
+            if lookup.service is not None:
+                services.setdefault(lookup.service, f"{name}, enrich {lookup.name}")
+    for service, name in services.items():
+        run = partial(_examined_service, service, clock)
+        yield Check(area=Area.SUBSCRIBERS, name=name, run=run)
+
+
+async def _examined_service(source: ServiceSource, clock: Clock) -> CheckResult:
+    service = source.make(clock)
+    if not isinstance(service, Examinable):
+        raise Inapplicable("the service has no call that changes nothing")
+    return _verdict(await service.examine_target(), _SERVICE_REMEDY)
+
+
+def _verdict(report: TargetReport, remedy: str) -> CheckResult:
     if report.is_well:
         return ok(report.found)
     verdict = failed(report.found, report.remedy)
-    return verdict if verdict.remedy else failed(verdict.found, _REMEDY)
+    return verdict if verdict.remedy else failed(verdict.found, remedy)

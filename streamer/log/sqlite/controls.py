@@ -45,15 +45,25 @@ class SqliteControls:
     """Controls, orders and audit records, written by the log's writer and read by its reader."""
 
     def __init__(
-        self, writer: Worker, reader: Worker, clock: Clock, *, freed: Callable[[None], None]
+        self,
+        writer: Worker,
+        reader: Worker,
+        clock: Clock,
+        foreign: ForeignRecords,
+        *,
+        freed: Callable[[None], None],
     ) -> None:
-        """Build the controls; call `look` next. `freed` is called on the loop after letters were removed."""
+        """Build the controls; call `look` next.
+
+        `foreign` takes the rows that Streamer did not write, and `freed` is
+        called on the loop after letters were removed.
+        """
         self._writer = writer
         self._reader = reader
         self._clock = clock
         self._freed = freed
         self._switches = SharedControls()
-        self.foreign = ForeignRecords()
+        self.foreign = foreign
 
     async def look(self) -> None:
         """Read the control state; raises `LogUnavailable`, `LogMisconfigured`."""

@@ -58,6 +58,7 @@ class SqliteHistory:
     def __init__(self, reader: Worker, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
+        self.foreign = ForeignRecords()
 
     @classmethod
     @asynccontextmanager
@@ -77,7 +78,7 @@ class SqliteHistory:
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints of all channels."""
-        return await self._reader.submit(partial(read_checkpoints, foreign=ForeignRecords()))
+        return await self._reader.submit(partial(read_checkpoints, foreign=self.foreign))
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:  # noqa: ARG002 - all entities share the file
         """Return the offset of the first event that was appended since `at`, by the owner's clock."""
@@ -110,7 +111,10 @@ class SqliteHistory:
         last = min(end, begin + _RECEIPTS_SCANNED)
         found: list[Receipt] = []
         for first in range(begin, last, ROWS_AT_ONCE):
-            more = partial(read_receipts, event_id=event.id, begin=first, end=min(first + ROWS_AT_ONCE, last))
+            end_of_page = min(first + ROWS_AT_ONCE, last)
+            more = partial(
+                read_receipts, event_id=event.id, begin=first, end=end_of_page, foreign=self.foreign
+            )
             found += await self._reader.submit(more)
         return FoundReceipts(receipts=found, is_whole=last == end)
 

@@ -71,7 +71,7 @@ class SqliteLog:
         self._reader = reader
         self._room = room
         self._clock = clock
-        self.controls = SqliteControls(writer, reader, clock, freed=self._settled)
+        self.controls = SqliteControls(writer, reader, clock, history.foreign, freed=self._settled)
         self._end = 0
         self._turn = asyncio.Lock()
         self._feeds: dict[SubscriberName, SqliteFeed] = {}

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,23 @@ async def test_log_of_a_running_daemon_is_read_beside_it(tmp_path: Path) -> None
     assert re.search(r"warning SQLite owner: process \d+ holds the log", the_fault(diagnosis))
     assert any("ok checkpoints: the checkpoints of 1 channel" in line(each) for each in diagnosis.findings)
     assert not faults(await examined(tmp_path, configuration, Area.LOG))
+
+
+async def test_rows_of_another_program_are_one_line(tmp_path: Path) -> None:
+    """With their places; the daemon leaves them out, and goes on."""
+    path = tmp_path / "log.db"
+    async with SqliteLog.open(SqliteLogSettings(path=path), SystemClock()) as log:
+        await append_to(log, an_append(an_event(1)))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number in range(4):
+            connection.execute("INSERT INTO controls VALUES (?, 'hello')", (f"x{number}",))
+
+    found = the_fault(await examined(tmp_path, kept_at(path), Area.LOG))
+
+    expected = (
+        "warning SQLite rows: Streamer did not write 4 rows of .*: row x3 of the table controls; .*1 more"
+    )
+    assert re.search(f"{expected} -> .* delete such a row", found), found
 
 
 async def test_log_of_another_org_is_one_line(tmp_path: Path) -> None:

@@ -108,6 +108,43 @@ async def test_refused_credentials_are_one_line(tmp_path: Path, erp: ErpReceiver
     assert {each.method for each in erp.journal} == {"OPTIONS"}
 
 
+def looking_up(*services: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with a sound subscriber, and a look-up in each of `services`."""
+    configuration = subscribed("stdout")
+    lookups = {
+        f"look{number}": {"http": service, "id": "data.record_id", "fields": ["name"]}
+        for number, service in enumerate(services)
+    }
+    configuration["subscribers"]["target"]["enrich"] = lookups
+    return configuration
+
+
+async def test_service_of_look_ups_is_tried_once(tmp_path: Path, erp: ErpReceiver) -> None:
+    """As a target is, with its credentials; look-ups that share the service share the line."""
+    service = {"url": f"{erp.url}/api/customers/{{id}}", "auth": {"kind": "bearer", "token": _SECRET}}
+    diagnosis = await examined(tmp_path, looking_up(service, service), Area.SUBSCRIBERS)
+    target, found = map(line, diagnosis.findings)
+
+    assert target.startswith("ok target: ")
+    assert found.startswith("ok target, enrich look0: "), found
+    assert [each.method for each in erp.journal] == ["OPTIONS"]
+    erp.faults.unauthorized = True
+    refused = the_fault(await examined(tmp_path, looking_up(service), Area.SUBSCRIBERS))
+    assert re.search("failed target, enrich look0: .*401 Unauthorized.*-> check auth", refused), refused
+    assert _SECRET not in refused
+
+
+async def test_service_of_look_ups_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """With what to check."""
+    service = {"url": f"{_NOWHERE}/customers/{{id}}"}
+    found = the_fault(await examined(tmp_path, looking_up(service), Area.SUBSCRIBERS))
+
+    assert found == (
+        "failed target, enrich look0: can't connect to localhost:9: Connection refused "
+        "-> check http in enrich, and that the service runs"
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(503, "answers 503 .*-> look at the target"), (302, "answers 302 .*-> set url to the address")],

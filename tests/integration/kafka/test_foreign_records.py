@@ -17,6 +17,7 @@ from streamer.errors import LogMisconfigured
 from streamer.events import ParkedLane
 from streamer.log.kafka.append.checkpoints import CommittedCheckpoints
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.partitioner import partition_of
 from streamer.log.kafka.history.own_topics import OwnTopics
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.parked import ParkedRecordKey
@@ -151,6 +152,25 @@ async def test_parked_events_are_found_beside_foreign_records(settings: KafkaLog
             await follower.read_until("b")
             assert follower.lanes == [ParkedLane(lane=KEY, offsets=(entry.offset,), setback=ONCE)]
             assert await follower.recall(entry) == [entry]
+
+
+async def test_receipts_are_read_beside_a_foreign_record(settings: KafkaLogSettings) -> None:
+    """It is told once, and counted; one that looks like the event's receipt is no receipt, either."""
+    topic = Names.of(settings).receipts
+    event = an_event("a")
+    async with opened(settings) as log:
+        await log.checkpoint(CHANGES)
+        await append_to(log, an_append(event, at=1))
+        async with following(log):
+            pass
+        number = partition_of(event.key.encode(), settings.partitions)
+        write(settings, topic, b"x", event.key.encode(), partition=number)
+        with capture_logs() as lines:
+            found = [await log.history.receipts(event, 0.0) for _ in range(2)]
+        assert log.foreign_records[topic] == 2
+
+    assert [each.receipts for each in found] == [[], []]
+    assert len(told(lines, topic)) == 2
 
 
 async def test_doctor_names_foreign_records(settings: KafkaLogSettings, tmp_path: Path) -> None:

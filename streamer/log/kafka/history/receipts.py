@@ -6,18 +6,19 @@ from contextlib import closing
 import orjson
 from confluent_kafka import Message, TopicPartition
 
-from streamer.errors import LogMisconfigured
+from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import Event, Receipt
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
+from streamer.log.kafka.cluster.record import set_aside
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.feed.initial_offsets import look_up
 from streamer.log.kafka.history.event_topics import known_topics
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.records import decode_receipt
+from streamer.log.records import RECORD_START, decode_receipt
 from streamer.ports import FoundReceipts
 
 _AT_ONCE = 500
@@ -53,7 +54,7 @@ class ReceiptReader:
             with BoundedReader(self._clients, self._errors, self._topic, span, over_holes=True) as reader:
                 while not reader.is_over:
                     for message in reader.read(_AT_ONCE, _POLL_S):
-                        found += _receipts(message, event, key)
+                        found += self._receipts(message, event, key)
         return FoundReceipts(receipts=found, is_whole=last == end)
 
     def _span(self, number: int, since: float) -> tuple[int, int]:
@@ -67,17 +68,21 @@ class ReceiptReader:
             [at] = self._retry.call(look_up, consumer, places, max(0, round(since * 1000)))
         return (max(first, at.offset) if at.offset >= 0 else end), end
 
-
-def _receipts(message: Message, event: Event, key: bytes) -> list[Receipt]:
-    """Return the receipt of `event` in a record, if it holds one."""
-    value = message.value()
-    if value is None or message.key() != key:
-        return []
-    if orjson.dumps({"event_id": event.id})[1:-1] not in value:
-        return []
-    try:
-        receipt = decode_receipt(value)
-    except LogMisconfigured:
-        # Streamer did not write it, or a newer one did.
-        return []
-    return [receipt] if receipt.event_id == event.id else []
+    def _receipts(self, message: Message, event: Event, key: bytes) -> list[Receipt]:
+        """Return the receipt of `event` in a record, if it holds one; set aside a foreign record."""
+        value = message.value()
+        if value is None:
+            return []
+        # Decoding each record would cost far more than a look at its first bytes.
+        names_event = message.key() == key and orjson.dumps({"event_id": event.id})[1:-1] in value
+        if value.startswith(RECORD_START) and not names_event:
+            return []
+        try:
+            receipt = decode_receipt(value)
+        except ForeignRecord as exc:
+            set_aside(self._clients.foreign, message, exc)
+            return []
+        except LogMisconfigured:
+            # A newer Streamer wrote it.
+            return []
+        return [receipt] if names_event and receipt.event_id == event.id else []

@@ -14,11 +14,13 @@ import orjson
 from streamer.errors import LogMisconfigured
 from streamer.events import Entry, EventId, Receipt, SubscriberName
 from streamer.exact_json import exact_value
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import glob
 from streamer.log.records import decode_receipt, event_from_json
 from streamer.log.search.matching import ANY_TYPE, text_time
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 from streamer.log.sqlite.rows.pages import PARTITION, bounds
+from streamer.log.sqlite.rows.sound import sound
 from streamer.ports import EventSearch, LoggedEvent
 
 ROWS_AT_ONCE = 10_000
@@ -112,14 +114,16 @@ def receipt_bounds(connection: sqlite3.Connection, at: float) -> tuple[int, int]
     return low, end
 
 
-def read_receipts(connection: sqlite3.Connection, event_id: EventId, begin: int, end: int) -> list[Receipt]:
-    """Return the receipts of an event among the rows from `begin` to `end` (excluded)."""
+def read_receipts(
+    connection: sqlite3.Connection, event_id: EventId, begin: int, end: int, foreign: ForeignRecords
+) -> list[Receipt]:
+    """Return the receipts of an event among the sound rows from `begin` to `end` (excluded)."""
     wanted = BodyQuery(
         table="receipts",
         where="seq >= ? AND seq < ? AND instr(body, ?)",
         parameters=(begin, end, _member("event_id", event_id)),
     )
-    found = (decode_receipt(body) for _, body in read_bodies(connection, wanted).rows)
+    found = sound(read_bodies(connection, wanted).rows, decode_receipt, "receipts", foreign)
     return [receipt for receipt in found if receipt.event_id == event_id]
 
 

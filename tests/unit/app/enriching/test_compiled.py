@@ -128,6 +128,8 @@ def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
     shown = effective(checked)
     assert "sesame" not in shown
     assert "https://crm.acme.com/c/{id}" in shown
+    # With what applies where nothing is written.
+    assert shown.count("max_in_flight: 8") == 3
 
 
 @pytest.mark.parametrize(

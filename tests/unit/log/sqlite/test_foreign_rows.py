@@ -9,8 +9,17 @@ from structlog.testing import capture_logs
 
 from streamer.controls import ContinuityFilter
 from streamer.errors import LogMisconfigured
+from streamer.log.sqlite.own_rows import foreign_rows
 from tests.contracts.test_controls import PAUSED, REDRIVE, done
-from tests.contracts.values import CHANGES, a_checkpoint, a_dead_letter, a_hole, an_append, append_to
+from tests.contracts.values import (
+    CHANGES,
+    a_checkpoint,
+    a_dead_letter,
+    a_hole,
+    an_append,
+    an_event,
+    append_to,
+)
 from tests.letters import every_letter
 from tests.unit.log.sqlite.conftest import LogFile
 
@@ -54,6 +63,43 @@ async def test_everything_is_read_beside_foreign_rows(log_file: LogFile) -> None
     places = [line["place"] for line in lines if line["event"] == "record.set_aside"]
     assert len(places) == len(FOREIGN)
     assert all(any(place.endswith(f"the table {table}") for place in places) for table in FOREIGN)
+
+
+async def test_receipts_are_read_beside_a_foreign_row_that_is_told_once(log_file: LogFile) -> None:
+    """It is counted with the others, and an operator still sees what became of an event."""
+    async with log_file.open() as log:
+        await append_to(log, an_append(an_event("a"), at=1))
+    execute(log_file, """INSERT INTO receipts (recorded_at, body) VALUES (0, '{"event_id":"a"}')""")
+    async with log_file.open() as log:
+        with capture_logs() as lines:
+            found = [await log.history.receipts(an_event("a"), 0.0) for _ in range(2)]
+        assert log.foreign_records == {"receipts": 1}
+
+    assert [each.receipts for each in found] == [[], []]
+    assert [line["place"] for line in lines if line["event"] == "record.set_aside"] == [
+        "row 1 of the table receipts"
+    ]
+
+
+async def test_foreign_rows_are_found_in_every_table(log_file: LogFile) -> None:
+    """The doctor names them, whether or not somebody reads them."""
+    append = replace(an_append(at=1), set_aside=[a_dead_letter("x")], continuity=[a_hole()])
+    async with log_file.open() as log:
+        await append_to(log, append)
+        await log.controls.switch(PAUSED, done("subscriber.paused"))
+        await log.controls.order(REDRIVE, done("redrive.ordered"))
+    assert await foreign_rows(log_file.settings.path, log_file.clock) == []
+    more = {
+        "snapshots": "INSERT INTO snapshots VALUES ('y', 'hello')",
+        "positions": "INSERT INTO positions VALUES ('y', 'hello')",
+        "receipts": "INSERT INTO receipts (recorded_at, body) VALUES (0, 'hello')",
+        "parked_lanes": "INSERT INTO parked_lanes VALUES ('x', 'y', 'hello')",
+    }
+    execute(log_file, *FOREIGN.values(), *more.values())
+
+    places = await foreign_rows(log_file.settings.path, log_file.clock)
+
+    assert sorted(place.rpartition(" ")[2] for place in places) == sorted(FOREIGN | more)
 
 
 async def test_overwritten_checkpoint_is_not_taken_for_none(log_file: LogFile) -> None:
