@@ -37,6 +37,11 @@ def at_a_folder(folder: Path) -> dict[str, Any]:
     return kept_at(folder)
 
 
+def where_no_file_can_be_made(_folder: Path) -> dict[str, Any]:
+    """Name a folder of a file system whose files are the kernel's."""
+    return kept_at(Path("/proc/streamer/log.db"))
+
+
 def larger_than_the_disk(folder: Path) -> dict[str, Any]:
     """Let the log grow beyond every disk."""
     return kept_at(folder / "log.db", max_bytes=10**18)
@@ -57,6 +62,10 @@ def in_another_programs_file(folder: Path) -> dict[str, Any]:
         (
             at_a_folder,
             "failed SQLite folder: .* is a folder, and the log needs a file -> set log.sqlite.path",
+        ),
+        (
+            where_no_file_can_be_made,
+            "failed SQLite folder: .*takes no files, so that .* can't be made -> set",
         ),
         (larger_than_the_disk, "warning SQLite free space: .* are free .*-> make room, or set"),
         (in_another_programs_file, "failed checkpoints: .*another program's database -> name another path"),

@@ -16,6 +16,7 @@ from tools.monitoring.metrics_reference import declared
 from tools.monitoring.prometheus import promtool
 
 UNITS = Path(__file__).with_name("alerts.test.yaml")
+OUTAGES = UNITS.with_name("outages.test.yaml")
 PARTS = ("Means.", "What users see.", "Confirm.", "Mend.", "Over when")
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
 ALERTS: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
@@ -29,6 +30,7 @@ RUNBOOK = page("docs/alerts.md")
         ("check", "rules", str(RULES)),
         ("check", "config", str(RULES.with_name("prometheus.yml"))),
         ("test", "rules", str(UNITS)),
+        ("test", "rules", str(OUTAGES)),
     ],
     ids=" ".join,
 )
@@ -53,9 +55,10 @@ def test_every_alert_has_a_unit_test() -> None:
         assert [f'{{alertname="{name}"}}'] in fired
 
 
-def test_missed_scrapes_delay_no_alert_and_end_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("units", [UNITS, OUTAGES], ids=lambda path: path.name)
+def test_missed_scrapes_delay_no_alert_and_end_none(tmp_path: Path, units: Path) -> None:
     """Each fourth scrape fails, as on a starved machine. The same alerts fire at the same minutes."""
-    document = yaml.safe_load(UNITS.read_text())
+    document = yaml.safe_load(units.read_text())
     for each in document["tests"]:
         for series in each["input_series"]:
             # Prometheus writes `up` itself, and does so for a scrape that fails too.

@@ -5,15 +5,20 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
 from streamer.app.daemon import App
-from streamer.clock import TurnedClock
+from streamer.app.plan import plan
+from streamer.clock import SystemClock, TurnedClock
+from streamer.configuration import load_document
 from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
 from streamer.settings import ProtectRule, Settings
+from tests.configuration import sandbox_configuration, written
+from tests.in_process import until
 from tests.unit.app.test_dispatching import ONE, World
 
 REFUSED, ENDS, READS = "refused", "ends", "reads"
@@ -143,3 +148,25 @@ async def test_changed_rules_protect_from_the_next_event_on() -> None:
     assert told["configuration.applied"]["protection_changed"] is True
     assert told["configuration.applied"]["waiting_for_restart"] == []
     assert told["configuration.doubtful"]["reason"] == "doubtful"
+
+
+@pytest.mark.parametrize(("configured", "expected"), [(None, "127.0.0.2"), ("127.0.0.1", "127.0.0.1")])
+async def test_probes_listen_where_the_process_runs_unless_a_host_is_configured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configured: str | None, expected: str
+) -> None:
+    """The default is of the machine or the container: here, an address that nothing else has."""
+    monkeypatch.setattr("streamer.app.daemon.default_host", lambda: "127.0.0.2")
+    log = {"sqlite": {"path": str(tmp_path / "log.db")}}
+    configuration = sandbox_configuration("http://localhost:9", log=log)
+    configuration["observe"] = {"port": 0} | ({"host": configured} if configured else {})
+    app = App(
+        plan=plan(load_document([written(tmp_path, configuration)]), SystemClock()), clock=SystemClock()
+    )
+    stopping = asyncio.Event()
+    with capture_logs() as lines:
+        running = asyncio.create_task(app.run(stopping))
+        await until(lambda: any(line["event"] == "observe.listening" for line in lines))
+        stopping.set()
+        await running
+
+    assert [line["host"] for line in lines if line["event"] == "observe.listening"] == [expected]

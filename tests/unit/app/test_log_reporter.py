@@ -11,11 +11,24 @@ from streamer.app.log_reporter import LogReporter
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord
 from streamer.events import SubscriberName
+from streamer.log.memory import MemoryLog
 from streamer.log.sqlite import SqliteLog
 from streamer.observe.log_contents import LogMetrics
 from streamer.observe.series import LabelValues
 from streamer.settings import SqliteLogSettings
 from tests.contracts.values import a_dead_letter, an_append, append_to
+
+
+class AbortingLog(MemoryLog):
+    """A log some of whose transactions were aborted, as those in Kafka can be."""
+
+    aborted = 0
+
+    @property
+    def aborted_transactions(self) -> int:
+        """Their number."""
+        return self.aborted
+
 
 AUDIT = AuditRecord(at=1.0, what="deadletters.discarded", by="operator")
 SHIPMENT = SubscriberName("shipment")
@@ -91,3 +104,14 @@ async def test_room_of_the_file_is_shown(tmp_path: Path) -> None:
     assert 1_300_000 < used < 2_000_000
     assert shown(registry, "log_max_bytes") == {(str(settings.path),): 5_000_000}
     assert min(shown(registry, "log_disk_free_bytes").values()) > 0
+
+
+async def test_aborted_transactions_are_counted_from_the_start_of_the_process() -> None:
+    """The log tells their number so far, and the counter grows with it."""
+    registry = CollectorRegistry()
+    log = AbortingLog()
+    reporter = LogReporter(log=log, metrics=LogMetrics(registry, LabelValues()), clock=TurnedClock())
+    for log.aborted in (0, 2, 2, 3):
+        await reporter.report()
+
+    assert shown(registry, "transactions_aborted_total") == {(): 3}

@@ -237,6 +237,16 @@ def test_bug_is_not_told_as_if_it_were_planned() -> None:
     assert isinstance(caught.value.exceptions[0], ZeroDivisionError)
 
 
+def test_bug_that_ends_the_daemon_is_one_line_of_json() -> None:
+    """With its traceback in the line, so that a collector of logs gets it whole."""
+    code = "from streamer.cli.run import _Failures\nwith _Failures(as_json=True).told(): 1 / 0"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    said = json.loads(answer.stderr.splitlines()[0])
+
+    assert (said["event"], said["level"]) == ("daemon.failed", "error")
+    assert "ZeroDivisionError" in said["exception"]
+
+
 def test_no_colour_where_none_is_wanted(config: Path) -> None:
     """NO_COLOR is honoured, a terminal or not."""
     config.write_text(GOOD.replace("uses: slack", "uses: slak"))

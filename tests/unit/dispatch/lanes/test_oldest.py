@@ -1,18 +1,21 @@
 """The oldest undelivered event is the one that an operator asks for first."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from streamer.dispatch.chains.forwarding import Upstream
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.state import Limits
-from streamer.events import Retry
+from streamer.events import Forwarded, Retry, SubscriberName
 from streamer.normalise.times import as_event_time
+from streamer.ports import Settlement
 from tests.contracts.values import an_append, an_event, append_to
-from tests.unit.dispatch.world import World, middle
+from tests.unit.dispatch.world import TARGET, World, middle
 
 FAILED = Retry(reason="the target answered 500")
 MINUTE_S = 60.0
@@ -64,6 +67,23 @@ async def test_restart_does_not_make_a_parked_event_young() -> None:
     async with world.running() as dispatcher:
         await world.turn(1)
         assert dispatcher.status.waited_s == pytest.approx(600, abs=30)
+
+
+async def test_event_that_waits_for_receipts_is_not_late_by_itself() -> None:
+    """Its age is that of the steps before it, whose subscribers tell it."""
+    former, other = SubscriberName("former"), SubscriberName("other")
+    world = World(upstream=Upstream(names=(former, other)), receipts=True)
+    receipts = {former: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}}
+    time = as_event_time(datetime.fromtimestamp(world.clock.now() - 10 * MINUTE_S, UTC))
+    half = Forwarded(to=TARGET, event=replace(an_event("1", time=time), receipts=receipts), at=0.0)
+    world.log.settled[former] = {}
+    world.log.settle(former, Settlement(assignment=1, progress={}, forwarded=[half]))
+    async with world.running() as dispatcher:
+        # It waits in memory at first, and is parked after some seconds.
+        for is_parked, wait_s in ((0, 1), (1, 10 * MINUTE_S)):
+            await world.turn(wait_s)
+            assert dispatcher.status.parked == is_parked
+            assert dispatcher.status.waited_s == 0
 
 
 async def test_late_event_is_said_in_the_trouble_of_its_subscriber() -> None:
