@@ -64,7 +64,7 @@ async def test_fault_ends_with_status_1_and_json_names_it(tmp_path: Path) -> Non
     assert {each["area"] for each in answer["findings"]} == {"org", "log"}
     (failed,) = (each for each in answer["findings"] if each["status"] == "failed")
     assert (failed["check"], failed["remedy"]) == ("login", "check org.login_url")
-    assert answer["counts"] == {"ok": 3, "warning": 0, "failed": 1, "skipped": 4}
+    assert answer["counts"] == {"ok": 3, "warning": 0, "failed": 1, "skipped": 5}
     assert answer["configuration_is_sound"]
     assert "sandbox-secret" not in output
 
