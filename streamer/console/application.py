@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from streamer.admin.middleware import INTERNAL_ERROR, status_and_sentence
 from streamer.console.access import STATIC
-from streamer.console.context import ConsoleContext
+from streamer.console.context import ConsoleContext, PageContext
 from streamer.console.headers import security_headers
 from streamer.console.pages.audit import AuditPages
 from streamer.console.pages.channels import ChannelPages
@@ -29,8 +29,9 @@ from streamer.console.rendering import static_files
 _log = structlog.get_logger()
 
 
-def console_application(context: ConsoleContext) -> web.Application:
+def console_application(daemon: ConsoleContext) -> web.Application:
     """Return the console of a daemon, which admits requests by itself."""
+    context = PageContext.of(daemon)
     app = web.Application(
         middlewares=[
             _with_headers(context),
@@ -72,8 +73,8 @@ def _static() -> web.RouteDef:
     return web.get("/static/{name}", file, name=STATIC)
 
 
-def _with_headers(context: ConsoleContext) -> Middleware:
-    headers = security_headers(context.settings.console.frame_ancestors)
+def _with_headers(context: PageContext) -> Middleware:
+    headers = security_headers(context.daemon.settings.console.frame_ancestors)
 
     @web.middleware
     async def secured(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -84,7 +85,7 @@ def _with_headers(context: ConsoleContext) -> Middleware:
     return secured
 
 
-def _errors_as_pages(context: ConsoleContext) -> Middleware:
+def _errors_as_pages(context: PageContext) -> Middleware:
     @web.middleware
     async def shown(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:

@@ -1,7 +1,9 @@
 """Context of the console's pages: what the admin API answers, and the state of the process."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
 from streamer.admin import AdminContext
 from streamer.admin.audit import AuditResource
@@ -31,12 +33,10 @@ _FAILURES_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleContext:
-    """Parts of a daemon that its pages show.
+    """Parts of a daemon that the console shows.
 
     `configuration` returns the configuration in effect as YAML, with secrets
-    masked. The resources of the admin API make every change, and so its audit
-    record too. `holes` leave those of snapshots out, the oldest first;
-    `failures` are the latest dead letters, the newest first.
+    masked.
     """
 
     admin: AdminContext
@@ -45,44 +45,6 @@ class ConsoleContext:
     status: Status
     sampler: Sampler
     configuration: Callable[[], str]
-    renderer: Renderer = field(init=False)
-    access: Access = field(init=False)
-    subscribers: SubscriberResource = field(init=False)
-    events: EventResource = field(init=False)
-    letters: LetterResource = field(init=False)
-    failures: RecentRecords = field(init=False)
-    redrives: RedriveResource = field(init=False)
-    continuity: ContinuityResource = field(init=False)
-    holes: RecentRecords = field(init=False)
-    checkpoints: CheckpointResource = field(init=False)
-    positions: RecentRecords = field(init=False)
-    snapshots: SnapshotResource = field(init=False)
-    audit: AuditResource = field(init=False)
-
-    def __post_init__(self) -> None:
-        console = self.settings.console
-        sessions = ConsoleSessions(clock=self.clock, lifetime_s=console.session_s)
-        access = Access(gate=gate_of(self.admin, self.settings), settings=console, sessions=sessions)
-        checkpoints = CheckpointResource(context=self.admin)
-        made = {
-            "renderer": Renderer(clock=self.clock),
-            "access": access,
-            "subscribers": SubscriberResource(context=self.admin),
-            "events": EventResource(context=self.admin),
-            "letters": LetterResource(context=self.admin),
-            "failures": RecentRecords(
-                name="dead letters", read=self._failures, clock=self.clock, every_s=_FAILURES_EVERY_S
-            ),
-            "redrives": RedriveResource(context=self.admin),
-            "continuity": ContinuityResource(context=self.admin),
-            "holes": RecentRecords(name="continuity records", read=self._holes, clock=self.clock),
-            "checkpoints": checkpoints,
-            "positions": RecentRecords(name="checkpoints", read=checkpoints.positions, clock=self.clock),
-            "snapshots": SnapshotResource(context=self.admin),
-            "audit": AuditResource(context=self.admin),
-        }
-        for name, value in made.items():
-            object.__setattr__(self, name, value)
 
     @property
     def clock(self) -> Clock:
@@ -94,10 +56,94 @@ class ConsoleContext:
         """Settings in effect."""
         return self.admin.daemon.plan.settings
 
-    async def _holes(self) -> Sequence[JsonObject]:
-        records = (await self.continuity.records(Holes(last=MOST_LETTERS)))["records"]
-        return [each for each in records if each["cause"] != HoleCause.SNAPSHOT]
 
-    async def _failures(self) -> Sequence[JsonObject]:
-        letters: list[JsonObject] = (await self.letters.letters(Listing(last=_SHOWN_FAILURES)))["letters"]
-        return letters[::-1]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageResources:
+    """Resources of the admin API: they make every change, and so its audit record too."""
+
+    subscribers: SubscriberResource
+    events: EventResource
+    letters: LetterResource
+    redrives: RedriveResource
+    continuity: ContinuityResource
+    checkpoints: CheckpointResource
+    snapshots: SnapshotResource
+    audit: AuditResource
+
+    @classmethod
+    def of(cls, admin: AdminContext) -> Self:
+        """Return the resources of one daemon."""
+        return cls(
+            subscribers=SubscriberResource(context=admin),
+            events=EventResource(context=admin),
+            letters=LetterResource(context=admin),
+            redrives=RedriveResource(context=admin),
+            continuity=ContinuityResource(context=admin),
+            checkpoints=CheckpointResource(context=admin),
+            snapshots=SnapshotResource(context=admin),
+            audit=AuditResource(context=admin),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentLists:
+    """Lists that several pages show.
+
+    `holes` leave those of snapshots out, the oldest first; `failures` are the
+    latest dead letters, the newest first.
+    """
+
+    holes: RecentRecords
+    failures: RecentRecords
+    positions: RecentRecords
+
+    @classmethod
+    def of(cls, resources: PageResources, clock: Clock) -> Self:
+        """Return the lists that `resources` answer."""
+        return cls(
+            holes=RecentRecords(
+                name="continuity records", read=partial(_holes, resources.continuity), clock=clock
+            ),
+            failures=RecentRecords(
+                name="dead letters",
+                read=partial(_failures, resources.letters),
+                clock=clock,
+                every_s=_FAILURES_EVERY_S,
+            ),
+            positions=RecentRecords(name="checkpoints", read=resources.checkpoints.positions, clock=clock),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageContext:
+    """Daemon that the pages show, and what they share."""
+
+    daemon: ConsoleContext
+    renderer: Renderer
+    access: Access
+    resources: PageResources
+    recent: RecentLists
+
+    @classmethod
+    def of(cls, daemon: ConsoleContext) -> Self:
+        """Return the context of the pages of one daemon."""
+        settings, clock = daemon.settings, daemon.clock
+        sessions = ConsoleSessions(clock=clock, lifetime_s=settings.console.session_s)
+        resources = PageResources.of(daemon.admin)
+        return cls(
+            daemon=daemon,
+            renderer=Renderer(clock=clock),
+            access=Access(gate=gate_of(daemon.admin, settings), settings=settings.console, sessions=sessions),
+            resources=resources,
+            recent=RecentLists.of(resources, clock),
+        )
+
+
+async def _holes(continuity: ContinuityResource) -> Sequence[JsonObject]:
+    records = (await continuity.records(Holes(last=MOST_LETTERS)))["records"]
+    return [each for each in records if each["cause"] != HoleCause.SNAPSHOT]
+
+
+async def _failures(resource: LetterResource) -> Sequence[JsonObject]:
+    letters: list[JsonObject] = (await resource.letters(Listing(last=_SHOWN_FAILURES)))["letters"]
+    return letters[::-1]

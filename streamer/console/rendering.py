@@ -69,7 +69,7 @@ _DONE = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Renderer:
     """Renders the templates of the package."""
 
@@ -90,7 +90,7 @@ class Renderer:
         )
         environment.filters.update({"moment": moment, "compact": compact})
         environment.filters.update({"sentence": sentence, "story": story_address})
-        object.__setattr__(self, "_environment", environment)
+        self._environment = environment
 
     def page(
         self, request: web.Request, template: str, *, status: int = HTTPStatus.OK, **values: object

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamer.admin.schemas import Last
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled
 
 
@@ -13,7 +13,7 @@ from streamer.console.forms import filled
 class AuditPages:
     """`/console/audit`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this page."""
@@ -21,7 +21,7 @@ class AuditPages:
 
     async def _list(self, request: web.Request) -> web.Response:
         asked = filled(Last, list(request.query.items()))
-        records = (await self.context.audit.records(asked))["records"]
+        records = (await self.context.resources.audit.records(asked))["records"]
         return self.context.renderer.page(
             request, "audit.html", title="Audit", records=records[::-1], asked=asked
         )

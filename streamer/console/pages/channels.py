@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamer.channel_paths import ChannelKind
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.errors import LogUnavailable
 from streamer.events import Channel, JsonObject, Repair
 from streamer.ingest.channel_supervisor import ChannelState
@@ -35,7 +35,7 @@ class ChannelRow:
 class ChannelPages:
     """`/console/channels`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this page."""
@@ -44,8 +44,8 @@ class ChannelPages:
     async def _list(self, request: web.Request) -> web.Response:
         holes, positions, log_problem = list[JsonObject](), list[JsonObject](), ""
         try:
-            holes = list(await self.context.holes.records())
-            positions = list(await self.context.positions.records())
+            holes = list(await self.context.recent.holes.records())
+            positions = list(await self.context.recent.positions.records())
         except LogUnavailable as error:
             log_problem = str(error)
         return self.context.renderer.page(
@@ -62,14 +62,14 @@ class ChannelPages:
         )
 
 
-def channel_rows(context: ConsoleContext) -> Sequence[ChannelRow]:
+def channel_rows(context: PageContext) -> Sequence[ChannelRow]:
     """Return a row for each configured channel, in the order of the configuration."""
-    owned = {channel.path: channel for channel in context.status.channels}
-    return [_row(context, path, owned.get(path)) for path in context.configured.paths]
+    owned = {channel.path: channel for channel in context.daemon.status.channels}
+    return [_row(context, path, owned.get(path)) for path in context.daemon.configured.paths]
 
 
-def _row(context: ConsoleContext, path: str, channel: Channel | None) -> ChannelRow:
-    status = context.status
+def _row(context: PageContext, path: str, channel: Channel | None) -> ChannelRow:
+    status = context.daemon.status
     if channel is None:
         if not status.ingests:
             return ChannelRow(

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationPages:
     """`/console/configuration`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this page."""
@@ -20,5 +20,5 @@ class ConfigurationPages:
 
     async def _show(self, request: web.Request) -> web.Response:
         # A large one takes a while to write.
-        text = await asyncio.to_thread(self.context.configuration)
+        text = await asyncio.to_thread(self.context.daemon.configuration)
         return self.context.renderer.page(request, "configuration.html", title="Configuration", text=text)

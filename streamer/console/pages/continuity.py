@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamer.admin.schemas import Holes
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled
 from streamer.events import HoleCause, Repair
 
@@ -14,7 +14,7 @@ from streamer.events import HoleCause, Repair
 class ContinuityPages:
     """`/console/continuity`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this page."""
@@ -22,14 +22,14 @@ class ContinuityPages:
 
     async def _list(self, request: web.Request) -> web.Response:
         asked = filled(Holes, list(request.query.items()))
-        records = (await self.context.continuity.records(asked))["records"]
+        records = (await self.context.resources.continuity.records(asked))["records"]
         return self.context.renderer.page(
             request,
             "continuity.html",
             title="Continuity",
             records=records[::-1],
             asked=asked,
-            paths=self.context.configured.paths,
+            paths=self.context.daemon.configured.paths,
             causes=[each.value for each in HoleCause],
             states=[each.value for each in Repair],
         )

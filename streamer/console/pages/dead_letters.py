@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from streamer.admin.schemas import Chosen, Listing, RedriveRequest
 from streamer.console.access import fields_of, operator_of, redirect
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import Fields, filled, unset
 
 _FILTER = ("channel", "subscriber", "key", "reason", "error", "since", "until", "ids")
@@ -23,7 +23,7 @@ class DeadLetterPages:
     time until which the letters were counted, so the change covers no others.
     """
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
@@ -38,7 +38,7 @@ class DeadLetterPages:
 
     async def _list(self, request: web.Request) -> web.Response:
         asked = filled(Listing, _query(request))
-        found = await self.context.letters.letters(asked)
+        found = await self.context.resources.letters.letters(asked)
         return self.context.renderer.page(
             request,
             "dead_letters.html",
@@ -46,18 +46,18 @@ class DeadLetterPages:
             found=found,
             letters=found["letters"][::-1],
             asked=asked,
-            names=list(self.context.configured.subscribers),
-            paths=self.context.configured.paths,
+            names=list(self.context.daemon.configured.subscribers),
+            paths=self.context.daemon.configured.paths,
             fields=_filter_fields(asked),
         )
 
     async def _show(self, request: web.Request) -> web.Response:
-        letter = await self.context.letters.letter(request.query.get("id", ""))
+        letter = await self.context.resources.letters.letter(request.query.get("id", ""))
         return self.context.renderer.page(request, "dead_letter.html", title="Dead letter", letter=letter)
 
     async def _preview_redrive(self, request: web.Request) -> web.Response:
         asked = filled(RedriveRequest, _query(request), dry_run=True)
-        found = await self.context.redrives.redrive(asked)
+        found = await self.context.resources.redrives.redrive(asked)
         return self.context.renderer.page(
             request,
             "redrive.html",
@@ -70,12 +70,12 @@ class DeadLetterPages:
 
     async def _redrive(self, request: web.Request) -> web.Response:
         asked = filled(RedriveRequest, fields_of(request), by=operator_of(request), dry_run=False)
-        found = await self.context.redrives.redrive(asked)
+        found = await self.context.resources.redrives.redrive(asked)
         return redirect(f"/console/redrives?done={'ordered' if found['redrives'] else 'nothing'}")
 
     async def _preview_discard(self, request: web.Request) -> web.Response:
         asked = filled(Chosen, _query(request), dry_run=True)
-        found = await self.context.letters.discard(asked)
+        found = await self.context.resources.letters.discard(asked)
         return self.context.renderer.page(
             request,
             "discard.html",
@@ -86,7 +86,7 @@ class DeadLetterPages:
 
     async def _discard(self, request: web.Request) -> web.Response:
         asked = filled(Chosen, fields_of(request), by=operator_of(request), dry_run=False)
-        await self.context.letters.discard(asked)
+        await self.context.resources.letters.discard(asked)
         return redirect("/console/dead-letters?done=discarded")
 
 

@@ -11,7 +11,7 @@ from streamer.admin.events.accounts import AccountState
 from streamer.admin.events.schemas import Searching, Showing
 from streamer.admin.schemas import MOST_LETTERS, Parked
 from streamer.console.access import redirect
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled, unset
 from streamer.console.rendering import pretty
 from streamer.console.stories import event_rows, story_address
@@ -31,7 +31,7 @@ _MOST_SHOWN = 100_000
 class EventPages:
     """`/console/events`, and the way from a parked key to the story of its first event."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
@@ -43,7 +43,7 @@ class EventPages:
 
     async def _list(self, request: web.Request) -> web.Response:
         asked = filled(Searching, list(request.query.items()))
-        found = await self.context.events.events(asked)
+        found = await self.context.resources.events.events(asked)
         said = asked.model_dump(mode="json", exclude_defaults=True)
         return self.context.renderer.page(
             request,
@@ -52,13 +52,13 @@ class EventPages:
             asked=asked,
             found=found,
             events=event_rows(found["events"]),
-            paths=self.context.configured.paths,
+            paths=self.context.daemon.configured.paths,
             fields=unset({name: said.get(name) for name in _FILTER}),
         )
 
     async def _show(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
-        story = await self.context.events.story(id_, filled(Showing, list(request.query.items())))
+        story = await self.context.resources.events.story(id_, filled(Showing, list(request.query.items())))
         event = pretty(story["event"]) if story["event"] else ""
         return self.context.renderer.page(
             request,
@@ -75,14 +75,16 @@ class EventPages:
     async def _show_parked(self, request: web.Request) -> web.Response:
         """Lead to the story of a parked key's first event; its place is taken from the parked keys."""
         query = list(request.query.items())
-        found = await self.context.subscribers.parked(filled(Parked, query, first=MOST_LETTERS))
+        found = await self.context.resources.subscribers.parked(filled(Parked, query, first=MOST_LETTERS))
         wanted = [request.query.get(name) for name in ("topic", "partition", "offset")]
         places = ((each["topic"], each["partition"], each["offset"]) for each in found["parked"])
         place = next((each for each in places if list(map(str, each)) == wanted), None)
         event = None
         if place is not None:
             topic, number, offset = place
-            event = await self.context.events.event_at(Partition(topic=topic, number=number), offset)
+            event = await self.context.resources.events.event_at(
+                Partition(topic=topic, number=number), offset
+            )
         if event is None:
             raise ApiError(404, "The key is not parked behind this event any more: reload the parked keys.")
         return redirect(story_address(event))

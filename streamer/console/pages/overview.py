@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamer.console.charts import charts
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.pages.channels import channel_rows
 from streamer.console.pages.subscribers import state_of
 from streamer.console.samples import HOUR_S, Samples, Series
@@ -23,7 +23,7 @@ _SHOWN_HOLES = 5
 class OverviewPages:
     """`/console`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this page."""
@@ -31,21 +31,21 @@ class OverviewPages:
 
     async def _show(self, request: web.Request) -> web.Response:
         context = self.context
-        samples = context.sampler.samples()
+        samples = context.daemon.sampler.samples()
         return context.renderer.page(
             request,
             "overview.html",
             title="Overview",
-            alive=context.health.report(ProbeKind.LIVENESS),
-            ready=context.health.report(ProbeKind.READINESS),
+            alive=context.daemon.health.report(ProbeKind.LIVENESS),
+            ready=context.daemon.health.report(ProbeKind.READINESS),
             numbers=self._numbers(samples),
-            charts=charts(samples, context.clock.now()),
+            charts=charts(samples, context.daemon.clock.now()),
             channels=channel_rows(context),
             **await self._from_log(),
         )
 
     def _numbers(self, samples: Samples) -> JsonObject:
-        statuses = [each.status for each in self.context.status.dispatchers.values()]
+        statuses = [each.status for each in self.context.daemon.status.dispatchers.values()]
         return {
             "events": samples.growth(Series.EVENTS, _MINUTE_S),
             "delivered": samples.growth(Series.DELIVERED, _MINUTE_S),
@@ -60,10 +60,12 @@ class OverviewPages:
         subscribers, holes, problem = list[JsonObject](), list[JsonObject](), ""
         failures: Sequence[JsonObject] = ()
         try:
-            subscribers = (await self.context.subscribers.subscribers())["subscribers"]
+            subscribers = (await self.context.resources.subscribers.subscribers())["subscribers"]
             # Repaired holes need no attention any more.
-            holes = [each for each in await self.context.holes.records() if each["state"] != Repair.FULL]
-            failures = await self.context.failures.records()
+            holes = [
+                each for each in await self.context.recent.holes.records() if each["state"] != Repair.FULL
+            ]
+            failures = await self.context.recent.failures.records()
         except LogUnavailable as error:
             problem = str(error)
         shown = [{**each, "state": state_of(each)} for each in subscribers]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamer.admin.schemas import Parked
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled
 
 
@@ -13,7 +13,7 @@ from streamer.console.forms import filled
 class ParkedPages:
     """`/console/parked`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this page."""
@@ -25,7 +25,7 @@ class ParkedPages:
             request,
             "parked.html",
             title="Parked keys",
-            found=await self.context.subscribers.parked(asked),
+            found=await self.context.resources.subscribers.parked(asked),
             asked=asked,
-            names=list(self.context.configured.subscribers),
+            names=list(self.context.daemon.configured.subscribers),
         )

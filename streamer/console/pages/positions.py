@@ -7,7 +7,7 @@ from aiohttp import web
 from streamer.admin.errors import ApiError
 from streamer.admin.schemas import OfChannel, PositionRequest
 from streamer.console.access import fields_of, operator_of, redirect
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled, unset
 from streamer.controls import ChannelPosition
 from streamer.events import JsonObject
@@ -32,7 +32,7 @@ class PositionPages:
     holds what was previewed.
     """
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
@@ -45,11 +45,11 @@ class PositionPages:
 
     async def _show(self, request: web.Request) -> web.Response:
         path = request.query.get("channel", "")
-        positions = await self.context.checkpoints.positions()
+        positions = await self.context.resources.checkpoints.positions()
         position = next((each for each in positions if each["channel"] == path), None)
         if position is None:
             raise ApiError(404, "There is no channel of that path, and no position of one.")
-        channels = {each.path for each in self.context.configured.channels}
+        channels = {each.path for each in self.context.daemon.configured.channels}
         return self.context.renderer.page(
             request,
             "position.html",
@@ -61,7 +61,7 @@ class PositionPages:
 
     async def _preview(self, request: web.Request) -> web.Response:
         asked = filled(PositionRequest, list(request.query.items()), dry_run=True)
-        answer = await self.context.checkpoints.order(asked)
+        answer = await self.context.resources.checkpoints.order(asked)
         return self.context.renderer.page(
             request,
             "position_preview.html",
@@ -75,16 +75,16 @@ class PositionPages:
     async def _order(self, request: web.Request) -> web.Response:
         fields = [("wait_s", _WAIT_S), *fields_of(request)]
         asked = filled(PositionRequest, fields, by=operator_of(request), dry_run=False)
-        ordered = await self.context.checkpoints.order(asked)
+        ordered = await self.context.resources.checkpoints.order(asked)
         return self._back("position-ordered" if ordered["outcome"] is None else "position-set")
 
     async def _cancel(self, request: web.Request) -> web.Response:
         asked = filled(OfChannel, fields_of(request), by=operator_of(request))
-        await self.context.checkpoints.cancel(asked)
+        await self.context.resources.checkpoints.cancel(asked)
         return self._back("position-cancelled")
 
     def _back(self, done: str) -> web.Response:
-        self.context.positions.forget()
+        self.context.recent.positions.forget()
         return redirect(f"/console/channels?done={done}")
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from streamer.admin.schemas import ChangeRequest
 from streamer.console.access import operator_of, redirect
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 
 _SHOWN = 50
 
@@ -15,14 +15,14 @@ _SHOWN = 50
 class RedrivePages:
     """`/console/redrives`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
         return [web.get("/redrives", self._list), web.post("/redrives/{id}/cancel", self._cancel)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        found = await self.context.redrives.redrives()
+        found = await self.context.resources.redrives.redrives()
         return self.context.renderer.page(
             request,
             "redrives.html",
@@ -32,5 +32,7 @@ class RedrivePages:
         )
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        await self.context.redrives.cancel(request.match_info["id"], ChangeRequest(by=operator_of(request)))
+        await self.context.resources.redrives.cancel(
+            request.match_info["id"], ChangeRequest(by=operator_of(request))
+        )
         return redirect("/console/redrives?done=cancelled")

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 
 from streamer.console.access import SIGN_IN, SIGN_OUT, fields_of
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import first
 
 _log = structlog.get_logger()
@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 class SignInPages:
     """`/console/sign-in` and `/console/sign-out`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
@@ -54,7 +54,7 @@ class SignInPages:
             "sign_in.html",
             status=HTTPStatus.FORBIDDEN if mistake else HTTPStatus.OK,
             title="Sign in",
-            needs_token=self.context.settings.token is not None,
+            needs_token=self.context.daemon.settings.token is not None,
             wanted=wanted,
             name=name,
             mistake=mistake,

@@ -8,7 +8,7 @@ from streamer.admin.continuity.snapshots import SNAPSHOT_CHANGES
 from streamer.admin.schemas import ChangeRequest, Last, SnapshotRequest
 from streamer.channel_paths import ChannelKind
 from streamer.console.access import fields_of, operator_of, redirect
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled, first
 
 
@@ -16,7 +16,7 @@ from streamer.console.forms import filled, first
 class SnapshotPages:
     """`/console/snapshots`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
@@ -29,26 +29,28 @@ class SnapshotPages:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        found = await self.context.snapshots.snapshots(Last())
+        found = await self.context.resources.snapshots.snapshots(Last())
         return self.context.renderer.page(
             request,
             "snapshots.html",
             title="Snapshots",
             snapshots=found["snapshots"][::-1],
             paths=[
-                each for each in self.context.configured.paths if ChannelKind.of(each) is ChannelKind.CHANGES
+                each
+                for each in self.context.daemon.configured.paths
+                if ChannelKind.of(each) is ChannelKind.CHANGES
             ],
         )
 
     async def _forecast(self, request: web.Request) -> web.Response:
         asked = _asked(request, dry_run=True)
-        found = await self.context.snapshots.start(asked)
+        found = await self.context.resources.snapshots.start(asked)
         return self.context.renderer.page(
             request, "snapshot_forecast.html", title="Order a snapshot", asked=asked, found=found
         )
 
     async def _start(self, request: web.Request) -> web.Response:
-        await self.context.snapshots.start(_asked(request, dry_run=False))
+        await self.context.resources.snapshots.start(_asked(request, dry_run=False))
         return redirect("/console/snapshots?done=snapshot-ordered")
 
     async def _change(self, request: web.Request) -> web.Response:
@@ -56,7 +58,9 @@ class SnapshotPages:
         if change not in SNAPSHOT_CHANGES:
             raise web.HTTPNotFound
         asked = ChangeRequest(by=operator_of(request))
-        await self.context.snapshots.change(request.match_info["id"], SNAPSHOT_CHANGES[change], asked)
+        await self.context.resources.snapshots.change(
+            request.match_info["id"], SNAPSHOT_CHANGES[change], asked
+        )
         return redirect(f"/console/snapshots?done=snapshot-{change}")
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from streamer.admin.errors import ApiError
 from streamer.admin.schemas import ChangeRequest, PauseRequest, TestEventRequest
 from streamer.console.access import fields_of, operator_of, redirect
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled, first, object_of
 from streamer.controls import Switch
 from streamer.events import JsonObject
@@ -27,7 +27,7 @@ class SubscriberState:
 class SubscriberPages:
     """`/console/subscribers`."""
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
@@ -42,7 +42,7 @@ class SubscriberPages:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        found = (await self.context.subscribers.subscribers())["subscribers"]
+        found = (await self.context.resources.subscribers.subscribers())["subscribers"]
         return self.context.renderer.page(
             request,
             "subscribers.html",
@@ -55,30 +55,30 @@ class SubscriberPages:
 
     async def _pause(self, request: web.Request) -> web.Response:
         name, by = request.match_info["name"], operator_of(request)
-        await self.context.subscribers.pause(name, filled(PauseRequest, fields_of(request), by=by))
+        await self.context.resources.subscribers.pause(name, filled(PauseRequest, fields_of(request), by=by))
         return _back_to(name, "paused")
 
     async def _resume(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        await self.context.subscribers.resume(name, ChangeRequest(by=operator_of(request)))
+        await self.context.resources.subscribers.resume(name, ChangeRequest(by=operator_of(request)))
         return _back_to(name, "resumed")
 
     async def _probe(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        await self.context.subscribers.probe(name, ChangeRequest(by=operator_of(request)))
+        await self.context.resources.subscribers.probe(name, ChangeRequest(by=operator_of(request)))
         return _back_to(name, "probed")
 
     async def _test(self, request: web.Request) -> web.Response:
         data = first(fields_of(request), "data")
         asked = TestEventRequest(by=operator_of(request), data=object_of(data))
-        result = await self.context.subscribers.test(request.match_info["name"], asked)
+        result = await self.context.resources.subscribers.test(request.match_info["name"], asked)
         return await self._page(request, result=result, data=data)
 
     async def _page(
         self, request: web.Request, *, result: JsonObject | None = None, data: str = ""
     ) -> web.Response:
         name = request.match_info["name"]
-        found = (await self.context.subscribers.subscribers())["subscribers"]
+        found = (await self.context.resources.subscribers.subscribers())["subscribers"]
         subscriber = next((each for each in found if each["name"] == name), None)
         if subscriber is None:
             raise ApiError(404, "There is no subscriber of that name.")

@@ -11,7 +11,7 @@ from streamer.admin.events.resource import write_lines
 from streamer.admin.events.schemas import Tailing
 from streamer.admin.events.tail import TailClient
 from streamer.admin.middleware import STREAM_HEADERS
-from streamer.console.context import ConsoleContext
+from streamer.console.context import PageContext
 from streamer.console.forms import filled
 from streamer.console.headers import security_headers
 from streamer.console.stories import event_rows
@@ -38,7 +38,7 @@ class TailPages:
     came faster than they are shown, too.
     """
 
-    context: ConsoleContext
+    context: PageContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of these pages."""
@@ -46,7 +46,7 @@ class TailPages:
 
     async def _show(self, request: web.Request) -> web.Response:
         asked = filled(Tailing, list(request.query.items()))
-        found = await self.context.events.newest(asked, MOST_ROWS)
+        found = await self.context.resources.events.newest(asked, MOST_ROWS)
         said = asked.model_dump(mode="json", exclude_defaults=True)
         return self.context.renderer.page(
             request,
@@ -55,23 +55,23 @@ class TailPages:
             asked=asked,
             found=found,
             events=event_rows(found["events"]),
-            paths=self.context.configured.paths,
+            paths=self.context.daemon.configured.paths,
             fields={name: said[name] for name in _FILTER if name in said},
             most=MOST_ROWS,
         )
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         asked = filled(Tailing, list(request.query.items()))
-        with self.context.events.following(asked) as client:
+        with self.context.resources.events.following(asked) as client:
             # The headers are sent before the middleware can add its own.
-            ours = security_headers(self.context.settings.console.frame_ancestors)
+            ours = security_headers(self.context.daemon.settings.console.frame_ancestors)
             response = web.StreamResponse(headers={**STREAM_HEADERS, **ours})
             await response.prepare(request)
-            await write_lines(self._drawn(client), response, self.context.clock)
+            await write_lines(self._drawn(client), response, self.context.daemon.clock)
         return response
 
     async def _drawn(self, client: TailClient) -> AsyncGenerator[bytes, None]:
-        clock = self.context.clock
+        clock = self.context.daemon.clock
         ends_at = clock.monotonic() + _LONGEST_S
         async with aclosing(client.lines()) as lines:
             async for some in lines:
