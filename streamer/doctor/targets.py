@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.enrichment import EnrichmentSource
+from streamer.dispatch.delivery.enrichment import EnrichmentSource
 from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok
 from streamer.events import SubscriberName
 from streamer.ports import Examinable, ServiceSource, Subscriber, TargetReport
@@ -42,9 +42,9 @@ def service_checks(enrichments: Mapping[SubscriberName, EnrichmentSource], clock
         for lookup in source.lookups:
             if lookup.service is not None:
                 services.setdefault(lookup.service, f"{name}, enrich {lookup.name}")
-    for service, name in services.items():
+    for service, first in services.items():
         run = partial(_examined_service, service, clock)
-        yield Check(area=Area.SUBSCRIBERS, name=name, run=run)
+        yield Check(area=Area.SUBSCRIBERS, name=first, run=run)
 
 
 async def _examined_service(source: ServiceSource, clock: Clock) -> CheckResult:
