@@ -24,7 +24,12 @@ _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # what the import system is told so
 
 # How fast this machine is at the moment says nothing about the code.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    max_examples=int(os.environ.get("EXAMPLES", "50")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("unhurried")
 
 

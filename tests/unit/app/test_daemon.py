@@ -18,8 +18,8 @@ from streamer.configuration import load_document
 from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
 from streamer.settings import ProtectRule, Settings
 from tests.configuration import sandbox_configuration, written
-from tests.in_process import until
 from tests.unit.app.test_dispatching import ONE, World
+from tests.waiting import until
 
 REFUSED, ENDS, READS = "refused", "ends", "reads"
 
