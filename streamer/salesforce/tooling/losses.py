@@ -9,11 +9,10 @@ from streamer.salesforce.tooling.setup import ChannelMember
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Events that a channel that is read no longer gets.
+    """Events that a channel in use no longer gets.
 
-    `names` are entities and platform events. With a `filter`, the loss is of
-    those events alone that do not match it. `is_gone` is true when the channel
-    itself is deleted.
+    `names` are entities and platform events. With a `filter`, only the events that
+    do not match it are lost. `is_gone` is true when the channel itself is deleted.
     """
 
     path: str

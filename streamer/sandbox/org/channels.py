@@ -103,7 +103,7 @@ class Channels:
 
     @property
     def is_usual(self) -> bool:
-        """True until a selection takes the place of the usual one."""
+        """True until a selection replaces the default one."""
         return self._is_usual
 
     def carrying(self, entity: Entity) -> list[OrgChannel]:

@@ -55,7 +55,7 @@ class Field:
 
     @property
     def identifies(self) -> bool:
-        """True where the field can find a record to update; any does that is not declared."""
+        """True if the field can find a record to update; every undeclared field can."""
         return self.external_id or not self.declared
 
     @property
