@@ -38,7 +38,7 @@ SUBSCRIBER: ContextVar[str] = ContextVar("subscriber", default="")
 
 
 def subscriber_of(thread: int) -> str:
-    """Return the subscriber whose code the event loop of `thread` runs now; empty if it is none's."""
+    """Return the subscriber whose code the event loop of `thread` runs now, or an empty text."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
     while frame is not None and frame.f_code is not _RUN_OF_A_CALLBACK:
         frame = frame.f_back
@@ -50,7 +50,7 @@ def subscriber_of(thread: int) -> str:
 
 
 def calls_of(thread: int) -> Sequence[traceback.FrameSummary]:
-    """Return the present calls of a thread, the innermost last; none if it has ended."""
+    """Return the call stack of a thread, innermost last; empty if the thread has ended."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
     return [] if frame is None else traceback.extract_stack(frame)
 

@@ -59,11 +59,11 @@ class Erp(RequestSubscriber):
     """Upserts one document for each event, and keeps the ERP's answer, such as an invoice's number.
 
     With `soap`, it calls an operation for each event instead. The body is the
-    subscriber's `content` (not with `soap`) or `body` or, without one, the
-    event's data. A gap event is skipped, because it holds no fields. A deletion
-    is what `deletions` says; a document that the ERP does not know needs none.
-    An event that carries nothing of the body is skipped: an empty document would
-    replace the one that there is.
+    subscriber's `content` (not with `soap`) or `body` or, without one, the event's
+    data. A gap event is skipped, because it holds no fields. `deletions` decides
+    about a deletion; the ERP need not know the document. An event without any part
+    of the body is skipped, because an empty document would replace the existing
+    one.
     """
 
     Settings = ErpSettings
@@ -100,7 +100,7 @@ class Erp(RequestSubscriber):
         return self._outcome(answer)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
-        """Return the request for the document or to the service, or the outcome without one."""
+        """Return the request for the document or to the service, or the outcome if none is needed."""
         deletes = self._deletes(delivery)
         if (reason := self._skipped_because(delivery, deletes=deletes)) is not None:
             return Skip(reason=reason, sent=False)

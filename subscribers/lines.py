@@ -1,4 +1,4 @@
-"""Lines for files and pipes: written whole, and the outcome of an error of the system."""
+"""Lines for files and pipes: writes each whole, and turns an error of the system into an outcome."""
 
 import errno
 import os
@@ -37,7 +37,7 @@ _ADVICE = {
 
 
 def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
-    """Return `delivery` as JSON in one line, with its line feed; a skip if it carries nothing of the body."""
+    """Return `delivery` as one line of JSON; a skip if the line would have no body."""
     if delivery.body == {}:
         return nothing_to_send()
     text = written(document(delivery) if content == "structured" else data_of(delivery))
@@ -45,7 +45,7 @@ def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
 
 
 class PartWritten(OSError):
-    """A write failed, for the same reason as any other, after a part of the content."""
+    """A write failed after a part of the content was written."""
 
 
 def write_whole(descriptor: int, content: bytes) -> None:
@@ -69,9 +69,8 @@ def write_whole(descriptor: int, content: bytes) -> None:
 def failure(error: OSError, where: str) -> Outcome:
     """Return the outcome of a write to `where`, such as a path, that ended with `error`.
 
-    A full disk is a retry, and so is any error that can pass. A fault that an
-    operator must correct holds the target; a name that is too long rejects the
-    event.
+    A full disk, like any temporary error, is a retry. A fault that an operator must
+    correct holds the target; a name that is too long rejects the event.
     """
     words = error.strerror or type(error).__name__
     said = f"{where}: {words[:1].lower()}{words[1:]}"

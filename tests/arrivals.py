@@ -1,4 +1,4 @@
-"""What is committed to a log's topics, noted as it comes by a party that is not ours."""
+"""Notes the events committed to a log's topics as they come, with a client that is not ours."""
 
 import asyncio
 import time

@@ -31,7 +31,7 @@ class TakenSpan:
 
 @dataclass(slots=True, kw_only=True)
 class Collector:
-    """What a collector was sent; it answers with `status`."""
+    """The requests that a collector got; it answers with `status`."""
 
     port: int = 0
     status: int = 200

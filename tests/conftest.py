@@ -16,7 +16,7 @@ from tests.integration.kafka.topics import warm_up
 from tests.scheduling import Scheduling, rank
 from tools.kafka.broker import STEADY, Broker
 
-# What a killed process left open ends when its time is up, and not up to ten seconds later.
+# A killed process's open transaction ends when its time is up, and not up to ten seconds later.
 _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 
 # On import it builds forty parsers of addresses, 1.7 s of a processor in each process. jsonschema imports

@@ -34,10 +34,10 @@ class Daemon:
         environ: Mapping[str, str] | None = None,
         reads_nonsense: bool = False,
     ) -> AsyncIterator["Daemon"]:
-        """Start `streamer run -c config`; whatever still runs at the end is killed.
+        """Start `streamer run -c config`; a daemon that still runs at the end is killed.
 
-        What it has written to an embedded log must keep the published schemas,
-        unless the org that it reads sends what no Salesforce would.
+        Its records in an embedded log must keep the published schemas, unless its
+        org sends values that no Salesforce would.
         """
         number = len(list(config.parent.glob("*.output")))
         output = config.parent / f"{number}.output"
@@ -74,12 +74,12 @@ class Daemon:
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended."""
+        """True while it has not ended."""
         return self._process.returncode is None
 
     @property
     def listens(self) -> bool:
-        """Whether it has said where its probes are, and still runs."""
+        """True once it has named its probes' port, while it runs."""
         if self.runs and not self._port and (lines := self.logged("daemon.started")):
             self._port = lines[0]["port"]
         return self.runs and bool(self._port)

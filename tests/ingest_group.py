@@ -1,4 +1,4 @@
-"""What Kafka knows of the processes that share one org's channels."""
+"""Kafka's view of the processes that share one org's channels."""
 
 import asyncio
 from contextlib import suppress

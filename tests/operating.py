@@ -15,7 +15,7 @@ from tests.waiting import awaited, until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a command wrote, and its exit status."""
+    """A command's output, and its exit status."""
 
     status: int
     output: str

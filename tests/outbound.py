@@ -85,7 +85,7 @@ class Receiver:
 
 
 class Log(EventLog, Ownership, Protocol):
-    """What the receiver writes to."""
+    """The log that the receiver writes to."""
 
 
 @asynccontextmanager

@@ -99,9 +99,9 @@ class PubSubServer:
     """Serves the events of its topics from any position, within the credit, and ends calls as told.
 
     `refusals` end the next Subscribe calls at once, `schema_ends` the next
-    GetSchema calls; those in `schemas_away` can't be had. While `is_silent`,
-    streams get nothing. The next answer after `torn` is set is no message;
-    the bytes in `forged` are sent instead of the next answers.
+    GetSchema calls; it serves none of the schemas in `schemas_away`. While
+    `is_silent`, streams get nothing. The next answer after `torn` is set is not a
+    valid message; the bytes in `forged` are sent instead of the next answers.
     """
 
     def __init__(self) -> None:
@@ -230,7 +230,7 @@ class PubSubServer:
         if first.replay_preset == ReplayPreset.LATEST:
             return len(topic)
         ids = [event.replay_id for event in topic]
-        # A keep-alive's id is no event's; it stands for all before it.
+        # A keep-alive's id belongs to no event; it covers all events before it.
         return sum(each <= first.replay_id for each in ids)
 
     async def _get_schema(self, request: SchemaRequest, context: Any) -> SchemaInfo:

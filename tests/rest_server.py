@@ -22,7 +22,7 @@ async def answering(
     *,
     answer_bytes: int = 64 * 1024 * 1024,
 ) -> AsyncIterator[Rest]:
-    """Yield a client of a server that gives `answer` to every call, and of which it takes `answer_bytes`."""
+    """Yield a client of a server that gives `answer` to every call; it takes `answer_bytes` at most."""
 
     async def login(request: web.Request) -> web.StreamResponse:
         url = f"http://localhost:{request.url.port}"

@@ -1,4 +1,4 @@
-"""Two processes that share one org's channels, one of which goes away while events stream."""
+"""Two processes share one org's channels, and one of them goes away while events stream."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ _REJOIN_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Woken:
-    """How long events waited for the other process, and the frozen one, once woken, until it let go."""
+    """Times that events waited for the other process, and that the frozen one took to let go once woken."""
 
     waited_s: float
     let_go_s: float
@@ -32,8 +32,8 @@ class Woken:
 class Takeover:
     """Takes the owner of a channel away, again and again; before each time, two processes run.
 
-    What it returns is the longest that any event waited which happened since,
-    in seconds. Events must stream into so many `topics` all the time.
+    Each method returns the longest that any event has waited since, in seconds.
+    Events must stream into so many `topics` all the time.
     """
 
     config: Path
@@ -110,7 +110,7 @@ class Takeover:
     async def _freeze_in_mid_transaction(self, owner: Daemon) -> None:
         for _ in range(_TRIES):
             owner.freeze()
-            # What the broker has of it already may still end a transaction.
+            # Requests that the broker has already may still end a transaction.
             await asyncio.sleep(_SETTLED_S)
             if await self.group.has_open_transaction():
                 return

@@ -34,7 +34,7 @@ _REOPEN_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """Subscriber that delivers until `stop` is set; it was made of the settings `made_of`."""
+    """Subscriber that delivers until `stop` is set; it was made from the settings `made_of`."""
 
     made_of: object
     task: asyncio.Task[None]
@@ -45,8 +45,8 @@ class _Running:
 class Dispatching:
     """Runs a dispatcher for each subscriber of a plan.
 
-    `apply` starts, ends and replaces dispatchers; those whose settings stay the
-    same run on undisturbed.
+    `apply` starts, ends and replaces dispatchers; those with unchanged settings
+    keep running.
     """
 
     plan: Plan
@@ -90,15 +90,15 @@ class Dispatching:
         self._applied.set()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
-        """Return what looks records up for a subscriber, with the calls and the cache of all others."""
+        """Return a subscriber's look-ups of records; all subscribers share their calls and cache."""
         return self.plan.enrichment(name, self._lookups)
 
     def verdict(self, name: SubscriberName, event: Event) -> RouteVerdict:
-        """Return what becomes of `event` at a subscriber by the configuration in effect, without look-ups."""
+        """Return a subscriber's verdict on `event` by the configuration in effect, without look-ups."""
         return Verdicts(self.plan, event, {}).of(name)
 
     def report_configured(self) -> None:
-        """Report which subscribers are to follow the log."""
+        """Report which subscribers will follow the log."""
         self.status.subscribers_configured(self.plan.settings.subscribers)
 
     def cancel_deliveries(self) -> None:
@@ -181,10 +181,10 @@ class Dispatching:
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
                 await self._wait(stop, _RESTART_S)
             except* ForeignRecord as records:
-                # The other subscribers and the ingest do not suffer from it.
+                # The other subscribers and the ingest continue.
                 await self._refuse(name, str(next(leaves(records))), stop)
             except* ConfigurationError as mistakes:
-                # A mistake that only opening finds stops a start, but not a running daemon.
+                # An error that appears only on opening stops a start, but not a running daemon.
                 if not self._is_reconfigured:
                     raise
                 await self._refuse(name, str(next(leaves(mistakes))), stop)
@@ -215,7 +215,7 @@ class Dispatching:
                 await stop.wait()
 
     def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
-        # When the log is not the reason, the plugin is: it waits for its target.
+        # If not the log, then the plugin waits for its target.
         if failure.subgroup(LogUnavailable) is None:
             self.status.plugin_blocked(name, str(next(leaves(failure))))
         else:

@@ -30,16 +30,16 @@ _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 @dataclass(slots=True, kw_only=True)
 class Redriving:
-    """Carries out one order for the partitions that this process owns.
+    """Carries out one order to redrive, for the partitions that this process owns.
 
-    Every process does so, and one that finds no letters left ends the order. A
+    Every process does so, and the one that finds no letters left ends the order. A
     letter that is delivered again is no longer a dead letter, so after a crash an
     order continues where it was. Letters that are superseded before their turn
     comes are left out, and the order says so.
 
-    The letters' heads are read once, when the order begins, and again when
-    letters must be compared that were not ours then. Each letter is read once,
-    when its turn has come.
+    The letters' heads are read when the order begins, and again when this process
+    gets partitions whose letters it must compare with later events. Each whole
+    letter is read once, when its turn comes.
     """
 
     order: Redrive
@@ -86,7 +86,7 @@ class Redriving:
         async with aclosing(self._cursor.heads()) as heads:
             changed = [head async for head in heads if head.id in self._plan or self.order.admits(head)]
         if any(map(self._is_left, changed)):
-            # A process whose clock is late has set it aside.
+            # A process whose clock is slow has set it aside.
             return await self._begun()
         # They have failed again, so the order does not cover them any more.
         self._plan.drop(head.id for head in changed)
@@ -98,7 +98,7 @@ class Redriving:
         return self._cursor
 
     async def _begun(self) -> LetterCursor:
-        """Plan all letters that the order covers, and compare those that are ours with later events."""
+        """Plan all letters that the order covers, and compare those of our partitions with later events."""
         self._cursor = None
         cursor, letters = self.controls.letter_cursor(), list[PlacedLetter]()
         aside: dict[SubscriberName, LetterPlaces] = defaultdict(LetterPlaces)
@@ -133,7 +133,7 @@ class Redriving:
         return self.order.admits(head) and head.id not in self._superseded
 
     def _is_compared(self, letter: PlacedLetter | DeadLetter) -> bool:
-        """Return true for a letter that was compared with later events, if it has to be."""
+        """Return true for a letter that was compared with later events or need not be."""
         dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
         return self.order.include_superseded or (
             dispatcher is not None and dispatcher.state.latest.watches(letter)
@@ -195,7 +195,7 @@ class Redriving:
             audit = self._audit("redrive.superseded", letters=number)
             await self.controls.leave_out(self.order.id, skipped, audit)
             _log.info("redrive.superseded", redrive=self.order.id, letters=number)
-        # Not before: while the log is away, the next pass tells it.
+        # Only after the append: if the log is away, the next pass reports them.
         self._told = told
 
     def _batch_limit(self) -> int:
@@ -254,5 +254,5 @@ class Redrives:
                 dispatcher.state.latest.clear()
 
     def close(self) -> None:
-        """Cancel all of them; the next process goes on."""
+        """Cancel all of them; the next process continues."""
         self.follow({})

@@ -1,4 +1,4 @@
-"""Interface of one configuration to those who read its topics."""
+"""Interface that one configuration offers to the readers of its topics."""
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -22,8 +22,8 @@ _NOWHERE = "localhost:9092"
 class Interface:
     """Facts that determine the topics: the log's settings, the channels' events, the subscribers.
 
-    `servers` is true if a configuration gives the log's addresses. `forwarded` are
-    the subscribers that come after others.
+    `servers` is true if a configuration gives the log's addresses. `forwarded`
+    names the subscribers that come after others.
     """
 
     kafka: KafkaLogSettings
@@ -40,15 +40,14 @@ class Interface:
 
     @classmethod
     def of(cls, document: Document) -> "Interface":
-        """Return the interface of a configuration, whose secrets need not be there.
+        """Return the interface of a configuration; its secrets can be missing.
 
-        Raises `ConfigurationError` for a mistake in the sections that decide
-        about topics or in the name of a section, and for a log that is not in
-        Kafka.
+        Raises `ConfigurationError` for a mistake in the sections that determine
+        topics, for an unknown section, and for a log outside of Kafka.
         """
         filled = _filled(document)
         draft = load_draft(filled)
-        # A section whose name is mistyped could be one of these.
+        # A section with a mistyped name could be one of these.
         unknown = any(len(keys) == 1 for keys in draft.mistaken)
         if unknown or not all(draft.is_sound(section) for section in _NEEDED):
             raise ConfigurationError("\n".join(draft.lines))

@@ -116,7 +116,7 @@ COMMANDS = {
 
 
 class LazyGroup(HelpfulGroup):
-    """Group of the commands in `COMMANDS`, each of which is imported when it is called.
+    """Group of the commands in `COMMANDS`; a command is imported when it is called.
 
     A call to a running daemon, the list of commands, or a completion for the
     shell, must not wait until the daemon, the sandbox and the demo are imported.

@@ -1,4 +1,4 @@
-"""Reader of the records of entities, a page at a time."""
+"""Reader of entities' records, one page at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,11 +24,11 @@ from streamer.quota import BegunJobs, Governor, JobCost, LimitsReading
 _log = structlog.get_logger()
 
 PAGE_ROWS = 2_000
-"""Most records of one step, which one call reads by their ids (REST API guide, sObject Collections)."""
+"""Most records of one step; one call reads them by their ids (REST API guide, sObject Collections)."""
 BULK_FROM = 10_000
-"""Number of records from which a query job is cheaper than queries over REST."""
+"""From this many records on, a query job is cheaper than queries over REST."""
 _READY_S = 2.0
-# So many rows take some milliseconds.
+# This many rows take some milliseconds.
 _ROWS_AT_ONCE = 50
 # The limits are read as often.
 _LOW_PAUSE_S = 300.0
@@ -43,20 +43,19 @@ async def renew_nothing() -> None:
 
 @dataclass(slots=True, kw_only=True)
 class EntityReader:
-    """Reads what a `ReadingProgress` says is left, one request or two at a time.
+    """Reads the records that a `ReadingProgress` says are left, one or two requests at a time.
 
-    A job that is not live has the records as they were when it began. Those that
-    have changed since are read again before their events are made: the stream
-    tells which they are and, after a restart, the org does. Until it can, all
-    records of a page are read again, so that a process that lives for less than a
-    minute makes progress too. Raises what the ports raise, and `UnreadableEvent`.
-    From `bulk_from` records on, a job is one of the Bulk API; a step reads at most
-    `page_rows` records.
+    A job that is not live has the records as they were when it began. Records that
+    have changed since are read again before their events are made. The stream names
+    them or, after a restart, the org. Until it can, all records of a page are read
+    again, so that a process that lives for less than a minute makes progress too.
+    Raises what the ports raise, and `UnreadableEvent`. From `bulk_from` records on,
+    a job is one of the Bulk API; a step reads at most `page_rows` records.
 
-    It leaves a share of the org's requests and jobs to others, by the latest
-    `limits` and the share that the last answer told: a step that would use it
-    raises `RetryLater` instead. `renew_limits` is called before a Bulk job begins,
-    and `begun_jobs`, which the org's readers share, are counted with what it tells.
+    It leaves a share of the org's requests and jobs to other clients: a step that
+    would use this share raises `RetryLater` instead. The latest `limits` and the
+    last answer say what is left. `renew_limits` is called before a Bulk job begins;
+    the `begun_jobs` of all the org's readers are added to its result.
     """
 
     channel: Channel
@@ -75,18 +74,18 @@ class EntityReader:
     _shape: tuple[RecordSelection, RecordShape] | None = field(default=None, init=False)
 
     def taken(self, events: Sequence[Event]) -> None:
-        """Take note of changes that the log holds before anything that is read later."""
+        """Note changes that are already in the log; a later reading comes after them."""
         if self._changed.job is not None:
             self._changed.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def forget_changes(self) -> None:
-        """Forget the changes that `taken` has noted: it was not called for a while."""
+        """Forget the changes that `taken` has noted, because it was not called for a while."""
         self._changed = ChangedRecords()
 
     async def step(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> Step:
         """Return the next step of the reading that is named `snapshot`."""
         if not (progress.has_rows and progress.job):
-            # To end a job leaves the org more than before.
+            # Ending a job frees some of the org's allowance.
             self._ask(_STEP)
         if progress.parts is None:
             parts = tuple(RecordSelection(entity=each, since=progress.since) for each in await self._named())
@@ -143,7 +142,7 @@ class EntityReader:
         )
 
     def _lost(self, progress: ReadingProgress, job: str, reason: str) -> Step:
-        """Begin a job again: one can fail for reasons of Salesforce's own, and be forgotten.
+        """Begin a job again: Salesforce can fail or forget one for its own reasons.
 
         A live one continues after the last record, with the present fields.
         """
@@ -170,7 +169,7 @@ class EntityReader:
         if self._changed.job != name:
             self._changed = ChangedRecords.of_restart(name, begun_at=progress.anchor or 0.0, now=read.read_at)
         if not await self.queries.is_ready(progress.job):
-            # A job that has taken long can take as long again.
+            # A job that has taken long can take as long once more.
             waited_s = self.clock.now() - (progress.anchor or self.clock.now())
             return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, COVERED_S))
         if self._changed.is_due(read.read_at) and not self.queries.is_live(progress.job):
@@ -183,7 +182,7 @@ class EntityReader:
         is_large = found is None or found >= self.bulk_from
         in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
         anchor = self.clock.now() - CLOCKS_DIFFER_S
-        # Its name is not known yet, and the stream can go on before the answer.
+        # Its name is not known yet, and changes can arrive before the answer.
         self._changed = changed = ChangedRecords(job="")
         job = await self.queries.begin(query, in_bulk=in_bulk)
         changed.job = _name(snapshot, job)
@@ -193,7 +192,7 @@ class EntityReader:
         return Step(progress=begun, found=0 if progress.jobs else found or 0)
 
     async def _can_be_in_bulk(self, query: RecordQuery, *, is_wanted: bool) -> bool:
-        """Return whether a job is one of the Bulk API; raises `RetryLater` while too few are left."""
+        """Return whether the Bulk API should run a job; raises `RetryLater` while too few are left."""
         if not is_wanted and self.queries.fits_pages(query):
             return False
         await self.renew_limits()
@@ -204,7 +203,7 @@ class EntityReader:
         return True
 
     async def _count(self, query: RecordQuery) -> int | None:
-        """Return the number of records to read, or `None` for more than the org can count in time."""
+        """Return the number of records to read, or `None` if the org can't count so many in time."""
         try:
             return await self.queries.count(query)
         except RecordsRefused as error:
@@ -261,7 +260,7 @@ class EntityReader:
 
 @dataclass(slots=True)
 class _Rows:
-    """Records of the rows of a page, by their ids; `lacks` says which can't be read."""
+    """Records of a page's rows, by their ids; `lacks` names those that can't be read."""
 
     records: dict[str, OrgRecord] = field(default_factory=dict)
     lacks: str = ""

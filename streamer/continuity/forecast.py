@@ -14,16 +14,16 @@ from streamer.quota import Governor, JobCost, LimitsReading, bulk_job, cost_sent
 
 # The description of the entity, and the count.
 _AROUND = JobCost(requests=2)
-# The deletions, and which of their records exist again.
+# One for the deletions, and one for the deleted records that exist again.
 _DELETIONS = JobCost(requests=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotForecast:
-    """Cost of a snapshot of so many `records`, by a query job of the Bulk API or over REST.
+    """Cost of a snapshot of `records` records, by a query job of the Bulk API or over REST.
 
-    `sentence` tells the cost and what is left of it. `waits` says why not all of
-    it can be read now, and is empty when it can.
+    `sentence` names the cost and the remaining allowance. `waits` says why not all
+    of it can be read now, and is empty when it can.
     """
 
     records: int
@@ -35,7 +35,7 @@ class SnapshotForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotForecaster:
-    """Counts the records of a snapshot, at the price of two requests: see `EntityReader` for the numbers."""
+    """Counts the records of a snapshot with two requests; `EntityReader` explains the numbers."""
 
     queries: RecordQueries
     describer: Describer
@@ -46,8 +46,8 @@ class SnapshotForecaster:
     async def forecast(self, order: SnapshotOrder) -> SnapshotForecast:
         """Return what `order` will cost.
 
-        Raises `RecordsRefused`, with the place of the mistake and the remedy,
-        where Salesforce would refuse it. Else raises what the ports raise.
+        If Salesforce would refuse the order, it raises `RecordsRefused` with the
+        mistake and the remedy. Else it raises what the ports raise.
         """
         part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
         records = await self._count(part, await self._shape(part))

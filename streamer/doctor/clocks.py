@@ -1,4 +1,4 @@
-"""Clocks: this machine's beside that of the server which gives the tokens."""
+"""Check of this machine's clock against the server that issues the tokens."""
 
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -12,7 +12,7 @@ from streamer.doctor.org import OrgSession
 from streamer.errors import SalesforceUnavailable
 from streamer.web.proxy import ProxyFailed, proxy_for, send
 
-# A Date header has whole seconds.
+# A Date header contains whole seconds.
 _NOTICEABLE_S = 10.0
 _REMEDY = "let this machine synchronise its clock (NTP, chrony)"
 
@@ -27,7 +27,7 @@ def clock_checks(session: OrgSession) -> Iterator[Check]:
 
 
 def skew_verdict(ahead_s: float) -> CheckResult:
-    """Return what a clock means that is so many seconds ahead of Salesforce's."""
+    """Return the verdict on a clock that is `ahead_s` seconds ahead of Salesforce's."""
     by_s = abs(ahead_s)
     said = f"this machine's clock is {by_s:.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Salesforce's"
     if by_s > CLOCKS_DIFFER_S:
@@ -56,13 +56,13 @@ async def _compared(session: OrgSession) -> CheckResult:
 
 
 def _middle(asked: float, clock: Clock) -> float:
-    """Return the time between the question and now."""
+    """Return the time halfway between the request and its answer."""
     return (asked + clock.now()) / 2
 
 
 def _seconds(told: str) -> float:
     try:
-        # The server had half a second more on average.
+        # The header drops half a second on average.
         return parsedate_to_datetime(told).timestamp() + 0.5
     except ValueError:
         raise Inapplicable("the server tells no time (no Date header)") from None

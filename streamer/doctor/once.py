@@ -1,4 +1,4 @@
-"""Result that several checks need: found once, by the first that asks."""
+"""Result that several checks need; the first one that asks has it computed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,31 +9,31 @@ from streamer.doctor.check import Inapplicable
 from streamer.errors import RetryLater, StreamerError
 
 _Result = TypeVar("_Result")
-# A caller learns of the end of this time before its own is over.
+# A caller learns that this time is up before its own time is up.
 _SHARE = 0.9
 
 
 class Once(Generic[_Result]):
-    """Makes a call when the result is first needed, and gives all callers its result or its error.
+    """Makes a call when its result is first needed, and gives the result or error to all callers.
 
     A caller that runs out of time does not end the call of the others.
     """
 
     def __init__(self, call: Callable[[], Awaitable[_Result]], clock: Clock, *, timeout_s: float) -> None:
-        """Make `call` within the time that a check has, `timeout_s`."""
+        """Make `call` within `timeout_s`, the time that a check has."""
         self._call = call
         self._clock = clock
         self._within_s = timeout_s * _SHARE
         self._task: asyncio.Task[_Result] | None = None
 
     async def __call__(self) -> _Result:
-        """Return the result, or raise the error; a `RetryLater` when there is none in time."""
+        """Return the result or raise the error; raise `RetryLater` when neither comes in time."""
         if self._task is None:
             self._task = asyncio.create_task(self._made())
         return await asyncio.shield(self._task)
 
     async def needed(self, what: str) -> _Result:
-        """Return the result; raises `Inapplicable` when `what` failed, which a check of its own tells."""
+        """Return the result; raises `Inapplicable` when `what` failed, because another check reports that."""
         try:
             return await self()
         except StreamerError as error:
@@ -45,7 +45,7 @@ class Once(Generic[_Result]):
             self._task.cancel()
             await asyncio.wait([self._task])
             if not self._task.cancelled():
-                # Everyone who wanted it can be gone.
+                # All callers can be gone.
                 self._task.exception()
 
     async def _made(self) -> _Result:

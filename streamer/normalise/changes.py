@@ -106,7 +106,7 @@ class ChangeNormaliser:
 
 
 def _bodies(body: JsonObject, record_ids: Sequence[str]) -> Sequence[JsonObject]:
-    """Return the data of each event of a message, of which `body` is that of the first record."""
+    """Return the data of each event of a message; `body` is the data for the first record."""
     if len(record_ids) == 1:
         return (body,)
     return [body, *({**json_copy(body), "record_id": record_id} for record_id in record_ids[1:])]

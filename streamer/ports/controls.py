@@ -27,21 +27,21 @@ class LetterCursor(Protocol):
     """
 
     def heads(self) -> AsyncGenerator[LetterHead, None]:
-        """Yield the heads of the letters that were set aside since the last call, and end.
+        """Yield the heads of the letters that were set aside since the last call.
 
-        The first call yields those of all present letters. Each letter comes
-        once, in the latest version of its id; one that comes again was set
-        aside again. Memory is bounded whatever their number, save for their
-        heads. A caller that stops early can get some again.
+        The first call yields the heads of all present letters. Each letter comes
+        once, in the latest version of its id; if it comes in a later call, it was
+        set aside again. Apart from the heads, memory does not grow with the number
+        of letters. A caller that stops early can get some heads again.
         """
         ...
 
     async def kept(self, ids: Collection[str], /) -> Collection[str]:
-        """Return the ids, among these that `heads` has yielded, whose letters still exist."""
+        """Return those of `ids`, which `heads` has yielded, whose letters still exist."""
         ...
 
     def letters(self, ids: Collection[str], /) -> AsyncGenerator[DeadLetter, None]:
-        """Yield the letters of these ids, which `heads` has yielded, that still exist, in any order."""
+        """Yield the letters with these ids that still exist, in any order; the ids come from `heads`."""
         ...
 
 
@@ -66,27 +66,27 @@ class Controls(Protocol):
         ...
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open a redrive, or end it by its id; an ended one is forgotten. Raises `LogUnavailable`."""
+        """Open a redrive, or end the one with this id and forget it. Raises `LogUnavailable`."""
         ...
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
         """Add the ids of `letters` to those that an open redrive skips.
 
-        A redrive that has ended stays so, whichever of the two is written
-        first. Raises `LogUnavailable`.
+        A redrive that has ended stays ended, even if its end is written first.
+        Raises `LogUnavailable`.
         """
         ...
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord, /) -> None:
-        """Open a snapshot, change what is wanted of it, or end it by its id; an ended one is forgotten.
+        """Open a snapshot, change its order, or end the one with this id and forget it.
 
-        The last order of an id counts, and so it opens an ended one again.
+        The last order of an id counts, so a new one reopens an ended snapshot.
         Raises `LogUnavailable`.
         """
         ...
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord, /) -> None:
-        """Open an order to change a channel's position, or end it by its id; an ended one is forgotten.
+        """Open an order to change a channel's position, or end the one with this id and forget it.
 
         Raises `LogUnavailable`.
         """
@@ -105,10 +105,10 @@ class Controls(Protocol):
         ...
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
-        """Return the last states of the continuity records that `chosen` admits, oldest first.
+        """Return the latest states of the continuity records that `chosen` admits, oldest first.
 
-        They are the `last` recorded ones at most. Records that can't be read
-        are logged and left out. Raises `LogUnavailable`.
+        It returns at most the `last` recorded ones. Records that can't be read are
+        logged and left out. Raises `LogUnavailable`.
         """
         ...
 

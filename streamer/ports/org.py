@@ -19,23 +19,23 @@ class Org(Protocol):
 
     @property
     def client_name(self) -> str | None:
-        """Name by which Salesforce marks the changes of this deployment; `None` where it has none."""
+        """Name with which Salesforce marks changes by this deployment; `None` if it has none."""
         ...
 
     def publisher(
         self, transport: PublishTransport, *, timeout_s: float
     ) -> AbstractAsyncContextManager[EventPublisher]:
-        """Return a context that gives a publisher with a connection of its own.
+        """Return a context that opens a publisher with a connection of its own.
 
-        `timeout_s` is the time for one request with its answer. It shares the
-        access token with everything else in this process that uses the org.
-        Entering raises `ConfigurationError` for an address, a file or a proxy that
+        `timeout_s` bounds one request with its answer. The publisher shares the
+        access token with this process's other clients of the org. Entering the
+        context raises `ConfigurationError` for an address, a file or a proxy that
         can't be used.
         """
         ...
 
     def writer(self, *, timeout_s: float) -> AbstractAsyncContextManager[OrgWriter]:
-        """Return a context that gives a writer, whose changes Salesforce marks with the `client_name`.
+        """Return a context that opens a writer; Salesforce marks its changes with the `client_name`.
 
         `timeout_s`, the access token and the errors are as for `publisher`.
         """
@@ -46,9 +46,9 @@ class Org(Protocol):
     ) -> Preview | Unpublished:
         """Return the request by which a publisher sends `event` alone, or the result without one.
 
-        Its address names the login, which tells the host of a request. Without
-        the schema of the `topic`, what the Pub/Sub API gets is shown as JSON.
-        Makes no connection, like the other previews.
+        Its address names the login instead of the host, which only a login reveals.
+        Without the schema of the `topic`, it shows the Pub/Sub API's content as
+        JSON. Like the other previews, it makes no connection.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Numbers of JSON text, which keep the digits in which they are written."""
+"""Numbers in JSON text that keep their digits as written."""
 
 import json
 from decimal import Decimal
@@ -18,9 +18,9 @@ _MOST_EXPONENT = 400
 
 
 class ExactNumber(float):
-    """A number whose float would be written in other digits than `text`.
+    """A number that a float would write with other digits than `text`.
 
-    As a key it is what it is without rules (`exact_value`).
+    As a key it equals the value that is read without rules (`exact_value`).
     """
 
     __slots__ = ("text",)
@@ -33,14 +33,14 @@ class ExactNumber(float):
         return number
 
     def __str__(self) -> str:
-        """Return the digits of the number that is read where no rule applies."""
+        """Return the digits that the number has where no rule applies."""
         return str(exact_number(self.text))
 
 
 def exact_tree(text: str) -> Any:
     """Return the value of a JSON text, with an `ExactNumber` where another number would lose digits.
 
-    Raises `ValueError` for what is no JSON, and `RecursionError` for what is
+    Raises `ValueError` for invalid JSON, and `RecursionError` for JSON that is
     nested too deeply.
     """
     return json.loads(text, parse_float=_decimal, parse_int=_integer)
@@ -52,7 +52,7 @@ def exact_text(value: Any) -> str:
 
 
 def plain_digits(number: str) -> str:
-    """Return a number without exponent, point and zeros that say nothing; the same for equal numbers.
+    """Return a number without exponent and needless point or zeros; the same for equal numbers.
 
     A number that no float can hold keeps an exponent.
     """
@@ -71,8 +71,9 @@ def plain_digits(number: str) -> str:
 def float_digits(number: float) -> str:
     """Return a float as `plain_digits` of an equal integer, or of the shortest number that stands for it.
 
-    No integer that is read is as large as the largest floats, so these are only
-    ever numbers in digits: `1e23` is a one with 23 zeros, which no float equals.
+    Integers that are read are never as large as the largest floats, so such a float
+    stands for a number in digits: `1e23` is a one with 23 zeros, which no float
+    equals.
     """
     if number.is_integer() and _LEAST_INTEGER <= number <= _MOST_INTEGER:
         return str(int(number))

@@ -1,4 +1,4 @@
-"""Query jobs of the Bulk API that were begun here, and which the org's limits need not count yet."""
+"""Query jobs of the Bulk API that this process began, and that the org's limits may not count yet."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ class BegunJobs:
     _at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST))
 
     def note(self, at: float) -> None:
-        """Take note of a job, before it is asked for: the answer can be lost."""
+        """Note a job before it is requested, because the answer can be lost."""
         self._at.append(at)
 
     def untold(self, reading: LimitsReading) -> int:
-        """Return how many jobs a `reading` of the limits need not count yet."""
+        """Return how many jobs a `reading` of the limits may not count yet."""
         since = reading.read_at - _COUNTED_WITHIN_S
         while self._at and self._at[0] < since:
             self._at.popleft()

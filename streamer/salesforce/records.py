@@ -16,8 +16,8 @@ _QUOTED = re.compile(r"['\"](\w{1,80})['\"]", re.ASCII)
 class RestRecords:
     """Reader of the records that the REST API's user can see.
 
-    sObject Collections (REST API guide) give many records for one request, in
-    the order of the ids, with null for a record that is missing.
+    One request for sObject Collections (REST API guide) returns many records in the
+    order of the ids, and null for each missing record.
     """
 
     def __init__(self, rest: Rest) -> None:
@@ -32,9 +32,9 @@ class RestRecords:
     async def read(self, entity: str, ids: Sequence[str], fields: Sequence[str], /) -> dict[str, JsonObject]:
         """Return `fields` of records, by id: see `streamer.ports.RecordReader`.
 
-        A field comes under the name by which it was asked for, in any case.
-        Records that are too large for one answer are read in parts, and those for
-        which one took too long at the next call.
+        Each field has the name under which it was requested, whatever its letter
+        case in the org. Records that are too large for one answer are read in
+        parts. Records whose request took too long are read at the next call.
         """
         found: dict[str, JsonObject] = {}
         at_once = self._at_once.get(entity, len(ids))

@@ -1,4 +1,4 @@
-"""Selection of the messages after a checkpoint, where no replay id marks the place."""
+"""Selection of the messages after a checkpoint for which no replay id is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from streamer.salesforce.message import committed_at, replay_id_of
 
 
 class LastEventMissing(Exception):
-    """The last event in the log is not among the retained messages: read them again from the beginning."""
+    """The log's last event is not among the retained messages: read them again from the beginning."""
 
 
 class _State(Enum):
@@ -27,22 +27,21 @@ class _State(Enum):
 class RetainedMessages:
     """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
 
-    Both transports have the same order and the same event ids, so the last
-    `appended` event marks the place: the messages up to it are dropped, and
-    none after it. It is known by its id, or by its replay id `last` where that
-    is of the same transport.
+    Both transports have the same order and the same event ids. So the last
+    `appended` event marks the position: messages up to it are dropped, and none
+    after it. It is found by its id, or by its replay id `last` if this comes from
+    the same transport.
 
     With `last` alone, all events of that replay id are dropped as well.
 
-    Without such an event, time decides: messages that were committed before
-    `since` (epoch seconds) are dropped until one is not. An event that is
+    Without such an event, time decides: messages are dropped until the first one
+    that was committed at `since` (epoch seconds) or later. An event that is
     committed after `until` shows that the last event is no longer retained:
-    `is_lost` says so, once. Where nothing but time marks the place from the
-    beginning, `unmarked_since` is the time from which on all events must be
-    retained.
+    `is_lost` says so, once. If only time marks the position from the beginning,
+    Salesforce must retain all events since `unmarked_since`.
 
-    A selection is for one way through the messages: `afresh` returns another
-    for the next.
+    A selection serves one pass through the messages; `afresh` returns another one
+    for the next pass.
     """
 
     since: float
@@ -63,18 +62,18 @@ class RetainedMessages:
 
     @classmethod
     def from_time(cls, since: float, *, after: ReplayId | None) -> "RetainedMessages":
-        """Return the selection of what was committed at `since` or later, of what follows the id `after`."""
+        """Return the selection of messages after the replay id `after` that were committed since `since`."""
         return cls(since=since, unmarked_since=since if after is None else None)
 
     @classmethod
     def after(
         cls, checkpoint: Checkpoint, *, last: ReplayId | None = None, since: float | None = None
     ) -> "RetainedMessages":
-        """Return the selection of what follows `checkpoint`.
+        """Return the selection of the messages that follow `checkpoint`.
 
-        `last` is its open replay id if that is of the transport that is read.
-        `since` is by default so long before `verified_at` that clocks which
-        differ lose nothing.
+        `last` is its open replay id if that comes from the transport being read.
+        The default of `since` is earlier than `verified_at` by a margin, so that
+        differing clocks lose nothing.
         """
         return cls(
             since=checkpoint.verified_at - CLOCKS_DIFFER_S if since is None else since,
@@ -85,18 +84,18 @@ class RetainedMessages:
         )
 
     def afresh(self) -> "RetainedMessages":
-        """Return the same selection, for messages that are read from the beginning again."""
+        """Return the same selection for another pass from the beginning."""
         return replace(self)
 
     def by_time(self) -> "RetainedMessages":
-        """Return the selection by time alone, for messages that are read from the beginning again."""
+        """Return the selection by time alone, for another pass from the beginning."""
         return replace(self, appended=frozenset(), last=None, is_lost=True, unmarked_since=None)
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
 
-        Raises `LastEventMissing` when messages were dropped on the way to an
-        event that does not come: read them again, and let time decide.
+        Raises `LastEventMissing` when it has dropped messages in search of an event
+        that is not there: read them again, and let time decide.
         """
         if self._state is _State.PASSED:
             return messages
@@ -150,7 +149,7 @@ class RetainedMessages:
         return False
 
     def _give_up(self) -> None:
-        """Go on without the last event, if time would have dropped the same messages; raises otherwise."""
+        """Continue without the last event if time would have dropped the same messages; raise otherwise."""
         if self._uncertain:
             raise LastEventMissing
         self.is_lost = True
@@ -170,9 +169,10 @@ def place_after(
 ) -> tuple[ReplayId | None, RetainedMessages | None]:
     """Return the replay id after which to read, and which of the following messages to drop.
 
-    It belongs to the transport that is read: the last complete one, or the last one
-    before events that an operator has skipped. Nothing is dropped if the
-    checkpoint's ids all belong to that transport, unless its place is sought.
+    The id belongs to the transport being read: it is the last complete one, or the
+    last one before events that an operator has skipped. If all of the checkpoint's
+    ids belong to that transport, nothing is dropped, unless the checkpoint asks to
+    search for its position.
     """
     complete, last, skips_after = (
         each if each is not None and is_of_cometd(each) is over_cometd else None
@@ -183,7 +183,7 @@ def place_after(
     if complete is not None and last == checkpoint.open_replay_id:
         return complete, None
     if complete is not None:
-        # Nothing that follows a complete id is in the log but the last event.
+        # After a complete id, the log holds only the last event.
         return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
     retained = RetainedMessages.after(checkpoint, last=last)
     if skips_after is None and not retained.appended and last is None:
@@ -192,10 +192,10 @@ def place_after(
 
 
 def _known_since(checkpoint: Checkpoint) -> float | None:
-    """Return the time from which on events can be missing, with a margin for clocks that differ."""
+    """Return the time since which events can be missing, with a margin for differing clocks."""
     if checkpoint.verified_at:
         return checkpoint.verified_at - CLOCKS_DIFFER_S
-    # Nothing but unreadable messages has come: what had been retained by then can have come after them.
+    # Only unreadable messages have come: messages that were retained then can have come after them.
     known = checkpoint.positioned_at
     return None if known is None else known - CLOCKS_DIFFER_S
 

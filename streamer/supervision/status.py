@@ -11,12 +11,12 @@ from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.supervision.health import State
 
 _STEP_S = 0.02
-# A single connection can break without a word.
+# A single connection can break silently.
 _OFTEN = 2
 
 
 class Subscribed(Protocol):
-    """Source, as far as its subscriptions are concerned."""
+    """A source's view of its subscriptions."""
 
     @property
     def subscribed(self) -> frozenset[str]:
@@ -25,12 +25,12 @@ class Subscribed(Protocol):
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of connections in a row that have brought nothing in time, by path; absent without any."""
+        """Consecutive connections that brought nothing in time, by path; healthy paths are absent."""
         ...
 
 
 class DispatcherStatus(Protocol):
-    """Dispatcher, as far as its condition is concerned."""
+    """A dispatcher's view of its condition."""
 
     @property
     def following(self) -> bool:
@@ -39,7 +39,7 @@ class DispatcherStatus(Protocol):
 
     @property
     def status(self) -> SubscriberStatus:
-        """Present status of the subscriber."""
+        """Status of the subscriber at the moment."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class DispatcherStatus(Protocol):
 
 
 class LogCondition(Protocol):
-    """Log, as far as its condition is concerned."""
+    """A log's view of its condition."""
 
     @property
     def outage(self) -> str:
@@ -71,8 +71,7 @@ class LogCondition(Protocol):
 class Status:
     """Condition of the daemon's parts.
 
-    The app reports each event in their lives by one method; probes and gauges
-    read the properties.
+    The app reports each event by one method; probes and gauges read the properties.
     """
 
     _log: LogCondition | None = field(default=None, init=False)
@@ -113,7 +112,7 @@ class Status:
         self._supervisor, self._source = supervisor, source
 
     def subscribers_configured(self, names: Collection[SubscriberName]) -> None:
-        """Report that `names`, and no others, are to follow the log."""
+        """Report that exactly the subscribers `names` will follow the log."""
         self._configured = frozenset(names)
 
     def subscriber_started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
@@ -184,7 +183,7 @@ class Status:
 
     @property
     def waits(self) -> Sequence[str]:
-        """Reasons for which the log or the login is waited for."""
+        """Reasons for waiting for the log or the login."""
         return [reason for reason in (self._log_wait, self._login_wait) if reason]
 
     @property
@@ -194,7 +193,7 @@ class Status:
 
     @property
     def configured(self) -> frozenset[SubscriberName]:
-        """Subscribers that are to follow the log."""
+        """Configured subscribers, which should follow the log."""
         return self._configured
 
     @property
@@ -257,8 +256,8 @@ class Status:
     async def followed(self, clock: Clock, *, within_s: float) -> None:
         """Wait until every subscriber follows the log, but for at most `within_s`.
 
-        A subscriber that starts at the latest event must not miss events that
-        enter the log while it is set up for the first time.
+        A new subscriber that starts at the latest event must not miss events that
+        arrive while it is being set up.
         """
         end = clock.monotonic() + within_s
         while not self._all_follow() and clock.monotonic() < end:

@@ -1,4 +1,4 @@
-"""Addresses to which nothing is sent unless the settings allow it: private, link-local and the like."""
+"""Rule for targets' addresses: private, link-local and similar ones are used only if allowed."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ _REMEDY = (
 )
 _NEVER = "to which nothing is ever sent"
 
-# A process that is made to ask these gets credentials of the machine that it runs on.
+# An attacker who makes a process call these gets the credentials of its machine.
 _METADATA = frozenset(
     map(
         ip_address,
@@ -60,11 +60,11 @@ class AddressRefused(OSError):
 class AddressRule:
     """Addresses that a target can have, beside public ones.
 
-    With `private`, these are private, shared, unique local and loopback
-    addresses; with `loopback`, those of loopback alone. `networks` admits the
-    addresses in them, also those of link-local. Multicast, unspecified and
-    reserved addresses and the metadata services of clouds are never admitted.
-    An IPv6 address that stands for an IPv4 address is judged as that.
+    With `private`, these are private, shared, unique local and loopback addresses;
+    with `loopback`, those of loopback alone. `networks` admits the addresses in
+    them, also those of link-local. Multicast, unspecified and reserved addresses
+    and the metadata services of clouds are never admitted. An IPv6 address that
+    stands for an IPv4 address follows the rule for that one.
     """
 
     private: bool = False
@@ -72,7 +72,7 @@ class AddressRule:
     networks: tuple[IPNetwork, ...] = ()
 
     def refusal(self, address: str) -> str | None:
-        """Return what `address` is and how to allow it, or `None` for one that is admitted.
+        """Return the kind of `address` and how to allow it, or `None` for an admitted one.
 
         It is the end of a sentence, such as "a private address: set …".
         """
@@ -89,7 +89,7 @@ class AddressRule:
         return None if kind is None else f"{kind}: {_REMEDY}"
 
     def socket(self, info: AddressInfo) -> socket.socket:
-        """Return a new socket for the address of `info`, which is about to be connected to it.
+        """Return a new socket for the address of `info`; the caller connects it next.
 
         Raises `AddressRefused`.
         """
@@ -109,8 +109,8 @@ class AddressRule:
 async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.socket:
     """Return a socket that is connected to `host` at the first of its admitted addresses that answers.
 
-    Raises `AddressRefused` for a host that has no other addresses, and otherwise
-    the `OSError` of the last one.
+    Raises `AddressRefused` if none of the host's addresses is admitted, and
+    otherwise the last one's `OSError`.
     """
     loop = asyncio.get_running_loop()
     last: OSError | None = None

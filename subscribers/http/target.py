@@ -36,19 +36,19 @@ _HEADER_SAFE = "!#$&'()*+,/:;=?@[]~|"
 
 # Shorter values in a URL's query are names and numbers.
 _LIKE_A_SECRET = 16
-# Part of a path that no person has named, such as those of an incoming webhook.
+# Generated part of a path, such as the parts of an incoming webhook's address.
 _TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Request of one attempt; `key` is the delivery's idempotency key, empty for one that only reads.
+    """Request of one attempt; `key` is the delivery's idempotency key, empty for a request that only reads.
 
-    Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have
-    none. `headers` are further ones; they change none of those that
-    authenticate, sign or name the key. `secrets` are those that this content
-    alone holds: they are removed from the answer. `traceparent` tells the
-    target the trace of the attempt, as W3C Trace Context specifies.
+    Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have no
+    content. `headers` are additional; they can't replace headers that authenticate,
+    sign or carry the key. `secrets` are in this content only; they are removed from
+    the answer. `traceparent` passes the trace of the attempt to the target (W3C
+    Trace Context).
     """
 
     method: str
@@ -69,7 +69,7 @@ class Request:
 
     @property
     def content_headers(self) -> Mapping[str, str]:
-        """Headers that describe the content, and the answers that suit it."""
+        """Headers that describe the content and the accepted answers."""
         if self.method in _WITHOUT_CONTENT:
             return {}
         if self.ready is None:
@@ -80,12 +80,11 @@ class Request:
 class HttpTarget:
     """Sends requests to one target and judges its answers.
 
-    Every request that has an idempotency key carries it as `Idempotency-Key`, as the IETF
-    draft has it, and as `webhook-id`, as Standard Webhooks has it. With signing
-    secrets it also carries their signatures. Both headers hold the key quoted
-    as in a URL, full stops included. `secrets` are removed from answers, beside
-    those of the settings. Entering raises `ConfigurationError` for unusable
-    certificates.
+    Every request with an idempotency key carries it as `Idempotency-Key` (IETF
+    draft) and as `webhook-id` (Standard Webhooks). With signing secrets it also
+    carries signatures. Both headers hold the key quoted as in a URL, full stops
+    included. `secrets` are removed from answers, beside those of the settings.
+    Entering raises `ConfigurationError` for unusable certificates.
     """
 
     def __init__(
@@ -110,9 +109,9 @@ class HttpTarget:
 
     @classmethod
     def of(cls, settings: TargetSettings, context: PluginContext, *, secrets: tuple[str, ...] = ()) -> Self:
-        """Return the target that `settings` describe, with its credentials and signatures.
+        """Return the target that `settings` describe, with credentials and signatures.
 
-        `secrets` are further ones that an answer must not repeat.
+        `secrets` are additional secrets that an answer must not repeat.
         """
         secrets = (*secrets, *codes_in(settings.url))
         return cls(settings, settings.auth, context, secrets=secrets, signing=settings.signing)
@@ -139,8 +138,8 @@ class HttpTarget:
     async def send(self, request: Request) -> Answer | Outcome:
         """Return the target's answer, or the outcome when it gave none.
 
-        After a 401 or 403, credentials that can be renewed are renewed once,
-        and the request is sent once more.
+        After a 401 or 403, it renews the credentials if it can, and sends the
+        request once more.
         """
         content = _content(request)
         if not isinstance(content, bytes):
@@ -184,9 +183,9 @@ class HttpTarget:
     ) -> TargetReport:
         """Return a report on the target: its address, TLS, a token, and its answer to a harmless request.
 
-        The request goes to `url`, by default to the settings' address. `headers`
-        are further ones of every request. Opens and closes the connection.
-        Raises `ConfigurationError` for unusable certificates.
+        The request goes to `url`, by default the settings' address. `headers` are
+        added to every request. Opens and closes the connection. Raises
+        `ConfigurationError` for unusable certificates.
         """
         url = url or address_of(self._settings.urls)
         if url is None:
@@ -270,9 +269,9 @@ class HttpTarget:
         return self._proven_redaction[1]
 
     def _hold(self, refusal: NoToken) -> Outcome:
-        """Return a hold for the time that the token endpoint asks for, or that suits the failure."""
+        """Return a hold for the time that the token endpoint requests, or for one that fits the failure."""
         answer = refusal.answer or Answer(status=0)
-        # `outcomes` is about the target, and not about its token endpoint.
+        # `outcomes` applies to the target and not to its token endpoint.
         max_hold_s = self._settings.max_hold_s
         outcome = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = outcome.after_s if isinstance(outcome, Hold) else refusal.after_s
@@ -303,9 +302,10 @@ def _host(url: URL) -> str:
 
 
 def codes_in(url: str) -> tuple[str, ...]:
-    """Return the possible secrets in a URL's query and path, by which some targets know their clients.
+    """Return the possible secrets in a URL's query and path; some targets identify clients by these.
 
-    Each of the query is returned as written, as sent, and decoded: a target can echo any form.
+    Each value of the query is returned as written, as sent, and decoded, because a
+    target can echo any form.
     """
     parsed = URL(url)
     again = parsed.with_query(parsed.query)

@@ -32,7 +32,7 @@ def _version(value: Any) -> Any:
 
 
 def _fits(value: str) -> bool:
-    """Return true for a text that a packet can hold; a variable of the environment can hold any bytes."""
+    """Return true if a packet can hold the text; an environment variable can contain any bytes."""
     try:
         return "\0" not in value and len(value.encode()) <= _LONGEST_TEXT
     except UnicodeEncodeError:
@@ -180,10 +180,10 @@ class MqttSettings(BaseModel):
 
     @property
     def keeps_session(self) -> bool:
-        """True when the broker shall know the client again.
+        """True if the broker keeps the client's session.
 
-        Never with QoS 2: the broker would take a new message for the repetition
-        of one with the same packet id, from before a restart, and drop it.
+        Never with QoS 2: after a restart, the broker could mistake a new message
+        for the repetition of an older one with the same packet id, and drop it.
         """
         return self.client_id is not None and self.session_expiry_s > 0 and self.qos < 2  # noqa: PLR2004 - QoS 2 has no other name
 

@@ -1,4 +1,4 @@
-"""Envelope of one delivery: made of the body, or by a template."""
+"""Envelope of one delivery, made from the body or by a template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ NAMESPACES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """Content of one request, its further headers, and the secrets that it alone holds."""
+    """Content of one request, its additional headers, and the secrets that only it holds."""
 
     content: Content = field(repr=False)
     headers: Mapping[str, str]
@@ -95,7 +95,7 @@ class Envelopes:
 
 
 def _checked(text: str) -> bytes:
-    """Return `text` in UTF-8 if it is an envelope. Raises `UnfitForXml`."""
+    """Return `text` in UTF-8 if it is a SOAP envelope. Raises `UnfitForXml`."""
     try:
         content = text.strip().encode()
         root = parse_xml(content)

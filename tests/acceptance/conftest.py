@@ -38,5 +38,5 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 @pytest.fixture
 def round_(request: pytest.FixtureRequest) -> int:
-    """Number of a round of drawn cases, each of which has cases of its own."""
+    """Number of a round of drawn cases; each round has cases of its own."""
     return int(request.param)

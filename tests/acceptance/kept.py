@@ -1,4 +1,4 @@
-"""What a log holds, read by parties that are not ours."""
+"""A log's contents, read with tools that are not ours."""
 
 import asyncio
 import sqlite3
@@ -88,7 +88,7 @@ class KeptInSqlite:
 class KeptInKafka:
     """Topics of their own on a real broker, read by aiokafka as any service downstream would.
 
-    What is in them must keep the published schemas.
+    Their records must keep the published schemas.
     """
 
     def __init__(self, address: str) -> None:

@@ -1,4 +1,4 @@
-"""What an org has sent, told from the bytes on its bus without the daemon's normalisers."""
+"""Events that an org has sent, read from the bytes on its bus without the daemon's normalisers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

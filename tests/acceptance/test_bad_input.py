@@ -39,7 +39,7 @@ def listener() -> Iterator[socket.socket]:
 async def test_configuration_errors_exit_2_before_anything_connects(
     listener: socket.socket, tmp_path: Path
 ) -> None:
-    """Each mistake is told with file, line, key, what was found and what is allowed; nobody was called."""
+    """Each error names file, line, key, the value found and the values allowed; no server was called."""
     path = tmp_path / "streamer.yaml"
     path.write_text(_MISTAKES.format(url=f"http://localhost:{listener.getsockname()[1]}"), encoding="utf-8")
 

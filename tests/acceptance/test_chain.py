@@ -87,7 +87,7 @@ async def target() -> AsyncIterator[ErpReceiver]:
 
 @pytest.fixture
 def taken(sandbox: Sandbox, target: ErpReceiver) -> Taken:
-    """What the target and the org accept."""
+    """Events that the target and the org accept."""
     return Taken.watched(target, sandbox)
 
 
@@ -144,7 +144,7 @@ async def test_kills_leave_each_step_of_a_chain_once_and_in_turn(
                 await asyncio.sleep(dice.random() * 0.3)
                 await member.kill()
                 await member.start()
-        # What is missing then is told below.
+        # The assertions below name the missing events.
         with suppress(AssertionError):
             await until(lambda: _is_finished(kept, sandbox), every_s=0.3)
         await fleet.ready()

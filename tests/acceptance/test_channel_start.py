@@ -78,7 +78,7 @@ async def test_start_since_a_time_reads_what_was_committed_from_then_on(transpor
 async def test_start_since_a_time_with_nothing_behind_it_goes_on_with_new_events(
     transport: Transport,
 ) -> None:
-    """What was left out comes neither at once nor after a restart."""
+    """The events left out come neither at once nor after a restart."""
     async with unread_org(transport) as world:
         create(world, "before")
         await world.turn(300.0)

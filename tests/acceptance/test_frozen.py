@@ -103,7 +103,7 @@ async def test_frozen_process_sends_nothing_that_another_one_has_taken_over(
 
     assert frozen.orders == sent
     assert [line["level"] for line in _froze(frozen.daemon)] == ["warning"]
-    # What was in flight when the other process joined, and when this one was frozen.
+    # These were in flight when the other process joined, and when this one was frozen.
     repeated = Counter(sent + other.orders).total() - _ORDERS
     assert repeated <= 2 * _IN_FLIGHT
     place_orders(sandbox, 30, since=_ORDERS)

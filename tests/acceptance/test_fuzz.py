@@ -94,7 +94,7 @@ def test_change_event_is_an_event_or_a_dead_letter(patient: Patient, drawn: list
 @share(4)
 @given(drawn=st.lists(messages(gap), min_size=1, max_size=3))
 def test_gap_event_is_repaired_or_a_dead_letter(patient: Patient, drawn: list[bytes]) -> None:
-    """Whatever record it names, and the stream goes on behind it."""
+    """This holds for any record that it names, and the stream continues after it."""
     assert patient.publish(CHANGES, drawn) == []
 
 

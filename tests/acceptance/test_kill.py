@@ -25,7 +25,7 @@ _PER_SECOND = 5_000.0
 
 @pytest.mark.parametrize(
     ("kept", "transport"),
-    # In SQLite over the Pub/Sub API, the kills are those of test_stream_faults.
+    # For SQLite over the Pub/Sub API, test_stream_faults has the kills.
     [("sqlite", Transport.COMETD), ("kafka", Transport.COMETD), ("kafka", Transport.PUBSUB)],
     indirect=["kept"],
 )

@@ -1,4 +1,4 @@
-"""What is parked outlives the daemon that parked it, with its attempts and its times."""
+"""Parked events outlive the daemon that parked them, with their attempts and times."""
 
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -22,13 +22,13 @@ _BEHIND = 50
 # Longer than it takes to see that all are parked, and to start again.
 _LONG_S = 20
 _LEFT_S = 6
-# What a busy machine takes from a time that has come to a request at the target.
+# Longest time that a busy machine needs from an event's due time to the request at the target.
 _LATE_S = 20.0
 
 
 @pytest.fixture
 async def target() -> AsyncIterator[FulfillmentReceiver]:
-    """A fulfilment service in trouble, which says when each order is to be tried again."""
+    """A fulfilment service in trouble that says when to retry each order."""
     async with FulfillmentReceiver(SystemClock()) as receiver:
         # Not 429 or 503, which would be about the whole target.
         receiver.faults.busy_status = 502

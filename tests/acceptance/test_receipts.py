@@ -109,7 +109,7 @@ async def _delivered_some(target: FulfillmentReceiver, more: int) -> None:
 
 
 async def _finished(target: FulfillmentReceiver, sent: set[str]) -> bool:
-    """Tell whether the target took everything, or knew nothing of it: what was deleted was never shipped."""
+    """Return whether the target took each order or did not know it: a deleted order was never shipped."""
     finished = {r.body["order"] for r in target.journal if r.accepted or r.status == _NOT_FOUND}
     return sent <= finished
 

@@ -1,4 +1,4 @@
-"""What a target refused reaches it after all, once the cause is mended: every event, in order per key."""
+"""Refused events reach the target after all, once the cause is mended: every event, in order per key."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

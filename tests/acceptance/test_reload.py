@@ -207,7 +207,7 @@ async def test_changed_channels_are_read_anew(world: World) -> None:
 
 
 async def test_refused_login_brings_former_one_back(world: World) -> None:
-    """A wrong client secret is said, and reading goes on with the right one."""
+    """A wrong client secret is reported, and reading continues with the right one."""
     config = world.configure("steady")
     async with Daemon.running(config) as daemon:
         await daemon.ready()

@@ -69,7 +69,7 @@ async def _complaints(world: World, opening: Opening, history: History) -> dict[
                 if found := world.complaints():
                     return found
     except Busy as busy:
-        # What is not repaired by then may be on its way.
+        # A repair that is missing then may still be on its way.
         found = world.complaints()
         return {"busy": str(busy)} | {name: found[name] for name in ("twice", "quota") if name in found}
     except AssertionError as error:

@@ -27,7 +27,7 @@ _ORDERS = "salesforce.event.Order_Placed__e"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """An org and three targets, each of which asks for a secret of its own."""
+    """An org and three targets; each asks for a secret of its own."""
 
     sandbox: Sandbox
     erp: ErpReceiver

@@ -23,7 +23,7 @@ async def kept(kafka: str) -> AsyncIterator[KeptInKafka]:
 
 @pytest.fixture
 def config(sandbox: Sandbox, kept: KeptInKafka, tmp_path: Path) -> Path:
-    """What both processes are started with."""
+    """The configuration that both processes start with."""
     configuration = sandbox_configuration(sandbox.url, log=kept.configuration)
     return written(tmp_path, over_pubsub(configuration, sandbox.pubsub_address))
 

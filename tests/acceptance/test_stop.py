@@ -1,4 +1,4 @@
-"""A stop drains, and the next run goes on where the last one stopped."""
+"""A stop drains, and the next run continues where the last one stopped."""
 
 import asyncio
 from collections import Counter

@@ -59,7 +59,7 @@ class World:
 
 @pytest.fixture
 def session_s() -> float:
-    """How long a process may be silent: as users have it, unless a test says otherwise."""
+    """Seconds that a process may be silent: the default, unless a test says otherwise."""
     return 6.0
 
 
@@ -73,7 +73,7 @@ def transport() -> Transport:
 async def world(
     sandbox: Sandbox, kafka: str, tmp_path: Path, session_s: float, transport: Transport
 ) -> AsyncIterator[World]:
-    """Events stream; the processes start when the first of them is to be taken away."""
+    """Events stream; the processes start just before the first of them is taken away."""
     unique = f"t{uuid.uuid4().hex[:8]}"
     log = {"bootstrap_servers": kafka, "prefix": f"streamer-{unique}", "topic": unique + ".{kind}.{name}"}
     kafka_log = {**log, "partitions": 3, "session_timeout_s": session_s, "transaction_timeout_s": 2 * LIMIT_S}

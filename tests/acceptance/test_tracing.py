@@ -122,7 +122,7 @@ async def test_one_trace_from_receipt_to_the_second_attempt(
 async def test_trace_goes_on_in_another_process_after_a_kill(
     sandbox: Sandbox, collector: Collector, target: Target, configured: Callable[[str], Path]
 ) -> None:
-    """What is appended by one process and delivered by another is one trace, though nothing was told."""
+    """An event that one process appends and another delivers has one trace, though they never talk."""
     config = configured(collector.url)
     _create(sandbox)
     async with Daemon.running(config, "--role", "ingest") as ingest:
@@ -143,7 +143,7 @@ async def test_trace_goes_on_in_another_process_after_a_kill(
 async def test_dead_collector_costs_spans_and_no_event(
     sandbox: Sandbox, target: Target, configured: Callable[[str], Path]
 ) -> None:
-    """Everything is delivered, the spans are counted, and one line tells of it."""
+    """Everything is delivered, the spans are counted, and one line reports it."""
     with socket.create_server(("localhost", 0)) as closed:
         port = closed.getsockname()[1]
     for number in range(3):

@@ -34,7 +34,7 @@ def main() -> int:
         parser.error("STREAMER_KAFKA names no broker: use `make bench`, which starts one")
     # A shell ignores it for what it starts in the background, and so would the processes that we interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # What is measured logs for itself; here it would break up the progress bars.
+    # The measured processes have logs of their own; here their lines would break up the progress bars.
     logs.configure("console", "error")
     size = QUICK if chosen.quick else FULL
     size = replace(size, rounds=chosen.rounds or size.rounds)

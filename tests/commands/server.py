@@ -88,7 +88,7 @@ def become(request: _Request) -> None:
         del os.environ[name]
     os.environ.update(request.environ)
     sys.argv[1:] = request.arguments
-    # What runs behind a shell's & ignores Ctrl-C, and hands that down.
+    # A process that a shell starts with & ignores Ctrl-C, and so do its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

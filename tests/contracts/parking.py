@@ -35,7 +35,7 @@ def lane_of(*entries: Entry, setback: Setback = ONCE, lane: str = KEY) -> list[P
 
 
 async def letters(controls: Controls) -> list[DeadLetter]:
-    """Return the dead letters, each of which must come once."""
+    """Return the dead letters; each must come once."""
     found = await every_letter(controls)
     assert len({letter.id for letter in found}) == len(found)
     return found

@@ -156,7 +156,7 @@ async def test_dead_letters_and_holes_are_kept_with_their_checkpoint(world: Worl
 
 
 async def test_redriven_letter_is_removed_with_its_event(world: World) -> None:
-    """One that is set aside again in the same append stays, and an unknown one is no mistake."""
+    """A letter that is set aside again in the same append stays, and an unknown one raises no error."""
     again = a_dead_letter("y", error="another error")
     first = Append(checkpoint=a_checkpoint(1), set_aside=[a_dead_letter(id_) for id_ in "xyz"])
     async with world.open() as log:

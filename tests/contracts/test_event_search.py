@@ -120,7 +120,7 @@ async def test_event_has_its_place_and_its_content(world: World) -> None:
 
 @pytest.mark.parametrize("oldest_first", [False, True])
 async def test_search_goes_on_where_it_ended(world: World, oldest_first: bool) -> None:  # noqa: FBT001 - pytest passes it
-    """Each event comes once, though every answer is bounded in events and in places."""
+    """Each event comes once, though every answer is bounded in events and in positions searched."""
     async with world.open() as log:
         events = [an_event(f"{number:05}", time=at(MANY - number)) for number in range(MANY)]
         await filled(log, *events)
@@ -133,7 +133,7 @@ async def test_search_goes_on_where_it_ended(world: World, oldest_first: bool) -
     assert len(answers) > 2
     first = answers[0].events[0].event.id
     assert first == events[0 if oldest_first else -1].id
-    # What comes later is not told before it, as far as the search has come.
+    # The first answer has events, and says how far the search has come.
     complete = [each for each in answers[0].events if answers[0].reached is not None]
     assert complete
 

@@ -24,7 +24,7 @@ def forwarded(events: Sequence[Event], *, to: str = "shipment") -> list[Forwarde
 
 
 async def append(log: Log, *events: Event) -> None:
-    """Append `events`, as whoever appends does: another process may have written before."""
+    """Append `events` as any process does: another one may have written before."""
     await log.checkpoint(CHANGES)
     await append_to(log, an_append(*events))
 

@@ -74,7 +74,7 @@ async def test_later_call_yields_what_was_set_aside_since(world: World) -> None:
 
 
 async def test_letter_that_is_set_aside_again_comes_again(world: World) -> None:
-    """It was redriven meanwhile, and its head is that of the last failure."""
+    """It was redriven meanwhile, and its head describes the last failure."""
     again = a_dead_letter("a", error="second")
     async with world.open() as log:
         cursor = log.controls.letter_cursor()

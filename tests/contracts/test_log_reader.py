@@ -20,7 +20,7 @@ ONE_KEY = "001000000000001AAA"
 
 async def append_numbers(log: Log, *numbers: int) -> None:
     """Append events of one key with the ids `numbers`, at once."""
-    # As whoever appends does: another process may have written before.
+    # Append as any process does: another one may have written before.
     await log.checkpoint(CHANGES)
     await append_to(log, an_append(*(an_event(n, key=ONE_KEY) for n in numbers), at=max(numbers)))
 

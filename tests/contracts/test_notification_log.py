@@ -1,4 +1,4 @@
-"""A notification is one event on every log, whoever asks for it and whenever Salesforce repeats it."""
+"""A notification is one event on every log, for every reader and every repetition by Salesforce."""
 
 from streamer.clock import SystemClock
 from streamer.events import EventId

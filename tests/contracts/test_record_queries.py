@@ -295,7 +295,7 @@ async def test_job_goes_on_after_a_restart(org: Org, in_bulk: bool) -> None:  # 
 
 
 async def test_ended_job_is_gone(org: Org) -> None:
-    """And to end it again is no failure."""
+    """To end it again does not fail."""
     org.create("A")
     job = await begun(org, ALL, in_bulk=True)
 
@@ -371,7 +371,7 @@ async def test_changed_and_deleted_records_of_a_span_are_named(org: Org) -> None
 
 
 async def test_span_with_too_many_records_is_read_in_parts(org: Org) -> None:
-    """A caller that goes on from where an answer ends finds all of them."""
+    """A caller that continues where an answer ends finds all of them."""
     start = org.clock.now()
     created = []
     for number in range(4 * _MOST_IDS):

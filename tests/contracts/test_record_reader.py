@@ -29,7 +29,7 @@ class Org(Protocol):
 
     @property
     def describer(self) -> Describer:
-        """What describes the org's entities."""
+        """Describer of the org's entities."""
         ...
 
     def create(self, **fields: str) -> str:
@@ -127,7 +127,7 @@ async def test_share_of_the_requests_is_one_or_unknown_at_first(org: Org) -> Non
 
 
 async def test_describe_names_the_fields_with_their_types_and_compound_fields(org: Org) -> None:
-    """What a record consists of is known before the first is read."""
+    """A record's fields are known before the first is read."""
     describe = await org.describer.describe("Account")
 
     assert describe["name"] == "Account"

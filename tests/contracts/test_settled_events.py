@@ -1,4 +1,4 @@
-"""What a subscriber is done with can be read beside whoever delivers for it, whatever the log."""
+"""A subscriber's settled events can be read while a process delivers for it, on every log."""
 
 from streamer.events import Entry, Partition, Setback, SubscriberName
 from streamer.ports import LaneChange, Subscription
@@ -82,7 +82,7 @@ async def test_parked_events_are_not_finished_until_they_leave_their_lane(world:
 
 
 async def test_reading_begins_where_it_is_asked_to(world: World) -> None:
-    """The offset itself is part of it; what lies beyond what is settled is nothing."""
+    """The reading includes the offset itself; beyond the last settled event it is empty."""
     async with world.open() as log:
         await append(log, 1, 2, 3)
         async with following(log) as follower:
@@ -97,7 +97,7 @@ async def test_reading_begins_where_it_is_asked_to(world: World) -> None:
 
 
 async def test_only_wanted_types_are_finished(world: World) -> None:
-    """What the patterns leave out was passed over, not delivered."""
+    """Events that the patterns leave out were passed over, not delivered."""
     async with world.open() as log:
         await append(log, 1, what="salesforce.cdc.Account.updated")
         await append(log, 2, what="salesforce.cdc.Account.created")
@@ -128,7 +128,7 @@ async def test_every_partition_that_is_asked_for_is_read_in_its_order(world: Wor
 
 
 async def test_subscriber_that_was_never_seen_is_done_with_nothing(world: World) -> None:
-    """What another one has settled is not its own."""
+    """Another subscriber's settled events are not its own."""
     async with world.open() as log:
         await append(log, 1)
         async with following(log) as follower:
@@ -139,7 +139,7 @@ async def test_subscriber_that_was_never_seen_is_done_with_nothing(world: World)
 
 
 async def test_much_is_read_to_its_end(world: World) -> None:
-    """In portions, which nobody sees; whoever has had enough can stop between them."""
+    """The log reads in portions, unseen by the caller, who can stop between them."""
     async with world.open() as log:
         await append(log, *range(1_300))
         async with following(log) as follower:

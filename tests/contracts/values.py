@@ -62,7 +62,7 @@ def a_checkpoint(at: int, *, channel: Channel = CHANGES) -> Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
-    """What a test appends at once: a checkpoint, and what it covers."""
+    """A test's append: a checkpoint, and the records that it covers."""
 
     checkpoint: Checkpoint
     events: Sequence[Event] = ()

@@ -81,7 +81,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path: Path) -> None:
-    """Under the name of whoever calls; the audit keeps all of it."""
+    """The audit keeps each action under the caller's name."""
     data = tmp_path / "data.json"
     data.write_text(json.dumps({"fields": {ORDER_KEY: "T-1"}}))
     async with world.running() as daemon:

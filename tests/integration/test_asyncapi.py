@@ -92,7 +92,7 @@ def test_json_says_the_same() -> None:
 
 
 def test_mistake_is_a_sentence(tmp_path: Path) -> None:
-    """And the exit status is that of a wrong configuration."""
+    """The exit status says that the configuration is wrong."""
     path = tmp_path / "streamer.yaml"
     path.write_text(EVERYTHING.partition("log:\n")[0])
     result = CliRunner().invoke(app, ["asyncapi", "-c", str(path)])

@@ -150,7 +150,7 @@ def audit(path: Path) -> list[str]:
 
 
 async def test_ready_names_the_way_out_of_a_refused_position(tmp_path: Path) -> None:
-    """With the policy `fail`: the command that it names is what lets the channel be read on."""
+    """With the policy `fail`, the command that it names lets Streamer continue reading the channel."""
     file = tmp_path / "log.db"
     async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
         channel = {"path": CHANGES, "start": "earliest", "on_refused_replay_id": "fail"}

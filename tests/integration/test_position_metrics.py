@@ -1,4 +1,4 @@
-"""The metrics of a daemon tell up to when no event is missing, and until when its position can be read on."""
+"""A daemon's metrics say up to when no event is missing, and how long its position stays readable."""
 
 from pathlib import Path
 

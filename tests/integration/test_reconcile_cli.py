@@ -176,7 +176,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_drift_is_what_was_lost_silently(desk: Desk) -> None:
-    """Nothing without a loss, whatever has happened, and then exactly the changes that no event tells of."""
+    """Without a loss it finds nothing; after one it finds exactly the changes that no event reports."""
     kept, updated, deleted, restored, touched = desk.create(5)
     await desk.turn(10)
     desk.change(update=(kept, updated), delete=(restored,))

@@ -32,7 +32,7 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     whole = {key: closed(each) for key, each in schema.items()}
-    # What only refines another part has no type.
+    # A part that only refines another has no type.
     if "properties" in whole and whole.get("type") == "object":
         whole["additionalProperties"] = False
     return whole
@@ -45,13 +45,13 @@ def _validator(*names: str) -> Any:
 
 
 def mistakes(value: Any, *names: str) -> list[str]:
-    """Return what breaks the definition, or each of several of which one must hold."""
+    """Return where `value` breaks the definition, or all of several if it fits none of them."""
     found = _validator(*names).iter_errors(value)
     return [f"{'/'.join(map(str, each.absolute_path))}: {each.message[:400]}" for each in found]
 
 
 def event_mistakes(event: Mapping[str, Any]) -> list[str]:
-    """Return what breaks the schema of an event: its `type` says which one its `data` keep."""
+    """Return the mistakes in an event's `data` by the schema of its `type`."""
     try:
         names = definitions_of(event["type"])
     except LookupError:
@@ -73,7 +73,7 @@ class Checked:
             self.mistakes += [f"{name} {each} in {value}" for each in mistakes(value, name)]
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Check an event, of which `type` and `data` are given."""
+        """Check an event, which needs only `type` and `data`."""
         if self._is_new(event["type"], event["data"]):
             self.mistakes += [f"{event['type']} {each} in {event['data']}" for each in event_mistakes(event)]
 
@@ -91,7 +91,7 @@ def _shape(value: Any, depth: int = _DEEP) -> Any:
 
 
 def all_of(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong with `events`, of which `type` and `data` are given."""
+    """Return the mistakes in `events`, which need only `type` and `data`."""
     checked = Checked()
     for event in events:
         checked.event(event)

@@ -24,5 +24,5 @@ def declared(error: type = StreamerError, depth: int = 0) -> list[tuple[int, str
 
 
 def test_drawn_tree_is_the_declared_one() -> None:
-    """An operator's error that the drawing lacks is missed by whoever decides what to do about it."""
+    """A reader of the drawing would miss an error that it lacks."""
     assert drawn() == declared()

@@ -1,4 +1,4 @@
-"""Resource of the channels' positions: shows them, tells what another one means, and orders it."""
+"""Resource of the channels' positions: shows them, previews a change, and orders it."""
 
 from streamer.admin.checkpoints.resource import CheckpointResource
 

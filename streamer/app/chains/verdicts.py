@@ -1,4 +1,4 @@
-"""Verdicts: what becomes of an event at each subscriber, without any target."""
+"""Verdicts: whether each subscriber would take an event, and why, without any target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ _SHOWN = 80
 class RouteVerdict:
     """Selection of an event by one subscriber: it `matches`, or `why` not.
 
-    `error` is the sentence of an expression that fails. `fields` are those that
-    `when` looks at, with their values; one that the event does not carry is
-    `ABSENT`. `names` tell what is not given, and the verdict depends on.
+    `error` is the sentence of an expression that fails. `fields` are the fields
+    that `when` looks at, with their values; a field that the event does not carry
+    is `ABSENT`. `names` are the missing inputs on which the verdict depends.
     """
 
     subscriber: SubscriberName
@@ -37,14 +37,15 @@ class RouteVerdict:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Names that are not given, and on which the verdict depends."""
+        """Names of missing inputs on which the verdict depends."""
         return self.names.absent if self.names else ()
 
 
 class Verdicts:
-    """Verdicts on one event, with the looked-up records that are `given` beside it.
+    """Verdicts on one event, with the looked-up records in `given`.
 
-    Without a receipt of the subscriber before, that subscriber's verdict decides.
+    Without the upstream subscriber's receipt, the verdict on the event at that
+    subscriber decides.
     """
 
     def __init__(self, checked: Plan, event: Event, given: JsonObject) -> None:
@@ -62,7 +63,7 @@ class Verdicts:
         return found
 
     def delivery(self, name: SubscriberName) -> Delivery:
-        """Return what the subscriber's plugin would get, whether it gets it or not. Raises `BrokenRoute`."""
+        """Return the delivery that the plugin would get, even if the verdict is no. Raises `BrokenRoute`."""
         verdict = self.of(name)
         if verdict.error:
             raise BrokenRoute(verdict.error)
@@ -85,7 +86,7 @@ class Verdicts:
         return self._of_expressions(name)
 
     def _excluded_before(self, name: SubscriberName) -> str:
-        """Return why the event does not come from those before `name`; empty where it can."""
+        """Return why the subscribers upstream of `name` do not forward the event; empty if they do."""
         upstream = upstream_of(name, self._checked.settings.subscribers)
         for before in upstream.missing(self._event):
             verdict = self.of(before)

@@ -38,8 +38,7 @@ class Node:
 class Graph:
     """Nodes, and the arrows between them as pairs, both in the order of the configuration.
 
-    No way along the arrows leads back. `subscribers` describes the subscribers
-    as JSON.
+    The arrows form no cycle. `subscribers` describes the subscribers as JSON.
     """
 
     arrows: Sequence[tuple[Node, Node]]
@@ -67,9 +66,9 @@ class Graph:
 
 
 def graph(draft: Draft, document: Document) -> Graph:
-    """Return the graph of a configuration, whose secrets need not be there.
+    """Return the graph of a configuration; its secrets can be missing.
 
-    Raises `ConfigurationError` when what is drawn is mistaken.
+    Raises `ConfigurationError` for a mistake in the sections that are drawn.
     """
     names = draft.settings.subscribers
     are_sound = draft.is_sound("channels") and all(
@@ -83,7 +82,7 @@ def graph(draft: Draft, document: Document) -> Graph:
 
 
 def shortened(text: str) -> str:
-    """Return the beginning of `text` that a drawing has room for, in one line."""
+    """Return as much of `text`, in one line, as a drawing has room for."""
     line = "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
     return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 1] + "…"
 

@@ -23,20 +23,20 @@ DEFAULT_URL = "http://localhost:9465"
 
 _CONNECT_S = 5.0
 _ANSWER_S = 120.0
-# The daemon can have to read much of the log to compare dead letters.
+# To compare dead letters, the daemon may have to read much of the log.
 _LONG_ANSWER_S = 1_800.0
-# A daemon that has nothing to tell says so every five seconds.
+# A daemon without news sends a sign of life every five seconds.
 _SILENT_S = 30.0
 _LONGEST_LINE = 32 * 1024 * 1024
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
 class ApiRefused(Stop):
-    """The API can't be reached, or refuses the request: the sentence says why, and what to do."""
+    """The API can't be reached or refuses the request; the sentence says why, and what to do."""
 
 
 class ApiInterrupted(ApiRefused):
-    """An answer that goes on was broken off: the daemon has stopped, or the connection broke."""
+    """A streaming answer was cut off: the daemon has stopped, or the connection broke."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,9 @@ class Api:
         return await self._request("POST", path, json=_without_none(body))
 
     async def lines(self, path: str, **query: str | int | None) -> AsyncGenerator[JsonObject, None]:
-        """Yield the JSON lines of an answer that goes on.
+        """Yield the JSON lines of a streaming answer.
 
-        Raises `ApiInterrupted` when it is broken off, or ends.
+        Raises `ApiInterrupted` when the answer is cut off or ends.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENT_S)
         async with self._opened("GET", path, timeout, params=_without_none(query)) as response:
@@ -139,7 +139,7 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
 
 
 async def _lines_of(content: aiohttp.StreamReader) -> AsyncIterator[JsonObject]:
-    """Yield the objects in the lines of `content`; raises `ValueError` for what Streamer did not write."""
+    """Yield the objects in the lines of `content`; raises `ValueError` for lines not from Streamer."""
     rest = b""
     async for piece in content.iter_any():
         *lines, rest = (rest + piece).split(b"\n")

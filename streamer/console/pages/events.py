@@ -1,4 +1,4 @@
-"""Events: searches the log for them, and tells the story of one."""
+"""Pages of events: a search in the log, and the story of one event."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _MOST_SHOWN = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPages:
-    """`/console/events`, and the way from a parked key to the story of its first event."""
+    """`/console/events`, and the link from a parked key to the story of its first event."""
 
     context: PageContext
 
@@ -73,7 +73,7 @@ class EventPages:
         )
 
     async def _show_parked(self, request: web.Request) -> web.Response:
-        """Lead to the story of a parked key's first event; its place is taken from the parked keys."""
+        """Redirect to the story of a parked key's first event, if the key is still parked there."""
         query = list(request.query.items())
         found = await self.context.resources.subscribers.parked(filled(Parked, query, first=MOST_LETTERS))
         wanted = [request.query.get(name) for name in ("topic", "partition", "offset")]
@@ -91,7 +91,7 @@ class EventPages:
 
 
 def _in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
-    """Return the accounts, each after those of the subscribers that it comes after."""
+    """Return the subscribers' accounts in the order of `after`, upstream first."""
     placed: dict[str, Any] = {}
     waiting = list(accounts)
     while waiting:

@@ -1,4 +1,4 @@
-"""Reader of the deletions of an entity, a page at a time."""
+"""Reader of an entity's deletions, one page at a time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,13 +22,12 @@ _Place = tuple[float, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedRecords:
-    """Tells the deletions since a part's time, oldest first, unless the record exists again.
+    """Reads the deletions since a part's time, oldest first, except of records that exist again.
 
-    It asks the org once that can cover the whole time of the reading, and the
-    answer names all deletions. A later answer names those of the time that is not
-    covered yet, so a deletion that the org names late never lies before a published
-    one. The progress keeps the time and the record of the last published deletion,
-    so each is published once.
+    It asks the org as soon as one answer can cover the reading's whole time. Later
+    answers cover only later times, so a deletion that the org reports late never
+    lies before a published one. The progress keeps the time and the record of the
+    last published deletion, so each is published once.
     """
 
     replication: Replication
@@ -37,13 +36,13 @@ class DeletedRecords:
     async def step(
         self, part: RecordSelection, progress: ReadingProgress, read: SnapshotRead, *, most: int
     ) -> Step:
-        """Return the next `most` deletions, or when they can be asked for; raises what the ports raise."""
+        """Return the next `most` deletions, or the time for the request; raises what the ports raise."""
         assert part.since is not None  # noqa: S101 - the part tells deletions
         until = read.read_at if progress.until is None else progress.until
         progress = replace(progress, until=until)
         if wait_s := coverable_in_s(until, read.read_at):
             return Step(progress=progress, again_in_s=wait_s)
-        # A deletion's time is the time of its save, too.
+        # The time of a deletion is also the time at which it was saved.
         start = progress.anchor or part.since - TRANSACTION_S
         told = _place_of(progress.after)
         start = max(start, told[0])

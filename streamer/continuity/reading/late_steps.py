@@ -1,4 +1,4 @@
-"""Steps of a channel's readings, whose answers can come late."""
+"""Steps of a channel's readings; their answers can come late."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -13,7 +13,7 @@ from streamer.continuity.reading.step import Step
 from streamer.events import Event, ReplayId
 
 LONGEST_S = 20.0
-"""Longest time for which the stream waits for a step."""
+"""Longest time that the stream waits for a step."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,13 +27,13 @@ class _Asked:
 
 @dataclass(slots=True, kw_only=True)
 class LateSteps:
-    """Makes the steps of `reader`, one at a time, and uses the answers that come late.
+    """Makes the steps of `reader`, one at a time, and also uses late answers.
 
     Repeating a slow request brings no answer sooner. So a request is never
     cancelled, which could also lose a token that it renews. The stream continues
-    meanwhile. Its changes can be newer than the answer: the changed records are
-    read once more before the answer is used. `on_answer` is called when a late one
-    has come.
+    meanwhile. Its changes can be newer than the answer, so the changed records are
+    read once more before the answer is used. `on_answer` is called when a late
+    answer has come.
     """
 
     reader: EntityReader
@@ -52,13 +52,13 @@ class LateSteps:
         return self._asked.reading if self._asked is not None else None
 
     def taken(self, events: Sequence[Event]) -> None:
-        """Take note of changes that enter the log."""
+        """Note changes that enter the log."""
         self.reader.taken(events)
         if self._asked is not None:
             self._asked.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def forget(self) -> None:
-        """Use no answer to what was asked before: `taken` was not called for a while."""
+        """Use no answer to earlier requests, because `taken` was not called for a while."""
         self.reader.forget_changes()
         if self._asked is not None:
             self._asked.reading = ""
@@ -66,8 +66,9 @@ class LateSteps:
     async def step(self, reading: str, progress: ReadingProgress, position: ReplayId) -> Step:
         """Return the next step of a reading.
 
-        Raises `TimeoutError` without an answer: it is used by a later call for
-        the same step, once `is_late` is false. Raises what `EntityReader` raises.
+        Raises `TimeoutError` if no answer has come in time. Once `is_late` is
+        false, a later call for the same step uses the answer. Raises what
+        `EntityReader` raises.
         """
         asked = self._asked
         if asked is None or (asked.reading, asked.progress) != (reading, progress):

@@ -13,7 +13,7 @@ from streamer.continuity.reconciling.window import ComparedWindow, checkpoint_fo
 from streamer.events import OrgId
 from streamer.ports import EventHistory
 
-# Salesforce writes the stamps of records in whole seconds, and those of events in milliseconds.
+# Salesforce stamps records in whole seconds, and events in milliseconds.
 _STAMPS_DIFFER_S = 1.0
 _INVISIBLE = "the org has no such record for this user, and reports no deletion"
 _SYSTEM_ONLY = "no user's change: its LastModifiedDate is not newer"
@@ -31,8 +31,8 @@ class Phase(StrEnum):
 class Asked:
     """Comparison to make: the changes of `entity` from `since` to `until`, in epoch seconds.
 
-    Without `until`, up to the last that can be compared. With `channel`, a
-    path, the events of that channel alone count.
+    Without `until`, it ends at the latest comparable change. With `channel` (a
+    path), only that channel's events count.
     """
 
     entity: str
@@ -43,13 +43,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """Compares what `org` has changed with the `history` of its events.
+    """Compares the changes in `org` with the `history` of its events.
 
-    The log is read first, into the times of its records. The org's changes pass
-    page by page, and only differences are kept. So memory grows with the records
-    that have events in the window, not with the log or its events.
+    The log is read first: memory keeps one time for each record. The org's changes
+    pass page by page, and only differences are kept. So memory grows with the
+    records that have events in the window, not with the log or its events.
 
-    `observe` is called with how much of a phase is done, and of how much.
+    `observe` gets a phase's progress: the part done, and the total.
     """
 
     history: EventHistory
@@ -128,7 +128,7 @@ class Reconciliation:
         findings: Findings,
         deleted: Deleted,
     ) -> Sequence[str]:
-        """Look up the records that only the log has; return the ids that could not be looked up."""
+        """Look up the records that only the log has; return the ids for which this failed."""
         # Those of the org's changes are taken already.
         alone = [each for each in known.between(window.since, window.until) if each not in deleted.times]
         present = await self.records.present(entity, alone)
@@ -137,7 +137,7 @@ class Reconciliation:
         absent = [each for each in alone if each not in present and not _is_deleted(known, each)]
         if not absent:
             return ()
-        # The org reports a deletion of this minute in the next.
+        # The org reports a deletion up to a minute late.
         now = self.records.clock.now()
         later = await self.records.deleted(entity, window.until, now)
         if later.until < now:
@@ -151,7 +151,7 @@ class Reconciliation:
 
 
 def _missing(record: RecordVersion, known: KnownRecord | None, window: ComparedWindow) -> Drift | None:
-    """Return the difference between a record of the org and what the log knows, if there is one."""
+    """Return the difference between a record in the org and in the log, if there is one."""
     if known is not None and not known.is_deleted and known.at >= record.at - _STAMPS_DIFFER_S:
         return None
     detail = ""
@@ -175,7 +175,7 @@ def _restored(
     """Yield the records that the log says were deleted in the window, and the org still has."""
     for each in ids:
         record = present.get(each)
-        # One that was restored later can have its event under way.
+        # The event of a record that was restored later can be on its way.
         if record is not None and _is_deleted(known, each) and record.at <= window.until:
             found = _missing(record, known.get(each), window)
             if found is not None:
@@ -183,7 +183,7 @@ def _restored(
 
 
 def _deletions(deleted: Deleted, known: KnownRecords, window: ComparedWindow) -> Iterator[Drift]:
-    """Yield the records that the org has deleted in the window, and whose last event is not a deletion."""
+    """Yield the records that the org deleted in the window although their last event is not a deletion."""
     for record_id, at in deleted.times.items():
         if window.since <= at <= window.until and not _is_deleted(known, record_id):
             found = known.get(record_id)

@@ -1,4 +1,4 @@
-"""Positions of a channel: where reading begins and goes on, by which checkpoints, and which holes follow."""
+"""Positions of a channel: where reading starts and continues, checkpoints, and the resulting holes."""
 
 from streamer.ingest.positions.moves import Move, known_place, move_of
 from streamer.ingest.positions.orders import OrderedPositions, PositionOrdered

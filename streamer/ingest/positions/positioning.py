@@ -1,4 +1,4 @@
-"""Positioning of a channel: where its reading begins and goes on, and the holes that follow from it."""
+"""Positioning of a channel: where its reading starts and continues, and the resulting holes."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -43,13 +43,13 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class Positioning:
-    """Decides where reading of one channel begins and goes on.
+    """Decides where the reading of one channel starts and continues.
 
-    `start` counts while the log has no checkpoint, and `on_refused` when Salesforce
-    refuses a replay id. With `orders`, an operator can order another position.
-    Events that are, or can be, missing after such a decision are a hole. The
-    `holes` are written with the next commit, so that a record and the position it
-    explains are in the log together, and `recorded` is called then.
+    `start` applies while the log has no checkpoint, and `on_refused` when
+    Salesforce refuses a replay id. With `orders`, an operator can order another
+    position. A decision after which events are missing, or can be, opens a hole.
+    The next commit writes the `holes`, so that a record and the position that it
+    explains are in the log together; then `recorded` is called.
     """
 
     channel: Channel
@@ -69,7 +69,7 @@ class Positioning:
         return list(self._holes.values())
 
     def recorded(self) -> None:
-        """Note that the `holes` are in the log, and with them the order that was carried out."""
+        """Note that the log holds the `holes`, and with them the finished order."""
         recorded, self._holes = self._holes, {}
         self._skips = False
         if self.orders is not None:
@@ -78,7 +78,7 @@ class Positioning:
     def begin(
         self, checkpoint: Checkpoint | None, *, repaired: Found | None, wake: Callable[[], None]
     ) -> Checkpoint | Start:
-        """Return where reading begins, with the `checkpoint` in the log.
+        """Return where reading starts, given the `checkpoint` in the log.
 
         `repaired` is called with new holes, unless nothing repairs them, and
         `wake` when there is a new order. The first commit of a new channel holds
@@ -106,7 +106,7 @@ class Positioning:
         return await self.orders.begin() if self.orders is not None else None
 
     def moved(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return where reading continues by `order`, while the log has `stored`.
+        """Return where `order` lets reading continue; the log has the checkpoint `stored`.
 
         The order's record is written with the first batch that follows, so that
         a crash before that leaves the position and the order as they are.
@@ -114,7 +114,7 @@ class Positioning:
         now = self.clock.now()
         move = move_of(order, self.channel, stored, self.start, now)
         hole = position_record(move, order, self.channel, stored, now)
-        # Unrecorded holes of the former position are a part of this one.
+        # This hole includes the unrecorded holes of the former position.
         self._holes = {name: each for name, each in self._holes.items() if each.state is Repair.OPEN}
         is_from_time = order.since is not None and (move.skips or move.lost_from is None)
         self._unread_since = Since(at=order.since or 0.0) if is_from_time else None
@@ -140,7 +140,7 @@ class Positioning:
         return order is not None and order.place is ChannelPosition.REPLAY_ID
 
     def kept(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return the position in the log: Salesforce has `refused` the replay id that was ordered."""
+        """Return the position in the log, because Salesforce has `refused` the ordered replay id."""
         order = self._unrecorded_order
         if order is None:
             raise refused
@@ -149,13 +149,13 @@ class Positioning:
         return source_position(self.channel, self.start) if stored is None else stored
 
     def resumed(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return where reading goes on without the replay id of `stored`; raises `refused` by the policy."""
+        """Return where reading continues without the replay id of `stored`, or raise `refused`."""
         if (order := self._unrecorded_order) is not None:
             return self._read_retained(order, stored)
         if self.on_refused == "fail":
             raise _with_way_out(refused) from refused
         resumes_at = Start.EARLIEST if self.on_refused == "repair" else Start(self.on_refused)
-        # An id that was refused too early means that the stream was reset, and nothing is retained.
+        # If an id is refused before its retention ends, the stream was reset, and nothing is retained.
         hole = self._found(refused_hole(self.channel, stored, resumes_at, self.clock.now()))
         self._holes[hole.id] = hole
         log = _log.error if hole.is_unrepaired else _log.warning
@@ -168,12 +168,12 @@ class Positioning:
             answer=str(refused),
         )
         if stored is not None and resumes_at is Start.EARLIEST:
-            # Without the id, the source leaves out what the log holds by the last event.
+            # Without the id, the source finds the log's last event and leaves out what precedes it.
             return without_ids(stored)
         return resumes_at
 
     def came(self, batch: Batch, checkpoint: Checkpoint | None) -> None:
-        """Note the holes that `batch`, which follows `checkpoint`, shows."""
+        """Note the holes that show in `batch`, which follows `checkpoint`."""
         if batch.place_lost:
             self._lose_place(checkpoint)
         since = 0.0 if self._is_from_earliest else batch.unmarked_since
@@ -183,12 +183,12 @@ class Positioning:
 
     @property
     def _unrecorded_order(self) -> PositionOrder | None:
-        """Order that is being carried out, while the log has no record of it."""
+        """Order that is being carried out and is not in the log yet."""
         order = self.orders.current if self.orders is not None else None
         return order if order is not None and order.id in self._holes else None
 
     def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return the position of an order that asked to read after the id in the log, which was refused."""
+        """Return the position for an order to read after the id in the log, which Salesforce has refused."""
         hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
         self._holes[order.id] = hole = hole if self._skips else self._found(hole)
         _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
@@ -213,7 +213,7 @@ class Positioning:
             _log.warning("place.lost", channel=str(self.channel), verified_at=complete, state=hole.state)
 
     def _begin_since(self, since: Since, read_at: float) -> None:
-        """Note the hole of a channel that begins at a time which Salesforce does not retain."""
+        """Note the hole of a channel that starts at a time before Salesforce's retention."""
         if hole := hole_before(self.channel, since.at, read_at):
             hole = self._found(hole)
             self._holes[hole.id] = hole
@@ -221,7 +221,7 @@ class Positioning:
 
     @property
     def _explaining(self) -> Sequence[ContinuityRecord]:
-        """Records, not in the log yet, that say since when events can be missing at the present position."""
+        """Records, not in the log yet, that say since when events can be missing before this position."""
         causes = {HoleCause.REPLAY_ID_REFUSED}
         if not self._skips:
             causes.add(HoleCause.POSITION_SET)
@@ -230,7 +230,7 @@ class Positioning:
     def _forget_more(self, since: float, read_at: float) -> None:
         """Judge the records of the present position by what was retained when reading began."""
         for hole in self._explaining:
-            # The log holds what is before the last moment at which nothing was missing.
+            # The log holds everything up to the last moment at which nothing was missing.
             begin = max(since, (hole.verified_at or 0.0) - CLOCKS_DIFFER_S)
             if until := forgotten_until(self.channel, begin, read_at):
                 self._holes[hole.id] = self._found(forgotten_too(hole, until, read_at))
@@ -238,11 +238,11 @@ class Positioning:
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
         order = self._unrecorded_order
         if order is not None and order.place is ChannelPosition.REPLAY_ID:
-            # All that follows the named id is retained, so the log's end lies before it.
+            # Salesforce retains everything after the named id, so the log's end lies before it.
             self._skips = True
             self._holes[order.id] = skipped_to_id(self._holes[order.id])
         without = {name: without_place(hole) for name, hole in self._holes.items()}
-        # Events that an operator skips are not repaired, and the state of other holes is known.
+        # Skipped events are not repaired, and the state of other holes is known.
         changed = {name: self._found(hole) for name, hole in without.items() if hole is not self._holes[name]}
         self._holes |= changed
         if checkpoint is None:
@@ -252,14 +252,14 @@ class Positioning:
         _log.warning("place.lost", channel=str(self.channel), verified_at=hole.verified_at, state=hole.state)
 
     def _found(self, hole: ContinuityRecord) -> ContinuityRecord:
-        """Return the state of a hole that the policy is about."""
+        """Return the state of a hole to which the policy applies."""
         if self._repaired is None or self.on_refused != "repair" or hole.state is Repair.FULL:
             return hole
         return self._repaired(hole)
 
 
 def _with_way_out(refused: ReplayIdRefused) -> ReplayIdRefused:
-    """Return the error of a channel that stops at a refused replay id, with what an operator can do."""
+    """Return the error of a channel that stops at a refused replay id, with the operator's choices."""
     command = f"streamer checkpoint set {shlex.quote(refused.path)}"
     said = str(refused).rstrip(".")
     return ReplayIdRefused(

@@ -1,4 +1,4 @@
-"""Protection of what ingest stores: the rules in effect, and what they leave of events and messages."""
+"""Protection of stored events and messages by the rules in effect."""
 
 import hashlib
 import secrets
@@ -32,7 +32,7 @@ _TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
 
 @dataclass(slots=True)
 class Protection:
-    """Rules in effect, of all channels of a process; others take their place while it runs."""
+    """Rules in effect for all channels of a process; new rules can replace them while it runs."""
 
     rules: Sequence[ProtectRule] = ()
     settings: ProtectionSettings = field(default_factory=ProtectionSettings)
@@ -44,7 +44,7 @@ class Protection:
         self.apply(self.rules, self.settings)
 
     def apply(self, rules: Sequence[ProtectRule], settings: ProtectionSettings) -> None:
-        """Protect the next batch of each channel by `rules`; without any, nothing is looked at."""
+        """Protect the next batch of each channel by `rules`; without rules, events pass unread."""
         self.rules, self.settings = rules, settings
         self.compiled = Rules(rules, settings) if rules else None
 
@@ -59,17 +59,17 @@ class ChannelProtection:
 
     @property
     def has_rules(self) -> bool:
-        """True while there are rules, of this channel or of others."""
+        """True while there are rules for this channel or for others."""
         return self.protection.compiled is not None
 
     def protected(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter | Unreadable]:
-        """Return `read`, in its order, without what the rules protect.
+        """Return `read`, in its order, with protected values removed, masked or hashed.
 
-        It is `read` itself where no rule is about any of its events. An event that
+        It is `read` itself if no rule applies to any of its events. An event that
         can't be protected is `Unreadable`.
         """
         rules = self.protection.compiled
-        # By their types, and not by their channel: an event that is not of the channel is still what it is.
+        # The event's type decides, not the channel: an event can reach a channel to which it does not belong.
         types = {item.type for item in read if type(item) is Event}
         if rules is None or not any(map(rules.of, types)):
             return read
@@ -86,7 +86,7 @@ class ChannelProtection:
         return found
 
     def hides(self, event_type: str, name: str) -> bool:
-        """Return whether a field of a type of event is not to be seen as it is."""
+        """Return whether the rules protect a field of this type of event."""
         rules = self.protection.compiled
         of_type = rules.of(event_type) if rules is not None else None
         return of_type is not None and of_type.of(name) is not FixedTreatment.KEEP
@@ -94,8 +94,8 @@ class ChannelProtection:
     def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
         """Return the part of `piece` to keep, or `None` to keep it as it is.
 
-        A `torn` piece of an answer can belong to another channel than it seems,
-        so the rules of all channels count.
+        A `torn` piece of an answer can belong to a channel that it does not name,
+        so the rules of all channels apply.
         """
         rules, settings = self.protection.rules, self.protection.settings
         if settings.unreadable is UnreadableBytes.KEEP:
@@ -125,14 +125,14 @@ class ChannelProtection:
             raise UnreadableEvent("its bytes are encrypted with another protection.key") from None
 
     def _digest_without_key(self, piece: Unreadable) -> str:
-        """Return what tells `piece` from others at its position, and no more of its bytes than their number.
+        """Return a digest that distinguishes `piece` from others at its position and reveals only its size.
 
-        An event's digest is made from its id, which is not a secret. A message at a
-        known position has its size. Both are the same in each process that reads
-        them again. A piece at an unknown position has a digest by a key of this
-        process alone, and is another dead letter when another process reads it: an
-        attacker could find the value of an unkeyed digest by trying all possible
-        ones.
+        An event's digest comes from its id, which is not a secret. The digest of a
+        message at a known position comes from its size. Each process that reads
+        them again gets the same digests. The digest of a piece at an unknown
+        position needs a key, because an attacker could guess the value behind a
+        plain digest by trying all possible ones. The key belongs to this process,
+        so another process that reads the piece makes another dead letter.
         """
         if piece.event_id is not None:
             return hashlib.sha256(piece.event_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -142,7 +142,7 @@ class ChannelProtection:
 
 
 def unprotected_event(raw: bytes) -> Event | None:
-    """Return the event that could not be protected, of whose letter `raw` is; `None` of another letter."""
+    """Return the event that could not be protected from its letter's `raw`; `None` for other letters."""
     if not raw.startswith(b'{"event":'):
         return None
     try:

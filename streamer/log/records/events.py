@@ -22,7 +22,7 @@ def decode_event(raw: bytes | str) -> Event:
 
 
 def event_fields(event: Event) -> JsonObject:
-    """Return `event` as a JSON object with its version, to stand within another record."""
+    """Return `event` as a JSON object with its version, for use inside another record."""
     return {
         "v": VERSION,
         "id": event.id,
@@ -39,7 +39,7 @@ def event_fields(event: Event) -> JsonObject:
 
 
 def event_from_json(fields: Mapping[str, Any]) -> Event:
-    """Return the event of a parsed record; raises `LookupError`, `TypeError` or `ValueError`."""
+    """Return the event in a parsed record; raises `LookupError`, `TypeError` or `ValueError`."""
     return Event(
         id=fields["id"],
         source=fields["source"],

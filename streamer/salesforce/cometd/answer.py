@@ -23,9 +23,9 @@ from streamer.salesforce.cometd.protocol import JsonObject
 # caches hold them, and are gone before the next part is parsed.
 _PART_BYTES = 512 * 1024
 
-# A longer part is not worth looking for a boundary any further.
+# In a longer part, the search for a boundary is given up.
 _LONGEST_PART_BYTES = 4 * 1024 * 1024
-# The loop does nothing else while these are sorted, normalised and encoded. Ordinary parts have fewer.
+# The loop stands still while these are sorted, normalised and encoded. Ordinary parts have fewer.
 _PART_MESSAGES = 4_000
 _MOST_UNCUT = 20_000
 
@@ -129,7 +129,7 @@ class BayeuxResponse:
         try:
             frame = parsed(b"".join((b"[", content[:end], b"]")))
         except TornBody:
-            # There is no boundary, or bytes are missing: parsing the whole answer tells which.
+            # There is no boundary, or bytes are missing: parsing the whole answer shows which.
             return None
         return cls._sorted(status, frame, memoryview(content)[end + 1 :]) if frame else None
 
@@ -182,8 +182,8 @@ class BayeuxResponse:
     def events_of(self, path: str) -> Sequence[JsonObject]:
         """Return the events of the channel at `path`.
 
-        Those of a PushTopic that is read with a filter can name their channel
-        with it or without it: no guide says which.
+        If a PushTopic is read with a filter, its events can name the channel with
+        or without it: no guide says which.
         """
         topic = without_filter(path)
         if topic == path:
@@ -219,7 +219,7 @@ def _parsed_part(body: bytes) -> Frame:
 
 
 def _genuine(answer: BayeuxResponse) -> BayeuxResponse:
-    """Return `answer` without unreadable pieces where it is not Bayeux but another server's document."""
+    """Return `answer`; if it is another server's document and not Bayeux, without unreadable pieces."""
     if answer.replies or answer.events or answer.rest:
         return answer
     return replace(answer, unreadable=())

@@ -25,7 +25,7 @@ from streamer.salesforce.recovery import Reaction
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
 
-# Answers to all but a connect, and so short that sorting them takes no thread.
+# Most bytes of an answer that is sorted on the event loop; only a connect's answers are longer.
 _SMALL_BYTES = 64 * 1024
 
 
@@ -33,7 +33,7 @@ class SessionLost(Exception):
     """The session has failed: begin another one, and subscribe again from the positions in the log.
 
     `reason` is one of a few stable words. The server still knows a `polite`
-    session, so it is ended by a disconnect.
+    session, so we end it with a disconnect.
     """
 
     def __init__(self, reason: str, detail: str, *, reaction: Reaction, polite: bool = False) -> None:
@@ -45,7 +45,7 @@ class SessionLost(Exception):
 
     @classmethod
     def by(cls, reply: Mapping[str, Any]) -> "SessionLost":
-        """Return the loss that an unsuccessful `reply` means."""
+        """Return the loss of the session that an unsuccessful `reply` means."""
         reaction = protocol.reaction(reply)
         detail = "; ".join(protocol.causes(reply))[:500] or "no cause given"
         return cls(reaction.name.lower(), f"{reply.get('channel')} failed with {detail}", reaction=reaction)
@@ -70,7 +70,7 @@ class BayeuxOptions:
 
 
 class BayeuxSession:
-    """Client of one Bayeux session. Every call raises `SessionLost` when no whole answer came.
+    """Client of one Bayeux session. Every call raises `SessionLost` when no complete answer came.
 
     A new session has new cookies and new TCP connections, so that neither an
     expired routing cookie nor a half-open connection outlives its session.
@@ -92,7 +92,7 @@ class BayeuxSession:
         self.connects = 0
         self.subscribed: set[str] = set()
         self.used: set[str] = set()
-        """Paths that have been subscribed at any time, and can still have events on their way."""
+        """Paths that were subscribed at any time; their events can still be on the way."""
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
@@ -106,7 +106,7 @@ class BayeuxSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every connection; a session that was not lost is ended by a disconnect first."""
+        """End a session that was not lost with a disconnect, then close every connection."""
         try:
             if self._client_id and (not isinstance(error, SessionLost) or error.polite):
                 await self._disconnect()

@@ -1,7 +1,7 @@
 """Parser of SOAP envelopes that hold outbound messages (SOAP API guide, outbound messaging WSDL).
 
-An envelope holds up to 100 notifications, each about one record. All names are
-matched without their namespaces.
+An envelope holds up to 100 notifications, each about one record. Names are compared
+without their namespaces.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,10 @@ class MalformedEnvelope(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationsEnvelope:
-    """Notifications of one organisation, in their order.
+    """Notifications of one org, in their order.
 
     A message is `{"organization_id", "action_id", "notification_id", "entity",
-    "fields"}`. Values are text, and `None` where they are missing or nil. The
-    session id and the addresses of the envelope are left out.
+    "fields"}`. Each value is text, or `None` if missing.
     """
 
     organization_id: str
@@ -34,8 +33,8 @@ class NotificationsEnvelope:
 def parse_envelope(body: bytes) -> NotificationsEnvelope:
     """Return the envelope in `body`; raises `MalformedEnvelope`.
 
-    Entities and document types are refused, and so is what has more than 24
-    levels, 50,000 elements or 100 notifications.
+    It refuses entities, document types, and more than 24 levels, 50,000 elements or
+    100 notifications.
     """
     try:
         root = parse_xml(body)

@@ -25,10 +25,10 @@ _Numbered = tuple[int, ProducerEvent]
 
 
 class PubSubPublisher:
-    """Encodes events with the present schema of their topic, and publishes them in requests of many.
+    """Encodes events with the current schema of their topic, and publishes many in one request.
 
-    An event that the schema or Salesforce refuses is tried once more if the
-    topic has another schema by then.
+    An event that the schema or Salesforce refuses is tried once more if the topic
+    has a new schema by then.
     """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
@@ -65,7 +65,7 @@ class PubSubPublisher:
             await self._send(present, {number: events[number] for number in refused}, results)
 
     async def _send(self, topic: PublishTopic, events: Mapping[int, OutgoingEvent], results: Results) -> None:
-        """Publish `events`, and note the result of each; raises nothing of Streamer's but for the login."""
+        """Publish `events`, and note each result; of Streamer's errors it raises only those of the login."""
         user = await self._calls.user()
         encoded: list[tuple[int, _Numbered]] = []
         for number, event in events.items():
@@ -89,7 +89,7 @@ class PubSubPublisher:
     async def _asked(
         self, topic: PublishTopic, request: Sequence[_Numbered], results: Results
     ) -> StreamerError | None:
-        """Make one request, and note the results; return the error of a request without them."""
+        """Make one request and note the results, or return the error if it brought none."""
         message = PublishRequest(topic_name=topic.path, events=[event for _, event in request])
         try:
             response = await self._calls.ask(PUBLISH, message, topic=topic.path)
@@ -127,7 +127,7 @@ def _was_sent(result: PublishResult) -> bool:
 
 
 def _can_be_outdated(result: PublishResult) -> bool:
-    """Return whether a schema that has changed can be the reason for `result`."""
+    """Return whether `result` can come from an outdated schema."""
     match result:
         case Unpublished():
             return result.code != "too_large"

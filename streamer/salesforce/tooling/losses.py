@@ -1,4 +1,4 @@
-"""Losses: what the channels of a configuration no longer get once a plan is carried out."""
+"""Losses: events that a configuration's channels no longer get once a plan is carried out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +9,10 @@ from streamer.salesforce.tooling.setup import ChannelMember
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Events that a channel that is read no longer gets.
+    """Events that a channel in use no longer gets.
 
-    `names` are entities and platform events. With a `filter`, the loss is of
-    those events alone that do not match it. `is_gone` is true when the channel
-    itself is deleted.
+    `names` are entities and platform events. With a `filter`, only the events that
+    do not match it are lost. `is_gone` is true when the channel itself is deleted.
     """
 
     path: str
@@ -23,7 +22,7 @@ class Loss:
 
 
 def losses(plan: ChangePlan, paths: Iterable[str]) -> list[Loss]:
-    """Return what the channels at `paths` lose by a plan."""
+    """Return the losses of the channels at `paths` by a plan."""
     after = plan.after
     gone = {each.path for each in plan.before.channels} - {each.path for each in after.channels}
     found = []
@@ -38,7 +37,7 @@ def losses(plan: ChangePlan, paths: Iterable[str]) -> list[Loss]:
 
 
 def _narrowed(plan: ChangePlan, path: str) -> list[ChannelMember]:
-    """Return the members of a channel that get a filter, or another one."""
+    """Return the members of a channel that get a first or another filter."""
     channel = path.rpartition("/")[2]
     changed = (each.subject for each in plan.changes if each.action is Action.CHANGE)
     members = (each for each in changed if isinstance(each, ChannelMember) and each.channel == channel)

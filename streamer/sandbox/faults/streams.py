@@ -25,7 +25,7 @@ Status = Literal[
 
 
 class StreamFaults(FaultCatalogue):
-    """Catalogue of these faults; `times` and `after_events` are as everywhere."""
+    """Faults of the Pub/Sub API; `times` and `after_events` mean the same as for other faults."""
 
     def unavailable(
         self,
@@ -35,7 +35,7 @@ class StreamFaults(FaultCatalogue):
         times: Times = 1,
         after_events: Count = 0,
     ) -> None:
-        """End calls with UNAVAILABLE: service.unavailable, or like a lost connection without `coded`."""
+        """End calls with UNAVAILABLE: service.unavailable if `coded`, else like a lost connection."""
         settings = {"coded": coded}
         self._arm("unavailable", on, times=times, after_events=after_events, settings=settings)
 
@@ -52,7 +52,7 @@ class StreamFaults(FaultCatalogue):
         self._arm("end_stream", (STREAM,), times=times, after_events=after_events, settings=settings)
 
     def age_limit(self, seconds: Annotated[float, Field(gt=0)], *, times: Times = None) -> None:
-        """Cut the streams that begin from now on when they are `seconds` old, like a lost connection."""
+        """Cut each stream that begins from now on, once it is `seconds` old, like a lost connection."""
         self._arm("age_limit", (STREAM,), times=times, settings={"seconds": seconds})
 
     def client_limit(self, *, times: Times = 1) -> None:
@@ -60,7 +60,7 @@ class StreamFaults(FaultCatalogue):
         self._arm("client_limit", (SUBSCRIBE,), times=times)
 
     def stop_keepalives(self, *, times: Times = 1) -> None:
-        """Send a stream no keep-alive any more, from its next one on; its events still come."""
+        """Send a stream no more keep-alives; its events still come."""
         self._arm("stop_keepalives", (STREAM,), times=times)
 
     def unknown_schema(self, *, times: Times = 1) -> None:
@@ -68,5 +68,5 @@ class StreamFaults(FaultCatalogue):
         self._arm("unknown_schema", (SCHEMA,), times=times)
 
     def refuse_publish(self, *, times: Times = 1) -> None:
-        """Give the next published events an error as their result, and publish them not."""
+        """Answer the next published events with an error, and do not publish them."""
         self._arm("refuse_publish", (PUBLISH,), times=times)

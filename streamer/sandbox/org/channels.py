@@ -33,7 +33,7 @@ class EventFilter(Protocol):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of the fields of an event that it reads, without the header's."""
+        """Names of the event's fields that it reads, without the header's."""
         ...
 
     def matches(self, payload: Mapping[str, Any]) -> bool:
@@ -77,8 +77,9 @@ class Channels:
     ) -> None:
         """Carry the changes of the `selected` types.
 
-        `None` is the usual selection: every type that can be announced, and each
-        custom one as soon as it exists. A channel also carries the changes of its own members.
+        `None` is the default selection: every type that can be announced, and each
+        custom type once it exists. A channel also carries the changes of its own
+        members.
         """
         self._schema = schema
         self.configure(settings, selected)
@@ -103,7 +104,7 @@ class Channels:
 
     @property
     def is_usual(self) -> bool:
-        """True until a selection takes the place of the usual one."""
+        """True until a selection replaces the default one."""
         return self._is_usual
 
     def carrying(self, entity: Entity) -> list[OrgChannel]:
@@ -140,7 +141,7 @@ class Channels:
         return self._is_usual or name in self._selected
 
     def _has_own(self, name: str) -> bool:
-        """Return whether a type has a channel of its own: where any channel announces it."""
+        """Return whether a type has its own channel, which it has if any channel announces it."""
         return self._is_selected(name) or any(
             name in (each.members or ()) for each in self._settings.values()
         )
@@ -163,5 +164,5 @@ class Channels:
             return False
         if not self._has_own(entity):
             return False
-        # A subscription is a first use too, so that the selection shows what is subscribed to.
+        # A subscription counts as a first use too, so the selection includes its type.
         return self._schema.entity(entity).announced

@@ -42,7 +42,7 @@ class Stamp:
 class RecordOperation:
     """One operation on one record, with the record before it and after it.
 
-    It `is_cascaded` where the deletion of another record caused it.
+    It `is_cascaded` if the deletion of another record caused it.
     """
 
     entity: Entity
@@ -154,7 +154,7 @@ class Transaction:
         ]
         self._records.deleted_with[before["Id"]] = taken
         for child_type, child_id in taken:
-            # Whoever deletes a parent needs no right to delete its children.
+            # A user who deletes a parent needs no right to delete its children.
             self._delete(child_type, child_id, is_cascaded=True)
 
     def undelete(self, type_name: str, record_id: str) -> None:
@@ -204,7 +204,7 @@ class Transaction:
         return found
 
     def keep_dates(self, record_id: str) -> None:
-        """Let a record have its former LastModifiedDate and LastModifiedById; its SystemModstamp is new."""
+        """Keep a record's former LastModifiedDate and LastModifiedById; its SystemModstamp is new."""
         save = next((each for each in self._saves if each.record_id == record_id), None)
         if save is None or save.before is None:
             return

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Context of a query: its scope, the time in epoch seconds, with deleted records or without.
+    """Context of a query: its scope, the time in epoch seconds, and whether it sees deleted records.
 
     `url` is the start of the address in each record's `attributes`.
     """
@@ -32,7 +32,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedColumn:
-    """One column of the answer and its definition, where that is known.
+    """One column of the answer, and its definition if known.
 
     `below` are the columns of a subquery.
     """
@@ -52,7 +52,7 @@ class ChildRun(Protocol):
         ...
 
     def rows_by_parent(self, field: str) -> dict[str, list[Row]]:
-        """Return the rows by the id in `field`, limited for each parent alone."""
+        """Return the rows by the id in `field`; the limit applies to each parent separately."""
         ...
 
 
@@ -69,7 +69,7 @@ class GroupAnswer:
         self._readers = [groups.reader_of_groups(item) for item in self._items]
 
     def columns(self) -> Iterator[SelectedColumn]:
-        """Return the columns in order, those of a parent behind its relationship's name and a dot."""
+        """Return the columns in order; a parent's columns begin with its relationship's name and a dot."""
         for name, item, reader in zip(self._names, self._items, self._readers, strict=True):
             aggregate = isinstance(item, FunctionCall) and item.is_aggregate
             yield SelectedColumn(name=name, known=reader.known, is_aggregate=aggregate)
@@ -85,7 +85,7 @@ class GroupAnswer:
 
 
 class RecordAnswer:
-    """Rows of a query for records, with fields of their parents and lists of their children."""
+    """Rows of a query for records, with their parents' fields and lists of their children."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class RecordAnswer:
         self._items = [self._item(each) for each in selected]
 
     def columns(self) -> Iterator[SelectedColumn]:
-        """Return the columns in order, those of a parent behind its relationship's name and a dot."""
+        """Return the columns in order; a parent's columns begin with its relationship's name and a dot."""
         for item in self._items:
             if isinstance(item, Column):
                 yield SelectedColumn(name=item.dotted, known=item.known)

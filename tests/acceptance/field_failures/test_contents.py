@@ -28,7 +28,7 @@ def told(events: list[Event]) -> list[tuple[str, str | None]]:
 
 
 async def test_schema_change_and_big_numbers_in_mid_stream(world: World) -> None:
-    """One channel has the events of many types, of which one changes, and numbers beyond 53 bits."""
+    """One channel carries many types of events; one type changes, and a number exceeds 53 bits."""
     org = world.sandbox.org
     org.declare(invoice(Number__c="double"))
     async with world.running():

@@ -24,10 +24,10 @@ def _sent(world: World) -> list[str]:
 
 
 async def test_expired_replay_id_wedges_the_stream(world: World) -> None:
-    """A channel is quiet for 80 hours, and the daemon starts again: it goes on as if nothing had been.
+    """A channel is quiet for 80 hours, and the daemon starts again: it continues as usual.
 
     Its events are older than the retention of 72 hours then. Its position is
-    not, or time tells that nothing is missing.
+    younger, or the clock proves that nothing is missing.
     """
     world.more = {"channels": [{"path": CHANGES, "start": "earliest"}]}
     async with world.running():

@@ -27,7 +27,7 @@ def publish(world: World, numbers: "count[int]") -> None:
 
 
 async def test_silent_death(world: World) -> None:
-    """Connections are up and bring nothing: each is made anew, and at last the probe tells."""
+    """Connections are up and bring nothing: each is opened again, and at last the probe fails."""
     numbers = count()
     async with world.running():
         publish(world, numbers)
@@ -48,7 +48,7 @@ async def test_silent_death(world: World) -> None:
 
 @pytest.mark.parametrize("transport", [Transport.COMETD], indirect=True)
 async def test_unknown_client(world: World) -> None:
-    """What a load balancer and a server forget costs no login, and no channel is left behind."""
+    """A lost cookie or session costs no login, and no channel is left behind."""
     faults, numbers = world.sandbox.faults, count()
     async with world.running():
         for forget in 8 * (faults.lapse_cookie, faults.forget_client):
@@ -122,7 +122,7 @@ async def test_many_reconnections_leave_one_subscription(world: World) -> None:
 @pytest.mark.parametrize("transport", [Transport.COMETD], indirect=True)
 @pytest.mark.parametrize("form", ["alone", "with_reply"])
 async def test_disconnect_by_the_server(world: World, form: Literal["alone", "with_reply"]) -> None:
-    """Its goodbye is no stop, even beside the advice to stay away: a new session has every channel."""
+    """A disconnect never stops the daemon, even with advice to stay away: a new session has all channels."""
     numbers = count()
     async with world.running():
         publish(world, numbers)

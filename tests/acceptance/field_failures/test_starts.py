@@ -59,7 +59,7 @@ async def test_start_at_a_time_that_is_not_retained_reads_no_records_where_nothi
 
 
 async def test_start_at_a_time_within_the_retention(world: World) -> None:
-    """What was committed before is left out."""
+    """Events committed before that time are left out."""
     world.save(Name="before")
     await world.clock.turn(HOUR_S)
     world.more = starting({"since": at(world)})
@@ -74,7 +74,7 @@ async def test_start_at_a_time_within_the_retention(world: World) -> None:
 
 
 async def test_start_with_the_records_that_there_are(world: World) -> None:
-    """What changes afterwards comes too, once; another start reads no records."""
+    """Later changes come too, once; another start reads no records."""
     world.more = starting("snapshot", "/data/AccountChangeEvent")
     first, second = world.save(Name="Acme"), world.save(Name="Berg")
     await world.clock.turn(HOUR_S)

@@ -1,4 +1,4 @@
-"""What came of a trial, held against the promises."""
+"""The outcome of a trial, compared with the promises."""
 
 import math
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliveries:
-    """What one target got: events in the order of their first arrivals, and those that came again.
+    """One target's deliveries: events in the order of their first arrivals, and those that came again.
 
     Times are in epoch seconds. `first` holds the time of each event's first
     arrival, and `again`, for each repeated arrival, the event, the arrival
@@ -61,7 +61,7 @@ class Findings:
 
     @property
     def ok(self) -> bool:
-        """Whether all promises were kept."""
+        """True if all promises were kept."""
         return not self.broken
 
     def __str__(self) -> str:
@@ -141,6 +141,6 @@ def _disordered(sent: Sequence[Seen], deliveries: Deliveries, keys: Mapping[str,
     return [
         key
         for key, events in came.items()
-        # What never came is said already; it must not make all else look disordered.
+        # Missing events are reported already; they must not make the rest look disordered.
         if events != [event for event in right[key] if event in set(events)]
     ]

@@ -46,7 +46,7 @@ class Member:
         daemon = self.daemon
         if daemon is None or not daemon.listens:
             return False
-        # One that has ended by itself is told of when it is stopped.
+        # A daemon that has ended by itself is reported when it is stopped.
         with suppress(aiohttp.ClientError, TimeoutError):
             return (await daemon.probe("readyz"))[0] == _OK
         return False
@@ -86,7 +86,7 @@ class Member:
         await self._running.aclose()
 
     def _leave(self) -> Daemon | None:
-        """Return the daemon that is to be ended; one that has ended by itself is a finding."""
+        """Return the daemon that will be ended; one that has ended by itself is a finding."""
         daemon, self.daemon = self.daemon, None
         if daemon is None or daemon.runs:
             return daemon
@@ -148,7 +148,7 @@ class Fleet:
 
     @property
     def complaints(self) -> list[str]:
-        """What no daemon may ever do, and one did."""
+        """Acts of daemons that no daemon may ever do."""
         crashed = [
             f"daemon {member.number} shows a traceback:\n{_last_lines(life.output)}"
             for member in self.members

@@ -1,4 +1,4 @@
-"""What happens to whom and when, all of it told by one seed."""
+"""Schedule of a trial's faults, drawn from one seed."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,11 @@ from streamer.settings import Transport
 from tests.acceptance.stream_faults import ENDS
 
 SESSION_S = 1.0
-"""How long a process may be silent before others take over what it has."""
+"""Seconds that a process may be silent before others take over its work."""
 
 
 class Kind(StrEnum):
-    """What can happen."""
+    """Kind of fault."""
 
     KILL = "kill a daemon"
     STOP = "stop a daemon"
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 
 class Part(StrEnum):
-    """What it happens to: only one thing at a time to each."""
+    """Part that a fault strikes; each part has one fault at a time."""
 
     DAEMON = "daemon"
     BROKER = "broker"
@@ -77,7 +77,7 @@ _PARTS = {
 HALF_OPEN = "half-open"
 NEW_SCHEMA = "schema changed"
 STREAM_TROUBLES = (*ENDS, HALF_OPEN, NEW_SCHEMA)
-"""What can happen to a stream of the Pub/Sub API, by the number that is drawn for it."""
+"""Troubles of a stream of the Pub/Sub API, by the number that is drawn for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Fault:
 
     @property
     def part(self) -> Part:
-        """What it happens to."""
+        """The part that the fault strikes."""
         return _PARTS[self.kind]
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How long a trial is, what there is in it, and how often each thing happens to that.
+    """Length of a trial, its parts, and how often each fault strikes them.
 
     Whatever goes through a daemon's cable to Kafka takes `delay_s` each way. The
     daemons read Salesforce over `transport`.

@@ -1,4 +1,4 @@
-"""What has really happened, and when."""
+"""Records the faults that really happened, and when."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ _UNRECORDED_S = 2.0
 _ANSWERS = 15
 _RECOVERY_S = 2.0 + 2 * SESSION_S
 
-# What can keep a finished delivery from being recorded, or its answer from being heard.
+# Faults that can keep a finished delivery from being recorded, or its answer from arriving.
 # A stop is not among them: it takes nothing with it.
 _REPEATING = frozenset(
     {

@@ -24,7 +24,7 @@ _ACCOUNTS = "001"
 
 
 async def trial(seed: int, kafka: Kafka, directory: Path) -> Findings:
-    """Let everything happen that `seed` tells of, then hold what came of it against the promises."""
+    """Let every fault of `seed` happen, then compare the outcome with the promises."""
     profile = profile_of(seed)
     async with world(kafka, profile, directory) as parts:
         watching = asyncio.create_task(parts.fleet.watch(), name="watching")
@@ -106,7 +106,7 @@ async def _delivered(parts: World, sent: Sequence[Seen]) -> bool:
 
 
 async def _receipted(parts: World, sent: Sequence[Seen]) -> bool:
-    # What was delivered unheard, or by a process that was killed, is delivered again.
+    # Deliveries whose answer was lost, or whose process was killed, are repeated.
     if not await _delivered(parts, sent):
         return False
     receipts = await _receipts(parts)

@@ -25,7 +25,7 @@ def share(percent: int) -> Callable[[Callable[..., None]], Any]:
             database=None,
             derandomize="FUZZ_CASES" not in os.environ,
             suppress_health_check=list(HealthCheck),
-            # A daemon that a case has disturbed is no place to look for a smaller one.
+            # A daemon that one case has disturbed cannot be used to shrink that case.
             phases=[Phase.explicit, Phase.generate],
         )(test)
         repeated = pytest.mark.parametrize("round_", range(rounds), indirect=True, ids=str)(drawn)

@@ -64,7 +64,7 @@ odd: st.SearchStrategy[Json] = st.recursive(
 
 @st.composite
 def rules(draw: st.DrawFn) -> Json:
-    """Draw `protect` rules, of which the first one is for `Secret__c`."""
+    """Draw `protect` rules; the first one is for `Secret__c`."""
     secret = {"entity": "*", "fields": "Secret__c", "how": draw(st.sampled_from(["drop", "mask", "hash"]))}
     fields = ["*", "Name", "Secret*", "BillingCity", "BillingAddress", "*.*", "LastModifiedDate", "gap"]
     rule = st.fixed_dictionaries(
@@ -172,7 +172,7 @@ def note() -> Json:
 
 @st.composite
 def mutated(draw: st.DrawFn, document: Json) -> Json:
-    """Draw a variant of `document`, of which up to three parts differ."""
+    """Draw a variant of `document`, with up to three different parts."""
     variant = copy.deepcopy(document)
     for _ in range(draw(st.integers(0, 3))):
         paths = list(_paths(variant))

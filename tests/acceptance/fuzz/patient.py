@@ -87,7 +87,7 @@ class Patient:
 
     @property
     def tracebacks(self) -> list[str]:
-        """The log lines, or the ends of what is none, that hold a traceback, each in part."""
+        """The beginnings of log lines, and of other output, that hold a traceback."""
         lines = self.output.splitlines()
         found = [number for number, line in enumerate(lines) if _TRACEBACK in line]
         return ["\n".join(lines[number : number + _SHOWN_LINES])[:_SHOWN_CHARACTERS] for number in found]
@@ -100,7 +100,7 @@ class Patient:
         return int(line.split()[1]) / 1024
 
     def publish(self, path: str, messages: Iterable[bytes]) -> list[str]:
-        """Publish messages of which `%d` is the replay id; return the marks of those that left no trace.
+        """Publish messages with `%d` for the replay id; return the marks of those that left no trace.
 
         A message leaves its event or its dead letter, at the latest a moment
         after the event that is published after all of them.

@@ -102,7 +102,7 @@ class Watch:
             else:
                 self.answered += 1
             self.standstill_s = max(self.standstill_s, cpu_s(self._pid) - began)
-            # A pause is no standstill.
+            # A pause does not count as a standstill.
             self._asked_at_s = math.inf
             time.sleep(_PAUSE_S)
 

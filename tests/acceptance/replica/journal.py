@@ -1,4 +1,4 @@
-"""Journal of an org: what changed in it and what it announced, kept whatever the org forgets."""
+"""Journal of an org: its changes and its announcements, including those that the org forgets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

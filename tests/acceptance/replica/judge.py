@@ -117,7 +117,7 @@ def _begin(hole: ContinuityRecord) -> float:
 def twice(events: Sequence[Event], *, repeats: int) -> str:
     """Return the ids that were appended more than once, though no operator ordered a repetition.
 
-    What was read because of an event is repeated with it.
+    Records that were read because of an event are repeated with it.
     """
     times = Counter(each.id for each in events)
     kinds = {each.id: each.type for each in events}

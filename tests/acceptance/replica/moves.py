@@ -226,7 +226,7 @@ class History:
         return f"{other} from now on, after {told}"
 
     async def _quota(self) -> str:
-        """Requests, or jobs, of which little is left until the next settlement."""
+        """Leave few requests, or jobs, until the next settlement."""
         if self.draw.random() < 0.5:
             share = self.draw.choice((0.7, 0.85, 1.0))
             self.world.sandbox.faults.use_up_requests(share=share)
@@ -237,5 +237,5 @@ class History:
         return f"{jobs.remaining} of {jobs.most} query jobs are left"
 
     def _is_of_transport(self, replay_id: bytes) -> bool:
-        # What is read before the first event has no position.
+        # A read before the first event has no position.
         return bool(replay_id) and replay_id.isdigit() is (self.world.transport is Transport.COMETD)

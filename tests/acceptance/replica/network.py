@@ -34,10 +34,10 @@ class Network:
     """Middleware of the daemon's HTTP session.
 
     A query's answer takes `row_s` for each row that is asked for, and any other
-    answer of the REST API `answer_s`. The next `lost_jobs` requests for results
-    of a query job find that the job is gone, and the next `lost_locators` for
-    further ones that their locator is. `lost_answers` requests take effect and
-    get no answer. `number` is that of all requests but those of the stream.
+    answer of the REST API `answer_s`. The next `lost_jobs` requests for results of
+    a query job find that the job is gone, and the next `lost_locators` for further
+    ones that their locator is gone. `lost_answers` requests take effect and get no
+    answer. `number` counts all requests except the stream's.
     """
 
     sandbox: Sandbox

@@ -64,7 +64,7 @@ class Opening:
         await self.world.turn(seconds)
         self.told.append(f"{seconds:.0f} s passed before it was read")
         self.told += [changes.any() for _ in range(draw.randint(0, 2))]
-        # What is committed in the second of the start can lie on either side of it.
+        # An event committed in the same second as the start can lie on either side of it.
         await self.world.turn(2.0)
 
     def _start(self) -> ChannelStart:

@@ -11,7 +11,7 @@ from streamer.clock import TurnedClock
 class OrgClock:
     """Clock whose time of day sways around the daemon's by up to `most_s` in `period_s`.
 
-    Its timers are those of the daemon's clock: an org that waits for a minute
+    It takes its timers from the daemon's clock: an org that waits for a minute
     waits for a minute of both.
     """
 

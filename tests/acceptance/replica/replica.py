@@ -35,7 +35,7 @@ class Replica:
         self._found = {place: dict(record) for place, record in self.base.items()}
 
     def state(self, events: Sequence[Event]) -> State:
-        """Return the records after `events`, of which those that were read before are the same again."""
+        """Return the records after `events`, which must begin with the events of the last call."""
         for event in events[self._read :]:
             self._merge(event)
         self._read = len(events)

@@ -168,7 +168,8 @@ class World:
             await self.network.settled(by_threads=self.transport is Transport.PUBSUB)
             self._look()
             left -= step
-            # What a daemon asks for at once is not to wait for the clock, or a loop would look like patience.
+            # A request that a daemon makes at once must not wait for the clock, or a busy loop
+            # would look like patience.
             self._step_s = _FINE_S if self.network.number > asked else min(2 * self._step_s, _COARSE_S)
             if self.ends_when_busy and "busy" in self.network.complaints:
                 raise Busy(self.network.complaints["busy"])

@@ -4,9 +4,9 @@
 it is asked, and serves until killed. It speaks just enough of HTTP for the
 deliveries to cost it next to nothing, so that they measure who delivers.
 
-When asked, it tells what it was sent, with the time of each, at `/journal`, and
-only how much at `/count`. `/waits` tells how long each took. `/answers` says
-how it answers from now on, and of which order `/kept` gives the whole request.
+`/journal` returns the requests received with their times, and `/count` only their
+number. `/waits` returns how long each took. `/answers` sets the answers from now
+on, and names the order whose whole request `/kept` returns.
 """
 
 import asyncio

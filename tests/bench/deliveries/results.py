@@ -116,7 +116,7 @@ class Trickle:
 class Trickles(Part):
     """Streams through one Streamer, and then the same through one plain script, by the number of keys.
 
-    What both suffer is the machine's.
+    A delay that both have comes from the machine.
     """
 
     streamer: Mapping[int, Sequence[Trickle]]
@@ -219,7 +219,7 @@ class BusyTarget(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog(Part):
-    """The most memory that a daemon took with `events` events to deliver, of which `behind` are left."""
+    """The most memory that a daemon took with `events` events to deliver; `behind` of them are left."""
 
     events: int
     behind: int

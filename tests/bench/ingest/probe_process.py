@@ -1,4 +1,4 @@
-"""What both probes do besides carrying events: log in, and run until they are interrupted."""
+"""Login of both probes, and their run until they are interrupted."""
 
 import asyncio
 import gc

@@ -77,8 +77,8 @@ class ProbeRecords:
     def commit(self, header: dict[str, Any], replay_id: str, before: str) -> None:
         """Commit the transaction with the checkpoint.
 
-        `header` and `replay_id` are those of the last message. More of it can
-        come, so the checkpoint is at the message `before` it.
+        `header` and `replay_id` come from the last message. More of it can come, so
+        the checkpoint is at the message `before` it.
         """
         key, sequence = header["transactionKey"], header["sequenceNumber"]
         checkpoint = {

@@ -35,7 +35,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class Use(Protocol):
-    """What is done with the events."""
+    """Use that a probe makes of the events."""
 
     def take(self, datum: Datum, event: ConsumerEvent) -> None:
         """Take an event's `datum`."""
@@ -59,7 +59,7 @@ class Written:
     """Writes the records of each event."""
 
     def __init__(self, records: ProbeRecords, count: int) -> None:
-        """Write so many events, the last of which ends a transaction."""
+        """Write so many events; the last one ends a transaction."""
         self._records = records
         self._left = count
         self._began: float | None = None

@@ -56,7 +56,7 @@ async def routed(events: int) -> Routed:
     evaluates the `when` of the subscribers whose types match.
     """
     subscribers = _subscribers()
-    # What the parts before have left behind would cost a few events their whole time.
+    # Collecting the garbage of earlier parts would take the whole time of a few events.
     gc.collect()
     routing_s = reading_s = jmespath_s = 0.0
     shaped = 0

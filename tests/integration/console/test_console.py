@@ -126,7 +126,7 @@ async def test_page_can_be_read_by_everybody(world: World, reading: Tab, name: s
     assert await reading.violations() == []
     assert not await reading.overflows()
     await reading.shot(tmp_path / "phone.png", whole=True)
-    # What is bold there are our own words: no event has brought an element along.
+    # Only our own words are bold there: no event has brought an element along.
     assert await page.locator("b, script:not([src])").count() == 0
     assert await page.locator("h1").count() == 1
 
@@ -144,7 +144,7 @@ async def test_page_to_sign_in_can_be_read_by_everybody(world: World, browser: B
             await tab.page.click("main button")
             assert await tab.said() == "This is not the token of admin.token, nor that of admin.reader_token."
             assert await tab.violations() == []
-            # Chromium tells of the status 403 as an error.
+            # Chromium reports the status 403 as an error.
             tab.errors.clear()
 
 
@@ -325,7 +325,7 @@ async def test_tail_without_motion_begins_paused(world: World, browser: Browser,
 
 
 async def test_position_is_previewed_and_ordered(tab: Tab) -> None:
-    """What is repeated and lost is told first; back to the beginning, what the log holds is left out."""
+    """The preview names repeated and lost events; a reset to the beginning leaves out logged ones."""
     await tab.go("/channels")
     await tab.page.click("table >> nth=1 >> text='/event/Order_Placed__e'")
     await tab.page.select_option("#place", "earliest")
@@ -363,7 +363,7 @@ async def test_order_that_waits_is_cancelled(browser: Browser) -> None:
 
 
 async def test_won_opportunity_of_the_demo_is_two_clicks_away(browser: Browser, tmp_path: Path) -> None:
-    """From the address that the demo names: to the events, and to one that tells of the win."""
+    """From the demo's address, one click leads to the events and a second to the won opportunity."""
     async with demo_world(DemoOptions(per_second=20, directory=tmp_path), SystemClock()) as demo:
         winning = asyncio.create_task(demo.scenario.run(), name="scenario")
 
@@ -391,7 +391,7 @@ def publish(world: World, *names: str) -> None:
 
 
 async def test_page_works_without_a_script(world: World, browser: Browser, state: Any) -> None:
-    """A change is a form, and a reload draws a page anew."""
+    """A change is a form, and a reload draws the page again."""
     async with Tab.opened(browser, world.url, state=state, java_script_enabled=False) as tab:
         await tab.go("/subscribers/archive")
         await pressed(tab.page, "Pause", "paused")

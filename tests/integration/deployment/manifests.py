@@ -43,7 +43,7 @@ class Manifests:
 
     @property
     def deployments(self) -> list[Any]:
-        """What runs pods of Streamer."""
+        """Return the resources that run Streamer's pods."""
         return self.of_kind("Deployment")
 
     @property

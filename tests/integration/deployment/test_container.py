@@ -23,7 +23,7 @@ DOCKERFILE = ROOT / "Dockerfile"
 
 
 def instructions(name: str) -> list[str]:
-    """What the Dockerfile gives to the instruction `name`, continued lines joined."""
+    """Return the arguments of each instruction `name` in the Dockerfile, continued lines joined."""
     return [value for each, value in steps(DOCKERFILE.read_text()) if each == name]
 
 
@@ -100,7 +100,7 @@ def test_builder_is_sent_what_is_copied() -> None:
 
 
 def test_installed_program_says_its_version(installed: Path) -> None:
-    """What the build's steps install starts, far from the source tree."""
+    """The program that the build installs starts, far from the source tree."""
     said = subprocess.run(
         [installed / "streamer", "--version"], cwd="/", check=True, capture_output=True, text=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md tells of what there is."""
+"""docs/kubernetes.md names only files, settings and metrics that exist."""
 
 import re
 import shlex

@@ -70,7 +70,7 @@ def test_example_secret_is_valid(path: Path) -> None:
 
 
 def test_example_secrets_are_never_applied(manifests: Manifests) -> None:
-    """They are no part of what is rendered."""
+    """The rendered manifests do not contain them."""
     assert manifests.of_kind("Secret") == []
 
 
@@ -117,7 +117,7 @@ def test_kube_score_finds_only_what_an_annotation_explains(manifests: Manifests)
 
 
 def _reasons(annotations: Mapping[str, str]) -> set[str]:
-    """Return the checks that are left out, each of which has a reason of its own."""
+    """Return the checks that are left out, each with its reason."""
     ignored = {each.strip() for each in annotations.get(IGNORED, "").split(",")} - {""}
     reasons = {key.removeprefix(REASON): text for key, text in annotations.items() if key.startswith(REASON)}
     assert set(reasons) == ignored

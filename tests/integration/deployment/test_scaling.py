@@ -40,7 +40,7 @@ def trigger(scaled: Any, kind: str) -> Any:
 
 
 def test_rules_for_the_operator_are_those_of_the_file(autoscaled: Manifests) -> None:
-    """`make reference` writes them anew."""
+    """`make reference` writes them again."""
     rules = yaml.safe_load((ROOT / "config/prometheus/rules.yaml").read_text())
 
     assert [path.name for path, made in files() if path.read_text(encoding="utf-8") != made] == []
@@ -168,7 +168,7 @@ BACKLOGS = {
     "a target that has been back for long enough": (series("a", "erp", lag="9000", held="1x15 0x14"), 9000),
     "no pod is scraped": ([], None),
 }
-"""What pods show for half an hour, and how many events KEDA is told of then."""
+"""The pods' metrics for half an hour, and the number of events that KEDA then gets."""
 
 
 def test_backlog_of_a_target_that_is_down_is_no_work(scaled: Any, tmp_path: Path) -> None:

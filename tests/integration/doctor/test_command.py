@@ -26,7 +26,7 @@ async def doctor(config: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 async def test_beside_a_running_daemon_nothing_is_disturbed(tmp_path: Path) -> None:
-    """Its log is in use, which is no fault."""
+    """Its log is in use, and that does not count as a fault."""
     settings = SandboxSettings(org=OrgSetup(schema=SCHEMA))
     async with Sandbox(SystemClock(), settings=settings) as sandbox:
         log = {"sqlite": {"path": str(tmp_path / "log.db")}}
@@ -91,7 +91,7 @@ async def test_mistake_ends_with_status_2(
 
 
 async def test_terminal_shows_progress_and_obeys_no_color(tmp_path: Path) -> None:
-    """The colours are those of the statuses."""
+    """Each status has its colour."""
     configuration = sandbox_configuration(
         "http://localhost:9", log={"sqlite": {"path": str(tmp_path / "x.db")}}
     )

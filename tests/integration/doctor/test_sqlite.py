@@ -33,7 +33,7 @@ def below_a_file(folder: Path) -> dict[str, Any]:
 
 
 def at_a_folder(folder: Path) -> dict[str, Any]:
-    """Name a folder in the place of a file."""
+    """Name a folder instead of a file."""
     return kept_at(folder)
 
 

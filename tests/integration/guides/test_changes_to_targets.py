@@ -1,4 +1,4 @@
-"""What the examples send of an update with one field, of a cleared field, and of a deletion."""
+"""The examples' requests for an update of one field, for a cleared field, and for a deletion."""
 
 import re
 from collections.abc import AsyncIterator
@@ -149,7 +149,7 @@ async def test_erp_holds_what_the_record_holds(targets: Targets, event: Event, h
 async def test_people_read_of_every_won_opportunity(
     targets: Targets, example: str, event: Event, amount: str
 ) -> None:
-    """Whether its update carries the amount or not."""
+    """People read of it with and without an amount in the update."""
     outcomes = await targets.reached(example, event)
 
     with_amount = f"Won: {OPPORTUNITY}, {amount}".rstrip(" ")
@@ -206,7 +206,7 @@ def guide_route(written: str) -> Route:
 
 def test_every_configuration_in_the_repository_is_tried() -> None:
     """Those that a person would copy."""
-    # The sandbox's schema is no configuration of Streamer; the tests of the sandbox try it.
+    # The sandbox's schema does not configure Streamer; the sandbox's tests try it.
     found = [*ROOT.glob("config/streamer*.yaml"), *ROOT.glob("k8s/**/streamer.yaml")]
 
     assert {str(path.relative_to(ROOT)) for path in found} == set(EXAMPLES) - {"README.md"}

@@ -6,7 +6,7 @@ from tools.command_reference import PAGE, Command, commands, page
 
 
 def test_page_is_up_to_date() -> None:
-    """`make reference` writes it anew."""
+    """`make reference` writes it again."""
     assert page() == PAGE.read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""docs/configuration.md and the JSON Schema are those of the settings' models."""
+"""docs/configuration.md and the JSON Schema match the settings' models."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def read(text: str) -> Any:
 
 
 def test_made_files_are_up_to_date() -> None:
-    """`make reference` writes them anew."""
+    """`make reference` writes them again."""
     assert [path.name for path, text in files() if path.read_text(encoding="utf-8") != text] == []
 
 

@@ -39,7 +39,7 @@ def blocks(pattern: str) -> list[Any]:
 
 
 FILES: dict[str, str] = dict(blocks(rf"^`(\w+\.(?:py|toml|yaml))` (?:(?!\n\n).)*\n\n{BLOCK}"))
-# What the guide leaves to the reader: the request, and the imports.
+# The guide leaves these parts to the reader: the request, and the imports.
 RING = """
     def _ring(self, delivery: Delivery) -> Request:
         return Request(method="POST", url=URL(self._settings.url), key=delivery.key, body={})

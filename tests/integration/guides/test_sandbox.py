@@ -19,7 +19,7 @@ COMMON = {"self", "times", "after_events"}
 
 
 async def test_every_request_of_the_table_is_taken() -> None:
-    """As curl sends it, whose content type is that of a form."""
+    """Each request is sent as curl does, with the content type of a form."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     async with Sandbox(SystemClock()) as sandbox, ClientSession() as http:
         for method, path, body in REQUESTS:

@@ -187,7 +187,7 @@ class Cluster:
         return read_committed(self.settings.bootstrap_servers, topic, self.settings.partitions)
 
     def nobody(self) -> bytes:
-        """Return the group metadata of a process that is no member."""
+        """Return the group metadata of a process that has not joined a group."""
         with self._outsider() as consumer:
             metadata: bytes = consumer.consumer_group_metadata()
             return metadata

@@ -1,7 +1,8 @@
 """A process that discards its only producer in mid-transaction, and tells what is left of it.
 
-`python -m tests.integration.kafka.discarding_process SETTINGS`, where SETTINGS are
-those of the log as JSON. It says "begun", waits for a line, and answers with a line of JSON.
+`python -m tests.integration.kafka.discarding_process SETTINGS`, where SETTINGS is
+the log's settings as JSON. It says "begun", waits for a line, and answers with a
+line of JSON.
 """
 
 import sys

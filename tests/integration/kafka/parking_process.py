@@ -1,8 +1,7 @@
 """A process that parks the events it reads, reports it and waits for its end.
 
-`python -m tests.integration.kafka.parking_process SETTINGS COUNT`, where
-SETTINGS are those of the log as JSON; the lane of event `n` has failed `n`
-times.
+`python -m tests.integration.kafka.parking_process SETTINGS COUNT`, where SETTINGS
+is the log's settings as JSON; the lane of event `n` has failed `n` times.
 """
 
 import asyncio

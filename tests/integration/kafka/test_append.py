@@ -1,4 +1,4 @@
-"""What a real broker refuses, and what becomes of the rest."""
+"""A real broker refuses some events; the rest of the batch is still written."""
 
 import asyncio
 from dataclasses import replace
@@ -28,7 +28,7 @@ def incompressible(name: object, size: int) -> Event:
 
 @pytest.fixture
 def settings(kafka: str) -> KafkaLogSettings:
-    """One partition for all checkpoints, and a topic of which the operator allows 20 KB an event."""
+    """One partition for all checkpoints, and a topic with a limit of 20 KB per event."""
     settings = own_settings(kafka, checkpoint_partitions=1)
     make_topic(kafka, Names.of(settings).event_topic(_SMALL), max_message_bytes="20000")
     return settings
@@ -89,7 +89,7 @@ async def test_append_that_waits_behind_a_refused_one_of_its_channel_fails_too(
 
 
 async def test_events_that_are_too_large_only_together_are_all_written(settings: KafkaLogSettings) -> None:
-    """A broker refuses batches; that one was too large is no fault of its events."""
+    """A broker refuses whole batches; one that was too large does not make its events invalid."""
     events = [incompressible(n, 900) for n in range(100)]
     async with KafkaLog.open(settings, SystemClock()) as log:
         await append_to(log, an_append(*events))

@@ -111,7 +111,7 @@ async def test_large_letter_is_discarded_in_all_its_parts(settings: KafkaLogSett
 async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
     settings: KafkaLogSettings, log: KafkaLog
 ) -> None:
-    """The list is that of the moment when it began."""
+    """The list shows the letters of the moment when it began."""
     await set_aside(log, *(f"{number:03d}" for number in range(100)))
     clients = Clients(settings=settings)
     heads = LetterReader(clients, KafkaAdmin(clients)).heads()

@@ -68,7 +68,7 @@ async def test_log_in_use_is_good_beside_its_owner(kafka: str, tmp_path: Path) -
 
 
 async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
-    """What needs them is skipped."""
+    """The checks that need them are skipped."""
     diagnosis = await log_of(tmp_path, own_settings("localhost:9"), timeout_s=3.0)
 
     found = the_fault(diagnosis)

@@ -138,7 +138,7 @@ async def _checkpoint(log: KafkaLog) -> object:
 async def test_broker_that_is_killed_comes_back_with_every_event_once(
     broker: Broker, settings: KafkaLogSettings, log: KafkaLog
 ) -> None:
-    """What was acknowledged is there after a restart, and what failed is written once."""
+    """Acknowledged events are there after a restart, and failed ones are written once."""
     # The broker answers a commit before it has marked it, and a single node
     # that is killed in between loses the mark.
     await _written(settings)
@@ -155,7 +155,7 @@ async def test_broker_that_is_killed_comes_back_with_every_event_once(
 async def test_append_waits_for_a_broker_that_is_away_for_a_moment(
     broker: Broker, settings: KafkaLogSettings, log: KafkaLog
 ) -> None:
-    """What passes within the deadline is nobody's business."""
+    """Trouble that passes within the deadline is not reported."""
     broker.freeze()
     appending = asyncio.ensure_future(append_to(log, an_append(an_event("second"), at=2)))
     await asyncio.sleep(0.3)

@@ -95,7 +95,7 @@ async def test_partition_that_is_added_is_read_from_its_first_event(cluster: Clu
 
 
 async def test_partitions_that_exist_begin_at_the_latest(cluster: Cluster) -> None:
-    """What was there before a subscriber was first seen is left out, whenever it begins to read."""
+    """Events from before a subscriber was first seen are left out, whenever it begins to read."""
     cluster.create_for()
     cluster.write(an_event("old"))
     async with cluster.following(start=Start.LATEST) as follower:
@@ -116,7 +116,7 @@ async def test_start_at_a_time_goes_by_the_times_of_the_records(cluster: Cluster
 
 
 async def test_subscriber_that_saw_no_topic_has_begun_all_the_same(cluster: Cluster) -> None:
-    """What appears while a subscriber is away, after it was first seen, is not its past."""
+    """Events that arrive while a known subscriber is away still count as new for it."""
     async with cluster.following(start=Start.LATEST):
         pass
     cluster.create_for()
@@ -139,7 +139,7 @@ async def test_committed_offset_reaches_the_end_of_the_log(cluster: Cluster) -> 
 
 
 async def test_unreadable_record_is_set_aside_with_the_next_settlement(cluster: Cluster) -> None:
-    """A record that is no event neither vanishes nor stops the events around it."""
+    """A record that is not an event neither vanishes nor stops the events around it."""
     topic = cluster.create_for()
     with cluster.transaction() as producer:
         producer.produce(topic, b"\xff\x00", b"key", 0, headers=[("ce_type", None)])
@@ -180,7 +180,7 @@ async def test_dead_letter_and_its_offset_are_one_transaction(cluster: Cluster) 
 
 
 async def test_processes_of_a_subscriber_share_partitions_and_keep_what_stays(cluster: Cluster) -> None:
-    """A second process takes over half; the first one repeats and skips nothing of what it keeps."""
+    """A second process takes over half; the first one repeats and skips nothing in the half it keeps."""
     cluster.create_for(partitions=4)
     for partition in range(4):
         cluster.write(an_event(f"{partition}-old"), partition=partition)
@@ -305,7 +305,7 @@ async def test_partition_is_crowded_while_its_metadata_are_nearly_full(cluster: 
 
 
 async def test_retention_that_overtook_a_subscriber_is_reported(cluster: Cluster) -> None:
-    """What the log let go of is a hole on record, never a silent reset."""
+    """Events that retention deleted are recorded as a hole; the position is never reset silently."""
     topic = cluster.create_for()
     cluster.write(*(an_event(number) for number in range(10)))
     async with cluster.following() as follower:
@@ -417,7 +417,7 @@ class Strict(CheckedConsumer):
 
 
 async def test_end_of_the_thread_ends_its_reader(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake in the thread is raised where someone hears it, and again by whoever tries again."""
+    """An error in the thread is raised to the reader, and again each time it retries."""
     cluster.create_for()
     cluster.write(an_event(1))
     cluster.commit(TopicPartition(cluster.names.event_topic(an_event(1).type), 0, 50))

@@ -106,7 +106,7 @@ async def test_checkpoint_that_a_foreign_record_has_replaced_is_not_taken_for_no
 
 
 async def test_operators_see_everything_beside_foreign_records(settings: KafkaLogSettings) -> None:
-    """The audit, the holes, the letters and the switches are each read on."""
+    """Foreign records stop none of the readers: audit, holes, letters and switches stay readable."""
     names = Names.of(settings)
     topics = names.audit, names.continuity, names.dead_letters, names.control
     async with opened(settings) as log:

@@ -55,7 +55,7 @@ async def test_trouble_that_is_over_does_not_colour_what_comes_later(cluster: Cl
 
 
 async def test_lane_does_not_wait_behind_a_request_for_more(cluster: Cluster) -> None:
-    """What is asked for one after the other is had at once, though nothing comes after the last place."""
+    """Parked events requested one by one arrive at once, though nothing follows the last position."""
     cluster.create_for()
     delays: list[float] = []
     writes: list[float] = []

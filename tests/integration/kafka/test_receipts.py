@@ -68,7 +68,7 @@ async def test_receipt_lies_in_the_partition_of_its_events_key(kafka: str) -> No
 
 
 async def test_receipt_is_written_once_though_nobody_heard_of_its_commit(cluster: Cluster) -> None:
-    """The offsets tell that it took effect, and nothing is assigned anew."""
+    """The offsets show that the commit took effect, and nothing is assigned again."""
     cluster.create_for()
     cluster.write(an_event(1))
     async with cluster.following() as follower:
@@ -126,7 +126,7 @@ async def test_settlement_waits_until_what_became_of_the_one_before_it_is_certai
 async def test_receipts_are_written_once_though_a_partition_moves_before_that_is_certain(
     cluster: Cluster,
 ) -> None:
-    """Of what was lost its next owner goes on where the log says, and what was kept is recorded."""
+    """A lost partition's next owner continues where the log says; kept partitions get their receipts."""
     cluster.create_for(partitions=2)
     for partition in range(2):
         cluster.write(an_event(partition), partition=partition)
@@ -240,7 +240,7 @@ async def test_nothing_is_committed_that_may_be_taken_late(
 
 
 class Watched(CheckedConsumer):
-    """A consumer that tells of the commits it makes as a member of its group."""
+    """A consumer that reports the commits it makes as a member of its group."""
 
     def __init__(self, plain: list[object], *args: Any, **kwargs: Any) -> None:
         """Note commits in `plain`."""
@@ -266,7 +266,7 @@ async def until_begun(cluster: Cluster, topic: str) -> None:
 
 
 async def test_events_are_found_again_that_were_parked_without_being_told_where(cluster: Cluster) -> None:
-    """All partitions are assigned anew, as the log has them."""
+    """All partitions are assigned again, with the log's positions."""
     cluster.create_for()
     cluster.write(an_event(1), an_event(2))
     async with cluster.following() as follower:
@@ -284,7 +284,7 @@ async def test_events_are_found_again_that_were_parked_without_being_told_where(
 
 
 async def test_settlement_waits_for_what_is_in_its_way(cluster: Cluster) -> None:
-    """While nothing of it is in the log it is tried again, and whoever waits for it is not bothered."""
+    """A settlement that is not in the log yet is retried, and its caller sees no error."""
     cluster.create_for()
     cluster.write(an_event(1))
     async with cluster.following() as follower:
@@ -327,7 +327,7 @@ async def test_receipts_of_what_was_finished_are_written_after_a_partition_is_sa
 
 
 async def test_answer_that_no_broker_takes_is_cut(cluster: Cluster) -> None:
-    """What was delivered is not delivered again because its target talks too much."""
+    """A long answer does not make Streamer deliver the event again."""
     cluster.create_for()
     cluster.write(an_event(1))
     talkative = replace(a_receipt("1"), answer={"text": "x" * 5_000_000})
@@ -344,7 +344,7 @@ Fault = Callable[[GroupTransactions, Callable[[], Mapping[bytes, int]]], Mapping
 
 
 class Disturbed:
-    """Transactions of which the first ones meet a fault each.
+    """Transactions whose first commits each meet a fault.
 
     While `is_open`, no broker says what became of them.
     """
@@ -396,7 +396,7 @@ def taken_together(follower: Follower) -> AbstractContextManager[bool]:
 
 
 def lost_answer(real: GroupTransactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
-    """Commit, and hear nothing of it."""
+    """Commit, but lose the answer."""
     raise undecided(real, write())
 
 
@@ -419,7 +419,7 @@ def undecided(real: GroupTransactions, written: Mapping[bytes, int]) -> Undecide
 
 
 def refused(_: GroupTransactions, __: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
-    """Be told that nothing of it was written."""
+    """Refuse the commit: nothing is written."""
     raise NothingWritten(KafkaError(KafkaError.ILLEGAL_GENERATION))
 
 

@@ -106,7 +106,7 @@ async def test_certificate_that_is_not_trusted_is_named(broker: Broker) -> None:
 
 
 async def test_broker_that_is_not_there_is_retried_later() -> None:
-    """An address without a broker is no mistake of the credentials."""
+    """An address without a broker is not reported as wrong credentials."""
     clock = TurnedClock()
     opening = asyncio.ensure_future(refusal(own_settings("127.0.0.1:9"), clock))
     await turned(clock, opening.done, step_s=10, every_s=0.1)

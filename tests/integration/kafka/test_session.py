@@ -1,4 +1,4 @@
-"""What becomes of a transaction that is refused or fenced off, as the session of a partition sees it."""
+"""A partition's session handles transactions that are refused or fenced off."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a subscriber is done with, read from a real Kafka: what the contract suite can't ask of every log."""
+"""A subscriber's settled events, read from a real Kafka: cases that only Kafka has."""
 
 import asyncio
 import time
@@ -60,7 +60,7 @@ async def test_reading_ends_behind_what_holds_no_event(cluster: Cluster) -> None
 
 
 async def test_reading_goes_on_behind_what_retention_took(cluster: Cluster) -> None:
-    """What is gone is gone; where everything is, nothing comes."""
+    """Deleted events are skipped; a partition without any left returns nothing."""
     topic = cluster.create_for()
     cluster.write(*(an_event(n) for n in range(5)))
     begin = {Partition(topic=topic, number=0): 0}
@@ -88,7 +88,7 @@ async def test_what_is_no_event_is_left_out(cluster: Cluster) -> None:
 
 
 async def test_partition_with_a_backlog_holds_up_no_other(cluster: Cluster) -> None:
-    """What follows the last settled offset is not waited for, and not given out."""
+    """The reader neither waits for events after the last settled offset nor returns them."""
     topic = cluster.create_for(partitions=2)
     short, long = (Partition(topic=topic, number=number) for number in range(2))
     for partition in (short, long):

@@ -158,7 +158,7 @@ async def test_what_we_make_on_three_brokers_survives_the_death_of_one(cluster: 
 
 
 async def test_topics_that_one_death_would_cost_are_warned_of(cluster: Cluster) -> None:
-    """Each kind of weakness is one sentence, whoever created the topics."""
+    """Each kind of weakness is one sentence, for Streamer's topics and for an operator's."""
     cluster.wait_until_complete()
     settings = own_settings(cluster.bootstrap, replication_factor=1)
     topic = Names.of(settings).event_topic(_EVENT.type)

@@ -167,7 +167,7 @@ async def _break(world: World) -> None:
     await observed.call("subscribers", "pause", "stocktaking", "--reason", "stocktaking in the warehouse")
     refusal = {"code": "INSUFFICIENT_ACCESS", "on": ["read", "write"], "times": _MANY}
     await world.control("POST", "faults/refuse_call", refusal)
-    # The command would be told of the refusal beforehand.
+    # The command would learn of the refusal beforehand.
     await observed.ask("POST", "snapshots", {"entity": "Account", "by": "anna"})
     await observed.shows(lambda look: look.value("streamer_continuity_unrepaired_total", cause="snapshot"))
 

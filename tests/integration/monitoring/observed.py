@@ -67,12 +67,12 @@ class Observed:
         assert await self.daemon.stop() == 0
 
     async def restart(self) -> None:
-        """Stop it and start it anew."""
+        """Stop it and start it again."""
         await self.stop()
         await self.start()
 
     async def reconfigure(self, text: str | None = None) -> None:
-        """Write the configuration anew, or `text` in its place, and let the daemon read it."""
+        """Write the configuration again, or `text` instead, and let the daemon read it."""
         path = written(self.folder, self.configuration)
         if text is not None:
             path.write_text(text, encoding="utf-8")

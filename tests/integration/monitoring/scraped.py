@@ -54,7 +54,7 @@ def expressions() -> Iterator[str]:
 
 
 def _count(prometheus: Prometheus, expression: str, began: float) -> int:
-    """Return how many values an expression had at any time; what is not a number is none."""
+    """Return how many values an expression had at any time, without those that are not a number."""
     for variable, value in _VARIABLES.items():
         expression = expression.replace(variable, value)
     series = prometheus.range(expression, start=began, end=time.time())

@@ -1,4 +1,4 @@
-"""What was seen at a daemon within seconds, held for hours, and the alerts that Prometheus then fires."""
+"""Stretches samples from seconds of a daemon to hours, and returns the alerts that Prometheus then fires."""
 
 import json
 import re

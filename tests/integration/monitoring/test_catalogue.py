@@ -1,4 +1,4 @@
-"""The catalogue of metrics is made anew, and says of each label which values it can have."""
+"""The catalogue of metrics is up to date, and names the values that each label can have."""
 
 import pytest
 
@@ -9,7 +9,7 @@ METRICS = declared()
 
 
 def test_page_is_up_to_date() -> None:
-    """`make reference` writes it anew."""
+    """`make reference` writes it again."""
     assert [path.name for path, text in files() if path.read_text(encoding="utf-8") != text] == []
 
 

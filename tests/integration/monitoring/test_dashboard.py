@@ -1,4 +1,4 @@
-"""Grafana's dashboard is made anew, fits Grafana's own types, and draws no panel over another."""
+"""Grafana's dashboard is up to date, fits Grafana's own types, and draws no panel over another."""
 
 import json
 import re
@@ -23,12 +23,12 @@ def dashboard() -> Any:
 
 
 def test_file_is_up_to_date() -> None:
-    """`make reference` writes it anew."""
+    """`make reference` writes it again."""
     assert [path.name for path, text in files() if path.read_text(encoding="utf-8") != text] == []
 
 
 def test_every_key_is_one_of_grafanas(dashboard: Any) -> None:
-    """What Grafana's types do not know would be lost, or mistyped."""
+    """Grafana would drop or mistype a key that its types do not have."""
     register_default_plugins()
     read = json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(dashboard)))
 

@@ -162,7 +162,7 @@ async def _are_unread(sandbox: Sandbox, seen: _Seen) -> None:
 
 
 async def _read(seen: _Seen) -> None:
-    """Turn until the limits were read anew."""
+    """Turn until the limits were read again."""
     before = _sample(seen, "read_timestamp_seconds")
     await turned(seen.clock, lambda: _sample(seen, "read_timestamp_seconds") != before, step_s=10)
 

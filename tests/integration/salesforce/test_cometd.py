@@ -52,7 +52,7 @@ async def test_events_are_handed_over_as_they_were_sent(world: World) -> None:
 
 
 async def test_next_connect_waits_for_every_channel(world: World) -> None:
-    """What was answered is in the log before Salesforce is asked for more."""
+    """The events of an answer are in the log before the client asks Salesforce for more."""
     reader, orders = world.read(), world.read(ORDERS)
     await subscribed(world, reader, orders)
     orders.gate.clear()

@@ -1,4 +1,4 @@
-"""What goes wrong with a stream, one thing at a time, in the middle of it."""
+"""One fault at a time in the middle of a stream."""
 
 from collections.abc import AsyncIterator
 
@@ -67,7 +67,7 @@ async def test_busy_server_is_left_alone_and_keeps_our_token(world: World) -> No
 
 
 async def test_daily_limit_is_waited_out(world: World) -> None:
-    """When the day's events are used up, the stream goes on where it was once they are not."""
+    """When the day's events are used up, the stream waits and then continues where it was."""
     reader = world.read()
     world.sandbox.faults.daily_limit(times=3, after_events=5)
     world.publish(10)
@@ -118,7 +118,7 @@ async def test_lost_response_is_asked_for_again(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["truncated", "garbage", "reset"])
 async def test_broken_response_is_asked_for_again(world: World, how: str) -> None:
-    """Half an answer is no answer."""
+    """A cut-off answer is requested again."""
     reader = world.read()
     world.sandbox.faults.arm("broken_response", {"how": how, "after_events": 5})
     world.publish(10)
@@ -307,7 +307,7 @@ async def test_quiet_channel_that_started_at_latest_misses_nothing(world: World)
 
 
 async def test_history_that_is_read_again_stays_out_whatever_its_length() -> None:
-    """What was there before a start at the latest is passed over, answer by answer."""
+    """A start at the latest position skips older events, answer by answer."""
     async with streaming(cometd=CometdLimits(response_events=2)) as world:
         world.publish(9)
         await world.clock.turn(3600)

@@ -1,4 +1,4 @@
-"""What a stock CometD server does, and Salesforce's may: the client takes it as it comes."""
+"""A stock CometD server behaves in ways that Salesforce's may too: the client accepts them."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -126,7 +126,7 @@ async def test_both_transports_give_the_same_whole_texts(world: World) -> None:
 
 @pytest.mark.parametrize("transport", Transport)
 async def test_text_that_a_restart_forgot_is_marked_or_read_again(world: World, transport: Transport) -> None:
-    """The log goes on after its checkpoint, and nothing comes twice."""
+    """The log continues after its checkpoint, and nothing comes twice."""
     account = world.write(FIRST)
     kept, reread = MemoryLog(), MemoryLog()
     for log in (kept, reread):

@@ -176,7 +176,7 @@ async def test_a_channel_that_is_told_to_replays_anyway() -> None:
 
 
 async def test_a_channel_that_begins_now_does_not_wait() -> None:
-    """What is new counts once, whenever it is read."""
+    """New events count once, whenever they are read."""
     clock = TurnedClock()
     async with Sandbox(clock) as sandbox:
         nearly_used_up(sandbox)

@@ -234,7 +234,7 @@ async def test_server_in_trouble_is_tried_later(http: aiohttp.ClientSession, sta
 
 
 async def test_page_in_place_of_a_token_says_to_check_the_address(http: aiohttp.ClientSession) -> None:
-    """A redirect is not followed with our secrets, and an HTML page is no token."""
+    """A redirect is not followed with our secrets, and an HTML page is not taken for a token."""
 
     async def moved(_: web.Request) -> web.StreamResponse:
         raise web.HTTPFound("https://elsewhere.example")

@@ -104,7 +104,7 @@ async def test_kill_between_commit_and_acknowledgement_brings_it_again_once(tmp_
         async with process(str(file), str(port), "kill") as killed:
 
             async def is_over() -> bool:
-                # What else has the port on another address of this machine refuses the first try.
+                # Another program with this port on another address of the machine refuses the first try.
                 await clock.turn(5)
                 return killed.returncode is not None
 

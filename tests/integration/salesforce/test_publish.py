@@ -247,7 +247,7 @@ async def test_event_that_is_refused_for_an_old_schema_is_published_with_the_new
 
 
 async def test_field_that_is_new_in_the_org_is_found(world: World, publish: Publish) -> None:
-    """The answer to another event told of the new schema."""
+    """The answer to another event named the new schema."""
     await publish(PUBSUB, order(1))
     world.sandbox.org.declare(schema(New__c="boolean"))
     await publish(PUBSUB, order(2))

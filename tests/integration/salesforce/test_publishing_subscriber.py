@@ -60,7 +60,7 @@ async def test_each_event_is_published_once_through_faults(
     """An expired token, a service that is away, refusals; repeated events are known by their ids."""
     monkeypatch.setattr(outcomes, "_FIRST_REFUSAL_S", 0.2)
     async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
-        # What nothing declares has the schema of its messages so far.
+        # An undeclared event has the schema of its messages so far.
         sandbox.org.publish_platform_event(PAID, {"Account__c": "first"})
         settings = {"event": PAID, "transport": transport}
         async with running(configuration(sandbox, tmp_path, settings=settings)):

@@ -81,7 +81,7 @@ async def test_authority_of_the_configuration_vouches_for_the_server(files: Cert
 async def test_authorities_of_the_system_vouch_for_the_server(
     files: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are those of the other connections, and not gRPC's own."""
+    """The connection trusts the same authorities as all others, not gRPC's own."""
     monkeypatch.setenv("SSL_CERT_FILE", str(files.authority))
     async with pubsub_world(lambda port: org(f"localhost:{port}"), served_with(files)) as world:
         await reads(world)

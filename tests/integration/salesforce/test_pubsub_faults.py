@@ -83,7 +83,7 @@ async def test_stream_that_ended_is_followed_by_another(world: World, end: End) 
 
 @pytest.mark.parametrize("end", [PASSING["closed"], PASSING["unavailable"], PASSING["expired_token"]])
 async def test_five_ends_in_a_row_are_over_within_a_minute(world: World, end: End) -> None:
-    """The pauses double, and the first events after them begin the series anew."""
+    """The pauses double, and the first events after them restart the series."""
     await begun(world, ORDERS)
     world.server.refusals.extend([end] * 5)
     series = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
@@ -150,7 +150,7 @@ async def test_full_server_is_left_alone(world: World, end: End, factor: int, lo
 
 @pytest.mark.parametrize("code", ["corrupted", "validation.failed", "expired"])
 async def test_refused_replay_id_is_for_the_channels_policy(world: World, code: str) -> None:
-    """It is recorded, and reading goes on where the policy says."""
+    """It is recorded, and reading continues where the policy says."""
     await begun(world, ORDERS)
     await world.stop()
     # Whatever the status is: another client's mock sends this one.
@@ -254,7 +254,7 @@ REASON_LOST = End(status=StatusCode.INTERNAL, details="Internal error from Core"
 async def test_reason_that_was_lost_is_told_by_the_next_stream(
     world: World, code: str, expected: type[Stop]
 ) -> None:
-    """What lasts is refused again, and then with its code."""
+    """A lasting fault is refused again, this time with its code."""
     await begun(world, ORDERS)
     world.server.refusals.append(End(status=StatusCode.FAILED_PRECONDITION, code=code))
     world.server.end(REASON_LOST)

@@ -43,7 +43,7 @@ async def queries(answer: Answer) -> AsyncIterator[RestQueries]:
 
 
 def fixed(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
-    """Return the function that gives the same answer to every call; a body that is no bytes is JSON."""
+    """Return a function that answers every call the same way; a body other than bytes is sent as JSON."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         if isinstance(body, bytes):
@@ -214,7 +214,7 @@ async def test_job_in_no_known_state_is_no_answer(body: Any) -> None:
 
 @pytest.mark.parametrize("job", ["", "bulk:", "bulk:64.0:1:../../limits", f"{JOB}/results", "REST"])
 async def test_text_of_no_job_is_refused(job: str) -> None:
-    """Without a request, and to end it is no failure."""
+    """No request is sent, and ending it does not fail."""
     async with queries(fixed({"state": "JobComplete"})) as reader:
         for asked in (reader.is_ready(job), reader.page(QUERY, job, None, most=9)):
             with pytest.raises(RecordsRefused, match="begin another"):
@@ -231,7 +231,7 @@ async def test_creation_without_an_id_is_no_answer(body: Any) -> None:
 
 
 async def test_used_up_jobs_are_waited_for() -> None:
-    """Those of the day, of which others use some."""
+    """Other clients use some of the day's jobs."""
     refused = [{"errorCode": "LIMIT_EXCEEDED", "message": "Max bulk v2 query jobs (10000) per 24 hrs"}]
     async with queries(fixed(refused, status=400)) as reader:
         with pytest.raises(RetryLater, match="used up"):

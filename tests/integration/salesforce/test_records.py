@@ -157,7 +157,7 @@ async def created_events(
 
 @pytest.mark.parametrize("transport", list(Transport))
 async def test_record_has_the_fields_of_its_created_event(transport: Transport) -> None:
-    """Whether it comes as JSON from REST or as CSV from Bulk."""
+    """This holds for JSON from REST and for CSV from Bulk."""
     clock, dice = TurnedClock(), random.Random(14)  # noqa: S311 - chance, no secret
     schema = parse_schema({"objects": {"Invoice__c": {"fields": _INVOICE}}})
     settings = SandboxSettings(org=OrgSetup(schema=schema))

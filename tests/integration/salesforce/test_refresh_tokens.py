@@ -101,7 +101,7 @@ async def test_process_begins_with_the_token_that_the_last_one_got(
 async def test_processes_that_refresh_at_once_spend_each_token_once(
     http: aiohttp.ClientSession, rotation: Rotation, tmp_path: Path
 ) -> None:
-    """Each waits for the other's login, and goes on with what that one got."""
+    """Each waits for the other's login, and continues with its token."""
 
     async def process() -> None:
         own = tokens(http, url, tmp_path / "token")

@@ -97,7 +97,7 @@ async def test_share_that_is_left_is_never_negative(info: str, left: float | Non
 
 
 async def test_refused_query_tells_salesforces_code(desk: Desk) -> None:
-    """What is wrong with a request is its caller's to know."""
+    """The caller learns why Salesforce refused the request."""
     with pytest.raises(RequestRefused) as raised:
         await anext(desk.rest.query("SELECT FROM"))
     assert raised.value.code == "MALFORMED_QUERY"

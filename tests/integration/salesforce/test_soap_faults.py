@@ -29,7 +29,7 @@ def fault(code: str, text: str = "m", *, status: int = 500, exception: str = "")
 
 
 def page(status: int, **headers: str) -> Reply:
-    """Return an answer that is no envelope."""
+    """Return an answer that is not an envelope."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status=status, headers={"Content-Type": "text/html", **named}, body=b"<html>no</html>")
 
@@ -67,7 +67,7 @@ async def tried(answer: Answering, *, attempt: int, timeout_s: float = 20) -> tu
     ],
 )
 async def test_what_passes_is_tried_again_however_often(answer: Answering) -> None:
-    """A locked row, a service that is away, an answer that is none."""
+    """Such are a locked row, a service that is away, and an answer that is not an envelope."""
     outcome, _ = await tried(answer, attempt=TRIES + 1)
 
     assert isinstance(outcome, Retry)
@@ -86,7 +86,7 @@ async def test_what_passes_is_tried_again_however_often(answer: Answering) -> No
     ],
 )
 async def test_fault_without_a_known_reason_is_tried_a_few_times(answer: Answering) -> None:
-    """What a method throws can pass, and can be about the event; then it is a dead letter."""
+    """A method's exception can be temporary or concern the event; after a few tries it is a dead letter."""
     outcomes = [(await tried(answer, attempt=attempt))[0] for attempt in (1, TRIES - 1, TRIES)]
 
     assert [type(each) for each in outcomes] == [Retry, Retry, Reject]
@@ -158,7 +158,7 @@ async def test_lost_answer_is_tried_again() -> None:
 
 
 async def test_answer_of_more_than_four_megabytes_is_not_read() -> None:
-    """It is none, then."""
+    """A larger body does not count as an answer."""
     large = b"<Envelope><Body><r><result>" + b"x" * 4 * 1024 * 1024 + b"</result></r></Body></Envelope>"
     outcome, _ = await tried(Reply(body=large), attempt=1)
 

@@ -212,7 +212,7 @@ async def test_reading_goes_on_at_the_checkpoint(world: World) -> None:
 
 
 async def test_filter_lets_notifications_through_that_match_any_part(world: World) -> None:
-    """Whether their channel is named with it or without."""
+    """The channel can be named with the filter or without it."""
     filtered = f"{TOPIC}?Industry='Energy'&Name='Bolt'"
     for name, industry in [("Acme", "Energy"), ("Bolt", "Retail"), ("Camel", "Retail"), ("Dune", "Energy")]:
         world.save("Account", Name=name, Industry=industry)

@@ -118,7 +118,7 @@ async def test_quiet_channel_goes_on_by_time(world: World) -> None:
 
 
 async def test_refused_position_of_the_way_is_not_the_checkpoints(world: World) -> None:
-    """The way begins anew."""
+    """The transition starts again."""
     world.server.most_events = 10
     world.publish(100)
     read_over_cometd(world, 250)

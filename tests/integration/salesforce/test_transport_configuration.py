@@ -57,7 +57,7 @@ async def test_each_channel_has_its_own_transport(tmp_path: Path) -> None:
 
 
 async def test_transport_that_changes_while_the_daemon_runs(tmp_path: Path) -> None:
-    """Both channels go on after the last event in the log."""
+    """Both channels continue after the last event in the log."""
     kept = KeptInSqlite(tmp_path)
     async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
         cometd = sandbox_configuration(sandbox.url, log=kept.configuration)

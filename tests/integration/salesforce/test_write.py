@@ -216,7 +216,7 @@ async def test_expired_token_is_renewed(world: World) -> None:
 
 
 async def test_lost_answer_leaves_the_rest_unsent(world: World) -> None:
-    """What was sent is written all the same."""
+    """The records that were sent are written all the same."""
     ids = world.accounts(201)
     world.sandbox.faults.arm("lose_answer", {})
     results = await world.write(UPDATE, *({"Id": each, "Phone": "1"} for each in ids))

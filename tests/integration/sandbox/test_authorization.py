@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 async def sandbox(clock: TurnedClock) -> AsyncIterator[Sandbox]:
-    """An org with two users, of which one has a name that is no HTML."""
+    """An org with two users; the name of one contains characters that HTML escapes."""
     ida = User(username=f"ida{EVIL}@acme.example", client_id="ida", client_secret=SecretStr("ida-secret"))
     settings = SandboxSettings(users=(ida,))
     async with Sandbox(clock, settings=settings) as running:

@@ -105,7 +105,7 @@ async def test_all_or_none_undoes_everything(client: Client) -> None:
 @pytest.mark.parametrize("outer", [True, False])
 @pytest.mark.parametrize("inner", [True, False])
 async def test_a_collection_keeps_its_own_all_or_none(client: Client, *, outer: bool, inner: bool) -> None:
-    """The four cases of the guide: what is kept of two records of which one is wrong, and of a contact."""
+    """The guide's four cases: an error undoes the collection's records, the other part, both or neither."""
     records = [{"attributes": {"type": "Account"}, **fields} for fields in ({"Name": "Acme"}, {"Nope": 1})]
     collection = part("POST", "composite/sobjects", "many", {"allOrNone": inner, "records": records})
     contact = part("POST", "sobjects/Contact", "contact", {"LastName": "Berg"})
@@ -185,7 +185,7 @@ async def test_a_batch_goes_on_after_an_error(client: Client) -> None:
 
 
 async def test_a_batch_can_halt(client: Client) -> None:
-    """What succeeded before the error is kept."""
+    """The requests before the error are kept."""
     requests = [
         {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": fields}
         for fields in ({"Name": "Acme"}, {"Nope": 1}, {"Name": "Late"})
@@ -226,7 +226,7 @@ async def test_too_many_failed_graphs_halt_the_rest(client: Client) -> None:
 
 
 async def test_a_graph_holds_records_alone(client: Client) -> None:
-    """A query is no node."""
+    """A query is refused as a node."""
     query = part("GET", "query?q=SELECT+Id+FROM+Account", "found")
     graphs = [{"graphId": "1", "compositeRequest": [query]}]
     assert (await client("POST", "composite/graph", {"graphs": graphs}))[0] == 400
@@ -243,7 +243,7 @@ async def test_a_collection_refuses_an_external_id_that_comes_twice(client: Clie
 
 
 async def test_a_collection_updates_a_record_twelve_times_at_most(client: Client) -> None:
-    """What comes after is refused."""
+    """The updates after the twelfth are refused."""
     with client.sandbox.org.transaction() as transaction:
         account = transaction.create("Account", {"Name": "Acme"})
     records = [

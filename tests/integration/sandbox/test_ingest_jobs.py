@@ -49,7 +49,7 @@ async def uploaded(client: Client, job: str, text: str) -> int:
 
 
 async def ended(client: Client, job: str) -> dict[str, Any]:
-    """Complete the upload of a job, and return what is told of it in the end."""
+    """Complete the upload of a job, and return its description once it has ended."""
     assert (await client("PATCH", f"{JOBS}/{job}", {"state": "UploadComplete"}))[0] == 200
     async with limited(f"the end of {job}"):
         while (found := await described(client, job))["state"] in {"UploadComplete", "InProgress"}:
@@ -58,7 +58,7 @@ async def ended(client: Client, job: str) -> dict[str, Any]:
 
 
 async def described(client: Client, job: str) -> dict[str, Any]:
-    """Return what is told of a job."""
+    """Return the description of a job."""
     return dict((await client("GET", f"{JOBS}/{job}"))[1])
 
 
@@ -138,7 +138,7 @@ async def test_hard_deletion_leaves_nothing_to_restore(client: Client) -> None:
 async def test_job_that_cannot_begin_fails(
     client: Client, body: dict[str, str], text: str, error: str
 ) -> None:
-    """As a whole: nothing of it is written."""
+    """It fails as a whole: no record is written."""
     job = await opened(client, **body)
     await uploaded(client, job, text)
     state = await ended(client, job)

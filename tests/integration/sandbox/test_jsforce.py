@@ -215,7 +215,7 @@ IN_VOLUME = """
 
 
 async def test_it_reads_in_volume(sandbox: Sandbox, authority: Certificates, clock: TurnedClock) -> None:
-    """Its `bulk2` reads the results of a job; of several pages it can't, whoever serves them."""
+    """Its `bulk2` reads the results of a job, but never more than one page, from any server."""
     with sandbox.org.transaction() as transaction:
         acme = transaction.create("Account", {"Name": "Acme"})
         for name in ("Aas", "Berg", "Carlsen"):

@@ -87,7 +87,7 @@ async def test_each_user_logs_in(client: Client, sandbox: Sandbox, form: dict[st
 
 
 async def test_a_users_own_password_is_the_only_one(client: Client) -> None:
-    """The sandbox's password is that of users without one."""
+    """Only users without a password have the sandbox's."""
     form = {**PASSWORD, "password": "sandbox-password"}
     async with client.http.post("/services/oauth2/token", data=form) as response:
         assert (response.status, (await response.json())["error"]) == (400, "invalid_grant")
@@ -221,7 +221,7 @@ async def test_a_channel_shows_what_the_user_can_see(reader: Client, client: Cli
 
 
 async def test_permissions_change_at_once_in_rest(reader: Client, client: Client) -> None:
-    """The control API puts a user in the place of the former one."""
+    """The control API replaces a user."""
     entry = {key: value for key, value in READER.items() if key not in {"username", "objects"}}
     path = "/sandbox/users/reader@acme.example"
     assert (await client("PUT", path, {**entry, "objects": {"Lead": ["read"]}}))[0] == 200

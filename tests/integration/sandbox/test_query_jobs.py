@@ -89,7 +89,7 @@ async def test_limits_count_the_jobs(client: Client) -> None:
 
 
 async def test_the_recycle_bin_is_emptied_by_the_control_api(client: Client) -> None:
-    """What was deleted is gone for good."""
+    """Deleted records are gone for good."""
     with client.sandbox.org.transaction() as transaction:
         transaction.delete("Account", transaction.create("Account", {"Name": "Gone"}))
     assert await client("DELETE", "/sandbox/recycle-bin") == (200, {"removed": 1})

@@ -198,7 +198,7 @@ async def test_describes_show_what_is_declared(client: Client) -> None:
 
 
 async def test_describes_show_labels_and_digits(client: Client, clock: TurnedClock) -> None:
-    """And are modified by a new schema, for whoever asks for changes alone."""
+    """A new schema modifies them, for clients that ask for changes alone."""
     condition = {"If-Modified-Since": "Wed, 01 Jan 2025 00:00:30 GMT"}
     assert (await client("GET", "sobjects/Account/describe", headers=condition))[0] == 304
     await clock.turn(60)
@@ -242,7 +242,7 @@ async def test_an_event_is_refused_where_it_does_not_fit(client: Client) -> None
 
 
 async def test_event_schemas_are_served_by_name_and_by_id(client: Client) -> None:
-    """The id is that of the messages, and leads to the same schema."""
+    """Messages carry the same id, and it leads to the same schema."""
     await client("POST", "sobjects/Order_Placed__e", {"Order_No__c": "1"})
     (message,) = client.sandbox.bus.after("/event/Order_Placed__e", 0)
     status, named = await client("GET", "sobjects/Order_Placed__e/eventSchema")
@@ -296,7 +296,7 @@ async def test_a_schema_is_hidden_with_its_event(client: Client, sandbox: Sandbo
 
 
 async def test_the_schema_is_read_and_replaced_at_run_time(client: Client, invoice: dict[str, Any]) -> None:
-    """What is read can be put back; describes and ids follow at once."""
+    """The schema that was read can be put back; describes and ids follow at once."""
     status, schema = await client("GET", "/sandbox/schema")
     assert (status, schema["objects"]["Invoice__c"]["fields"]["Due__c"]) == (200, {"type": "date"})
     _, before = await client("GET", "sobjects/Order_Placed__e/eventSchema")
@@ -332,7 +332,7 @@ async def test_a_page_of_another_site_cannot_replace_the_schema(client: Client) 
 
 
 async def test_a_multi_select_picklist_is_searched_by_its_values(client: Client) -> None:
-    """And a declared text is none, although any text can be one that is not declared."""
+    """A field declared as a string cannot be searched that way; an undeclared text field can."""
     fields = {"Tags__c": {"type": "multipicklist", "values": ["A", "B", "C"]}, "Text__c": "string"}
     await client("PUT", "/sandbox/schema", {"objects": {"Line__c": {"fields": fields}}})
     await client("POST", "sobjects/Line__c", {"Tags__c": "A;B", "Text__c": "A;B"})

@@ -99,7 +99,7 @@ async def test_message_for_users_tells_who_is_online(client: Client) -> None:
     ],
 )
 async def test_push_that_makes_no_sense_is_refused(client: Client, event: Any, code: str) -> None:
-    """And nothing of it is sent."""
+    """None of its events are sent."""
     channel = await created(client, "StreamingChannel", {"Name": "/u/Demo"})
     status, (error,) = await pushed(client, channel, {"payload": "good"}, event)
     assert (status, error["errorCode"]) == (400, code)

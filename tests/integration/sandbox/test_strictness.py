@@ -1,4 +1,4 @@
-"""What an org refuses or writes differently, so that wrong code fails here too."""
+"""The sandbox refuses and converts values as an org does, so that wrong code fails here too."""
 
 import re
 

@@ -27,7 +27,7 @@ async def introspected(client: Client, token: str) -> dict[str, object]:
 
 
 async def test_an_access_token_is_introspected(client: Client, clock: TurnedClock) -> None:
-    """Its end moves with its use, and introspection is no use."""
+    """Each use moves its expiry; introspection does not count as one."""
     token = await logged_in(client, grant_type="client_credentials")
     await clock.turn(60)
     about = await introspected(client, token)

@@ -81,7 +81,7 @@ async def test_member_selects_an_entity(client: Client, sandbox: Sandbox) -> Non
 
 
 async def test_usual_selection_is_that_of_its_members() -> None:
-    """What is announced is what a query lists; selecting one more, or one less, leaves the others."""
+    """A query lists the announced objects; selecting one more, or one less, leaves the others."""
     clock = TurnedClock()
     async with Sandbox(clock) as sandbox, session(sandbox) as client:
         every = ["Account", "Contact", "Invoice__c"]

@@ -33,7 +33,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The commands behind prompts; one goes on where its line ends with a backslash, or within quotes."""
+        """Return the commands after prompts, joined where a backslash or an open quote ends a line."""
         found: list[str] = []
         for line in self.text.splitlines():
             if line.lstrip().startswith(_PROMPT):

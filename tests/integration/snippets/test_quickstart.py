@@ -28,7 +28,7 @@ _STDOUT = 1
 
 
 class Screen:
-    """What the daemon has shown so far; pytest's own capture loses what is written while it is read."""
+    """The daemon's output so far; pytest's own capture loses text that is written while it reads."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -55,7 +55,7 @@ class Screen:
 async def test_three_events_appear_and_none_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the page's configuration and its request; a second run goes on where the first was."""
+    """The page's configuration and request are used; a second run continues where the first ended."""
     monkeypatch.chdir(tmp_path)
     files, request = [Path("streamer.yaml"), Path("ports.yaml")], request_of(CURL.words[1:])
     async with AsyncExitStack() as stack:

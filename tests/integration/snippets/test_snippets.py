@@ -1,4 +1,4 @@
-"""What the documentation shows can be copied: commands, configurations, requests, samples and code."""
+"""A reader can copy the documentation's commands, configurations, requests, samples and code."""
 
 import ast
 import json
@@ -98,7 +98,7 @@ def test_language_is_one_that_is_checked(block: Block) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_program_is_known(command: Command) -> None:
-    """A mistyped `streamer` is no foreign program."""
+    """A mistyped `streamer` does not count as a foreign program."""
     assert command.program in FOREIGN | {"streamer", "curl", "make"}
 
 
@@ -222,7 +222,7 @@ def _requests(port: int) -> list[tuple[Command, Request]]:
 
 
 def _with_configuration(words: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Return the arguments with the page's own configuration in the place of `streamer.yaml`."""
+    """Return the arguments with the page's own configuration instead of `streamer.yaml`."""
     given = [word for path in paths for word in ("-c", str(path))]
     own = [index for index, word in enumerate(words) if word == "streamer.yaml"]
     return [*words[: own[0] - 1], *given, *words[own[0] + 1 :]] if own else list(words)

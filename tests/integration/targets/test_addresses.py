@@ -45,7 +45,7 @@ async def test_name_in_ones_own_network_needs_permission(erp: ErpReceiver, allow
 
 
 async def test_name_is_judged_by_the_address_that_is_connected_to(erp: ErpReceiver) -> None:
-    """A server whose name changes its address between two requests is judged anew."""
+    """When a name's address changes between two requests, the new address is checked too."""
     url = f"{erp.url}/".replace("localhost", "erp.acme.example")
     with pytest.raises(ForbiddenAddress, match="a cloud's metadata service"):
         await status_of({"allow_private": True}, url, "169.254.169.254")

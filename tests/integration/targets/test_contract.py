@@ -146,7 +146,7 @@ class TestFile(SubscriberContract):
 
 
 class TestStdout(SubscriberContract):
-    """A file in the place of the standard output."""
+    """The stdout target, writing to a file instead."""
 
     plugin = Stdout
     nowhere = "unused"

@@ -1,4 +1,4 @@
-"""What is wrong with a target becomes an outcome, never an exception."""
+"""A target's faults become outcomes, never exceptions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def plugin_for(url: str, clock: TurnedClock, **settings: object) -> AsyncI
 async def test_malformed_answer_with_status_200_is_tried_again(
     erp: ErpReceiver, clock: TurnedClock, malformed_answer: MalformedAnswer
 ) -> None:
-    """A login page is no confirmation, and a huge body is not held in memory."""
+    """A login page does not count as a confirmation, and a huge body is not held in memory."""
     erp.faults.malformed_answer = malformed_answer
     async with plugin_for(f"{erp.url}/api/invoices", clock) as plugin:
         outcome = await plugin.deliver(delivery())
@@ -89,7 +89,7 @@ async def test_target_without_a_name_is_tried_again(clock: TurnedClock) -> None:
 
 
 async def test_slow_target_times_out(erp: ErpReceiver, clock: TurnedClock) -> None:
-    """What takes longer than `timeout_s` is tried again."""
+    """A request that takes longer than `timeout_s` is retried."""
     erp.faults.slow_s = 60.0
     async with plugin_for(f"{erp.url}/api/invoices", clock, timeout_s=5.0) as plugin:
         attempt = asyncio.create_task(plugin.deliver(delivery()))
@@ -102,7 +102,7 @@ async def test_slow_target_times_out(erp: ErpReceiver, clock: TurnedClock) -> No
 
 
 async def test_answer_that_is_not_http_is_tried_again(clock: TurnedClock) -> None:
-    """A server that speaks another protocol is no reason to fall over."""
+    """A server that speaks another protocol does not crash the subscriber."""
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()

@@ -101,7 +101,7 @@ async def test_retained_message_waits_for_new_consumers(broker: Mosquitto) -> No
 
 
 async def test_broker_that_was_restarted_is_found_again(broker: Mosquitto) -> None:
-    """What it could not take meanwhile is a retry, which the breaker counts."""
+    """An event that it could not take meanwhile is retried, and the breaker counts the failure."""
     async with opened(broker.port) as plugin:
         assert isinstance(await plugin.deliver(delivery()), Delivered)
         broker.kill()

@@ -66,7 +66,7 @@ def names(received: list[Received], record_id: str) -> list[str]:
 async def test_session_and_events_outlast_a_lost_connection(
     tmp_path: Path, broker: Mosquitto, version: str
 ) -> None:
-    """What was in flight comes again with the same id, what came meanwhile comes once; the order stays."""
+    """Messages in flight come again with the same id, later ones come once; the order stays."""
     async with (
         Sandbox(SystemClock()) as sandbox,
         Wire.to(broker.port) as wire,

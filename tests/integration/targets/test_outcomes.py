@@ -85,7 +85,7 @@ async def test_what_is_called_delivered_is_believed(plugin: Plugin, status: int,
 
 
 async def test_credentials_are_renewed_before_a_refusal_means_anything() -> None:
-    """A token that was revoked is no reason to reject, where 401 usually rejects."""
+    """A revoked token does not reject the event, though 401 usually rejects."""
     aside = {"/token": Reply(body=b'{"access_token": "t"}')}
     auth = {"kind": "oauth2", "client_id": "c", "client_secret": "secret"}
     async with ScriptedTarget(aside=aside) as target:

@@ -313,7 +313,7 @@ async def test_content_is_no_envelope(erp: SoapErpReceiver) -> None:
     ],
 )
 async def test_template_that_fails_is_a_dead_letter(erp: SoapErpReceiver, template: str, reason: str) -> None:
-    """Nothing is sent that is no envelope."""
+    """Only an envelope is ever sent."""
     [outcome] = await deliver(erp, delivery(body="x"), soap={"envelope": template})
 
     assert isinstance(outcome, Reject)

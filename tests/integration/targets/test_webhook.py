@@ -174,7 +174,7 @@ async def test_outcomes_say_what_a_status_means() -> None:
     ],
 )
 def test_mistake_is_a_clear_sentence(settings: dict[str, Any], sentence: str) -> None:
-    """What is wrong is said, and no secret is shown."""
+    """The sentence names the mistake and shows no secret."""
     with pytest.raises(ValidationError) as error:
         Webhook.Settings.model_validate({"url": "https://e.com", **settings})
 

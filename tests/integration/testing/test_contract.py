@@ -12,7 +12,7 @@ from tests.integration.testing.careful import Careful
 
 
 class TestCareful(HttpSubscriberContract):
-    """What keeps the contract without our own HTTP code passes."""
+    """A subscriber that keeps the contract without our own HTTP code passes."""
 
     plugin = Careful
 

@@ -16,7 +16,7 @@ CHECKPOINT = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"\x01"), verified_a
 
 
 def refuse_without_names(_: Event) -> bool:
-    """Refuse an append for a record that is no event."""
+    """Refuse an append for a record that is not an event."""
     raise EventsRefused("a record of 20 MB is too large", events=())
 
 

@@ -1,4 +1,4 @@
-"""What `make gauges` counts."""
+"""The counts of `make gauges`."""
 
 from collections.abc import Sequence
 from pathlib import Path

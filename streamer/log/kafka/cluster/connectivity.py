@@ -17,11 +17,11 @@ _SILENT_AFTER_S = 6.0
 
 
 class Connectivity:
-    """Requests a topic's metadata every 2 s, by a client that does nothing else.
+    """Requests a topic's metadata every 2 s, with a client for this purpose only.
 
-    The working clients can't tell: a group's member waits for its neighbours as
-    silently as for a frozen broker, and librdkafka considers a connection alive
-    until a request on it has timed out.
+    The working clients can't detect a silent broker. A group's member waits for
+    other members as silently as for a frozen broker, and librdkafka considers a
+    connection alive until a request on it has timed out.
     """
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
@@ -36,7 +36,7 @@ class Connectivity:
 
     @property
     def outage(self) -> str:
-        """Sentence about the silent brokers and the time of silence; empty if one answered within 6 s."""
+        """Sentence that names the silent brokers and for how long; empty if one answered within 6 s."""
         silent_s = self._clock.monotonic() - self._answered_at
         if silent_s <= _SILENT_AFTER_S:
             return ""
@@ -51,7 +51,7 @@ class Connectivity:
 
     def _check(self) -> None:
         try:
-            # Any broker can answer: this checks the cluster.
+            # Any broker can answer, because this checks the cluster.
             self._admin.live.list_topics(self._topic, timeout=_ANSWER_S)
         except KafkaException as exc:
             self._last_error = kafka_error(exc).str()

@@ -49,7 +49,7 @@ _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:
-    """Return the error inside `exception`, whose code decides what can be done about it."""
+    """Return the Kafka error inside `exception`; its code decides what to do."""
     error: KafkaError = exception.args[0]
     return error
 
@@ -57,13 +57,13 @@ def kafka_error(exception: KafkaException) -> KafkaError:
 def is_fencing(error: KafkaError) -> bool:
     """Return whether another producer has taken over the transactional id.
 
-    Brokers answer the same when they have ended a transaction that took too long.
+    Brokers give the same answer when they have ended a transaction that took too long.
     """
     return error.code() in _FENCED
 
 
 def is_retriable(error: Exception) -> bool:
-    """Return whether librdkafka marks its own error as one that a repeated call can overcome."""
+    """Return whether librdkafka marks its own error as one that a retry can overcome."""
     return isinstance(error, KafkaException) and kafka_error(error).retriable()
 
 
@@ -87,12 +87,12 @@ def principal(settings: KafkaLogSettings) -> str:
 class KafkaErrors:
     """The last error of one client's background threads.
 
-    A failed call reports only that time ran out; the cause goes to `note`, on
-    whichever thread serves the client.
+    A failed call reports only that time ran out. The cause goes to `note`, in the
+    thread that serves the client.
     """
 
     def __init__(self, settings: KafkaLogSettings) -> None:
-        """Name the brokers and the user in sentences by the settings."""
+        """Take the names of brokers and user, for sentences, from the settings."""
         self._settings = settings
         self._last: KafkaError | None = None
 
@@ -110,7 +110,7 @@ class KafkaErrors:
 
     @property
     def refusal(self) -> StreamerError | None:
-        """The error that no retry can help, when the brokers or TLS refused us."""
+        """The error when the brokers or TLS refused us; no retry can help."""
         if self._last is None:
             return None
         if self._last.code() in _CREDENTIALS:

@@ -107,7 +107,7 @@ class Names:
 
     @property
     def internal(self) -> frozenset[str]:
-        """Topics of Streamer's own that always exist."""
+        """Streamer's own topics that always exist."""
         return frozenset(
             {
                 self.checkpoints,
@@ -124,7 +124,7 @@ class Names:
         return topic in self.internal or topic.startswith(self._families)
 
     def is_used(self, topic: str) -> bool:
-        """Return whether `topic` is Streamer's own, or one that events go to."""
+        """Return whether `topic` is Streamer's own or an event topic."""
         return self.is_internal(topic) or (
             not topic.startswith("__") and self.event_type_stem(topic) is not None
         )
@@ -154,7 +154,7 @@ class Names:
 
     @property
     def _families(self) -> tuple[str, ...]:
-        """Prefixes of the topics that each subscriber has for itself."""
+        """Prefixes of the topics that exist once per subscriber."""
         return f"{self.prefix}.{_PARKED}.", f"{self.prefix}.{_FORWARDED}."
 
     def _topic_expression(self) -> str:

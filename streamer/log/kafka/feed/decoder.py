@@ -1,4 +1,4 @@
-"""Decoder of records of the partitions that are read into entries."""
+"""Decoder that turns the records of partitions into entries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CHANNEL_HEADER = "ce_sfchannel"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPartition:
-    """Partition that is read under one assignment; offsets in `settled_above` are skipped."""
+    """Partition being read under one assignment; the reader skips the offsets in `settled_above`."""
 
     partition: Partition
     assignment: int
@@ -84,7 +84,7 @@ class RecordDecoder:
             read_range.entries.append(Entry(partition=partition, offset=offset, event=event, size=len(value)))
 
     def reached(self, partition: Partition, through: int, end: int = 0) -> None:
-        """Note that all offsets below `through` were read of a partition, and its `end` if known."""
+        """Note that a partition was read up to the offset `through`, and its `end` if known."""
         if read_partition := self._by_name.get((partition.topic, partition.number)):
             read_range = self._reached(read_partition, through)
             read_range.end = max(read_range.end, end)
@@ -112,7 +112,7 @@ class EventReader:
         self._decode = decode_forwarded if subscription.after else decode
 
     def event(self, message: Message, value: bytes) -> Event | None:
-        """Return the event of a record with `value`, or `None` if not wanted; raises `UnreadableEvent`."""
+        """Return the event in a record with `value`, or `None` if unwanted; raises `UnreadableEvent`."""
         # A header's value is always bytes in a consumed message.
         headers = cast("Headers | None", message.headers())
         type_ = event_type(headers)

@@ -70,13 +70,13 @@ class KafkaHistory:
         self._names = Names.of(clients.settings)
         self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
         self._is_closed = False
-        # Not asyncio's own threads, which look names up for ingest and dispatch.
+        # Asyncio's own threads stay free: they resolve host names for ingest and dispatch.
         self._threads = ThreadPoolExecutor(_SEARCHES_AT_ONCE, "kafka-search")
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaLogSettings) -> AsyncIterator[Self]:
-        """Return the history; clients connect when something is read."""
+        """Return the history; its clients connect at the first reading."""
         history = cls(Clients(settings=settings))
         try:
             yield history
@@ -84,7 +84,7 @@ class KafkaHistory:
             history.close()
 
     def close(self) -> None:
-        """Read nothing more, once what is under way has ended."""
+        """Finish the readings under way, and allow no more."""
         self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -114,8 +114,8 @@ class KafkaHistory:
     async def find(self, asked: EventSearch, /) -> FoundEvents:
         """Return the events that a search matches.
 
-        The events of a key lie in one partition of each topic. An event whose
-        id tells its key is searched there first.
+        The events of a key lie in one partition of each topic. If an event's id
+        contains its key, that partition is searched first.
         """
         for keys in places_of(asked):
             found = await search(asked, EventTopics(self._clients, self._admin, asked, keys, self._in_thread))
@@ -124,7 +124,7 @@ class KafkaHistory:
         return found
 
     async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
-        """Return the event at a place of an event topic, or of one of forwarded events."""
+        """Return the event at a position in an event topic or a topic of forwarded events."""
         return await self._in_thread(PlaceReader(self._clients, self._admin).event, partition, offset)
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
@@ -149,7 +149,7 @@ class KafkaHistory:
     def _in_thread(
         self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> Awaitable[_Answer]:
-        """Return the answer of a blocking call, which waits for one of a few threads."""
+        """Make a blocking call in one of a few threads, and return its answer."""
         if self._is_closed:
             raise LogUnavailable("the log is closed")
         return asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
@@ -197,7 +197,7 @@ class KafkaHistory:
         with self._errors.explained(doing="reading", subject=f"topic {topic}"):
             bounds = self._bounds(topic)
             offsets = self._offsets_at(topic, bounds, at)
-            # Earlier records were there, and are deleted.
+            # Earlier records existed and were deleted.
             cut = {number: bounds[number] for number in offsets if offsets[number] == bounds[number][0] > 0}
             begins_at = max(self._first_times(topic, cut).values(), default=None)
         found = {Partition(topic=topic, number=number): offset for number, offset in offsets.items()}
@@ -208,7 +208,7 @@ class KafkaHistory:
         places = [TopicPartition(topic, number) for number in bounds]
         with closing(self._clients.consumer(self._errors, configuration)) as consumer:
             found = self._retry.call(look_up, consumer, places, round(at * 1000))
-        # Without a record that is so late, there is nothing to read.
+        # If no record is that late, there is nothing to read.
         return {
             each.partition: each.offset if each.offset >= 0 else bounds[each.partition][1] for each in found
         }
@@ -252,7 +252,7 @@ def _stored(
 
 
 def _event(message: Message, stem: str) -> Event | None:
-    """Return the event of a record, `None` for one of another type, and one that can't be read."""
+    """Return a record's event, or `None` if it is of another type or can't be read."""
     value = message.value()
     headers = message.headers()
     type_ = event_type(headers)  # type: ignore[arg-type] # a header's value is bytes in a consumed message

@@ -38,7 +38,7 @@ class NotYet(LogUnavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Covered:
-    """Part of a settlement for one partition, whose assignment is in effect."""
+    """A settlement's part for one partition whose assignment is in effect."""
 
     assigned_partition: AssignedPartition
     progress: SettledOffsets
@@ -60,8 +60,8 @@ class _Covered:
 class _Transaction:
     """Record of `settlement` in one transaction.
 
-    The offsets that it commits bear its `mark`. `written` are the offsets of
-    its records if it took effect, as far as brokers reported them.
+    The committed offsets carry its `mark`. `written` holds the offsets of its
+    records, as far as brokers reported them; they are valid only if it took effect.
     """
 
     settlement: Settlement
@@ -82,10 +82,10 @@ class KafkaSettler:
     with the offsets that cover it. The broker refuses both from a former member of the group. The
     mark of a transaction whose answer was lost shows whether it took effect.
 
-    With `receipts` mere progress is a transaction too. The broker can accept a
-    plain commit late, because librdkafka sends it again when a connection
-    breaks. Then it would undo progress that was recorded since, and those
-    events would get a second delivery and receipt.
+    With `receipts`, progress alone is a transaction too. The broker can accept a
+    plain commit late, because librdkafka sends it again when a connection breaks.
+    Then it would undo progress that was recorded since, and those events would get
+    a second delivery and receipt.
     """
 
     def __init__(self, clients: Clients, subscriber: SubscriberName, *, receipts: bool) -> None:
@@ -105,8 +105,8 @@ class KafkaSettler:
     def enter(self, generation: bytes) -> None:
         """Settle as a member of `generation`, the present result of `consumer_group_metadata`.
 
-        The result can name no generation, when the group has lost us since the
-        callback was due. Then the former one stays, which the broker refuses.
+        If the group has lost us since the callback was due, the result names no
+        generation. Then we keep the former one, and the broker refuses it.
         """
         if is_of_member(generation):
             self._generation = generation
@@ -154,12 +154,11 @@ class KafkaSettler:
     ) -> None:
         """Record `settlement`, as far as `assigned` has its assignment in effect.
 
-        `done` gets `Fenced` when the settlement holds more than progress and
-        names a former assignment. It gets `LogUnavailable` when mere progress
-        can be in the log or not. Raises `NotYet`. Raises `LogUnavailable` when
-        the partitions must be assigned again, from the state in the log; none
-        is in effect until `begin_anew`. Also raises errors that need an
-        operator.
+        `done` gets `Fenced` when the settlement holds more than progress and names
+        a former assignment. It gets `LogUnavailable` when it is uncertain whether
+        progress alone has reached the log. Raises `NotYet`. Raises `LogUnavailable`
+        when the partitions must be assigned again, from the state in the log; none
+        is in effect until `begin_anew`. Also raises errors that need an operator.
         """
         if (recorded := self._found(settlement, assigned, offsets)) is not None:
             done(recorded)
@@ -199,7 +198,7 @@ class KafkaSettler:
         return self._conclude(replace(transaction, written=written))
 
     def _member(self) -> bytes:
-        """Return the generation in which we record. Raises `NotYet`."""
+        """Return the group metadata with which we record. Raises `NotYet`."""
         if self._generation is None:
             raise NotYet(f"{self._subscriber} does not know yet as which member of its group it records")
         return self._generation
@@ -214,7 +213,7 @@ class KafkaSettler:
         transaction = self._undecided
         if transaction is None or transaction.settlement != settlement:
             return None
-        # The offsets of partitions lost since are another member's.
+        # The offsets of partitions that we have lost belong to another member.
         ours = [each for each in transaction.covered if each.is_in_effect(assigned)]
         try:
             has_taken_effect = bool(ours) and self._is_committed(transaction.mark, ours, offsets)

@@ -28,7 +28,7 @@ _PROPAGATION_S = 2.0
 
 
 class TopicProvisioner:
-    """Creates missing topics, or reports them where it must not. Blocking; any thread can call.
+    """Creates missing topics, or reports them if it must not create any. Blocking; any thread can call.
 
     Call `prepare` first: it finds out which settings topics need on these
     brokers.
@@ -79,7 +79,7 @@ class TopicProvisioner:
         self._known.update(internal)
 
     def ensure(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Create the event topics `topics` where they are missing; known topics cost nothing.
+        """Create those of `topics`, all event topics, that are missing; known topics cost nothing.
 
         Raises `LogMisconfigured` and `LogUnavailable`.
         """
@@ -118,7 +118,7 @@ class TopicProvisioner:
             raise LogMisconfigured("; ".join(errors))
 
     def ensure_forwarded(self, subscribers: Collection[SubscriberName]) -> None:
-        """Create the topics of what is forwarded to `subscribers` where they are missing, or check them.
+        """Create or check the topics of the events that are forwarded to `subscribers`.
 
         Raises `LogMisconfigured` and `LogUnavailable`.
         """
@@ -133,13 +133,13 @@ class TopicProvisioner:
             raise LogMisconfigured("; ".join(errors))
 
     def forget(self, topics: Collection[str]) -> None:
-        """Check these topics again before the next write, because they can have been removed. Never waits."""
+        """Check these topics again before the next write; somebody may have removed them. Never waits."""
         # One step of the interpreter, so it needs no lock.
         self._known.difference_update(topics)
 
     @contextmanager
     def _exclusive(self, timeout_s: float) -> Iterator[None]:
-        """Admit one thread at a time; none waits for long while a broker does not answer that one."""
+        """Admit one thread at a time; while a broker keeps it waiting, the others soon give up."""
         if not self._lock.acquire(timeout=timeout_s):
             raise LogUnavailable("another channel is still waiting for a broker's list of topics")
         try:

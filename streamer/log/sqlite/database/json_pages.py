@@ -15,7 +15,7 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyQuery:
-    """Selects bodies of `table`, in its `column`, by a `where` clause and its `parameters`.
+    """Selects bodies from the `column` of `table`, by a `where` clause and its `parameters`.
 
     `latest` begins with the highest numbers; at most `count` bodies are
     selected.

@@ -5,15 +5,15 @@ from typing import Any
 from streamer.events import json_copy
 from streamer.salesforce.pubsub.avro.primitives import Reader
 
-# A schema is kept for long, and with it the last values.
+# A schema stays in memory for long, and the last values with it.
 _LONGEST_KEPT = 512
 
 
 def repeating_reader(read: Reader) -> Reader:
-    """Return the reader of a value that `read` reads, unless its bytes equal the last one's.
+    """Return a reader that calls `read` only when the bytes differ from the last value's.
 
-    Comparing takes one step. Equal bytes give equal values: each event owns the
-    lists and objects in its own.
+    Comparing bytes takes one step, and equal bytes give equal values. Each event
+    gets lists and objects of its own.
     """
     known, size = b"", 0
     value: Any = None

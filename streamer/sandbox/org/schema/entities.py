@@ -27,12 +27,11 @@ COMPUTED = frozenset({"NotifyForOperations"})
 class Field:
     """One field of a record type or a platform event; `type` is Salesforce's name of its data type.
 
-    `targets` are the types that a custom reference can point to. A `standard`
-    field takes no text longer than its `length`, and a `declared` one has
-    further rules: its most digits and those behind the point, whether two
-    records can have one value, and the `values` of its picklist. `child_relationship` is the name that a
-    reference has in its parent, and with `cascades` deleting the parent deletes
-    its children.
+    `targets` are the types that a custom reference can point to. A `standard` field
+    refuses text longer than its `length`. A `declared` field has more rules: its
+    digits in all and after the point, whether values are unique, and its picklist's
+    `values`. `child_relationship` is a reference's name in its parent; with
+    `cascades`, deleting the parent deletes its children.
     """
 
     name: str
@@ -55,12 +54,12 @@ class Field:
 
     @property
     def identifies(self) -> bool:
-        """True where the field can find a record to update; any does that is not declared."""
+        """True if the field can find a record to update; every undeclared field can."""
         return self.external_id or not self.declared
 
     @property
     def is_strict(self) -> bool:
-        """True where it refuses what it can't hold; a custom field that a first use made holds anything."""
+        """True if it refuses unfit values; a custom field that its first use created holds anything."""
         return self.standard or self.declared
 
     @property
@@ -75,8 +74,8 @@ class Entity:
 
     `parts` maps the field that holds a component to its compound field and the
     component's short name: `BillingCity` to `BillingAddress` and `City`. A
-    `declared` type has the fields that are declared, and gets no others. Changes
-    of a type that is not `announced` cause no change events.
+    `declared` type has only its declared fields. Changes of a type that is not
+    `announced` cause no change events.
     """
 
     name: str
@@ -108,12 +107,12 @@ class Entity:
         return name if name in self.fields else self.by_lower_name.get(name.lower())
 
     def with_fields(self, *fields: Field) -> "Entity":
-        """Return this type with further fields, which take the place of those with their names."""
+        """Return this type with `fields` added; they replace fields of the same names."""
         all_fields = {**self.fields, **{field.name: field for field in fields}}
         return replace(self, fields=all_fields, by_lower_name={name.lower(): name for name in all_fields})
 
     def declared_with(self, fields: Iterable[Field], *, label: str | None = None) -> "Entity":
-        """Return this type as one that has these further fields and no others."""
+        """Return this type as declared: it gets these fields, and no others at first use."""
         return replace(self, declared=True, label=label).with_fields(*fields)
 
 

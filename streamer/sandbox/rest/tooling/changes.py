@@ -24,11 +24,11 @@ from streamer.sandbox.rest.tooling.setup import (
 MOST_ENTITIES = 5
 """Entities that can be selected on all channels together without an add-on (CDC guide, allocations).
 
-An org with more of them, such as one with the usual selection, has the add-on.
+An org with more, such as one with the default selection, has the add-on.
 """
 
 MOST_CHANNELS = 100
-"""Custom channels of change events, and those of platform events, that there can be."""
+"""Most custom channels of change events, and most of platform events."""
 
 _CHANNEL_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*__chn")
 _MEMBER_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
@@ -69,7 +69,7 @@ class ChannelChanges:
         return self._setup.create_channel(name, metadata.channel_type, metadata.label)
 
     def change_channel(self, record_id: str, body: dict[str, Any]) -> None:
-        """Change the label of a custom channel, which alone can change."""
+        """Change the label of a custom channel; nothing else of it can change."""
         channel, asked = self.channel(record_id), parsed(ChannelBody, body)
         if asked.full_name not in {None, channel.name} or asked.metadata.channel_type != channel.kind:
             raise _invalid("Only the label of a channel can be changed", "Metadata")
@@ -99,7 +99,7 @@ class ChannelChanges:
         return self._put(name, kind, metadata)
 
     def change_member(self, record_id: str, body: dict[str, Any]) -> None:
-        """Replace the enriched fields and the filter of a member, which alone can change."""
+        """Replace the enriched fields and the filter of a member; nothing else of it can change."""
         member, asked = self.member(record_id), parsed(MemberBody, body)
         place = (asked.metadata.event_channel, asked.metadata.selected_entity)
         if asked.full_name not in {None, member.full_name} or place != (member.channel, member.selected):

@@ -1,4 +1,4 @@
-"""Tooling objects as records: what a query reads, and a retrieval returns.
+"""Tooling objects as records, for queries and retrievals.
 
 Tooling API guide, PlatformEventChannel, PlatformEventChannelMember and
 EnrichedField.
@@ -22,10 +22,10 @@ from streamer.sandbox.soql.columns import Scope
 CHANNEL, MEMBER, ENRICHED_FIELD = "PlatformEventChannel", "PlatformEventChannelMember", "EnrichedField"
 
 SUBSCRIPTION = "ManagedEventSubscription"
-"""Subscriptions whose position Salesforce keeps; the org has none, and they can only be queried."""
+"""Subscriptions whose position Salesforce keeps: the org has none, so a query finds nothing."""
 
 SINGLE = frozenset({"FullName", "Metadata"})
-"""Fields that a query returns of one record alone."""
+"""Fields that only a query for one record returns."""
 
 _COMMON = "Id:id DeveloperName FullName Language:picklist ManageableState:picklist MasterLabel "
 _COMMON += "Metadata:complexvalue NamespacePrefix "
@@ -75,7 +75,7 @@ class ToolingSchema:
 
 
 def tooling_scope(setup: ChannelAdministration) -> Scope:
-    """Return what a query sees: the records of the channels, the members and their enriched fields."""
+    """Return the scope of a query: the records of channels, members and their enriched fields."""
     schema, records = ToolingSchema(), RecordStore()
     channels = setup.channels()
     for channel in channels:

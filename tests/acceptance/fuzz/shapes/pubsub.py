@@ -13,7 +13,7 @@ from tests.waiting import until
 
 _SCHEMA_FIELDS = 16_170
 _GOOD = 2
-# What is longer is refused for that.
+# A longer schema is refused for its length.
 _SCHEMA_CHARACTERS = 1_048_576
 
 
@@ -39,7 +39,7 @@ async def _(besieged: Besieged, size: float) -> None:
 
 @shape("pubsub: unknown fields by the million")
 async def _(besieged: Besieged, size: float) -> None:
-    # Field 15, of which the protocol knows nothing.
+    # Field 15, which the protocol does not define.
     await _raw(besieged, b"\x78\x01" * many(size, 4_000_000))
 
 

@@ -8,7 +8,7 @@ import fastavro
 
 
 def decoded(schema: Any, payload: bytes) -> dict[str, Any]:
-    """Return the payload of an event, with names in the place of bitmaps; `schema` is fastavro's."""
+    """Return the payload of an event, with names instead of bitmaps; `schema` is fastavro's."""
     stream = BytesIO(payload)
     found = fastavro.schemaless_reader(stream, schema, None)
     assert stream.read() == b""

@@ -225,7 +225,7 @@ async def test_a_stream_can_be_slow(world: World) -> None:
 
 
 async def test_faults_are_armed_over_http(world: World) -> None:
-    """And the state tells of streams."""
+    """The state lists the streams."""
     subscription = await started(world)
     async with aiohttp.ClientSession(world.sandbox.url) as http:
         async with http.get("/sandbox/state") as response:

@@ -74,7 +74,7 @@ class NodeClient:
         await self.process.stdin.drain()
 
     async def told(self, kind: str) -> Any:
-        """Return what the client tells of that kind next."""
+        """Return the client's next message of that kind."""
         assert self.process.stdout is not None
         async with limited(kind):
             while line := await self.process.stdout.readline():

@@ -65,7 +65,7 @@ async def test_no_more_events_come_than_were_asked_for(world: World) -> None:
 
 
 async def test_credit_adds_up_to_a_hundred(world: World) -> None:
-    """What is asked for beyond that is forgotten."""
+    """Credit beyond that is forgotten."""
     subscription = await subscribed(world, LATEST, 90)
     await subscription.ask(60)
     await until(lambda: world.pending(ACCOUNTS) == [100])

@@ -71,7 +71,7 @@ def test_the_command_serves_it_over_tls(command: Running) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_loopback_is_trusted_under_all_its_names(tmp_path: Path, host: str) -> None:
-    """The certificate is that of the REST API."""
+    """The certificate is the same as for the REST API."""
     files = certificates(tmp_path, ())
     credentials = grpc.ssl_channel_credentials(files.authority.read_bytes())
     async with Sandbox(TurnedClock(), pubsub_port=0, settings=SandboxSettings(tls=files)) as sandbox:
