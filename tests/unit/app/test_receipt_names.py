@@ -18,7 +18,10 @@ def refusals(tmp_path: Path, written: str, *, after: str = "after: credit-check"
     """Return the lines that refuse a subscriber of these keys, without their file and line."""
     path = tmp_path / "streamer.yaml"
     before = f'  credit-check: {{uses: erp, on: "*", body: data, {SETTINGS}}}\n'
-    ours = f"  invoice:\n    uses: erp\n    {after}\n    {SETTINGS}\n    {written}\n"
+    speaks = "text:" in written
+    plugin = "slack" if speaks else "erp"
+    settings = "settings: {webhook_url: https://hooks.slack.com/services/T0/B0/x}" if speaks else SETTINGS
+    ours = f"  invoice:\n    uses: {plugin}\n    {after}\n    {settings}\n    {written}\n"
     path.write_text(f"{HEAD}subscribers:\n{before}{ours}")
     try:
         plan(load_document([path], {}), TurnedClock())

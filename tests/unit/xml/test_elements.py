@@ -64,10 +64,10 @@ def test_prefix_stands_on_each_name() -> None:
 @pytest.mark.parametrize(
     ("value", "refused"),
     [
-        ({"a b": 1}, "'a b' is no name"),
-        ({"x><y": 1}, "is no name"),
-        ({"@a": 1}, "'@a' is no name"),
-        ({"a": {"#text": 1}}, "'#text' is no name"),
+        ({"a b": 1}, "'a b' is not a name"),
+        ({"x><y": 1}, "is not a name"),
+        ({"@a": 1}, "'@a' is not a name"),
+        ({"a": {"#text": 1}}, "'#text' is not a name"),
         ({"a": "\x00"}, r"a holds the character U\+0000"),
         ({"a": [{"b": "\ud800"}]}, r"b holds the character U\+D800"),
         ({"a": [[1]]}, "a holds a list"),

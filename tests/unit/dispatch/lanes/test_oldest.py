@@ -11,7 +11,7 @@ from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.state import Limits
-from streamer.events import Forwarded, Retry, SubscriberName
+from streamer.events import Forwarded, JsonObject, Retry, SubscriberName
 from streamer.normalise.times import as_event_time
 from streamer.ports import Settlement
 from tests.contracts.values import an_append, an_event, append_to
@@ -73,7 +73,9 @@ async def test_event_that_waits_for_receipts_is_not_late_by_itself() -> None:
     """Its age is that of the steps before it, whose subscribers tell it."""
     former, other = SubscriberName("former"), SubscriberName("other")
     world = World(upstream=Upstream(names=(former, other)), receipts=True)
-    receipts = {former: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}}
+    receipts: JsonObject = {
+        former: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}
+    }
     time = as_event_time(datetime.fromtimestamp(world.clock.now() - 10 * MINUTE_S, UTC))
     half = Forwarded(to=TARGET, event=replace(an_event("1", time=time), receipts=receipts), at=0.0)
     world.log.settled[former] = {}
