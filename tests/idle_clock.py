@@ -1,4 +1,4 @@
-"""Turned clock that goes on as soon as the event loop is idle."""
+"""Turned clock that advances as soon as the event loop is idle."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ _ROUNDS = 25
 async def until_idle(rounds: int = _ROUNDS) -> None:
     """Let the tasks of the loop run until none has anything to do, for at most so many `rounds`.
 
-    What has come over a socket counts as something to do; what a thread will
-    bring does not.
+    Data that has come over a socket counts as work; the future result of a thread
+    does not.
     """
     # asyncio has no public way to ask whether anything is ready.
     ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined] # each loop of asyncio has it

@@ -46,8 +46,8 @@ def begun(evaluate: Evaluate, budget: Budget, *expressions: ParsedResult) -> Eva
 def measured(evaluate: Evaluate, budget: Budget, expression: ParsedResult) -> Evaluate:
     """Return `evaluate`, which evaluates `expression`, bounded in the size of its value.
 
-    What is copied is written as often, although it takes no memory before. An
-    expression that copies little is returned as it is.
+    Each copy of a value is written out in full, although it takes no memory before
+    that. An evaluation that copies little is returned unchanged.
     """
     parsed = expression.parsed
     # The texts of functions, the literals and what a table holds repeat with each item.

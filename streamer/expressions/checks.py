@@ -23,7 +23,7 @@ _TYPES = {
     dict: "object",
     type(None): "null",
 }
-# What JMESPath's own functions return; those that are not here can return anything.
+# Types that JMESPath's own functions return; functions that are not here can return any type.
 _RETURNED: Mapping[str, str] = {
     **dict.fromkeys(("abs", "ceil", "floor", "length", "to_number"), "number"),
     **dict.fromkeys(("contains", "ends_with", "starts_with"), "boolean"),
@@ -233,7 +233,7 @@ def _check_own(function: Function, arguments: Sequence[Node], types: Sequence[st
         elif kind and parameter.kinds and kind not in parameter.kinds:
             raise FunctionFailed(f"{where} must be {_or(parameter.kinds)}, found {_or([kind])}")
     if len(literals) == len(arguments):
-        # What it says to every event, it can say now.
+        # With constant arguments it fails for every event, so it can fail now.
         function(literals)
 
 

@@ -1,7 +1,7 @@
 """Evaluation of JMESPath as its specification has it, by functions that are made once of an expression.
 
-They cost a fifth of what jmespath's interpreter takes. What can be large spends
-a budget: a projection by the number of its items, and a comparison or a
+They take a fifth of the time of jmespath's interpreter. Operations on large values
+spend a budget: a projection by the number of its items, and a comparison or a
 function by the sizes of its operands.
 """
 
@@ -49,7 +49,7 @@ def evaluating(expression: ParsedResult, functions: Functions) -> Evaluate:
 class Compiler:
     """Makes a function of each node of an expression.
 
-    Another meaning of fields, operators and calls is that of a subclass.
+    A subclass can give fields, operators and calls another meaning.
     """
 
     def __init__(self, functions: Functions) -> None:

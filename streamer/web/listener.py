@@ -54,7 +54,7 @@ async def listening(
         access_log=None,
         shutdown_timeout=_CLOSING_S,
         keepalive_timeout=_KEEPALIVE_S,
-        # What nobody reads of a body, the server would unpack in one go: gigabytes of a few megabytes.
+        # The server would unpack the unread rest of a body at once: a few megabytes can become gigabytes.
         auto_decompress=False,
         logger=_ServerLog(logging.getLogger(__name__), {}),
     )

@@ -57,7 +57,7 @@ async def strike(sandbox: Sandbox, faults: Sequence[Armed], *, within_s: float =
         return all(struck[name] >= count for name, count in wanted.items())
 
     await until(have_struck, limit_s=within_s)
-    # A stream that is to be cut for its age is not so old yet.
+    # A stream that will be cut for its age is not old enough yet.
     await asyncio.sleep(sum(parameters.get("seconds", 0.0) for _, parameters in faults))
 
 

@@ -84,5 +84,5 @@ async def test_shape_neither_ends_nor_holds_up_the_daemon(siege: Siege, name: st
         most_refused = watch.answered // 4 if name == _CROWDED else 0
         assert watch.refused <= most_refused, told
         assert watch.standstill_s < STANDSTILL_S, told
-        # What former shapes have left in caches is theirs.
+        # Caches can still hold values of former shapes.
         assert besieged.fresh_mb + watch.highest_mb - watch.held_mb < MOST_MB, told

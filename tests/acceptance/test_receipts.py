@@ -78,7 +78,7 @@ async def test_kills_leave_one_receipt_of_each_delivery(
         sent = {event.id for event in sent_by(sandbox)}
         await until(lambda: _finished(target, sent), every_s=0.2, progress=lambda: len(target.journal))
         delivered = {received.body["order"] for received in target.journal if received.accepted}
-        # What a killed one had delivered last is delivered again.
+        # A killed process's last deliveries are repeated.
         await until(lambda: _are_receipted(kept, delivered), every_s=0.2)
         await fleet.ready()
         await fleet.stop()

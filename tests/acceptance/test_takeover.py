@@ -113,7 +113,7 @@ async def test_killed_owner_is_replaced_once_its_session_is_over(world: World) -
 
 @pytest.mark.parametrize(("session_s", "transport"), [(40.0, Transport.COMETD)])
 async def test_stopped_owner_is_replaced_at_once(world: World, session_s: float) -> None:
-    """A rolling restart is no pause to speak of: nobody waits for a session to end."""
+    """A rolling restart hardly pauses: no process waits for a session to end."""
     assert await world.takeover.by_stop() < session_s * 0.75
     await world.check_promises()
 

@@ -13,7 +13,7 @@ _LIMIT_S = 0.5
 
 
 async def test_true_value_is_returned() -> None:
-    """What a condition finds is of use to the test."""
+    """The test can use the value that a condition finds."""
     looks = count()
     assert await waiting.until(lambda: next(looks) and "found", every_s=0) == "found"
 

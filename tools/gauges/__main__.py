@@ -1,4 +1,4 @@
-"""`make gauges`: prints how heavy the code is, beside what it is to be."""
+"""`make gauges`: prints the code's weight beside its limits."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ _SANDBOX = "streamer/sandbox/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauge:
-    """One number, the most that it is to be, and what it counts in detail."""
+    """One number, its limit, and its details."""
 
     name: str
     value: float

@@ -1,7 +1,7 @@
 """Files that one event passes: from Pub/Sub to the commit, and from the log to a target.
 
-A daemon runs in this process, on SQLite and with one webhook. What runs while
-it is idle is noted first, and then what runs because of one event.
+A daemon runs in this process, on SQLite and with one webhook. The code that runs
+while it is idle is noted first, and then the code that runs because of one event.
 """
 
 import asyncio
@@ -69,8 +69,8 @@ class Way:
 def way_of(steps: Sequence[Step], idle: Collection[str]) -> Way:
     """Return the files of the `steps` whose function does not run while the daemon is `idle`.
 
-    Delivery begins when the feed or dispatch takes its first step. What the
-    tasks do that ran before that is ingest's, and so no part of the delivery.
+    Delivery begins when the feed or dispatch takes its first step. Tasks that ran
+    before belong to ingest, and so not to the delivery.
     """
     caused = [step for step in steps if step.function not in idle]
     begin = next(

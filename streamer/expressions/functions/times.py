@@ -76,7 +76,7 @@ def a_zone(value: Any) -> tzinfo:
         if text:
             return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        # A name that is none, or that leads out of the folder of the zones.
+        # An invalid name, or one that leads out of the folder of the zones.
         pass
     raise UnfitArgument(f"must be a time zone such as Europe/Berlin, found {shown(text)}")
 
@@ -141,7 +141,7 @@ def _date_of(moment: datetime | date, zone: tzinfo | None = None) -> str:
 
 
 def _add_time(moment: datetime | date, amount: Decimal, unit: str, zone: tzinfo | None = None) -> str:
-    """Return the time that lies `amount` later; with `zone`, days and more are those of its calendar."""
+    """Return the time that lies `amount` later; with `zone`, days and longer units follow its calendar."""
     if not isinstance(moment, datetime):
         return _guarded(lambda: _text_of(_date_after(moment, amount, unit)))
     return _guarded(lambda: _text_of(_moment_after(moment, amount, unit, zone)))

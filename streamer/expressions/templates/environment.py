@@ -109,7 +109,7 @@ for _name in _COMPARISONS:
 class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """Jinja2's sandbox, in which a rendering spends the steps of a `budget`.
 
-    What exceeds a bound raises `LimitExceeded`.
+    A template that exceeds a bound raises `LimitExceeded`.
     """
 
     intercepted_binops = frozenset({"%", "*", "**", "+", "//"})

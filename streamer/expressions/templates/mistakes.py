@@ -36,7 +36,7 @@ def unknown_members(source: str, known: frozenset[str]) -> Iterator[tuple[str, i
         if len(path) != len(_PATH) - 1 or path[0] != _PATH[0]:
             continue
         name = path[1]
-        # A method of the object is none of its members.
+        # A method of the object does not count as a member.
         if name not in known and not hasattr(dict, name):
             yield name, member.lineno
 
@@ -48,7 +48,7 @@ def fields_in_template(source: str) -> frozenset[str]:
 
 
 def _path(node: nodes.Node) -> tuple[str, ...]:
-    """Return the names of the path `node`; none of what is no path of names."""
+    """Return the names of the path `node`; an empty tuple if it is not a path of names."""
     if isinstance(node, nodes.Name):
         return (node.name,)
     if not isinstance(node, nodes.Getattr | nodes.Getitem):

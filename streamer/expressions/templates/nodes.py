@@ -32,7 +32,7 @@ class _Counting(NodeTransformer):
         self.generic_visit(node)
         operands = [node.expr, *(each.expr for each in node.ops)]
         is_search = any(each.op in {"in", "notin"} for each in node.ops)
-        # What is compared with a number or a text takes no time.
+        # Comparing with a number or a text takes no time.
         if not is_search and any(isinstance(each, nodes.Const) for each in operands):
             return node
         if not isinstance(node.expr, _SMALL):

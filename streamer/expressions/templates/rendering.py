@@ -90,7 +90,7 @@ def _compiled(environment: TemplateSandbox, source: str, most: int) -> Callable[
     # The globals that `from_string` makes are a chain of dictionaries, and each rendering copies them.
     code = environment.compile(counted(environment.parse(source)))
     template = environment.template_class.from_code(environment, code, dict(environment.globals))
-    # After the compilation, which refuses what is no template.
+    # After the compilation, which refuses an invalid template.
     check_constants(environment, environment.parse(source))
 
     def render(document: JsonObject) -> str:

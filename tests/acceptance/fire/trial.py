@@ -88,7 +88,7 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
 
 
 def _progress(parts: World, waiting: int) -> object:
-    """Return what changes while anything goes on; an event that is only delivered again is no progress."""
+    """Return a value that changes with any progress; a repeated delivery does not count."""
     delivered = [len({each.body["order"] for each in target.journal}) for target in parts.targets.values()]
     return waiting, parts.kept.counts, delivered
 

@@ -151,7 +151,7 @@ class Besieged:
         with suppress(AssertionError):
             await until(was_given, limit_s=_AGAIN_S, every_s=0.05)
         if self.org.given == given:
-            # What made the daemon ask was still an answer to what it had asked before.
+            # The daemon's request still followed from an answer to its former one.
             then()
         await until(was_given, limit_s=_GIVEN_S, every_s=0.05)
         await self.settled()

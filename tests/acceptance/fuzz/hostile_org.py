@@ -141,7 +141,7 @@ def _without_hops(headers: Mapping[str, str]) -> CIMultiDict[str]:
 def gzipped(content: bytes, times: int = 1) -> bytes:
     """Return `content`, repeated so often, as gzip."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    # Behind a full flush the packer knows nothing of what came before, so the same bytes can follow.
+    # After a full flush the packer forgets all earlier bytes, so the same bytes can follow.
     packed = (packer.compress(content) + packer.flush(zlib.Z_FULL_FLUSH)) * times + packer.flush()
     checksum = 0
     for _ in range(times):

@@ -55,7 +55,7 @@ class Judge:
             "silent": self.silent(events, holes),
             "twice": twice(events, repeats=repeats),
             "given_up": self._given_up(holes),
-            # What is repeated is counted from the beginning.
+            # After a repetition the counts start from the beginning.
             "counts": "" if repeats else _miscounted(events, holes, states),
             "orders": _orders(orders, [each.id for each in states]),
         }
@@ -153,7 +153,7 @@ def _miscounted(
             published[reading] += 1
         else:
             number = event.id.removeprefix(f"{reading}:{event.key}").removeprefix(":") or "1"
-            # Pages over REST go on behind the last row, whichever was refused.
+            # Pages over REST continue after the last row, even if it was refused.
             rows[reading, entity][jobs[reading, entity, int(number)]] += 1
     for (reading, _), by_job in rows.items():
         published[reading] += max(by_job.values())

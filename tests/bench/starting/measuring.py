@@ -21,7 +21,7 @@ _SECRETS = {
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/x",
 }
 _NOTHING = ("-c", "pass")
-# What a daemon does in its first seconds is no idling: it logs in, subscribes and reads its positions.
+# A daemon does not idle in its first seconds: it logs in, subscribes and reads its positions.
 _SETTLED_S = 15.0
 
 

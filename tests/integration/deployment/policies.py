@@ -45,8 +45,8 @@ class Connection:
 def admits(policies: Sequence[Any], tried: Connection) -> bool:
     """Return whether the policies let a connection out of its source and into its target.
 
-    All policies are of `NAMESPACE`. What one of those that select a pod admits
-    is admitted; a pod that none selects is open.
+    All policies are of `NAMESPACE`. A pod admits a connection if one of the
+    policies that select it does, or if none selects it.
     """
     return _admits(policies, tried, "Egress") and _admits(policies, tried, "Ingress")
 

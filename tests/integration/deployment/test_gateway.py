@@ -10,7 +10,7 @@ from tests.integration.deployment.manifests import Manifests, rendered
 from tests.integration.deployment.policies import Connection, Peer, admits
 
 PROXY = Peer(namespace="envoy-gateway-system", labels={"app.kubernetes.io/name": "envoy"})
-# How long Salesforce waits is documented nowhere; clients of HTTP often wait for a minute.
+# No document says how long Salesforce waits; HTTP clients often wait for a minute.
 SALESFORCE_WAITS_S = 60
 
 
@@ -30,7 +30,7 @@ def rule(manifests: Manifests) -> Any:
 
 @pytest.fixture
 def outbound(manifests: Manifests) -> OutboundSettings:
-    """What the pods are told of the endpoint, with a text for each file of a secret."""
+    """Settings of the endpoint in the pods' configuration, with a text for each file of a secret."""
     section = yaml.safe_load(manifests.configuration)["outbound"]
     for message in section["messages"].values():
         message["secret"] = "s" * 40

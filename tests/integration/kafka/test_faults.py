@@ -179,7 +179,7 @@ async def test_former_owner_that_wakes_up_is_fenced(settings: KafkaLogSettings, 
 async def test_append_behind_a_checkpoint_that_somebody_moved_is_refused(
     settings: KafkaLogSettings, log: KafkaLog
 ) -> None:
-    """A process that opens its hold anew must not repeat what was written between."""
+    """A process that opens its transaction again must not repeat events that others wrote meanwhile."""
     async with opened(settings) as heir:
         await _insist(heir, "second", at=2)
     with pytest.raises(Fenced):

@@ -155,7 +155,7 @@ async def test_parked_events_are_found_beside_foreign_records(settings: KafkaLog
 
 
 async def test_receipts_are_read_beside_a_foreign_record(settings: KafkaLogSettings) -> None:
-    """It is told once, and counted; one that looks like the event's receipt is no receipt, either."""
+    """It is reported once, and counted; a record that only looks like the event's receipt is ignored."""
     topic = Names.of(settings).receipts
     event = an_event("a")
     async with opened(settings) as log:

@@ -63,7 +63,7 @@ def test_check_imports_what_it_checks(configuration: str) -> None:
 
 
 def test_dead_letters_are_listed_without_a_daemon() -> None:
-    """A command that asks a running daemon is no daemon itself."""
+    """A command that asks a running daemon does not import the daemon."""
     imported = imported_by(started("deadletters", "list", "--url", "http://127.0.0.1:1"))
 
     assert not imported.below(*DAEMON, *OTHERS, "grpc", "confluent_kafka", "jinja2", "streamer.dispatch")

@@ -70,7 +70,7 @@ class World:
             await asyncio.gather(running, return_exceptions=True)
 
     async def pass_days(self, days: int) -> None:
-        """Let days pass, of which the process sees the last seconds of each hour."""
+        """Let days pass; the process sees the last seconds of each hour."""
         for _ in range(24 * days):
             self.clock.jump(HOUR_S - 5)
             await self.clock.turn(5)

@@ -205,7 +205,7 @@ async def test_record_that_is_gone_before_a_late_answer_does_not_count_for_its_j
 
 
 async def test_deletion_that_is_taken_back_before_a_late_answer_is_not_found() -> None:
-    """The record is told by the stream."""
+    """The stream has brought the record."""
     world = SlowWorld(bulk_from=100)
     world.records_s = 30.0
     gone = world.records.records["Contact"][IDS[3]]

@@ -1,4 +1,4 @@
-"""What `make test-slow` runs beside the tests."""
+"""The busy loops that `make test-slow` runs beside the tests."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from tests.waiting import LIMIT_S
 
 
 def test_loops_end_with_their_context() -> None:
-    """Nothing is left on the machine of whoever ran the tests."""
+    """No loop keeps running after the tests."""
     with busy(2) as loops:
         assert [loop.poll() for loop in loops] == [None, None]
 

@@ -97,7 +97,7 @@ _CUT_OFF_WITHIN_S = 60.0
 
 
 async def _dripped(besieged: Besieged, port: str, head: bytes, drop: bytes) -> None:
-    """Send a request of which a little comes now and then, until the daemon ends the connection."""
+    """Send a request in small pieces, with pauses, until the daemon ends the connection."""
     with suppress(OSError):
         reader, writer = await asyncio.open_connection("localhost", besieged.ports[port])
         writer.write(head)
