@@ -53,7 +53,7 @@ def test_arguments_become_elements_of_the_class() -> None:
     ("arguments", "named"),
     [
         ({"n:a": 1}, "'n:a' is not a name"),
-        ({"\u00e4": 1}, "is no name"),
+        ({"\u00e4": 1}, "is not a name"),
         ({"a": {"@b": 1}}, "'@b' is not a name"),
         ({"a": "\x00"}, r"a holds the character U\+0000"),
         ({"a": [[1]]}, "a holds a list"),
