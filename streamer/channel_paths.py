@@ -27,15 +27,15 @@ class ChannelKind(StrEnum):
 
     @classmethod
     def of(cls, path: str) -> "ChannelKind":
-        """Return the kind of the channel at `path`; a path of no kind is taken for that of an event."""
+        """Return the kind of the channel at `path`; an unknown path counts as a platform event's."""
         return _BY_ROOT.get(path[1:].partition("/")[0], cls.EVENTS)
 
     @property
     def retention_s(self) -> float:
         """Time for which Salesforce retains events, in seconds (Streaming API guide, message durability).
 
-        That of an outbound message is the time for which it is repeated (SOAP API
-        guide, understanding notifications).
+        Outbound messages are repeated for this time (SOAP API guide, understanding
+        notifications).
         """
         return (24 if self in _KEPT_FOR_A_DAY else 72) * _HOUR_S
 
@@ -46,7 +46,7 @@ class ChannelKind(StrEnum):
 
     @property
     def is_keyed(self) -> bool:
-        """True for a channel whose events a field can order, its `key`; others order theirs by record."""
+        """True for a channel whose events a `key` field can order; other channels order theirs by record."""
         return self in {ChannelKind.EVENTS, ChannelKind.GENERIC}
 
 
@@ -60,7 +60,7 @@ def without_filter(path: str) -> str:
 
 
 def name_in_type(path: str) -> str:
-    """Return the name that stands for a PushTopic or a generic channel in the types of its events.
+    """Return the name of a PushTopic or a generic channel as it appears in its events' types.
 
     It is one word, as the names of entities are: `notifications_Demo` of
     `/u/notifications/Demo`.
@@ -79,7 +79,7 @@ def change_channel(entity: str) -> str:
 
 
 def changed_entity(path: str) -> str | None:
-    """Return the object whose changes alone the channel at `path` carries, or `None` if it can be any."""
+    """Return the only object whose changes the channel at `path` carries, or `None` for several."""
     name = path.rpartition("/")[2]
     stem = name.removesuffix(_CHANGE_EVENT)
     if ChannelKind.of(path) is not ChannelKind.CHANGES or not stem or stem == name:
@@ -88,9 +88,10 @@ def changed_entity(path: str) -> str | None:
 
 
 def carrier_of(entity: str, paths: Sequence[str]) -> str | None:
-    """Return which of the channels at `paths` carries the changes of `entity`, `None` if none does.
+    """Return the channel in `paths` that carries the changes of `entity`, or `None`.
 
-    It is the entity's own, or that of all changes, or else the first custom one.
+    It is the entity's own channel, or the channel of all changes, or else the first
+    custom one.
     """
     of_changes = [path for path in paths if ChannelKind.of(path) is ChannelKind.CHANGES]
     custom = [path for path in of_changes if changed_entity(path) is None]

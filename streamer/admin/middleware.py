@@ -1,10 +1,10 @@
 """Middleware of the API: authentication, and errors as JSON.
 
-A page in an operator's browser can't use the API. To send JSON to another
-site, a browser first sends a preflight request, which the API never grants. A
-page whose own host name points to this machine (DNS rebinding) fails the check
-of the `Host` header. Where no token is needed, a page can't keep the daemon
-busy either: a request that a browser marks as one of another site is refused.
+A page in an operator's browser can't use the API. To send JSON to another site, a
+browser first sends a preflight request, which the API never grants. A page whose
+own host name points to this machine (DNS rebinding) fails the check of the `Host`
+header. Without a token, a page can't keep the daemon busy either: a request that a
+browser marks as coming from another site is refused.
 """
 
 import structlog
@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 STREAM_HEADERS = {**_HEADERS, "Content-Type": "application/x-ndjson"}
-"""Headers of an answer of JSON lines that goes on."""
+"""Headers of a streaming answer of JSON lines."""
 
 INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
 """Sentence for a mistake of ours."""
@@ -48,11 +48,11 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 
 
 def authentication(gate: Gate) -> Middleware:
-    """Return the middleware that admits requests by their token, or requests to loopback without one.
+    """Return the middleware that admits requests with a token, or to loopback without one.
 
-    An application that is mounted below the API, as the console is,
-    authenticates its requests by itself. Raises `ApiError` 401, 403, 429, or 415
-    for a change whose body is not JSON.
+    An application that is mounted below the API, such as the console, authenticates
+    its requests itself. Raises `ApiError` 401, 403, 429, or 415 for a change whose
+    body is not JSON.
     """
 
     @web.middleware
@@ -74,7 +74,7 @@ def authentication(gate: Gate) -> Middleware:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every exception with a sentence, as JSON, and the status that fits it."""
+    """Answer every exception with a sentence as JSON, and a fitting status."""
     try:
         return await handler(request)
     except Exception as error:  # noqa: BLE001 - whatever failed, the client waits for an answer
@@ -85,7 +85,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def status_and_sentence(error: Exception) -> tuple[int, str]:
-    """Return the status and the sentence that answer a request which `error` ended."""
+    """Return the status and the sentence for a request that failed with `error`."""
     match error:
         case ApiError():
             return error.status, str(error)
@@ -118,12 +118,12 @@ def _check_token(request: web.Request, right: AccessRight | None) -> None:
 
 
 def is_of_another_site(request: web.Request) -> bool:
-    """Return true for a request that a browser sends for a page of another origin, be it of this machine."""
+    """Return true if a browser sends the request for a page of another origin, even on this machine."""
     return request.headers.get("Sec-Fetch-Site", "none").lower() not in {"same-origin", "none"}
 
 
 def check_host(request: web.Request) -> None:
-    """Raise `ApiError` 403 for a request whose `Host` header names no loopback address."""
+    """Raise `ApiError` 403 unless the request's `Host` header names a loopback address."""
     try:
         host = URL.build(scheme="http", authority=request.headers.get("Host", "")).host or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""Servers of the document: the brokers, and how clients log in; credentials are not among it."""
+"""Servers of the document: the brokers, and how clients log in, without credentials."""
 
 from streamer.events import JsonObject
 from streamer.settings import KafkaLogSettings
@@ -10,7 +10,7 @@ _MECHANISMS = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512"
 
 
 def servers(kafka: KafkaLogSettings) -> JsonObject:
-    """Return the brokers of `bootstrap_servers` by a number each."""
+    """Return the brokers of `bootstrap_servers`, numbered."""
     protocol = "kafka-secure" if kafka.security.protocol in _ENCRYPTED else "kafka"
     schemes = [{"$ref": f"#/components/securitySchemes/{name}"} for name in security_schemes(kafka)]
     addresses = [each.strip() for each in kafka.bootstrap_servers.split(",")]

@@ -17,7 +17,7 @@ _SECRET_KEY = re.compile(
     r"secret|password|passphrase|token|webhook|credential|authorization|(^|[_-])key$", re.IGNORECASE
 )
 _SHOWN = 60
-# Without what stands before a host or in a query of an address.
+# A word without the characters that mark a user or a query in an address.
 _WORD = re.compile(r"[^\s@?=&]*")
 _KEY = re.compile(r"[\w.*/ -]{0,63}")
 
@@ -26,12 +26,11 @@ _KEY = re.compile(r"[\w.*/ -]{0,63}")
 class Document:
     """Data of the configuration's files, the place of each part, and the files' fingerprints when read.
 
-    `indirect` are the keys whose values came from the environment or from
-    another file, as secrets do. `files` are those that hold an expression, a
-    template or a table, by the keys at which they are named, and `secret_files`
-    those that hold anything else. `mistakes` are the
-    messages about values that could not be read; at their keys the data are an
-    empty text.
+    `indirect` are the keys whose values came from the environment or from another
+    file, as secrets do. `files` are the files with an expression, a template or a
+    table, by the keys at which they are named; `secret_files` are all others.
+    `mistakes` are the messages about values that could not be read; at their keys
+    the data are an empty text.
     """
 
     data: Any
@@ -72,8 +71,8 @@ class Document:
     def shown(self, keys: Sequence[int | str]) -> str:
         """Return the value at `keys` for a message, empty for a section.
 
-        A secret is not shown, and neither is a text that can hold one: an
-        address with a user in it, a line of several words, a plugin's setting.
+        It hides secrets, and texts that can contain one: an address with a user, a
+        line of several words, a plugin's setting.
         """
         value = self.at(keys)
         if value is None:
@@ -87,8 +86,8 @@ class Document:
     def mistake(self, keys: Sequence[int | str], sentence: str, *, at: tuple[int, ...] = (1,)) -> str:
         """Return the line of a message: the file, the line, the key and `sentence`.
 
-        `at` is the line, and perhaps the column, within the text at `keys`. It
-        tells the place where a file holds that text; elsewhere YAML has its own
+        `at` is the line, and perhaps the column, within the text at `keys`. It is
+        used if a file of its own holds that text; a text inside YAML has YAML's
         lines.
         """
         place = self.place(keys)

@@ -1,4 +1,4 @@
-"""Events at their places in the log, the progress of a subscriber, and its parked lanes."""
+"""Events with their positions in the log, a subscriber's progress, and its parked lanes."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Event at its place in the log, where it takes `size` bytes."""
+    """Event with its position in the log, where it takes `size` bytes."""
 
     partition: Partition
     offset: int
@@ -48,7 +48,8 @@ class SettledOffsets:
 class Setback:
     """Failures of the head of a lane, and the time of its next attempt.
 
-    `attempts` were spent on it. `first_failed_at` and `due_at` are epoch seconds.
+    `attempts` counts the attempts so far. `first_failed_at` and `due_at` are epoch
+    seconds.
     """
 
     attempts: int
@@ -62,8 +63,8 @@ class Setback:
 class ParkedLane:
     """Lane that the log keeps because its head keeps failing.
 
-    `offsets` are the places of its events in the partition that they were read
-    from, rising.
+    `offsets` are its events' offsets in the partition that they were read from,
+    ascending.
     """
 
     lane: str

@@ -1,4 +1,4 @@
-"""Contracts of reading an org's records in volume, and of finding those that have changed."""
+"""Contracts for reading an org's records in volume, and for finding changed records."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class RecordQuery:
 
     `fields` are columns of `RecordShape.select`, `Id` among them. `where` is a
     condition of SOQL, without the word WHERE, and empty for all records. With
-    `with_deleted`, those in the Recycle Bin are found too.
+    `with_deleted`, records in the Recycle Bin are found too.
 
     Raises `ValueError` for invalid names, and for an incomplete `where`: one with
     an open text, or with brackets that don't match. Salesforce reports other
@@ -66,9 +66,9 @@ class RecordPage:
     """Page of a query's records.
 
     Each of the `rows` has the query's fields by their names: as JSON, or as the
-    texts of a CSV, with `None` for an empty one. `following` is where the next
-    page begins, and `None` after the last. `read_at`, in epoch seconds of this
-    process's clock, is the earliest time at which a row can have been so.
+    texts of a CSV, with `None` for an empty one. `following` is where the next page
+    begins, and `None` after the last. A row can show its record as early as
+    `read_at`, in epoch seconds of this process's clock.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -81,8 +81,8 @@ class RecordQueries(Protocol):
 
     Every method raises `RetryLater` when there is no answer, a `Stop` when an
     operator must act, and `RecordsRefused`, with Salesforce's code, when Salesforce
-    refuses the request. The caller can ask again, without loss: it reads the same.
-    An incomplete page is not an answer.
+    refuses the request. The caller can repeat a request without loss: it reads the
+    same. An incomplete page is not an answer.
     """
 
     @property
@@ -91,36 +91,36 @@ class RecordQueries(Protocol):
         ...
 
     async def count(self, query: RecordQuery, /) -> int:
-        """Return how many records the query finds now, at the price of one request."""
+        """Return how many records the query finds now; this costs one request."""
         ...
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
-        """Return a job that reads the records; its text is good after a restart too.
+        """Return a job that reads the records; its text stays valid after a restart.
 
         `in_bulk`, Salesforce prepares the whole answer, which `page` gives as it
-        was at about that time. Otherwise every page is read from the org when
-        it is asked for, and nothing has to be ended. A query that is too long
-        for that is read in bulk too. A `RetryLater` can leave a job behind,
-        which Salesforce forgets after 7 days.
+        was at about that time. Otherwise every page is read from the org on
+        request, and nothing has to be ended. A query that is too long for this is
+        always read in bulk. A `RetryLater` can leave a job behind, which Salesforce
+        forgets after 7 days.
         """
         ...
 
     def fits_pages(self, query: RecordQuery, /) -> bool:
-        """Return false for a query that is too long to be asked for a page at a time, without a Bulk job."""
+        """Return false for a query that is so long that only a Bulk job can read it."""
         ...
 
     def is_live(self, job: str, /) -> bool:
-        """Return whether each page of `job` is read from the org when it is asked for.
+        """Return whether each page of `job` is read from the org on request.
 
-        Its records come in the order of their ids, so that the `following` of a
-        page stays good whatever becomes of the entity and its fields.
+        Its records come in the order of their ids, so a page's `following` stays
+        valid even if the entity or its fields change.
         """
         ...
 
     async def is_ready(self, job: str, /) -> bool:
         """Return whether the pages of `job` can be read.
 
-        Raises `RecordsRefused` when it has failed, was aborted, or is gone:
+        Raises `RecordsRefused` when the job has failed, was aborted, or is gone:
         begin another.
         """
         ...
@@ -129,8 +129,8 @@ class RecordQueries(Protocol):
         """Return the next page of a job that is ready, of at most `most` rows, and fewer when they are large.
 
         `after` is the `following` of the page before, `None` for the first. It
-        stays good as long as the job exists, so that a page can be read again.
-        The order of the records is not told. The last page can be empty.
+        stays valid as long as the job exists, so a page can be read again. The
+        records come in no defined order. The last page can be empty.
         """
         ...
 
@@ -143,9 +143,9 @@ class RecordQueries(Protocol):
 class Changed:
     """Records that were created, changed or restored within a span, and still exist.
 
-    `ids` are complete up to `until` (epoch seconds), and can go on beyond it.
-    With `has_more`, one answer can't hold the span, and the org tells the rest,
-    from `until` on, at once. Without it, only time moves `until`.
+    `ids` are complete up to `until` (epoch seconds), and can extend beyond it. With
+    `has_more`, one answer can't hold the span, and the rest, from `until` on, can
+    be requested at once. Without it, only time moves `until`.
     """
 
     ids: Sequence[str]
@@ -179,13 +179,13 @@ class Deletions:
 class Replication(Protocol):
     """Finder of the records that changed within a span of time, in epoch seconds.
 
-    Spans are extended to whole minutes, and to two of them at least. An answer can
-    end before the span does: because the span holds too many records (`has_more`),
-    or because the org does not cover the rest yet. It covers no moment before
-    `CLOCKS_DIFFER_S` have passed, and none in which one of its transactions is
-    open. The caller continues from `until`: at once in the first case, and after a
-    while in the second. An `until` that has moved proves nothing, because it moves
-    with the time of asking.
+    Spans are extended to whole minutes, at least two. An answer can end before the
+    span does: because the span holds too many records (`has_more`), or because the
+    org does not cover the rest yet. It covers no moment before `CLOCKS_DIFFER_S`
+    have passed, and none in which one of its transactions is open. The caller
+    continues from `until`: at once in the first case, and after a while in the
+    second. An `until` that has moved proves nothing, because it moves with the time
+    of asking.
 
     Both methods raise as those of `RecordQueries` do. A span that begins more
     than 30 days ago is refused, as INVALID_REPLICATION_DATE.

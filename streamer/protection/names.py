@@ -1,4 +1,4 @@
-"""Names of fields: patterns over them, and the names by which one field goes.
+"""Names of fields: patterns that match them, and the several names of one field.
 
 A part of a compound field is `MailingAddress.City` in a change event and
 `MailingCity` everywhere else, such as in the REST API and in outbound messages
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _ANY_RUN = "*"
 _ADDRESS = "address"
-# Of standard address fields, and of geolocations.
+# Components of standard address fields and of geolocations.
 _PARTS_OF_ADDRESSES = (
     "street",
     "city",
@@ -28,7 +28,7 @@ _CUSTOM, _CUSTOM_PART = "__c", "__s"
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return a predicate that is true for a name in small letters that one of `patterns` matches.
+    """Return a predicate that is true for a lower-case name that matches one of `patterns`.
 
     `*` stands for any run of characters, dots included. Letter case does not
     count, as in Salesforce's names.
@@ -40,11 +40,11 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def names_of(path: str) -> Iterator[str]:
-    """Yield the names by which a rule can mean the field at `path`, in small letters.
+    """Yield the lower-case names by which a rule can mean the field at `path`.
 
-    `path` joins the names of a field and of the parts in it with dots. The
-    names are the path, those of the fields around it, and the other name of a
-    part of a compound field with the compound field itself.
+    `path` joins the names of a field and of the parts in it with dots. These are
+    the path and the fields around it. A part of a compound field also has its other
+    name and the compound field's.
     """
     lowered = path.lower()
     yield lowered
@@ -70,7 +70,7 @@ def _flat(compound: str, part: str) -> Iterator[str]:
 
 
 def _compound(name: str) -> Iterator[str]:
-    """Yield the names that a field has as a part of a compound field, and that of the compound field."""
+    """Yield a field's names as a part of a compound field, and the compound field's name."""
     if name in _PARTS_OF_NAMES:
         yield from (f"{_NAME}.{name}", _NAME)
     elif name.endswith(_CUSTOM_PART):

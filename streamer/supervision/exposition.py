@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from streamer.clock import Clock
 
 FRESH_S = 1.0
-"""Time for which a page serves every scrape."""
+"""Time for which one page answers all scrapes."""
 
 _Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 
@@ -19,9 +19,9 @@ _Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 class Exposition:
     """Renders the metrics of `registry` in a thread of its own, once a second at most.
 
-    A page takes a tenth of a second of a slow processor with ten subscribers, which
-    the event loop does not have. However many scrape, it costs one page a second in
-    each format.
+    With ten subscribers, a page takes a tenth of a second on a slow processor,
+    which would hold up the event loop. Any number of scrapers cost one page a
+    second in each format.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:

@@ -23,7 +23,7 @@ from streamer.testing.trial import Trial, expect
 
 _AT_ONCE = 20
 _LARGEST_TRIED = 500
-# Numbers of records below it belong to unusual events.
+# Record numbers below this belong to unusual events.
 _RECORDS = 100
 
 
@@ -45,7 +45,7 @@ class SubscriberContract(ABC):
     """Address without a target."""
 
     secrets: tuple[str, ...] = ()
-    """Texts that must not be shown, beside those that the settings type as `SecretStr`."""
+    """Secret texts besides those that the settings type as `SecretStr`."""
 
     attempt_limit_s = 5.0
     """Longest attempt in real time, whatever the target does, in seconds."""
@@ -102,7 +102,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_opens_and_closes_twice(self) -> None:
-        """After a rebalance or a restart, the same settings make another subscriber."""
+        """The same settings make a new subscriber, as after a rebalance or a restart."""
         async with self.target() as address:
             async with self.trial(address):
                 pass
@@ -140,7 +140,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_batch_has_the_outcomes_of_its_events(self) -> None:
-        """Each event has its own outcome, at its own place, whatever stands beside it."""
+        """Each event in a batch has its own outcome, at its own index, whatever the other events are."""
         async with self.target() as address, self.trial(address) as trial:
             if trial.batching is None:
                 return
@@ -157,7 +157,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_missing_target_fails_a_batch(self) -> None:
-        """All of its events are tried again."""
+        """Without a target, all events of a batch are retried."""
         async with AsyncExitStack() as stack:
             try:
                 trial = await stack.enter_async_context(self.trial(self.nowhere))
@@ -171,9 +171,9 @@ class SubscriberContract(ABC):
 
     @check
     async def test_missing_target_is_tried_again(self) -> None:
-        """A target that is away costs no event, and does not stop the daemon."""
+        """A target that is away loses no event, and does not stop the daemon."""
         async with AsyncExitStack() as stack:
-            # Making it does no I/O, so it must not fail.
+            # Making a subscriber does no I/O, so it must not fail.
             self.subscriber(self.nowhere, TurnedClock())
             try:
                 trial = await stack.enter_async_context(self.trial(self.nowhere))
@@ -188,7 +188,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_leaves_nothing_open(self) -> None:
-        """A daemon opens and closes subscribers for months."""
+        """A closed subscriber leaves nothing open, because a daemon opens and closes many over months."""
         async with no_leaks(), self.target() as address:
             await self._come_and_go(address)
 
@@ -201,7 +201,7 @@ class SubscriberContract(ABC):
 
 
 def _odd_records(delivery: Callable[[int], Delivery]) -> Iterator[Delivery]:
-    """Yield unusual deliveries of different records, as `delivery` makes them by number."""
+    """Yield unusual deliveries of different records, each made from `delivery` with its number."""
     for number, _ in enumerate(_odd(delivery(0))):
         yield list(_odd(delivery(number)))[number]
 

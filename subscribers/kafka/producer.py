@@ -16,7 +16,7 @@ from subscribers.kafka.records import Record
 
 # Longest wait within a call of librdkafka, whose queue other calls share.
 _SLICE_S = 0.1
-# librdkafka reports a record as timed out a little later than it says.
+# librdkafka reports a record as timed out a little after its deadline.
 _GRACE_S = 3.0
 _MOST_MISSING = 1_000
 
@@ -69,7 +69,7 @@ class _Call:
             self.note(index, DeliveryReport(error))
 
     def note(self, index: int, report: DeliveryReport) -> None:
-        """Note what became of record `index`."""
+        """Note the report of record `index`."""
         self.reports[index] = report
         self._missing.discard(index)
         if not self._missing:
@@ -96,7 +96,7 @@ class ReportingProducer:
     def produce(self, records: Sequence[Record]) -> list[DeliveryReport]:
         """Write `records` and wait until each was acknowledged or given up; blocks.
 
-        One deadline holds for all of them. Records left over are reported as timed out.
+        All records share one deadline. Records left over are reported as timed out.
         """
         give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
         reports: dict[int, DeliveryReport] = {}
@@ -114,7 +114,7 @@ class ReportingProducer:
         return [reports[index] for index in range(len(records))]
 
     def close(self) -> None:
-        """End the producer; what is queued is dropped, and no call that still runs makes another one."""
+        """End the producer and drop its queue; no call that still runs makes another one."""
         with self._lock:
             self._is_closed = True
         self._discard(self._producer)
@@ -133,7 +133,7 @@ class ReportingProducer:
                 self._enqueue(producer, record, call, index, give_up_at)
             _wait(producer, call, give_up_at)
         except ProducerDiscarded:
-            # Another call, or the end of the plugin, has dropped what was queued.
+            # Another call, or the end of the plugin, has dropped the queue.
             unreported = KafkaError._PURGE_INFLIGHT
         reports = [self._judged(report, unreported) for report in call.reports]
         if len(self._missing) > _MOST_MISSING:
@@ -184,7 +184,7 @@ class ReportingProducer:
                 return None
 
     def _judged(self, report: DeliveryReport | None, unreported: int) -> DeliveryReport:
-        """Return `report` with what explains it; without one, that of the error `unreported`."""
+        """Return `report` with an explanation; without a report, return one for the error `unreported`."""
         if report is None:
             return DeliveryReport(KafkaError(unreported), background=self._background)
         if report.error is None:
@@ -198,12 +198,12 @@ class ReportingProducer:
             if producer is None or self._producer is not producer:
                 return
             self._producer = None
-        # Serves the reports that have come; what has none yet is uncertain.
+        # This serves the reports that have come; a record without one is uncertain.
         producer.live.poll(0)
         producer.discard()
 
     def _note(self, error: KafkaError) -> None:
-        # That all brokers are down follows from an error that says more.
+        # "All brokers are down" follows from an error that says more.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self._background is None:
             self._background = error
 
@@ -211,7 +211,7 @@ class ReportingProducer:
 def _wait(producer: DisposableProducer, call: _Call, give_up_at: float) -> None:
     """Send what is queued, and serve reports until those of `call` are complete."""
     while not call.complete.is_set() and time.monotonic() < give_up_at:
-        # Flushing sends what is queued without the usual wait for more.
+        # Flushing sends the queue without the usual wait for more.
         if not producer.live.flush(_SLICE_S):
             # Another call serves our reports at this moment.
             call.complete.wait(_SLICE_S)

@@ -9,10 +9,10 @@ from streamer.events import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of a reading: its progress, the events of what was read, and when the next step is due.
+    """One step of a reading: its progress, the events of the records read, and when the next step is due.
 
-    The caller appends the step before anything that it reads later. `waits` says why
-    the next one is not due at once; others can read meanwhile.
+    The caller appends the step before anything that it reads later. `waits` says
+    why the next step must wait; other readings can use the time.
     """
 
     progress: ReadingProgress
@@ -24,8 +24,8 @@ class Step:
     def counted(self) -> tuple[ReadingProgress, int]:
         """Return the progress with the rows of this step, and how many records it adds to PUBLISHED.
 
-        The job after a lost one brings the same rows again. It adds only what exceeds
-        the most rows that a job of this part has brought.
+        The job after a lost one brings the same rows again. It adds only the rows
+        beyond the largest number that a job of this part has brought.
         """
         if self.progress.job is None:
             # Each deletion is told once.

@@ -1,4 +1,4 @@
-"""Shape of an entity's records: the fields to select, and the place of each in a change event.
+"""Shape of an entity's records: the fields to select, and where a change event has each.
 
 Sources: REST API guide, sObject describe; Object reference, compound fields;
 Change Data Capture guide, change event body fields and change events for users.
@@ -34,7 +34,7 @@ _PERSON_NAME = "Name"
 # A contact has this field as well, and always the name of a person.
 _OF_PERSONS, _IS_PERSON = "Account", "IsPersonAccount"
 _ADDRESS = "Address"
-# Of preferences, events list the names of those that are set.
+# For preferences, events list the names that are set.
 _LISTS = {"User": ("UserPreferences", "EmailPreferences")}
 _BOOLEAN = value_of("boolean")
 
@@ -43,9 +43,8 @@ _BOOLEAN = value_of("boolean")
 class _Place:
     """Place of a selected field in an event: `part` of the compound field `within`, or the field itself.
 
-    With `listed`, `within` is the list of those of its parts that are true. A
-    field that only the accounts of persons have, or only the others, says so in
-    `of_person`.
+    With `listed`, `within` is a list of the parts that are true. `of_person` is set
+    for a field that only person accounts have, or only other accounts.
     """
 
     name: str
@@ -57,7 +56,7 @@ class _Place:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names by which the field can be meant: those of the column, of the event's field, and its path."""
+        """Names that can mean the field: the column's, the event field's, and its path."""
         if self.within is None:
             return frozenset({self.name})
         return frozenset({self.name, self.within, f"{self.within}.{self.part}"})
@@ -67,8 +66,8 @@ class _Place:
 class RecordShape:
     """Fields of the records of one entity, as the user sees them.
 
-    `select` names what to ask for, `Id` first, in REST and in Bulk queries
-    alike: the parts of compound fields, and never these themselves.
+    `select` names the columns of a query, over REST or Bulk, `Id` first: for a
+    compound field its parts, never the field itself.
     """
 
     entity: str
@@ -80,8 +79,8 @@ class RecordShape:
     def of(cls, describe: JsonObject) -> "RecordShape":
         """Return the shape of the entity of a describe (see `streamer.ports.Describer`).
 
-        A field can be selected that the org's change events do not carry: only
-        what is known to be in none is left out.
+        The shape can select fields that the org's change events lack. It leaves out
+        only those that no change event ever has.
         """
         entity = describe["name"]
         fields = {name: field for name, field in _named(describe["fields"]) if not _is_hidden(field)}
@@ -121,8 +120,8 @@ class RecordShape:
     def limited_to(self, names: Iterable[str]) -> "RecordShape":
         """Return the shape with only the fields `names`: names of columns, or of fields of a change event.
 
-        A compound field stands for all of its parts. Raises `ValueError` with
-        those of the names that no field has.
+        A compound field stands for all of its parts. Raises `ValueError` with the
+        unknown names.
         """
         wanted = set(names)
         kept = [place for place in self._places if place.names & wanted]
@@ -156,7 +155,7 @@ def _selected(own: Iterable[str], places: Iterable[_Place]) -> tuple[str, ...]:
 
 
 def _named(described: Iterable[Any]) -> Iterator[tuple[str, JsonObject]]:
-    """Yield the fields of a describe by their names; the answer of a stranger could hold anything."""
+    """Yield the fields of a describe by their names; an answer from outside can contain anything."""
     for field in described:
         name = field.get("name") if isinstance(field, dict) else None
         if isinstance(name, str) and _NAME.fullmatch(name):

@@ -1,7 +1,7 @@
 """Exporter to an OpenTelemetry collector, over OTLP/HTTP.
 
-The only module that imports OpenTelemetry, and imported only where tracing is
-configured: its packages are the extra `otel`.
+Only this module imports OpenTelemetry, whose packages are the extra `otel`. It is
+itself imported only if tracing is configured.
 """
 
 import logging
@@ -75,14 +75,14 @@ class OtlpExporter:
 
 
 def _direct_session() -> requests.Session:
-    """Return a session that follows no redirect: spans and headers are for the configured address alone."""
+    """Return a session that follows no redirects: only the configured address may get spans and headers."""
     session = requests.Session()
     session.max_redirects = 0
     return session
 
 
 class _Complaints(logging.Handler):
-    """Keeps the last log line of OpenTelemetry, which tells the reason of a failure, out of our log."""
+    """Keeps OpenTelemetry's last log line, with a failure's reason, and keeps it out of our log."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Reader of one place: its event, and what a subscriber has recorded around it."""
+"""Reader of one position: its event, and a subscriber's records about it."""
 
 import time
 
@@ -29,7 +29,7 @@ class PlaceReader:
         self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
 
     def event(self, partition: Partition, offset: int) -> LoggedEvent | None:
-        """Return the event at `offset`, `None` when there is none any more, or in no topic of events."""
+        """Return the event at `offset`; `None` if it was deleted or the topic holds no events."""
         topic, number = partition.topic, partition.number
         is_forwarded = self._names.is_forwarded(topic)
         if not is_forwarded and self._names.event_type_stem(topic) is None:
