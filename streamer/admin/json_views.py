@@ -72,7 +72,7 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
 
 
 def logged_json(logged: LoggedEvent) -> JsonObject:
-    """Return an event for a list: its attributes, its place in the log, and which fields have changed."""
+    """Return an event for a list: its attributes, its position in the log, and its changed fields."""
     event, entry = logged.event, logged.entry
     changed = event.data.get("changed_fields")
     return {
@@ -90,7 +90,7 @@ def logged_json(logged: LoggedEvent) -> JsonObject:
 
 
 def place_json(logged: LoggedEvent) -> JsonObject:
-    """Return the place of an event in the log, and the time of its append where the log keeps it."""
+    """Return an event's position in the log, and the time of its append if the log keeps it."""
     entry = logged.entry
     return {
         "topic": entry.partition.topic,
@@ -134,7 +134,7 @@ def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
 def filter_json(letters: LetterFilter) -> JsonObject:
     """Return the set fields of a filter.
 
-    Of many ids it holds the first 20, and the number of the others as
+    If it has many ids, it returns the first 20, and the number of the others as
     `further_ids`.
     """
     ids = None if letters.ids is None else sorted(letters.ids)
@@ -255,7 +255,7 @@ def optional_time(at: float | None) -> str | None:
 
 
 def event_json(event: Event) -> JsonObject:
-    """Return an event with its position, its key, and the receipts of those before."""
+    """Return an event with its position, its key, and the upstream subscribers' receipts."""
     return {
         **event_document(event),
         **({} if event.receipts is None else {"receipts": event.receipts}),

@@ -20,7 +20,7 @@ from streamer.ports import Describer
 
 _log = structlog.get_logger()
 
-# So many whole records are some megabytes.
+# This many whole records take some megabytes.
 _AT_ONCE = 200
 # They are in memory together, and in one append.
 _MOST_AT_ONCE = 1_000
@@ -40,7 +40,7 @@ class _Gap:
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """Records that are read, their `rows` once they have come, and the records changed in the log since."""
+    """Records being read, their `rows` once they have come, and the records changed in the log since."""
 
     ids: Sequence[str]
     shape: RecordShape
@@ -56,14 +56,14 @@ class _Read:
 
 @dataclass(slots=True, kw_only=True)
 class GapRepair:
-    """Reads the records of one channel's gap events, and tells what the events did not.
+    """Reads the records of one channel's gap events, and publishes the values that the events lack.
 
     A gap event names a record that has changed, and holds none of its values (CDC
-    guide, gap events). A record that can't be read now is read later, also after a
-    restart: its continuity record is open until then, and has the gap event in
-    `progress`. An answer that comes late is used with a later answer of the
-    channel, without the records that the stream changed meanwhile. At most 10,000
-    wait; more are not repaired. At most 1,000 are repaired with one answer.
+    guide, gap events). A record that can't be read now is read later, even after a
+    restart: its continuity record stays open until then and keeps the gap event in
+    `progress`. A late answer is used with the channel's next answer, without the
+    records that the stream changed meanwhile. At most 10,000 wait; more are not
+    repaired. One answer repairs at most 1,000.
     """
 
     channel: Channel
@@ -77,16 +77,16 @@ class GapRepair:
 
     @property
     def follows_changes(self) -> bool:
-        """True while an answer is late: the stream can change its records before it comes."""
+        """True while an answer is late, because the stream can change its records before it comes."""
         return bool(self._reads)
 
     def taken(self, events: Sequence[Event], /) -> None:
-        """Take note of changes that enter the log: what comes late is older."""
+        """Note changes that enter the log; a late answer is older than these."""
         for read in self._reads.values():
             read.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def resume(self, holes: Sequence[ContinuityRecord], /) -> None:
-        """Go on with the gap events that wait in the log: see `Repairs`."""
+        """Continue with the gap events that wait in the log: see `Repairs`."""
         for hole in holes:
             if hole.cause is not HoleCause.GAP_EVENT:
                 continue
@@ -118,7 +118,7 @@ class GapRepair:
                 del waiting[hole_id]
         self._open = {entity: waiting for entity, waiting in self._open.items() if waiting}
         for hole_id in ended.keys() & new.keys():
-            # The log has no former state of it.
+            # The log has no earlier state of it.
             ended[hole_id] = replace(ended[hole_id], updated_at=None)
         return Repaired(events=events, records=[*records, *({**new, **ended}.values())])
 

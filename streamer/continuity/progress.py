@@ -15,8 +15,8 @@ _PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
 class RecordSelection:
     """Records of one entity to read: those that match `where` (SOQL), or all.
 
-    With `since` (epoch seconds), only those that were changed since then, and
-    the deletions since then; with `is_deletions`, these deletions alone. Without
+    With `since` (epoch seconds), only records that changed since then, and the
+    deletions since then; with `is_deletions`, only these deletions. Without
     `fields`, all fields are read.
     """
 
@@ -28,7 +28,7 @@ class RecordSelection:
 
     @classmethod
     def of(cls, found: Any) -> Self:
-        """Return the part that an object of JSON holds; raises `ValueError`."""
+        """Return the part in a JSON object; raises `ValueError`."""
         if not isinstance(found, dict) or found.keys() - _PART:
             raise ValueError("a part is not an object of the known fields")
         part = cls(
@@ -52,16 +52,16 @@ class ReadingProgress:
     """Position of a reading: the parts that are left, and the job that reads the first of them.
 
     While `parts` is `None`, the entities are not known yet; each will be read,
-    `since` a time or whole. The rows behind `after` are not read yet; once
-    `has_rows`, only the job remains to be ended. `anchor` (epoch seconds) is a time
-    before the job began; this part had `jobs` jobs. Once a job is lost, `anchor` is
-    the time of the loss. The job has brought `rows` records to the log, and one
-    of the part's jobs `most_rows`.
+    whole or `since` a time. The rows after `after` are not read yet; once
+    `has_rows` is true, the job only has to be ended. `anchor` (epoch seconds) is a
+    time before the job began; this part had `jobs` jobs. Once a job is lost,
+    `anchor` is the time of the loss. The job has brought `rows` records to the log;
+    `most_rows` is the largest number of the part's jobs.
 
-    The deletions of all parts are told behind their rows, up to `until` at
-    least, so that the org has to cover that time once. Those up to `anchor`, and
-    up to the time and the record of `after`, have been told. `lacks` says what
-    nobody can tell any more.
+    The deletions of all parts follow all rows, up to `until` at least, so the org
+    has to cover that time only once. Deletions up to `anchor`, and up to the time
+    and the record in `after`, are published. `lacks` says which changes can't be
+    found any more.
     """
 
     parts: tuple[RecordSelection, ...] | None
@@ -100,12 +100,12 @@ class ReadingProgress:
         return progress._of_former() if progress.has_rows and progress.job is None else progress
 
     def to_json(self) -> JsonObject:
-        """Return it as an object of JSON, equal to the one that the log gives back."""
+        """Return it as a JSON object, equal to the one that the log returns."""
         parts = [{**asdict(part), "fields": list(part.fields)} for part in self._parts]
         return {**asdict(self), "parts": None if self.parts is None else parts}
 
     def next_part(self) -> "ReadingProgress":
-        """Return the progress once the first part is done; its deletions are told behind the other parts."""
+        """Return the progress once the first part is done; its deletions follow after the other parts."""
         parts, done = self._parts[1:], self.part
         if done is not None and done.since is not None and not done.is_deletions:
             parts = *parts, replace(done, is_deletions=True)
@@ -116,7 +116,7 @@ class ReadingProgress:
         return replace(self, job=None, anchor=lost_at, after=None, rows=0)
 
     def with_rows(self, rows: int) -> "ReadingProgress":
-        """Return the progress once the events of so many more rows of the job are in the log."""
+        """Return the progress once the events of `rows` more rows of the job are in the log."""
         all_rows = self.rows + rows
         return replace(self, rows=all_rows, most_rows=max(self.most_rows, all_rows))
 
@@ -128,7 +128,7 @@ class ReadingProgress:
 
     @property
     def entities(self) -> frozenset[str]:
-        """Entities that are left, as far as they are known."""
+        """Entities that are left, if they are known."""
         return frozenset(part.entity for part in self._parts)
 
     @property
@@ -141,7 +141,7 @@ class ReadingProgress:
         return self.parts or ()
 
     def _of_former(self) -> Self:
-        """Return the progress of a former release, in which the deletions of a part followed its rows."""
+        """Return the progress from a former release, in which each part's deletions followed its rows."""
         if self.part is None or self.part.since is None:
             raise ValueError("it tells deletions since no time")
         parts = replace(self.part, is_deletions=True), *self._parts[1:]
@@ -151,7 +151,7 @@ class ReadingProgress:
 def waiting(progress: JsonObject, reason: str) -> JsonObject:
     """Return the `progress` of a continuity record, with the `reason` why its repair waits.
 
-    The next progress that is made replaces it.
+    The next progress replaces it.
     """
     return {**progress, _WAITS: reason[:_LONGEST_REASON]}
 

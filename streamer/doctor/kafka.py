@@ -14,7 +14,7 @@ from streamer.log.kafka.topics.inspector import TopicInspector, TopicsFound
 from streamer.settings import KafkaLogSettings, Settings
 
 _BROKERS = "the brokers"
-# A call ends before the time of its check, so that its error is told.
+# A call ends before its check's time is up, so that its error is reported.
 _SHARE = 0.5
 _SHOWN = 3
 _REACH = "check log.kafka.bootstrap_servers and log.kafka.security, and that a broker listens there"

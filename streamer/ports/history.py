@@ -1,4 +1,4 @@
-"""Contracts of reading a log's events without a place of one's own in it."""
+"""Contracts for reading a log's events without recording a position in it."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +21,15 @@ MOST_FOUND = 1_000
 """Most events in the answer to one search."""
 
 MOST_SCANNED = 2_000_000
-"""Most places of the log that one search looks at."""
+"""Most positions in the log that one search looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryStart:
     """Offsets at which the events since a time begin.
 
-    `begins_at` (epoch seconds) is the time of the first event that the log
-    still holds, where events between the time that was asked for and this one
-    can have been deleted; otherwise it is `None`.
+    `begins_at` (epoch seconds) is the time of the log's first event if earlier
+    events since the requested time can have been deleted; otherwise it is `None`.
     """
 
     offsets: Mapping[Partition, int]
@@ -49,16 +48,16 @@ class HistoryPage:
 class EventSearch:
     """Search for events; a field that is `None` or empty matches all of them.
 
-    `record` is a record's id with 15 or 18 characters, or another key of
-    events. `types` are patterns, with `*` for any run of characters; `channel`
-    is a path. `since` and `until` (excluded) are epoch seconds, and compared
-    with the events' own times. With `forwarded_to`, the search is among the
-    copies that were forwarded to this subscriber.
+    `record` is a record's id with 15 or 18 characters, or another key of events.
+    `types` are patterns, with `*` for any run of characters; `channel` is a path.
+    `since` and `until` (excluded) are epoch seconds, and compared with the events'
+    own times. With `forwarded_to`, it searches the copies that were forwarded to
+    this subscriber.
 
     The answer has at most `limit` events, and the search looks at about `scan`
-    places of the log. `cursor` continues an earlier search by the same fields.
-    With `every_partition`, a log of several partitions is searched beyond those
-    in which the events of a key lie today.
+    positions in the log. `cursor` continues an earlier search by the same fields.
+    With `every_partition`, a log of several partitions is searched beyond those in
+    which the events of a key lie today.
     """
 
     event_id: EventId | None = None
@@ -82,7 +81,7 @@ class EventSearch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedEvent:
-    """Event at its place in the log; `appended_at` is `None` in a log that does not keep that time."""
+    """Event with its position in the log; `appended_at` is `None` in a log that does not keep that time."""
 
     entry: Entry
     appended_at: float | None = None
@@ -95,13 +94,13 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundEvents:
-    """Answer to a search that looked at `scanned` places.
+    """Answer to a search that looked at `scanned` positions.
 
     With `is_whole`, nothing is left to search. Otherwise `cursor` continues the
-    search, and is empty where it would be too long; `reached` (epoch seconds)
-    is the time of the event up to which all partitions were searched, and
-    `None` where no event tells it. Events of one partition come in order. Those
-    of several are in the order of their times as far as `reached`.
+    search, and is empty where it would be too long; `reached` (epoch seconds) is
+    the time of the event up to which all partitions were searched, and `None` if
+    there is no such event. Events of one partition come in order. Those of several
+    are in the order of their times as far as `reached`.
     """
 
     events: Sequence[LoggedEvent]
@@ -121,10 +120,11 @@ class FoundReceipts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberPlace:
-    """Recorded work of one subscriber around one place of the log.
+    """Recorded work of one subscriber around one position in the log.
 
-    `progress` is that in the partition, `None` where none is recorded. `lane` is
-    the parked lane that holds the event at the place, if one does.
+    `progress` is the subscriber's progress in the partition, `None` if none is
+    recorded. `lane` is the parked lane that holds the event at the position, if
+    any.
     """
 
     progress: SettledOffsets | None = None
@@ -135,7 +135,8 @@ class SubscriberPlace:
 class AppendedPage:
     """Events that were appended, in the order of their partitions.
 
-    `skipped` places were left out before them, because the reader was too far behind.
+    `skipped` positions before them were left out, because the reader was too far
+    behind.
     """
 
     events: Sequence[LoggedEvent]
@@ -156,12 +157,12 @@ class EventHistory(Protocol):
     async def start(self, entity: str, at: float, /) -> HistoryStart:
         """Return where the change events of `entity` begin that were appended since `at` (epoch seconds).
 
-        A few that are older can come first.
+        A few older events can come first.
         """
         ...
 
     def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
-        """Yield the change events of `entity` from `start` up to the present end of the log, and end.
+        """Yield the change events of `entity` from `start` to the present end of the log.
 
         Memory is bounded.
         """
@@ -170,12 +171,12 @@ class EventHistory(Protocol):
     async def find(self, asked: EventSearch, /) -> FoundEvents:
         """Return committed events that a search matches; raises `ValueError` for a foreign cursor.
 
-        Those of a commit can be missing for a moment after it.
+        Events can be missing for a moment after their commit.
         """
         ...
 
     async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
-        """Return the event at a place of the log, `None` when there is none, or none any more."""
+        """Return the event at a position in the log, or `None` if there is none or it was deleted."""
         ...
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
@@ -185,14 +186,14 @@ class EventHistory(Protocol):
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /
     ) -> SubscriberPlace:
-        """Return what a subscriber has recorded around a place of the log."""
+        """Return a subscriber's recorded work around a position in the log."""
         ...
 
     def appended(self) -> AsyncGenerator[AppendedPage, None]:
         """Yield pages of the events that are appended from now on, without end.
 
-        The first page is empty: what is appended after it comes. Appends never
-        wait for the reader. One that is too slow gets the latest events, and the
-        number of places that it has missed.
+        The first page is empty; every event that is appended after it will come.
+        Appends never wait for the reader. A reader that is too slow gets the latest
+        events, and the number of positions that it has missed.
         """
         ...

@@ -1,4 +1,4 @@
-"""Trees of XML that comes from outside, parsed within bounds."""
+"""Trees of XML from outside, parsed within bounds."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,8 +65,7 @@ class Element:
 def parse_xml(body: bytes) -> Element:
     """Return the root of the document in `body`; raises `MalformedXml`.
 
-    Entities and document types are refused, and so is what has more than 24
-    levels or 50,000 elements.
+    It refuses entities, document types, and more than 24 levels or 50,000 elements.
     """
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)

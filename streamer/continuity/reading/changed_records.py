@@ -1,4 +1,4 @@
-"""Records that have changed since a job began, as the stream and the org tell."""
+"""Records that have changed since a job began, according to the stream and the org."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ _MOST = 200_000
 class ChangedRecords:
     """Records that have changed since `job` began, by their short ids.
 
-    The process that began the job learns them from the stream. After a restart,
-    the org names those that had changed `until` then, and is asked once it can.
-    Every record counts as changed before that, and once there are too many.
+    The process that began the job learns them from the stream. After a restart, the
+    org names the records that had changed `until` then, as soon as it can. Before
+    that, and once too many have changed, every record counts as changed.
     """
 
     job: str | None = None
@@ -29,18 +29,18 @@ class ChangedRecords:
 
     @classmethod
     def of_restart(cls, job: str, *, begun_at: float, now: float) -> Self:
-        """Return those of a job that another process has begun at that time."""
-        # A change that was committed after that can have an earlier stamp.
+        """Return the records changed since another process began the job at that time."""
+        # A change that was committed later can have an earlier stamp.
         start = begun_at - TRANSACTION_S
         return cls(job=job, until=now, _since={"changed": start, "deleted": start})
 
     def add(self, ids: Iterable[str]) -> None:
-        """Take note of records that have changed."""
+        """Note records that have changed."""
         if len(self._ids) < _MOST:
             self._ids.update(map(short_id, ids))
 
     def is_due(self, now: float) -> bool:
-        """Return true while the org has something to tell that it can tell."""
+        """Return true while the org must be asked and can answer."""
         return not (self._is_complete or coverable_in_s(self.until, now)) and now >= self._asked_again_at
 
     async def ask(self, replication: Replication, entity: str, now: float) -> None:

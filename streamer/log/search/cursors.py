@@ -1,4 +1,4 @@
-"""Cursors: the spans that a search has left, as text that an operator passes on."""
+"""Cursors: the spans that a search has not covered yet, as text for the next search."""
 
 import base64
 import binascii
@@ -12,14 +12,14 @@ from streamer.events import Partition
 from streamer.log.search.chunks import Span
 
 LONGEST = 6_000
-"""Most characters of a cursor; one fits into the address of a request."""
+"""Most characters of a cursor, so that it fits into the address of a request."""
 
 _MOST_BYTES = 1024 * 1024
 _FOREIGN = "the cursor is not that of a search by the same options: begin without it"
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
-    """Return the cursor of the spans that are left; empty when it would be too long."""
+    """Return the cursor for the remaining spans; empty when it would be too long."""
     topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for partition, (begin, end) in left.items():
         topics[partition.topic].append((partition.number, begin, end))
@@ -29,7 +29,7 @@ def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
 
 
 def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
-    """Return the spans of a cursor; raises `ValueError` for any text that is not one of this order."""
+    """Return the spans in a cursor; raises `ValueError` for a text that is not a cursor of this order."""
     try:
         body = orjson.loads(_inflated(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)))
         left = {

@@ -35,9 +35,8 @@ class ChannelFeed:
     """Hands the batches of one channel to its consumer, one at a time.
 
     `read_at` is the time of its last batch or of its subscription, in epoch
-    seconds. `begins` is true while it asked for new events only and has not
-    been offered a batch since. `is_open` is true while its consumer waits for
-    more of an answer.
+    seconds. `begins` is true from a subscription to new events only until the first
+    batch. `is_open` is true while its consumer waits for the rest of an answer.
     """
 
     channel: Channel
@@ -97,7 +96,7 @@ class ChannelFeed:
             self._settled.set()
             return
         if messages and not (new or unreadable or self.is_open):
-            # The messages are skipped history; an empty batch would say that no more of it comes.
+            # The messages are skipped history; an empty batch would mean that no more history comes.
             self._settled.set()
             return
         self.read_at, self.begins, self.is_open = now, False, more
@@ -130,7 +129,7 @@ class ChannelFeed:
             raise self._error
         self._ready.clear()
         self._is_held = True
-        # Popped, so that an idle channel does not keep its last megabytes in memory.
+        # Removed, so that an idle channel does not keep its last megabytes in memory.
         return self._offered.pop()
 
     def settle(self, checkpoint: Checkpoint) -> None:

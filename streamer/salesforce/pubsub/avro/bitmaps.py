@@ -1,9 +1,9 @@
 """Bitmaps of a change event's header, which name the fields that changed.
 
 Pub/Sub API guide, event deserialization considerations: an element `0x…` is a
-number whose bit i stands for field i of the event; an element `P-0x…` does the
-same for the parts of the compound field P. The first can be missing when only
-parts changed.
+number whose bit i stands for field i of the event; an element `P-0x…` does the same
+for the parts of the compound field P. The first form can be missing when only parts
+changed.
 """
 
 import re
@@ -18,11 +18,10 @@ _LONGEST_KNOWN = 256
 
 
 class FieldBitmaps:
-    """Names of one schema's fields, by the elements of its bitmaps.
+    """Finds the names of one schema's fields by the elements of a bitmap.
 
     The parts of a compound field are named one by one, as `BillingAddress.City`,
-    even when all of them are set. An element that is the name of a field stands
-    for itself.
+    even when all of them are set. An element can also be the name of a field.
     """
 
     def __init__(self, event: AvroRecord) -> None:
@@ -50,7 +49,7 @@ class FieldBitmaps:
 
     def _named(self, element: str) -> tuple[str, ...]:
         found = self._decoded(element)
-        # Programs change the same fields again and again, so few bitmaps differ.
+        # Programs change the same fields repeatedly, so there are few different bitmaps.
         if len(element) <= _LONGEST_KNOWN:
             if len(self._known) >= _MOST_KNOWN or self._known_names > _MOST_KNOWN_NAMES:
                 self._known.clear()

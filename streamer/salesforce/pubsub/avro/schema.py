@@ -19,7 +19,7 @@ _BYTES_EACH = 500
 class EventSchema:
     """Reads events of one schema from binary Avro.
 
-    Schemas are independent, even those that give one name to different records.
+    Schemas are independent, even if they use one name for different records.
     """
 
     def __init__(self, schema_id: str, event: AvroRecord) -> None:
@@ -34,9 +34,9 @@ class EventSchema:
     def parse(cls, schema_id: str, schema_json: str) -> "EventSchema":
         """Return the schema that Salesforce gives for an id.
 
-        Raises `UnusableSchema` for a text that is no Avro record, for one of
-        more than a million characters or 2,000 fields, and for types that nest
-        too deeply, within themselves, or without taking any bytes.
+        Raises `UnusableSchema` for a text that is not an Avro record or has more
+        than a million characters or 2,000 fields, and for types that nest too
+        deeply, contain themselves, or take no bytes.
         """
         try:
             return cls(schema_id, parse_record(schema_json))
@@ -72,13 +72,13 @@ class EventSchema:
     def decode(self, payload: bytes) -> JsonObject:
         """Return the `payload` object that CometD would carry for the datum `payload`.
 
-        Unions are their value, enums the name of the symbol, bytes base64.
-        Date-times are `YYYY-MM-DDTHH:mm:ss.sssZ` and dates `YYYY-MM-DD` where
-        the schema states them. A platform event holds all of its fields, null
-        where they are unset; a change event is as `change_reader` says.
+        A union becomes its value, an enum its symbol's name, and bytes become
+        base64. Date-times are `YYYY-MM-DDTHH:mm:ss.sssZ` and dates `YYYY-MM-DD`
+        where the schema states them. A platform event holds all of its fields, null
+        if unset; `change_reader` describes a change event.
 
-        Raises `UnreadableEvent` for bytes that are not one datum, and for more
-        than 2 MB, or less under a schema whose lists hold objects.
+        Raises `UnreadableEvent` for bytes that are not one datum, and for more than
+        2 MB. The limit is lower for a schema whose lists hold objects.
         """
         if len(payload) > self._largest:
             raise self._unreadable(f"it has {len(payload)} bytes, more than {self._largest}")
