@@ -40,7 +40,13 @@ FORMS = {
 }
 
 # Sentences in which a form is right, by a part of them.
-RIGHT: tuple[str, ...] = ()
+RIGHT = (
+    "What to do next",
+    "What the log does not keep",
+    "data.fields.Note is none",
+    "LastModifiedDate is no date-time",
+    "a text has no parts",
+)
 
 _DOCS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md")
 _CODE = ("streamer/**/*.py", "subscribers/**/*.py", "tools/**/*.py", "tests/**/*.py")

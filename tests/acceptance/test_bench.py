@@ -21,7 +21,7 @@ _SHOWN = (
     "Streamer ÷ probe that writes nothing",
     "Pub/Sub ÷ CometD: p50",
     "local HTTP target, 1,000 keys",
-    "routing to 20 subscribers, of which 2 match",
+    "routing to 20 subscribers (2 match)",
     "its predicates by jmespath alone",
     "1,000 keys: worst",
     "1,000 keys: stalls",

@@ -34,12 +34,11 @@ class BreakerState(StrEnum):
 class BreakerLimits:
     """Thresholds at which a breaker opens, and the times for which it stays open.
 
-    It opens when at least `failure_ratio` of the last `window` attempts failed,
-    of which there are at least `minimum`, none older than `window_s` seconds.
+    It opens when at least `failure_ratio` of the last `window` attempts failed.
+    There must be at least `minimum` attempts, none older than `window_s` seconds.
     The window is counted, so 35 failures open it however busy the target was
-    before; at normal traffic this takes a fraction of a second. The window is
-    long in time, so that a few keys whose attempts all time out fill it as
-    well.
+    before; at normal traffic this takes a fraction of a second. The window is long
+    in time, so that a few keys whose attempts all time out fill it as well.
 
     The breaker first stays open for `open_s` seconds, then twice as long after
     each failed probe, up to `max_open_s`. A target that works again waits at

@@ -72,9 +72,9 @@ class AdaptiveConcurrency:
     200 ms. Each attempt that `began` ends by exactly one of the other three
     calls.
 
-    A target that takes up to `batch` attempts in one call is judged by its
-    calls: the limit grows and shrinks by whole batches, and never keeps a batch
-    from being full. An attempt that was a `share` of a call counts as that much.
+    The calls count for a target that takes up to `batch` attempts in one call: the
+    limit grows and shrinks by whole batches, and never keeps a batch from being
+    full. An attempt that was a `share` of a call counts as that much.
     """
 
     def __init__(self, maximum: int, clock: Clock, *, start: int = 4, batch: int = 1) -> None:

@@ -11,11 +11,11 @@ class GuardLimits:
     """Thresholds for the number of dead letters.
 
     There are too many when `consecutive` letters come without a delivery in
-    between, or when more than `ratio` of the last `window` events were set
-    aside, of which there are at least `minimum`. A mistaken pause costs a delay
-    and loses nothing, while an operator has to sort a flood by hand. So both
-    thresholds trip at about 50 letters, which a person can still read. Bad data
-    alone never amount to half of all events.
+    between, or when more than `ratio` of the last `window` events (at least
+    `minimum`) were set aside. A mistaken pause costs a delay and loses nothing,
+    while an operator has to sort a flood by hand. So both thresholds trip at about
+    50 letters, which a person can still read. Bad data alone never amount to half
+    of all events.
     """
 
     consecutive: int = 50
@@ -60,7 +60,7 @@ class FloodGuard:
         self._has_reported = True
         return (
             f"{flood} became dead letters, so {self._subscriber} is paused; nothing is lost. See with "
-            "`streamer deadletters list` what they have in common, mend it, then go on with "
+            "`streamer deadletters list` what they have in common, mend it, then run "
             f"`streamer subscribers resume {self._subscriber}`."
         )
 

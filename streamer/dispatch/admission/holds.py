@@ -53,7 +53,7 @@ class TargetHold:
 
     @property
     def reason(self) -> str:
-        """What the target said; empty while no hold lasts."""
+        """The target's reason; empty while no hold lasts."""
         return "" if self.is_over else self._reason
 
     def begin(self, seconds: float, reason: str) -> None:

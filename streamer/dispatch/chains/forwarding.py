@@ -70,7 +70,7 @@ class Upstream:
         return len(self.names) > 1
 
     def missing(self, event: Event) -> list[SubscriberName]:
-        """Return the upstream subscribers of which `event` has no receipt."""
+        """Return the upstream subscribers whose receipt `event` lacks."""
         return [name for name in self.names if name not in (event.receipts or {})]
 
     def is_late(self, event: Event) -> bool:

@@ -61,7 +61,7 @@ class Joining:
         """Return true if `entry`, which joined `lane` just now, can be a half of its head."""
         if lane.attempts:
             return False
-        # What a lane waits for that was restored is unknown.
+        # It is unknown which half a restored lane waits for.
         return lane.awaited == entry.event.id or (lane.awaited is None and lane.is_parked)
 
     def _waits(self, lane: Lane) -> Command:

@@ -305,7 +305,7 @@ class Attempts:
         return Skip(reason=reason, sent=False) if reason else None
 
     def _shaped(self, event: Event, attempt: int, names: JsonObject | None) -> Delivery | Skip:
-        """Return what is to be delivered; `names` are what its look-ups found. Raises `BrokenRoute`."""
+        """Return the delivery; `names` hold the results of its look-ups. Raises `BrokenRoute`."""
         more = receipts_of(event)
         if names is not None:
             more = {**more, **names}
@@ -319,7 +319,7 @@ class Attempts:
     async def _returned(
         self, call: Callable[[Given], Awaitable[object]], given: Given, event: Event
     ) -> object:
-        """Return what the plugin's `call` returns for what is `given`, or a `Retry`; `event` is the first."""
+        """Return the result of the plugin's `call` with `given`, or a `Retry`; `event` is the first."""
         before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):

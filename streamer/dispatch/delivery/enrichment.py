@@ -28,7 +28,7 @@ _LONGEST_ID = 200
 
 
 class LookupState(StrEnum):
-    """What became of a look-up, as expressions see it."""
+    """State of a look-up, as expressions see it."""
 
     FOUND = "found"
     """There is such a record."""
@@ -78,7 +78,7 @@ class Lookup:
         record_id = record_id_of(value) if self.service is None else service_id_of(value)
         if record_id is None:
             shown = str(value)[:_LONGEST_SHOWN]
-            raise BrokenRoute(f"enrich.{self.name}.id gives {shown}, which is no id of a record")
+            raise BrokenRoute(f"enrich.{self.name}.id gives {shown}, which is not an id of a record")
         return self.sobject or "", record_id
 
 
@@ -130,8 +130,8 @@ class Enrichment:
         """Return the records for `event`, by name.
 
         A call that reads one of them also reads those of the events that `ahead`
-        returns. Raises `BrokenRoute` when the id of a record
-        is none, and what `RecordLookups.find` raises.
+        returns. Raises `BrokenRoute` when the id of a record is invalid, and what
+        `RecordLookups.find` raises.
         """
         for records in {id(each): each for each in self._records.values()}.values():
             # A parked event can have been read by another process.
@@ -158,7 +158,7 @@ class Enrichment:
 
     def _expect(self, event: Event) -> None:
         """Begin to read what `event` needs, as far as it is known now."""
-        # What is wrong shows in its own attempt.
+        # A mistake shows in its own attempt.
         with suppress(BrokenRoute):
             for each in next(_Naming(event, self._known).unknown(self._stages), ()):
                 self._is_begun(each)
@@ -178,7 +178,7 @@ class Enrichment:
 
 
 def _staged(lookups: Sequence[Lookup]) -> Sequence[Sequence[Lookup]]:
-    """Return the look-ups in parts, each of which needs only those before it."""
+    """Return the look-ups in parts; each needs only those before it."""
     stages: list[list[Lookup]] = []
     done: set[str] = set()
     waiting = list(lookups)

@@ -27,7 +27,7 @@ class Failures:
     _began_at: float = field(default=0.0, init=False)
 
     def failed(self, event_id: EventId, outcome: Retry | Hold, trace_id: str = "") -> None:
-        """Note a failed attempt; the log tells of a hold by itself."""
+        """Note a failed attempt; a hold has its own log line."""
         error, failure = outcome.reason, outcome.failure
         if self.last is None:
             self._began_at = self.clock.now()

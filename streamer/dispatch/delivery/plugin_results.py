@@ -35,11 +35,11 @@ _ANSWER_BYTES = 20_000
 def outcome_of(returned: object) -> Outcome:
     """Return the outcome that `returned` represents, as exactly one of the six types.
 
-    Its texts are bounded and repeat no secret that is in use, its answer is a
-    text or a dictionary, and a pause is between zero and a day. A verdict counts
-    even if its texts are malformed, because a delivered event must not be
-    delivered again. A value that is no outcome, or whose pause is no number,
-    becomes a `Retry` that says so.
+    Its texts are bounded and repeat no secret that is in use, its answer is a text
+    or a dictionary, and a pause is between zero and a day. A verdict counts even if
+    its texts are malformed, because a delivered event must not be delivered again.
+    A value that is not an outcome, or whose pause is not a number, becomes a
+    `Retry` that says so.
     """
     # Nearly every outcome takes this path, so it must be cheap.
     if type(returned) is Delivered and type(answer := _field(returned, "answer")) is dict:
@@ -48,7 +48,7 @@ def outcome_of(returned: object) -> Outcome:
     kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
     if kind is None:
         return Retry(
-            reason=_bounded(f"the plugin returned {type(returned).__name__}, which is no outcome"),
+            reason=_bounded(f"the plugin returned {type(returned).__name__}, which is not an outcome"),
             failure=FailureClass.PLUGIN_ERROR,
         )
     if kind is Delivered:
@@ -123,8 +123,8 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
     if kind is Retry and asked is None:
         return Retry(reason=reason, answer=answer, failure=failure)
     if (after_s := _seconds(asked)) is None:
-        what = f"a {kind.__name__} whose after_s is no number ({type(asked).__name__})"
-        reason = _bounded(f"the plugin returned {what}, which is no outcome")
+        what = f"a {kind.__name__} whose after_s is not a number ({type(asked).__name__})"
+        reason = _bounded(f"the plugin returned {what}, which is not an outcome")
         return Retry(reason=reason, answer=answer, failure=FailureClass.PLUGIN_ERROR)
     if kind is Retry:
         return Retry(reason=reason, after_s=after_s, answer=answer, failure=failure)
@@ -188,7 +188,7 @@ def _text_of(answer: object) -> Mapping[str, Any]:
 
 
 def _seconds(asked: object) -> float | None:
-    """Return the pause that was `asked` for, at most a day; `None` if it is no number."""
+    """Return the pause that was `asked` for, at most a day; `None` if it is not a number."""
     if not isinstance(asked, int | float):
         return None
     try:

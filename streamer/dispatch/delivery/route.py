@@ -170,7 +170,7 @@ def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
     if route.when is None:
         return ""
     if route.when_needs_lookups or (upstream.joins and upstream.missing(event)):
-        # What `when` reads is not there yet.
+        # The look-ups that `when` reads are not there yet.
         return ""
     return "" if route.admits(event, receipts_of(event)) else EXCLUDED
 

@@ -46,8 +46,8 @@ class Lane:
     """Events of one partition that are delivered one after another; the head is the one being tried.
 
     `entries` are in memory. All events of a parked lane are in the log, at the
-    offsets `parked`, and `entries` are the first of them that were recalled.
-    The attempts and errors are those of the head; times are epoch seconds.
+    offsets `parked`, and `entries` are the first of them that were recalled. The
+    attempts and errors belong to the head; times are epoch seconds.
 
     A subscriber that comes after several others gets an event from each of
     them. `halves` are those in the lane beside the head that belong to the

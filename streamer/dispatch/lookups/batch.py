@@ -27,7 +27,7 @@ class LookupBatch:
     fields: AbstractSet[str] = frozenset()
     sent_at: float | None = None
     records: Mapping[str, Found] = field(default_factory=dict)
-    # What a call leaves that is broken off.
+    # State of a call that was cancelled.
     error: StreamerError | None = field(default_factory=lambda: RetryLater("the look-up was broken off"))
     _full: asyncio.Event = field(default_factory=asyncio.Event)
     _done: asyncio.Event = field(default_factory=asyncio.Event)

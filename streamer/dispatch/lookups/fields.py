@@ -9,7 +9,7 @@ from streamer.errors import RecordsRefused
 
 _WANTED_S = 600.0
 _REFUSED_S = 60.0
-# A refusal of the whole object is that of no field.
+# A refusal of the whole object names no field.
 _OBJECT = ""
 
 

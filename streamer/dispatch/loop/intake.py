@@ -66,7 +66,7 @@ class Intake:
             # Events that only wait for another try make room for events that can be delivered.
             state.park_waiting(state.ledger.partitions)
         elif self.joining is not None:
-            # What they wait for can stand behind what the log can hardly keep.
+            # The halves that they wait for can stand behind those that the log can hardly keep.
             state.park_waiting(state.ledger.crowded)
         paused = state.paused_partitions()
         if paused != self._paused:

@@ -38,8 +38,8 @@ class HasPlace(Protocol):
 class LatestDeliveries:
     """Highest delivered offset of each key that is watched, from the time when its watch began.
 
-    What was delivered before can be read from the log. So both together tell
-    whether a later event has superseded a letter.
+    Earlier deliveries can be read from the log. Both together show if a later event
+    has superseded a letter.
     """
 
     def __init__(self) -> None:

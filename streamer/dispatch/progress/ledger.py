@@ -136,7 +136,7 @@ class Ledger:
         self._change()
 
     def opened(self, entry: Entry) -> None:
-        """Note an event that is to be delivered."""
+        """Note an event that awaits delivery."""
         self._held[entry.partition].tracker.opened(entry.offset)
 
     def passed(self, through: Mapping[Partition, int]) -> None:
@@ -158,7 +158,7 @@ class Ledger:
     def park(self, change: LaneChange, absorbed: Sequence[Entry] = ()) -> None:
         """Note that the log is to keep the events that join a lane; their offsets are settled.
 
-        So are those of the halves that these events have `absorbed`.
+        So are the offsets of the halves that these events have `absorbed`.
         """
         if partition_progress := self._held.get(change.partition):
             for entry in (*change.joined, *absorbed):

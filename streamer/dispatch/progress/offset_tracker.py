@@ -25,7 +25,7 @@ class OffsetTracker:
         return len(self._settled)
 
     def opened(self, offset: int) -> None:
-        """Note that `offset` was read and is to be delivered; offsets come in rising order."""
+        """Note that `offset` was read and awaits delivery; offsets come in rising order."""
         self._open.append(offset)
         self._moved_to(offset + 1)
 

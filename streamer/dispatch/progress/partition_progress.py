@@ -1,4 +1,4 @@
-"""Progress of one subscriber in one partition, the log's record of it, and what is to be recorded next."""
+"""Progress of one subscriber in one partition, the log's record of it, and the next record."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -81,7 +81,7 @@ class PartitionProgress:
     """One partition under one assignment, with its settled and its recorded offsets.
 
     It is `crowded` when the log can hardly keep more settled offsets of it.
-    `in_flight` is being recorded, and `pending` is to be recorded next.
+    `in_flight` is being recorded, and `pending` comes next.
     """
 
     partition: Partition

@@ -11,7 +11,7 @@ COMPARED_AT_ONCE = 50_000
 
 
 class PlacedLetter(NamedTuple):
-    """Letter that a subscriber can get again; `size` is that of the whole letter, in bytes."""
+    """Letter that a subscriber can get again; `size` is the whole letter's, in bytes."""
 
     id: str
     subscriber: SubscriberName

@@ -18,7 +18,7 @@ _Order = tuple[DeadLetter, bool]
 
 
 class Redriven(Enum):
-    """What became of a dead letter that was to be redriven."""
+    """Result of the redrive of a dead letter."""
 
     TAKEN = auto()
     """Its event is in its lane, or joins it when the attempt in flight has ended."""
@@ -57,7 +57,7 @@ class Redelivery:
             await self.state.ledger.caught_up()
             return await superseded(letters, self.reader, self.subscription, admits, aside=aside)
         except BaseException:
-            # What was delivered before is still unknown.
+            # Earlier deliveries are still unknown.
             latest.forget(letters)
             raise
 

@@ -34,7 +34,8 @@ async def superseded(
     does not count: therefore `aside` are the places of all letters of the
     subscriber, with or without an event. An event that is set aside after the letters were
     listed can count as delivered. One that comes in halves counts where its
-    first half stands, once all are settled and none is that of a letter.
+    first half stands, once
+    all are settled and none belongs to a letter.
 
     Letters of other subscribers, and those without an event or a place in the
     log, are never superseded. Raises `LogUnavailable`.

@@ -10,7 +10,7 @@ from streamer.events import Delivered, Disable, Hold, Reject, Retry, Skip
 
 
 class TargetSign(Enum):
-    """What one attempt shows about its target."""
+    """Evidence of one attempt about its target."""
 
     WORKS = auto()
     """It answered, even if it rejected the event."""

@@ -72,7 +72,7 @@ def a_decimal(value: Any) -> Decimal:
 def number(value: Decimal) -> int | float | Decimal:
     """Return `value` as JSON and Python compute with it, or as it is where that would lose a digit."""
     if not value.is_finite():
-        raise UnfitArgument("the result is no number")
+        raise UnfitArgument("the result is not a number")
     if value == value.to_integral_value():
         return int(value) if abs(value) < _FITS_JSON else value
     approximate = float(value)

@@ -115,7 +115,7 @@ def _parse_time(text: str, format_: str, zone: tzinfo = UTC) -> str:
     except ValueError:
         raise UnfitArgument(f"{shown(text)} does not have the format {shown(format_)}") from None
     except Exception:  # noqa: BLE001 - strptime makes a regular expression of a format, which can fail anyhow
-        raise UnfitArgument(f"{shown(format_)} is no format for reading") from None
+        raise UnfitArgument(f"{shown(format_)} is not a format for reading") from None
     return _text_of(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone))
 
 

@@ -188,7 +188,7 @@ def _single(value: Any) -> Any:
     if isinstance(value, float | Decimal):
         return f"{Decimal(str(value)):f}"
     if isinstance(value, dict | list):
-        raise TypeError("an object or a list is no text: name a part of it, loop over it, or use tojson")
+        raise TypeError("an object or a list is not a text: name a part of it, loop over it, or use tojson")
     return value
 
 

@@ -126,7 +126,7 @@ class History:
             # Only a repetition of all that followed ends at the same state.
             await self.world.settle()
         await self.world.order_position(place, since=since, repeat=repeat)
-        return f"reading was ordered to go on at {place} {since}, with a repetition: {repeat}"
+        return f"reading was ordered to continue at {place} {since}, with a repetition: {repeat}"
 
     async def _skip(self) -> str:
         """Order a position from which on events can be left out, between changes."""

@@ -70,7 +70,7 @@ class Routing(Part):
     def figures(self) -> Sequence[Row]:
         """Return the CPU of an event in each."""
         first = self.routed[0]
-        of = f"{first.subscribers} subscribers, of which {first.matching} match"
+        of = f"{first.subscribers} subscribers ({first.matching} match)"
         rates = [each.rate for each in self.enriched]
         whole = "routed, enriched, projected and delivered"
         rows = [

@@ -20,7 +20,7 @@ def parse(words: Sequence[str]) -> None:
         name = rest.pop(0)
         found = command.get_command(command.make_context(name, [], resilient_parsing=True), name)
         if found is None:
-            raise typer.BadParameter(f"{name} is no command")
+            raise typer.BadParameter(f"{name} is not a command")
         command = found
     command.make_context("streamer", rest, resilient_parsing=rest in (["--help"], ["--version"]))
 

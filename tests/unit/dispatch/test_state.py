@@ -79,7 +79,7 @@ def test_full_memory_pauses_all_partitions_until_it_is_half_empty(state: Dispatc
 
 
 def test_partition_with_too_many_parked_events_is_paused(state: DispatchState) -> None:
-    """Reading goes on where fewer are parked."""
+    """Reading continues where fewer are parked."""
     for offset in range(2):
         state.park(queued(state, offset, key=str(offset)), 60.0)
 

@@ -185,5 +185,5 @@ SHAPES |= {
         FetchResponse(latest_replay_id=replay_id(0)).SerializeToString(), 30_000
     ),
     "pubsub: empty answers without a pause": _endless(b"", 30_000),
-    "pubsub: answers that are none, without a pause": _endless(b"\xff", 30_000),
+    "pubsub: invalid answers, without a pause": _endless(b"\xff", 30_000),
 }

@@ -166,8 +166,8 @@ def test_pause_that_is_no_number_makes_a_retry_that_says_so(kind: Any, after_s: 
     assert isinstance(outcome, Retry)
     assert (outcome.after_s, outcome.answer) == (None, "slowly")
     if not (kind is Retry and after_s is None):
-        what = f"a {kind.__name__} whose after_s is no number ({type(after_s).__name__})"
-        assert outcome.reason == f"the plugin returned {what}, which is no outcome"
+        what = f"a {kind.__name__} whose after_s is not a number ({type(after_s).__name__})"
+        assert outcome.reason == f"the plugin returned {what}, which is not an outcome"
 
 
 @pytest.mark.parametrize(

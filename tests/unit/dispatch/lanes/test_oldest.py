@@ -70,7 +70,7 @@ async def test_restart_does_not_make_a_parked_event_young() -> None:
 
 
 async def test_event_that_waits_for_receipts_is_not_late_by_itself() -> None:
-    """Its age is that of the steps before it, whose subscribers tell it."""
+    """Its age belongs to the steps before it; their subscribers show it."""
     former, other = SubscriberName("former"), SubscriberName("other")
     world = World(upstream=Upstream(names=(former, other)), receipts=True)
     receipts: JsonObject = {
