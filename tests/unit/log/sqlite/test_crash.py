@@ -58,7 +58,7 @@ async def dispatch(begin):
             for at in range(begin, 10**9):
                 await append_to(log, an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
                 await follower.read_until(f"{{at}}:{EVENTS - 1}")
-                # What was killed before it settled anything has left its events to us.
+                # A process that was killed before it settled anything has left its events to us.
                 new, taken = follower.entries[taken:], len(follower.entries)
                 old, parked = parked, new[::3]
                 await follower.settle(
