@@ -1,7 +1,6 @@
 """Check of this machine's clock against the server that issues the tokens."""
 
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 
 import aiohttp
 from yarl import URL
@@ -10,6 +9,7 @@ from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok, warning
 from streamer.doctor.org import OrgSession
 from streamer.errors import SalesforceUnavailable
+from streamer.salesforce.org_time import time_of
 from streamer.web.proxy import ProxyFailed, proxy_for, send
 
 # A Date header contains whole seconds.
@@ -49,20 +49,15 @@ async def _compared(session: OrgSession) -> CheckResult:
     asked = clock.now()
     try:
         async with await send(session.http, "GET", url, proxy=proxy) as response:
-            told = response.headers.get("Date", "")
+            told = time_of(response)
     except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
         raise SalesforceUnavailable(f"{settings.login_url} can't be reached: check org.login_url") from exc
-    return skew_verdict(_middle(asked, clock) - _seconds(told))
+    if told is None:
+        raise Inapplicable("the server tells no time (no Date header)")
+    # The header drops half a second on average.
+    return skew_verdict(_middle(asked, clock) - told - 0.5)
 
 
 def _middle(asked: float, clock: Clock) -> float:
     """Return the time halfway between the request and its answer."""
     return (asked + clock.now()) / 2
-
-
-def _seconds(told: str) -> float:
-    try:
-        # The header drops half a second on average.
-        return parsedate_to_datetime(told).timestamp() + 0.5
-    except ValueError:
-        raise Inapplicable("the server tells no time (no Date header)") from None

@@ -48,7 +48,8 @@ class Batch:
     between it and this batch can be missing. `unmarked_since` (epoch seconds)
     comes once with each subscription that begins at a time, because neither an
     id nor an event marks the place: what Salesforce does not retain of the
-    events since then is missing.
+    events since then is missing. `org_time` is Salesforce's time in the answer,
+    in epoch seconds, where the transport names it.
     """
 
     channel: Channel
@@ -59,6 +60,7 @@ class Batch:
     position: ReplayId | None = None
     place_lost: bool = False
     unmarked_since: float | None = None
+    org_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

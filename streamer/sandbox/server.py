@@ -4,6 +4,7 @@ import socket
 import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -309,7 +310,12 @@ class Sandbox:
         ]
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         application.add_routes(_with_extra_slashes(route) for route in routes)
+        application.on_response_prepare.append(self._date)
         return application
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Let each response name the org's time, as Salesforce's do."""
+        response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
 
 
 def _with_extra_slashes(route: web.RouteDef) -> web.RouteDef:

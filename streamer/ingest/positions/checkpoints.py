@@ -7,6 +7,9 @@ from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId, ReplayId
 from streamer.replay_ids import is_of_cometd
 
+# A header of a proxy, for example, can name any time.
+_MOST_BEHIND_S = 86_400.0
+
 
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
     """Return the checkpoint that follows `checkpoint` once `read`, in Salesforce's order, is appended.
@@ -60,14 +63,19 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     """
     replay_id, skips_after = batch.position, None
     positioned_at: float | None = batch.read_at
+    confirmed_at = batch.read_at
     if replay_id is None:
         known = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
         replay_id, positioned_at = known.open_replay_id or known.replay_id, known.positioned_at
         skips_after = known.skips_after if replay_id is None else None
+    if replay_id is None and batch.org_time is not None and batch.read_at - batch.org_time < _MOST_BEHIND_S:
+        # Reading would resume by the commit times of events, which come from Salesforce's clock. Where
+        # ours is ahead of it, the next events would seem older than this answer.
+        confirmed_at = min(confirmed_at, batch.org_time)
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,
-        verified_at=batch.read_at,
+        verified_at=confirmed_at,
         positioned_at=positioned_at,
         skips_after=skips_after,
     )

@@ -26,6 +26,7 @@ from streamer.salesforce.auth.flows import secrets_of, token_form
 from streamer.salesforce.auth.refresh_token_file import RefreshTokenFile
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
+from streamer.salesforce.org_time import time_of
 from streamer.settings import Auth, OrgSettings, PasswordAuth, RefreshAuth
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send, through
 from streamer.web.reasons import connection_reason
@@ -41,13 +42,17 @@ _IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/([A-Za-z0-9]{15,18})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """Access token, the org that it opens, the proxy to that org, and the user, if the login named one."""
+    """Access token, the org that it opens, the proxy to that org, and the user, if the login named one.
+
+    Salesforce's clock was `ahead_s` seconds ahead of ours at the login.
+    """
 
     access_token: str = field(repr=False)
     instance_url: str
     org: OrgId
     proxy: Proxy | None
     user: str = ""
+    ahead_s: float = field(default=0.0, compare=False)
 
 
 class Tokens:
@@ -76,6 +81,7 @@ class Tokens:
         self._lockout = Delays(Backoff(first_s=60.0, limit_s=300.0))
         self._locked_until = 0.0
         self._failure: StreamerError | None = None
+        self._ahead_s = 0.0
 
     async def token(self) -> AccessToken:
         """Return the current token; log in when there is none yet.
@@ -128,7 +134,12 @@ class Tokens:
         org, user = await self._identity(answer, access_token, instance_url)
         proxy = self._proxy(instance_url)
         return AccessToken(
-            access_token=access_token, instance_url=instance_url, org=org, proxy=proxy, user=user
+            access_token=access_token,
+            instance_url=instance_url,
+            org=org,
+            proxy=proxy,
+            user=user,
+            ahead_s=self._ahead_s,
         )
 
     async def _granted(self, auth: Auth) -> dict[str, Any]:
@@ -210,6 +221,8 @@ class Tokens:
                 await send(self._http, method, url, proxy=proxy, **options) as response,
             ):
                 body = await read_body(response, self._clock, limit=_ANSWER_LIMIT, idle_s=_TIMEOUT_S)
+                if (stated := time_of(response)) is not None:
+                    self._ahead_s = stated - self._clock.now()
                 return response.status, _object(body)
         except ProxyFailed as exc:
             raise SalesforceUnavailable(f"{url} can't be reached: {exc}") from exc

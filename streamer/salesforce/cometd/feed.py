@@ -82,9 +82,17 @@ class ChannelFeed:
             self.state = FeedState.WANTED
 
     def offer(
-        self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable], now: float, *, more: bool
+        self,
+        messages: Sequence[JsonObject],
+        unreadable: Sequence[Unreadable],
+        now: float,
+        *,
+        more: bool,
+        org_time: float | None = None,
     ) -> None:
-        """Offer a batch to the consumer; `now` is in epoch seconds; `more` says that the answer continues.
+        """Offer a batch to the consumer; `more` says that the answer continues.
+
+        `now` is our time and `org_time` Salesforce's, in epoch seconds.
 
         The state is `WANTED` afterwards if the messages must be read again, in another session.
         """
@@ -105,6 +113,7 @@ class ChannelFeed:
             Batch(
                 channel=self.channel,
                 read_at=now,
+                org_time=org_time,
                 messages=new,
                 unreadable=unreadable,
                 more=more,

@@ -86,7 +86,9 @@ class Feeds:
         if feed is not None:
             feed.settle(checkpoint)
 
-    async def hand_over(self, answer: BayeuxResponse, *, confirmed: bool, more: bool = False) -> None:
+    async def hand_over(
+        self, answer: BayeuxResponse, *, confirmed: bool, more: bool = False, org_time: float | None = None
+    ) -> None:
         """Give each channel's consumer its part of `answer`; return when all have asked for the next.
 
         While `more` of the answer follows, each consumer has then taken its
@@ -95,7 +97,8 @@ class Feeds:
         An answer `confirmed` by a successful connect proves that nothing is
         missing. Then consumers get an empty batch if no channel has events, and
         from time to time beside the traffic of others. A consumer of new events
-        only gets one at once, because its position begins here.
+        only gets one at once, because its position begins here. `org_time` is
+        Salesforce's time in the answer, in epoch seconds.
         """
         live = {path: feed for path, feed in self._feeds.items() if feed.live}
         unreadable = answer.unreadable_of(sorted(live))
@@ -108,7 +111,7 @@ class Feeds:
             due = confirmed and (idle or now >= feed.read_at + _VERIFY_EVERY_S)
             due = feed.state is FeedState.SUBSCRIBED and (due or feed.begins)
             if messages or broken or (not more and (due or feed.is_open)):
-                feed.offer(messages, broken, now, more=more)
+                feed.offer(messages, broken, now, more=more, org_time=org_time)
                 offered.append(feed)
         if any(feed.state is FeedState.WANTED for feed in offered):
             self.changed.set()

@@ -21,6 +21,7 @@ from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.frames import TornBody
 from streamer.salesforce.cometd.protocol import Advice, JsonObject
+from streamer.salesforce.org_time import time_of
 from streamer.salesforce.recovery import Reaction
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
@@ -89,6 +90,8 @@ class BayeuxSession:
         self._ids = itertools.count(1)
         self._client_id = ""
         self.advice = Advice()
+        self.org_time: float | None = None
+        """Salesforce's time in the last answer, in epoch seconds; `None` where it names none."""
         self.connects = 0
         self.subscribed: set[str] = set()
         self.used: set[str] = set()
@@ -233,6 +236,7 @@ class BayeuxSession:
             response = await send(
                 self._http, "POST", self._url, proxy=self._proxy, headers=self._headers, data=body
             )
+        self.org_time = time_of(response)
         async with response:
             limit = self._options.answer_bytes
             return response.status, await read_body(response, self._clock, limit=limit, idle_s=timeout_s)

@@ -165,7 +165,8 @@ class CometdSource:
         # Events count as delivered even beside a reply that ends the session.
         # The first connect is answered at once, whether or not there are
         # events, so it proves nothing.
-        await self._feeds.hand_over(answer, confirmed=confirmed and session.connects > 1)
+        confirmed = confirmed and session.connects > 1
+        await self._feeds.hand_over(answer, confirmed=confirmed, org_time=session.org_time)
         await self._follow(session, answer)
         if self._feeds.changed.is_set():
             await self._subscribing.bring_up_to_date(session, held=False)

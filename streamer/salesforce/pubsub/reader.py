@@ -190,9 +190,12 @@ class ChannelReader:
             self._append_began = None
         elif self._append_began is None:
             self._append_began = self.clock.monotonic()
+        now = self.clock.now()
         return Batch(
             channel=self.channel,
-            read_at=self.clock.now(),
+            read_at=now,
+            # gRPC names no time, but the login did.
+            org_time=now + self._token.ahead_s if self._token is not None else None,
             messages=messages,
             unreadable=unreadable,
             more=more,

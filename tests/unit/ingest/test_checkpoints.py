@@ -181,3 +181,11 @@ def test_id_before_skipped_events_stays_until_another_is_complete() -> None:
     assert moved(first, change(21, "001A")).skips_after is None
     assert confirmed(first, batch()).skips_after is None
     assert moved(SKIPPED, change(20, "001A"), change(21, "001A")).skips_after is None
+
+
+def test_channel_without_an_id_is_verified_by_salesforces_clock() -> None:
+    """Reading resumes by the commit times of events: where our clock is ahead, they would seem too old."""
+    behind, ahead = (replace(batch(at=1_000.0), org_time=org_time) for org_time in (700.0, 1_300.0))
+
+    assert [confirmed(None, each).verified_at for each in (behind, ahead)] == [700.0, 1_000.0]
+    assert confirmed(moved(None, change(5, "001A"), change(6, "001A")), behind).verified_at == 1_000.0
