@@ -1,6 +1,5 @@
 """The real parts that several folders of tests share."""
 
-import gc
 import logging
 import os
 import sys
@@ -31,18 +30,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("unhurried")
-
-
-# Ten thousand tests are a million objects, which are never garbage.
-_OBJECTS = 100_000
-_USUAL = gc.get_threshold()
-gc.set_threshold(_OBJECTS, 20, 100)
-
-
-def pytest_collection_finish() -> None:
-    """Leave the collected tests to themselves: a search for garbage looks at the rest."""
-    gc.freeze()
-    gc.set_threshold(*_USUAL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
