@@ -7,8 +7,10 @@ KILLS  ?= 20
 HISTORIES ?= 2000
 RECORDS ?= 1000000
 WORKERS ?= 4
-TESTS  ?=
+TESTS  ?= $(addprefix tests/,acceptance integration contracts unit)
 DIST   ?= dist
+# The exit status of pytest where a part has none of the chosen tests.
+NO_TESTS := 5
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO_READY := $(VENV)/.demo-ready
@@ -81,13 +83,16 @@ format: $(READY) ## rewrite the code as the linters want it
 
 # The tests start some hundred daemons, each of which would compile all of Streamer where no bytecode is kept.
 test test-slow: export PYTHONDONTWRITEBYTECODE =
+# Those that wait come first, so that there is something to do beside them to the end.
 test: $(READY) ## every test, on real servers that it installs and starts; TESTS="tests/unit/log" chooses some
 	@$(BIN)/python -m tools.system_packages
-	$(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
+	$(BIN)/pytest -m "not heavy and not alone" --numprocesses $(WORKERS) $(TESTS)
+	$(BIN)/pytest -m heavy --numprocesses 2 $(TESTS) || [ $$? = $(NO_TESTS) ]
+	$(BIN)/pytest -m alone $(TESTS) || [ $$? = $(NO_TESTS) ]
 
 test-slow: $(READY) ## the same beside eight busy loops, as on a machine that is slowed several times
 	@$(BIN)/python -m tools.system_packages
-	$(BIN)/python -m tests.busy_loops $(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
+	$(BIN)/python -m tests.busy_loops make test WORKERS=$(WORKERS) TESTS="$(TESTS)"
 
 ifeq ($(LOG),kafka)
 demo: $(READY)

@@ -21,10 +21,7 @@ class Later:
 
     def __getattr__(self, attribute: str) -> Any:
         module = import_module(self._name)
-        found = getattr(module, attribute, None) or import_module(f"{self._name}.{attribute}")
-        # Python asks here no second time.
-        setattr(self, attribute, found)
-        return found
+        return getattr(module, attribute, None) or import_module(f"{self._name}.{attribute}")
 
 
 class LaterLogger:

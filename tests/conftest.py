@@ -9,10 +9,10 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from streamer.known_secrets import KNOWN
 from tests.integration.kafka.topics import warm_up
-from tests.scheduling import Scheduling, rank
 from tools.kafka.broker import STEADY, Broker
 
 # A killed process's open transaction ends when its time is up, and not up to ten seconds later.
@@ -32,14 +32,20 @@ settings.register_profile(
 settings.load_profile("unhurried")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests of several processes by their folders."""
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: rank(item.nodeid))
+class Scheduling(LoadScopeScheduling):
+    """Gives a process a file of tests at a time, and of acceptance tests one.
+
+    Tests of a file share brokers, which so start once. Acceptance tests are
+    long: none waits behind another of its file while a process has nothing to do.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/acceptance/") else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Share the tests out so that the long ones come first."""
+    """Share the tests out in the order in which they are collected."""
+    config.option.loadscopereorder = False
     return Scheduling(config, log)
 
 

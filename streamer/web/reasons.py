@@ -1,9 +1,17 @@
 """Reasons of failed connections, in words of an operator."""
 
+from __future__ import annotations
+
 import os
 import ssl
+from typing import TYPE_CHECKING
 
-import aiohttp
+from streamer.later import Later
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = Later("aiohttp")
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "wrong version number", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 

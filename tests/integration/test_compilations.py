@@ -28,6 +28,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
         erp="subscribers.erp:Erp",
         file="subscribers.file:File",
         fulfillment="subscribers.fulfillment:Fulfillment",
+        slack="subscribers.slack:Slack",
         webhook="subscribers.webhook:Webhook",
     )
 
@@ -81,9 +82,9 @@ def subscribers(url: str, soap_url: str, folder: Path) -> dict[str, Any]:
         },
         "people": {
             **after,
-            "uses": "file",
+            "uses": "slack",
             "text": "{{ data.fields.Name | upper }} {% for c in data.changed_fields %}{{ c }}{% endfor %}",
-            "settings": {"path": str(folder / "people.jsonl")},
+            "settings": {"webhook_url": f"{url}/people"},
         },
         "hook": {
             "uses": "webhook",

@@ -281,7 +281,7 @@ async def test_short_page_is_not_taken_for_the_last() -> None:
 async def test_place_that_is_no_id_is_refused() -> None:
     """It would become part of the query."""
     async with queries(fixed({"records": [], "done": True})) as reader:
-        with pytest.raises(RecordsRefused, match="no record id"):
+        with pytest.raises(RecordsRefused, match="is not a record id"):
             await reader.page(QUERY, "rest", "' OR Id != '", most=9)
 
 

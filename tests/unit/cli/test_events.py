@@ -95,7 +95,7 @@ def test_search_says_how_to_go_on() -> None:
         "Go on with the same options and --cursor abc",
     ]
     assert "up to" in _bounds(answer, oldest_first=True)[0]
-    assert "Narrow the search" in _bounds(answer | {"cursor": None}, oldest_first=False)[1]
+    assert "narrow the search" in _bounds(answer | {"cursor": None}, oldest_first=False)[1]
     assert _bounds(answer | {"is_whole": True}, oldest_first=False) == []
 
 

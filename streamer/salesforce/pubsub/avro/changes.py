@@ -51,7 +51,7 @@ def change_reader(event: AvroRecord) -> Reader:
     """
     header = event.fields[0]
     if not isinstance(header.type, AvroRecord):
-        raise UnusableSchema(f"{HEADER}  is not a record")
+        raise UnusableSchema(f"{HEADER} is not a record")
     declared = {field.name: field.type for field in header.type.fields}
     for name in _BITMAPS:
         if name in declared and not _lists_texts(declared[name]):
