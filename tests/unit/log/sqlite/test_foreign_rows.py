@@ -1,4 +1,4 @@
-"""A row that Streamer did not write costs nothing but itself."""
+"""A row that Streamer did not write costs nothing but itself; its time keeps it from being forgotten meanwhile."""
 
 import sqlite3
 from contextlib import closing
@@ -25,7 +25,7 @@ from tests.unit.log.sqlite.conftest import LogFile
 
 FOREIGN = {
     "checkpoints": "INSERT INTO checkpoints (channel, body) VALUES ('x', 'hello')",
-    "audit": "INSERT INTO audit (recorded_at, body) VALUES (0, 'hello')",
+    "audit": "INSERT INTO audit (recorded_at, body) VALUES (9999999999, 'hello')",
     "continuity": "INSERT INTO continuity (id, is_open, body) VALUES ('y', 1, 'hello')",
     "dead_letters": "INSERT INTO dead_letters (id, failed_at, head, body) VALUES ('y', 1, 'hello', 'hello')",
     "controls": "INSERT INTO controls VALUES ('y', 'hello')",
@@ -69,7 +69,7 @@ async def test_receipts_are_read_beside_a_foreign_row_that_is_told_once(log_file
     """It is counted with the others, and an operator still sees what became of an event."""
     async with log_file.open() as log:
         await append_to(log, an_append(an_event("a"), at=1))
-    execute(log_file, """INSERT INTO receipts (recorded_at, body) VALUES (0, '{"event_id":"a"}')""")
+    execute(log_file, """INSERT INTO receipts (recorded_at, body) VALUES (9999999999, '{"event_id":"a"}')""")
     async with log_file.open() as log:
         with capture_logs() as lines:
             found = [await log.history.receipts(an_event("a"), 0.0) for _ in range(2)]
@@ -92,7 +92,7 @@ async def test_foreign_rows_are_found_in_every_table(log_file: LogFile) -> None:
     more = {
         "snapshots": "INSERT INTO snapshots VALUES ('y', 'hello')",
         "positions": "INSERT INTO positions VALUES ('y', 'hello')",
-        "receipts": "INSERT INTO receipts (recorded_at, body) VALUES (0, 'hello')",
+        "receipts": "INSERT INTO receipts (recorded_at, body) VALUES (9999999999, 'hello')",
         "parked_lanes": "INSERT INTO parked_lanes VALUES ('x', 'y', 'hello')",
     }
     execute(log_file, *FOREIGN.values(), *more.values())
