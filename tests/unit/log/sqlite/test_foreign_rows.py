@@ -1,4 +1,4 @@
-"""A row that Streamer did not write costs nothing but itself; its time keeps it from being forgotten meanwhile."""
+"""A row that Streamer did not write costs nothing but itself."""
 
 import sqlite3
 from contextlib import closing
@@ -23,6 +23,7 @@ from tests.contracts.values import (
 from tests.letters import every_letter
 from tests.unit.log.sqlite.conftest import LogFile
 
+# Times far ahead keep the rows from being forgotten before they are read.
 FOREIGN = {
     "checkpoints": "INSERT INTO checkpoints (channel, body) VALUES ('x', 'hello')",
     "audit": "INSERT INTO audit (recorded_at, body) VALUES (9999999999, 'hello')",
