@@ -60,7 +60,7 @@ class Subscribing:
         gone = session.subscribed - self._feeds.paths
         async with aclosing(session.unsubscribe(gone)) as answers:
             async for answer in answers:
-                await self._take(answer, held=held)
+                await self._take(session, answer, held=held)
         wanted = self._feeds.wanted
         again = sorted(feed.path for feed in wanted if feed.path in session.used)
         if again:
@@ -77,20 +77,20 @@ class Subscribing:
         losses: list[SessionLost] = []
         async with aclosing(session.subscribe(replay)) as answers:
             async for answer, replies in answers:
-                await self._take(answer, held=held)
+                await self._take(session, answer, held=held)
                 for path, reply in replies.items():
                     loss = self._judge(session, feeds[path], reply)
                     losses += [loss] if loss else []
         if losses:
             raise losses[0]
 
-    async def _take(self, answer: BayeuxResponse, *, held: bool) -> None:
+    async def _take(self, session: BayeuxSession, answer: BayeuxResponse, *, held: bool) -> None:
         self._observer.answered(answer.count, answer.size)
         if held and answer.count:
             # The held connect can return earlier events, or later ones.
             detail = "events came beside a held connect, and their order is not known"
             raise SessionLost("overtaken", detail, reaction=Reaction.HANDSHAKE, polite=True)
-        await self._feeds.hand_over(answer, confirmed=False)
+        await self._feeds.hand_over(answer, confirmed=False, org_time=session.org_time)
 
     def _judge(
         self, session: BayeuxSession, feed: ChannelFeed, reply: JsonObject | None

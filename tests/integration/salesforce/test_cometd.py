@@ -75,6 +75,7 @@ async def test_channel_of_new_events_begins_with_an_empty_batch(world: World) ->
     fresh, resumed = world.read(ORDERS, after=Start.LATEST), world.read()
     await subscribed(world, fresh, resumed)
     assert (fresh.empty, resumed.empty) == (1, 0)
+    assert fresh.batches[0].org_time == pytest.approx(world.clock.now(), abs=2.0)
 
 
 async def test_idle_channels_are_confirmed_by_each_empty_connect(world: World) -> None:
@@ -86,6 +87,7 @@ async def test_idle_channels_are_confirmed_by_each_empty_connect(world: World) -
     await world.until(lambda: all(reader.empty > was for reader, was in zip(readers, before, strict=True)))
     assert isinstance(world.source, CometdSource)
     assert world.source.last_answer_at == readers[0].batches[-1].read_at
+    assert readers[0].batches[-1].org_time == pytest.approx(world.source.last_answer_at, abs=2.0)
 
 
 async def test_quiet_channel_is_confirmed_beside_a_busy_one(world: World) -> None:

@@ -19,6 +19,7 @@ from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession
 from streamer.sandbox.server import Sandbox
 from streamer.settings import Auth, JwtAuth, PasswordAuth, RefreshAuth, Settings
 from streamer.supervision.status import Status
@@ -291,3 +292,16 @@ async def test_org_that_is_named_is_checked_without_the_log() -> None:
         )
         with pytest.raises(OrgChanged):
             await ingesting.run(MemoryLog(down=True))  # type: ignore[arg-type] # it needs no condition here
+
+
+async def test_salesforces_clock_is_known_from_its_answers(http: aiohttp.ClientSession) -> None:
+    """The login and each answer of a session state it, so that a wrong clock of ours hides no event."""
+    orgs, ours = TurnedClock(), TurnedClock(TurnedClock().now() + 300.0)
+    async with Sandbox(orgs) as sandbox:
+        token = await Tokens(http, org_at(sandbox.url, APP), ours).token()
+        async with BayeuxSession(token, ours, BayeuxOptions()) as session:
+            before = session.org_time
+            await session.handshake()
+
+        assert token.ahead_s == pytest.approx(-300.0, abs=2.0)
+        assert (before, session.org_time) == (None, pytest.approx(orgs.now(), abs=2.0))

@@ -112,3 +112,14 @@ def test_id_of_the_other_transport_before_skipped_events_marks_nothing() -> None
     feed = ChannelFeed(channel=CHANGES, position=ReplayPosition.after(skipped))
 
     assert feed.ask() == -2
+
+
+async def test_batch_has_the_times_of_both_clocks() -> None:
+    """Ours says when it was read, and Salesforce's which events can still come."""
+    feed = ChannelFeed(channel=CHANGES, position=ReplayPosition.after(Start.LATEST))
+    feed.ask()
+    feed.accept(NOW)
+    feed.offer((), (), NOW, more=False, org_time=NOW - 300)
+    batch = await feed.next()
+
+    assert (batch.read_at, batch.org_time) == (NOW, NOW - 300)
