@@ -14,12 +14,11 @@ from yarl import URL
 from streamer.clock import Clock
 from streamer.errors import RecordsRefused, RetryLater, ServiceRefused, ServiceUnavailable, Stop
 from streamer.events import Delivered, Disable, Hold, JsonObject, Outcome, Reject, Retry, Skip, SubscriberName
-from streamer.expressions.checks import ExpressionMistake, check_expression
+from streamer.exact_json import OversizedJson, bounded_json
+from streamer.expressions.checks import ExpressionMistake, check_expression, names_read
 from streamer.expressions.evaluation import evaluation
 from streamer.expressions.functions import Functions
-from streamer.expressions.names import names_read
 from streamer.ports import PluginContext, Preview
-from streamer.raw_json import OversizedJson, bounded_json
 from subscribers.http import (
     AddressSettings,
     Answer,

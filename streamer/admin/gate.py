@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
-from streamer.admin.errors import ApiError
+from streamer.admin.schemas import ApiError
 from streamer.clock import Clock
 
 _log = structlog.get_logger()

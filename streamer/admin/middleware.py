@@ -13,12 +13,11 @@ from aiohttp.typedefs import Handler, Middleware
 from pydantic import ValidationError
 from yarl import URL
 
-from streamer.admin.errors import ApiError
 from streamer.admin.gate import AccessRight, Gate
-from streamer.admin.schemas import first_mistake
+from streamer.admin.schemas import ApiError, first_mistake
 from streamer.errors import LogUnavailable, StreamerError
 from streamer.exact_json import exact_json
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import is_loopback
 
 _log = structlog.get_logger()
 

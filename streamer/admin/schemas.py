@@ -6,8 +6,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.admin.errors import ApiError
-from streamer.controls import ChannelPosition, ContinuityFilter, LetterFilter
+from streamer.controls import ChannelPosition, ContinuityFilter, LetterFilter, Redrive
 from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.validation import mistakes
 
@@ -15,6 +14,24 @@ MOST_LETTERS = 1_000
 """Most dead letters, parked keys, continuity or audit records in one list."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class ApiError(Exception):
+    """Refusal of a request: an HTTP status, and a sentence for the operator."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def conflict(redrive: Redrive, what: str) -> ApiError:
+    """Return the error for a request that conflicts with an open `redrive`; `what` is the predicate."""
+    whose = redrive.letters.subscriber or redrive.letters.channel or "all subscribers"
+    return ApiError(
+        409,
+        f"Redrive {redrive.id} of {whose} {what}: wait for its end, or cancel it with "
+        f"`streamer deadletters cancel {redrive.id}`.",
+    )
 
 
 class RequestModel(BaseModel):

@@ -2,21 +2,23 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 
-from streamer.admin.audit import AuditResource
 from streamer.admin.checkpoints import CheckpointResource
 from streamer.admin.context import AdminContext
-from streamer.admin.continuity.holes import ContinuityResource
-from streamer.admin.continuity.snapshots import SnapshotResource
+from streamer.admin.continuity import ContinuityResource, SnapshotResource
+from streamer.admin.dead_letters import LetterResource
 from streamer.admin.events.resource import EventResource
 from streamer.admin.gate import Gate
-from streamer.admin.letters import LetterResource, RedriveResource
-from streamer.admin.middleware import authentication, errors_as_json
+from streamer.admin.json_views import audit_json
+from streamer.admin.middleware import authentication, errors_as_json, json_response
+from streamer.admin.redrives import RedriveResource
+from streamer.admin.schemas import ApiError, Last, query_of
 from streamer.admin.subscribers import SubscriberResource
-from streamer.admin.support import SupportResource
+from streamer.events import JsonObject
 from streamer.settings import AdminSettings
 from streamer.web.listener import listening
 
@@ -27,6 +29,41 @@ CONSOLE_PATH = "/console"
 
 LARGEST_BODY = 64 * 1024
 """Largest body of a request, in bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResource:
+    """`/audit`."""
+
+    context: AdminContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this resource."""
+        return [web.get("/audit", self._list)]
+
+    async def records(self, asked: Last) -> JsonObject:
+        """Return the latest records, oldest first. Raises `LogUnavailable`."""
+        records = await self.context.log.controls.audit(last=asked.last)
+        return {"records": [audit_json(record) for record in records]}
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return json_response(await self.records(query_of(request, Last)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportResource:
+    """`/support`."""
+
+    context: AdminContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this resource."""
+        return [web.get("/support", self._report)]
+
+    async def _report(self, _request: web.Request) -> web.Response:
+        if self.context.diagnose is None:
+            raise ApiError(503, "The process does not serve its state yet: try again.")
+        return json_response(await self.context.diagnose())
 
 
 @asynccontextmanager

@@ -1,26 +1,52 @@
 """Assembly of a subscriber's dispatcher from its settings."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from socket import gethostname
+from typing import Protocol
 
+import structlog
+
+from streamer import DISTRIBUTION
 from streamer.app.chains.subscriptions import forwarding_of, upstream_of
-from streamer.app.enriching.shared_lookups import SharedLookups
+from streamer.app.enriching import SharedLookups
 from streamer.app.plan import Plan
 from streamer.clock import Clock
-from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause
+from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits, OnBreaker, OnPause
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
-from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
-from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
-from streamer.dispatch.admission.token_bucket import TokenBucket
+from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
-from streamer.dispatch.delivery.retry_schedule import RetrySchedule
-from streamer.dispatch.delivery.tracing import DeliveryTracing
+from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.state import Limits
-from streamer.events import SubscriberName
-from streamer.ports import Batching, LogReader, Tracer
+from streamer.events import Event, SubscriberName
+from streamer.observe.process import Pulses
+from streamer.observe.tracing import Exporter, QueuedTracer, TraceMetrics
+from streamer.ports import (
+    Batching,
+    ControlledLog,
+    EventHistory,
+    EventLog,
+    KnownOrgs,
+    LogReader,
+    Ownership,
+    RecordedHoles,
+    RecordedPositions,
+    Tracer,
+)
+from streamer.ports.tracing import EventTraces
+from streamer.settings import LogSettings, Settings, SqliteLogSettings, TracingSettings
+from streamer.supervision.status import LogCondition
 
 _LEAST_FINISHED = 256
+_log = structlog.get_logger()
+_NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,3 +128,86 @@ class Assembly:
         # SQLite's file has one owner, by its lock, so there is no session.
         kafka = self.plan.settings.log.kafka
         return kafka.session_timeout_s if kafka else None
+
+
+class Log(
+    EventLog, RecordedHoles, RecordedPositions, KnownOrgs, Ownership, ControlledLog, LogCondition, Protocol
+):
+    """Every port of a log in one."""
+
+
+@asynccontextmanager
+async def open_log(
+    settings: Settings, clock: Clock, pulses: Pulses, tracer: Tracer | None = None
+) -> AsyncIterator[Log]:
+    """Open the configured log, Kafka or SQLite, inside the context; the other one is not imported."""
+    traceparent = None if tracer is None else partial(_traceparent, tracer)
+    if settings.log.kafka:
+        from streamer.log.kafka.log import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
+
+        async with KafkaLog.open(settings.log.kafka, clock, pulses, traceparent=traceparent) as kafka:
+            _log.info(
+                "log.opened",
+                kafka=settings.log.kafka.bootstrap_servers,
+                prefix=settings.log.kafka.prefix,
+            )
+            yield kafka
+    else:
+        from streamer.log.sqlite import SqliteLog  # noqa: PLC0415 - not needed beside Kafka
+
+        file = settings.log.sqlite or SqliteLogSettings()
+        async with SqliteLog.open(file, clock, pulses) as sqlite:
+            _log.info("log.opened", sqlite=str(file.path.absolute()))
+            yield sqlite
+
+
+def _traceparent(tracer: Tracer, event: Event) -> str:
+    return tracer.trace_of(event).traceparent
+
+
+@asynccontextmanager
+async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[EventHistory]:
+    """Open the configured log inside the context, for reading beside the processes that own it."""
+    if settings.kafka:
+        from streamer.log.kafka.history.history import KafkaHistory  # noqa: PLC0415 - costs a fifth of a second
+
+        async with KafkaHistory.open(settings.kafka) as kafka:
+            yield kafka
+    else:
+        from streamer.log.sqlite import SqliteHistory  # noqa: PLC0415 - not needed beside Kafka
+
+        async with SqliteHistory.open(settings.sqlite or SqliteLogSettings(), clock) as sqlite:
+            yield sqlite
+
+
+def has_opentelemetry() -> bool:
+    """Return true where the packages of the extra `otel` are installed."""
+    try:
+        return all(find_spec(name) for name in _NEEDED)
+    except ModuleNotFoundError:
+        return False
+
+
+def tracer_of(settings: TracingSettings | None, metrics: TraceMetrics, role: str) -> QueuedTracer | None:
+    """Return the tracer of a process that serves `role`, or `None` where tracing is off."""
+    if settings is None:
+        return None
+    return QueuedTracer(
+        EventTraces(settings.ratio),
+        partial(_exporter, settings, role),
+        metrics,
+        limit=settings.max_waiting_spans,
+    )
+
+
+def _exporter(settings: TracingSettings, role: str) -> Exporter:
+    # Half a second, and not installed everywhere.
+    from streamer.observe.tracing.otlp import OtlpExporter  # noqa: PLC0415 - as said
+
+    resource = {
+        "service.name": settings.service_name,
+        "service.version": version(DISTRIBUTION),
+        "service.instance.id": gethostname(),
+        "streamer.role": role,
+    }
+    return OtlpExporter(settings.otlp, resource)

@@ -11,15 +11,12 @@ import structlog
 from aiohttp import web
 
 from streamer.admin import AdminContext, serving_admin
+from streamer.app.assembly import Log, open_log, tracer_of
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingest.ingesting import Ingesting
-from streamer.app.log import Log, open_log
 from streamer.app.log_reporter import LogReporter
 from streamer.app.plan import Plan, effective
-from streamer.app.reloading.changes import ConfigurationChanges, reloadable
-from streamer.app.reloading.reloading import Reloading
-from streamer.app.tracing import tracer_of
-from streamer.app.watcher import Watcher
+from streamer.app.reloading import ConfigurationChanges, Reloading, Watcher, reloadable
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.configuration import Document
@@ -28,21 +25,18 @@ from streamer.controls import AuditRecord
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable, Stop, leaves
 from streamer.events import JsonObject, SubscriberName
-from streamer.ingest.reading.protection import Protection
+from streamer.ingest.reading.message_reader import Protection
 from streamer.observe.metrics import Metrics
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Controls
 from streamer.settings import Settings
-from streamer.supervision.address import default_host
-from streamer.supervision.diagnostics import Diagnostics
-from streamer.supervision.endpoint import serving
-from streamer.supervision.exposition import Exposition
+from streamer.supervision.endpoint import Exposition, default_host, serving
 from streamer.supervision.health import Health, Heartbeat
 from streamer.supervision.loop_sampler import LoopSampler
 from streamer.supervision.monitor import Monitor
-from streamer.supervision.readiness import Readiness
-from streamer.supervision.status import Status
+from streamer.supervision.stacks import Diagnostics
+from streamer.supervision.status import Readiness, Status
 from streamer.supervision.stuck import StuckLimits
 from streamer.supervision.watchdog import Watchdog
 

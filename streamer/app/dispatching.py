@@ -11,10 +11,10 @@ import structlog
 from streamer.app.assembly import Assembly
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts
 from streamer.app.control_follower import ControlFollower
-from streamer.app.enriching.shared_lookups import SharedLookups
+from streamer.app.enriching import SharedLookups
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
-from streamer.app.watcher import WatchedDispatch, Watcher
+from streamer.app.reloading import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.delivery.attempts import DispatchObserver
 from streamer.dispatch.delivery.enrichment import Enrichment

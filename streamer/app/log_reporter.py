@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from streamer.app.log import Log
+from streamer.app.assembly import Log
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
-from streamer.observe.log_contents import LogMetrics
+from streamer.observe.logs import LogMetrics
 from streamer.ports import LetterCursor
 
 _log = structlog.get_logger()

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
-from streamer.app.enriching.shared_lookups import SharedLookups
-from streamer.app.plugins import checked_settings, make_subscriber, service_settings, uses_org
-from streamer.app.refusals import refusals
+from streamer.app.enriching import SharedLookups
+from streamer.app.plugins import checked_settings, make_subscriber, refusals, service_settings, uses_org
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft, protection_warnings
-from streamer.configuration.chains import upstream
+from streamer.configuration.consistency import upstream
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
 from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
@@ -19,7 +18,7 @@ from streamer.dispatch.delivery.route import Route, exclusion
 from streamer.errors import ConfigurationError
 from streamer.events import Event, SubscriberName
 from streamer.ports import PluginContext, Subscriber, Subscription
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import ChannelSettings, Settings, SubscriberSettings
 

@@ -12,9 +12,7 @@ from streamer.backoff import Backoff
 from streamer.clock import Clock
 from streamer.controls import MAX_SKIPPED_CHARACTERS, AuditRecord, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.redrive.placed_letters import LetterPlaces, PlacedLetter, pages
-from streamer.dispatch.redrive.redelivery import Redriven
-from streamer.dispatch.redrive.redrive_plan import RedrivePlan
+from streamer.dispatch.redrive import LetterPlaces, PlacedLetter, Redriven, RedrivePlan, pages
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, LetterHead, Partition, SubscriberName
 from streamer.ports import Controls, LetterCursor

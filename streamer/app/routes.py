@@ -9,7 +9,7 @@ import jinja2
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.app.chains.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
-from streamer.app.enriching.compiled import compiled_lookups, lookup_mistakes
+from streamer.app.enriching import compiled_lookups, lookup_mistakes
 from streamer.app.plugins import service_source
 from streamer.configuration import Document, Draft, Keys
 from streamer.configuration.event_types import data_names

@@ -7,10 +7,15 @@ from typing import Any
 import orjson
 
 from streamer import DISTRIBUTION
-from streamer.asyncapi.channels import TopicChannel, topics
-from streamer.asyncapi.interface import Interface
-from streamer.asyncapi.messages import RECORD_MESSAGES, SCHEMAS, event_message, record_message
-from streamer.asyncapi.servers import security_schemes, servers
+from streamer.asyncapi.channels import (
+    RECORD_MESSAGES,
+    SCHEMAS,
+    TopicChannel,
+    event_message,
+    record_message,
+    topics,
+)
+from streamer.asyncapi.interface import Interface, security_schemes, servers
 from streamer.events import JsonObject
 from streamer.log.schemas import DEFINITIONS, definitions, reachable, references
 

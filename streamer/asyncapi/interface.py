@@ -8,7 +8,7 @@ from streamer.configuration import load_draft
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.event_types import ANYTHING, Carried
 from streamer.errors import ConfigurationError
-from streamer.events import SubscriberName
+from streamer.events import JsonObject, SubscriberName
 from streamer.settings import KafkaLogSettings
 
 # Long enough for every secret that the models check.
@@ -16,6 +16,10 @@ _STAND_IN = "a-secret-that-is-not-there"
 _SECRETS = (("log", "kafka", "security"), ("outbound", "messages"))
 _NEEDED = ("log", "channels", "outbound")
 _NOWHERE = "localhost:9092"
+_ENCRYPTED = frozenset({"SSL", "SASL_SSL"})
+_LOGIN = "login"
+_CERTIFICATE = "certificate"
+_MECHANISMS = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +81,31 @@ def _put(data: Any, keys: Keys, value: str) -> None:
     for key in keys[:-1]:
         data = data[key]
     data[keys[-1]] = value
+
+
+def servers(kafka: KafkaLogSettings) -> JsonObject:
+    """Return the brokers of `bootstrap_servers`, numbered."""
+    protocol = "kafka-secure" if kafka.security.protocol in _ENCRYPTED else "kafka"
+    schemes = [{"$ref": f"#/components/securitySchemes/{name}"} for name in security_schemes(kafka)]
+    addresses = [each.strip() for each in kafka.bootstrap_servers.split(",")]
+    return {
+        f"kafka-{number}": {
+            "host": address,
+            "protocol": protocol,
+            "description": f"A bootstrap server ({kafka.security.protocol}).",
+            **({"security": schemes} if schemes else {}),
+        }
+        for number, address in enumerate(filter(None, addresses), 1)
+    }
+
+
+def security_schemes(kafka: KafkaLogSettings) -> JsonObject:
+    """Return how Streamer logs in, and so how a client can."""
+    security = kafka.security
+    schemes: JsonObject = {}
+    if security.protocol.startswith("SASL") and security.mechanism is not None:
+        kind = _MECHANISMS[security.mechanism]
+        schemes[_LOGIN] = {"type": kind, "description": f"SASL, {security.mechanism}"}
+    if security.protocol in _ENCRYPTED and security.certificate_file is not None:
+        schemes[_CERTIFICATE] = {"type": "X509", "description": "a client certificate"}
+    return schemes

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from streamer import DISTRIBUTION
-from streamer.cli.help import HELP_OPTIONS
-from streamer.cli.lazy import LazyGroup
+from streamer.cli.lazy import HELP_OPTIONS, LazyGroup
 
 app = typer.Typer(
     name="streamer",

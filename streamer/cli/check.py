@@ -6,9 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from streamer.app.plan import effective, plan
-from streamer.cli.failure import CONFIGURATION, failures_reported
-from streamer.cli.options import AsJson, Config
-from streamer.cli.output import counted, print_json
+from streamer.cli.output import CONFIGURATION, AsJson, Config, counted, failures_reported, print_json
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError

@@ -16,14 +16,13 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from streamer.cli.failure import failures_reported
+from streamer.cli.output import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
-from streamer.demo.faults import Outage, inject_faults
 from streamer.demo.report import DemoReport
 from streamer.demo.screen import Screen
 from streamer.demo.settling import settle
-from streamer.demo.world import DemoOptions, World, demo_world
+from streamer.demo.world import DemoOptions, Outage, World, demo_world, inject_faults
 from streamer.observe import logs
 
 _FRAME_S = 0.25

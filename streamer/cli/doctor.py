@@ -11,10 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from streamer.cli.failure import CONFIGURATION, REFUSED
 from streamer.cli.operating.api_command import api_command
-from streamer.cli.options import AsJson, Config
-from streamer.cli.output import console, counted, plain, print_json
+from streamer.cli.output import CONFIGURATION, REFUSED, AsJson, Config, console, counted, plain, print_json
 from streamer.clock import SystemClock
 from streamer.doctor import Area, CheckStatus, Diagnosis, Doctor, Finding
 from streamer.doctor.diagnosis import Progress

@@ -1,14 +1,67 @@
 """Commands that are imported when they are called."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-from streamer.cli.help import HelpfulCommand, HelpfulGroup
+_Parameter = TypeVar("_Parameter")
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+"""Settings of the outermost command, which its commands inherit."""
+
+
+class HelpfulCommand(TyperCommand):
+    """Command whose help page shows no type for a switch, and whose refusals are the configuration's."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, the option for the help included."""
+        return _shown(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; raises `typer.BadParameter` for a value that an option does not take."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = _reason(error)
+            raise
+
+
+class HelpfulGroup(TyperGroup):
+    """Group of commands whose help page shows no type for a switch."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, the option for the help included."""
+        return _shown(super().get_params(ctx))
+
+
+def _shown(parameters: Iterable[_Parameter]) -> list[_Parameter]:
+    shown = list(parameters)
+    for each in shown:
+        if getattr(each, "is_flag", False) and getattr(each, "metavar", None) is None:
+            each.metavar = ""  # type: ignore[attr-defined] # of every option
+        if isinstance(each, TyperArgument):
+            # Its name says what it takes.
+            each.display_type_rich = _nothing  # type: ignore[method-assign] # of this one alone
+    return shown
+
+
+def _reason(error: typer.BadParameter) -> str:
+    # Only a mistake needs them: a call to a running daemon must not wait for their import.
+    from pydantic import ValidationError  # noqa: PLC0415 - see above
+
+    from streamer.validation import mistakes  # noqa: PLC0415 - see above
+
+    if not isinstance(error.__cause__, ValidationError):
+        return error.message
+    return "; ".join(mistakes(error.__cause__))
+
+
+def _nothing(ctx: Any) -> str:  # noqa: ARG001 - typer's signature
+    return ""
 
 
 class Listed(NamedTuple):
@@ -32,7 +85,7 @@ COMMANDS = {
         "Check a set-up: the configuration, the org, the log and the targets, and say what to do.",
     ),
     "explain": Listed(
-        "streamer.cli.routing.explain:explain",
+        "streamer.cli.routing.render:explain",
         "Show for each subscriber whether it gets an event, and why not.",
     ),
     "render": Listed(
@@ -44,11 +97,11 @@ COMMANDS = {
         "Print the JSON Schema of the configuration, or of the records that others read.",
     ),
     "asyncapi": Listed(
-        "streamer.cli.asyncapi:asyncapi",
+        "streamer.cli.schema:asyncapi",
         "Print an AsyncAPI 3.0 document of all topics in Kafka: names, keys, headers, schemas, servers.",
     ),
     "flow": Listed(
-        "streamer.cli.flow.command:flow",
+        "streamer.cli.flow:flow",
         "Draw which subscriber gets which events, and after which other, without any connection.",
     ),
     "publish": Listed(
@@ -72,11 +125,11 @@ COMMANDS = {
         "List, redrive and discard dead letters: events that a target can't accept.",
     ),
     "parked": Listed(
-        "streamer.cli.operating.parked:parked",
+        "streamer.cli.operating.subscribers:parked",
         "List parked keys: those whose first event keeps failing, so that the log keeps their events.",
     ),
     "checkpoint": Listed(
-        "streamer.cli.checkpoints.commands:checkpoint",
+        "streamer.cli.checkpoints:checkpoint",
         "List the channels' positions, and read a channel on at another place.",
     ),
     "continuity": Listed(
@@ -96,11 +149,11 @@ COMMANDS = {
         "Show changes at run time, with times and operators: pauses, redrives, discards.",
     ),
     "events": Listed(
-        "streamer.cli.events.command:events",
+        "streamer.cli.events:events",
         "Find events in the log, and show what became of each.",
     ),
     "tail": Listed(
-        "streamer.cli.events.tail:tail",
+        "streamer.cli.tail:tail",
         "Show new events as they are appended to the log, until Ctrl-C.",
     ),
     "support-bundle": Listed(

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, StreamerError, leaves
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
 from streamer.later import Later
+
+Config = Annotated[
+    list[Path],
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="A YAML file; of several, later ones override earlier ones."
+    ),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+CONFIGURATION = 2
+"""Exit status for a mistake in the configuration; nothing was connected."""
+
+REFUSED = 1
+"""Exit status for errors on which an operator must act: credentials, permissions, the log's settings."""
+
 
 if TYPE_CHECKING:
     import rich.console
@@ -136,3 +152,21 @@ def by_reason(counts: Mapping[str, int]) -> str:
     """Return the counts in one line, the largest first."""
     ordered = sorted(counts.items(), key=lambda each: -each[1])
     return ", ".join(f"{reason} {count:,}" for reason, count in ordered)
+
+
+def print_failure(sentence: str) -> None:
+    """Print a failure for people, on standard error."""
+    typer.echo(f"streamer: {sentence}", err=True)
+
+
+@contextmanager
+def failures_reported(tell: Callable[[str], None] = print_failure) -> Iterator[None]:
+    """Turn the errors that Streamer raises on purpose into sentences for `tell`, and an exit status."""
+    try:
+        yield
+    except* StreamerError as group:
+        errors = list(leaves(group))
+        for sentence in dict.fromkeys(map(str, errors)):
+            tell(sentence)
+        wrong = all(isinstance(error, ConfigurationError) for error in errors)
+        raise typer.Exit(CONFIGURATION if wrong else REFUSED) from None

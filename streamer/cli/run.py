@@ -16,13 +16,12 @@ import typer
 from streamer import DISTRIBUTION
 from streamer.app.daemon import App, Role
 from streamer.app.plan import plan
-from streamer.cli.failure import REFUSED, failures_reported, print_failure
-from streamer.cli.options import Config
+from streamer.cli.output import REFUSED, Config, failures_reported, print_failure
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.observe import logs
-from streamer.observe.recent_lines import RecentLines
+from streamer.observe.logs import RecentLines
 from streamer.supervision.watchdog import Watchdog
 
 _log = structlog.get_logger()

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from yarl import URL
 
-from streamer.cli.failure import failures_reported
+from streamer.cli.output import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.errors import ConfigurationError

@@ -1,8 +1,7 @@
 """Configuration: YAML files become settings; errors name the file, the line and the key."""
 
-from streamer.configuration.document import Document, Keys
+from streamer.configuration.document import Document, Fingerprints, Keys, fingerprints
 from streamer.configuration.draft import Draft
-from streamer.configuration.fingerprint import Fingerprints, fingerprints
 from streamer.configuration.load import load, load_document, load_draft, load_section
 from streamer.configuration.problems import problems
 from streamer.configuration.protection import protection_warnings

@@ -1,13 +1,16 @@
 """Document: the data of the configuration's files, with the place of each part."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamer.configuration.fingerprint import Fingerprints
+_LARGEST = 64 * 1024 * 1024
 
+Fingerprints = Mapping[Path, str]
+"""Fingerprint of each file; empty for a file that could not be read."""
 Keys = tuple[int | str, ...]
 
 HIDDEN = "a value that is not shown"
@@ -20,6 +23,31 @@ _SHOWN = 60
 # A word without the characters that mark a user or a query in an address.
 _WORD = re.compile(r"[^\s@?=&]*")
 _KEY = re.compile(r"[\w.*/ -]{0,63}")
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of the content of `path`; empty when it can't be read.
+
+    The content counts, not the time: Kubernetes changes a mounted file by
+    replacing a link, and tools restore times. A pipe is not read, because that
+    would consume it, and of a file that is too large for a configuration the
+    size and the time count.
+    """
+    if not path.is_file():
+        return ""
+    try:
+        found = path.stat()
+        if found.st_size > _LARGEST:
+            return f"{found.st_size} bytes at {found.st_mtime_ns}"
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def fingerprints(paths: Iterable[Path]) -> Fingerprints:
+    """Return the fingerprint of each of `paths`."""
+    return {path: fingerprint(path) for path in paths}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

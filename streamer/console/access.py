@@ -9,19 +9,24 @@ token in the form.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from streamer.admin.errors import ApiError
 from streamer.admin.gate import AccessRight, Gate
 from streamer.admin.middleware import check_host, is_of_another_site
+from streamer.admin.schemas import ApiError
+from streamer.clock import Clock
 from streamer.console.forms import Fields, first, form_of
-from streamer.console.sessions import ConsoleSessions
 from streamer.settings import ConsoleSettings
 
+MOST_SESSIONS = 64
+"""Most sessions at a time; another one ends that which was used longest ago."""
+
+_ID_BYTES = 32
 STATIC = "static"
 """Name of the route that serves files without any secret, which a page to sign in needs too."""
 SIGN_IN = "sign_in"
@@ -33,6 +38,79 @@ SIGN_OUT = "sign_out"
 LONGEST_NAME = 100
 
 _READING = frozenset({"GET", "HEAD"})
+_SOURCES = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class ConsoleSession:
+    """Session of `operator`, whose forms hold the `csrf` token; times are monotonic seconds."""
+
+    operator: str
+    can_change: bool
+    csrf: str
+    ends_at: float
+    used_at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class ConsoleSessions:
+    """Sessions of this process, each for at most `lifetime_s`.
+
+    Only digests of the ids are kept, so the time of a search tells nothing of
+    an id. A restart ends all sessions.
+    """
+
+    clock: Clock
+    lifetime_s: float
+    _by_digest: dict[bytes, ConsoleSession] = field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self._by_digest)
+
+    def begin(self, operator: str, *, can_change: bool = True) -> str:
+        """Begin a session and return its id; one that can't change only reads."""
+        now = self.clock.monotonic()
+        self._end_expired(now)
+        while len(self._by_digest) >= MOST_SESSIONS:
+            del self._by_digest[min(self._by_digest, key=lambda each: self._by_digest[each].used_at)]
+        id_ = secrets.token_urlsafe(_ID_BYTES)
+        self._by_digest[_digest(id_)] = ConsoleSession(
+            operator=operator,
+            can_change=can_change,
+            csrf=secrets.token_urlsafe(_ID_BYTES),
+            ends_at=now + self.lifetime_s,
+            used_at=now,
+        )
+        return id_
+
+    def find(self, id_: str) -> ConsoleSession | None:
+        """Return the session of an id, `None` when there is none or it has expired."""
+        now = self.clock.monotonic()
+        self._end_expired(now)
+        session = self._by_digest.get(_digest(id_))
+        if session is not None:
+            session.used_at = now
+        return session
+
+    def end(self, id_: str) -> None:
+        """End the session of an id, if there is one."""
+        self._by_digest.pop(_digest(id_), None)
+
+    def _end_expired(self, now: float) -> None:
+        for digest in [digest for digest, each in self._by_digest.items() if each.ends_at <= now]:
+            del self._by_digest[digest]
+
+
+def _digest(id_: str) -> bytes:
+    return hashlib.sha256(id_.encode("utf-8", "surrogateescape")).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,3 +310,24 @@ def _cookie(request: web.Request) -> str:
         # The Host header is invalid.
         port = None
     return f"streamer_console_{port or 0}"
+
+
+def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
+    """Return the headers of every answer; only pages of `frame_ancestors` can show the console in a frame.
+
+    A page loads nothing from elsewhere and runs no script but the console's own
+    file. The browser keeps no copy. It tells other sites no address, and tells
+    the console itself the origin of a form, which is checked.
+    """
+    ancestors = " ".join(frame_ancestors) or "'none'"
+    policy = "; ".join([*_SOURCES, f"frame-ancestors {ancestors}"])
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    # Older browsers know no list.
+    return headers if frame_ancestors else {**headers, "X-Frame-Options": "DENY"}

@@ -7,23 +7,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from streamer.admin.middleware import INTERNAL_ERROR, status_and_sentence
-from streamer.console.access import STATIC
+from streamer.console.access import STATIC, security_headers
 from streamer.console.context import ConsoleContext, PageContext
-from streamer.console.headers import security_headers
-from streamer.console.pages.audit import AuditPages
-from streamer.console.pages.channels import ChannelPages
-from streamer.console.pages.configuration import ConfigurationPages
-from streamer.console.pages.continuity import ContinuityPages
-from streamer.console.pages.dead_letters import DeadLetterPages
-from streamer.console.pages.events import EventPages
+from streamer.console.pages.channels import ChannelPages, ContinuityPages, PositionPages, SnapshotPages
+from streamer.console.pages.configuration import AuditPages, ConfigurationPages
+from streamer.console.pages.dead_letters import DeadLetterPages, ParkedPages, RedrivePages
+from streamer.console.pages.events import EventPages, TailPages
 from streamer.console.pages.overview import OverviewPages
-from streamer.console.pages.parked import ParkedPages
-from streamer.console.pages.positions import PositionPages
-from streamer.console.pages.redrives import RedrivePages
 from streamer.console.pages.signing_in import SignInPages
-from streamer.console.pages.snapshots import SnapshotPages
 from streamer.console.pages.subscribers import SubscriberPages
-from streamer.console.pages.tail import TailPages
 from streamer.console.rendering import static_files
 
 _log = structlog.get_logger()

@@ -6,21 +6,18 @@ from functools import partial
 from typing import Self
 
 from streamer.admin import AdminContext
-from streamer.admin.audit import AuditResource
 from streamer.admin.checkpoints import CheckpointResource
-from streamer.admin.continuity.holes import ContinuityResource
-from streamer.admin.continuity.snapshots import SnapshotResource
+from streamer.admin.continuity import ContinuityResource, SnapshotResource
+from streamer.admin.dead_letters import LetterResource
 from streamer.admin.events.resource import EventResource
-from streamer.admin.letters import LetterResource, RedriveResource
+from streamer.admin.redrives import RedriveResource
 from streamer.admin.schemas import MOST_LETTERS, Holes, Listing
-from streamer.admin.server import gate_of
+from streamer.admin.server import AuditResource, gate_of
 from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
-from streamer.console.access import Access
-from streamer.console.recent import RecentRecords
+from streamer.console.access import Access, ConsoleSessions
 from streamer.console.rendering import Renderer
-from streamer.console.samples import Sampler
-from streamer.console.sessions import ConsoleSessions
+from streamer.console.samples import RecentRecords, Sampler
 from streamer.events import HoleCause, JsonObject
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health

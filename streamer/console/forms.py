@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel
 
-from streamer.admin.errors import ApiError
+from streamer.admin.schemas import ApiError
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 

@@ -4,7 +4,7 @@ from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader
 from streamer.continuity.forecast import SnapshotForecast, SnapshotForecaster
 from streamer.continuity.gaps import GapRepair
-from streamer.continuity.letters import LetterDecoder, LetterRedrives
+from streamer.continuity.letter_redrives import LetterDecoder, LetterRedrives
 from streamer.continuity.progress import reason_of
 from streamer.continuity.readings import Readings
 from streamer.continuity.snapshots import Snapshots, snapshot_mistake

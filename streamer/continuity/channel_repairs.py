@@ -8,13 +8,13 @@ from math import inf
 import structlog
 
 from streamer.continuity.gaps import GapRepair
-from streamer.continuity.letters import LetterRedrives
+from streamer.continuity.letter_redrives import LetterRedrives
 from streamer.continuity.readings import Readings
 from streamer.controls import SnapshotOrder
 from streamer.events import Channel, ContinuityRecord, Event, Repair, ReplayId
 from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.repairs import Repaired
-from streamer.normalise.times import from_text
+from streamer.normalise.malformed import from_text
 
 _log = structlog.get_logger()
 

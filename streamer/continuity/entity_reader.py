@@ -8,13 +8,9 @@ from typing import Any
 import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
-from streamer.continuity.progress import ReadingProgress, RecordSelection
-from streamer.continuity.reading.changed_records import ChangedRecords
-from streamer.continuity.reading.coverage import COVERED_S
-from streamer.continuity.reading.deleted_records import DeletedRecords
-from streamer.continuity.reading.lost_jobs import TOO_LONG, can_begin_again, may_be_in_bulk, passing, pause_s
-from streamer.continuity.reading.step import Step
-from streamer.continuity.selection import query_of, shape_of
+from streamer.continuity.open_readings import TOO_LONG, can_begin_again, may_be_in_bulk, passing, pause_s
+from streamer.continuity.progress import ReadingProgress, RecordSelection, query_of, shape_of
+from streamer.continuity.steps import COVERED_S, ChangedRecords, DeletedRecords, Step
 from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS
-from streamer.continuity.progress import RecordSelection
-from streamer.continuity.selection import query_of, shape_of
+from streamer.continuity.progress import RecordSelection, query_of, shape_of
 from streamer.controls import SnapshotOrder
 from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.normalise.records import RecordShape

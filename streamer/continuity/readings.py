@@ -10,12 +10,11 @@ import structlog
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.continuity.entity_reader import EntityReader
+from streamer.continuity.late_steps import LONGEST_S, LateSteps
+from streamer.continuity.open_readings import OpenReadings, pause_left_s
 from streamer.continuity.progress import ReadingProgress, RecordSelection, reason_of, waiting
-from streamer.continuity.reading.late_steps import LONGEST_S, LateSteps
-from streamer.continuity.reading.lost_jobs import pause_left_s
-from streamer.continuity.reading.open_readings import OpenReadings
-from streamer.continuity.reading.step import Step
 from streamer.continuity.snapshots import Snapshots, cancellation
+from streamer.continuity.steps import Step
 from streamer.controls import SnapshotOrder
 from streamer.errors import RetryLater, Stop, StreamerError
 from streamer.events import ContinuityRecord, Event, HoleCause, Repair, ReplayId

@@ -8,7 +8,7 @@ from streamer.channel_paths import changed_entity
 from streamer.continuity.progress import ReadingProgress, RecordSelection
 from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import RecordedHoles, RecordQuery
 
 _LONGEST_DETAIL = 500

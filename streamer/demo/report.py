@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from streamer.demo.chain import BEFORE, Steps, record_of
-from streamer.demo.scenario import Scenario
+from streamer.demo.scenario import BEFORE, Scenario, Steps, record_of
 from streamer.demo.tally import Tally, percentile
 from streamer.events import DeadLetter, EventId, SubscriberName
 

@@ -9,8 +9,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from streamer.demo.chain import BEFORE
 from streamer.demo.report import DemoReport, Latency
+from streamer.demo.scenario import BEFORE
 from streamer.demo.world import World
 
 _BARS = " ▁▂▃▄▅▆▇█"

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from streamer.app.log import open_history
+from streamer.app.assembly import open_history
 from streamer.clock import Clock
-from streamer.demo.chain import BEFORE
 from streamer.demo.report import FlowState
+from streamer.demo.scenario import BEFORE
 from streamer.demo.world import CHANNEL, World
 from streamer.events import EventId
 from streamer.ports import MOST_FOUND, MOST_SCANNED, EventHistory, EventSearch

@@ -1,11 +1,12 @@
 """Tally of the events that the demo saw pass, with their latencies."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from streamer.clock import Clock
+from streamer.dispatch.dispatcher import Dispatcher
 from streamer.events import DeadLetter, Delivered, Event, EventId, Outcome, SubscriberName
 
 
@@ -53,3 +54,73 @@ def percentile(values: list[float], share: float) -> float:
         return 0.0
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass(slots=True, kw_only=True)
+class Timeline:
+    """Latest lines about messages, faults, breakers, parked keys and dead letters, each with its second.
+
+    `total` counts all lines since the beginning.
+    """
+
+    clock: Clock
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=100))
+    total: int = 0
+    _began: float = field(init=False)
+    _down: set[SubscriberName] = field(default_factory=set)
+    _most_parked: dict[SubscriberName, int] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the beginning."""
+        return self.clock.monotonic() - self._began
+
+    def add(self, text: str) -> None:
+        """Add a line about this moment."""
+        self.lines.append(f"{self.elapsed_s:5.1f} s  {text}")
+        self.total += 1
+
+    def add_once(self, text: str) -> None:
+        """Add a line about this moment, unless the same one was added so before."""
+        if text not in self._told:
+            self._told.add(text)
+            self.add(text)
+
+    def since(self, seen: int) -> list[str]:
+        """Return the kept lines after the first `seen` ones."""
+        fresh = min(self.total - seen, len(self.lines))
+        return list(self.lines)[len(self.lines) - fresh :]
+
+    def observe(
+        self, dispatchers: Mapping[SubscriberName, Dispatcher], letters: Iterable[DeadLetter]
+    ) -> None:
+        """Add a line for each breaker and each subscriber's parked keys that changed, and each new letter."""
+        for name, dispatcher in dispatchers.items():
+            self._observe_breaker(name, is_down=dispatcher.status.is_down)
+            self._observe_parked(name, dispatcher)
+        for letter in letters:
+            if letter.id not in self._told:
+                self._told.add(letter.id)
+                self.add(f"{letter.subscriber or letter.channel}: dead letter, {letter.error}")
+
+    def _observe_breaker(self, name: SubscriberName, *, is_down: bool) -> None:
+        if is_down and name not in self._down:
+            self._down.add(name)
+            self.add(f"{name}: the breaker opens")
+        elif not is_down and name in self._down:
+            self._down.remove(name)
+            self.add(f"{name}: the breaker closes")
+
+    def _observe_parked(self, name: SubscriberName, dispatcher: Dispatcher) -> None:
+        parked = dispatcher.status.parked
+        most = self._most_parked.get(name, 0)
+        if parked and not most:
+            key = dispatcher.parked(1).keys[0].key
+            self.add(f"{name}: key {key} is parked in the log")
+        elif most and not parked:
+            self.add(f"{name}: nothing is parked any more, {most} events were")
+        self._most_parked[name] = max(most, parked) if parked else 0

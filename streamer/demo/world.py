@@ -1,21 +1,30 @@
 """World of the demo: org, targets and daemon in one process, on loopback."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from streamer.app.daemon import App
 from streamer.app.plan import plan
 from streamer.clock import Clock
 from streamer.configuration import Document
-from streamer.demo.chain import BEFORE, INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps
 from streamer.demo.report import DemoReport, FlowState, report_of
-from streamer.demo.scenario import BIG_DEAL, Scenario
-from streamer.demo.tally import Tally
-from streamer.demo.timeline import Timeline
+from streamer.demo.scenario import (
+    BEFORE,
+    BIG_DEAL,
+    INVOICE,
+    KEY_FIELD,
+    SALES_CHANNEL,
+    SHIPMENT,
+    WRITE_BACK,
+    Scenario,
+    Steps,
+)
+from streamer.demo.tally import Tally, Timeline
 from streamer.errors import LogUnavailable
 from streamer.events import SubscriberName
 from streamer.sandbox import Sandbox
@@ -30,6 +39,8 @@ CHANNEL = "/data/ChangeEvents"
 _WAIT_S = 20.0
 _START_S = 300.0
 _LOOK_S = 0.05
+_SHARE = 0.3
+_REFUSED = 422
 
 
 @dataclass(slots=True, kw_only=True)
@@ -247,3 +258,45 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
             },
         },
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """Time at which the ERP goes down, in seconds since the beginning, and for how long."""
+
+    at_s: float = 20.0
+    lasts_s: float = 10.0
+
+    @classmethod
+    def within(cls, for_s: float | None) -> Self:
+        """Return an outage that leaves a demo of `for_s` seconds time to recover."""
+        outage = cls()
+        if for_s is None:
+            return outage
+        return cls(at_s=min(outage.at_s, for_s * _SHARE), lasts_s=min(outage.lasts_s, for_s * _SHARE))
+
+
+async def inject_faults(world: World, outage: Outage, clock: Clock) -> None:
+    """Take the ERP down and poison a sale in the middle of the outage; the ERP is back when it ends."""
+    world.timeline.add(f"the ERP goes down in {outage.at_s:.0f} s, for {outage.lasts_s:.0f} s")
+    await clock.sleep(outage.at_s)
+    erp = world.receivers[INVOICE]
+    erp.faults.down = True
+    world.timeline.add("the ERP is down")
+    try:
+        await clock.sleep(outage.lasts_s / 2)
+        poison_sale(world)
+        await clock.sleep(outage.lasts_s / 2)
+    finally:
+        erp.faults.down = False
+        world.timeline.add("the ERP is back")
+
+
+def poison_sale(world: World) -> str:
+    """Win an opportunity whose shipment is refused for good, and return its id."""
+    poisoned = world.scenario.win_refused()
+    faults = world.receivers[SHIPMENT].faults
+    faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED
+    world.poisoned.add(poisoned)
+    world.timeline.add("fulfilment refuses one shipment for good")
+    return poisoned

@@ -7,18 +7,15 @@ from functools import partial
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission
+from streamer.dispatch.batches import Batches
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.delivery.attempts import Attempts
-from streamer.dispatch.delivery.failures import Failures
-from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.plugin_results import Failures, RetrySchedule
 from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.lanes.listings import OldestEvent, ParkedListing
-from streamer.dispatch.loop.batches import Batches
-from streamer.dispatch.loop.head import HeadDelivery, TryOnce
-from streamer.dispatch.loop.intake import Intake
-from streamer.dispatch.loop.workers import Workers
-from streamer.dispatch.redrive.redelivery import Redelivery
-from streamer.dispatch.settling.settling import Settling
+from streamer.dispatch.lanes.lanes import OldestEvent, ParkedListing
+from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers
+from streamer.dispatch.redrive import Redelivery
+from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState, Limits
 from streamer.events import Event
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus

@@ -1,25 +1,90 @@
 """Channels: each exists, the user can subscribe to it, and the org announces what is wanted of it."""
 
+import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.event_types import Carried
-from streamer.doctor import cometd, pubsub
-from streamer.doctor.check import Area, Check, CheckResult, CheckStatus, failed, ok, skipped, warning
-from streamer.doctor.once import Once
+from streamer.doctor.check import Area, Check, CheckResult, CheckStatus, Once, failed, ok, skipped, warning
 from streamer.doctor.org import LOGIN, OrgSession
-from streamer.errors import StreamerError
+from streamer.errors import SalesforceUnavailable, StreamerError
+from streamer.eventbus import TopicRequest
+from streamer.eventbus.calls import GET_TOPIC
+from streamer.salesforce.auth.tokens import AccessToken
+from streamer.salesforce.cometd import protocol
+from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession, SessionLost
+from streamer.salesforce.pubsub.connection import PubSubConnection
+from streamer.salesforce.pubsub.errors import CallEnded
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.retained import Reaction
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import Settings, Transport
+
+_NEW_ONLY = -1
+_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow it"
+
+
+async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
+    """Return Salesforce's words about each of `paths` that it refuses.
+
+    Subscribes from now on, in a session of its own, and ends that session
+    without asking for events, so that no other client loses any. Raises
+    `SalesforceUnavailable` without an answer.
+    """
+    token = await session.token()
+    options = BayeuxOptions(api_version=session.settings.api_version)
+    refused: dict[str, str] = {}
+    try:
+        async with BayeuxSession(token, session.clock, options) as bayeux:
+            await bayeux.handshake()
+            async with aclosing(bayeux.subscribe(dict.fromkeys(paths, _NEW_ONLY))) as answers:
+                async for _, replies in answers:
+                    for path, reply in replies.items():
+                        if reply is None or not reply.get("successful"):
+                            refused[path] = "; ".join(protocol.causes(reply or {}))[:500]
+    except SessionLost as lost:
+        raise SalesforceUnavailable(f"the Streaming API serves no session ({lost})") from lost
+    return refused
+
+
+async def pubsub_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
+    """Return Salesforce's words about each of `paths` to which the user can't subscribe.
+
+    Raises `SalesforceUnavailable` without an answer.
+    """
+    token = await session.token()
+    connection = PubSubConnection(PubSubOptions.of(session.settings), session.clock, random.random)
+    try:
+        asked = {path: await _refusal(connection, path, token) for path in paths}
+    except CallEnded as ended:
+        endpoint, detail = session.settings.pubsub.endpoint, ended.detail.removeprefix("UNAVAILABLE ")
+        # A known fault of the connection comes with its own remedy.
+        why = f": {detail}" if ": check " in detail or ": let " in detail else f" ({ended}){_REMEDY}"
+        raise SalesforceUnavailable(f"the Pub/Sub API at {endpoint} does not answer{why}") from ended
+    finally:
+        await connection.close()
+    return {path: said for path, said in asked.items() if said}
+
+
+async def _refusal(connection: PubSubConnection, path: str, token: AccessToken) -> str:
+    try:
+        info = await connection.ask(GET_TOPIC, TopicRequest(topic_name=path), token)
+    except CallEnded as ended:
+        if ended.reaction is Reaction.REFUSE_CHANNEL:
+            return str(ended)
+        raise
+    return "" if info.can_subscribe else "the user can't subscribe to it"
+
 
 _HOUR_S = 3600
 _PARTS_TO_ENTITY = 3
 _TRIALS: Mapping[Transport, Callable[[OrgSession, Sequence[str]], Coroutine[Any, Any, Mapping[str, str]]]] = {
-    Transport.COMETD: cometd.refusals,
-    Transport.PUBSUB: pubsub.refusals,
+    Transport.COMETD: cometd_refusals,
+    Transport.PUBSUB: pubsub_refusals,
 }
 
 

@@ -1,16 +1,23 @@
 """Check: one question about a set-up, and its findings."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+from streamer.clock import Clock
+from streamer.errors import RetryLater, StreamerError
 
 # Errors end with their remedy: what begins with one of these words behind a colon.
 _REMEDY = re.compile(
     r":\s(?=(?:activate|allow|ask|check|choose|correct|create|enable|end|exclude|give|grant|if|issue|let|look|lower|"
     r"make|mend|name|point|pre-authorise|raise|remove|restore|run|set|start|stop|unarchive|use|wait)\b)"
 )
+_Result = TypeVar("_Result")
+# A caller learns that this time is up before its own time is up.
+_SHARE = 0.9
 
 
 class CheckStatus(StrEnum):
@@ -103,3 +110,107 @@ def counted(number: int, noun: str) -> str:
 def skipped(reason: str) -> CheckResult:
     """Return the verdict of what could not be checked."""
     return CheckResult(CheckStatus.SKIPPED, reason)
+
+
+async def examine(
+    checks: Sequence[Check],
+    clock: Clock,
+    *,
+    timeout_s: float,
+    progress: Callable[[Check], None] = lambda _: None,
+) -> list[Finding]:
+    """Run all `checks` at the same time, and return their findings in the order of the checks.
+
+    Each has `timeout_s` seconds. `progress` is called for each that has ended. No
+    error of a check reaches another one, or the caller.
+    """
+
+    async def verdicts(check: Check) -> Sequence[CheckResult]:
+        made = await _verdicts(check, clock, timeout_s)
+        progress(check)
+        return made
+
+    made = await asyncio.gather(*map(verdicts, checks))
+    return [
+        Finding(area=check.area, name=check.name, verdict=verdict)
+        for check, found in zip(checks, made, strict=True)
+        for verdict in found
+    ]
+
+
+async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[CheckResult]:
+    began, cancellations = clock.monotonic(), _cancellations()
+    try:
+        async with clock.timeout(timeout_s):
+            made = await check.run()
+    except Inapplicable as reason:
+        return [skipped(str(reason))]
+    except StreamerError as error:
+        return [failed(str(error))]
+    except BaseException as error:
+        # A broken check is a finding, and a plugin's own call can raise anything.
+        if isinstance(error, KeyboardInterrupt) or _is_cancelled(error, cancellations):
+            raise
+        if isinstance(error, TimeoutError) and clock.monotonic() - began >= timeout_s:
+            remedy = "check the way to it, or give the checks more time with --timeout"
+            return [failed(f"no result within {timeout_s:g} s", remedy)]
+        # Its text can hold a secret.
+        remedy = "report it as a mistake of Streamer, or of the plugin where the check is of a subscriber"
+        return [failed(f"the check itself ended with {type(error).__name__}", remedy)]
+    return [made] if isinstance(made, CheckResult) else made
+
+
+def _is_cancelled(error: BaseException, cancellations_before: int) -> bool:
+    """Return whether the examination itself was cancelled, and not a task within the check."""
+    return isinstance(error, asyncio.CancelledError) and _cancellations() > cancellations_before
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+class Once(Generic[_Result]):
+    """Makes a call when its result is first needed, and gives the result or error to all callers.
+
+    A caller that runs out of time does not end the call of the others.
+    """
+
+    def __init__(self, call: Callable[[], Awaitable[_Result]], clock: Clock, *, timeout_s: float) -> None:
+        """Make `call` within `timeout_s`, the time that a check has."""
+        self._call = call
+        self._clock = clock
+        self._within_s = timeout_s * _SHARE
+        self._task: asyncio.Task[_Result] | None = None
+
+    async def __call__(self) -> _Result:
+        """Return the result or raise the error; raise `RetryLater` when neither comes in time."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._made())
+        return await asyncio.shield(self._task)
+
+    async def needed(self, what: str) -> _Result:
+        """Return the result; raises `Inapplicable` when `what` failed, because another check reports that."""
+        try:
+            return await self()
+        except StreamerError as error:
+            raise Inapplicable(f"needs {what}, which failed") from error
+
+    async def end(self) -> None:
+        """Cancel a call that still runs."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                # All callers can be gone.
+                self._task.exception()
+
+    async def _made(self) -> _Result:
+        try:
+            async with self._clock.timeout(self._within_s):
+                return await self._call()
+        except TimeoutError as exc:
+            raise RetryLater(
+                f"there was no answer within {self._within_s:g} s: check the way to it, or give the checks "
+                "more time with --timeout"
+            ) from exc

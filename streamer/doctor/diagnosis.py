@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamer.app.log import open_history
+from streamer.app.assembly import open_history
 from streamer.app.plan import Plan, plan
 from streamer.app.plugins import checked_settings
 from streamer.clock import Clock
@@ -18,17 +18,15 @@ from streamer.doctor.check import (
     CheckStatus,
     Finding,
     Inapplicable,
+    Once,
     counted,
+    examine,
     ok,
     warning,
 )
 from streamer.doctor.clocks import clock_checks
-from streamer.doctor.configuration.fields import field_checks
-from streamer.doctor.configuration.files import file_checks, named_files, secret_files
-from streamer.doctor.examination import examine
-from streamer.doctor.limits import limit_checks
-from streamer.doctor.once import Once
-from streamer.doctor.org import opened, org_checks
+from streamer.doctor.configuration import field_checks, file_checks, named_files, secret_files
+from streamer.doctor.org import limit_checks, opened, org_checks
 from streamer.doctor.sqlite import sqlite_checks
 from streamer.doctor.targets import service_checks, target_checks
 from streamer.errors import ConfigurationError

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer.clock import Clock
-from streamer.doctor.check import Area, Check, CheckResult, counted, failed, ok, warning
-from streamer.doctor.once import Once
+from streamer.doctor.check import Area, Check, CheckResult, Once, counted, failed, ok, warning
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.history.own_topics import OwnTopics
-from streamer.log.kafka.topics.inspector import TopicInspector, TopicsFound
+from streamer.log.kafka.topics.checks import TopicInspector, TopicsFound
 from streamer.settings import KafkaLogSettings, Settings
 
 _BROKERS = "the brokers"

@@ -8,9 +8,8 @@ from pathlib import Path
 from streamer.clock import Clock
 from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, counted, failed, ok, warning
 from streamer.errors import LogMisconfigured
-from streamer.log.sqlite.database.filesystem import check_local
-from streamer.log.sqlite.database.lock import holder
-from streamer.log.sqlite.own_rows import foreign_rows
+from streamer.log.sqlite.database.lock import check_local, holder
+from streamer.log.sqlite.retention import foreign_rows
 from streamer.settings import SqliteLogSettings
 
 _MEBIBYTE = 1024 * 1024

@@ -3,11 +3,9 @@
 This package does no I/O and knows no transport, log or target.
 """
 
-from streamer.events.channel import Channel
 from streamer.events.continuity import ContinuityRecord, HoleCause, Repair
 from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
-from streamer.events.deliveries import Content, Delivery, Forwarded, Receipt, WrittenText
-from streamer.events.event import Event
+from streamer.events.event import Channel, Event
 from streamer.events.ids import (
     EventId,
     JsonObject,
@@ -20,14 +18,19 @@ from streamer.events.ids import (
 )
 from streamer.events.outcomes import (
     LONGEST_PAUSE_S,
+    Content,
     Delivered,
+    Delivery,
     Disable,
     FailureClass,
+    Forwarded,
     Hold,
     Outcome,
+    Receipt,
     Reject,
     Retry,
     Skip,
+    WrittenText,
 )
 from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
 from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Start, Unreadable

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from streamer.events.channel import Channel
+from streamer.events.event import Channel
 from streamer.events.ids import JsonObject, ReplayId
 
 

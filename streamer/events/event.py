@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeVar, dataclass_transform
 
-from streamer.events.ids import EventId, JsonObject, ReplayId
+from streamer.channel_paths import ChannelKind
+from streamer.events.ids import EventId, JsonObject, OrgId, ReplayId
 
 # A platform event can be named `gap`.
 _CHANGES = "salesforce.cdc."
@@ -59,3 +60,24 @@ class Event:
     def is_deletion(self) -> bool:
         """True for the change event, or the PushTopic notification, of a deleted record."""
         return self.type.startswith(_RECORDS) and self.type.endswith(".deleted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One subscription path of one org, such as `/data/ChangeEvents`."""
+
+    org: OrgId
+    path: str
+
+    @property
+    def retention_s(self) -> float:
+        """Time for which Salesforce retains the events of this channel, in seconds."""
+        return ChannelKind.of(self.path).retention_s
+
+    def expires_at(self, verified_at: float) -> float:
+        """Return when Salesforce can forget what follows `verified_at`, both in epoch seconds."""
+        return verified_at + self.retention_s
+
+    def __str__(self) -> str:
+        """Return `org/path`, the key of this channel in the log."""
+        return f"{self.org}{self.path}"

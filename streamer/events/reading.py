@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from streamer.events.channel import Channel
+from streamer.events.event import Channel
 from streamer.events.ids import EventId, ReplayId
 
 

@@ -1,10 +1,11 @@
 """Contract of the repairs that ingest makes between its batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamer.events import ContinuityRecord, DeadLetter, Event, ReplayId
+from streamer.errors import OrgChanged
+from streamer.events import Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId, ReplayId, Start, short_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +77,38 @@ class Repairs(Protocol):
         `read_at` is the time of the answer in epoch seconds.
         """
         ...
+
+
+class ReplayAdmission(Protocol):
+    """Decides whether one channel can be read from a position now."""
+
+    async def admit(self, after: Checkpoint | Start, /) -> None:
+        """Return if what follows `after` can be read; a `Start` and a checkpoint are as `Source` takes them.
+
+        It is brief. Raises a `Stop` that says what the replay would cost and
+        when it is admitted; the caller asks again later, with the position that
+        it has then.
+        """
+        ...
+
+
+def check_org(org: OrgId, *, expected: str | None, known: Collection[OrgId]) -> None:
+    """Raise `OrgChanged` unless `org`, that of the login, is the one that is meant.
+
+    It must be the `expected` one, whose id can have 15 or 18 characters, or else
+    one of the `known` orgs, whose checkpoints the log has. A log without
+    checkpoints takes any org.
+    """
+    if expected is not None:
+        if short_id(org) != short_id(expected):
+            raise OrgChanged(
+                f"org.auth logs in to the org {org}, and org.id says {expected}: correct org.login_url and "
+                f"org.auth, or set org.id to {org} if that org is meant"
+            )
+    elif known and org not in known:
+        names = " and ".join(sorted(known))
+        raise OrgChanged(
+            f"org.auth logs in to the org {org}, and the log was read from {names}: correct org.login_url "
+            f"and org.auth or, if the org was refreshed or moved, set org.id to {org}; its channels then "
+            "begin as their start says, because positions of another org mean nothing in it"
+        )

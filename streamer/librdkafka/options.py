@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from streamer.later import LaterLogger
 from streamer.settings import KafkaSecurity
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import is_loopback
 
 BROKER_OPTIONS = ("bootstrap.servers", "metadata.broker.list")
 """Options that name the brokers."""
@@ -26,6 +27,7 @@ CODE_OPTIONS = ("plugin.library.paths",)
 
 SECURITY_PREFIXES = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
 """Beginnings of the options for encryption and authentication, beside `security.protocol`."""
+_log = LaterLogger()
 
 
 def security_options(security: KafkaSecurity) -> dict[str, Any]:
@@ -58,3 +60,19 @@ def _host(broker: str) -> str:
     address = broker.strip().rpartition("://")[2]
     host, colon, _ = address.rpartition(":")
     return (host if colon else address).strip("[]")
+
+
+class LibraryLogger:
+    """Receives librdkafka's log lines, which otherwise go to standard error.
+
+    The important ones reach the client's `error_cb` as well, once.
+    """
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
+        """Log a line, unless it repeats the last one; librdkafka calls this as `logging.Logger.log`."""
+        if line != self._last:
+            _log.debug("kafka.client_said", facility=facility, client=client, line=line)
+        self._last = line

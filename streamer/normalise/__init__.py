@@ -10,10 +10,12 @@ from typing import Any
 from streamer.channel_paths import ChannelKind
 from streamer.events import Channel, Event, Unreadable
 from streamer.normalise.changes import ChangeNormaliser
-from streamer.normalise.generic import GenericNormaliser
-from streamer.normalise.outbound import OutboundNormaliser
-from streamer.normalise.platform_events import PlatformEventNormaliser
-from streamer.normalise.push_topics import PushTopicNormaliser
+from streamer.normalise.messages import (
+    GenericNormaliser,
+    OutboundNormaliser,
+    PlatformEventNormaliser,
+    PushTopicNormaliser,
+)
 
 Normaliser = Callable[[Sequence[Any]], list[Event | Unreadable]]
 """Turns messages into their events, in order."""

@@ -25,10 +25,9 @@ from streamer.events import (
     Skip,
     SubscriberName,
 )
-from streamer.observe.log_contents import LogMetrics
-from streamer.observe.org_limits import OrgLimitMetrics
+from streamer.observe.logs import LogMetrics
+from streamer.observe.org_limits import OrgLimitMetrics, ReconcileMetrics
 from streamer.observe.process import ProcessMetrics
-from streamer.observe.reconciling import ReconcileMetrics
 from streamer.observe.series import (
     CALL_RESULTS,
     LOOKUP_RESULTS,

@@ -39,11 +39,12 @@ from streamer.ports.ingest import (
     Ownership,
     PayloadReader,
     RecordedHoles,
+    RecordedPositions,
     RecordReader,
     Source,
+    StoredCheckpoint,
 )
-from streamer.ports.lookups import LookupPlugin, LookupReader, LookupService, ServiceSource
-from streamer.ports.org import Org
+from streamer.ports.lookups import LookupPlugin, LookupReader, LookupService, Org, ServiceSource
 from streamer.ports.plugins import (
     BATCH_WAIT_S,
     Batching,
@@ -57,11 +58,10 @@ from streamer.ports.plugins import (
     Subscriber,
     TargetReport,
 )
-from streamer.ports.positions import RecordedPositions, StoredCheckpoint
-from streamer.ports.previews import Preview
 from streamer.ports.publishing import (
     EventPublisher,
     OutgoingEvent,
+    Preview,
     Published,
     PublishResult,
     PublishTransport,

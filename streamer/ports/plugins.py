@@ -14,8 +14,8 @@ from streamer.events import (
     Outcome,
     SubscriberName,
 )
-from streamer.ports.org import Org
-from streamer.ports.previews import Preview
+from streamer.ports.lookups import Org
+from streamer.ports.publishing import Preview
 
 LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""

@@ -1,7 +1,7 @@
 """Contracts of publishing: platform events on their way into an org, and what became of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -81,3 +81,16 @@ class EventPublisher(Protocol):
         are `Unanswered` too. Raises no error of Streamer's.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Request that a plugin would send for a delivery, with secrets masked.
+
+    `request` is its first line, such as `POST https://erp.acme.com/invoices`.
+    `headers` are what goes beside the `content`, whatever the protocol calls it.
+    """
+
+    request: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""

@@ -3,10 +3,68 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
 
-from streamer.events import Event
-from streamer.ports.trace_context import TraceContext
+from streamer.events import Event, SubscriberName
+
+_PERSON = b"streamer-trace"
+_IDS = 1 << 64
+_REMEMBERED = 4096
+
+
+class TraceContext(NamedTuple):
+    """Trace of one event; ids in hexadecimal digits, as W3C Trace Context writes them.
+
+    `receipt_id` is the span of the event's receipt, the first of the trace, and
+    `append_id` the one of its append, from which all that follows descends.
+    """
+
+    trace_id: str
+    receipt_id: str
+    append_id: str
+    is_sampled: bool
+
+    @property
+    def traceparent(self) -> str:
+        """Value of the header `traceparent`, with the append as the parent."""
+        return traceparent(self.trace_id, self.append_id, is_sampled=self.is_sampled)
+
+    def delivery_id(self, subscriber: SubscriberName) -> str:
+        """Return the id of the span of the delivery to `subscriber`."""
+        return blake2b(f"{self.append_id}{subscriber}".encode(), digest_size=8, person=_PERSON).hexdigest()
+
+
+class EventTraces:
+    """Traces of events; the share `ratio` of them is sampled.
+
+    The ids are a hash of the event's source and id, so that every process, and
+    every reading of one event, finds the same trace. The decision equals
+    OpenTelemetry's sampler `TraceIdRatioBased`, which compares the lower half of
+    the trace id.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._bound = round(ratio * _IDS)
+        # An event is asked for several times in a row.
+        self._known = lru_cache(_REMEMBERED)(self._made)
+
+    def of(self, event: Event) -> TraceContext:
+        """Return the trace of `event`."""
+        return self._known(event.source, event.id)
+
+    def _made(self, source: str, event_id: str) -> TraceContext:
+        # An id that UTF-8 can't hold is refused by the log, and not here.
+        identity = f"{source}\0{event_id}".encode(errors="surrogatepass")
+        digest = blake2b(identity, digest_size=32, person=_PERSON).hexdigest()
+        is_sampled = int(digest[16:32], 16) < self._bound
+        return TraceContext(digest[:32], digest[32:48], digest[48:], is_sampled)
+
+
+def traceparent(trace_id: str, span_id: str, *, is_sampled: bool) -> str:
+    """Return the value of the header `traceparent`, version 00 of W3C Trace Context."""
+    return f"00-{trace_id}-{span_id}-{'01' if is_sampled else '00'}"
 
 
 class SpanKind(StrEnum):

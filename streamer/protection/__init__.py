@@ -6,8 +6,15 @@ event is encoded, so nothing behind ingest ever holds it.
 
 from streamer.protection.events import ProtectedEvents
 from streamer.protection.rules import Rules, is_about_entity, names_field
-from streamer.protection.sealing import SEALED, WrongKey, keyed_digest, sealed, unsealed
-from streamer.protection.treatments import FixedTreatment, key_id_of
+from streamer.protection.treatments import (
+    SEALED,
+    FixedTreatment,
+    WrongKey,
+    key_id_of,
+    keyed_digest,
+    sealed,
+    unsealed,
+)
 from streamer.protection.values import NotProtected
 
 __all__ = [

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 
 from streamer.events import Event, JsonObject
-from streamer.protection.numbers import exact_text, exact_tree
 from streamer.protection.rules import FieldRules, Rules
-from streamer.protection.treatments import DROP, KEEP
+from streamer.protection.treatments import DROP, KEEP, exact_text, exact_tree
 from streamer.protection.values import DROPPED, NotProtected, treated_fields, treated_list, treated_whole
 
 _CHANGES = "salesforce.cdc."

@@ -1,9 +1,8 @@
 """Quota: the org's limits, what is left of them, and who can use it."""
 
-from streamer.quota.begun_jobs import BegunJobs
 from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
 from streamer.quota.forecast import headroom
-from streamer.quota.governor import Governor
+from streamer.quota.governor import BegunJobs, Governor
 from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit, limits_of
 from streamer.quota.monitor import LimitsMonitor, LimitsObserver
 from streamer.quota.replays import ReplayAllowance

@@ -1,13 +1,17 @@
 """Governor of repairs: keeps a share of the org's requests and jobs for others."""
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamer.quota.costs import ONE_REQUEST, JobCost
 from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit
 
 _NO_REQUESTS = "of the org's daily requests"
 _NO_JOBS = "of the org's daily Bulk query jobs"
+# The limits are accurate within five minutes (REST API guide, list org limits).
+_COUNTED_WITHIN_S = 300.0
+_MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +70,21 @@ def _low(left: float, needed: int, of_what: str) -> str:
     return (
         f"{left:.1%} {of_what} are left, {needed:,} more would be used, and {KEPT_SHARE:.0%} stay for others"
     )
+
+
+@dataclass(slots=True)
+class BegunJobs:
+    """Times at which this process has begun jobs, in monotonic seconds."""
+
+    _at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST))
+
+    def note(self, at: float) -> None:
+        """Note a job before it is requested, because the answer can be lost."""
+        self._at.append(at)
+
+    def untold(self, reading: LimitsReading) -> int:
+        """Return how many jobs a `reading` of the limits may not count yet."""
+        since = reading.read_at - _COUNTED_WITHIN_S
+        while self._at and self._at[0] < since:
+            self._at.popleft()
+        return len(self._at)

@@ -13,12 +13,10 @@ import orjson
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
-from streamer.exact_json import exact_json
+from streamer.exact_json import OversizedJson, bounded_json, exact_json
 from streamer.known_secrets import KNOWN
-from streamer.raw_json import OversizedJson, bounded_json
 from streamer.salesforce.auth.tokens import AccessToken, Tokens
-from streamer.salesforce.body import BodyTooLarge, read_body
-from streamer.salesforce.rest_requests import RestOptions, RestRequest
+from streamer.salesforce.rest_requests import BodyTooLarge, RestOptions, RestRequest, read_body
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
 

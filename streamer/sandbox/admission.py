@@ -12,8 +12,7 @@ from aiohttp import web
 from yarl import URL
 
 from streamer.sandbox.org.refusals import Refused
-from streamer.web.addresses import is_address
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import is_address, is_loopback
 
 _READING = frozenset({"GET", "HEAD"})
 _OWN_PAGES = frozenset({"same-origin", "none"})

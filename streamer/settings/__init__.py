@@ -13,8 +13,7 @@ from streamer.settings.log import (
     LogSettings,
     SqliteLogSettings,
 )
-from streamer.settings.lookups import LookupsSettings
-from streamer.settings.operation import AdminSettings, ConsoleSettings, ObserveSettings
+from streamer.settings.operation import AdminSettings, ConsoleSettings, ObserveSettings, ReconcileSettings
 from streamer.settings.org import (
     Auth,
     ClientCredentialsAuth,
@@ -32,13 +31,13 @@ from streamer.settings.outbound import (
     OutboundTlsSettings,
 )
 from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
-from streamer.settings.reconciling import ReconcileSettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
     ContentSettings,
     GuardSettings,
     LookupSettings,
+    LookupsSettings,
     RateSettings,
     RetrySettings,
     SubscriberSettings,

@@ -16,14 +16,12 @@ from streamer.channel_paths import ChannelKind, carrier_of
 from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings, SqliteLogSettings
-from streamer.settings.lookups import LookupsSettings
-from streamer.settings.operation import AdminSettings, ObserveSettings
+from streamer.settings.operation import AdminSettings, ObserveSettings, ReconcileSettings
 from streamer.settings.org import OrgSettings, RefreshAuth, Transport
 from streamer.settings.outbound import OutboundSettings
 from streamer.settings.protection import ProtectionSettings, ProtectRule
-from streamer.settings.reconciling import ReconcileSettings
 from streamer.settings.section import Section
-from streamer.settings.subscribers import SubscriberSettings
+from streamer.settings.subscribers import LookupsSettings, SubscriberSettings
 from streamer.settings.tracing import TracingSettings
 
 _NAME = r"^[a-z][a-z0-9_-]{0,62}$"

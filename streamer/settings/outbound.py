@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streamer.settings.section import Section
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import is_loopback
 
 OUTBOUND_ROOT = "/outbound/"
 """Beginning of the paths of channels that carry outbound messages."""

@@ -1,19 +1,95 @@
 """HTTP endpoint for Prometheus and for the probes of Kubernetes."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from typing import Any
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import orjson
 import structlog
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
-from streamer.supervision.address import announced
-from streamer.supervision.exposition import Exposition
+from streamer.clock import Clock
 from streamer.supervision.health import Health, ProbeKind, ProbeReport
 from streamer.web.listener import listening
 
+_EVERYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104 - in a container, probes come from outside
+# Docker and Podman make these files.
+_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+FRESH_S = 1.0
+"""Time for which one page answers all scrapes."""
+
+_Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 _log = structlog.get_logger()
+
+
+def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _MARKS) -> str:
+    """Return the host to listen at where none is configured: every address in a container, else loopback.
+
+    Metrics name channels and subscribers, and need no sign-in. On a machine,
+    only its own programs read them until an operator opens them.
+    """
+    inside = "STREAMER_CONTAINER" in environ or "KUBERNETES_SERVICE_HOST" in environ
+    return _EVERYWHERE if inside or any(mark.exists() for mark in marks) else _LOOPBACK
+
+
+@contextmanager
+def announced(host: str, port: int, environ: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Keep the URL of the probes in the file that STREAMER_ADDRESS_FILE names, if it names one."""
+    name = environ.get("STREAMER_ADDRESS_FILE")
+    if not name:
+        yield
+        return
+    file = Path(name)
+    file.write_text(f"http://{_connectable(host)}:{port}", encoding="ascii")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _connectable(host: str) -> str:
+    if host in {_EVERYWHERE, "::", ""}:
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+class Exposition:
+    """Renders the metrics of `registry` in a thread of its own, once a second at most.
+
+    With ten subscribers, a page takes a tenth of a second on a slow processor,
+    which would hold up the event loop. Any number of scrapers cost one page a
+    second in each format.
+    """
+
+    def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "metrics")
+        self._pages: dict[str, tuple[float, asyncio.Future[bytes]]] = {}
+
+    async def page(self, accept: str) -> tuple[bytes, str]:
+        """Return the page and its content type, in the format that an `Accept` header asks for."""
+        encode, content_type = choose_encoder(accept)
+        # A scrape that goes away must not cancel the page of the others.
+        return await asyncio.shield(self._rendered(content_type, encode)), content_type
+
+    def close(self) -> None:
+        """End the thread after the page that it renders."""
+        self._thread.shutdown(wait=False)
+
+    def _rendered(self, content_type: str, encode: _Encoder) -> asyncio.Future[bytes]:
+        now = self._clock.monotonic()
+        begun_at, page = self._pages.get(content_type, (now - FRESH_S, None))
+        if page is None or (page.done() and now - begun_at >= FRESH_S):
+            page = asyncio.get_running_loop().run_in_executor(self._thread, encode, self._registry)
+            self._pages[content_type] = (now, page)
+        return page
 
 
 @asynccontextmanager

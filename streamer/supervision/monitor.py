@@ -8,7 +8,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
 from streamer.events import Channel
 from streamer.observe.metrics import Metrics
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.supervision.health import Health, ProbeKind, ProbeResult, State
 from streamer.supervision.stacks import stacks
 from streamer.supervision.status import DispatcherStatus, Status

@@ -1,13 +1,21 @@
 """Stacks of all threads and tasks, without the values of their variables."""
 
 import asyncio
+import platform
 import sys
 import threading
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from types import FrameType
 from typing import Any
+
+from streamer import DISTRIBUTION
+from streamer.events import JsonObject
+from streamer.supervision.endpoint import Exposition
+from streamer.supervision.health import Health, ProbeKind
 
 _MAX_FRAMES = 40
 _MAX_NAMES = 5
@@ -66,3 +74,35 @@ def _formatted(frames: Iterable[tuple[FrameType, int]], *, innermost_first: bool
         summary.reverse()
     # The innermost calls tell most.
     return traceback.StackSummary.from_list(summary[-_MAX_FRAMES:]).format()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostics:
+    """Reports the process's own state, without waiting for anything outside of it."""
+
+    health: Health
+    exposition: Exposition
+    log_lines: Callable[[], Sequence[str]]
+
+    async def report(self) -> JsonObject:
+        """Return the state as JSON; no secret and no event is in it."""
+        metrics, _ = await self.exposition.page("")
+        return {
+            "versions": {
+                "streamer": version(DISTRIBUTION),
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+            },
+            "health": {str(kind): self._probes(kind) for kind in ProbeKind},
+            "stacks": stacks(),
+            "metrics": metrics.decode(),
+            "log": list(self.log_lines()),
+        }
+
+    def _probes(self, kind: ProbeKind) -> JsonObject:
+        report = self.health.report(kind)
+        results = report.results.items()
+        return {
+            "state": str(report.state),
+            "checks": {name: {"ok": each.ok, "says": each.sentence} for name, each in results},
+        }

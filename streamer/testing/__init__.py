@@ -1,11 +1,11 @@
 """Test kit for plugins: the contract of every plugin as tests to inherit, and a scripted target."""
 
-from streamer.testing.check import ContractBrokenError
 from streamer.testing.contract import SubscriberContract
-from streamer.testing.deliveries import a_delivery, an_event
 from streamer.testing.http.contract import HttpSubscriberContract
 from streamer.testing.http.replies import CUT_OFF, HANG_UP, Echo, Raw, Reply, Silence
 from streamer.testing.http.target import Received, ScriptedTarget
+from streamer.testing.leaks import a_delivery, an_event
+from streamer.testing.trial import ContractBrokenError
 
 __all__ = [
     "CUT_OFF",

@@ -2,20 +2,61 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import UnionType
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
+from streamer import known_secrets
 from streamer.clock import SystemClock
 from streamer.events import LONGEST_PAUSE_S, Delivery, Hold, Outcome, Retry
 from streamer.ports import Batching, Subscriber
-from streamer.testing.check import ContractBrokenError
 
+_Contract = TypeVar("_Contract")
+
+_LIMIT_S = 20.0
 Kinds = UnionType | type
 """Expected outcomes: one, or several as `Retry | Hold`."""
 
 _LARGEST_OUTCOME = 100_000
 _SHOWN = 300
+_NAME_OF_A_SECRET = re.compile(
+    r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
+)
+
+# A shorter text would be found in any sentence.
+_SHORTEST = 4
+
+
+class ContractBrokenError(AssertionError):
+    """The plugin breaks the contract with dispatch: the sentence says how, and how to correct it."""
+
+
+def check(method: Callable[[_Contract], Awaitable[None]]) -> Callable[[_Contract], None]:
+    """Turn a coroutine into a plain method, which runs it on a new loop, for at most 20 seconds.
+
+    The author of a plugin then needs no plugin of pytest, and no setting of one.
+    """
+
+    def run(self: _Contract) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(_limited(method(self)))
+
+    # Not functools.wraps: through __wrapped__, pytest would take the method for a coroutine.
+    run.__name__, run.__qualname__ = method.__name__, method.__qualname__
+    run.__doc__, run.__module__ = method.__doc__, method.__module__
+    return run
+
+
+async def _limited(checking: Awaitable[None]) -> None:
+    try:
+        async with SystemClock().timeout(_LIMIT_S):
+            await checking
+    except TimeoutError:
+        raise ContractBrokenError(f"the check did not end within {_LIMIT_S:g} s") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +164,26 @@ def _short(outcome: Outcome) -> str:
 def _named(kinds: Kinds) -> str:
     several = kinds.__args__ if isinstance(kinds, UnionType) else (kinds,)
     return " or ".join(kind.__name__ for kind in several)
+
+
+def secrets_in(settings: BaseModel) -> frozenset[str]:
+    """Return the secrets in `settings`, at any depth, except very short ones."""
+    return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST)
+
+
+def plain_secrets_in(settings: BaseModel) -> frozenset[str]:
+    """Return the names of settings that sound like secrets but are plain texts."""
+    found = (name for name, value in _values("", settings) if isinstance(value, str) and value)
+    return frozenset(name for name in found if _NAME_OF_A_SECRET.search(name.rpartition(".")[2]))
+
+
+def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of `value`, each with its dotted name."""
+    if isinstance(value, BaseModel | Mapping):
+        for key, part in dict(value).items():
+            yield from _values(f"{name}.{key}".removeprefix("."), part)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from _values(name, part)
+    else:
+        yield name, value

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 import structlog
 from aiohttp import web
 
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import is_loopback
 
 _log = structlog.get_logger()
 

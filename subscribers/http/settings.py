@@ -9,8 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from streamer.web.addresses import AddressRule, IPNetwork, is_address
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import AddressRule, IPNetwork, is_address, is_loopback
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
 from subscribers.http.outcome_table import OutcomeChanges
 from subscribers.http.signing import Signing

@@ -5,7 +5,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streamer.librdkafka.logger import LibraryLogger
+from streamer.librdkafka.options import LibraryLogger
 from streamer.ports import TargetReport
 from subscribers.kafka.outcomes import missing_from_topic, unreached
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamer.librdkafka.logger import LibraryLogger
+from streamer.librdkafka.options import LibraryLogger
 from streamer.librdkafka.producer import DisposableProducer, ProducerDiscarded
 from subscribers.kafka.records import Record
 

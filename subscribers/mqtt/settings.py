@@ -14,8 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from streamer.web.addresses import AddressRule, is_address
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import AddressRule, is_address, is_loopback
 from subscribers.cloudevents import ContentMode
 from subscribers.http.settings import AllowedPrivate, ClientCertificate, rule_for, split_url
 from subscribers.mqtt.packets import MqttVersion

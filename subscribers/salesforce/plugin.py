@@ -8,9 +8,7 @@ from typing import Final, Self
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.events import Delivery, Event, FailureClass, Hold, Outcome, Skip
 from streamer.ports import Org, OrgWriter, PluginContext, Preview, TargetReport, Unanswered
-from streamer.salesforce.auth.addresses import safe_address
-from streamer.salesforce.auth.flows import token_form
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins, safe_address, token_form
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import OrgSettings
 from subscribers.holds import RECHECK_S

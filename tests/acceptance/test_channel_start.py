@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from streamer.events import HoleCause, Repair, Start
-from streamer.ingest.positions.start import Since
+from streamer.ingest.positions.checkpoints import Since
 from streamer.settings import Transport
 from tests.acceptance.replica.world import World, unread_org
 

@@ -24,12 +24,11 @@ from rich.console import Console
 
 from streamer.cli.demo import _conclude
 from streamer.clock import SystemClock
-from streamer.demo.chain import BEFORE, INVOICE, SALES_CHANNEL, SHIPMENT, WRITE_BACK
-from streamer.demo.faults import poison_sale
 from streamer.demo.report import DemoReport, Latency, TargetCounts
+from streamer.demo.scenario import BEFORE, INVOICE, SALES_CHANNEL, SHIPMENT, WRITE_BACK
 from streamer.demo.screen import _FLOW_ROWS, Screen
 from streamer.demo.settling import evidence_of
-from streamer.demo.world import DemoOptions, demo_world
+from streamer.demo.world import DemoOptions, demo_world, poison_sale
 from streamer.errors import LogUnavailable, leaves
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver
 from tests.contracts.values import a_dead_letter

@@ -21,16 +21,16 @@ from streamer.clock import SystemClock, TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
 from streamer.events import Channel, Event, OrgId
+from streamer.exact_json import raw_json
 from streamer.log import records
 from streamer.log.kafka.records.dead_letters import chunk_count as letter_chunks
 from streamer.log.kafka.records.dead_letters import letter_chunk
 from streamer.log.kafka.records.parked import ParkedRecordKey, chunk_count
 from streamer.normalise import normaliser_for
 from streamer.protection import ProtectedEvents, Rules
-from streamer.raw_json import raw_json
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.answer import BayeuxResponse
-from streamer.salesforce.cometd.frames import Oversized, TornBody
+from streamer.salesforce.cometd.protocol import Oversized, TornBody
 from streamer.settings import OrgSettings, ProtectionSettings, ProtectRule
 from streamer.testing import Reply, ScriptedTarget
 from tests.acceptance.fuzz.cases import share

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.clock import TurnedClock
-from streamer.continuity.progress import ReadingProgress, RecordSelection
-from streamer.continuity.selection import query_of, shape_of
+from streamer.continuity.progress import ReadingProgress, RecordSelection, query_of, shape_of
 from streamer.errors import StreamerError, UnreadableEvent
 from streamer.events import Channel, OrgId, ReplayId
 from streamer.log.records import decode_event, encode_event

@@ -6,7 +6,7 @@ import pytest
 
 from streamer.controls import ChannelPosition
 from streamer.events import HoleCause, Repair, Start
-from streamer.ingest.positions.start import ChannelStart, Since
+from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.settings import Transport
 from tests.acceptance.replica.world import World, unread_org
 

@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from streamer.clock import SystemClock
 from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Headers
+from streamer.log.kafka.cluster.producer import Headers
 from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt

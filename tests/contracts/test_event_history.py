@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from streamer.clock import SystemClock
 from streamer.events import Channel
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import EventHistory
 from tests.contracts.values import CHANGES, ORG, a_checkpoint, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World

@@ -10,8 +10,8 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import Event, EventId, Forwarded, JsonObject, Partition, SubscriberName
-from streamer.log.search.cursors import LONGEST
-from streamer.normalise.times import as_event_time
+from streamer.log.search.chunks import LONGEST
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import AppendedPage, EventHistory, EventSearch, FoundEvents, LoggedEvent
 from tests.contracts.follower import following, forwarding
 from tests.contracts.parking import KEY, ONCE

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from streamer.app.ingest.orders import SnapshotOrders
 from streamer.app.ingest.repairing import Repairing
-from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import SystemClock, TurnedClock
 from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.events import Channel, OrgId, Start
@@ -25,7 +25,7 @@ from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.relay import Ingest
 from streamer.log.sqlite import SqliteLog
 from streamer.normalise import normaliser_for
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords

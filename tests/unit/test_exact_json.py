@@ -8,13 +8,12 @@ import pytest
 
 from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.events import Event
-from streamer.exact_json import exact_json, exact_value
+from streamer.exact_json import exact_json, exact_value, raw_json
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.records.events import EventEncoder, decode
 from streamer.log.records.events import decode_event, encode_event
 from streamer.protection.treatments import canonical_text
-from streamer.raw_json import raw_json
-from streamer.salesforce.cometd.frames import parse
+from streamer.salesforce.cometd.protocol import parse
 from tests.deliveries import event
 from tests.unit.dispatch.world import TARGET, mistaken
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.raw_json import OversizedJson, bounded_json
+from streamer.exact_json import OversizedJson, bounded_json
 
 MB = 1024 * 1024
 

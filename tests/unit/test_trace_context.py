@@ -8,7 +8,7 @@ from opentelemetry.trace.propagation import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from streamer.events import EventId, ReplayId, SubscriberName
-from streamer.ports.trace_context import EventTraces
+from streamer.ports.tracing import EventTraces
 from tests.contracts.values import an_event
 
 COPY = SubscriberName("copy")

@@ -24,7 +24,7 @@ from streamer.observe.series import (
     TEXT_RESULTS,
 )
 from streamer.quota import OrgLimit
-from streamer.salesforce.outbound.answers import EndpointOutcome as OutboundOutcome
+from streamer.salesforce.outbound.envelope import EndpointOutcome as OutboundOutcome
 from streamer.supervision.stuck import PartKind
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from streamer.admin.context import Verdict
 from streamer.admin.json_views import letter_detail, place_json, receipt_json, rfc3339
-from streamer.admin.ports import Verdict
 from streamer.controls import AuditRecord, Control
 from streamer.events import DeadLetter, JsonObject, ParkedLane, Receipt, SettledOffsets, SubscriberName
 from streamer.observe.subscriber_status import SubscriberStatus

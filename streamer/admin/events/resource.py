@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from streamer.admin.context import AdminContext
-from streamer.admin.errors import ApiError
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.story import StoryReader
-from streamer.admin.events.tail import TailClient, followed_json
-from streamer.admin.events.where import DEADLINE_S, Where, compiled_where
+from streamer.admin.events.tail import DEADLINE_S, TailClient, Where, compiled_where, followed_json
 from streamer.admin.json_views import logged_json, optional_time
 from streamer.admin.middleware import STREAM_HEADERS, json_response
-from streamer.admin.schemas import query_of
+from streamer.admin.schemas import ApiError, query_of
 from streamer.clock import Clock
 from streamer.errors import BrokenRoute
 from streamer.events import EventId, JsonObject, Partition
-from streamer.log.search.matching import matcher
+from streamer.log.search.chunks import matcher
 from streamer.ports import EventSearch, FoundEvents
 
 _WRITTEN_WITHIN_S = 60.0

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from streamer.admin.context import AdminContext
-from streamer.admin.errors import ApiError
 from streamer.admin.events.accounts import Evidence, account_json
 from streamer.admin.events.schemas import Showing
 from streamer.admin.json_views import event_json, letter_detail, optional_time, place_json, rfc3339
-from streamer.admin.schemas import MOST_LETTERS
+from streamer.admin.schemas import MOST_LETTERS, ApiError
 from streamer.controls import AuditRecord, ControlState
 from streamer.events import DeadLetter, Event, EventId, JsonObject, LetterHead, Receipt, SubscriberName
 from streamer.log.patterns import wants

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from streamer.app.plan import Plan
 from streamer.clock import Clock
-from streamer.configuration.chains import upstream
+from streamer.configuration.consistency import upstream
 from streamer.dispatch.chains.forwarding import receipts_of
 from streamer.dispatch.delivery.enrichment import LOOKUPS, LookupState
 from streamer.dispatch.delivery.route import event_document

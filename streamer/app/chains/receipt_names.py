@@ -7,7 +7,7 @@ import jinja2
 import jinja2.nodes
 import jmespath
 
-from streamer.expressions.names import nodes_at_top
+from streamer.expressions.checks import nodes_at_top
 
 RECEIPTS = "receipts"
 

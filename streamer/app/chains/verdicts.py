@@ -11,9 +11,8 @@ from streamer.dispatch.delivery.route import event_document
 from streamer.errors import BrokenRoute
 from streamer.events import Delivery, Event, JsonObject, SubscriberName
 from streamer.exact_json import exact_json
-from streamer.expressions.names import reads_any
-from streamer.expressions.operands import operands
-from streamer.expressions.projection import ABSENT
+from streamer.expressions.checks import reads_any
+from streamer.expressions.projection import ABSENT, operands
 from streamer.log.patterns import wants
 
 _SHOWN = 80

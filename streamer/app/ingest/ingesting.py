@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from streamer.app.ingest.positions import PositionOrders
-from streamer.app.ingest.reconciling import Reconciling
-from streamer.app.ingest.redrives import RedriveOrders
-from streamer.app.ingest.repairing import Repairing
-from streamer.app.ingest.snapshots import SnapshotOrders
+from streamer.app.assembly import Log
+from streamer.app.ingest.orders import PositionOrders, RedriveOrders, SnapshotOrders
+from streamer.app.ingest.repairing import Reconciling, Repairing
 from streamer.app.ingest.tracing import TracedIngest
-from streamer.app.log import Log
-from streamer.app.watcher import WatchedIngest, Watcher
+from streamer.app.reloading import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
@@ -23,22 +20,20 @@ from streamer.continuity.reconciling import ReconcileSchedule
 from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId
 from streamer.ingest.channel_supervisor import ChannelSupervisor
-from streamer.ingest.growing_append import IngestObserver
-from streamer.ingest.org_identity import check_org
 from streamer.ingest.positions import Positioning
-from streamer.ingest.positions.start import configured_start
+from streamer.ingest.positions.checkpoints import configured_start
 from streamer.ingest.reading import MessageReader
-from streamer.ingest.reading.large_texts import LargeTexts
-from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.large_texts import LargeTexts, TextCache
+from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.reading.text_cache import TextCache
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import Ingest, IngestObserver
+from streamer.ingest.repairs import check_org
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.ports import EventLog, PayloadReader, Source, Tracer
 from streamer.quota import LimitsMonitor, ReplayAllowance
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
 from streamer.salesforce.outbound.recent import NotificationLog

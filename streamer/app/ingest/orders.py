@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
@@ -12,8 +12,9 @@ from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, ControlState, PositionOrder, Redrive, SnapshotOrder
 from streamer.errors import LogUnavailable
-from streamer.events import Channel
-from streamer.ports import Controls
+from streamer.events import Channel, ContinuityRecord, HoleCause
+from streamer.ingest.positions import OrderedPositions
+from streamer.ports import Controls, RecordedHoles
 
 _log = structlog.get_logger()
 
@@ -106,3 +107,78 @@ class ChannelOrders(ABC, Generic[Order]):
                 else:
                     _log.info(what, order=order_id, **outcome)
                     break
+
+
+@dataclass(slots=True, kw_only=True)
+class PositionOrders(ChannelOrders[PositionOrder]):
+    """Orders to change positions; each ends when its record is in the log.
+
+    The audit tells `position.refused` where Salesforce has refused the replay id.
+    """
+
+    kind: ClassVar = "position"
+
+    log: RecordedHoles
+
+    def of(self, channel: Channel) -> OrderedPositions:
+        """Return the orders of a channel, now and at each change; they replace its former ones."""
+        made = OrderedPositions(log=self.log, ended=self._end)
+        self.subscribe(channel, made.follow)
+        return made
+
+    def _end(self, order: PositionOrder, record: ContinuityRecord) -> None:
+        if record.cause is HoleCause.POSITION_REFUSED:
+            self._carried_out(order.id, "refused", reason=record.detail)
+        else:
+            self._carried_out(order.id, state=record.state)
+
+    def _all(self, board: ControlState) -> Mapping[str, PositionOrder]:
+        return board.positions
+
+    def _path(self, order: PositionOrder) -> str:
+        return order.channel
+
+    async def _write_end(self, order: PositionOrder, audit: AuditRecord) -> None:
+        await self.controls.order_position(replace(order, ended_at=audit.at), audit)
+
+
+@dataclass(slots=True, kw_only=True)
+class RedriveOrders(ChannelOrders[Redrive]):
+    """Orders to redrive letters of ingest; each ends when it has no letters left."""
+
+    kind: ClassVar = "redrive"
+
+    def end(self, order: Redrive) -> None:
+        """End an order that has no letters left."""
+        self._carried_out(order.id)
+
+    def _all(self, board: ControlState) -> Mapping[str, Redrive]:
+        # The others are of subscribers.
+        return {name: each for name, each in board.redrives.items() if self._path(each) is not None}
+
+    def _path(self, order: Redrive) -> str | None:
+        return order.letters.channel
+
+    async def _write_end(self, order: Redrive, audit: AuditRecord) -> None:
+        await self.controls.order(replace(order, ended_at=audit.at), audit)
+
+
+@dataclass(slots=True, kw_only=True)
+class SnapshotOrders(ChannelOrders[SnapshotOrder]):
+    """Orders of snapshots; each ends with its snapshot."""
+
+    kind: ClassVar = "snapshot"
+
+    def end(self, record: ContinuityRecord) -> None:
+        """End the order of a snapshot whose final `record` is in the log."""
+        outcome = {"entity": record.entity, "state": record.state, "published": record.published}
+        self._carried_out(record.id, **outcome)
+
+    def _all(self, board: ControlState) -> Mapping[str, SnapshotOrder]:
+        return board.snapshots
+
+    def _path(self, order: SnapshotOrder) -> str:
+        return order.channel
+
+    async def _write_end(self, order: SnapshotOrder, audit: AuditRecord) -> None:
+        await self.controls.order_snapshot(replace(order, ended_at=audit.at), audit)

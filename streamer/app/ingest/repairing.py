@@ -1,13 +1,13 @@
 """Repairs of a channel, over the REST API of its org."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streamer.app.ingest.redrives import RedriveOrders
-from streamer.app.ingest.snapshots import SnapshotOrders
-from streamer.channel_paths import changed_entity
+from streamer.app.assembly import Log
+from streamer.app.ingest.orders import RedriveOrders, SnapshotOrders
+from streamer.channel_paths import ALL_CHANGES, carrier_of, change_channel, changed_entity
 from streamer.clock import Clock
 from streamer.continuity import (
     BULK_FROM,
@@ -22,15 +22,20 @@ from streamer.continuity import (
     Snapshots,
 )
 from streamer.continuity.entity_reader import renew_nothing
-from streamer.events import Channel, DeadLetter
+from streamer.continuity.reconciling import Asked, ReconcileObserver, ReconcileSchedule, Reconciliation
+from streamer.continuity.reconciling.org_records import OrgRecords
+from streamer.events import Channel, DeadLetter, OrgId
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
-from streamer.quota import BegunJobs, LimitsReading
+from streamer.quota import BegunJobs, Governor, JobCost, LimitsReading
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
+from streamer.settings import ReconcileSettings
+
+_LOW_PAUSE_S = 300.0
 
 
 class RepairedLog(RecordedHoles, ControlledLog, Protocol):
@@ -156,3 +161,63 @@ class Repairing:
             return [entity]
         setup = await Tooling(self.rest, api_version=self.api_version).setup()
         return sorted(setup.carried(channel.path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciling:
+    """Makes the comparisons of one org, within the share of its requests and jobs that repairs can use."""
+
+    org: OrgId
+    rest: Rest
+    log: Log
+    clock: Clock
+    paths: Sequence[str]
+    limits: Callable[[], LimitsReading | None]
+    observer: ReconcileObserver
+
+    def schedule(
+        self, settings: ReconcileSettings, owned: Callable[[], Mapping[Channel, object]]
+    ) -> ReconcileSchedule:
+        """Return the schedule of `settings`; `owned` returns the channels of this process."""
+
+        def owns(entity: str) -> bool:
+            path = carrier_of(entity, self.paths)
+            return path is not None and Channel(org=self.org, path=path) in owned()
+
+        return ReconcileSchedule(
+            entities=settings.entities,
+            every_s=settings.every_s,
+            compare=self._reconciliation().compare,
+            asked=lambda entity, since: Asked(entity=entity, since=since, channel=self._custom(entity)),
+            owns=owns,
+            controls=self.log.controls,
+            clock=self.clock,
+            observer=self.observer,
+        )
+
+    def _reconciliation(self) -> Reconciliation:
+        records = RestRecords(self.rest)
+        queries = RestQueries(self.rest, self.clock)
+        return Reconciliation(
+            history=self.log.history,
+            records=OrgRecords(
+                queries=queries,
+                replication=RestReplication(self.rest, self.clock),
+                records=records,
+                describer=records,
+                clock=self.clock,
+                admit=self._admit,
+            ),
+            org=self.org,
+        )
+
+    def _custom(self, entity: str) -> str | None:
+        """Return the channel of `entity` if its path does not tell that it carries it."""
+        path = carrier_of(entity, self.paths)
+        return None if path in {change_channel(entity), ALL_CHANGES} else path
+
+    async def _admit(self, cost: JobCost) -> None:
+        """Wait until calls of `cost` leave enough to others."""
+        governor = Governor(reading=self.limits, requests_left=lambda: self.rest.requests_left)
+        while governor.reason_to_wait(cost):
+            await self.clock.sleep(_LOW_PAUSE_S)

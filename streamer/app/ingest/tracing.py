@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from streamer.clock import Clock
 from streamer.events import Event, EventId
-from streamer.ingest.growing_append import IngestObserver
+from streamer.ingest.relay import IngestObserver
 from streamer.ports import Appended, Span, SpanKind, Tracer
-from streamer.ports.trace_context import TraceContext
+from streamer.ports.tracing import TraceContext
 from streamer.replay_ids import replay_id_to_text
 
 # An append can hold a hundred thousand events, and their spans are made at once.

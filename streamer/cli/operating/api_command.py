@@ -4,21 +4,26 @@ import asyncio
 import getpass
 import inspect
 import os
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from streamer.cli.failure import failures_reported
 from streamer.cli.operating.api import DEFAULT_URL, Api, api_of
+from streamer.cli.output import failures_reported
+from streamer.clock import SystemClock
 from streamer.configuration import load_document, load_draft
 from streamer.errors import StreamerError
 from streamer.events import JsonObject
 
 _COMPLETION_S = 1.0
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_HOW = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +201,23 @@ def _options(group: type[Any]) -> list[inspect.Parameter]:
         )
         for each in fields(group)
     ]
+
+
+def moment(text: str) -> str:
+    """Return a time as RFC 3339, from `2h` for two hours ago, or from an ISO time.
+
+    An ISO time without a zone is in this machine's zone. Raises
+    `typer.BadParameter`.
+    """
+    try:
+        return (_ago(text) or datetime.fromisoformat(text).astimezone()).isoformat()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(_HOW) from None
+
+
+def _ago(text: str) -> datetime | None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if match is None:
+        return None
+    now = datetime.fromtimestamp(SystemClock().now()).astimezone()
+    return now - timedelta(**{_UNITS[match[2]]: float(match[1])})

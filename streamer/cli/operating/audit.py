@@ -6,8 +6,7 @@ import orjson
 import typer
 
 from streamer.cli.operating.api_command import ApiOptions, api_command
-from streamer.cli.options import AsJson
-from streamer.cli.output import at, print_json, print_table
+from streamer.cli.output import AsJson, at, print_json, print_table
 from streamer.events import JsonObject
 
 

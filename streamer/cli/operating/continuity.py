@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.help import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import ApiOptions, api_command, channels_with_holes
-from streamer.cli.operating.times import moment
-from streamer.cli.options import AsJson
-from streamer.cli.output import at, by_reason, console, plain, print_json, print_table, with_reason
+from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.api_command import ApiOptions, api_command, channels_with_holes, moment
+from streamer.cli.output import AsJson, at, by_reason, console, plain, print_json, print_table, with_reason
 from streamer.events import HoleCause, JsonObject, Repair
 
 continuity = typer.Typer(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api import Api
 from streamer.cli.operating.api_command import (
     ApiOptions,
@@ -13,12 +13,12 @@ from streamer.cli.operating.api_command import (
     api_command,
     channel_paths,
     letter_ids,
+    moment,
     redrive_ids,
     subscriber_names,
 )
-from streamer.cli.operating.times import moment
-from streamer.cli.options import AsJson
 from streamer.cli.output import (
+    AsJson,
     at,
     by_reason,
     confirmed,

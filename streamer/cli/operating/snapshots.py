@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api import Api
 from streamer.cli.operating.api_command import (
     ApiOptions,
     OperatorOptions,
     api_command,
     channel_paths,
+    moment,
     snapshot_ids,
 )
 from streamer.cli.operating.snapshot_watch import duration, watched
-from streamer.cli.operating.times import moment
-from streamer.cli.options import AsJson
 from streamer.cli.output import (
+    AsJson,
     at,
     confirmed,
     console,

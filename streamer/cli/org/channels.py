@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api_command import api_command
-from streamer.cli.options import AsJson
-from streamer.cli.org.completion import all_channels, custom_channels, members_of_channel
-from streamer.cli.org.connection import OrgOptions, connected
+from streamer.cli.org.connection import (
+    OrgOptions,
+    all_channels,
+    connected,
+    custom_channels,
+    members_of_channel,
+)
 from streamer.cli.org.planned import PlanOptions, carry_out
-from streamer.cli.output import print_json, print_table
+from streamer.cli.output import AsJson, print_json, print_table
 from streamer.events import JsonObject
 from streamer.salesforce.tooling.changes import MemberOptions, adding, creating, deleting, removing
 from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel

@@ -1,6 +1,7 @@
 """Connection of a command to the org that a configuration names."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,14 @@ import typer
 from streamer.clock import SystemClock
 from streamer.configuration import Document, load_document, load_draft, load_section
 from streamer.configuration.event_types import Carried
-from streamer.errors import ConfigurationError
-from streamer.salesforce.auth.logins import Logins
+from streamer.errors import ConfigurationError, StreamerError
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
+from streamer.salesforce.tooling.setup import DEFAULT_CHANNEL, ChannelSetup
 from streamer.settings import OrgSettings
+
+_COMPLETION_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +84,48 @@ def _reading(document: Document) -> ConfiguredChannels:
     subscribers = draft.settings.subscribers.items()
     sound = ((str(name), each.on) for name, each in subscribers if draft.is_sound("subscribers", name, "on"))
     return ConfiguredChannels(paths=tuple(each.path for each in channels), patterns=tuple(sound))
+
+
+def selected_entities(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the entities that are selected for the default channel, and begin with `incomplete`.
+
+    The list is empty without `--config` before it, and when the org does not
+    answer within three seconds.
+    """
+    return _beginning(incomplete, (each.entity for each in _setup(context).of(DEFAULT_CHANNEL)))
+
+
+def custom_channels(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the custom channels that begin with `incomplete`, as `selected_entities` does."""
+    return _beginning(incomplete, (each.name for each in _setup(context).channels))
+
+
+def all_channels(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the channels that begin with `incomplete`, as `selected_entities` does."""
+    return _beginning(incomplete, [DEFAULT_CHANNEL, *(each.name for each in _setup(context).channels)])
+
+
+def members_of_channel(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the members of the channel before it, as `selected_entities` returns entities."""
+    return _beginning(
+        incomplete, (each.entity for each in _setup(context).of(context.params["channel"] or ""))
+    )
+
+
+def _setup(context: typer.Context) -> ChannelSetup:
+    files = context.params.get("config")
+    if not files:
+        return ChannelSetup()
+
+    async def ask() -> ChannelSetup:
+        async with asyncio.timeout(_COMPLETION_S), connected(files) as org:
+            return await org.tooling.setup()
+
+    try:
+        return asyncio.run(ask())
+    except (StreamerError, TimeoutError):
+        return ChannelSetup()
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.startswith(incomplete))

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from streamer.cli.options import AsJson
 from streamer.cli.org.connection import ConfiguredChannels, OrgConnection
 from streamer.cli.output import (
+    AsJson,
     confirmed,
     console,
     counted,
@@ -21,9 +21,8 @@ from streamer.cli.output import (
 )
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
-from streamer.salesforce.tooling.changes import ChangePlan, SetupChange
+from streamer.salesforce.tooling.changes import ChangePlan, Loss, SetupChange, losses
 from streamer.salesforce.tooling.execution import ChangeOutcome, Result, execute
-from streamer.salesforce.tooling.losses import Loss, losses
 from streamer.salesforce.tooling.setup import (
     ENTITIES_WITHOUT_ADD_ON,
     ChannelMember,

@@ -10,20 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from streamer.cli.failure import REFUSED
 from streamer.cli.operating.api_command import api_command
-from streamer.cli.options import AsJson, Config
-from streamer.cli.output import counted
-from streamer.cli.publishing.report import PublishReport
-from streamer.cli.publishing.sending import Sending
-from streamer.cli.publishing.source import STDIN, Input, opened
+from streamer.cli.output import REFUSED, AsJson, Config, counted
+from streamer.cli.publishing.parser import STDIN, Input, opened
+from streamer.cli.publishing.sending import PublishReport, Sending
 from streamer.cli.signals import until_signalled
 from streamer.clock import Clock, SystemClock
 from streamer.configuration import load_document, load_section
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.observe import logs
 from streamer.ports import PublishTransport
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess, event_name
 from streamer.settings import OrgSettings
 

@@ -10,8 +10,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from streamer.cli.publishing.parser import EventParser, InputRefused, Read
-from streamer.cli.publishing.source import STDIN
+from streamer.cli.publishing.parser import STDIN, EventParser, InputRefused, Read
 from streamer.errors import ConfigurationError
 from streamer.events import Event, EventId, JsonObject, ReplayId
 from streamer.exact_json import exact_json, exact_value

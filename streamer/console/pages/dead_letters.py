@@ -7,12 +7,13 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from streamer.admin.schemas import Chosen, Listing, RedriveRequest
+from streamer.admin.schemas import ChangeRequest, Chosen, Listing, Parked, RedriveRequest
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import PageContext
 from streamer.console.forms import Fields, filled, unset
 
 _FILTER = ("channel", "subscriber", "key", "reason", "error", "since", "until", "ids")
+_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +99,52 @@ def _filter_fields(asked: BaseModel) -> Mapping[str, Any]:
     """Return the fields of a filter that are set, by their names in forms."""
     said = asked.model_dump(mode="json")
     return unset({name: said.get(name) for name in _FILTER})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedPages:
+    """`/console/parked`."""
+
+    context: PageContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this page."""
+        return [web.get("/parked", self._list)]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        asked = filled(Parked, list(request.query.items()))
+        return self.context.renderer.page(
+            request,
+            "parked.html",
+            title="Parked keys",
+            found=await self.context.resources.subscribers.parked(asked),
+            asked=asked,
+            names=list(self.context.daemon.configured.subscribers),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedrivePages:
+    """`/console/redrives`."""
+
+    context: PageContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of these pages."""
+        return [web.get("/redrives", self._list), web.post("/redrives/{id}/cancel", self._cancel)]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        found = await self.context.resources.redrives.redrives()
+        return self.context.renderer.page(
+            request,
+            "redrives.html",
+            title="Redrives",
+            redrives=found["redrives"],
+            ended=found["ended"][-_SHOWN:][::-1],
+        )
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        await self.context.resources.redrives.cancel(
+            request.match_info["id"], ChangeRequest(by=operator_of(request))
+        )
+        return redirect("/console/redrives?done=cancelled")

@@ -6,8 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from streamer.admin.errors import ApiError
-from streamer.admin.schemas import ChangeRequest, PauseRequest, TestEventRequest
+from streamer.admin.schemas import ApiError, ChangeRequest, PauseRequest, TestEventRequest
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import PageContext
 from streamer.console.forms import filled, first, object_of

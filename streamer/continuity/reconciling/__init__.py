@@ -1,6 +1,6 @@
 """Comparison of the org's records with the log."""
 
-from streamer.continuity.reconciling.drift import Drift, DriftKind, Reconciled
+from streamer.continuity.reconciling.known_records import Drift, DriftKind, Reconciled
 from streamer.continuity.reconciling.reconciliation import Asked, Phase, Reconciliation
 from streamer.continuity.reconciling.schedule import ReconcileObserver, ReconcileSchedule
 

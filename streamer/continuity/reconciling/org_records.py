@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.continuity.entity_reader import BULK_FROM
-from streamer.continuity.reading.coverage import asked_again_in_s, coverable_in_s
-from streamer.continuity.reconciling.known_records import seconds_of
-from streamer.continuity.reconciling.window import ComparedWindow, shown
+from streamer.continuity.reconciling.known_records import ComparedWindow, seconds_of, shown
+from streamer.continuity.steps import asked_again_in_s, coverable_in_s
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
 from streamer.quota import ONE_REQUEST, JobCost

@@ -6,10 +6,19 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamer.continuity.reconciling.drift import Drift, DriftKind, Findings, Reconciled
-from streamer.continuity.reconciling.known_records import KnownRecord, KnownRecords
+from streamer.continuity.reconciling.known_records import (
+    ComparedWindow,
+    Drift,
+    DriftKind,
+    Findings,
+    KnownRecord,
+    KnownRecords,
+    Reconciled,
+    checkpoint_for,
+    shown,
+    window_of,
+)
 from streamer.continuity.reconciling.org_records import Deleted, OrgRecords, ReconciledEntity, RecordVersion
-from streamer.continuity.reconciling.window import ComparedWindow, checkpoint_for, shown, window_of
 from streamer.events import OrgId
 from streamer.ports import EventHistory
 

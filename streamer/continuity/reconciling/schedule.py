@@ -8,12 +8,12 @@ from typing import Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.continuity.reconciling.drift import DriftKind, Reconciled
+from streamer.continuity.reconciling.known_records import DriftKind, Reconciled
 from streamer.continuity.reconciling.reconciliation import Asked
 from streamer.controls import AuditRecord
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.events import JsonObject
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import Controls
 
 _log = structlog.get_logger()

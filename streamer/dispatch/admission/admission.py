@@ -1,6 +1,7 @@
 """Admission control for one target: combines pause, circuit breaker, rate and concurrency."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,13 +9,11 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerState, CircuitBreaker, Permit
-from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
-from streamer.dispatch.admission.flood_guard import FloodGuard
-from streamer.dispatch.admission.holds import SubscriberPause, TargetHold
-from streamer.dispatch.admission.token_bucket import TokenBucket
+from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.lanes.lane import LaneName
 from streamer.events import Hold, SubscriberName
 
+_SHORTEST_HOLD_S = 0.1
 _log = structlog.get_logger()
 
 _ROTATE_S = 0.05
@@ -29,6 +28,135 @@ OnPause = Callable[[str, str], None]
 
 OnBreaker = Callable[[str], None]
 """Callback with the reason why the breaker opened; empty when it closed."""
+
+
+class SubscriberPause:
+    """Stops all deliveries of a subscriber, for a reason of an operator, the guard or the target."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """True from `begin` to `end`."""
+        return self._reason is not None
+
+    @property
+    def reason(self) -> str:
+        """The reason in a sentence; empty while no pause lasts."""
+        return "" if self._reason is None else f"paused: {self._reason}"
+
+    def begin(self, reason: str) -> None:
+        """Pause, or change the reason of the present pause."""
+        self._reason = reason
+
+    def end(self) -> None:
+        """Let deliveries go on."""
+        self._reason = None
+
+
+class TargetHold:
+    """Stops all deliveries to a target until the time that it named, by `Retry-After` or in another way.
+
+    The longest of several holds counts. A hold costs no event an attempt.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = clock.monotonic()
+        self._reason = ""
+
+    @property
+    def is_over(self) -> bool:
+        """True while the target can be tried."""
+        return self._clock.monotonic() >= self._until
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until it is over."""
+        return max(0.0, self._until - self._clock.monotonic())
+
+    @property
+    def reason(self) -> str:
+        """The target's reason; empty while no hold lasts."""
+        return "" if self.is_over else self._reason
+
+    def begin(self, seconds: float, reason: str) -> None:
+        """Hold for `seconds` from now, at least a tenth of one."""
+        until = self._clock.monotonic() + max(_SHORTEST_HOLD_S, seconds)
+        if until > self._until:
+            self._until, self._reason = until, reason
+
+    def end(self) -> None:
+        """End it now."""
+        self._until = self._clock.monotonic()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardLimits:
+    """Thresholds for the number of dead letters.
+
+    There are too many when `consecutive` letters come without a delivery in
+    between, or when more than `ratio` of the last `window` events (at least
+    `minimum`) were set aside. A mistaken pause costs a delay and loses nothing,
+    while an operator has to sort a flood by hand. So both thresholds trip at about
+    50 letters, which a person can still read. Bad data alone never amount to half
+    of all events.
+    """
+
+    consecutive: int = 50
+    ratio: float = 0.5
+    window: int = 200
+    minimum: int = 100
+
+
+class FloodGuard:
+    """Detects a flood of dead letters, for example after a change that broke a mapping or the target.
+
+    It reports a flood once, and the caller pauses the subscriber. Attempts that
+    were in flight then are counted but not judged. The caller does not report
+    skipped events.
+    """
+
+    def __init__(self, subscriber: SubscriberName, limits: GuardLimits) -> None:
+        self._subscriber = subscriber
+        self._limits = limits
+        # True for each of the last events that was set aside.
+        self._last: deque[bool] = deque(maxlen=max(limits.window, limits.minimum))
+        self._consecutive = 0
+        self._has_reported = False
+
+    def reset(self) -> None:
+        """Forget everything, because an operator resumed the subscriber."""
+        self._last.clear()
+        self._consecutive = 0
+        self._has_reported = False
+
+    def delivered(self) -> None:
+        """Count a delivery."""
+        self._last.append(False)
+        self._consecutive = 0
+
+    def set_aside(self) -> str | None:
+        """Count a dead letter; if it is one too many, return a sentence for the operator."""
+        self._last.append(True)
+        self._consecutive += 1
+        if self._has_reported or not (flood := self._flood()):
+            return None
+        self._has_reported = True
+        return (
+            f"{flood} became dead letters, so {self._subscriber} is paused; nothing is lost. See with "
+            "`streamer deadletters list` what they have in common, mend it, then run "
+            f"`streamer subscribers resume {self._subscriber}`."
+        )
+
+    def _flood(self) -> str:
+        ended, letters = len(self._last), sum(self._last)
+        if self._consecutive >= self._limits.consecutive:
+            return f"{self._consecutive} events in a row"
+        if ended >= self._limits.minimum and letters > self._limits.ratio * ended:
+            return f"{letters} of the last {ended} events"
+        return ""
 
 
 def _ignore(*_: str) -> None:

@@ -7,7 +7,7 @@ import orjson
 
 from streamer.events import DeadLetter, Delivery, Event, Forwarded, JsonObject, Receipt, SubscriberName
 from streamer.exact_json import exact_default, exact_value
-from streamer.normalise.times import from_epoch_ms
+from streamer.normalise.malformed import from_epoch_ms
 
 DELIVERED, REJECTED, SKIPPED = "delivered", "rejected", "skipped"
 

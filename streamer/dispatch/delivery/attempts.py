@@ -17,9 +17,8 @@ from streamer.dispatch.chains.forwarding import (
 )
 from streamer.dispatch.delivery.enrichment import Ahead, Enrichment
 from streamer.dispatch.delivery.plugin_results import kept, masked, named, outcome_of, outcomes_of
-from streamer.dispatch.delivery.plugin_tasks import calling
+from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing, calling, sampled_trace
 from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
-from streamer.dispatch.delivery.tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import (

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from streamer.clock import Clock
 from streamer.dispatch.chains.forwarding import receipts_of
 from streamer.dispatch.delivery.route import event_document
-from streamer.dispatch.lookups.fields import FieldNames
+from streamer.dispatch.lookups.reading import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater
 from streamer.events import Event, JsonObject, record_id_of

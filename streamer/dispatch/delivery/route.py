@@ -14,10 +14,9 @@ from streamer.dispatch.chains.forwarding import Upstream, receipts_of
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
 from streamer.expressions.bounds import begun
-from streamer.expressions.checks import ExpressionMistake, check_expression
+from streamer.expressions.checks import ExpressionMistake, check_expression, reads_any
 from streamer.expressions.evaluation import evaluating, evaluation
 from streamer.expressions.functions import FunctionFailed, Functions, LimitExceeded
-from streamer.expressions.names import reads_any
 from streamer.expressions.projection import ABSENT, Project, list_of, object_of, projecting
 from streamer.expressions.templates import compile_content, compile_template, sentence_of
 

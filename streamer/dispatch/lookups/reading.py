@@ -1,17 +1,222 @@
 """Reading of records by calls that find out which fields Salesforce refuses."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, Self
 
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.dispatch.lookups.cache import Found
-from streamer.dispatch.lookups.fields import ObjectFields
-from streamer.errors import RecordsRefused
+from streamer.errors import RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import JsonObject
+from streamer.later import LaterLogger
 from streamer.ports import LookupReader
 
+_log = LaterLogger()
+
+_BACKOFF = Backoff(first_s=1.0, limit_s=60.0)
+# A share of a rolling day does not change sooner.
+_RESERVE_S = 300.0
+_STOP_S = 60.0
+_WANTED_S = 600.0
+_REFUSED_S = 60.0
+# A refusal of the whole object names no field.
+_OBJECT = ""
 _OF_A_FIELD = "INVALID_FIELD"
+
+
+@dataclass(slots=True, kw_only=True)
+class Allowance:
+    """Decides whether Salesforce, or a service, can be asked now.
+
+    After a failure it is asked no more for a second, and longer each time, up
+    to a minute or as long as the answer says. While less than `reserve` of the
+    org's daily requests is left, one call every five minutes finds out whether
+    there is more.
+    """
+
+    clock: Clock
+    reserve: float
+    _until: float = field(default=0.0, init=False)
+    _reason: StreamerError | None = field(default=None, init=False)
+    _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
+
+    def __post_init__(self) -> None:
+        self._until = self.clock.monotonic()
+
+    @property
+    def waits(self) -> bool:
+        """True from a failure until a call is answered."""
+        return self._reason is not None
+
+    @property
+    def hindrance(self) -> StreamerError | None:
+        """Reason why nothing must be asked now, with the seconds to wait; `None` while it can be."""
+        left_s = self._until - self.clock.monotonic()
+        if self._reason is None or left_s <= 0:
+            return None
+        if isinstance(self._reason, Stop):
+            return self._reason
+        return RetryLater(str(self._reason), after_s=left_s)
+
+    def failed(self, error: RetryLater | Stop) -> None:
+        """Begin a pause because of `error`."""
+        pause_s = self._delays.next_s()
+        if isinstance(error, Stop):
+            pause_s = _STOP_S
+        elif error.after_s is not None:
+            pause_s = max(pause_s, error.after_s)
+        self._pause(error, pause_s)
+
+    def answered(self, requests_left: float | None) -> None:
+        """Note an answer, after which `requests_left` of the day's requests, a share, are left."""
+        self._delays.reset()
+        if requests_left is not None and requests_left < self.reserve:
+            what = (
+                f"look-ups wait, because {requests_left:.0%} of the org's daily requests are left and "
+                f"lookups.reserve leaves {self.reserve:.0%} to others"
+            )
+            self._pause(RetryLater(what), _RESERVE_S)
+        elif self._reason is not None:
+            self._reason = None
+            _log.info("lookups.resumed")
+
+    def _pause(self, reason: StreamerError, seconds: float) -> None:
+        self._until = self.clock.monotonic() + seconds
+        self._reason = reason
+        _log.warning("lookups.waiting", reason=str(reason), tried_again_in_s=round(seconds, 1))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LookupBatch:
+    """Records of `sobject` that are read together.
+
+    It collects `ids` until it is sent. `sent_at` (monotonic seconds) and the
+    `fields` that are read, in lower case, stand from then on. `outdated` are
+    the ids of records that have changed since then. When it is `done`, there
+    are `records` by id, without the missing ones, or an `error` for all of them.
+    """
+
+    sobject: str
+    most: int
+    ids: dict[str, None] = field(default_factory=dict)
+    outdated: set[str] = field(default_factory=set)
+    fields: AbstractSet[str] = frozenset()
+    sent_at: float | None = None
+    records: Mapping[str, Found] = field(default_factory=dict)
+    # State of a call that was cancelled.
+    error: StreamerError | None = field(default_factory=lambda: RetryLater("the look-up was broken off"))
+    _full: asyncio.Event = field(default_factory=asyncio.Event)
+    _done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_open(self) -> bool:
+        """True while ids can join."""
+        return self.sent_at is None and len(self.ids) < self.most
+
+    def add(self, record_id: str) -> None:
+        """Read this record too."""
+        self.ids[record_id] = None
+        if len(self.ids) >= self.most:
+            self._full.set()
+
+    def serves(self, record_id: str, fields: AbstractSet[str]) -> bool:
+        """Return true when its answer will have `fields` of the record, as the record is now."""
+        if self.sent_at is None:
+            return True
+        return fields <= self.fields and record_id not in self.outdated
+
+    async def collected(self, clock: Clock, seconds: float) -> None:
+        """Wait until the batch is full, but not longer than `seconds`."""
+        try:
+            async with clock.timeout(seconds):
+                await self._full.wait()
+        except TimeoutError:
+            return
+
+    def finish(self) -> None:
+        """Let those that wait read the result."""
+        self._done.set()
+
+    async def done(self) -> None:
+        """Wait for the result."""
+        await self._done.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldNames:
+    """Names of the fields that a look-up reads.
+
+    `pairs` hold each name as it is asked for, and its key, which is in lower
+    case; `keys` are all of these.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    keys: frozenset[str]
+
+    @classmethod
+    def of(cls, *names: str) -> Self:
+        """Return these names."""
+        pairs = tuple((name, name.lower()) for name in names)
+        return cls(pairs=pairs, keys=frozenset(key for _, key in pairs))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names as they are asked for."""
+        return tuple(name for name, _ in self.pairs)
+
+
+class _Wanted(NamedTuple):
+    name: str
+    at: float
+
+
+class _Refused(NamedTuple):
+    error: RecordsRefused
+    until: float
+
+
+@dataclass(slots=True, kw_only=True)
+class ObjectFields:
+    """Fields of the object `sobject` that any subscriber wants, in one spelling.
+
+    A field that nothing has asked for in ten minutes is read no longer. A
+    refusal is believed for a minute, so that a correction in the org takes
+    effect, and a mistake costs few requests.
+    """
+
+    sobject: str
+    clock: Clock
+    _wanted: dict[str, _Wanted] = field(default_factory=dict, init=False)
+    _refused: dict[str, _Refused] = field(default_factory=dict, init=False)
+
+    def want(self, fields: FieldNames) -> None:
+        """Read `fields` too from now on."""
+        now = self.clock.monotonic()
+        for name, key in fields.pairs:
+            known = self._wanted.get(key)
+            self._wanted[key] = _Wanted(name if known is None else known.name, now)
+
+    def refuse(self, error: RecordsRefused) -> None:
+        """Leave out the field that `error` names, or read the object no longer if it names none."""
+        self._refused[error.field.lower()] = _Refused(error, self.clock.monotonic() + _REFUSED_S)
+
+    def refusal(self, fields: Iterable[str]) -> RecordsRefused | None:
+        """Return the refusal of the object or of one of `fields`, or `None`."""
+        now = self.clock.monotonic()
+        for key in (_OBJECT, *(each.lower() for each in fields)):
+            refused = self._refused.get(key)
+            if refused is not None and now < refused.until:
+                return refused.error
+        return None
+
+    def names(self) -> list[str]:
+        """Return the names of the fields to read."""
+        now = self.clock.monotonic()
+        self._wanted = {key: each for key, each in self._wanted.items() if now - each.at <= _WANTED_S}
+        return sorted(each.name for each in self._wanted.values() if self.refusal((each.name,)) is None)
 
 
 class LookupObserver(Protocol):

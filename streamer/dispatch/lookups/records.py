@@ -7,11 +7,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from streamer.clock import Clock
-from streamer.dispatch.lookups.allowance import Allowance
-from streamer.dispatch.lookups.batch import LookupBatch
 from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
-from streamer.dispatch.lookups.fields import FieldNames, ObjectFields
-from streamer.dispatch.lookups.reading import FieldwiseReader, LookupObserver
+from streamer.dispatch.lookups.reading import (
+    Allowance,
+    FieldNames,
+    FieldwiseReader,
+    LookupBatch,
+    LookupObserver,
+    ObjectFields,
+)
 from streamer.errors import (
     RecordsRefused,
     RetryLater,

@@ -7,9 +7,14 @@ import structlog
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.dispatch.progress.offset_tracker import OffsetTracker
-from streamer.dispatch.progress.ownership_check import OwnershipCheck
-from streamer.dispatch.progress.partition_progress import PartitionProgress, Pending, Proof, settlements
+from streamer.dispatch.progress.partition_progress import (
+    OffsetTracker,
+    OwnershipCheck,
+    PartitionProgress,
+    Pending,
+    Proof,
+    settlements,
+)
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
 from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement

@@ -1,16 +1,69 @@
 """Progress of one subscriber in one partition, the log's record of it, and the next record."""
 
-from collections.abc import Iterable
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 
-from streamer.dispatch.progress.offset_tracker import OffsetTracker
 from streamer.events import DeadLetter, Entry, Forwarded, Partition, Receipt, SettledOffsets
 from streamer.ports import LaneChange, Settlement
 
 Proof = DeadLetter | Receipt | Forwarded
 """Record of what became of an event."""
+
+
+class OffsetTracker:
+    """Tracks the offsets of one partition through delivery.
+
+    The committed prefix never passes an open offset. Settled offsets above it
+    are kept as well, so that a crash repeats only open ones.
+    """
+
+    def __init__(self, progress: SettledOffsets) -> None:
+        """Continue from `progress`."""
+        self._through = progress.next_offset
+        self._open: deque[int] = deque()
+        self._settled = set(progress.settled_above)
+        self._progress: SettledOffsets | None = progress
+
+    @property
+    def settled_above(self) -> int:
+        """Number of offsets that are settled behind an open one."""
+        return len(self._settled)
+
+    def opened(self, offset: int) -> None:
+        """Note that `offset` was read and awaits delivery; offsets come in rising order."""
+        self._open.append(offset)
+        self._moved_to(offset + 1)
+
+    def passed(self, through: int) -> None:
+        """Note that all offsets below `through` were read; those not opened need no delivery."""
+        self._moved_to(through)
+
+    def settled(self, offset: int) -> None:
+        """Note that `offset` needs no more deliveries."""
+        self._settled.add(offset)
+        self._progress = None
+
+    def progress(self) -> SettledOffsets:
+        """Return the contiguous prefix and the settled offsets above it."""
+        if self._progress is None:
+            self._progress = self._computed()
+        return self._progress
+
+    def _moved_to(self, through: int) -> None:
+        self._through = max(self._through, through)
+        self._progress = None
+
+    def _computed(self) -> SettledOffsets:
+        while self._open and self._open[0] in self._settled:
+            self._settled.remove(self._open.popleft())
+        prefix = self._open[0] if self._open else self._through
+        # A former process can have settled offsets that this one never opened.
+        self._settled = {offset for offset in self._settled if offset >= prefix}
+        return SettledOffsets(next_offset=prefix, settled_above=frozenset(self._settled))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,3 +182,61 @@ def _settlement(assignment: int, held: list[PartitionProgress]) -> Settlement:
         redriven=tuple(letter for each in in_flight for letter in each.redriven),
         forwarded=tuple(event for each in in_flight for event in each.forwarded),
     )
+
+
+class OwnershipCheck:
+    """Doubt about the ownership, from a standstill until the log has taken a record of every partition.
+
+    Only a record that began after the standstill proves anything, and only for
+    its own assignment. A partition that is assigned while a doubt lasts is
+    doubted too, because its assignment can be older than the standstill. A
+    doubt that begins without partitions waits for the first one.
+    """
+
+    def __init__(self) -> None:
+        self._partitions: set[Partition] = set()
+        self._unproven = False
+        self._over = asyncio.Event()
+        self._over.set()
+        self.number = 0
+
+    @property
+    def lasts(self) -> bool:
+        """True while no event may be delivered."""
+        return not self._over.is_set()
+
+    def covers(self, partition: Partition) -> bool:
+        """Return true while the ownership of `partition` is unproven."""
+        return partition in self._partitions
+
+    def begin(self, partitions: Collection[Partition]) -> None:
+        """Doubt the ownership of `partitions`; records already under way no longer prove it."""
+        self._partitions.update(partitions)
+        self._unproven = True
+        self._over.clear()
+        self.number += 1
+
+    def assigned(self, partitions: Collection[Partition]) -> None:
+        """Include partitions that were assigned to us."""
+        if self.lasts:
+            self._partitions.update(partitions)
+
+    def revoked(self, partitions: Collection[Partition]) -> None:
+        """Exclude partitions that are certainly not ours."""
+        self._partitions.difference_update(partitions)
+        self._end()
+
+    def recorded(self, partition: Partition, *, number: int) -> None:
+        """Note that a record of `partition` succeeded, which began when `number` was the current doubt."""
+        if number == self.number and self.covers(partition):
+            self._partitions.discard(partition)
+            self._unproven = False
+            self._end()
+
+    async def over(self) -> None:
+        """Wait until the ownership of all partitions is proven."""
+        await self._over.wait()
+
+    def _end(self) -> None:
+        if not self._unproven and not self._partitions:
+            self._over.set()

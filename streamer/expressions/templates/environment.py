@@ -17,8 +17,7 @@ from jinja2.tests import TESTS
 from markupsafe import Markup, soft_str
 
 from streamer.exact_json import plain_number
-from streamer.expressions.functions.budget import SHORT, Budget, check_length
-from streamer.expressions.functions.costs import search
+from streamer.expressions.functions.budget import SHORT, Budget, check_length, search
 from streamer.expressions.templates.growth import (
     BOUNDS_OF_FILTERS,
     BOUNDS_OF_METHODS,

@@ -6,8 +6,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from streamer.expressions.functions.budget import LONGEST_LIST, Budget, LimitExceeded, check_length
-from streamer.expressions.functions.costs import search
+from streamer.expressions.functions.budget import LONGEST_LIST, Budget, LimitExceeded, check_length, search
 
 Bound = Callable[..., None]
 """Takes a budget and the arguments of a filter or method, and spends what its value takes.

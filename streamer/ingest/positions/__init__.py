@@ -1,7 +1,7 @@
 """Positions of a channel: where reading starts and continues, checkpoints, and the resulting holes."""
 
+from streamer.ingest.positions.checkpoints import OrderedPositions, PositionOrdered
 from streamer.ingest.positions.moves import Move, known_place, move_of
-from streamer.ingest.positions.orders import OrderedPositions, PositionOrdered
 from streamer.ingest.positions.positioning import OnRefused, Positioning
 
 __all__ = [

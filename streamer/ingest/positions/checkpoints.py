@@ -1,14 +1,33 @@
 """Checkpoint rules: the next checkpoint of a channel after a read."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId, ReplayId
-from streamer.replay_ids import is_of_cometd
+from streamer.controls import PositionOrder
+from streamer.errors import RetryLater
+from streamer.events import (
+    Batch,
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    DeadLetter,
+    Event,
+    EventId,
+    ReplayId,
+    Start,
+)
+from streamer.ports import RecordedHoles
+from streamer.replay_ids import is_of_cometd, replay_id_to_text
+from streamer.settings import StartTime, StartWord
 
 # A header of a proxy, for example, can name any time.
 _MOST_BEHIND_S = 86_400.0
+_log = structlog.get_logger()
 
 
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
@@ -125,3 +144,121 @@ def _verified_at(former: float, committed: float, *, by_time: bool) -> float:
 def _committed_at(read: Sequence[Event | DeadLetter]) -> float:
     last = next((item for item in reversed(read) if type(item) is Event), None)
     return datetime.fromisoformat(last.time).timestamp() if last else 0.0
+
+
+class PositionOrdered(Exception):
+    """An operator has ordered another position: reading ends here, between two answers."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OrderedPositions:
+    """Orders to change the position of one channel, each carried out once, the oldest first.
+
+    An order is carried out when the continuity record of its id is in the log.
+    `ended` is called with both then, and is to remove the order.
+    """
+
+    log: RecordedHoles
+    ended: Callable[[PositionOrder, ContinuityRecord], None]
+    _orders: dict[str, PositionOrder] = field(default_factory=dict, init=False)
+    _known: set[str] = field(default_factory=set, init=False)
+    _current: PositionOrder | None = field(default=None, init=False)
+    _wake: Callable[[], None] = field(default=lambda: None, init=False)
+
+    @property
+    def current(self) -> PositionOrder | None:
+        """Order that is being carried out: reading has moved, and the log does not hold it yet."""
+        return self._current
+
+    @property
+    def has_order(self) -> bool:
+        """True while an order waits and none is being carried out, or while that one was withdrawn."""
+        if self._current is not None:
+            return self._current.id not in self._orders
+        return not self._known.issuperset(self._orders)
+
+    def resume(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when there is a new order."""
+        self._wake = wake
+
+    def follow(self, orders: Mapping[str, PositionOrder]) -> None:
+        """Replace this channel's orders (keyed by id)."""
+        self._orders = dict(sorted(orders.items(), key=lambda each: each[1].at))
+        self._known.intersection_update(self._orders)
+        self._wake()
+
+    async def begin(self) -> PositionOrder | None:
+        """Return the oldest order that the log does not hold, to be carried out now, if there is one.
+
+        Raises what the log raises, and `RetryLater` when the current order was
+        withdrawn: the log has no trace of it. It is certain for the channel's
+        owner, as `RecordedHoles.holes` is.
+        """
+        if self._current is not None:
+            self._current = None
+            raise RetryLater("the order of another position was withdrawn: reading continues where it was")
+        waiting = [each for name, each in self._orders.items() if name not in self._known]
+        found = await self.log.holes([each.id for each in waiting])
+        for order in waiting:
+            if order.id not in found:
+                self._current = order
+                return order
+            self._end(order, found[order.id])
+        return None
+
+    def recorded(self, records: Mapping[str, ContinuityRecord]) -> None:
+        """Note that `records`, by their ids, are in the log, and with its own the current order."""
+        if self._current is not None and self._current.id in records:
+            order, self._current = self._current, None
+            self._end(order, records[order.id])
+
+    def _end(self, order: PositionOrder, record: ContinuityRecord) -> None:
+        self._known.add(order.id)
+        self.ended(order, record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """Start with the first retained event that was committed at `at` (epoch seconds), or later."""
+
+    at: float
+
+    def __str__(self) -> str:
+        """Return it with the time in UTC."""
+        return f"since {datetime.fromtimestamp(self.at, UTC).isoformat(timespec='seconds')}"
+
+
+ChannelStart = Start | Since | Literal["snapshot"]
+"""Start of a channel: `snapshot` begins with new events, and then reads the records that there are."""
+
+
+def configured_start(configured: StartWord | StartTime) -> ChannelStart:
+    """Return the start that a channel's settings name."""
+    if isinstance(configured, StartTime):
+        return Since(at=configured.since.timestamp())
+    return "snapshot" if configured is StartWord.SNAPSHOT else Start(configured)
+
+
+def source_position(channel: Channel, start: ChannelStart) -> Checkpoint | Start:
+    """Return the position after which a source begins to read `channel`."""
+    if isinstance(start, Since):
+        # A source without a replay id begins so long before the time, and this time is of Salesforce's clock.
+        return Checkpoint(channel=channel, replay_id=None, verified_at=start.at + CLOCKS_DIFFER_S)
+    return Start.LATEST if start == "snapshot" else start
+
+
+def tell_position(channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float) -> None:
+    """Log where reading of `channel` resumes, and the age of that position at `now` where it has one."""
+    if checkpoint is None:
+        reason = "there is no checkpoint"
+        _log.info("channel.positioned", channel=str(channel), at=str(start), reason=reason)
+        return
+    known = verified_at(checkpoint)
+    age_s = round(now - known, 1) if known else None
+    if checkpoint.replay_id is None:
+        reason = "the checkpoint holds no complete replay id"
+        _log.info("channel.positioned", channel=str(channel), at=Start.EARLIEST, age_s=age_s, reason=reason)
+        return
+    after = replay_id_to_text(checkpoint.replay_id)
+    retained_s = channel.retention_s
+    _log.info("channel.positioned", channel=str(channel), after=after, age_s=age_s, retained_s=retained_s)

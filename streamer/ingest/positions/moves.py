@@ -17,9 +17,8 @@ from streamer.events import (
     SoughtPlace,
     Start,
 )
-from streamer.ingest.positions.checkpoints import verified_at
+from streamer.ingest.positions.checkpoints import ChannelStart, Since, source_position, verified_at
 from streamer.ingest.positions.holes import refused_hole
-from streamer.ingest.positions.start import ChannelStart, Since, source_position
 from streamer.replay_ids import optional_text, replay_id_to_text
 
 _LONGEST_DETAIL = 500

@@ -11,7 +11,14 @@ from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.controls import ChannelPosition, PositionOrder
 from streamer.errors import ReplayIdRefused
 from streamer.events import Batch, Channel, Checkpoint, ContinuityRecord, HoleCause, Repair, Start
-from streamer.ingest.positions.checkpoints import complete_until
+from streamer.ingest.positions.checkpoints import (
+    ChannelStart,
+    OrderedPositions,
+    Since,
+    complete_until,
+    source_position,
+    tell_position,
+)
 from streamer.ingest.positions.holes import (
     first_snapshot,
     forgotten_too,
@@ -30,8 +37,6 @@ from streamer.ingest.positions.moves import (
     unchanged_record,
     without_ids,
 )
-from streamer.ingest.positions.orders import OrderedPositions
-from streamer.ingest.positions.start import ChannelStart, Since, source_position, tell_position
 
 OnRefused = Literal["repair", "earliest", "latest", "fail"]
 

@@ -1,14 +1,180 @@
 """Reader of a channel's messages: events, and dead letters of what can't be read or protected."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
-from streamer.events import Batch, Channel, Checkpoint, DeadLetter, Event, Unreadable
+from streamer.channel_paths import ChannelKind
+from streamer.configuration.protection import can_concern
+from streamer.errors import SalesforceUnavailable, UnreadableEvent
+from streamer.events import Batch, Channel, Checkpoint, DeadLetter, Event, EventId, Unreadable
+from streamer.exact_json import exact_value, raw_json
 from streamer.ingest.positions.checkpoints import without_appended
 from streamer.ingest.reading.large_texts import LargeTexts
-from streamer.ingest.reading.protection import ChannelProtection
-from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.reading.quarantine import Quarantine, SecretBytes
 from streamer.normalise import Normaliser
+from streamer.protection import (
+    SEALED,
+    FixedTreatment,
+    NotProtected,
+    ProtectedEvents,
+    Rules,
+    WrongKey,
+    key_id_of,
+    keyed_digest,
+    sealed,
+    unsealed,
+)
+from streamer.replay_ids import replay_id_from_text, replay_id_to_text
+from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
+
+_TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
+
+
+@dataclass(slots=True)
+class Protection:
+    """Rules in effect for all channels of a process; new rules can replace them while it runs."""
+
+    rules: Sequence[ProtectRule] = ()
+    settings: ProtectionSettings = field(default_factory=ProtectionSettings)
+    compiled: Rules | None = field(default=None, init=False)
+    process_key: str = field(default_factory=lambda: secrets.token_hex(32), init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Compile the rules."""
+        self.apply(self.rules, self.settings)
+
+    def apply(self, rules: Sequence[ProtectRule], settings: ProtectionSettings) -> None:
+        """Protect the next batch of each channel by `rules`; without rules, events pass unread."""
+        self.rules, self.settings = rules, settings
+        self.compiled = Rules(rules, settings) if rules else None
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelProtection:
+    """Protection of one channel; `key` names the field by which its events are ordered, if any."""
+
+    protection: Protection
+    channel: Channel
+    key: str | None = None
+
+    @property
+    def has_rules(self) -> bool:
+        """True while there are rules for this channel or for others."""
+        return self.protection.compiled is not None
+
+    def protected(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter | Unreadable]:
+        """Return `read`, in its order, with protected values removed, masked or hashed.
+
+        It is `read` itself if no rule applies to any of its events. An event that
+        can't be protected is `Unreadable`.
+        """
+        rules = self.protection.compiled
+        # The event's type decides, not the channel: an event can reach a channel to which it does not belong.
+        types = {item.type for item in read if type(item) is Event}
+        if rules is None or not any(map(rules.of, types)):
+            return read
+        events = [item for item in read if type(item) is Event]
+        key = self.key if ChannelKind.of(self.channel.path).is_keyed else None
+        protected = ProtectedEvents(rules, key=key).of(events)
+        found: list[Event | DeadLetter | Unreadable] = []
+        for item in read:
+            if type(item) is not Event:
+                found.append(item)
+                continue
+            made = next(protected)
+            found.append(_unreadable(item, made) if isinstance(made, NotProtected) else made)
+        return found
+
+    def hides(self, event_type: str, name: str) -> bool:
+        """Return whether the rules protect a field of this type of event."""
+        rules = self.protection.compiled
+        of_type = rules.of(event_type) if rules is not None else None
+        return of_type is not None and of_type.of(name) is not FixedTreatment.KEEP
+
+    def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
+        """Return the part of `piece` to keep, or `None` to keep it as it is.
+
+        A `torn` piece of an answer can belong to a channel that it does not name,
+        so the rules of all channels apply.
+        """
+        rules, settings = self.protection.rules, self.protection.settings
+        if settings.unreadable is UnreadableBytes.KEEP:
+            return None
+        if not (rules if torn else any(can_concern(rule, self.channel.path) for rule in rules)):
+            return None
+        key = settings.key.get_secret_value() if settings.key is not None else None
+        if key is None:
+            return SecretBytes(digest=self._digest_without_key(piece))
+        is_encrypted = settings.unreadable is UnreadableBytes.ENCRYPT
+        kept = sealed(piece.raw, key, key_id_of(settings)) if is_encrypted else b""
+        return SecretBytes(digest=keyed_digest(piece.raw, key), kept=kept)
+
+    def unsealed(self, letter: DeadLetter) -> bytes:
+        """Return the raw bytes of `letter`, decrypted if they are encrypted.
+
+        Raises `UnreadableEvent` without their key.
+        """
+        if not letter.raw.startswith(SEALED):
+            return letter.raw
+        key = self.protection.settings.key
+        if key is None:
+            raise UnreadableEvent("its bytes are encrypted, and there is no protection.key")
+        try:
+            return unsealed(letter.raw, key.get_secret_value())
+        except WrongKey:
+            raise UnreadableEvent("its bytes are encrypted with another protection.key") from None
+
+    def _digest_without_key(self, piece: Unreadable) -> str:
+        """Return a digest that distinguishes `piece` from others at its position and reveals only its size.
+
+        An event's digest comes from its id, which is not a secret. The digest of a
+        message at a known position comes from its size. Each process that reads
+        them again gets the same digests. The digest of a piece at an unknown
+        position needs a key, because an attacker could guess the value behind a
+        plain digest by trying all possible ones. The key belongs to this process,
+        so another process that reads the piece makes another dead letter.
+        """
+        if piece.event_id is not None:
+            return hashlib.sha256(piece.event_id.encode("utf-8", "surrogatepass")).hexdigest()
+        if piece.replay_id is not None:
+            return f"{len(piece.raw)}-bytes"
+        return keyed_digest(piece.raw, self.protection.process_key)
+
+
+def unprotected_event(raw: bytes) -> Event | None:
+    """Return the event that could not be protected from its letter's `raw`; `None` for other letters."""
+    if not raw.startswith(b'{"event":'):
+        return None
+    try:
+        fields = exact_value(raw)["event"]
+        texts = {name: fields[name] for name in _TEXTS}
+        subject, data = fields["subject"], fields["data"]
+        replay_id = replay_id_from_text(texts.pop("replay_id"))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+    are_texts = all(type(each) is str for each in texts.values()) and isinstance(subject, str | None)
+    if not (are_texts and isinstance(data, dict)):
+        return None
+    texts["id"] = EventId(texts["id"])
+    return Event(**texts, subject=subject, replay_id=replay_id, data=data)
+
+
+def _unreadable(event: Event, error: NotProtected) -> Unreadable:
+    fields = {name: getattr(event, name) for name in (*_TEXTS, "subject", "data")}
+    fields["replay_id"] = replay_id_to_text(event.replay_id)
+    return Unreadable(
+        raw=raw_json({"event": fields}),
+        error=f"Not protected: {error}",
+        summary=f"Not protected: {error}",
+        replay_id=event.replay_id,
+        event_id=event.id,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,3 +235,82 @@ class MessageReader:
     def _quarantined(self, piece: Unreadable, *, torn: bool = False) -> DeadLetter:
         secret = self.protection.secret(piece, torn=torn) if self.protection is not None else None
         return self.quarantine.unreadable(piece, self.channel, secret)
+
+
+class BatchReader:
+    """Reads batches in a task of its own, one for each `ask`; enter it before, and leave it afterwards.
+
+    So its caller can do something else until a batch has come. Leaving it closes
+    the source's iterator.
+    """
+
+    def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
+        # Every batch passes here, and a future for each would cost more than all the rest.
+        self._batches = batches
+        self._asked = asyncio.Event()
+        self._turn = asyncio.Event()
+        self._batch: Batch | None = None
+        self._error: Exception | None = None
+        self._has_come = self._is_left = False
+
+    async def __aenter__(self) -> Self:
+        """Start the task, which reads nothing before it is asked."""
+        self._task = asyncio.create_task(self._run(), name="batches")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the iterator, in the task that has read from it."""
+        self._is_left = True
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    @property
+    def has_come(self) -> bool:
+        """True once the answer to the last `ask` can be taken without waiting."""
+        return self._has_come
+
+    def ask(self) -> None:
+        """Ask for the next batch, which confirms the former one: see `streamer.ports.Source`."""
+        self._has_come = False
+        self._turn.clear()
+        self._asked.set()
+
+    def interrupt(self) -> None:
+        """Let a `turn` return although nothing has come."""
+        self._turn.set()
+
+    async def turn(self) -> None:
+        """Return when a batch has come, or after an `interrupt`."""
+        await self._turn.wait()
+        self._turn.clear()
+
+    async def batch(self) -> Batch | None:
+        """Return the batch that was asked for, `None` after the last one; raises what the source raises."""
+        while not self._has_come:
+            await self.turn()
+        if self._error is not None:
+            raise self._error
+        return self._batch
+
+    async def _run(self) -> None:
+        async with aclosing(self._batches) as batches:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                try:
+                    self._batch = await anext(batches, None)
+                except asyncio.CancelledError:
+                    if not self._is_left:
+                        # A part of the source was cancelled, and nobody is to wait for it.
+                        self._error = SalesforceUnavailable("reading was broken off within: it begins again")
+                        self._come()
+                    raise
+                except Exception as error:  # noqa: BLE001 - it is raised by `batch`
+                    self._error = error
+                self._come()
+
+    def _come(self) -> None:
+        self._has_come = True
+        self._turn.set()

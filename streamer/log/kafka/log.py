@@ -10,24 +10,21 @@ from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
 from streamer.events import Channel, Checkpoint, ContinuityRecord, Entry, OrgId, Partition, SubscriberName
 from streamer.log.continuity import by_id, has_id_in, is_open_in
-from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.append.encoder import AppendEncoder, KafkaAppend
+from streamer.log.kafka.append.encoder import AppendEncoder, Checkpoints, KafkaAppend
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import PartitionWriter
-from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.connectivity import Connectivity
+from streamer.log.kafka.cluster.clients import Clients, Connectivity
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.control.continuity import read_continuity
-from streamer.log.kafka.control.controls import KafkaControls
+from streamer.log.kafka.control.controls import KafkaControls, read_continuity
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
 from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.records.events import Traceparent
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.ports import Feed, StoredCheckpoint, Subscription
 from streamer.settings import KafkaLogSettings
 

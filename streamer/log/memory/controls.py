@@ -1,7 +1,8 @@
 """Controls of the in-memory log."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,9 +15,38 @@ from streamer.controls import (
     Redrive,
     SnapshotOrder,
 )
-from streamer.events import ContinuityRecord, DeadLetter
+from streamer.events import ContinuityRecord, DeadLetter, Entry, LetterHead, ParkedLane, Partition, Setback
 from streamer.log.continuity import last_states
-from streamer.log.memory.letters import MemoryLetterCursor
+from streamer.ports import LaneChange
+
+
+class MemoryLetterCursor:
+    """Compares the present letters with those that it has seen."""
+
+    def __init__(self, letters: Mapping[str, DeadLetter], check_up: Callable[[], None]) -> None:
+        """Read `letters`; `check_up` raises while the log is down."""
+        self._letters = letters
+        self._check_up = check_up
+        self._seen: dict[str, DeadLetter] = {}
+
+    async def heads(self) -> AsyncGenerator[LetterHead, None]:
+        """Yield the heads of letters that have come since."""
+        self._check_up()
+        for id_, letter in list(self._letters.items()):
+            if self._seen.get(id_) is not letter:
+                self._seen[id_] = letter
+                yield letter.head
+
+    async def kept(self, ids: Collection[str]) -> frozenset[str]:
+        """Return which of these letters exist."""
+        self._check_up()
+        return frozenset(ids) & self._letters.keys()
+
+    async def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
+        """Yield these letters."""
+        self._check_up()
+        for letter in [self._letters[id_] for id_ in ids if id_ in self._letters]:
+            yield letter
 
 
 class MemoryControls:
@@ -116,3 +146,42 @@ class MemoryControls:
             self._board = board
             self._version += 1
             self._changed.notify_all()
+
+
+class ParkedEvents:
+    """The parked lanes of one subscriber with their events."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[Partition, str], dict[int, Entry]] = defaultdict(dict)
+        self._setbacks: dict[tuple[Partition, str], Setback] = {}
+
+    def change(self, changes: Sequence[LaneChange]) -> None:
+        """Apply `changes` of lanes."""
+        for change in changes:
+            name = change.partition, change.lane
+            self._entries[name].update((entry.offset, entry) for entry in change.joined)
+            for offset in change.left:
+                self._entries[name].pop(offset, None)
+            if change.setback is None:
+                del self._entries[name]
+                self._setbacks.pop(name, None)
+            else:
+                self._setbacks[name] = change.setback
+
+    def lanes(self, partition: Partition) -> Sequence[ParkedLane]:
+        """Return the parked lanes of a partition."""
+        return [
+            ParkedLane(lane=lane, offsets=tuple(sorted(self._entries[of, lane])), setback=setback)
+            for (of, lane), setback in self._setbacks.items()
+            if of == partition
+        ]
+
+    def entries(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Return the parked events among `offsets`, in that order."""
+        held = {
+            offset: entry
+            for (of, _), entries in self._entries.items()
+            if of == partition
+            for offset, entry in entries.items()
+        }
+        return [held[offset] for offset in offsets if offset in held]

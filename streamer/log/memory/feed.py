@@ -10,7 +10,7 @@ from typing import Protocol
 from streamer.errors import Fenced
 from streamer.events import Entry, ParkedLane, Partition, SettledOffsets, Start, SubscriberName
 from streamer.log.patterns import wants
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 PAGE_EVENTS = 500

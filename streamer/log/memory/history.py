@@ -9,8 +9,7 @@ from typing import Protocol
 from streamer.events import Channel, Checkpoint, Entry, Event, Partition, Receipt, SubscriberName
 from streamer.log.memory.feed import LogState, first_offset, forwarded_to, is_forwarded, partition_of
 from streamer.log.patterns import change_type_stem
-from streamer.log.search.chunks import Chunk, Collector, Span
-from streamer.log.search.matching import epoch_s, matcher
+from streamer.log.search.chunks import Chunk, Collector, Span, epoch_s, matcher
 from streamer.log.search.merge import search
 from streamer.ports import (
     AppendedPage,

@@ -22,7 +22,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.log.continuity import by_id, has_id_in, is_open_in, last_states
-from streamer.log.memory.controls import MemoryControls
+from streamer.log.memory.controls import MemoryControls, ParkedEvents
 from streamer.log.memory.feed import (
     MemoryFeed,
     can_read,
@@ -32,7 +32,6 @@ from streamer.log.memory.feed import (
     settled_events,
 )
 from streamer.log.memory.history import MemoryHistory
-from streamer.log.memory.parked import ParkedEvents
 from streamer.log.patterns import wants
 from streamer.log.records import bounded, encode_event
 from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription

@@ -7,15 +7,15 @@ would misread raises the version, and reading that raises `LogMisconfigured`.
 A replay id of printable ASCII is kept as it is, any other as `base64:…`.
 """
 
-from streamer.log.records.audit import decode_audit, encode_audit
-from streamer.log.records.channels import decode_checkpoint, encode_checkpoint
 from streamer.log.records.continuity import decode_continuity, encode_continuity
 from streamer.log.records.controls import (
+    decode_audit,
     decode_control,
     decode_left_out,
     decode_position_order,
     decode_redrive,
     decode_snapshot_order,
+    encode_audit,
     encode_control,
     encode_left_out,
     encode_position_order,
@@ -27,13 +27,22 @@ from streamer.log.records.dead_letters import (
     bounded,
     decode_dead_letter,
     decode_letter_head,
+    decode_setback,
     encode_dead_letter,
+    encode_setback,
     letter_head,
 )
-from streamer.log.records.events import decode_event, encode_event, event_from_json
-from streamer.log.records.receipts import decode_receipt, encode_receipt
-from streamer.log.records.record import RECORD_START, VERSION
-from streamer.log.records.setbacks import decode_setback, encode_setback
+from streamer.log.records.events import (
+    RECORD_START,
+    VERSION,
+    decode_checkpoint,
+    decode_event,
+    decode_receipt,
+    encode_checkpoint,
+    encode_event,
+    encode_receipt,
+    event_from_json,
+)
 
 __all__ = [
     "LARGEST_LETTER",

@@ -3,8 +3,7 @@
 from typing import Any
 
 from streamer.events import Channel, ContinuityRecord, HoleCause, JsonObject, OrgId, Repair
-from streamer.log.records.channels import channel_fields
-from streamer.log.records.record import decode, encode, optional_printable, printable
+from streamer.log.records.events import channel_fields, decode, encode, optional_printable, printable
 from streamer.replay_ids import optional_replay_id, optional_text
 
 _YEAR_10000 = 253_402_300_800

@@ -1,8 +1,10 @@
 """Controls of subscribers, redrives, snapshots and orders of positions as JSON."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from streamer.controls import (
+    AuditRecord,
     ChannelPosition,
     Control,
     LetterFilter,
@@ -13,7 +15,7 @@ from streamer.controls import (
     Wanted,
 )
 from streamer.events import JsonObject, SubscriberName
-from streamer.log.records.record import VERSION, decode, encode, optional_float, optional_printable, printable
+from streamer.log.records.events import VERSION, decode, encode, optional_float, optional_printable, printable
 from streamer.replay_ids import optional_replay_id, optional_text
 
 _WITH_IDS = 2
@@ -211,3 +213,38 @@ def _position_order(fields: JsonObject) -> PositionOrder:
     if not all(type(each) is str for each in (order.id, order.channel, order.by)):
         raise ValueError("a text is of another type")
     return order
+
+
+def encode_audit(record: AuditRecord) -> bytes:
+    """Return `record` as JSON; a detail that JSON can't hold becomes its Python text."""
+    try:
+        return encode(_fields(record))
+    except TypeError:
+        text = {"text": printable(repr(record.detail))}
+        return encode(_fields(replace(record, by=printable(record.by), detail=text)))
+
+
+def decode_audit(raw: bytes | str) -> AuditRecord:
+    """Return the record that `encode_audit` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "an audit record", _audit)
+
+
+def _fields(record: AuditRecord) -> JsonObject:
+    return {
+        "at": record.at,
+        "what": record.what,
+        "by": record.by,
+        "subscriber": record.subscriber,
+        "detail": record.detail,
+    }
+
+
+def _audit(fields: JsonObject) -> AuditRecord:
+    subscriber = fields.get("subscriber")
+    return AuditRecord(
+        at=float(fields["at"]),
+        what=fields["what"],
+        by=fields["by"],
+        subscriber=None if subscriber is None else SubscriberName(subscriber),
+        detail=fields.get("detail", {}),
+    )

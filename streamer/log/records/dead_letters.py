@@ -6,9 +6,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from streamer.errors import LogMisconfigured
-from streamer.events import DeadLetter, JsonObject, LetterHead, Partition, Stage, SubscriberName
-from streamer.log.records.events import event_fields, event_from_json
-from streamer.log.records.record import decode, encode, printable
+from streamer.events import DeadLetter, JsonObject, LetterHead, Partition, Setback, Stage, SubscriberName
+from streamer.log.records.events import decode, encode, event_fields, event_from_json, printable
 from streamer.replay_ids import optional_replay_id, optional_text
 
 LARGEST_LETTER = 12 * 1024 * 1024
@@ -207,3 +206,31 @@ def _letter_head(fields: JsonObject) -> LetterHead:
 def _partition(fields: JsonObject) -> Partition | None:
     topic = fields.get("topic")
     return None if topic is None else Partition(topic=topic, number=int(fields["partition"]))
+
+
+def encode_setback(setback: Setback) -> bytes:
+    """Return `setback` as JSON, with characters of its errors that UTF-8 can't hold escaped."""
+    return encode(
+        {
+            "attempts": setback.attempts,
+            "first_failed_at": setback.first_failed_at,
+            "due_at": setback.due_at,
+            "first_error": printable(setback.first_error),
+            "last_error": printable(setback.last_error),
+        }
+    )
+
+
+def decode_setback(raw: bytes | str) -> Setback:
+    """Return the setback that `encode_setback` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "a setback of a parked lane", _setback)
+
+
+def _setback(fields: JsonObject) -> Setback:
+    return Setback(
+        attempts=int(fields["attempts"]),
+        first_failed_at=float(fields["first_failed_at"]),
+        due_at=float(fields["due_at"]),
+        first_error=fields.get("first_error", ""),
+        last_error=fields.get("last_error", ""),
+    )

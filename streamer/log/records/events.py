@@ -1,14 +1,66 @@
 """Events as JSON."""
 
-from collections.abc import Mapping
-from typing import Any
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import orjson
 
-from streamer.events import Event, JsonObject
-from streamer.exact_json import exact_default
-from streamer.log.records.record import VERSION, decode
-from streamer.replay_ids import replay_id_from_text, replay_id_to_text
+from streamer.errors import ForeignRecord, LogMisconfigured
+from streamer.events import Channel, Checkpoint, Event, EventId, JsonObject, OrgId, Receipt, SubscriberName
+from streamer.exact_json import exact_default, exact_value
+from streamer.replay_ids import optional_replay_id, optional_text, replay_id_from_text, replay_id_to_text
+
+VERSION = 1
+
+RECORD_START = b'{"v":'
+"""Beginning of every record that `encode` returns."""
+
+_Value = TypeVar("_Value")
+_DELIVERED = "delivered"
+
+
+def encode(fields: JsonObject) -> bytes:
+    """Return `fields` as a record; raises `TypeError` when JSON can't hold them."""
+    return orjson.dumps({"v": VERSION, **fields}, default=exact_default)
+
+
+def decode(
+    raw: bytes | str, what: str, make: Callable[[JsonObject], _Value], *, version: int = VERSION
+) -> _Value:
+    """Return the value that `make` builds from a record's fields.
+
+    `what` names the record in errors, and `version` is the highest that `make`
+    reads. Raises `LogMisconfigured` for a newer or foreign record.
+    """
+    try:
+        fields = exact_value(raw)
+        if fields["v"] > version:
+            raise LogMisconfigured(
+                f"the log holds {what} of version {fields['v']}, and this Streamer reads up to {version}: "
+                "run the newer Streamer that wrote it"
+            )
+        return make(fields)
+    except (LookupError, TypeError, ValueError, AttributeError, binascii.Error) as exc:
+        raise ForeignRecord(
+            f"the log holds {what} that Streamer did not write: use a log that only Streamer writes"
+        ) from exc
+
+
+def printable(text: str) -> str:
+    """Return `text` with characters that UTF-8 can't hold escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def optional_printable(text: str | None) -> str | None:
+    """Return `text`, if there is one, with characters that UTF-8 can't hold escaped."""
+    return None if text is None else printable(text)
+
+
+def optional_float(number: float | None) -> float | None:
+    """Return `number`, if there is one, as a float: JSON does not tell floats from integers."""
+    return None if number is None else float(number)
 
 
 def encode_event(event: Event) -> bytes:
@@ -51,4 +103,87 @@ def event_from_json(fields: Mapping[str, Any]) -> Event:
         replay_id=replay_id_from_text(fields["replay_id"]),
         data=fields["data"],
         receipts=fields.get("receipts"),
+    )
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Return `checkpoint` as JSON."""
+    return encode(
+        {
+            **channel_fields(checkpoint.channel),
+            "replay_id": optional_text(checkpoint.replay_id),
+            "verified_at": checkpoint.verified_at,
+            "appended": checkpoint.appended,
+            "open_replay_id": optional_text(checkpoint.open_replay_id),
+            "positioned_at": checkpoint.positioned_at,
+            "skips_after": optional_text(checkpoint.skips_after),
+        }
+    )
+
+
+def decode_checkpoint(raw: bytes | str) -> Checkpoint:
+    """Return the checkpoint that `encode_checkpoint` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "a checkpoint", _checkpoint)
+
+
+def _checkpoint(fields: JsonObject) -> Checkpoint:
+    return Checkpoint(
+        channel=_channel(fields),
+        replay_id=optional_replay_id(fields["replay_id"]),
+        verified_at=float(fields["verified_at"]),
+        appended=tuple(EventId(id_) for id_ in fields.get("appended", ())),
+        open_replay_id=optional_replay_id(fields.get("open_replay_id")),
+        positioned_at=optional_float(fields.get("positioned_at")),
+        skips_after=optional_replay_id(fields.get("skips_after")),
+    )
+
+
+def channel_fields(channel: Channel) -> JsonObject:
+    """Return `channel` as fields of a record."""
+    return {"org": channel.org, "path": channel.path}
+
+
+def _channel(fields: JsonObject) -> Channel:
+    return Channel(org=OrgId(fields["org"]), path=fields["path"])
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Return `receipt` as JSON; an answer that JSON can't hold becomes its Python text."""
+    try:
+        return encode(_fields(receipt))
+    except TypeError:
+        return encode(_fields(replace(receipt, answer={"text": printable(repr(receipt.answer))})))
+
+
+def decode_receipt(raw: bytes | str) -> Receipt:
+    """Return the receipt that `encode_receipt` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "a receipt", _receipt)
+
+
+def _fields(receipt: Receipt) -> JsonObject:
+    return {
+        "outcome": _DELIVERED,
+        "event_id": receipt.event_id,
+        "event_type": receipt.event_type,
+        "event_key": receipt.event_key,
+        "subscriber": receipt.subscriber,
+        "attempts": receipt.attempts,
+        "first_tried_at": receipt.first_tried_at,
+        "delivered_at": receipt.delivered_at,
+        "seconds": receipt.seconds,
+        "answer": dict(receipt.answer),
+    }
+
+
+def _receipt(fields: JsonObject) -> Receipt:
+    return Receipt(
+        event_id=EventId(fields["event_id"]),
+        event_type=fields["event_type"],
+        event_key=fields["event_key"],
+        subscriber=SubscriberName(fields["subscriber"]),
+        attempts=int(fields["attempts"]),
+        first_tried_at=float(fields["first_tried_at"]),
+        delivered_at=float(fields["delivered_at"]),
+        seconds=float(fields["seconds"]),
+        answer=fields.get("answer", {}),
     )

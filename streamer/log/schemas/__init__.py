@@ -1,8 +1,8 @@
 """JSON Schemas of the records that others read: events, receipts, dead letters, holes and the audit."""
 
 from streamer.log.schemas.catalogue import SchemaName, definitions, reachable, schema, schema_of
-from streamer.log.schemas.cloud_events import DATA_OF_TYPES, data_of, definitions_of
-from streamer.log.schemas.parts import DEFINITIONS, reference, references
+from streamer.log.schemas.changes import DEFINITIONS, reference, references
+from streamer.log.schemas.messages import DATA_OF_TYPES, data_of, definitions_of
 
 __all__ = [
     "DATA_OF_TYPES",

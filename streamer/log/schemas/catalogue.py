@@ -6,10 +6,8 @@ from functools import cache
 
 from streamer.events import JsonObject
 from streamer.log.records import VERSION
-from streamer.log.schemas.changes import changes
-from streamer.log.schemas.cloud_events import cloud_events
-from streamer.log.schemas.messages import messages
-from streamer.log.schemas.parts import reference, references
+from streamer.log.schemas.changes import changes, reference, references
+from streamer.log.schemas.messages import cloud_events, messages
 from streamer.log.schemas.records import record_headers, records
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -1,8 +1,34 @@
 """Schemas of the data of platform events, PushTopic notifications, generic events and outbound messages."""
 
+import re
+
+from streamer.cloud_events import JSON, STRUCTURED
 from streamer.events import JsonObject
-from streamer.log.schemas.changes import with_redriven
-from streamer.log.schemas.parts import any_object, text, the_object
+from streamer.log.schemas.changes import (
+    any_object,
+    constant,
+    event_time,
+    reference,
+    text,
+    the_object,
+    with_redriven,
+)
+
+_SPECIFICATION = "1.0"
+
+DATA_OF_TYPES: dict[str, tuple[str, ...]] = {
+    r"^salesforce\.cdc\.\w+\.created$": ("ChangeCreated", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.updated$": ("ChangeUpdated", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.deleted$": ("ChangeDeleted", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.undeleted$": ("ChangeUndeleted", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.gap$": ("ChangeGap",),
+    r"^salesforce\.cdc\.\w+\.snapshot$": ("ChangeSnapshot",),
+    r"^salesforce\.event\.\w+$": ("PlatformEvent",),
+    r"^salesforce\.topic\.\w+\.\w+$": ("PushTopicNotification",),
+    r"^salesforce\.generic\.\w+$": ("GenericEvent",),
+    r"^salesforce\.outbound\.\w+$": ("OutboundMessage",),
+}
+"""Definitions of the data of an event, by patterns of its type; exactly one matches."""
 
 
 def messages() -> dict[str, JsonObject]:
@@ -67,4 +93,84 @@ def _outbound_message() -> JsonObject:
             },
         }
         | with_redriven(),
+    )
+
+
+def cloud_events() -> dict[str, JsonObject]:
+    """Return the definitions, by their names."""
+    return {
+        "CloudEvent": _document(),
+        "EventHeaders": _headers(),
+        "StructuredHeaders": _structured_headers(),
+    }
+
+
+def definitions_of(event_type: str) -> tuple[str, ...]:
+    """Return the definitions of the data of an event of this type; any of them can hold.
+
+    Raises `LookupError` for a type that is not one of ours.
+    """
+    for pattern, names in DATA_OF_TYPES.items():
+        if re.match(pattern, event_type):
+            return names
+    raise LookupError(event_type)
+
+
+def data_of(names: tuple[str, ...]) -> JsonObject:
+    """Return the schema of data for which one of these definitions holds."""
+    found = [reference(name) for name in names]
+    return found[0] if len(found) == 1 else {"oneOf": found}
+
+
+def _attributes(prefix: str) -> tuple[dict[str, JsonObject], dict[str, JsonObject]]:
+    needed = {
+        "specversion": constant(_SPECIFICATION, "the version of CloudEvents"),
+        "type": text("the type of the event", pattern=r"^salesforce\.\w+\.\w+"),
+        "id": text("the event's id; it is the same when the same event is read again", minLength=1),
+        "source": text("/salesforce/ and the id of the org", minLength=1),
+        "time": event_time("the commit time; in a snapshot, the time of reading"),
+        "sfchannel": text("the channel that the event was read from", pattern="^/"),
+        "sfreplayid": text("Salesforce's position of the event in that channel", minLength=1),
+    }
+    optional = {"subject": text("the id of the record; absent where the event is about none")}
+    return (
+        {prefix + name: part for name, part in needed.items()},
+        {prefix + name: part for name, part in optional.items()},
+    )
+
+
+def _headers() -> JsonObject:
+    needed, optional = _attributes("ce_")
+    content_type = constant(JSON.decode(), "the media type of the value")
+    return the_object(
+        "The headers of an event: CloudEvents 1.0 in binary mode. All values are texts in UTF-8.",
+        {**needed, "content-type": content_type},
+        optional,
+    )
+
+
+def _structured_headers() -> JsonObject:
+    needed, _ = _attributes("")
+    content_type = constant(STRUCTURED.decode(), "the media type of the value")
+    return the_object(
+        "The headers of an event whose value is the whole CloudEvent.",
+        {"type": needed["type"], "content-type": content_type},
+    )
+
+
+def _document() -> JsonObject:
+    needed, optional = _attributes("")
+    content_type = constant(JSON.decode(), "the media type of data")
+    return the_object(
+        "An event in structured mode (`log.kafka.content_mode: structured`).",
+        {
+            **needed,
+            "datacontenttype": content_type,
+            "data": {"type": "object", "description": "by the type of the event"},
+        },
+        optional,
+        oneOf=[
+            {"properties": {"type": {"pattern": pattern}, "data": data_of(names)}}
+            for pattern, names in DATA_OF_TYPES.items()
+        ],
     )

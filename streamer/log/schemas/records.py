@@ -2,7 +2,7 @@
 
 from streamer.events import HoleCause, JsonObject, Repair, Stage
 from streamer.log.records import VERSION
-from streamer.log.schemas.parts import (
+from streamer.log.schemas.changes import (
     any_object,
     constant,
     count,

@@ -1,14 +1,25 @@
 """Chunks of a partition that a search has read."""
 
-from collections import deque
-from collections.abc import Mapping
+import base64
+import binascii
+import zlib
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
-from streamer.events import Partition
-from streamer.log.search.matching import epoch_s
-from streamer.ports import LoggedEvent
+import orjson
 
+from streamer.events import Event, Partition
+from streamer.log.patterns import wants
+from streamer.normalise.malformed import as_event_time
+from streamer.ports import EventSearch, LoggedEvent
+
+ANY_TYPE = ("*",)
+# The first and the last second that can be written.
+_FIRST_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+_LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 MOST_BYTES = 8 * 1024 * 1024
 """Most bytes of events in one chunk, and in one answer; one event always fits."""
 
@@ -17,6 +28,40 @@ _LEAST_BYTES = 64 * 1024
 
 Span = tuple[int, int]
 """First offset, and the offset behind the last one."""
+LONGEST = 6_000
+"""Most characters of a cursor, so that it fits into the address of a request."""
+
+_MOST_BYTES = 1024 * 1024
+_FOREIGN = "the cursor is not that of a search by the same options: begin without it"
+
+
+def matcher(asked: EventSearch) -> Callable[[Event], bool]:
+    """Return a test whether an event matches every field of a search."""
+    wanted = wants(asked.types or ANY_TYPE)
+    key = asked.key
+    since, until = text_time(asked.since), text_time(asked.until)
+
+    def matches(event: Event) -> bool:
+        return (
+            wanted(event.type)
+            and asked.event_id in {None, event.id}
+            and (key is None or key in {event.subject, event.key})
+            and asked.channel in {None, event.channel}
+            and (since is None or event.time >= since)
+            and (until is None or event.time < until)
+        )
+
+    return matches
+
+
+def text_time(at: float | None) -> str | None:
+    """Return epoch seconds as the times of events are written."""
+    return None if at is None else as_event_time(datetime.fromtimestamp(min(max(at, _FIRST_S), _LAST_S), UTC))
+
+
+def epoch_s(event: Event) -> float:
+    """Return the time of `event` in epoch seconds."""
+    return datetime.fromisoformat(event.time).timestamp()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,3 +163,44 @@ class Collector:
 
     def _exceeds(self, events: int, size: int) -> bool:
         return events > self.most or size > self.most_bytes
+
+
+def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
+    """Return the cursor for the remaining spans; empty when it would be too long."""
+    topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for partition, (begin, end) in left.items():
+        topics[partition.topic].append((partition.number, begin, end))
+    body = orjson.dumps({"v": 1, "oldest_first": oldest_first, "left": topics})
+    text = base64.urlsafe_b64encode(zlib.compress(body, 9)).decode("ascii")
+    return text if len(text) <= LONGEST else ""
+
+
+def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
+    """Return the spans in a cursor; raises `ValueError` for a text that is not a cursor of this order."""
+    try:
+        body = orjson.loads(_inflated(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)))
+        left = {
+            Partition(topic=topic, number=_whole(number)): (_whole(begin), _whole(end))
+            for topic, spans in body["left"].items()
+            for number, begin, end in spans
+        }
+        is_ours = body["v"] == 1 and body["oldest_first"] is oldest_first
+    except (LookupError, TypeError, ValueError, AttributeError, binascii.Error, zlib.error) as error:
+        raise ValueError(_FOREIGN) from error
+    if not is_ours:
+        raise ValueError(_FOREIGN)
+    return left
+
+
+def _inflated(packed: bytes) -> bytes:
+    inflate = zlib.decompressobj()
+    body = inflate.decompress(packed, _MOST_BYTES)
+    if not inflate.eof:
+        raise ValueError("it is cut, or too large")
+    return body
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError("it holds an invalid offset")
+    return number

@@ -5,9 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamer.events import Partition
-from streamer.log.search.chunks import MOST_BYTES, Chunk, ChunkSource, Span
-from streamer.log.search.cursors import decode_cursor, encode_cursor
-from streamer.log.search.matching import epoch_s
+from streamer.log.search.chunks import (
+    MOST_BYTES,
+    Chunk,
+    ChunkSource,
+    Span,
+    decode_cursor,
+    encode_cursor,
+    epoch_s,
+)
 from streamer.ports import EventSearch, FoundEvents, LoggedEvent
 
 _FIRST_CHUNK = 1_000

@@ -12,8 +12,7 @@ from streamer.errors import LogMisconfigured
 from streamer.events import Checkpoint, Event, Partition, Receipt, SubscriberName
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import change_type_stem
-from streamer.log.search.chunks import Chunk, Collector, Span
-from streamer.log.search.matching import ANY_TYPE, matcher
+from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Span, matcher
 from streamer.log.search.merge import search
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import end, read_checkpoints
@@ -29,7 +28,7 @@ from streamer.log.sqlite.rows.search import (
     receipt_bounds,
 )
 from streamer.log.sqlite.rows.subscribers import known_place
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.ports import (
     AppendedPage,
     EventSearch,

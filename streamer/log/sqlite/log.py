@@ -3,8 +3,9 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from sqlite3 import Connection
 from typing import Self
@@ -12,22 +13,22 @@ from typing import Self
 import structlog
 
 from streamer.clock import Clock
-from streamer.errors import LogMisconfigured, LogUnavailable
+from streamer.errors import EventsRefused, LogMisconfigured, LogUnavailable
 from streamer.events import (
     Channel,
     Checkpoint,
     ContinuityRecord,
+    DeadLetter,
     Entry,
+    Event,
     OrgId,
     ParkedLane,
     Partition,
     SubscriberName,
 )
 from streamer.log.continuity import by_id, is_open_in
-from streamer.log.sqlite.append import SqliteAppend
 from streamer.log.sqlite.controls import SqliteControls
-from streamer.log.sqlite.database.filesystem import check_local
-from streamer.log.sqlite.database.lock import locked
+from streamer.log.sqlite.database.lock import check_local, locked
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
@@ -36,23 +37,65 @@ from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import (
     AppendedEnd,
     AppendRows,
+    EventRow,
+    encode,
     end,
+    event_row,
     read_checkpoint,
     read_orgs,
     read_stored,
     write,
 )
-from streamer.log.sqlite.rows.continuity import read_by_ids, read_open
+from streamer.log.sqlite.rows.controls import read_by_ids, read_open
 from streamer.log.sqlite.rows.pages import OffsetRange, count_appended, read_page
-from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
+from streamer.log.sqlite.rows.parked import count_parked, letter_key, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
-from streamer.log.sqlite.settled_events import settled_events
-from streamer.log.sqlite.settler import SqliteSettler
-from streamer.observe.pulse import Pulses
+from streamer.log.sqlite.settler import SqliteSettler, settled_events
+from streamer.observe.process import Pulses
 from streamer.ports import LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
 
+Write = Callable[[AppendRows], Awaitable[None]]
+"""Commits an append; raises as `Append.commit` does."""
 _log = structlog.get_logger()
+
+
+class SqliteAppend:
+    """Rows of the events that have been added, until they are committed."""
+
+    def __init__(self, write: Write, clock: Clock) -> None:
+        self._write = write
+        self._clock = clock
+        self._rows: list[EventRow] = []
+        self.size = 0
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Encode `events`; raises `EventsRefused` for events that JSON cannot represent."""
+        now_s = int(self._clock.now())
+        refused: list[Event] = []
+        for event in events:
+            try:
+                row = event_row(event, now_s)
+            except TypeError:
+                refused.append(event)
+            else:
+                self._rows.append(row)
+                self.size += row[2]
+        if refused:
+            raise EventsRefused(f"{len(refused)} events hold data that JSON can't", events=refused)
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+        redriven: Collection[str] = (),
+    ) -> None:
+        """Make the rows durable, together with other waiting appends; wait while the file is full."""
+        rows = encode(self._rows, checkpoint, set_aside, continuity, now=self._clock.now())
+        await self._write(replace(rows, redriven=[letter_key(id_) for id_ in redriven]))
 
 
 class SqliteLog:

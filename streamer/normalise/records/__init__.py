@@ -5,12 +5,12 @@ names, the same compound fields, the same form of each value.
 """
 
 from streamer.normalise.records.events import (
+    OrgRecord,
     SnapshotRead,
     recovered_event,
     snapshot_deletion,
     snapshot_event,
 )
-from streamer.normalise.records.org_record import OrgRecord
 from streamer.normalise.records.shape import RecordShape
 
 __all__ = [

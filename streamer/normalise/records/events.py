@@ -7,16 +7,48 @@ state of the record. Older events of the record can follow in the log, when the
 stream brings them later: the order is right at the end only.
 """
 
+import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, json_copy
-from streamer.normalise.records.org_record import OrgRecord
-from streamer.normalise.times import as_event_time
+from streamer.exact_json import exact_number
+from streamer.normalise.malformed import as_event_time
 
 _GAP = "GAP_"
 _KIND = {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted", "UNDELETE": "undeleted"}
 _SNAPSHOT = "SNAPSHOT"
+FieldValue = Callable[[Any], Any]
+"""Returns the value of a field, given as JSON or as the text of a CSV; raises `ValueError`."""
+
+Number = float | int | Decimal
+
+# Up to here a float holds every integer.
+_MOST_EXACT = 2**53
+_LONGEST_NUMBER = 64
+_INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgRecord:
+    """One record as it was when it was read.
+
+    `fields` have the form of a change event's, with null for an empty one. The
+    times are as in events (`2025-01-01T00:00:00.000Z`), and `None` where the entity
+    has none.
+    """
+
+    entity: str
+    id: str
+    fields: JsonObject
+    is_deleted: bool = False
+    """True for a record in the Recycle Bin, which only `queryAll` returns."""
+    last_modified: str | None = None
+    system_modstamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,3 +154,94 @@ def _body(change: str, fields: JsonObject) -> JsonObject:
 
 def _time(epoch_s: float) -> str:
     return as_event_time(datetime.fromtimestamp(epoch_s, UTC))
+
+
+def value_of(data_type: str) -> FieldValue:
+    """Return the function for the fields of a data type, by its name in a describe.
+
+    A value without a form of its own, such as a picklist, a date or a time of day,
+    stays as it is, and so do values of unknown types.
+    """
+    return _BY_TYPE.get(data_type, _as_it_is)
+
+
+def _as_it_is(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _boolean(value: Any) -> bool | None:
+    match value:
+        case bool() | None:
+            return value
+        case "":
+            return None
+        case str() if value.lower() in {"true", "false"}:
+            return value.lower() == "true"
+        case _:
+            raise ValueError("no boolean")
+
+
+def _integer(value: Any) -> int | None:
+    number = _number(value)
+    if isinstance(number, float | Decimal):
+        if number != int(number):
+            raise ValueError("no integer")
+        return int(number)
+    return number
+
+
+def _decimal(value: Any) -> Number | None:
+    """Return a number as the double that events carry; one that no double holds keeps its digits."""
+    number = _number(value)
+    if isinstance(number, int) and abs(number) <= _MOST_EXACT:
+        return float(number)
+    return number
+
+
+def _number(value: Any) -> Number | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return _number_of_text(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float | Decimal) and math.isfinite(value):
+        return value
+    raise ValueError("no number")
+
+
+def _number_of_text(text: str) -> Number:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError("no number")
+    if _INTEGER.fullmatch(text):
+        return int(text.partition(".")[0])
+    try:
+        number = exact_number(text)
+    except ValueError:
+        raise ValueError("no number") from None
+    if not math.isfinite(number):
+        raise ValueError("no number")
+    return number
+
+
+def date_time(value: Any) -> str | None:
+    """Return a date-time (`…+0000` of REST, `…Z` of Bulk) as change events write it, in UTC with a `Z`."""
+    if value is None or value == "":
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError("no date-time") from None
+    return f"{aware.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+_BY_TYPE: dict[str, FieldValue] = {
+    "boolean": _boolean,
+    "int": _integer,
+    "long": _integer,
+    "double": _decimal,
+    "currency": _decimal,
+    "percent": _decimal,
+    "datetime": date_time,
+}

@@ -1,6 +1,5 @@
 """Tracing: spans of events on their way to a collector."""
 
-from streamer.observe.tracing.memory import MemoryTracer
-from streamer.observe.tracing.queued import Exporter, QueuedTracer, TraceMetrics
+from streamer.observe.tracing.queued import Exporter, MemoryTracer, QueuedTracer, TraceMetrics
 
 __all__ = ["Exporter", "MemoryTracer", "QueuedTracer", "TraceMetrics"]

@@ -5,13 +5,14 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import structlog
 
 from streamer.events import Event
 from streamer.ports import Span
-from streamer.ports.trace_context import EventTraces, TraceContext
+from streamer.ports.tracing import EventTraces, TraceContext
 
 _log = structlog.get_logger()
 
@@ -135,3 +136,24 @@ class QueuedTracer:
         elif self._is_failing and not reason:
             _log.info("tracing.recovered")
         self._is_failing = bool(reason)
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryTracer:
+    """Keeps all spans, in the order in which they ended."""
+
+    traces: EventTraces = field(default_factory=lambda: EventTraces(1.0))
+    spans: list[Span] = field(default_factory=list, init=False)
+    lost: int = field(default=0, init=False)
+
+    def trace_of(self, event: Event, /) -> TraceContext:
+        """Return the trace of `event`."""
+        return self.traces.of(event)
+
+    def ended(self, spans: Sequence[Span], /) -> None:
+        """Keep `spans`."""
+        self.spans += spans
+
+    def dropped(self, spans: int, /) -> None:
+        """Count spans that were never made."""
+        self.lost += spans

@@ -1,13 +1,63 @@
 """OAuth 2 flows of Salesforce: their token requests."""
 
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from publicsuffixlist import PublicSuffixList
 from pydantic import SecretStr
 
-from streamer.errors import ConfigurationError
+from streamer.clock import Clock
+from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable, StreamerError
 from streamer.later import Later
-from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, PasswordAuth, RefreshAuth
+from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, OrgSettings, PasswordAuth, RefreshAuth
+from streamer.web.addresses import is_address, is_loopback
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from streamer.salesforce.auth.tokens import Tokens
+
+# urlsplit silently drops line breaks, which belong in no address.
+_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
+_LONGEST = 2_000
+_TRANSIENT_CODES = {"server_error", "temporarily_unavailable", "unknown_error"}
+_TRANSIENT_WORDS = ("rate exceeded", "retry your request", "too many requests")
+
+# Fragments of error descriptions, the most specific first, and the advice for each.
+_ADVICE = (
+    (
+        "audience validation",
+        "set org.auth.audience to https://login.salesforce.com, or to https://test.salesforce.com",
+    ),
+    ("approved this consumer", "pre-authorise the app for this user by profile or permission set"),
+    ("expired access/refresh token", "issue a new refresh token and set org.auth.refresh_token"),
+    ("expired authorization code", "issue a new refresh token and set org.auth.refresh_token"),
+    ("no client credentials user", "set a run-as user in the app's client credentials flow"),
+    ("not supported on this domain", "set org.login_url to the org's My Domain address"),
+    (
+        "assertion",
+        "check org.auth.client_id, org.auth.username, the app's certificate and this machine's time",
+    ),
+    ("restricted", "allow this network and hour for the user, or relax the app's IP rules"),
+    ("authentication failure", "check the user name, the password and the security token appended to it"),
+    ("inactive", "activate the user or the org"),
+)
+_ADVICE_BY_CODE = {
+    "invalid_client": "check org.auth.client_id and org.auth.client_secret",
+    "invalid_client_id": "check org.auth.client_id",
+    "invalid_app_access": "allow the user to use the app by profile or permission set",
+    "inactive_user": "activate the user",
+    "inactive_org": "activate the org",
+    "unsupported_grant_type": "enable this flow in the app's OAuth settings, or choose another org.auth.flow",
+}
+
 
 if TYPE_CHECKING:
     import jwt
@@ -81,3 +131,135 @@ def _audience(login_url: str) -> str:
     if host == "test.salesforce.com" or host.endswith(".sandbox.my.salesforce.com"):
         return "https://test.salesforce.com"
     return "https://login.salesforce.com"
+
+
+def safe_address(url: str, *, named: str, allow_http: bool) -> str:
+    """Return `url` without a trailing slash, if it may receive a token or a password.
+
+    Plain http is accepted for loopback only, or with `allow_http`. Raises
+    `ConfigurationError`, which calls the address `named`.
+    """
+    scheme, host = _parts(url, named)
+    if scheme == "http" and not (allow_http or is_loopback(host)):
+        raise ConfigurationError(
+            f"{named} is http://{host}, where anyone on the way could read the token: "
+            "use https, or set org.allow_http if that network is trusted"
+        )
+    return url.rstrip("/")
+
+
+def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str]) -> None:
+    """Raise `ConfigurationError` if the host of `instance_url` is neither the login's site nor `allowed`.
+
+    Whoever answers a login in Salesforce's place could otherwise have every
+    request, with its token, sent to another server.
+    """
+    named = "instance_url in the answer to the login"
+    host, login = _parts(instance_url, named)[1], _parts(login_url, "org.login_url")[1]
+    if host in allowed or _site(host) == _site(login) or (is_loopback(host) and is_loopback(login)):
+        return
+    raise ConfigurationError(
+        f"{login} sends us to {host}, which is another site: "
+        f"if that is right, add {host} to org.instance_hosts"
+    )
+
+
+def _parts(url: str, named: str) -> tuple[str, str]:
+    """Return scheme and host."""
+    try:
+        parts = urlsplit(url)
+        # A port out of range is found when it is looked at.
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        host = None
+    if not host or len(url) > _LONGEST or not _ADDRESS.fullmatch(url):
+        raise ConfigurationError(f"{named} must be an address such as https://acme.my.salesforce.com")
+    return parts.scheme, host.lower()
+
+
+def _site(host: str) -> str:
+    """Return the part of `host` that one owner registers, such as `salesforce.com` or `acme.co.uk`."""
+    host = host.rstrip(".")
+    if is_loopback(host) or is_address(host) or host.rpartition(".")[2].isdigit():
+        return host
+    # A public suffix itself is nobody's, and so is a name of one label.
+    return _public_suffixes().privatesuffix(host) or host
+
+
+@lru_cache(maxsize=1)
+def _public_suffixes() -> PublicSuffixList:
+    # The list comes with the package: nothing is downloaded.
+    return PublicSuffixList()
+
+
+@dataclass(slots=True)
+class _Login:
+    """Tokens in use, with their HTTP client and the number of users."""
+
+    http: aiohttp.ClientSession
+    tokens: Tokens
+    users: int = 0
+
+
+class Logins:
+    """Lends the tokens of orgs.
+
+    A user and an app have few grants, and a login can use its refresh token up.
+    So parts that use one org with the same settings at the same time share one
+    token.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._logins: dict[OrgSettings, _Login] = {}
+
+    @asynccontextmanager
+    async def opened(self, org: OrgSettings) -> AsyncIterator[tuple[Tokens, aiohttp.ClientSession]]:
+        """Lend the tokens of `org`, and the HTTP client that gets them; nobody logs in yet.
+
+        Raises `ConfigurationError` when a secret would travel in the clear.
+        """
+        login = self._logins.get(org)
+        if login is None:
+            login = self._logins[org] = await self._made(org)
+        login.users += 1
+        try:
+            yield login.tokens, login.http
+        finally:
+            login.users -= 1
+            if not login.users:
+                del self._logins[org]
+                await login.http.close()
+
+    async def _made(self, org: OrgSettings) -> _Login:
+        # A command that opens no connection holds logins too.
+        import aiohttp  # noqa: PLC0415 - see `streamer.later`
+
+        from streamer.salesforce.auth.tokens import Tokens  # noqa: PLC0415 - as said
+
+        http = aiohttp.ClientSession()
+        try:
+            return _Login(http, Tokens(http, org, self.clock))
+        except BaseException:
+            await http.close()
+            raise
+
+
+def refusal(code: str, description: str, *, login_url: str) -> StreamerError:
+    """Return the error for the token endpoint's `code` and `description`.
+
+    The codes and descriptions come from Salesforce's help on OAuth flow errors.
+    Transient ones become `SalesforceUnavailable`.
+    """
+    said = f"{code}: {description}" if description else code
+    if code in _TRANSIENT_CODES or any(word in description.lower() for word in _TRANSIENT_WORDS):
+        return SalesforceUnavailable(f"Salesforce can't log us in at the moment ({said})")
+    return CredentialsRefused(f"{login_url} refused the login ({said}): {_advice(code, description)}")
+
+
+def _advice(code: str, description: str) -> str:
+    lowered = description.lower()
+    for fragment, advice in _ADVICE:
+        if fragment in lowered:
+            return advice
+    return _ADVICE_BY_CODE.get(code, "check org.auth against the app's settings in the org")

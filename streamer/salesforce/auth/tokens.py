@@ -21,12 +21,10 @@ from streamer.errors import (
 )
 from streamer.events import OrgId
 from streamer.known_secrets import KNOWN, MASK
-from streamer.salesforce.auth.addresses import check_instance, safe_address
-from streamer.salesforce.auth.flows import secrets_of, token_form
+from streamer.salesforce.auth.flows import check_instance, refusal, safe_address, secrets_of, token_form
 from streamer.salesforce.auth.refresh_token_file import RefreshTokenFile
-from streamer.salesforce.auth.refusals import refusal
-from streamer.salesforce.body import BodyTooLarge, read_body
-from streamer.salesforce.org_time import time_of
+from streamer.salesforce.message import time_of
+from streamer.salesforce.rest_requests import BodyTooLarge, read_body
 from streamer.settings import Auth, OrgSettings, PasswordAuth, RefreshAuth
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send, through
 from streamer.web.reasons import connection_reason

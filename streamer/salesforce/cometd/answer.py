@@ -6,18 +6,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streamer.channel_paths import without_filter
-from streamer.events import Unreadable
-from streamer.raw_json import raw_json
-from streamer.salesforce.cometd.frames import (
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.events import Checkpoint, NewEventsAfter, ReplayId, Start, Unreadable
+from streamer.exact_json import raw_json
+from streamer.salesforce.cometd.protocol import (
     SEAM,
     Frame,
+    JsonObject,
     Oversized,
     TornBody,
     channels_named_in,
     parse,
     parse_json,
 )
-from streamer.salesforce.cometd.protocol import JsonObject
+from streamer.salesforce.retained import RetainedMessages, place_after
 
 # The objects of a part are parsed, normalised and encoded while a processor's
 # caches hold them, and are gone before the next part is parsed.
@@ -34,6 +36,8 @@ _MOST_STRAYS = 10_000
 _STRAY = "no Bayeux message"
 # Our requests have a few hundred messages at most, and each has one reply.
 _MOST_REPLIES = 10_000
+NEW_EVENTS = -1
+ALL_RETAINED = -2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,3 +242,49 @@ def _set_aside(frame: Frame, strays: Sequence[object]) -> tuple[Unreadable, ...]
 
 def _is_reply(raw: bytes) -> bool:
     return any(name.startswith("/meta/") for name in channels_named_in(raw)[:1])
+
+
+@dataclass(slots=True, kw_only=True)
+class ReplayPosition:
+    """Position from which one channel is subscribed, and its number in the replay map.
+
+    Reading resumes after `complete`, the checkpoint's last complete replay id;
+    the consumer drops the events of the open id that it already holds. While no
+    id is complete, or while an id is another transport's, there is no number
+    that marks the place: the consumer does not get the messages that `retained`
+    drops. `skips_after` takes the place of `complete` once new events were
+    subscribed behind events that are skipped.
+    """
+
+    start: Start
+    complete: ReplayId | None = None
+    retained: RetainedMessages | None = None
+    skips_after: ReplayId | None = None
+
+    @classmethod
+    def after(cls, after: Checkpoint | Start) -> "ReplayPosition":
+        """Return the position that `after` describes."""
+        if isinstance(after, Start):
+            return cls(start=after)
+        complete, retained = place_after(after, over_cometd=True)
+        if isinstance(after, NewEventsAfter):
+            return cls(start=Start.LATEST, skips_after=complete)
+        return cls(start=Start.EARLIEST, complete=complete, retained=retained)
+
+    def replay(self) -> int:
+        """Return this channel's number in the replay map of a subscription."""
+        if self.complete is not None:
+            return int(self.complete)
+        return NEW_EVENTS if self.start is Start.LATEST else ALL_RETAINED
+
+    def decide_by_time(self) -> None:
+        """Note that Salesforce no longer retains the last event in the log."""
+        if self.retained is not None:
+            self.retained = self.retained.by_time()
+
+    def subscribed(self, now: float) -> None:
+        """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
+        if self.start is Start.LATEST:
+            # An extra message does no harm before the first read.
+            self.start, self.complete = Start.EARLIEST, self.skips_after
+            self.retained = RetainedMessages.from_time(now - CLOCKS_DIFFER_S, after=self.complete)

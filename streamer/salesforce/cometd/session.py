@@ -16,13 +16,12 @@ from yarl import URL
 
 from streamer.clock import Clock
 from streamer.salesforce.auth.tokens import AccessToken
-from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import BayeuxResponse
-from streamer.salesforce.cometd.frames import TornBody
-from streamer.salesforce.cometd.protocol import Advice, JsonObject
-from streamer.salesforce.org_time import time_of
-from streamer.salesforce.recovery import Reaction
+from streamer.salesforce.cometd.protocol import Advice, JsonObject, TornBody
+from streamer.salesforce.message import time_of
+from streamer.salesforce.rest_requests import BodyTooLarge, read_body
+from streamer.salesforce.retained import Reaction
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
 

@@ -11,12 +11,11 @@ from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, Stop, SubscriptionRefused
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import BayeuxResponse
-from streamer.salesforce.cometd.feed import ChannelFeed, FeedState, RepeatedRefusal
-from streamer.salesforce.cometd.feeds import Feeds
+from streamer.salesforce.cometd.feeds import ChannelFeed, Feeds, FeedState, RepeatedRefusal
 from streamer.salesforce.cometd.protocol import JsonObject
 from streamer.salesforce.cometd.session import BayeuxSession, SessionLost
-from streamer.salesforce.observer import SessionObserver
-from streamer.salesforce.recovery import Reaction
+from streamer.salesforce.message import SessionObserver
+from streamer.salesforce.retained import Reaction
 
 _log = structlog.get_logger()
 

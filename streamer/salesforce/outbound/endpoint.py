@@ -16,11 +16,16 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.events import Unreadable, short_id
-from streamer.salesforce.outbound.answers import EndpointOutcome, acknowledgement, fault
-from streamer.salesforce.outbound.envelope import MalformedEnvelope, NotificationsEnvelope, parse_envelope
-from streamer.salesforce.outbound.inbox import Arrival, NotTaken
-from streamer.salesforce.outbound.masking import masked_envelope
-from streamer.salesforce.outbound.source import OutboundSource
+from streamer.salesforce.outbound.envelope import (
+    EndpointOutcome,
+    MalformedEnvelope,
+    NotificationsEnvelope,
+    acknowledgement,
+    fault,
+    masked_envelope,
+    parse_envelope,
+)
+from streamer.salesforce.outbound.source import Arrival, NotTaken, OutboundSource
 from streamer.settings import OUTBOUND_ROOT, OutboundMessageSettings, OutboundSettings
 from streamer.web.listener import listening
 from streamer.web.tls import TlsFiles

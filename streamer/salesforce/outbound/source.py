@@ -1,18 +1,126 @@
 """Source of the notifications that Salesforce sends to the endpoint."""
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from streamer.clock import Clock
-from streamer.events import Batch, Channel, Checkpoint, OrgId, Start
-from streamer.salesforce.outbound.inbox import Arrival, Inbox, InboxObserver, NotTaken
+from streamer.events import Batch, Channel, Checkpoint, JsonObject, OrgId, Start, Unreadable
 from streamer.salesforce.outbound.recent import RecentNotifications
 
+_MOST_AT_ONCE = 1_000
+_MOST_WAITING_BYTES = 32 * 1024 * 1024
 _log = structlog.get_logger()
 
 _ANSWERED_WITHIN_S = 20.0
 _NOT_READ = "this process does not read the channel"
+
+
+class NotTaken(Exception):
+    """The log does not hold the notifications: Salesforce has to send them again."""
+
+
+class InboxObserver(Protocol):
+    """Counts notifications; must not block or raise."""
+
+    def repeated(self, path: str, notifications: int) -> None:
+        """Salesforce has sent notifications again that the log holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """Notifications of one envelope of `size` bytes, or the envelope as something that can't be read."""
+
+    messages: Sequence[JsonObject] = ()
+    unreadable: Sequence[Unreadable] = ()
+    size: int
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Waiting:
+    arrival: Arrival
+    answer: asyncio.Future[None]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Group:
+    """Arrivals that are appended together, without the notifications that the log holds already."""
+
+    messages: list[JsonObject] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    repeated: int = 0
+    _answers: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Acknowledge the arrivals: the log holds all their notifications."""
+        for answer in self._answers:
+            if not answer.done():
+                answer.set_result(None)
+
+    def refuse(self, reason: str) -> None:
+        """Let Salesforce send the arrivals again."""
+        for answer in self._answers:
+            if not answer.done():
+                answer.set_exception(NotTaken(reason))
+
+
+class Inbox:
+    """Queue between the endpoint and the channel's consumer, bounded in bytes."""
+
+    def __init__(self, org: OrgId, recent: Container[str]) -> None:
+        """Take notifications of `org`, and leave out those whose ids are `recent`."""
+        self.org = org
+        self._recent = recent
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+
+    async def deliver(self, arrival: Arrival) -> None:
+        """Return when the log holds all notifications of `arrival`; raises `NotTaken`."""
+        if self._bytes + arrival.size > _MOST_WAITING_BYTES:
+            raise NotTaken("too many notifications wait for the log")
+        waiting = _Waiting(arrival=arrival, answer=asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._bytes += arrival.size
+        self._arrived.set()
+        await waiting.answer
+
+    async def take(self) -> Group:
+        """Wait for arrivals, and return some of them in their order; there can be nothing new in them."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        group, seen = Group(), set[str]()
+        while self._waiting and len(group.messages) < _MOST_AT_ONCE:
+            waiting = self._waiting.popleft()
+            self._bytes -= waiting.arrival.size
+            # Salesforce was told to send again what waited for too long.
+            if not waiting.answer.done():
+                self._add(waiting, group, seen)
+        return group
+
+    def close(self, reason: str) -> None:
+        """Refuse all arrivals that wait."""
+        group = Group(_answers=[waiting.answer for waiting in self._waiting])
+        self._waiting.clear()
+        self._bytes = 0
+        group.refuse(reason)
+
+    def _add(self, waiting: _Waiting, group: Group, seen: set[str]) -> None:
+        for message in waiting.arrival.messages:
+            id_ = message["notification_id"]
+            if id_ is not None and (id_ in self._recent or id_ in seen):
+                group.repeated += 1
+                continue
+            seen.add(id_)
+            group.messages.append(message)
+        group.unreadable += waiting.arrival.unreadable
+        group._answers.append(waiting.answer)  # noqa: SLF001 - a group is made here
 
 
 class OutboundSource:

@@ -20,7 +20,7 @@ from streamer.ports import (
     WriteOperation,
     WriteRefused,
 )
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.settings import OrgSettings
 
 # The caller has delays of its own; a longer one would hold up its next try after an outage.

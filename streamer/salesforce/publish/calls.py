@@ -6,14 +6,23 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from streamer.eventbus.calls import Call
+from streamer.ports import Unpublished
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.publish.failures import call_failure
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded
-from streamer.salesforce.recovery import Reaction
+from streamer.salesforce.retained import Reaction
 
 _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
+LARGEST_EVENT = 1024 * 1024
+"""Most bytes of an event; Salesforce refuses those of more than 1 MB (Pub/Sub API guide, allocations)."""
+
+MOST_BYTES = 2_800_000
+"""Most bytes of a request: Salesforce advises 3 MB, and ends the call of one of more than 4 MB."""
+
+MOST_EVENTS = 200
+"""Most events of a request, as Salesforce advises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +55,11 @@ class Calls:
             raise call_failure(topic, ended) from ended
         self.connection.proved()
         return answer
+
+
+def too_large(size: int) -> Unpublished | None:
+    """Return the result of an event of `size` bytes, or `None` if Salesforce takes it."""
+    if size <= LARGEST_EVENT:
+        return None
+    reason = f"it has {size:,} bytes; Salesforce takes 1 MB at most: send less in it"
+    return Unpublished(code="too_large", reason=reason, sent=False)

@@ -11,11 +11,10 @@ from streamer.events import ReplayId
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
 from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.publish.avro import FieldRefused
-from streamer.salesforce.publish.calls import Calls
+from streamer.salesforce.publish.calls import MOST_BYTES, MOST_EVENTS, Calls, too_large
 from streamer.salesforce.publish.failures import refused_event
-from streamer.salesforce.publish.requests import MOST_BYTES, MOST_EVENTS, too_large
 from streamer.salesforce.publish.topics import PublishTopic, TopicCache
-from streamer.salesforce.request_bodies import in_requests
+from streamer.salesforce.rest_requests import in_requests
 
 # Tag and length of an event in its request.
 _FRAME_BYTES = 8

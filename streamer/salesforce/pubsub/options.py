@@ -1,15 +1,53 @@
 """Options of the connection to the Pub/Sub API, and of its streams."""
 
+import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import structlog
 from yarl import URL
 
-from streamer.errors import ConfigurationError
-from streamer.salesforce.auth.addresses import safe_address
-from streamer.salesforce.pubsub.certificates import authorities
+from streamer.clock import Clock
+from streamer.errors import ConfigurationError, RetryLater
+from streamer.salesforce.auth.flows import safe_address
+from streamer.salesforce.auth.tokens import AccessToken, Tokens
+from streamer.salesforce.retained import RecoveryDelays
 from streamer.settings import OrgSettings, PubSubSettings
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import is_loopback
 from streamer.web.proxy import Proxy, proxy_for
+
+_BUNDLE = "ca-certificates.crt"
+_log = structlog.get_logger()
+
+
+def authorities(ca_file: Path | None) -> bytes | None:
+    """Return the authorities in `ca_file`, or the system's, as PEM; `None` if the system has none.
+
+    The system's are those that Python's other TLS clients trust, such as the
+    ones in `SSL_CERT_FILE`; gRPC on its own would trust those that it was
+    built with. Raises `ConfigurationError` when `ca_file` can't be used.
+    """
+    if ca_file is None:
+        return _of_system()
+    try:
+        pem = ca_file.read_bytes()
+        ssl.create_default_context().load_verify_locations(cadata=pem.decode("ascii"))
+    except (OSError, ValueError) as exc:
+        # An SSLError is an OSError too, and its words tell an operator nothing.
+        is_missing = not isinstance(exc, ssl.SSLError) and isinstance(exc, OSError)
+        reason = exc.strerror if isinstance(exc, OSError) and is_missing else "no certificates in PEM"
+        raise ConfigurationError(f"org.pubsub.ca_file: {ca_file} can't be used: {reason}") from exc
+    return pem
+
+
+def _of_system() -> bytes | None:
+    paths = ssl.get_default_verify_paths()
+    folder = Path(paths.capath) if paths.capath else None
+    files = [Path(paths.cafile)] if paths.cafile else [folder / _BUNDLE] if folder else []
+    if folder and not files[0].is_file():
+        # One file for each authority, named by the hash of its subject.
+        files = sorted(folder.glob("*.[0-9]"))
+    return b"\n".join(file.read_bytes() for file in files if file.is_file()) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +104,36 @@ def _is_local(address: str) -> bool:
     except ValueError:
         # Another check refuses it.
         return False
+
+
+class Login:
+    """Gets tokens. While Salesforce can't give any, all callers wait for the same delay."""
+
+    def __init__(self, tokens: Tokens, clock: Clock, delays: RecoveryDelays) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._delays = delays.login
+        self._failure: RetryLater | None = None
+        self._resumes_at = 0.0
+
+    async def token(self, *, stale: AccessToken | None = None) -> AccessToken:
+        """Return a token other than `stale`; raises a `Stop` when an operator must act."""
+        while True:
+            while (left := self._resumes_at - self._clock.monotonic()) > 0:
+                await self._clock.sleep(left)
+            try:
+                token = await (self._tokens.token() if stale is None else self._tokens.refreshed(stale))
+            except RetryLater as failure:
+                self._postpone(failure)
+            else:
+                self._delays.reset()
+                return token
+
+    def _postpone(self, failure: RetryLater) -> None:
+        # Callers at the same time share a login and its failure.
+        if failure is self._failure:
+            return
+        self._failure = failure
+        delay = max(failure.after_s or 0.0, self._delays.next_s())
+        self._resumes_at = self._clock.monotonic() + delay
+        _log.warning("session.delayed", reason=str(failure), tried_again_in_s=delay)

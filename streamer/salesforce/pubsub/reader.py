@@ -12,17 +12,14 @@ from streamer.errors import ReplayIdRefused, RetryLater, Stop, SubscriptionRefus
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
 from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.auth.tokens import AccessToken
-from streamer.salesforce.observer import SessionObserver
+from streamer.salesforce.message import SessionObserver
 from streamer.salesforce.pubsub.connection import PubSubConnection
-from streamer.salesforce.pubsub.credit import Credit
 from streamer.salesforce.pubsub.errors import TOO_LARGE, CallEnded, unserved
-from streamer.salesforce.pubsub.login import Login
-from streamer.salesforce.pubsub.messages import Messages, Readers, parts
-from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.pubsub.options import Login, PubSubOptions
 from streamer.salesforce.pubsub.position import Position
-from streamer.salesforce.pubsub.subscription import FetchedEvents, SubscribeStream
-from streamer.salesforce.recovery import STEADY_S, Reaction, RecoveryDelays
-from streamer.salesforce.retained import LastEventMissing
+from streamer.salesforce.pubsub.schemas import Messages, Readers, parts
+from streamer.salesforce.pubsub.subscription import Credit, FetchedEvents, SubscribeStream
+from streamer.salesforce.retained import STEADY_S, LastEventMissing, Reaction, RecoveryDelays
 
 _log = structlog.get_logger()
 

@@ -13,17 +13,15 @@ from streamer.errors import CredentialsRefused, SalesforceUnavailable, StreamerE
 from streamer.eventbus import ConsumerEvent, ProducerEvent
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, Start, Unreadable
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.observer import NullObserver, SessionObserver
+from streamer.salesforce.message import NullObserver, SessionObserver
 from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
-from streamer.salesforce.pubsub.login import Login
-from streamer.salesforce.pubsub.messages import Messages
-from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.pubsub.options import Login, PubSubOptions
 from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.reader import ChannelReader
-from streamer.salesforce.pubsub.schemas import Schemas
-from streamer.salesforce.recovery import Reaction, RecoveryDelays
+from streamer.salesforce.pubsub.schemas import Messages, Schemas
+from streamer.salesforce.retained import Reaction, RecoveryDelays
 
 _REFUSED_SCHEMA_S = 1.0
 _SCHEMAS_REFUSED_S = 30.0

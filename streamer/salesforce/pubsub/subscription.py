@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -11,15 +11,95 @@ from google.protobuf.message import DecodeError
 from streamer.clock import Clock
 from streamer.eventbus import ConsumerEvent, FetchRequest
 from streamer.eventbus.calls import SUBSCRIBE
-from streamer.salesforce.observer import SessionObserver
+from streamer.salesforce.message import SessionObserver
 from streamer.salesforce.pubsub.errors import CallEnded
-from streamer.salesforce.pubsub.event_count import TooManyEvents, check_event_count
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.recovery import Reaction
+from streamer.salesforce.retained import Reaction
 
+_DIVISOR = 8
+# In so few bytes even empty events take little memory, so the parsed message is counted.
+_PARSED_FIRST = 64 * 1024
+
+_EVENTS = 1
+# Each field but the events comes once.
+_MOST_OTHERS = 64
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LONGEST_VARINT = 10
 # An idle topic can leave a subscription without any answer for minutes, while a refusal comes at once.
 _ACCEPTED_AFTER_S = 2.0
 _REFUSED_WITHIN_S = 0.1
+
+
+@dataclass(slots=True)
+class Credit:
+    """Bound of the outstanding credit, lowered after an answer that was too large to receive.
+
+    As many events as the `usual` credit allows bring the usual bound back: the
+    large ones have passed by then.
+    """
+
+    usual: int
+    most: int = field(init=False)
+    _used: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.most = self.usual
+
+    def lower(self) -> None:
+        """Ask for fewer events at a time."""
+        self.most, self._used = max(1, self.most // _DIVISOR), 0
+
+    def used(self, events: int) -> None:
+        """Note events that have come."""
+        self._used += events
+        if self._used >= self.usual:
+            self.most = self.usual
+
+
+class TooManyEvents(Exception):
+    """An answer holds more events than were asked for."""
+
+
+def check_event_count(raw: bytes, most: int) -> None:
+    """Raise `TooManyEvents` if `raw` is a large FetchResponse of more than `most` events.
+
+    It looks no further than that. An empty event takes two bytes here and fifty
+    when it is parsed. Raises `DecodeError` for bytes that are no FetchResponse.
+    """
+    if len(raw) <= _PARSED_FIRST:
+        return
+    at = events = others = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        if tag >> 3 == _EVENTS:
+            events += 1
+            if events > most:
+                raise TooManyEvents
+        else:
+            others += 1
+            if others > _MOST_OTHERS:
+                raise DecodeError("a FetchResponse with many fields other than events")
+        at = _end_of_field(raw, at, tag & 7)
+
+
+def _end_of_field(raw: bytes, at: int, wire_type: int) -> int:
+    if wire_type == _BYTES:
+        length, at = _varint(raw, at)
+        return at + length
+    if wire_type == _VARINT:
+        return _varint(raw, at)[1]
+    if wire_type in {_FIXED32, _FIXED64}:
+        return at + (4 if wire_type == _FIXED32 else 8)
+    raise DecodeError("a FetchResponse with a group")
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for number, byte in enumerate(raw[at : at + _LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * number
+        if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
+            return value, at + number + 1
+    raise DecodeError("a number without an end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

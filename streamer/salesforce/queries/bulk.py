@@ -1,19 +1,26 @@
 """Query jobs of the Bulk API 2.0 (its guide, query)."""
 
+import csv
+import io
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from streamer.clock import Clock
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import RecordPage, RecordQuery
-from streamer.salesforce.queries.bulk_job import BulkJob
-from streamer.salesforce.queries.csv_rows import OtherFields, Row, rows_of
-from streamer.salesforce.queries.page_sizes import PAGE_BYTES
-from streamer.salesforce.queries.soql import is_id, whole_of
+from streamer.salesforce.queries.soql import PAGE_BYTES, is_id, whole_of
 from streamer.salesforce.rest import RequestRefused, Rest, RestResponse, refusal
 from streamer.salesforce.rest_requests import RestRequest
 
+_TEXT = re.compile(r"bulk:(\d{1,3}\.\d):(\d{1,15}):([A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?)", re.ASCII)
+Row = dict[str, str | None]
+
+# Some writers end with a blank line. Nothing else runs while they are passed.
+_MOST_BLANK = 1_000
+_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 _COMPLETE, _WAITING, _ENDED = "JobComplete", ("UploadComplete", "InProgress"), ("Failed", "Aborted")
 _CODE = re.compile(r"[A-Z][A-Z_]{2,60}\b", re.ASCII)
 _TEXT_LIMIT = 500
@@ -22,6 +29,83 @@ _MOST_DIGITS = 12
 _LAST = "null"
 # So many rows are read in some milliseconds.
 _ROWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkJob:
+    """Query job, with what its results need after a restart: see `RecordQueries.begin`.
+
+    Results come in the `version` in which the job was created alone (Bulk API
+    2.0 guide, get results). `asked_ms` is the time before that, in epoch
+    milliseconds.
+    """
+
+    version: str
+    asked_ms: int
+    id: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the job of its text; raises `RecordsRefused` for a text that names none."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise RecordsRefused(f"{text[:80]!r} names no query job: begin another", code="NOT_FOUND")
+        return cls(version=found[1], asked_ms=int(found[2]), id=found[3])
+
+    def __str__(self) -> str:
+        return f"bulk:{self.version}:{self.asked_ms}:{self.id}"
+
+    @property
+    def path(self) -> str:
+        """Path of the job, in its version."""
+        return f"/services/data/v{self.version}/jobs/query/{self.id}"
+
+
+class OtherFields(ValueError):
+    """The rows have other fields than those of the query: the entity, or the user's rights, changed."""
+
+
+def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
+    """Iterate over the rows of a CSV with a header, by the names of `columns`; an empty cell is `None`.
+
+    Raises `ValueError` where the body is not that: another header, a row with a
+    cell too few or too many, an open quote, invalid UTF-8. Its text quotes no
+    value. It is `OtherFields` for a header of names, `Id` among them.
+    """
+    # Python's own limit equals a long text, but Salesforce counts a line break once. The limit
+    # belongs to the process, so it is only raised.
+    csv.field_size_limit(max(csv.field_size_limit(), PAGE_BYTES))
+    text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
+    reader = csv.reader(text, strict=True)
+    try:
+        names = _named(next(reader, []), columns)
+        blank = 0
+        for number, cells in enumerate(reader, start=1):
+            if not cells:
+                blank += 1
+                if blank > _MOST_BLANK:
+                    raise ValueError(f"more than {_MOST_BLANK} of its lines are blank")
+                continue
+            if len(cells) != len(names):
+                raise ValueError(f"row {number} has {len(cells)} cells, where the header has {len(names)}")
+            yield {name: cell or None for name, cell in zip(names, cells, strict=True)}
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num} is not CSV ({error})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a text is not UTF-8 ({error.reason})") from None
+
+
+def _named(header: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the names of the columns in the order of the header, which can differ from that of the query."""
+    asked = {each.lower(): each for each in columns}
+    found = [asked.get(each.lower()) for each in header]
+    if len(found) != len(columns) or set(found) != set(columns):
+        missing = [each for each in columns if each not in found]
+        lacking = f": it lacks {', '.join(missing[:3])}" if missing else ""
+        is_of_records = "id" in map(str.lower, header) and all(map(_NAME.fullmatch, header))
+        error = OtherFields if is_of_records else ValueError
+        raise error(f"the header is not that of the query's {len(columns)} fields{lacking}")
+    return [each for each in found if each is not None]
 
 
 class BulkQueries:

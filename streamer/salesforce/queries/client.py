@@ -10,10 +10,16 @@ from streamer.clock import Clock
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 from streamer.events import JsonObject
 from streamer.ports import RecordPage, RecordQuery
-from streamer.salesforce.queries.bulk import BulkQueries
-from streamer.salesforce.queries.bulk_job import BulkJob
-from streamer.salesforce.queries.page_sizes import PAGE_BYTES, PageSizes
-from streamer.salesforce.queries.soql import count_of, fits_address, is_id, page_of, pages_fit
+from streamer.salesforce.queries.bulk import BulkJob, BulkQueries
+from streamer.salesforce.queries.soql import (
+    PAGE_BYTES,
+    PageSizes,
+    count_of,
+    fits_address,
+    is_id,
+    page_of,
+    pages_fit,
+)
 from streamer.salesforce.rest import AnswerTooLarge, AnswerTooLate, RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -12,6 +13,12 @@ from streamer.ports import RecordQuery
 _LONGEST_QUOTED = 12_000
 _OF_PAGE = 120
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
+PAGE_BYTES = 8 * 1024 * 1024
+"""Most bytes of one page's answer."""
+
+# Cells that are read take about a hundred bytes each, however short they are.
+_PAGE_CELLS = 200_000
+_QUERIES = 256
 
 
 def is_id(value: Any) -> bool:
@@ -56,3 +63,30 @@ def _source(query: RecordQuery, beyond: str = "") -> Iterator[str]:
     conditions = [each for each in (f"({query.where})" if query.where else "", beyond) if each]
     if conditions:
         yield f"WHERE {' AND '.join(conditions)}"
+
+
+@dataclass(slots=True)
+class PageSizes:
+    """Sizes of the pages of some queries, so that one page stays within `PAGE_BYTES`.
+
+    A page that is too large, or takes too long, is asked for again with half of
+    the rows. Later ones begin there, and grow slowly.
+    """
+
+    _rows: dict[RecordQuery, int] = field(default_factory=dict)
+
+    def rows(self, query: RecordQuery, most: int) -> int:
+        """Return the number of rows to ask for, of `most` at most."""
+        by_cells = max(1, _PAGE_CELLS // len(query.fields))
+        return max(1, min(most, by_cells, self._rows.get(query, most)))
+
+    def was_too_large(self, query: RecordQuery, rows: int) -> None:
+        """Ask for half of `rows` next time."""
+        if len(self._rows) >= _QUERIES:
+            self._rows.clear()
+        self._rows[query] = max(1, rows // 2)
+
+    def was_read(self, query: RecordQuery) -> None:
+        """Ask for some more next time, if the last page was smaller than it could have been."""
+        if query in self._rows:
+            self._rows[query] += self._rows[query] // 8 + 1

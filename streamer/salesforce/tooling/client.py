@@ -15,9 +15,8 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject, short_id
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.tooling.changes import Action, SetupChange
-from streamer.salesforce.tooling.names import check_is_ours
 from streamer.salesforce.tooling.refusals import SetupRefused, refused_change, refused_reading
-from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel
+from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel, check_is_ours
 
 _CHANNEL, _MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
 _CHANNEL_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "ChannelType", "MasterLabel")

@@ -6,9 +6,8 @@ from typing import Any
 
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
-from streamer.exact_json import exact_json
+from streamer.exact_json import bounded_json, exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
-from streamer.raw_json import bounded_json
 from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.rest import RequestRefused, Rest, RestResponse, new_token_refused, refusal
 from streamer.salesforce.rest_requests import RestRequest

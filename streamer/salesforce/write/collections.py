@@ -18,9 +18,8 @@ from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject, short_id
 from streamer.exact_json import exact_json
 from streamer.ports import Unanswered, WriteKind, WriteOperation, WriteRefused, WriteResult, Written
-from streamer.salesforce.request_bodies import in_requests
 from streamer.salesforce.rest import RequestRefused, Rest
-from streamer.salesforce.rest_requests import RestRequest
+from streamer.salesforce.rest_requests import RestRequest, in_requests
 
 MOST_RECORDS = 200
 """Most records of a call."""

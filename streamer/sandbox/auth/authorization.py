@@ -22,7 +22,7 @@ from streamer.sandbox.auth.connected_app import ConnectedApp, TokenDenied, form_
 from streamer.sandbox.auth.directory import Directory
 from streamer.sandbox.auth.tokens import ACCESS_SCOPE
 from streamer.sandbox.org.refusals import Refused
-from streamer.web.loopback import is_loopback
+from streamer.web.addresses import is_loopback
 
 AUTHORIZE = "/services/oauth2/authorize"
 SCOPES = ("api", "full", "id", "openid", "profile", "email", "web", "refresh_token", "offline_access")

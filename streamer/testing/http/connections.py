@@ -4,12 +4,11 @@ import asyncio
 
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import Delivered, Hold, Retry
-from streamer.testing.check import ContractBrokenError, check
 from streamer.testing.http.harness import HttpHarness
 from streamer.testing.http.replies import CUT_OFF, HANG_UP, Raw, Reply, Silence
 from streamer.testing.http.target import ScriptedTarget
 from streamer.testing.leaks import no_leaks
-from streamer.testing.trial import expect
+from streamer.testing.trial import ContractBrokenError, check, expect
 
 _ROUND_S = 0.01
 

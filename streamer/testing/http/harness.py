@@ -6,11 +6,10 @@ from types import MappingProxyType
 
 from streamer.clock import Clock, SystemClock
 from streamer.events import Disable, Hold, Outcome, Reject, Retry, Skip
-from streamer.testing.check import ContractBrokenError
 from streamer.testing.contract import SubscriberContract
 from streamer.testing.http.replies import Answering, Reply
 from streamer.testing.http.target import ScriptedTarget
-from streamer.testing.trial import Kinds, Trial
+from streamer.testing.trial import ContractBrokenError, Kinds, Trial
 
 
 class HttpHarness(SubscriberContract):

@@ -9,7 +9,7 @@ import pytest
 from streamer.errors import LogUnavailable
 from streamer.events import HoleCause, Repair
 from streamer.ingest import relay
-from streamer.log.sqlite.append import SqliteAppend
+from streamer.log.sqlite.log import SqliteAppend
 from streamer.settings import Transport
 from tests.acceptance.field_failures.world import HOUR_S, World
 from tests.acceptance.sent import sent_by

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streamer.app.assembly import Log, open_log
 from streamer.app.ingest.ingesting import Ingesting
-from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan, plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
@@ -23,14 +23,13 @@ from streamer.events import (
     Start,
     SubscriberName,
 )
-from streamer.ingest.reading.protection import Protection
+from streamer.ingest.reading.message_reader import Protection
 from streamer.observe.metrics import Metrics
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.ports import Assigned, Page, Settlement, Subscription
 from streamer.sandbox.server import Sandbox
 from streamer.settings import Transport
-from streamer.supervision.readiness import Readiness
-from streamer.supervision.status import Status
+from streamer.supervision.status import Readiness, Status
 from tests.acceptance.sent import sent_by
 from tests.configuration import CHANGES, ORDER_KEY, over_pubsub, sandbox_configuration, written
 from tests.letters import every_letter

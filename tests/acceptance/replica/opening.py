@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from streamer.events import Start
-from streamer.ingest.positions.start import ChannelStart, Since
+from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from tests.acceptance.replica.changes import Changes
 from tests.acceptance.replica.world import World
 

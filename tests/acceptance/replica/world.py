@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from streamer.app.ingest.positions import PositionOrders
+from streamer.app.ingest.orders import PositionOrders, SnapshotOrders
 from streamer.app.ingest.repairing import Repairing
-from streamer.app.ingest.snapshots import SnapshotOrders
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, ChannelPosition, PositionOrder, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, OrgId, Repair, ReplayId, Start
 from streamer.ingest.positions import Positioning
-from streamer.ingest.positions.start import ChannelStart, Since
+from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading

@@ -11,7 +11,7 @@ import jmespath
 from jmespath.parser import ParsedResult
 
 from streamer.app.assembly import Assembly
-from streamer.app.enriching.shared_lookups import SharedLookups
+from streamer.app.enriching import SharedLookups
 from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document

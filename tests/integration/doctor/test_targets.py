@@ -12,7 +12,7 @@ import pytest
 from streamer.blocking import on_threads
 from streamer.clock import SystemClock
 from streamer.doctor import Area, CheckStatus
-from streamer.doctor.examination import examine
+from streamer.doctor.check import examine
 from streamer.doctor.targets import target_checks
 from streamer.events import Delivered, Delivery, Outcome, SubscriberName
 from streamer.ports import Subscriber, TargetReport

@@ -9,11 +9,10 @@ from uuid import uuid4
 import orjson
 
 from streamer.clock import SystemClock
-from streamer.continuity.letters.decoder import LetterDecoder
+from streamer.continuity.letter_redrives import LetterDecoder
 from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Stage
-from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.reading.text_cache import TextCache
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.events import EventEncoder

@@ -18,15 +18,15 @@ from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
-from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter, send_at_once
 from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
+from streamer.log.kafka.progress.transactions import AssignedPartition
 from streamer.log.kafka.records.events import EventEncoder
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.log.kafka.topics.specs import TopicSpecs
 from streamer.log.records import decode_receipt
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.ports import Recorded, Settlement, Subscription
 from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import Follower

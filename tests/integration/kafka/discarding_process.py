@@ -17,7 +17,7 @@ from streamer.clock import SystemClock
 from streamer.log.kafka.append.transactions import Transactions
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.record import ProducerRecord
+from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.settings import KafkaLogSettings
 
 LIMIT_S = 8.0

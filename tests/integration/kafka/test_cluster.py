@@ -13,9 +13,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.retry import RetryPolicy
-from streamer.log.kafka.feed.initial_offsets import look_up
+from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
+from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from tests.integration.kafka.topics import own_settings, wait_until_known
 from tests.waiting import LIMIT_S, block_until

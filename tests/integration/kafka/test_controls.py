@@ -16,8 +16,8 @@ from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.control.controls import ControlWriter
 from streamer.log.kafka.control.letters import LetterReader
-from streamer.log.kafka.control.writer import ControlWriter
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.controls import control_record
 from streamer.log.kafka.topics.admin import KafkaAdmin

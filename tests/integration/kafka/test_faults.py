@@ -10,8 +10,8 @@ from confluent_kafka import Producer
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.cluster import transactional_producer
+from streamer.log.kafka.append.encoder import Checkpoints
+from streamer.log.kafka.cluster import producer as transactional_producer
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.log import KafkaLog

@@ -15,14 +15,13 @@ from streamer.controls import ContinuityFilter
 from streamer.doctor import Area
 from streamer.errors import LogMisconfigured
 from streamer.events import ParkedLane
-from streamer.log.kafka.append.checkpoints import CommittedCheckpoints
-from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.partitioner import partition_of
+from streamer.log.kafka.append.encoder import CommittedCheckpoints
+from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.history.own_topics import OwnTopics
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import TopicState
-from streamer.log.kafka.topics.inspector import TopicInspector
+from streamer.log.kafka.topics.checks import TopicInspector
 from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, park

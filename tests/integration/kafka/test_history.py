@@ -10,7 +10,7 @@ from streamer.clock import SystemClock
 from streamer.events import Partition
 from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.log import KafkaLog
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, an_append, an_event, append_to
 from tests.waiting import LIMIT_S

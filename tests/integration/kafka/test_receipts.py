@@ -17,7 +17,7 @@ from streamer.events import Partition, SettledOffsets
 from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.broker_check import CheckedConsumer
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
+from streamer.log.kafka.cluster.producer import TransactionalProducer
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
 from streamer.log.kafka.progress.transactions import (

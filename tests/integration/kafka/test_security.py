@@ -19,14 +19,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 from structlog.testing import capture_logs
 
-from streamer.app.log import open_log
+from streamer.app.assembly import open_log
 from streamer.clock import Clock, SystemClock, TurnedClock
 from streamer.doctor import Area, Diagnosis
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
 from streamer.events import Delivered, Hold, Outcome, Retry, Start, SubscriberName
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.log import KafkaLog
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings, LogSettings
 from subscribers.kafka import Kafka

@@ -4,7 +4,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.log.kafka.append.checkpoints import Checkpoints, CommittedCheckpoints
+from streamer.log.kafka.append.encoder import Checkpoints, CommittedCheckpoints
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
-from streamer.supervision.exposition import FRESH_S
+from streamer.supervision.endpoint import FRESH_S
 from tests.acceptance.kept import KeptInKafka
 from tests.configuration import CHANGES, sandbox_configuration
 from tests.integration.monitoring.observed import Observed

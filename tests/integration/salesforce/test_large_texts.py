@@ -14,15 +14,14 @@ from streamer.clock import TurnedClock
 from streamer.events import Channel, Event, OrgId, ReplayId, Start
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
-from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.reading.text_cache import TextCache
 from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest

@@ -18,7 +18,7 @@ from streamer.ingest.channel_supervisor import ChannelState
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.quota import Governor, JobCost, OrgLimit
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.sandbox import Sandbox, SandboxSettings, User
 from streamer.sandbox.access.user import SetupRight
 from streamer.settings import ClientCredentialsAuth, Settings

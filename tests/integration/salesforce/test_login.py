@@ -17,7 +17,7 @@ from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError, CredentialsRefused, OrgChanged, SalesforceUnavailable
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession
 from streamer.sandbox.server import Sandbox

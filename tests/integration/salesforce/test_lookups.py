@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamer.app.enriching.shared_lookups import SharedLookups
+from streamer.app.enriching import SharedLookups
 from streamer.clock import SystemClock
-from streamer.dispatch.lookups.fields import FieldNames
+from streamer.dispatch.lookups.reading import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.sandbox import Sandbox
 from streamer.settings import LookupsSettings
 from tests.streaming import org_at

@@ -19,7 +19,7 @@ from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.sandbox import OrgSetup, OutboundLimits, OutboundMessage, Sandbox, SandboxSettings
 from streamer.sandbox.certificates import certificates
 from streamer.settings import (

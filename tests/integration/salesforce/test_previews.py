@@ -12,7 +12,7 @@ import pytest
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import Delivered, Reject, Skip
 from streamer.ports import Preview
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import OrgSettings as Org

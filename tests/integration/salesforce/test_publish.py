@@ -20,7 +20,7 @@ from streamer.ports import (
     Unanswered,
     Unpublished,
 )
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User, parse_schema
 from streamer.sandbox.auth.connected_app import ConnectedApp

@@ -15,7 +15,7 @@ from streamer.normalise.records import RecordShape
 from streamer.ports import RecordQuery
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.queries import RestQueries, RestReplication
-from streamer.salesforce.queries.page_sizes import PAGE_BYTES
+from streamer.salesforce.queries.soql import PAGE_BYTES
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.sandbox.org.definitions import parse_schema

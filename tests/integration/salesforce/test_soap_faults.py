@@ -7,7 +7,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import FailureClass, Hold, Outcome, Reject, Retry
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import OrgSettings
 from streamer.testing import Reply, ScriptedTarget

@@ -25,7 +25,7 @@ from streamer.ports import (
     WriteResult,
     Written,
 )
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.sandbox import (
     ApexAnswer,

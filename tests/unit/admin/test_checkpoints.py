@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamer.admin.checkpoints.replay_ids import replay_id_of
-from streamer.admin.errors import ApiError
+from streamer.admin.checkpoints import replay_id_of
+from streamer.admin.schemas import ApiError
 from streamer.controls import AuditRecord, ChannelPosition, PositionOrder
 from streamer.events import (
     Channel,

@@ -10,8 +10,8 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
-from streamer.admin.errors import ApiError
 from streamer.admin.gate import AccessRight, Gate, WrongTokens
+from streamer.admin.schemas import ApiError
 from streamer.clock import TurnedClock
 from streamer.settings import AdminSettings
 from tests.unit.admin.world import World

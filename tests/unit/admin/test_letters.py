@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamer.admin.letters import resource
+from streamer.admin import dead_letters
 from streamer.admin.schemas import MOST_LETTERS
 from streamer.events import Stage
 from tests.contracts.values import a_dead_letter
@@ -179,7 +179,7 @@ async def test_many_are_discarded_a_part_at_a_time(
     world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log takes only so many at once; each part has its record."""
-    monkeypatch.setattr(resource, "_DISCARDED_AT_ONCE", 2)
+    monkeypatch.setattr(dead_letters, "_DISCARDED_AT_ONCE", 2)
     _, body = await ask.post("/dead-letters/discard")
 
     records = await world.log.controls.audit(last=9)

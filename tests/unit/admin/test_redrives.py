@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from streamer.admin.letters import redrive_preview
+from streamer.admin import redrives
 from streamer.controls import AuditRecord, LetterFilter, Redrive
-from streamer.dispatch.redrive.placed_letters import pages
+from streamer.dispatch.redrive import pages
 from streamer.events import Stage, SubscriberName
 from tests.contracts.values import a_dead_letter
 from tests.unit.admin.world import Asking, World
@@ -170,7 +170,7 @@ async def test_more_than_an_order_can_leave_out_is_refused(
     world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what to do; without weighing there is no limit."""
-    monkeypatch.setattr(redrive_preview, "MAX_SKIPPED_CHARACTERS", 1)
+    monkeypatch.setattr(redrives, "MAX_SKIPPED_CHARACTERS", 1)
     status, body = await ask.post("/dead-letters/redrive")
 
     assert (status, "include the superseded ones" in body["error"]) == (409, True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from streamer.admin.continuity.forecast import rate_of
+from streamer.admin.continuity import rate_of
 from streamer.clock import TurnedClock
 from streamer.continuity import SnapshotForecaster
 from streamer.errors import SalesforceUnavailable, StreamerError

@@ -13,8 +13,8 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from streamer.admin.continuity.snapshots import snapshot_channel
-from streamer.admin.errors import ApiError
+from streamer.admin.continuity import snapshot_channel
+from streamer.admin.schemas import ApiError
 from streamer.cli import app
 from streamer.cli.operating.api import Api, ApiRefused
 from streamer.cli.operating.snapshot_watch import watched

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.admin.errors import ApiError
-from streamer.admin.events.tail import MOST_CLIENTS, Tail, TailClient
-from streamer.admin.events.where import Where, compiled_where
+from streamer.admin.events.tail import MOST_CLIENTS, Tail, TailClient, Where, compiled_where
+from streamer.admin.schemas import ApiError
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Event, Partition

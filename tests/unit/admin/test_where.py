@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.admin.errors import ApiError
 from streamer.admin.events.resource import EventResource
 from streamer.admin.events.schemas import Tailing
-from streamer.admin.events.where import Where, compiled_where
+from streamer.admin.events.tail import Where, compiled_where
+from streamer.admin.schemas import ApiError
 from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import BrokenRoute
 from streamer.events import Event

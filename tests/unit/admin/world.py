@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from streamer.admin import AdminContext
+from streamer.admin.context import RunningSubscriber
 from streamer.admin.gate import Gate
-from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
 from streamer.app.chains.subscriptions import subscription
 from streamer.app.chains.verdicts import RouteVerdict

@@ -19,7 +19,7 @@ from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, Subscri
 from streamer.log.memory import MemoryLog
 from streamer.log.memory.feed import forwarded_to
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.supervision.status import Status
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget, route

@@ -22,7 +22,7 @@ from streamer.log.memory import MemoryLog
 from streamer.log.memory.feed import MemoryFeed
 from streamer.observe.metrics import Metrics
 from streamer.ports import Subscription
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.supervision.status import Status
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from streamer.app.log import open_log
+from streamer.app.assembly import open_log
 from streamer.clock import SystemClock
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.settings import LogSettings, SqliteLogSettings
 from tests.unit.app.test_dispatching import World
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from streamer.app.ingest.positions import PositionOrders
+from streamer.app.ingest.orders import PositionOrders
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, ChannelPosition, PositionOrder
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair

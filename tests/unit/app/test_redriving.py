@@ -12,7 +12,7 @@ from streamer.app.control_follower import ControlFollower
 from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.redrive.placed_letters import pages
+from streamer.dispatch.redrive import pages
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, LetterHead, Partition, Reject
 from streamer.log.memory.controls import MemoryControls

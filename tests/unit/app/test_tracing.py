@@ -11,7 +11,7 @@ from streamer.events import Event
 from streamer.observe.metrics import Metrics
 from streamer.observe.tracing import MemoryTracer
 from streamer.ports import SpanKind
-from streamer.ports.trace_context import EventTraces
+from streamer.ports.tracing import EventTraces
 from tests.messages import CHANGES, batch, change
 from tests.unit.ingest.test_relay import World, world
 

@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from streamer.cli import app
-from streamer.cli.failure import failures_reported
+from streamer.cli.output import failures_reported
 from streamer.errors import ConfigurationError, CredentialsRefused
 from tests.operating import Operator, Said
 from tests.waiting import LIMIT_S

@@ -12,12 +12,11 @@ import typer
 
 from streamer.cli.demo import _conclude, seconds
 from streamer.clock import TurnedClock
-from streamer.demo.chain import INVOICE, SALES_CHANNEL, SHIPMENT
-from streamer.demo.faults import Outage
 from streamer.demo.report import DemoReport, FlowState, Latency, TargetCounts
-from streamer.demo.scenario import Scenario
+from streamer.demo.scenario import INVOICE, SALES_CHANNEL, SHIPMENT, Scenario
 from streamer.demo.settling import Quiescence
 from streamer.demo.tally import percentile
+from streamer.demo.world import Outage
 from streamer.events import DeadLetter, EventId, Stage
 from streamer.sandbox import Sandbox
 from tests.deliveries import event

@@ -12,10 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from rich.console import Console
 
-from streamer.cli.events.command import _bounds
-from streamer.cli.events.tail import Following
-from streamer.cli.events.tree import story_tree
+from streamer.cli.events import _bounds, story_tree
 from streamer.cli.operating.api import Api, ApiRefused
+from streamer.cli.tail import Following
 from streamer.clock import TurnedClock
 from streamer.events import JsonObject
 from tests.waiting import limited

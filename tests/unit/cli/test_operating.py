@@ -11,8 +11,8 @@ from rich.console import Console
 
 from streamer.cli import output
 from streamer.cli.operating.api import DEFAULT_URL, Api, ApiRefused, api_of
+from streamer.cli.operating.api_command import moment
 from streamer.cli.operating.subscribers import _read, _why
-from streamer.cli.operating.times import moment
 from streamer.cli.output import plain, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject

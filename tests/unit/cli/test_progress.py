@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streamer.admin.letters import redrives
+from streamer.admin import redrives
 from streamer.cli.operating.api import Api
 from streamer.cli.progress import followed
 from streamer.clock import TurnedClock

@@ -10,7 +10,7 @@ from streamer.app.plan import plan
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, fingerprints, load, load_document
 from streamer.configuration.effective import effective_configuration
-from streamer.configuration.tables import TableRefused, table_of_csv
+from streamer.configuration.problems import TableRefused, table_of_csv
 from streamer.errors import ConfigurationError
 from tests.unit.configuration.conftest import GOOD, Write
 

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
-from streamer.console.sessions import MOST_SESSIONS, ConsoleSessions
+from streamer.console.access import MOST_SESSIONS, ConsoleSessions
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 

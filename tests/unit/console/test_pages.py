@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.console.headers import security_headers
+from streamer.console.access import security_headers
 from streamer.console.rendering import Renderer, sentence
 from streamer.observe.durations import duration
 from streamer.settings import AdminSettings

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from streamer.admin.events.tail import MOST_CLIENTS
-from streamer.console.headers import security_headers
-from streamer.console.pages.tail import MOST_ROWS
+from streamer.console.access import security_headers
+from streamer.console.pages.events import MOST_ROWS
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.console.test_pages import EVIL, JWT
 from tests.unit.console.world import Browser, World

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.clock import TurnedClock
 from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings, Snapshots
-from streamer.continuity.gap_json import gap_from_json
+from streamer.continuity.gaps import gap_from_json
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Batch, ContinuityRecord, Event, HoleCause, JsonObject, Repair
 from streamer.ingest.positions import Positioning

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamer.continuity import gap_json
+from streamer.continuity import gaps as gap_json
 from streamer.continuity.progress import ReadingProgress
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Event, Repair

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.app.ingest.redrives import RedriveOrders
+from streamer.app.ingest.orders import RedriveOrders
 from streamer.clock import TurnedClock
 from streamer.continuity import ChannelRepairs, GapRepair, LetterDecoder, LetterRedrives
 from streamer.controls import AuditRecord, LetterFilter, Redrive
@@ -27,7 +27,7 @@ from streamer.events import (
 )
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
-from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.relay import Ingest

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from streamer.events import HoleCause, Repair
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import Deletions, RecordQuery
 from tests.unit.continuity.test_readings import IDS, NOW, World, hole
 

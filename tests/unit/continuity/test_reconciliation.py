@@ -11,12 +11,12 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.continuity.reconciling import Asked, DriftKind, Phase, Reconciled, Reconciliation
-from streamer.continuity.reconciling import drift as drift_module
+from streamer.continuity.reconciling import known_records as drift_module
 from streamer.continuity.reconciling.org_records import OrgRecords
 from streamer.errors import ConfigurationError, RecordsRefused, SalesforceUnavailable
 from streamer.events import Channel, Event, JsonObject
 from streamer.log.memory import MemoryHistory, MemoryLog
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import Deletions
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from streamer.app.ingest.snapshots import SnapshotOrders
+from streamer.app.ingest.orders import SnapshotOrders
 from streamer.clock import TurnedClock
 from streamer.continuity import (
     ChannelRepairs,

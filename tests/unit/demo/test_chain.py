@@ -1,7 +1,7 @@
 """The demo knows which steps its targets have taken, and whether each came in its turn."""
 
 from streamer.clock import TurnedClock
-from streamer.demo.chain import INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps
+from streamer.demo.scenario import INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps
 from streamer.sandbox import Sandbox
 from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, JournalEntry, SlackReceiver

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from streamer.clock import Clock
+from streamer.dispatch.admission.admission import GuardLimits
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.loop.workers import ATTEMPT_TASK
+from streamer.dispatch.loop import ATTEMPT_TASK
 from streamer.dispatch.state import Limits
 from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Retry, SettledOffsets, Skip
 from streamer.observe.series import SubscriberMetrics

@@ -5,8 +5,8 @@ from collections import deque
 
 import pytest
 
+from streamer.dispatch.admission.admission import GuardLimits
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.state import Limits
 from streamer.events import Outcome, Reject, Retry, Skip

@@ -7,8 +7,7 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.redrive.placed_letters import LetterPlaces
-from streamer.dispatch.redrive.redelivery import Redriven
+from streamer.dispatch.redrive import LetterPlaces, Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Hold, Partition, Reject, Retry
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World, route

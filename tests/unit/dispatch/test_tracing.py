@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from streamer.events import Delivered, FailureClass, Reject, Retry, Skip
 from streamer.observe.tracing import MemoryTracer
 from streamer.ports import Batching, Span
-from streamer.ports.trace_context import EventTraces
+from streamer.ports.tracing import EventTraces
 from tests.contracts.values import an_event
 from tests.unit.dispatch.world import TARGET, World
 

@@ -9,17 +9,15 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.admission import Admission
+from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
-from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
-from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
-from streamer.dispatch.admission.token_bucket import TokenBucket
+from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.chains.forwarding import Upstream
 from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.delivery.enrichment import Enrichment
-from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing
 from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
-from streamer.dispatch.delivery.tracing import DeliveryTracing
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.state import Limits

@@ -14,8 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from streamer.clock import SystemClock
 from streamer.doctor.check import CheckStatus
-from streamer.doctor.configuration.certificates import certificate_verdict
-from streamer.doctor.configuration.files import file_checks
+from streamer.doctor.configuration import certificate_verdict, file_checks
 from tests.keys import certificate_pem, private_key_pem
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.doctor.configuration.fields import entities_of, fields_of, unknown_fields
+from streamer.doctor.configuration import entities_of, fields_of, unknown_fields
 from streamer.settings import SubscriberSettings
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.expressions.names import WHOLE, names_read, reads_any
+from streamer.expressions.checks import WHOLE, names_read, reads_any
 
 
 @pytest.mark.parametrize(

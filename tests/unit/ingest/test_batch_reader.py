@@ -7,7 +7,7 @@ import pytest
 
 from streamer.errors import SalesforceUnavailable
 from streamer.events import Batch
-from streamer.ingest.batch_reader import BatchReader
+from streamer.ingest.reading.message_reader import BatchReader
 from tests.messages import batch
 from tests.waiting import limited
 

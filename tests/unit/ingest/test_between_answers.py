@@ -23,7 +23,7 @@ from streamer.events import (
 from streamer.ingest.positions import Positioning
 from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.reading import MessageReader
-from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.ingest.repairs import Repaired

@@ -10,7 +10,7 @@ from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Unreadable
 from streamer.ingest.positions.checkpoints import advanced, confirmed, without_appended
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.normalise import normaliser_for
-from streamer.salesforce.cometd.replay_position import ReplayPosition
+from streamer.salesforce.cometd.answer import ReplayPosition
 from tests.messages import CHANGES, batch, change, events_of
 
 READ = normaliser_for(CHANGES)

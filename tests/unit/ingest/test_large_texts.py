@@ -9,11 +9,10 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import RetryLater
 from streamer.events import DeadLetter, Event
-from streamer.ingest.reading.large_texts import LargeTexts
+from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.reading.text_cache import TextCache
 from streamer.normalise import normaliser_for
-from streamer.normalise.text_diffs import LONGEST
+from streamer.normalise.changes import LONGEST
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemoryRecords
 from streamer.sandbox.org.text_diff import text_diff

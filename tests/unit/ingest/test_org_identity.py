@@ -4,7 +4,7 @@ import pytest
 
 from streamer.errors import OrgChanged
 from streamer.events import OrgId
-from streamer.ingest.org_identity import check_org
+from streamer.ingest.repairs import check_org
 
 _ORG = OrgId("00D000000000001EAA")
 _OTHER = OrgId("00D000000000002EAQ")

@@ -22,7 +22,7 @@ from streamer.events import (
     Start,
 )
 from streamer.ingest.positions import OnRefused, OrderedPositions, Positioning
-from streamer.ingest.positions.start import ChannelStart, Since
+from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest

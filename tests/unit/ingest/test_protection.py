@@ -14,11 +14,10 @@ from streamer.errors import MostlyUnreadable
 from streamer.events import Batch, Channel, Checkpoint, Event, ReplayId, Start, Unreadable
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
-from streamer.ingest.reading.large_texts import LargeTexts
-from streamer.ingest.reading.protection import ChannelProtection, Protection
+from streamer.ingest.reading.large_texts import LargeTexts, TextCache
+from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.reading.text_cache import TextCache
 from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.log.records import encode_dead_letter, encode_event

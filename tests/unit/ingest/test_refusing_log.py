@@ -5,8 +5,8 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import EventsRefused, LogMisconfigured
 from streamer.events import Checkpoint, Event, ReplayId
-from streamer.ingest.growing_append import GrowingAppend
 from streamer.ingest.reading.quarantine import Quarantine
+from streamer.ingest.relay import GrowingAppend
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics

@@ -24,11 +24,10 @@ from streamer.events import (
     Unreadable,
 )
 from streamer.ingest import relay
-from streamer.ingest.growing_append import IngestObserver
 from streamer.ingest.positions import OnRefused, Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics

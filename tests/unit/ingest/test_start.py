@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from streamer.clock import TurnedClock
 from streamer.events import Batch, Channel, ContinuityRecord, HoleCause, OrgId, Repair, Start
 from streamer.ingest.positions import Positioning
-from streamer.ingest.positions.start import ChannelStart, Since
+from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import Ingest

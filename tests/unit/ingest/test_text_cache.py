@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.ingest.reading.text_cache import TextCache
+from streamer.ingest.reading.large_texts import TextCache
 
 
 def test_last_text_of_a_field_is_kept() -> None:

@@ -14,11 +14,9 @@ from streamer.controls import AuditRecord
 from streamer.events import Channel, DeadLetter, Event, HoleCause, ReplayId, Stage, SubscriberName
 from streamer.log import records
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ProducerRecord
-from streamer.log.kafka.records.continuity import continuity_message
+from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.records.dead_letters import dead_letter_records
-from streamer.log.kafka.records.events import EventEncoder
-from streamer.log.kafka.records.receipts import receipt_record
+from streamer.log.kafka.records.events import EventEncoder, continuity_message, receipt_record
 from streamer.log.schemas import DATA_OF_TYPES, SchemaName, definitions, definitions_of, schema
 from streamer.normalise import normaliser_for
 from streamer.normalise.records import (

@@ -4,7 +4,7 @@ import pytest
 
 from streamer.events import Channel, Unreadable
 from streamer.normalise import normaliser_for
-from streamer.normalise.times import from_text
+from streamer.normalise.malformed import from_text
 from tests.messages import ORDERS, ORG, events_of, order
 
 READ = normaliser_for(ORDERS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.normalise.text_diffs import LONGEST, TextDiff
+from streamer.normalise.changes import LONGEST, TextDiff
 from streamer.sandbox.org.text_diff import text_diff
 
 FORMER = "one\ntwo\nthree\nfour"

@@ -1,7 +1,7 @@
 """Signs of life."""
 
 from streamer.clock import TurnedClock
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 
 
 async def test_thread_that_ends_in_good_order_leaves_nothing() -> None:

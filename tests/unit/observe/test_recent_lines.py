@@ -2,7 +2,7 @@
 
 import io
 
-from streamer.observe.recent_lines import MOST_LINES, RecentLines
+from streamer.observe.logs import MOST_LINES, RecentLines
 
 
 def test_lines_go_on_to_the_stream_and_the_last_ones_are_kept() -> None:

@@ -15,7 +15,7 @@ from streamer.events import Delivered, SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Span, SpanKind
-from streamer.ports.trace_context import EventTraces
+from streamer.ports.tracing import EventTraces
 from tests.contracts.values import an_event
 from tests.waiting import LIMIT_S, until
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from streamer.exact_json import exact_json
-from streamer.salesforce.request_bodies import in_requests
+from streamer.salesforce.rest_requests import in_requests
 
 
 def test_request_has_so_many_events_and_bytes_at_most() -> None:

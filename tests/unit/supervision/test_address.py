@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.supervision.address import announced, default_host
+from streamer.supervision.endpoint import announced, default_host
 
 
 @pytest.mark.parametrize("name", ["STREAMER_CONTAINER", "KUBERNETES_SERVICE_HOST"])

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
 from streamer.clock import TurnedClock
-from streamer.supervision.exposition import FRESH_S, Exposition
+from streamer.supervision.endpoint import FRESH_S, Exposition
 
 TEXT = ""
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

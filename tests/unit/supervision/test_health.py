@@ -11,8 +11,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.observe.metrics import Metrics
-from streamer.supervision.endpoint import serving
-from streamer.supervision.exposition import Exposition
+from streamer.supervision.endpoint import Exposition, serving
 from streamer.supervision.health import Health, Heartbeat, ProbeKind, ProbeResult
 
 AWAY = ProbeResult(ok=False, sentence="The broker at kafka:9092 does not answer; check that it runs.")

@@ -14,7 +14,7 @@ from streamer.clock import TurnedClock
 from streamer.events import SubscriberName
 from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from streamer.observe.metrics import Metrics
-from streamer.observe.pulse import Pulse, Pulses
+from streamer.observe.process import Pulse, Pulses
 from streamer.supervision.health import Health, ProbeKind
 from streamer.supervision.monitor import Monitor
 from streamer.supervision.status import Status

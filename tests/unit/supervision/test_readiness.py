@@ -8,8 +8,7 @@ from streamer.events import FailureClass
 from streamer.ingest.channel_supervisor import ChannelState, ChannelSupervisor
 from streamer.observe.subscriber_status import LastFailure
 from streamer.supervision.health import Health, ProbeKind, State
-from streamer.supervision.readiness import Readiness
-from streamer.supervision.status import Status
+from streamer.supervision.status import Readiness, Status
 from tests.contracts.values import CHANGES
 from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session, supervisor
 

@@ -15,7 +15,7 @@ from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 
 _log = structlog.get_logger()
 

@@ -8,13 +8,19 @@ from confluent_kafka import KafkaError, KafkaException
 from streamer.clock import Clock
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
-from streamer.log.kafka.append.checkpoints import Checkpoints, CommittedCheckpoints
-from streamer.log.kafka.append.fencing import Fencing, Mine
-from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, Transactions, UnwritableRecords
+from streamer.log.kafka.append.encoder import Checkpoints, CommittedCheckpoints
+from streamer.log.kafka.append.transactions import (
+    BATCH_BYTES,
+    Content,
+    Fencing,
+    Mine,
+    Transactions,
+    UnwritableRecords,
+)
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
 
 _log = structlog.get_logger()
 

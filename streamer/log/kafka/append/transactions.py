@@ -1,16 +1,21 @@
 """Transactions of ingest; they also find records that a broker will never accept."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
+from streamer.errors import Fenced, LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import RecordNotTaken
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
-from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
+from streamer.log.kafka.cluster.producer import (
+    ProducerRecord,
+    RecordNotTaken,
+    Tombstone,
+    TransactionalProducer,
+)
 
 BATCH_BYTES = 1_000_000
 """Size of one batch to the broker, in bytes, unless a single record is larger."""
@@ -31,6 +36,10 @@ _REFUSALS = frozenset(
 
 Content = tuple[str | None, bytes | None, bytes | None]
 """Topic, key and value: all that a delivery report contains of a record."""
+Mine = Callable[[int], bool | None]
+"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
+
+_BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 
 
 def content(record: ProducerRecord | Tombstone) -> Content:
@@ -170,3 +179,35 @@ class Transactions:
             what in apart or len(what[2] or b"") > BATCH_BYTES for what in refused
         )
         return UnwritableRecords(reason, refused.keys(), certain=certain)
+
+
+class Fencing:
+    """Notices that the producer of one partition was fenced off.
+
+    Either another process has the partition, or the broker ended our
+    transaction because it took too long. The group knows which.
+    """
+
+    def __init__(self, partition: int, topic: str, mine: Mine) -> None:
+        """Watch the producer of `partition` of `topic`."""
+        self._partition = partition
+        self._topic = topic
+        self._mine = mine
+        self._delays = Delays(_BACKOFF)
+
+    def noticed(self, error: KafkaError) -> Fenced | LogUnavailable | None:
+        """Return the meaning of the fencing that `error` reports; `None` if it reports none.
+
+        `LogUnavailable` when the partition is ours still, with a longer pause
+        after each. Raises `LogUnavailable` when the group does not answer.
+        """
+        if not is_fencing(error):
+            return None
+        if not self._mine(self._partition):
+            return Fenced(f"another process owns partition {self._partition} of {self._topic}")
+        reason = f"the transaction was ended by the broker: {error.str()}"
+        return LogUnavailable(reason, after_s=self._delays.next_s())
+
+    def written(self) -> None:
+        """Note that a transaction was committed."""
+        self._delays.reset()

@@ -1,24 +1,70 @@
 """librdkafka clients, made from the Kafka settings."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
-from streamer.librdkafka.logger import LibraryLogger
-from streamer.librdkafka.options import security_options
+from streamer.librdkafka.options import (
+    BROKER_OPTIONS,
+    CODE_OPTIONS,
+    COMPRESSION_OPTIONS,
+    DURABILITY_OPTIONS,
+    SECURITY_PREFIXES,
+    LibraryLogger,
+    security_options,
+)
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
-from streamer.log.kafka.cluster.options import reserved_options
+from streamer.log.kafka.cluster.names import Names
 from streamer.settings import KafkaLogSettings
 
+_EXACTLY_ONCE = "exactly-once delivery depends on it"
+_SECURITY = "set log.kafka.security instead"
+
+_RESERVED: Mapping[str, str] = {
+    **dict.fromkeys(BROKER_OPTIONS, "set log.kafka.bootstrap_servers instead"),
+    **dict.fromkeys(CODE_OPTIONS, "a configuration loads no code"),
+    **dict.fromkeys(COMPRESSION_OPTIONS, "set log.kafka.compression instead"),
+    **dict.fromkeys(DURABILITY_OPTIONS, _EXACTLY_ONCE),
+    "allow.auto.create.topics": "set log.kafka.create_topics instead",
+    "auto.commit.enable": _EXACTLY_ONCE,
+    "auto.offset.reset": "set start of a channel or a subscriber instead",
+    "batch.size": _EXACTLY_ONCE,
+    "enable.auto.commit": _EXACTLY_ONCE,
+    "enable.auto.offset.store": _EXACTLY_ONCE,
+    "enable.partition.eof": _EXACTLY_ONCE,
+    "enable.ssl.certificate.verification": "Streamer verifies every broker; set log.kafka.security.ca_file "
+    "instead",
+    "group.id": "set log.kafka.prefix instead",
+    "group.instance.id": "the processes of one prefix share the work as dynamic members",
+    "group.protocol": "a takeover within seconds depends on it",
+    "heartbeat.interval.ms": "set log.kafka.session_timeout_s instead",
+    "isolation.level": _EXACTLY_ONCE,
+    "partition.assignment.strategy": _EXACTLY_ONCE,
+    "partitioner": "Java clients must find a key in the same partition",
+    "security.protocol": "set log.kafka.security.protocol instead",
+    "session.timeout.ms": "set log.kafka.session_timeout_s instead",
+    "transaction.timeout.ms": "set log.kafka.transaction_timeout_s instead",
+    "transactional.id": "set log.kafka.prefix instead",
+    "sasl.mechanism": "set log.kafka.security.mechanism instead",
+    "sasl.mechanisms": "set log.kafka.security.mechanism instead",
+    "sasl.password": "set log.kafka.security.password instead",
+    "sasl.username": "set log.kafka.security.username instead",
+    "ssl.ca.location": "set log.kafka.security.ca_file instead",
+    "ssl.certificate.location": "set log.kafka.security.certificate_file instead",
+    "ssl.key.location": "set log.kafka.security.key_file instead",
+    "ssl.key.password": "set log.kafka.security.key_password instead",
+}
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest record: events reach 1 MB at Salesforce, and grow when encoded."""
 
@@ -34,6 +80,26 @@ _PRODUCER_DEFAULTS: Mapping[str, Any] = {
     "queue.buffering.max.messages": 0,
     "queue.buffering.max.kbytes": 2**31 - 1,
 }
+_UNANSWERED = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+    }
+)
+_EVERY_S = 2.0
+_ANSWER_S = 2.0
+_SILENT_AFTER_S = 6.0
+
+
+def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
+    """Return the reason why an operator can't set an option, or the key to use instead, by option."""
+    reasons = {name: _why_refused(name) for name in sorted(options)}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _why_refused(name: str) -> str:
+    return _RESERVED.get(name) or (_SECURITY if name.startswith(SECURITY_PREFIXES) else "")
 
 
 def largest_record(settings: KafkaLogSettings) -> int:
@@ -166,3 +232,72 @@ class Clients:
 def _reason(refusal: Exception) -> str:
     text = kafka_error(refusal).str() if isinstance(refusal, KafkaException) else str(refusal)
     return text.strip()
+
+
+class RenewedAdminClient:
+    """Holds an admin client, and makes a new one after a call that no broker has answered.
+
+    A client can lose its brokers for good (see `BrokerCheck`), and a new one
+    costs nothing where none is reachable.
+    """
+
+    def __init__(self, clients: Clients, errors: KafkaErrors) -> None:
+        """Connect lazily; background errors go to `errors`. Raises `LogMisconfigured`."""
+        self._clients = clients
+        self._errors = errors
+        self.live: AdminClient = clients.admin(errors)
+        """Client for one call."""
+
+    def failed(self, error: KafkaError) -> None:
+        """Note that a call of `live` failed with `error`."""
+        # Serve the error callbacks of the background threads.
+        self.live.poll(0)
+        if error.code() in _UNANSWERED:
+            self.live = self._clients.admin(self._errors)
+
+
+class Connectivity:
+    """Requests a topic's metadata every 2 s, with a client for this purpose only.
+
+    The working clients can't detect a silent broker. A group's member waits for
+    other members as silently as for a frozen broker, and librdkafka considers a
+    connection alive until a request on it has timed out.
+    """
+
+    def __init__(self, clients: Clients, clock: Clock) -> None:
+        """Start as connected, because opening the log has just reached a broker."""
+        self._clock = clock
+        self._brokers = clients.settings.bootstrap_servers
+        self._topic = Names.of(clients.settings).checkpoints
+        self._errors = KafkaErrors(clients.settings)
+        self._admin = RenewedAdminClient(clients, self._errors)
+        self._answered_at = clock.monotonic()
+        self._last_error = ""
+
+    @property
+    def outage(self) -> str:
+        """Sentence that names the silent brokers and for how long; empty if one answered within 6 s."""
+        silent_s = self._clock.monotonic() - self._answered_at
+        if silent_s <= _SILENT_AFTER_S:
+            return ""
+        return f"No broker at {self._brokers} has answered for {silent_s:.0f} s ({self._last_error})."
+
+    async def run(self) -> None:
+        """Check until cancelled."""
+        with ThreadPoolExecutor(1, "kafka-reach") as executor:
+            while True:
+                await asyncio.get_running_loop().run_in_executor(executor, self._check)
+                await self._clock.sleep(_EVERY_S)
+
+    def _check(self) -> None:
+        try:
+            # Any broker can answer, because this checks the cluster.
+            self._admin.live.list_topics(self._topic, timeout=_ANSWER_S)
+        except KafkaException as exc:
+            self._last_error = kafka_error(exc).str()
+            self._admin.failed(kafka_error(exc))
+        else:
+            self._answered_at = self._clock.monotonic()
+            self._errors.clear()
+            # Serve the error callbacks of the background threads.
+            self._admin.live.poll(0)

@@ -12,6 +12,9 @@ _FORWARDED = "forwarded"
 _MAX_TOPIC_LENGTH = 249
 _NOT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
 _PLACE = re.compile(r"\\{(kind|name)\\}")
+_MASK = 0xFFFFFFFF
+_SEED = 0x9747B28C
+_MULTIPLIER = 0x5BD1E995
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,3 +176,22 @@ class Names:
 def _escaped(name: str) -> str:
     # Of the characters allowed in a prefix, only the dot is special.
     return name.replace(".", r"\.")
+
+
+def murmur2(data: bytes) -> int:
+    """Return the 32-bit murmur2 hash of `data`, as `org.apache.kafka.common.utils.Utils` computes it."""
+    whole = len(data) & ~3
+    hashed = _SEED ^ len(data)
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * _MULTIPLIER & _MASK
+        word = (word ^ word >> 24) * _MULTIPLIER & _MASK
+        hashed = hashed * _MULTIPLIER & _MASK ^ word
+    if whole < len(data):
+        hashed = (hashed ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _MASK
+    hashed = (hashed ^ hashed >> 13) * _MULTIPLIER & _MASK
+    return hashed ^ hashed >> 15
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of `key` among `partitions`."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,9 +1,12 @@
 """Controls, audit records and dead letters in topics that every process reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.clock import Clock
 from streamer.controls import (
@@ -15,18 +18,17 @@ from streamer.controls import (
     Redrive,
     SnapshotOrder,
 )
-from streamer.errors import ForeignRecord
+from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import ContinuityRecord
-from streamer.log.continuity import MOST_RECORDS
+from streamer.log.continuity import MOST_RECORDS, LastStates
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone, set_aside
-from streamer.log.kafka.control.continuity import read_continuity
+from streamer.log.kafka.cluster.producer import ProducerRecord, RecordProducer, Tombstone, set_aside
 from streamer.log.kafka.control.letters import KafkaLetterCursor, LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
-from streamer.log.kafka.control.writer import ControlWriter
 from streamer.log.kafka.records.controls import (
     control_record,
     left_out_record,
@@ -35,12 +37,123 @@ from streamer.log.kafka.records.controls import (
     snapshot_record,
 )
 from streamer.log.kafka.records.dead_letters import encoded_id, letter_tombstones
+from streamer.log.kafka.records.events import continuity_of
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_audit, encode_audit
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 
-_RECORDS_AT_ONCE = 500
+_AT_ONCE = 500
 _POLL_S = 0.5
+# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+_LEADER_WITHIN_S = 5.0
+_DEADLINE_S = 10.0
+
+Step = Sequence[ProducerRecord | Tombstone]
+"""Records that are in flight together."""
+_RECORDS_AT_ONCE = 500
+
+
+def read_continuity(
+    clients: Clients,
+    admin: KafkaAdmin,
+    admits: Callable[[ContinuityRecord], bool],
+    *,
+    most: int | None = None,
+) -> Sequence[ContinuityRecord]:
+    """Return the last states that `admits` accepts, oldest first; of more than `most`, the last changed.
+
+    Blocking. It reads the whole topic up to its present end, so every state
+    that was committed before the call counts. Raises `LogUnavailable`. A
+    record that can't be read is logged and left out.
+    """
+    topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
+    states = LastStates(admits, most=most)
+    with errors.explained(doing="reading", subject=f"topic {topic}"):
+        retry = RetryPolicy(limit_s=_LEADER_WITHIN_S, wait=time.sleep)
+        read_ranges = retry.call(admin.bounds, topic, [0])
+        with BoundedReader(clients, errors, topic, read_ranges, over_holes=True) as reader:
+            while not reader.is_over:
+                for message in reader.read(_AT_ONCE, _POLL_S):
+                    apply_message(message, states, clients.foreign)
+    return states.oldest_first()
+
+
+def apply_message(message: Message, states: LastStates, foreign_records: ForeignRecords) -> None:
+    """Apply one record of the topic to `states`; one that can't be read is set aside."""
+    if message.value() is None:
+        # An operator can remove a record by a tombstone of its key.
+        states.forget((message.key() or b"").decode("utf-8", "replace"))
+        return
+    try:
+        states.apply(continuity_of(message))
+    except LogMisconfigured as error:
+        set_aside(foreign_records, message, error)
+
+
+class ControlWriter:
+    """Writes records one call after the other, by an idempotent producer in a thread of its own.
+
+    The producer is made for the first call, and again after a failed one:
+    unfinished writes of a failed call are dropped, so that they can't overtake
+    the next call's.
+    """
+
+    def __init__(self, clients: Clients, *, deadline_s: float = _DEADLINE_S) -> None:
+        """Connect lazily; a call has `deadline_s`."""
+        self._clients = clients
+        self._deadline_s = deadline_s
+        self._errors = KafkaErrors(clients.settings)
+        self._producer: RecordProducer | None = None
+        self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
+
+    async def write(self, *steps: Step) -> None:
+        """Write `steps`, each before the next; return when all copies in sync have acknowledged them.
+
+        Raises `LogUnavailable` when the deadline passes; some records can be
+        written all the same.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._write, steps)
+
+    async def close(self) -> None:
+        """Finish submitted calls, and discard the producer."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._discard)
+        self._executor.shutdown(wait=False)
+
+    def _write(self, steps: Sequence[Step]) -> None:
+        deadline = time.monotonic() + self._deadline_s
+        topics = ", ".join(sorted({record.topic for step in steps for record in step}))
+        with self._errors.explained(doing="writing to", subject=f"topic {topics}"):
+            try:
+                for step in steps:
+                    self._deliver(step, deadline)
+            except KafkaException:
+                self._discard()
+                raise
+        self._errors.clear()
+
+    def _deliver(self, step: Step, deadline: float) -> None:
+        errors: list[KafkaError] = []
+        producer = self._producer = self._producer or self._new_producer()
+        producer.produce(step, deadline - time.monotonic(), told=partial(_told, errors))
+        waiting = producer.live.flush(max(0.0, deadline - time.monotonic()))
+        if errors:
+            raise KafkaException(errors[0])
+        if waiting:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    def _new_producer(self) -> RecordProducer:
+        configuration = {"enable.idempotence": True, "message.timeout.ms": round(self._deadline_s * 1000)}
+        return RecordProducer(self._clients.producer(self._errors, configuration))
+
+    def _discard(self) -> None:
+        if self._producer is not None:
+            self._producer.discard()
+            self._producer = None
+
+
+def _told(errors: list[KafkaError], error: KafkaError | None, _: Message) -> None:
+    if error is not None:
+        errors.append(error)
 
 
 class KafkaControls:

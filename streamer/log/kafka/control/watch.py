@@ -16,9 +16,9 @@ from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import set_aside
+from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.records.controls import AppliedControls
-from streamer.observe.pulse import Pulse, Pulses
+from streamer.observe.process import Pulse, Pulses
 
 _log = structlog.get_logger()
 

@@ -4,11 +4,10 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamer.events import DeadLetter, Entry, Partition
 from streamer.log.kafka.cluster.threads import conclude
-from streamer.log.kafka.feed.partition_buffer import PartitionBuffer, ReadRange
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 
 PAGE_ENTRIES = 500
@@ -16,6 +15,55 @@ _FULL_ENTRIES = 1_000
 _FULL_BYTES = 8 * 1024 * 1024
 # Dead letters that wait for a settlement keep the bytes of their records in memory.
 _MAX_UNREADABLE = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class ReadRange:
+    """Result of reading one partition under one assignment: entries, and the offset read so far.
+
+    `end` is the known end of the partition. `unreadable` are the records
+    without an event, as dead letters by offset.
+    """
+
+    assignment: int
+    through: int
+    end: int = 0
+    entries: list[Entry] = field(default_factory=list)
+    unreadable: dict[int, DeadLetter] = field(default_factory=dict)
+
+
+class PartitionBuffer:
+    """Entries in order; `through` is the offset read so far, and `reported` the one that the loop knows of.
+
+    `size` is the entries' size in bytes, and `end` the known end of the partition.
+    `unreadable` waits until progress is recorded.
+    """
+
+    def __init__(self, begin: int, assignment: int) -> None:
+        """Begin empty, at the offset `begin`, for records read under `assignment`."""
+        self.assignment = assignment
+        self.through = self.reported = self.end = begin
+        self.entries: deque[Entry] = deque()
+        self.unreadable: dict[int, DeadLetter] = {}
+        self.size = 0
+
+    def put(self, read_range: ReadRange) -> None:
+        """Append `read_range`."""
+        self.through = max(self.through, read_range.through)
+        self.end = max(self.end, read_range.end, self.through)
+        self.entries += read_range.entries
+        self.unreadable |= read_range.unreadable
+        self.size += sum(entry.size for entry in read_range.entries)
+
+    def take(self, room: int) -> list[Entry]:
+        """Return the first entries, at most as many as there is `room` for."""
+        taken: list[Entry] = []
+        while self.entries and len(taken) < room:
+            entry = self.entries.popleft()
+            taken.append(entry)
+            self.size -= entry.size
+        self.reported = self.entries[0].offset if self.entries else self.through
+        return taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

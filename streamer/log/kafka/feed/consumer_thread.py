@@ -13,24 +13,23 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Entry, Partition, Start
-from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.context import ConsumerContext, LogContext
 from streamer.log.kafka.feed.decoder import RecordDecoder
-from streamer.log.kafka.feed.initial_offsets import InitialOffsets
 from streamer.log.kafka.feed.member import GroupMember
 from streamer.log.kafka.feed.partition_reader import PartitionReader
-from streamer.log.kafka.feed.recorder import Recorder
-from streamer.log.kafka.parked.fetch import ParkedFetch
+from streamer.log.kafka.feed.rebalance import InitialOffsets
+from streamer.log.kafka.feed.settled_events import Recorder
+from streamer.log.kafka.parked.index import ParkedFetch
 from streamer.log.kafka.parked.restoration import Restorations
-from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits
 from streamer.log.kafka.progress.settler import KafkaSettler
+from streamer.log.kafka.progress.transactions import AssignedPartitions
 from streamer.log.kafka.records.parked import ParkedTopic
-from streamer.log.kafka.topics.patterns import topic_expressions
+from streamer.log.kafka.topics.specs import topic_expressions
 from streamer.ports import Subscription
 
 _log = structlog.get_logger()

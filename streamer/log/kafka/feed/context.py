@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from streamer.clock import Clock
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.retry import RetryPolicy
+from streamer.log.kafka.cluster.errors import RetryPolicy
 from streamer.log.kafka.feed.buffer import FeedBuffer
-from streamer.log.kafka.feed.recorder import Recorder
+from streamer.log.kafka.feed.settled_events import Recorder
 from streamer.log.kafka.parked.restoration import Restorations
-from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.settler import KafkaSettler
+from streamer.log.kafka.progress.transactions import AssignedPartitions
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
-from streamer.observe.pulse import Pulse, Pulses
+from streamer.observe.process import Pulse, Pulses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from confluent_kafka import Message
 from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
 from streamer.events import DeadLetter, Entry, Event, Partition, Stage, SubscriberName
-from streamer.log.kafka.cluster.record import Headers
-from streamer.log.kafka.feed.partition_buffer import ReadRange
+from streamer.log.kafka.cluster.producer import Headers
+from streamer.log.kafka.feed.buffer import ReadRange
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.records.forwarded import decode_forwarded
 from streamer.log.patterns import wants

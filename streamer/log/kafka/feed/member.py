@@ -7,11 +7,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streamer.log.kafka.cluster.errors import is_denied
 from streamer.log.kafka.feed.context import ConsumerContext
-from streamer.log.kafka.feed.initial_offsets import InitialOffsets
 from streamer.log.kafka.feed.partition_reader import PartitionReader
-from streamer.log.kafka.feed.rebalance import Rebalance
+from streamer.log.kafka.feed.rebalance import InitialOffsets, Rebalance
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
-from streamer.log.kafka.topics.patterns import matching
+from streamer.log.kafka.topics.specs import matching
 
 _log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -13,11 +13,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamer.events import Partition
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
-from streamer.log.kafka.cluster.record import as_topic_partitions
+from streamer.log.kafka.cluster.producer import as_topic_partitions
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
 from streamer.log.kafka.feed.decoder import ReadPartition, RecordDecoder
-from streamer.log.kafka.feed.pausing import PausedPartitions
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 
 _log = structlog.get_logger()
 
@@ -25,6 +24,27 @@ _log = structlog.get_logger()
 _POLL_S = 0.05
 _ENDS_EVERY_S = 0.2
 _LOOK_S = 2.0
+
+
+class PausedPartitions:
+    """Pauses partitions of one consumer, and resumes them at the same position."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.held: frozenset[Partition] = frozenset()
+
+    def set(self, wanted: frozenset[Partition]) -> None:
+        """Pause exactly the partitions in `wanted`, which the consumer reads."""
+        if new := wanted - self.held:
+            self._consumer.pause(as_topic_partitions(new))
+        self.release(self.held - wanted)
+        self.held = wanted
+
+    def release(self, partitions: Collection[Partition]) -> None:
+        """Resume the paused ones of `partitions`."""
+        if held := self.held.intersection(partitions):
+            self._consumer.resume(as_topic_partitions(held))
+            self.held -= held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

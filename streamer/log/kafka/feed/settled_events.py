@@ -1,29 +1,39 @@
 """Settled events of a subscriber, read without joining its group."""
 
+import math
 import threading
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
+import structlog
 from confluent_kafka import Message
 
 from streamer.errors import UnreadableEvent
-from streamer.events import Entry, Partition, SettledOffsets
+from streamer.events import Entry, Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
+from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.threads import iterate_in_thread
+from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.decoder import EventReader
 from streamer.log.kafka.parked.restoration import Restorations
-from streamer.log.kafka.progress.committed_offsets import CommittedOffsets
+from streamer.log.kafka.progress.commits import CommittedOffsets, OffsetCommitter
+from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
+from streamer.log.kafka.progress.transactions import AssignedPartition
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.ports import Subscription
 
 _AT_ONCE = 100
 _POLL_S = 0.2
+_log = structlog.get_logger()
+
+_PAUSE_S = 0.05
+_WARN_EVERY_S = 10.0
 
 
 async def settled_events(
@@ -141,3 +151,53 @@ class SettledEventReader:
 
     def _pause(self, seconds: float) -> None:
         self._stopped.wait(seconds)
+
+
+class Recorder:
+    """Records the settlements of the loop in order, and reports the result of each.
+
+    A settlement whose record is uncertain is retried in the next turn, after
+    the obstacle, such as a rebalance, has passed. The loop waits meanwhile, and
+    repeats no finished event.
+    """
+
+    def __init__(self, subscriber: SubscriberName, buffer: FeedBuffer, settler: KafkaSettler) -> None:
+        """Record the settlements of `buffer` with `settler`."""
+        self._subscriber = subscriber
+        self._buffer = buffer
+        self._settler = settler
+        self._warned_at = -math.inf
+
+    def record(self, assigned: Mapping[Partition, AssignedPartition], offsets: OffsetCommitter) -> None:
+        """Record the pending settlements.
+
+        Raises `LogUnavailable` when all partitions must be assigned again, from
+        the state in the log, and errors that need an operator.
+        """
+        asked = deque(self._buffer.pending_settlements())
+        # Taken after the settlements, which can cover them.
+        self._take_unreadable(assigned)
+        try:
+            self._settler.settle_beginnings()
+            # A settlement can cover letters that the one before it had to keep.
+            while asked:
+                pending = asked[0]
+                done = partial(self._buffer.settled, pending)
+                self._settler.settle(pending.settlement, assigned, offsets, done)
+                asked.popleft()
+        except NotYet as reason:
+            self._warn(reason)
+            self._buffer.wait(_PAUSE_S)
+        finally:
+            self._buffer.postpone(asked)
+
+    def _take_unreadable(self, assigned: Mapping[Partition, AssignedPartition]) -> None:
+        held = sum(len(each.unreadable) for each in assigned.values())
+        for partition, letters in self._buffer.take_unreadable(held).items():
+            if partition in assigned:
+                assigned[partition].unreadable |= letters
+
+    def _warn(self, reason: NotYet) -> None:
+        if time.monotonic() - self._warned_at >= _WARN_EVERY_S:
+            self._warned_at = time.monotonic()
+            _log.warning("progress.not_recorded", subscriber=self._subscriber, reason=str(reason))

@@ -16,13 +16,12 @@ from confluent_kafka import (
 
 from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
-from streamer.log.kafka.feed.initial_offsets import look_up
+from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.history.event_topics import event_topics, known_topics, logged_event
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.search.matching import ANY_TYPE
+from streamer.log.search.chunks import ANY_TYPE
 from streamer.ports import AppendedPage
 
 _AT_ONCE = 500

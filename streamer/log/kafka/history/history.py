@@ -22,21 +22,19 @@ from streamer.clock import CLOCKS_DIFFER_S
 from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import Channel, Checkpoint, Event, Partition, SubscriberName
 from streamer.log.foreign_records import ForeignRecords
-from streamer.log.kafka.append.checkpoints import checkpoint_of
+from streamer.log.kafka.append.encoder import checkpoint_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import iterate_in_thread
-from streamer.log.kafka.feed.initial_offsets import look_up
+from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.history.appended import AppendedReader
-from streamer.log.kafka.history.event_topics import EventTopics, places_of
-from streamer.log.kafka.history.place import PlaceReader
-from streamer.log.kafka.history.receipts import ReceiptReader
+from streamer.log.kafka.history.event_topics import EventTopics, PlaceReader, places_of
+from streamer.log.kafka.history.own_topics import ReceiptReader
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.kafka.topics.patterns import matching, topic_expressions
+from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import change_type_stem
 from streamer.log.search.merge import search
 from streamer.ports import (

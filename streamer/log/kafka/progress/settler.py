@@ -11,21 +11,21 @@ from streamer.events import DeadLetter, Partition, SettledOffsets, SubscriberNam
 from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone, as_partition
-from streamer.log.kafka.parked.changes import ParkedChanges
-from streamer.log.kafka.progress.assignment import AssignedPartition
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, as_partition
+from streamer.log.kafka.parked.index import ParkedChanges
 from streamer.log.kafka.progress.commits import OffsetCommitter
 from streamer.log.kafka.progress.metadata import CommittableOffset, bears, encode, marked, new_mark
 from streamer.log.kafka.progress.transactions import (
+    AssignedPartition,
     GroupTransactions,
     NothingWritten,
     Undecided,
     is_of_member,
 )
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
+from streamer.log.kafka.records.events import receipt_record
 from streamer.log.kafka.records.forwarded import forwarded_records
 from streamer.log.kafka.records.parked import ParkedTopic
-from streamer.log.kafka.records.receipts import receipt_record
 from streamer.ports import Recorded, Settlement
 
 Done = Callable[[Recorded | StreamerError], None]

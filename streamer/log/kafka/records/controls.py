@@ -5,7 +5,7 @@ from collections.abc import Collection
 from streamer.controls import Control, ControlState, PositionOrder, Redrive, SnapshotOrder, Switch
 from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import SubscriberName
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
 from streamer.log.records import (
     decode_control,
     decode_left_out,

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.record import (
+from streamer.log.kafka.cluster.producer import (
     ANY_PARTITION,
     Headers,
     ProducerRecord,
     Tombstone,
     WrittenHeaders,
 )
-from streamer.log.kafka.records.chunks import CHUNK_BYTES, split
+from streamer.log.kafka.records.events import CHUNK_BYTES, split
 from streamer.log.records import LARGEST_LETTER, encode_dead_letter
 
 _PART = "part"

@@ -6,18 +6,21 @@ so that a Salesforce record's changes stay in one partition.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, Literal
 
 import orjson
+from confluent_kafka import Message
 
 from streamer.cloud_events import STRUCTURED, binary_headers, structured_document
 from streamer.errors import UnreadableEvent
-from streamer.events import Event, EventId, JsonObject
+from streamer.events import ContinuityRecord, Event, EventId, JsonObject, Receipt
 from streamer.exact_json import exact_default, exact_value
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, ProducerRecord, WrittenHeaders
+from streamer.log.kafka.cluster.producer import ANY_PARTITION, Headers, ProducerRecord, WrittenHeaders
+from streamer.log.records import decode_continuity, encode_continuity, encode_receipt
 from streamer.replay_ids import replay_id_from_text
 
 _TYPES_REMEMBERED = 4096
@@ -35,6 +38,14 @@ Raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
 
 Traceparent = Callable[[Event], str]
 """Returns the header `traceparent` of an event."""
+CHUNK_BYTES = 512 * 1024
+"""Largest chunk, well below the 1 MB that brokers accept by default."""
+
+ChunkOffsets = tuple[int, ...]
+"""Offsets of the chunks of one value, in the order of the chunks."""
+
+_MISSING = -1
+_KEPT_CHARACTERS = 20_000
 
 
 class EventEncoder:
@@ -155,3 +166,60 @@ def _from_document(document: Mapping[str, Any], key: bytes | None) -> Event:
         replay_id=replay_id_from_text(document["sfreplayid"]),
         data=document["data"],
     )
+
+
+def split(value: bytes) -> list[bytes]:
+    """Return `value` in chunks of at most `CHUNK_BYTES`, in their order; a small value is one chunk."""
+    return [value[start : start + CHUNK_BYTES] for start in range(0, len(value), CHUNK_BYTES)]
+
+
+def with_chunk(offsets: ChunkOffsets, chunk: int, offset: int, *, chunks: int) -> ChunkOffsets:
+    """Return `offsets` with chunk number `chunk`, of so many `chunks`, found at `offset`."""
+    if chunks == 1:
+        return (offset,)
+    known = offsets if len(offsets) == chunks else (_MISSING,) * chunks
+    return (*known[:chunk], offset, *known[chunk + 1 :])
+
+
+def without_chunk(offsets: ChunkOffsets, chunk: int) -> ChunkOffsets:
+    """Return `offsets` without chunk number `chunk`; empty when it was the last one known."""
+    known = tuple(_MISSING if number == chunk else offset for number, offset in enumerate(offsets))
+    return known if any(offset != _MISSING for offset in known) else ()
+
+
+def is_complete(offsets: ChunkOffsets) -> bool:
+    """Return whether every chunk was found."""
+    return _MISSING not in offsets
+
+
+def continuity_message(record: ContinuityRecord, topic: str) -> ProducerRecord:
+    """Return a state of a continuity record for `topic`, whose compaction keeps the last."""
+    key = record.id.encode("utf-8", "backslashreplace")
+    return ProducerRecord(
+        topic, encode_continuity(record), key, ANY_PARTITION, {"content-type": b"application/json"}
+    )
+
+
+def continuity_of(message: Message) -> ContinuityRecord:
+    """Return the state that `message` holds; raises `LogMisconfigured`.
+
+    Records of the former format had the channel as their key, so their offset is the id.
+    """
+    return decode_continuity(message.value() or b"", former_id=f"former:{message.offset()}")
+
+
+def receipt_record(receipt: Receipt, topic: str) -> ProducerRecord:
+    """Return the record of `receipt`, with the event's own key.
+
+    An answer that can be too large for a broker is cut to its first 20,000
+    characters, as text: it must not cost the receipt, or the event would be
+    delivered again.
+    """
+    value = encode_receipt(receipt)
+    if len(value) > CHUNK_BYTES:
+        value = encode_receipt(replace(receipt, answer={"text": repr(receipt.answer)[:_KEPT_CHARACTERS]}))
+    headers: dict[str, str | bytes | None] = {
+        "subscriber": receipt.subscriber,
+        "content-type": b"application/json",
+    }
+    return ProducerRecord(topic, value, receipt.event_key.encode(), ANY_PARTITION, headers)

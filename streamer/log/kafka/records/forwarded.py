@@ -5,7 +5,7 @@ from dataclasses import replace
 from streamer.errors import LogMisconfigured, UnreadableEvent
 from streamer.events import DeadLetter, Event, Forwarded, Stage
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, ProducerRecord
+from streamer.log.kafka.cluster.producer import ANY_PARTITION, Headers, ProducerRecord
 from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.records import decode_event, encode_event
 

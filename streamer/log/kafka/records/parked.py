@@ -11,10 +11,9 @@ from typing import NamedTuple
 import orjson
 
 from streamer.events import Entry, Partition, Setback, SubscriberName
-from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.partitioner import partition_of
-from streamer.log.kafka.cluster.record import Headers, ProducerRecord, Tombstone
-from streamer.log.kafka.records.chunks import split
+from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.cluster.producer import Headers, ProducerRecord, Tombstone
+from streamer.log.kafka.records.events import split
 from streamer.log.records import encode_event, encode_setback
 from streamer.settings import KafkaLogSettings
 

@@ -20,8 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     OffsetSpec,
 )
 
-from streamer.log.kafka.cluster.admin_client import RenewedAdminClient
-from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.clients import Clients, RenewedAdminClient
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 
 CALL_TIMEOUT_S = 8.0

@@ -9,10 +9,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied, is_fencing, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, is_denied, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.retry import RetryPolicy
-from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
+from streamer.log.kafka.cluster.producer import TransactionalProducer
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
 _LAST_CALL_S = 0.5

@@ -12,8 +12,8 @@ from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import RetryPolicy
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.topics.admin import CALL_TIMEOUT_S, KafkaAdmin, TopicState
 from streamer.log.kafka.topics.checks import MANY_BROKERS, SAFE_MINIMUM, TopicChecks
 from streamer.log.kafka.topics.coordinators import Coordinators

@@ -3,10 +3,11 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar
@@ -14,10 +15,13 @@ from typing import Any, Self, TypeVar
 from streamer.errors import LogUnavailable
 from streamer.log.sqlite.database.errors import translated
 from streamer.log.sqlite.database.schema import open_reader, open_shared, open_writer
-from streamer.observe.pulse import Pulse, Pulses
+from streamer.observe.process import Pulse, Pulses
 
 _Result = TypeVar("_Result")
 _Connect = Callable[[Path], sqlite3.Connection]
+_ROWS_AT_ONCE = 1_000
+# SQLite before 3.32 takes fewer.
+_PARAMETERS = 999 if sqlite3.sqlite_version_info < (3, 32) else 32_766
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,3 +237,40 @@ def _nothing(_: sqlite3.Connection) -> None:
 
 def _ignore(_: object) -> None:
     pass
+
+
+def insert_rows(
+    connection: sqlite3.Connection, insert: str, rows: Sequence[tuple[Any, ...]], *, conflict: str = ""
+) -> None:
+    """Run the statement `insert`, without its values, for all `rows`, which have one width.
+
+    `conflict` is the clause after the values.
+    """
+    if not rows:
+        return
+    width = len(rows[0])
+    placeholders = f"({','.join('?' * width)})"
+    for batch in _batches(rows, min(_ROWS_AT_ONCE, _PARAMETERS // width)):
+        values = ",".join([placeholders] * len(batch))
+        connection.execute(f"{insert} VALUES {values} {conflict}", tuple(chain.from_iterable(batch)))
+
+
+def delete_rows(
+    connection: sqlite3.Connection,
+    delete: str,
+    keys: Iterable[Any],
+    *,
+    parameters: Sequence[Any] = (),
+) -> None:
+    """Run the statement `delete`, which ends with a column, for all `keys` of that column.
+
+    `parameters` belong to the statement itself.
+    """
+    for batch in _batches(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
+        connection.execute(f"{delete} IN ({','.join('?' * len(batch))})", (*parameters, *batch))
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+    rest = iter(items)
+    while batch := tuple(islice(rest, size)):
+        yield batch

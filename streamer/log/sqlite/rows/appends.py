@@ -8,11 +8,11 @@ from streamer.errors import ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import decode_checkpoint, encode_checkpoint, encode_event
-from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
-from streamer.log.sqlite.rows.continuity import ContinuityRow, continuity_rows, write_continuity
-from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, remove_letters, write_letters
-from streamer.log.sqlite.rows.sound import sound
+from streamer.log.sqlite.database.worker import insert_rows
+from streamer.log.sqlite.rows.controls import ContinuityRow, continuity_rows, write_continuity
+from streamer.log.sqlite.rows.pages import sound
+from streamer.log.sqlite.rows.parked import LetterRow, letter_rows, remove_letters, write_letters
 from streamer.ports import StoredCheckpoint
 
 EventRow = tuple[int, str, int, bytes]

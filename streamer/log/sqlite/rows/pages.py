@@ -6,12 +6,14 @@ thread that competes with a busy loop got 1,500 events a second where this gets
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from streamer.errors import LogMisconfigured
+from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import Entry, Partition, SubscriberName
 from streamer.exact_json import exact_value
+from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import glob
 from streamer.log.records import event_from_json
 
@@ -20,6 +22,7 @@ PAGE_EVENTS = 500
 _PAGE_BYTES = 4 * 1024 * 1024
 _OFFSETS_SCANNED = 10_000
 _OFFSETS_COUNTED = 50_000
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,3 +143,17 @@ def _entries(page: bytes) -> list[Entry]:
     # SQLite promises no order inside an aggregate.
     entries.sort(key=lambda entry: entry.offset)
     return entries
+
+
+def sound(
+    rows: Iterable[tuple[object, bytes]],
+    decode: Callable[[bytes], _Value],
+    table: str,
+    foreign: ForeignRecords,
+) -> Iterator[_Value]:
+    """Yield the values of rows of `table`, which are keys and bodies; set aside those that are foreign."""
+    for key, body in rows:
+        try:
+            yield decode(body)
+        except ForeignRecord as exc:
+            foreign.set_aside(table, f"row {key} of the table {table}", exc)

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from streamer.events import SettledOffsets, SubscriberName
 from streamer.log.records import encode_receipt
-from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
+from streamer.log.sqlite.database.worker import insert_rows
 from streamer.log.sqlite.rows.appends import AppendedEnd, end, event_row
-from streamer.log.sqlite.rows.dead_letters import (
+from streamer.log.sqlite.rows.pages import PARTITION
+from streamer.log.sqlite.rows.parked import (
     LetterRow,
+    ParkedRows,
     letter_key,
     letter_rows,
     remove_letters,
     write_letters,
 )
-from streamer.log.sqlite.rows.pages import PARTITION
-from streamer.log.sqlite.rows.parked import ParkedRows
 from streamer.log.sqlite.rows.subscribers import write_progress
 from streamer.ports import Settlement
 

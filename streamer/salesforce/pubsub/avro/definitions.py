@@ -7,6 +7,17 @@ from dataclasses import dataclass
 
 from streamer.errors import UnreadableEvent
 
+# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
+_LARGEST = 2 * 1024 * 1024
+# A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
+_MOST_MEMORY = 50_000_000
+
+# Rough sizes of Python's objects, in bytes.
+_SCALAR = 40
+_LIST = 100
+_OBJECT = 250
+_MEMBER = 100
+
 
 class UnusableSchema(UnreadableEvent):
     """A text is no Avro schema by which events can be read; no event that names it can be."""
@@ -83,3 +94,72 @@ def branches_of(kind: AvroType) -> tuple[AvroType, ...]:
 def is_null(kind: AvroType) -> bool:
     """Return whether the type is `null`."""
     return isinstance(kind, Primitive) and kind.kind == "null"
+
+
+def largest_datum(schema: AvroRecord) -> int:
+    """Return the most bytes that a datum of `schema` can have: 2 MB, or less where lists hold objects."""
+    return min(_LARGEST, _MOST_MEMORY // _Memory().of_repeated(schema))
+
+
+def types_in(schema: AvroRecord) -> int:
+    """Return the number of types that a schema is made of, each named one once."""
+    waiting: list[AvroType] = [schema]
+    records: set[AvroRecord] = set()
+    count = 0
+    while waiting:
+        kind = waiting.pop()
+        count += 1
+        if isinstance(kind, AvroRecord):
+            if kind not in records:
+                records.add(kind)
+                waiting += [field.type for field in kind.fields]
+        elif isinstance(kind, Array):
+            waiting.append(kind.items)
+        elif isinstance(kind, Map):
+            waiting.append(kind.values)
+        elif isinstance(kind, Union):
+            waiting += kind.branches
+    return count
+
+
+class _Memory:
+    """Memory that the types of one schema take, in bytes for each byte of a datum."""
+
+    def __init__(self) -> None:
+        self._repeated: dict[AvroType, int] = {}
+        self._records: dict[AvroRecord, int] = {}
+
+    def of_repeated(self, kind: AvroType) -> int:
+        """Return what the items of the most expensive list or map within a type take."""
+        known = self._repeated.get(kind)
+        if known is None:
+            if isinstance(kind, Array):
+                known = self.of(kind.items)
+            elif isinstance(kind, Map):
+                known = _MEMBER + self.of(kind.values)
+            elif isinstance(kind, AvroRecord):
+                known = max(self.of_repeated(field.type) for field in kind.fields)
+            else:
+                parts = [branch for branch in branches_of(kind) if branch is not kind]
+                known = max((self.of_repeated(branch) for branch in parts), default=1)
+            self._repeated[kind] = known
+        return known
+
+    def of(self, kind: AvroType) -> int:
+        """Return what the values of a type take."""
+        if isinstance(kind, Array):
+            return _LIST + self.of(kind.items)
+        if isinstance(kind, Map):
+            return _OBJECT + _MEMBER + self.of(kind.values)
+        if isinstance(kind, AvroRecord):
+            return self._of_record(kind)
+        parts = [branch for branch in branches_of(kind) if branch is not kind]
+        return max((self.of(branch) for branch in parts), default=_SCALAR)
+
+    def _of_record(self, record: AvroRecord) -> int:
+        known = self._records.get(record)
+        if known is None:
+            inner = max(self.of(field.type) for field in record.fields)
+            known = _OBJECT // len(record.fields) + _MEMBER + inner
+            self._records[record] = known
+        return known

@@ -4,15 +4,15 @@ from typing import Any, Self
 
 import pytest
 
-from streamer.app.enriching.shared_lookups import SharedLookups
+from streamer.app.enriching import SharedLookups
 from streamer.clock import Clock, TurnedClock
 from streamer.dispatch.delivery.enrichment import EnrichmentSource
-from streamer.dispatch.lookups.fields import FieldNames
+from streamer.dispatch.lookups.reading import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import RecordsRefused, ServiceUnavailable
 from streamer.events import Event, JsonObject
 from streamer.ports import Preview, ServiceSource
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.memory import MemoryRecords
 from streamer.settings import LookupsSettings, OrgSettings
 from tests.contracts.values import an_event

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.app.reloading.changes import ConfigurationChanges, reloadable
+from streamer.app.reloading import ConfigurationChanges, reloadable
 from streamer.configuration import Document, load
 from streamer.settings import Settings
 

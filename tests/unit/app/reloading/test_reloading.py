@@ -6,11 +6,11 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from streamer.app.plan import Plan
-from streamer.app.reloading.reloading import Reloading
+from streamer.app.reloading import Reloading
 from streamer.clock import TurnedClock
 from streamer.configuration import Document
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.auth.flows import Logins
 from tests.unit.app.test_dispatching import World
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from streamer.cli.publishing.report import PublishReport
-from streamer.cli.publishing.sending import Sending, SendingStopped
-from streamer.cli.publishing.source import Input
+from streamer.cli.publishing.parser import Input
+from streamer.cli.publishing.sending import PublishReport, Sending, SendingStopped
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
+from streamer.dispatch.admission.admission import FloodGuard, GuardLimits
 from streamer.events import SubscriberName
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.holds import SubscriberPause, TargetHold
+from streamer.dispatch.admission.admission import SubscriberPause, TargetHold
 
 
 class SettableClock(TurnedClock):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.token_bucket import TokenBucket
+from streamer.dispatch.admission.concurrency import TokenBucket
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from streamer.dispatch.chains.forwarding import Upstream
-from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.plugin_results import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.state import Limits
 from streamer.events import Forwarded, JsonObject, Retry, SubscriberName
-from streamer.normalise.times import as_event_time
+from streamer.normalise.malformed import as_event_time
 from streamer.ports import Settlement
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import TARGET, World, middle

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamer.dispatch.redrive.placed_letters import LetterPlaces
-from streamer.dispatch.redrive.superseded import superseded
+from streamer.dispatch.redrive import LetterPlaces, superseded
 from streamer.errors import BrokenRoute
 from streamer.events import DeadLetter, Entry, Event, Partition, Setback, SubscriberName
 from streamer.log.memory import MemoryLog, partition_of

@@ -4,19 +4,11 @@ from collections import deque
 
 import pytest
 
-from streamer.dispatch.commands import (
-    SETTLE,
-    Command,
-    HoldBack,
-    Park,
-    PauseSubscriber,
-    SetHeadAside,
-    Wait,
-)
+from streamer.dispatch.commands import SETTLE, Command, HoldBack, Park, PauseSubscriber, SetHeadAside, Wait
 from streamer.dispatch.delivery.attempts import AttemptResult
-from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.delivery.plugin_results import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
-from streamer.dispatch.settling.outcomes import TargetSign, command_of, sign_of
+from streamer.dispatch.settling import TargetSign, command_of, sign_of
 from streamer.events import Delivered, Disable, Entry, Hold, Outcome, Partition, Reject, Retry, Skip
 from tests.contracts.values import an_event
 from tests.unit.dispatch.world import middle

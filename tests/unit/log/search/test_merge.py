@@ -9,11 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.events import Entry, Partition
-from streamer.log.search.chunks import MOST_BYTES, Chunk, Collector, Room, Span
-from streamer.log.search.cursors import LONGEST, decode_cursor, encode_cursor
-from streamer.log.search.matching import epoch_s
+from streamer.log.search.chunks import (
+    LONGEST,
+    MOST_BYTES,
+    Chunk,
+    Collector,
+    Room,
+    Span,
+    decode_cursor,
+    encode_cursor,
+    epoch_s,
+)
 from streamer.log.search.merge import search
-from streamer.normalise.times import from_epoch_ms
+from streamer.normalise.malformed import from_epoch_ms
 from streamer.ports import EventSearch, LoggedEvent
 from tests.contracts.values import an_event
 

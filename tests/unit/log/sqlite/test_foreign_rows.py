@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from streamer.controls import ContinuityFilter
 from streamer.errors import LogMisconfigured
-from streamer.log.sqlite.own_rows import foreign_rows
+from streamer.log.sqlite.retention import foreign_rows
 from tests.contracts.test_controls import PAUSED, REDRIVE, done
 from tests.contracts.values import (
     CHANGES,

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.errors import ConfigurationError
-from streamer.salesforce.auth.addresses import check_instance, safe_address
+from streamer.salesforce.auth.flows import check_instance, safe_address
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
-from streamer.salesforce.auth.flows import secrets_of, token_form
-from streamer.salesforce.auth.refusals import refusal
+from streamer.salesforce.auth.flows import refusal, secrets_of, token_form
 from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, PasswordAuth, RefreshAuth
 from tests.keys import private_key, private_key_pem
 

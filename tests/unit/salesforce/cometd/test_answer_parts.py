@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamer.salesforce.cometd import answer as answers
 from streamer.salesforce.cometd.answer import BayeuxResponse
-from streamer.salesforce.cometd.frames import Oversized, TornBody
+from streamer.salesforce.cometd.protocol import Oversized, TornBody
 
 PATH = "/data/ChangeEvents"
 REPLY = {"clientId": "c", "channel": "/meta/connect", "id": "7", "successful": True}

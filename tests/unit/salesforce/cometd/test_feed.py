@@ -3,8 +3,8 @@
 from typing import Any
 
 from streamer.events import Batch, Checkpoint, EventId, NewEventsAfter, ReplayId, Start
-from streamer.salesforce.cometd.feed import ChannelFeed
-from streamer.salesforce.cometd.replay_position import ReplayPosition
+from streamer.salesforce.cometd.answer import ReplayPosition
+from streamer.salesforce.cometd.feeds import ChannelFeed
 from tests.messages import CHANGES, change
 
 NOW = 1_735_700_000.0

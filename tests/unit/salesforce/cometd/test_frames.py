@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamer.events import ReplayId
 from streamer.salesforce.cometd.answer import BayeuxResponse
-from streamer.salesforce.cometd.frames import Oversized, TornBody, channels_named_in, parse, split
+from streamer.salesforce.cometd.protocol import Oversized, TornBody, channels_named_in, parse, split
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
 _values = st.recursive(

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.events import Channel, Checkpoint, OrgId, ReplayId, Start
-from streamer.salesforce.cometd.replay_position import ReplayPosition
+from streamer.salesforce.cometd.answer import ReplayPosition
 
 CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.salesforce.outbound.envelope import MalformedEnvelope, parse_envelope
-from streamer.salesforce.outbound.masking import masked_envelope
+from streamer.salesforce.outbound.envelope import MalformedEnvelope, masked_envelope, parse_envelope
 from tests.outbound import ORG, envelope, notification, notification_id
 
 _TOKEN = "00D000000000001!AQ0AQFsecret.part_of_it"

@@ -10,10 +10,9 @@ from yarl import URL
 
 from streamer.clock import TurnedClock
 from streamer.eventbus import ConsumerEvent, FetchRequest, FetchResponse, ProducerEvent
-from streamer.salesforce.observer import NullObserver
-from streamer.salesforce.pubsub.event_count import TooManyEvents, check_event_count
+from streamer.salesforce.message import NullObserver
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.pubsub.subscription import SubscribeStream
+from streamer.salesforce.pubsub.subscription import SubscribeStream, TooManyEvents, check_event_count
 
 
 def subscription_with(credit: int) -> SubscribeStream:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.salesforce.queries.csv_rows import rows_of
+from streamer.salesforce.queries.bulk import rows_of
 
 COLUMNS = ("Id", "Name", "Phone")
 HEADER = '"Id","Name","Phone"\n'

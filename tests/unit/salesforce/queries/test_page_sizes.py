@@ -1,7 +1,7 @@
 """Pages have as many rows as fit into memory."""
 
 from streamer.ports import RecordQuery
-from streamer.salesforce.queries.page_sizes import PageSizes
+from streamer.salesforce.queries.soql import PageSizes
 
 NARROW = RecordQuery(entity="Account", fields=("Id", "Name"))
 WIDE = RecordQuery(entity="Account", fields=("Id", *(f"F{number}__c" for number in range(799))))

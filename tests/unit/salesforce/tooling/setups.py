@@ -1,7 +1,12 @@
 """Setups of channels for the tests."""
 
-from streamer.salesforce.tooling.names import DEFAULT_CHANNEL, member_name
-from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel
+from streamer.salesforce.tooling.setup import (
+    DEFAULT_CHANNEL,
+    ChannelMember,
+    ChannelSetup,
+    CustomChannel,
+    member_name,
+)
 
 ERP = CustomChannel(id="0YL1", name="Erp__chn", kind="data", label="ERP")
 ORDERS = CustomChannel(id="0YL2", name="Orders__chn", kind="event", label="Orders")

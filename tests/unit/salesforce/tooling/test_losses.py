@@ -1,7 +1,14 @@
 """Losses of the channels that a configuration reads."""
 
-from streamer.salesforce.tooling.changes import MemberOptions, adding, deleting, disabling, enabling
-from streamer.salesforce.tooling.losses import Loss, losses
+from streamer.salesforce.tooling.changes import (
+    Loss,
+    MemberOptions,
+    adding,
+    deleting,
+    disabling,
+    enabling,
+    losses,
+)
 from tests.unit.salesforce.tooling.setups import SETUP
 
 CHANGES, ERP = "/data/ChangeEvents", "/data/Erp__chn"

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.errors import ConfigurationError
-from streamer.salesforce.tooling.names import (
+from streamer.salesforce.tooling.setup import (
     change_event,
     channel_name,
     custom_channel_name,

@@ -9,11 +9,10 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.errors import EventsRefused
 from streamer.events import Channel, Event
-from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend, KafkaAppend
+from streamer.log.kafka.append.encoder import AppendEncoder, Checkpoints, EncodedAppend, KafkaAppend
 from streamer.log.kafka.append.transactions import content
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, ORG, Append, a_dead_letter, a_hole, an_append, an_event
 

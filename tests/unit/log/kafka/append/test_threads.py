@@ -7,14 +7,13 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import Channel, Checkpoint
-from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.append.encoder import AppendEncoder
+from streamer.log.kafka.append.encoder import AppendEncoder, Checkpoints
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import PartitionWriter
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import ORG, an_append
 from tests.waiting import limited

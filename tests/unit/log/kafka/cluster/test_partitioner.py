@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.log.kafka.cluster.partitioner import murmur2, partition_of
+from streamer.log.kafka.cluster.names import murmur2, partition_of
 
 # From the tests of Apache Kafka's own client, `UtilsTest.testMurmur2`, as signed integers.
 _JAVA = {

@@ -3,8 +3,7 @@
 import pytest
 from confluent_kafka import Producer
 
-from streamer.log.kafka.cluster.producer import RecordNotTaken, RecordProducer
-from streamer.log.kafka.cluster.record import ProducerRecord
+from streamer.log.kafka.cluster.producer import ProducerRecord, RecordNotTaken, RecordProducer
 
 
 @pytest.fixture

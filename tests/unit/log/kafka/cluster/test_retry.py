@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streamer.errors import LogUnavailable
-from streamer.log.kafka.cluster.retry import RetryPolicy
+from streamer.log.kafka.cluster.errors import RetryPolicy
 
 
 class Broker:

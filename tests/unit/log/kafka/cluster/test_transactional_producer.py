@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
+from streamer.log.kafka.cluster.producer import TransactionalProducer
 from streamer.settings import KafkaLogSettings
 
 

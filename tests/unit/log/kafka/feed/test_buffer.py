@@ -7,8 +7,7 @@ import pytest
 
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Partition, SettledOffsets
-from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
-from streamer.log.kafka.feed.partition_buffer import ReadRange
+from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer, ReadRange
 from streamer.ports import Assigned, Page, Revoked, Settlement
 from tests.contracts.values import a_dead_letter, an_event
 from tests.waiting import awaited

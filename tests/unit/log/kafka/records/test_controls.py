@@ -6,7 +6,7 @@ import pytest
 
 from streamer.controls import ControlState
 from streamer.errors import LogMisconfigured
-from streamer.log.kafka.cluster.record import ProducerRecord
+from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.records.controls import (
     AppliedControls,
     control_record,

@@ -8,14 +8,14 @@ from confluent_kafka import Message
 from structlog.testing import capture_logs
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
-from streamer.log.kafka.control.letter_index import LetterIndex
-from streamer.log.kafka.records.chunks import CHUNK_BYTES
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
+from streamer.log.kafka.control.letters import LetterIndex
 from streamer.log.kafka.records.dead_letters import (
     dead_letter_records,
     letter_tombstones,
     removed_letters,
 )
+from streamer.log.kafka.records.events import CHUNK_BYTES
 from streamer.log.records import decode_dead_letter
 from tests.contracts.values import a_dead_letter, an_event
 from tests.unit.log.kafka.topics.kafka_topic import as_read

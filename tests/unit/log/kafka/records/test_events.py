@@ -9,7 +9,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
 from streamer.errors import UnreadableEvent
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Headers, ProducerRecord
+from streamer.log.kafka.cluster.producer import Headers, ProducerRecord
 from streamer.log.kafka.records.events import EventEncoder, decode, event_type
 from tests.contracts.values import an_event
 

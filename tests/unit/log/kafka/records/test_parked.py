@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from streamer.events import Entry, ParkedLane, Partition, Setback, SettledOffsets
 from streamer.log.foreign_records import ForeignRecords
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
-from streamer.log.kafka.parked.changes import ParkedChanges
-from streamer.log.kafka.parked.index import ParkedIndex
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
+from streamer.log.kafka.parked.index import ParkedChanges, ParkedIndex
 from streamer.log.kafka.parked.restoration import Restoration
-from streamer.log.kafka.records import chunks
+from streamer.log.kafka.records import events
 from streamer.log.kafka.records.parked import ParkedRecordKey, ParkedTopic
-from streamer.log.memory.parked import ParkedEvents
+from streamer.log.memory.controls import ParkedEvents
 from streamer.log.records import decode_event
 from streamer.ports import LaneChange
 from tests.contracts.values import an_event
@@ -31,7 +30,7 @@ LANES = ("a", "b")
 def _small_chunks() -> Iterator[None]:
     """Let small events have several chunks."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(chunks, "CHUNK_BYTES", 300)
+        patched.setattr(events, "CHUNK_BYTES", 300)
         yield
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from confluent_kafka import Message
 
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
-from streamer.log.kafka.cluster.record import ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
 
 
 def as_read(records: Sequence[ProducerRecord | Tombstone]) -> list[Message]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.topics.patterns import matching, topic_expressions
+from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import wants
 
 TEMPLATE = "salesforce.{kind}.{name}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import LogMisconfigured
-from streamer.log.sqlite.database.filesystem import check_local, file_system_type
+from streamer.log.sqlite.database.lock import check_local, file_system_type
 
 MOUNTS = r"""
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -35,7 +35,7 @@ def test_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     """The message names the path and the file system."""
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTS)
-    monkeypatch.setattr("streamer.log.sqlite.database.filesystem._MOUNTS", mounts)
+    monkeypatch.setattr("streamer.log.sqlite.database.lock._MOUNTS", mounts)
 
     with pytest.raises(LogMisconfigured, match=r"/mnt/team share/log.db is on a network .*nfs4"):
         check_local(Path("/mnt/team share/log.db"))

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.log.sqlite.database.worker import Worker
-from streamer.observe.pulse import Pulses
+from streamer.observe.process import Pulses
 from tests.waiting import limited
 
 

@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from streamer.errors import UnreadableEvent
-from streamer.salesforce.pubsub.avro.bitmaps import FieldBitmaps
 from streamer.salesforce.pubsub.avro.parser import parse_record
+from streamer.salesforce.pubsub.avro.schema import FieldBitmaps
 from tests.unit.salesforce.pubsub.avro.samples import (
     ACCOUNT,
     ADDRESS,

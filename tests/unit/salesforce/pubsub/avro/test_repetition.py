@@ -3,8 +3,7 @@
 import pytest
 
 from streamer.errors import UnreadableEvent
-from streamer.salesforce.pubsub.avro.primitives import read_long, read_text
-from streamer.salesforce.pubsub.avro.repetition import repeating_reader
+from streamer.salesforce.pubsub.avro.primitives import read_long, read_text, repeating_reader
 from tests.unit.salesforce.pubsub.avro.samples import ACCOUNT, header, parsed, written
 
 BEGUN = {"ChangeEventHeader": header(changedFields=["0x02"]), "Name": "Acme"}

@@ -1,0 +1,320 @@
+"""Resources of holes and snapshots: what their continuity records tell."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from statistics import median
+
+import structlog
+from aiohttp import web
+
+from streamer.admin.context import AdminContext
+from streamer.admin.json_views import continuity_json, rfc3339, snapshot_json
+from streamer.admin.middleware import json_response
+from streamer.admin.schemas import (
+    MOST_LETTERS,
+    ApiError,
+    ChangeRequest,
+    Holes,
+    Last,
+    SnapshotRequest,
+    body_of,
+    query_of,
+)
+from streamer.channel_paths import ChannelKind, changed_entity
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.continuity import PAGE_ROWS, SnapshotForecast, SnapshotForecaster, snapshot_mistake
+from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Wanted, is_ordered_snapshot
+from streamer.errors import LogUnavailable, RecordsRefused, RetryLater, Stop
+from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
+
+_COUNTED_S = 60.0
+_FORMER = 10
+_NOT_READ = (
+    "this process does not read Salesforce, or has not logged in yet: ask the admin API of one that reads it"
+)
+_log = structlog.get_logger()
+
+_ALL_CHANGES = "/data/ChangeEvents"
+SNAPSHOT_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
+"""Changes of a snapshot, by their names in paths."""
+_DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
+_CANCELLED = "snapshot.cancelled"
+_ORDERED = "snapshot.ordered"
+
+
+async def forecast_json(
+    context: AdminContext, order: SnapshotOrder, former: Iterable[ContinuityRecord]
+) -> JsonObject:
+    """Return what `order` will cost, and how long it will take at the rate of the `former` snapshots.
+
+    `unknown` is the reason why that can't be told, and empty when it is. Raises
+    `ApiError` where Salesforce would refuse the snapshot.
+    """
+    if context.forecaster is None:
+        return _json(None, None, _NOT_READ)
+    try:
+        found = await _answered(context, context.forecaster, order)
+    except RecordsRefused as error:
+        raise ApiError(400, f"Salesforce would refuse this snapshot: {error}.") from None
+    except TimeoutError:
+        return _json(None, None, f"Salesforce has not counted the records in {_COUNTED_S:.0f} s")
+    except (RetryLater, Stop) as error:
+        return _json(None, None, str(error))
+    return _json(found, rate_of(former), "")
+
+
+def rate_of(former: Iterable[ContinuityRecord]) -> float | None:
+    """Return the records per second of the latest of the `former` snapshots, oldest first.
+
+    Only whole ones of more than a page count, and the middle one of them: the
+    time of a snapshot is from its order on, and so can hold a pause.
+    """
+    rates = (
+        each.published / (each.updated_at - each.recorded_at)
+        for each in reversed(list(former))
+        if each.state is Repair.FULL
+        and each.published > PAGE_ROWS
+        and each.updated_at
+        and each.updated_at > each.recorded_at
+    )
+    latest = list(islice(rates, _FORMER))
+    return median(latest) if latest else None
+
+
+async def _answered(
+    context: AdminContext, forecaster: SnapshotForecaster, order: SnapshotOrder
+) -> SnapshotForecast:
+    asked = asyncio.create_task(forecaster.forecast(order), name="forecast of a snapshot")
+    asked.add_done_callback(_retrieved)
+    async with context.clock.timeout(_COUNTED_S):
+        # A request can renew the token, and a renewal that is broken off can lose it.
+        return await asyncio.shield(asked)
+
+
+def _json(found: SnapshotForecast | None, rate: float | None, unknown: str) -> JsonObject:
+    return {
+        "records": found.records if found else None,
+        "way": ("bulk" if found.in_bulk else "rest") if found else None,
+        "requests": found.cost.requests if found else None,
+        "bulk_jobs": found.cost.bulk_jobs if found else None,
+        "cost": found.sentence if found else "",
+        "seconds": round(found.records / rate, 1) if found and rate else None,
+        "waits": found.waits if found else "",
+        "unknown": unknown,
+    }
+
+
+def _retrieved(asked: "asyncio.Task[SnapshotForecast]") -> None:
+    # asyncio reports an error that nothing has looked at.
+    if not asked.cancelled():
+        asked.exception()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuityResource:
+    """`/continuity`."""
+
+    context: AdminContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this resource."""
+        return [web.get("/continuity", self._list)]
+
+    async def records(self, asked: Holes) -> JsonObject:
+        """Return the latest records of a filter, oldest first. Raises `LogUnavailable`."""
+        records = await self.context.log.controls.continuity(asked.meant(), last=asked.last)
+        return {"records": [continuity_json(record) for record in records]}
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return json_response(await self.records(query_of(request, Holes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotResource:
+    """`/snapshots`.
+
+    An order is written into the log. The process that owns the channel carries it
+    out, and its continuity record holds the progress.
+    """
+
+    context: AdminContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this resource."""
+        return [
+            web.post("/snapshots", self._start),
+            web.get("/snapshots", self._list),
+            web.get("/snapshots/{id}", self._show),
+            *(web.post(f"/snapshots/{{id}}/{change}", self._change) for change in SNAPSHOT_CHANGES),
+        ]
+
+    async def start(self, asked: SnapshotRequest) -> JsonObject:
+        """Order a snapshot; with `dry_run`, return its `forecast` instead.
+
+        Raises `ApiError` and `LogUnavailable`.
+        """
+        order = self._order(asked)
+        for other in (await self.context.control_state()).snapshots.values():
+            if _means_the_same(order, other) and await self._is_under_way(other):
+                raise ApiError(
+                    409,
+                    f"Snapshot {other.id} of the same records is under way: wait for its end, or cancel it "
+                    f"with `streamer snapshot cancel {other.id}`.",
+                )
+        if asked.dry_run:
+            forecast = await forecast_json(self.context, order, (await self._records()).values())
+            return {**snapshot_json(order, None), "forecast": forecast}
+        await self._write(order, _ORDERED)
+        # The log can need a moment to show it. A small snapshot can have ended by then.
+        with suppress(LogUnavailable):
+            await self.context.control_state(lambda board: order.id in board.snapshots)
+        return snapshot_json(order, None)
+
+    def _order(self, asked: SnapshotRequest) -> SnapshotOrder:
+        paths = [channel.path for channel in self.context.daemon.plan.settings.channels]
+        channel = snapshot_channel(asked.entity, asked.channel, paths)
+        # Salesforce's names have no case, and those of types do.
+        entity = changed_entity(channel) or asked.entity
+        if mistake := snapshot_mistake(channel, entity, asked.where, asked.fields):
+            raise ApiError(400, f"There can be no such snapshot: {mistake}.")
+        now = self.context.clock.now()
+        since = asked.since.timestamp() if asked.since else None
+        if since is not None and not 0 <= since <= now + CLOCKS_DIFFER_S:
+            raise ApiError(400, "since: must be a time from 1970 on that is not in the future.")
+        return SnapshotOrder(
+            id=SnapshotOrder.new_id(),
+            channel=channel,
+            entity=entity,
+            where=asked.where,
+            fields=asked.fields,
+            since=since,
+            by=asked.by,
+            at=now,
+        )
+
+    async def change(self, id_: str, wanted: Wanted, asked: ChangeRequest) -> JsonObject:
+        """Change what is wanted of a snapshot. Raises `ApiError` and `LogUnavailable`."""
+        order = (await self.context.control_state()).snapshots.get(id_)
+        record = (await self._records()).get(id_)
+        if order is None and record is None:
+            raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
+        if order is None or _is_final(record):
+            raise ApiError(409, f"Snapshot {id_} has ended: see `streamer snapshot list`.")
+        if order.wanted is Wanted.CANCELLED:
+            raise ApiError(409, f"Snapshot {id_} was cancelled by {order.by}: start another.")
+        changed = replace(order, wanted=wanted, by=asked.by, at=self.context.clock.now())
+        await self._write(changed, _DONE.get(wanted, _CANCELLED))
+        # The log can need a moment to show it, and the next request must find it.
+        await self.context.control_state(lambda board: board.snapshots.get(id_) != order)
+        return snapshot_json(changed, record)
+
+    async def _write(self, order: SnapshotOrder, what: str) -> None:
+        detail = {"id": order.id, "channel": order.channel, "entity": order.entity}
+        if what == _ORDERED:
+            detail |= {"where": order.where, "fields": ", ".join(order.fields)}
+            detail |= {"since": rfc3339(order.since)} if order.since is not None else {}
+        audit = AuditRecord(at=order.at, what=what, by=order.by, detail=detail)
+        await self.context.log.controls.order_snapshot(order, audit)
+        _log.info(what, snapshot=order.id, channel=order.channel, entity=order.entity, by=order.by)
+
+    async def snapshots(self, asked: Last) -> JsonObject:
+        """Return the latest snapshots, those that wait last. Raises `LogUnavailable`."""
+        orders = dict((await self.context.control_state()).snapshots)
+        shown = [
+            snapshot_json(orders.pop(id_, None), record) for id_, record in (await self._records()).items()
+        ]
+        shown += [snapshot_json(order, None) for order in sorted(orders.values(), key=lambda each: each.at)]
+        return {"snapshots": shown[-asked.last :]}
+
+    async def _show(self, request: web.Request) -> web.Response:
+        id_ = request.match_info["id"]
+        order = (await self.context.control_state()).snapshots.get(id_)
+        record = (await self._records()).get(id_)
+        if order is None and record is None:
+            raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
+        return json_response(snapshot_json(order, record))
+
+    async def _start(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, SnapshotRequest)
+        return json_response(await self.start(asked), status=200 if asked.dry_run else 202)
+
+    async def _change(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, ChangeRequest)
+        wanted = SNAPSHOT_CHANGES[request.path.rpartition("/")[2]]
+        return json_response(await self.change(request.match_info["id"], wanted, asked), status=202)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return json_response(await self.snapshots(query_of(request, Last)))
+
+    async def _is_under_way(self, order: SnapshotOrder) -> bool:
+        return order.wanted is not Wanted.CANCELLED and not _is_final((await self._records()).get(order.id))
+
+    async def _records(self) -> dict[str, ContinuityRecord]:
+        chosen = ContinuityFilter(cause=HoleCause.SNAPSHOT)
+        records = await self.context.log.controls.continuity(chosen, last=MOST_LETTERS)
+        return {record.id: record for record in records if is_ordered_snapshot(record)}
+
+
+def snapshot_channel(entity: str, asked: str | None, paths: Sequence[str]) -> str:
+    """Return the path of the channel for a snapshot: the one that is `asked` for, or that of the entity.
+
+    `paths` name the configured channels. Raises `ApiError` when there is none.
+    """
+    if asked is not None:
+        return _checked(entity, asked, paths)
+    of_changes = [path for path in paths if ChannelKind.of(path) is ChannelKind.CHANGES]
+    for path in of_changes:
+        if _is_named(entity, changed_entity(path)):
+            return path
+    if _ALL_CHANGES in of_changes:
+        return _ALL_CHANGES
+    custom = [path for path in of_changes if changed_entity(path) is None]
+    if custom:
+        raise ApiError(
+            400,
+            f"No configured channel carries this object alone, and {_ALL_CHANGES} is not configured: name "
+            f"the channel that shall carry its records: {', '.join(custom)}.",
+        )
+    carried = ", ".join(of_changes) or "none"
+    raise ApiError(
+        400,
+        "No configured channel carries the changes of this object, so its snapshot would grow old at once: "
+        f"configure its channel; those with changes: {carried}.",
+    )
+
+
+def _checked(entity: str, path: str, paths: Sequence[str]) -> str:
+    if path not in paths:
+        known = ", ".join(paths) or "none"
+        raise ApiError(404, f"There is no channel of that path; configured: {known}.")
+    if ChannelKind.of(path) is not ChannelKind.CHANGES:
+        raise ApiError(
+            400,
+            f"{path} carries no changes of records: snapshots exist for channels of Change Data Capture "
+            "(/data/…) alone, not for platform events, PushTopics, generic channels or outbound messages.",
+        )
+    carried = changed_entity(path)
+    if carried is not None and not _is_named(entity, carried):
+        raise ApiError(400, f"{path} carries {carried} alone: name another channel, or none.")
+    return path
+
+
+def _is_named(entity: str, carried: str | None) -> bool:
+    return carried is not None and carried.casefold() == entity.casefold()
+
+
+def _means_the_same(order: SnapshotOrder, other: SnapshotOrder) -> bool:
+    return (order.channel, order.entity, order.where, order.fields, order.since) == (
+        other.channel,
+        other.entity,
+        other.where,
+        other.fields,
+        other.since,
+    )
+
+
+def _is_final(record: ContinuityRecord | None) -> bool:
+    return record is not None and record.state is not Repair.OPEN

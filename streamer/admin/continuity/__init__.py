@@ -1,1 +1,0 @@
-"""Resources of holes and snapshots: what their continuity records tell."""

@@ -1,1 +1,0 @@
-"""Enrichment: the look-ups of subscribers, and what makes them."""

@@ -1,0 +1,213 @@
+"""Reading of the configuration again, while the daemon runs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from streamer.app.plan import Plan, plan
+from streamer.app.routes import named_by
+from streamer.clock import Clock
+from streamer.configuration import Document, Fingerprints, fingerprints
+from streamer.errors import ConfigurationError
+from streamer.events import DeadLetter, Event, JsonObject, Outcome, SubscriberName
+from streamer.observe.metrics import Metrics
+from streamer.observe.series import ChannelMetrics, SubscriberMetrics
+from streamer.ports import Appended
+from streamer.salesforce.auth.flows import Logins
+from streamer.settings import Settings
+
+_SOURCE = ("org", "channels", "outbound", "reconcile")
+_PROTECTION = ("protect", "protection")
+_RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_PROTECTION, *_SOURCE)
+_log = structlog.get_logger()
+
+_LOOK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationChanges:
+    """Differences between the configuration in effect and a new one.
+
+    `changes_source` is true when Salesforce must be read in another way, and
+    `changes_protection` when the protected fields, or their treatment, change.
+    `waiting` are the changed sections that take effect at the next start.
+    """
+
+    added: tuple[SubscriberName, ...]
+    removed: tuple[SubscriberName, ...]
+    changed: tuple[SubscriberName, ...]
+    changes_source: bool
+    changes_protection: bool
+    waiting: tuple[str, ...]
+
+    @classmethod
+    def between(cls, old: Settings, new: Settings) -> "ConfigurationChanges":
+        """Return the differences between `old` and `new`."""
+        differing = [name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)]
+        before, after = old.subscribers, new.subscribers
+        return cls(
+            added=tuple(sorted(after.keys() - before.keys())),
+            removed=tuple(sorted(before.keys() - after.keys())),
+            changed=tuple(
+                sorted(
+                    name
+                    for name in before.keys() & after.keys()
+                    if before[name] != after[name]
+                    or named_by(before[name], old) != named_by(after[name], new)
+                )
+            ),
+            changes_source=any(name in _SOURCE for name in differing),
+            changes_protection=any(name in _PROTECTION for name in differing),
+            waiting=tuple(name for name in differing if name not in _RELOADABLE),
+        )
+
+    def as_json(self) -> JsonObject:
+        """Return the differences for the log and the audit."""
+        return {
+            "added": list(self.added),
+            "removed": list(self.removed),
+            "changed": list(self.changed),
+            "salesforce_read_anew": self.changes_source,
+            "protection_changed": self.changes_protection,
+            "waiting_for_restart": list(self.waiting),
+        }
+
+
+def reloadable(old: Settings, new: Settings) -> Settings:
+    """Return `old` with the sections of `new` that a running process can follow."""
+    return old.model_copy(update={name: getattr(new, name) for name in _RELOADABLE})
+
+
+@dataclass(slots=True, kw_only=True)
+class Reloading:
+    """Applies the configuration when its files have changed, secrets included, or on request.
+
+    It is checked to the last expression before any of it is applied. A mistake
+    is logged, and the configuration in effect stays.
+    """
+
+    document: Document
+    read: Callable[[], Document]
+    apply: Callable[[Plan], Awaitable[None]]
+    clock: Clock
+    metrics: Metrics
+    logins: Logins
+    _asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _seen: Fingerprints = field(default_factory=dict, init=False)
+    _is_unread: bool = field(default=False, init=False)
+    _refusal: str = field(default="", init=False)
+
+    def request(self) -> None:
+        """Read the files again, even if they have not changed."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Watch the files until cancelled."""
+        self.metrics.process.configuration_applied()
+        while True:
+            with suppress(TimeoutError):
+                async with self.clock.timeout(_LOOK_S):
+                    await self._asked.wait()
+            # A configuration that can't be read can lack a file that is not watched yet.
+            if self._asked.is_set() or self._is_unread or await self._have_changed():
+                await self._reload()
+
+    async def _have_changed(self) -> bool:
+        """Return true when the files differ and have been the same twice: no process writes them."""
+        seen = await asyncio.to_thread(fingerprints, self.document.fingerprints)
+        is_steady, self._seen = seen == self._seen, seen
+        return is_steady and seen != self.document.fingerprints
+
+    async def _reload(self) -> None:
+        was_asked = self._asked.is_set()
+        self._asked.clear()
+        try:
+            checked = await asyncio.to_thread(self._checked)
+        except ConfigurationError as error:
+            self._refuse(str(error), was_asked=was_asked)
+        except Exception as error:  # noqa: BLE001 - the one in effect works on
+            # Its text can repeat the files, which hold secrets.
+            self._refuse(f"checking it raised {type(error).__name__}", was_asked=was_asked)
+        else:
+            if self._refusal:
+                _log.info("configuration.restored", reason="the files have no mistake any more")
+            self._refusal = ""
+            # First: Salesforce can refuse it while it is applied, and that must not be overwritten.
+            self.metrics.process.configuration_applied()
+            await self.apply(checked)
+
+    def _refuse(self, reason: str, *, was_asked: bool) -> None:
+        # The same mistake is logged once, and again on request.
+        if was_asked or reason != self._refusal:
+            _log.error("configuration.refused", reason=reason, in_effect="the former one")
+        self._refusal = reason
+        self.metrics.process.configuration_refused()
+
+    def _checked(self) -> Plan:
+        self._is_unread = True
+        document = self.read()
+        self._is_unread = False
+        self.document = document
+        return plan(document, self.clock, self.logins)
+
+
+class Watcher(Protocol):
+    """Observer of passing events; its methods must neither block nor raise."""
+
+    def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
+        """Take note that the log holds these events and dead letters."""
+        ...
+
+    def attempted(self, subscriber: SubscriberName, event: Event, outcome: Outcome) -> None:
+        """Take note that one attempt at a delivery has ended with `outcome`."""
+        ...
+
+    def set_aside(self, subscriber: SubscriberName, letter: DeadLetter) -> None:
+        """Take note that an event of a subscriber became a dead letter."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class WatchedIngest:
+    """Counts appends and shows their events to the watcher."""
+
+    metrics: ChannelMetrics
+    watcher: Watcher
+    _events: list[Event] = field(default_factory=list, init=False)
+
+    def taken(self, events: Sequence[Event], read_at: float) -> None:  # noqa: ARG002 - of no interest here
+        """Keep the events until they are in the log."""
+        self._events += events
+
+    def appended(self, appended: Appended, seconds: float) -> None:
+        """Pass an append on."""
+        self.metrics.appended(appended, seconds)
+        events, self._events = self._events, []
+        self.watcher.appended(events, appended.set_aside)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedDispatch:
+    """Counts attempts and shows them to the watcher."""
+
+    name: SubscriberName
+    metrics: SubscriberMetrics
+    watcher: Watcher
+
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
+        """Pass an attempt on."""
+        self.metrics.attempted(event, outcome, seconds, trace_id)
+        self.watcher.attempted(self.name, event, outcome)
+
+    def called(self, events: int) -> None:
+        """Pass a call with a batch on."""
+        self.metrics.called(events)
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        """Pass a dead letter on."""
+        self.metrics.set_aside(letter)
+        self.watcher.set_aside(self.name, letter)

@@ -1,1 +1,0 @@
-"""Reading of the configuration again, while the daemon runs."""

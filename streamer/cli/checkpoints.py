@@ -1,0 +1,224 @@
+"""The commands that show the channels' positions, and order others."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.api import Api
+from streamer.cli.operating.api_command import ApiOptions, OperatorOptions, api_command, channel_paths, moment
+from streamer.cli.output import (
+    AsJson,
+    at,
+    confirmed,
+    console,
+    plain,
+    print_json,
+    print_table,
+    sentences_aside,
+    working,
+)
+from streamer.events import JsonObject
+
+checkpoint = typer.Typer(
+    cls=HelpfulGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""List the channels' positions, and read a channel on at another place.
+
+    The log holds the positions and the orders to change them, so any process
+    can answer. The process that owns the channel carries an order out between
+    two answers, and each has a continuity record. `set` and `reset` wait some
+    seconds for that.
+
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    for a mistake in the arguments.
+    """,
+)
+
+Channel = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHANNEL",
+        help="The channel's path, such as /data/ChangeEvents.",
+        autocompletion=channel_paths,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOptions:
+    """Options; one of them names the new position."""
+
+    replay_id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Behind this replay id, as `list` shows it.  [default: none]",
+            show_default=False,
+        ),
+    ] = None
+    earliest: Annotated[
+        bool, typer.Option("--earliest", help="With the first event that Salesforce retains.")
+    ] = False
+    latest: Annotated[
+        bool, typer.Option("--latest", help="With new events; what the log lacks before them is lost.")
+    ] = False
+    since: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="With what was committed since 2h ago, or an ISO time.  [default: none]",
+            show_default=False,
+        ),
+    ] = None
+
+    def asked(self) -> JsonObject:
+        """Return the place for the API. Raises `typer.BadParameter` unless there is one."""
+        places: list[JsonObject] = []
+        if self.replay_id is not None:
+            places.append({"place": "replay_id", "replay_id": self.replay_id})
+        if self.earliest:
+            places.append({"place": "earliest"})
+        if self.latest:
+            places.append({"place": "latest"})
+        if self.since is not None:
+            places.append({"place": "since", "since": self.since})
+        if len(places) != 1:
+            raise typer.BadParameter("give one of --replay-id, --earliest, --latest and --since")
+        return places[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderOptions:
+    """Options of an order to change a position."""
+
+    repeat: Annotated[
+        bool,
+        typer.Option("--repeat", help="Append what the log holds once more, rather than leave it out."),
+    ] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0, max=300, metavar="SECONDS", help="Wait so long for Salesforce's answer; 0 only orders."
+        ),
+    ] = 10.0
+    as_json: AsJson = False
+
+
+@checkpoint.command("list", cls=HelpfulCommand)
+@api_command
+async def list_(api: ApiOptions, *, as_json: AsJson = False) -> None:
+    """Show the position of each channel: up to where the log holds it, and until when that can be resumed.
+
+    VERIFIED is the last moment at which nothing was missing. At EXPIRES,
+    Salesforce begins to forget what follows it. OWNER is the process that reads
+    the channel. ORDERED is a place that waits to be taken.
+    """
+    answer = await api.api().get("/checkpoints")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(map(_line, answer["checkpoints"]), empty="No channels are configured.", whole="CHANNEL")
+
+
+@checkpoint.command("set", cls=HelpfulCommand)
+@api_command
+async def set_(
+    channel: Channel,
+    place: PlaceOptions,
+    api: ApiOptions,
+    operator: OperatorOptions,
+    how: OrderOptions,
+) -> None:
+    """Read a channel on at another place: tells what is repeated or lost, and asks.
+
+    Events in the log are not repeated, unless --repeat is given with --earliest or
+    --since. Skipped events are recorded as a hole.
+    """
+    asked = {"channel": channel, **place.asked(), "by": operator.name}
+    await _order(api.api(), asked, how)
+
+
+@checkpoint.command(cls=HelpfulCommand)
+@api_command
+async def reset(
+    channel: Channel,
+    api: ApiOptions,
+    operator: OperatorOptions,
+    how: OrderOptions,
+) -> None:
+    """Read a channel on where its start in the configuration lets a new channel begin.
+
+    Tells what is repeated or lost, and asks, as `set` does.
+    """
+    asked = {"channel": channel, "place": "start", "by": operator.name}
+    await _order(api.api(), asked, how)
+
+
+@checkpoint.command(cls=HelpfulCommand)
+@api_command
+async def cancel(
+    channel: Channel, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False
+) -> None:
+    """Cancel an order that waits: the channel keeps its position."""
+    answer = await api.api().post("/checkpoints/cancel", channel=channel, by=operator.name)
+    if as_json:
+        print_json(answer)
+        return
+    for order in answer["cancelled"]:
+        console().print(plain(f"Cancelled: {order['id']}. {channel} continues where it was."))
+
+
+async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:
+    asked |= {"repeat": how.repeat}
+    if not (how.yes or sys.stdin.isatty()):
+        raise typer.BadParameter("there is no terminal to ask on: give --yes once you know what it does")
+    with sentences_aside(how.as_json):
+        with working("Asking the log"):
+            meant = await api.for_long_requests.post("/checkpoints", **asked, dry_run=True)
+        for sentence in meant["effect"]["sentences"]:
+            console().print(plain(sentence), soft_wrap=True)
+        if not how.yes:
+            confirmed(f"Set the position of {plain(asked['channel'])}?")
+        with working("Waiting for Salesforce's answer"):
+            ordered = await api.for_long_requests.post("/checkpoints", **asked, wait_s=how.wait)
+        console().print(plain(_said(ordered)), soft_wrap=True)
+    if how.as_json:
+        print_json(ordered)
+
+
+def _said(ordered: JsonObject) -> str:
+    record = ordered["outcome"]
+    if record is not None:
+        return f"Done: {record['id']}, {record['state']}. {record['detail']}."
+    return (
+        f"Ordered: {ordered['id']}. It is not carried out yet: the process that reads the channel does it "
+        "between two answers, and on a quiet channel the next answer can take some minutes. `streamer "
+        "continuity list` then shows that id. Until then, `streamer checkpoint cancel` takes it back."
+    )
+
+
+def _line(each: JsonObject) -> JsonObject:
+    return {
+        "CHANNEL": each["channel"] if each["configured"] else f"{each['channel']} (not configured)",
+        "TRANSPORT": each["transport"],
+        "REPLAY ID": each["replay_id"],
+        "VERIFIED": at(each["verified_at"]),
+        "EXPIRES": at(each["expires_at"]),
+        "STORED": at(each["stored_at"]),
+        "ORG": each["org"],
+        "OWNER": each["owner"],
+        "ORDERED": _ordered(each["order"]),
+    }
+
+
+def _ordered(order: JsonObject | None) -> str:
+    if order is None:
+        return ""
+    place = order["replay_id"] or at(order["since"]) or order["place"]
+    return f"{place}, by {order['by']} at {at(order['at'])}"

@@ -1,1 +1,0 @@
-"""The commands that show the channels' positions, and order others."""

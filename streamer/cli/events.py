@@ -1,0 +1,256 @@
+"""The commands that find events, tell their stories and follow new ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.text import Text
+from rich.tree import Tree
+
+from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.api_command import ApiOptions, api_command, moment
+from streamer.cli.output import AsJson, at, console, counted, plain, print_json, print_table, working
+from streamer.events import JsonObject
+
+_STYLES = {
+    "delivered": "green",
+    "filtered": "dim",
+    "dead_letter": "red",
+    "parked": "yellow",
+    "waiting": "yellow",
+}
+events = typer.Typer(
+    cls=HelpfulGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Find events in the log, and show what became of each.
+
+    The log holds the events, so any process can answer.
+
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, or
+    the log keeps nothing of an event, 2 for a mistake in the arguments.
+    """,
+)
+
+Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--type",
+        metavar="PATTERN",
+        help="Of this type, with * for any characters; can be given several times.  [default: any]",
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Of this channel, such as /data/ChangeEvents.  [default: any]"),
+]
+
+
+def story_tree(story: JsonObject) -> Tree:
+    """Return the answer of the API as a tree; a subscriber stands below the first one that it comes after."""
+    event = story["event"]
+    title = (
+        f"{event['type']} {event['subject'] or event['key']}" if event else "an event that could not be read"
+    )
+    root = Tree(Text.assemble((plain(title).plain, "bold")))
+    if event:
+        root.add(plain(f"id {event['id']}"))
+    for sentence in story["said"]:
+        root.add(plain(sentence))
+    below: dict[str, Tree] = {}
+    waiting = list(story["subscribers"])
+    while waiting:
+        # Those before come first, whatever their order in the configuration; a loop is refused there.
+        ready = [each for each in waiting if not each["after"] or each["after"][0] in below]
+        for each in ready or waiting:
+            parent = below.get(each["after"][0], root) if each["after"] else root
+            below[each["name"]] = _add_account(parent, each)
+        waiting = [each for each in waiting if each["name"] not in below]
+    if story["not_kept"]:
+        missing = root.add("The log does not keep:")
+        for sentence in story["not_kept"]:
+            missing.add(plain(sentence))
+    return root
+
+
+def _add_account(parent: Tree, account: JsonObject) -> Tree:
+    state = account["state"]
+    label = plain(f"{account['name']} ({account['uses']}): ")
+    label.append(state.replace("_", " "), style=_STYLES.get(state, ""))
+    branch = parent.add(label)
+    for sentence in account["said"]:
+        branch.add(plain(sentence))
+    for receipt in account["receipts"]:
+        if receipt["answer"]:
+            branch.add(plain(f"The target's answer: {_short(receipt['answer'])}"))
+    for sentence in account["next_steps"]:
+        branch.add(plain(f"→ {sentence}"))
+    return branch
+
+
+def _short(answer: JsonObject) -> str:
+    text = ", ".join(f"{name} {value}" for name, value in answer.items())
+    return text if len(text) <= 200 else f"{text[:199]}…"  # noqa: PLR2004 - a few lines of a terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanOptions:
+    """Options that bound the time of events."""
+
+    since: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="Changed since 2h ago, or an ISO time.  [default: ever]"
+        ),
+    ] = None
+    until: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="Changed before 30m ago, or an ISO time.  [default: now]"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions(SpanOptions):
+    """Options that filter events, bound a search, and continue one."""
+
+    types: Types = None
+    channel: Channel = None
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=1_000, metavar="NUMBER", help="Most events.")
+    ] = 50
+
+    oldest_first: Annotated[
+        bool, typer.Option("--oldest-first", help="Begin at the oldest instead of the newest.")
+    ] = False
+    every_partition: Annotated[
+        bool,
+        typer.Option(
+            "--every-partition",
+            help="Of a record, also look where its events lay before a topic had more partitions.",
+        ),
+    ] = False
+    scan: Annotated[
+        int,
+        typer.Option(
+            min=1_000, max=2_000_000, metavar="NUMBER", help="Places of the log to look at, at most."
+        ),
+    ] = 100_000
+    cursor: Annotated[
+        str | None,
+        typer.Option(metavar="CURSOR", help="Go on where an earlier search ended.  [default: begin anew]"),
+    ] = None
+
+
+@events.command(cls=HelpfulCommand)
+@api_command
+async def find(
+    where: ApiOptions,
+    search: SearchOptions,
+    *,
+    record: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECORD_ID",
+            help="Of this record, by 15 or 18 characters, or of this key.  [default: any]",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show events of the log, the newest first.
+
+    A search is bounded. If it ends before the whole log was searched, it says how
+    far it came and how to continue. TIME is the time of the change in Salesforce.
+    """
+    with working("Searching"):
+        answer = await where.api().get(
+            "/events",
+            record=record,
+            type=joined(search.types),
+            channel=search.channel,
+            since=search.since,
+            until=search.until,
+            order="oldest" if search.oldest_first else None,
+            every_partition="true" if search.every_partition else None,
+            limit=search.limit,
+            scan=search.scan,
+            cursor=search.cursor,
+        )
+    if as_json:
+        print_json(answer)
+        return
+    print_table(map(_line, answer["events"]), empty="No events found.", whole="ID")
+    for sentence in _bounds(answer, oldest_first=search.oldest_first):
+        console().print(plain(sentence), soft_wrap=True)
+
+
+@events.command(cls=HelpfulCommand)
+@api_command
+async def show(
+    event: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as find shows it.")],
+    where: ApiOptions,
+    span: SpanOptions,
+    *,
+    types: Types = None,
+    scan: Annotated[
+        int,
+        typer.Option(
+            min=1_000, max=2_000_000, metavar="NUMBER", help="Places of the log to look at, at most."
+        ),
+    ] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the log keeps of one event: its append, and what became of it at each subscriber.
+
+    A subscriber that comes after another stands below it. The end says what
+    the log does not keep. --json shows the event's data as well.
+    """
+    with working("Reading"):
+        answer = await where.api().get(
+            f"/events/{event}",
+            type=joined(types),
+            since=span.since,
+            until=span.until,
+            scan=scan,
+        )
+    if as_json:
+        print_json(answer)
+    else:
+        console().print(story_tree(answer))
+
+
+def joined(types: Sequence[str] | None) -> str | None:
+    """Return patterns of types as the API takes them."""
+    return ",".join(types) if types else None
+
+
+def line_of(event: JsonObject) -> JsonObject:
+    """Return the columns of an event in a list, without its id."""
+    changed = event.get("changed_fields") or []
+    return {
+        "TIME": at(event["time"]),
+        "TYPE": event["type"],
+        "RECORD": event["subject"] or event["key"],
+        "CHANGED": ", ".join(map(str, changed)),
+    }
+
+
+def _line(event: JsonObject) -> JsonObject:
+    return {**line_of(event), "ID": event["id"]}
+
+
+def _bounds(answer: JsonObject, *, oldest_first: bool) -> list[str]:
+    """Return how far a search came, and how to go on, unless it came to the end."""
+    if answer["is_whole"]:
+        return []
+    reached = answer["reached"]
+    direction = "up" if oldest_first else "back"
+    until = f", {direction} to {at(reached)}" if reached else ""
+    said = [f"\nNot the whole log: {counted(answer['scanned'], 'place')} searched{until}."]
+    if answer["cursor"]:
+        said.append(f"Go on with the same options and --cursor {answer['cursor']}")
+    else:
+        said.append("To continue from there, narrow the search by --type, --since or a record's id.")
+    return said

@@ -1,1 +1,0 @@
-"""The commands that find events, tell their stories and follow new ones."""

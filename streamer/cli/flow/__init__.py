@@ -1,1 +1,0 @@
-"""The command that draws which subscriber gets which events, and after which other."""

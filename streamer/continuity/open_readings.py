@@ -1,0 +1,139 @@
+"""Readings of one channel that are open, and the order in which they go on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from streamer.continuity.progress import ReadingProgress
+from streamer.errors import RecordsRefused, SalesforceUnavailable
+from streamer.events import ContinuityRecord, HoleCause
+
+_MOST_JOBS = 8
+# Of those that Salesforce refuses for their contents: a field can be gone meanwhile.
+_MOST_REFUSED = 3
+# One that was deleted needs no pause; what overloads the org takes hours to pass.
+_PAUSES_S = (0.0, 60.0, 240.0, 960.0, 3_600.0)
+_MOST_IN_BULK = 2
+
+TOO_LONG = "QUERY_TIMEOUT"
+"""Salesforce's code for a query that takes too long."""
+
+_BUSY = frozenset(
+    {TOO_LONG, "REQUEST_RUNNING_TOO_LONG", "UNABLE_TO_LOCK_ROW", "UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"}
+)
+# Of a job that has failed, was aborted, or is gone.
+_LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"})
+
+
+@dataclass(slots=True)
+class OpenReadings:
+    """Open readings by the ids of their holes, oldest first.
+
+    One that waits for a time lets the later ones go on. An overflow waits until
+    the earlier readings of its entity have ended, so that those that come
+    meanwhile can be read together. One reading can hold others: they end with it.
+    """
+
+    holes: dict[str, ContinuityRecord] = field(default_factory=dict)
+    _progress: dict[str, ReadingProgress] = field(default_factory=dict)
+    _due_at: dict[str, float] = field(default_factory=dict)
+    _held: dict[str, Sequence[str]] = field(default_factory=dict)
+
+    def put(self, hole: ContinuityRecord) -> None:
+        """Take a new reading, or the new state of one; raises `ValueError` for an invalid progress."""
+        self._progress[hole.id] = ReadingProgress.of(hole.progress)
+        self.holes[hole.id] = hole
+
+    def remove(self, hole_id: str) -> None:
+        """Remove a reading; those that it held are read by themselves."""
+        for known in (self.holes, self._progress, self._due_at, self._held):
+            known.pop(hole_id, None)
+
+    def progress(self, hole_id: str) -> ReadingProgress:
+        """Return the progress of an open reading."""
+        return self._progress[hole_id]
+
+    def wait(self, hole_id: str, due_at: float) -> None:
+        """Let a reading wait until `due_at`, in monotonic seconds."""
+        self._due_at[hole_id] = due_at
+
+    def due_at(self, hole_id: str) -> float:
+        """Return when a reading goes on."""
+        return self._due_at.get(hole_id, 0.0)
+
+    def next(self, now: float, is_paused: Callable[[ContinuityRecord], bool]) -> ContinuityRecord | None:
+        """Return the first reading that can go on `now`, or else the one that can first."""
+        entities: set[str] = set()
+        waiting: list[ContinuityRecord] = []
+        held = {each for some in self._held.values() for each in some}
+        for hole in self.holes.values():
+            if hole.id in held or is_paused(hole):
+                continue
+            progress = self._progress[hole.id]
+            if hole.cause is HoleCause.OVERFLOW and progress.is_untouched and progress.entities <= entities:
+                continue
+            if self.due_at(hole.id) <= now:
+                return hole
+            waiting.append(hole)
+            entities |= progress.entities
+        return min(waiting, key=lambda hole: self.due_at(hole.id), default=None)
+
+    def hold(self, hole_id: str) -> None:
+        """Let a reading that has begun hold the overflows that it repairs too."""
+        self._held[hole_id] = [each for each in self._repaired_with(hole_id) if each != hole_id]
+
+    def held_by(self, hole_id: str) -> Sequence[ContinuityRecord]:
+        """Return the readings that end with another one."""
+        return [self.holes[each] for each in self._held.get(hole_id, ()) if each in self.holes]
+
+    def _repaired_with(self, hole_id: str) -> Iterator[str]:
+        """Yield the overflows whose changes the job of a reading finds."""
+        begun = self._progress[hole_id]
+        reads = begun.part
+        if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
+            return
+        for hole in self.holes.values():
+            waiting = self._progress[hole.id]
+            part = waiting.part
+            if (
+                hole.cause is HoleCause.OVERFLOW
+                and waiting.is_untouched
+                and part is not None
+                and part.entity == reads.entity
+                and part.since is not None
+                and part.since >= reads.since
+            ):
+                yield hole.id
+
+
+def can_begin_again(progress: ReadingProgress, error: RecordsRefused) -> bool:
+    """Return whether another job can read what is left, after an `error` of the last one."""
+    return progress.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
+
+
+def pause_s(jobs: int) -> float:
+    """Return the pause after the loss of the last of so many jobs of a part."""
+    return _PAUSES_S[min(jobs, len(_PAUSES_S)) - 1] if jobs else 0.0
+
+
+def pause_left_s(progress: ReadingProgress, now: float) -> float:
+    """Return what is left `now` of the pause after a lost job, also in another process."""
+    if progress.job is not None or not progress.jobs or progress.anchor is None:
+        return 0.0
+    return min(max(0.0, progress.anchor + pause_s(progress.jobs) - now), _PAUSES_S[-1])
+
+
+def may_be_in_bulk(progress: ReadingProgress) -> bool:
+    """Return false once jobs of the Bulk API were lost; pages over REST can't be, and become smaller."""
+    return progress.jobs < _MOST_IN_BULK
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """Raise `SalesforceUnavailable` for a refusal that can pass, of what is asked for beside a job."""
+    try:
+        yield
+    except RecordsRefused as error:
+        if error.code not in _BUSY:
+            raise
+        raise SalesforceUnavailable(str(error)) from error

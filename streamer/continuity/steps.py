@@ -1,0 +1,199 @@
+"""Step of a reading."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.continuity.progress import TRANSACTION_S, ReadingProgress, RecordSelection, time_text
+from streamer.events import Event, short_id
+from streamer.normalise.records import SnapshotRead, snapshot_deletion
+from streamer.ports import Changed, Deletions, RecordReader, Replication
+
+COVERED_S = 60.0
+"""Pause before the org is asked again about a span that it does not cover yet."""
+_MOST = 200_000
+# The org reports the deletions of 15 days.
+_TOLD_S = 15 * 24 * 3600.0 - 3600.0
+_AT_ONCE = 5_000
+
+_Place = tuple[float, str]
+"""Time of a deletion in whole milliseconds, and its record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a reading: its progress, the events of the records read, and when the next step is due.
+
+    The caller appends the step before anything that it reads later. `waits` says
+    why the next step must wait; other readings can use the time.
+    """
+
+    progress: ReadingProgress
+    events: Sequence[Event] = ()
+    found: int = 0
+    again_in_s: float = 0.0
+    waits: str = ""
+
+    def counted(self) -> tuple[ReadingProgress, int]:
+        """Return the progress with the rows of this step, and how many records it adds to PUBLISHED.
+
+        The job after a lost one brings the same rows again. It adds only the rows
+        beyond the largest number that a job of this part has brought.
+        """
+        if self.progress.job is None:
+            # Each deletion is told once.
+            return self.progress, len(self.events)
+        progress = self.progress.with_rows(len(self.events))
+        return progress, progress.most_rows - self.progress.most_rows
+
+
+def coverable_in_s(until: float, now: float) -> float:
+    """Return in how many seconds an answer can cover the time `until`; before that, none is asked for."""
+    return max(0.0, until + CLOCKS_DIFFER_S - now)
+
+
+def end_of(until: float) -> float:
+    """Return the end of the span to ask for, so that the answer holds all that the org did before `until`.
+
+    The org's clock can be ahead of this one.
+    """
+    return until + CLOCKS_DIFFER_S
+
+
+def asked_again_in_s(answer: Changed | Deletions, start: float) -> float:
+    """Return in how many seconds to continue after an `answer` about the time since `start`."""
+    return 0.0 if answer.has_more and answer.until > start else COVERED_S
+
+
+@dataclass(slots=True, kw_only=True)
+class ChangedRecords:
+    """Records that have changed since `job` began, by their short ids.
+
+    The process that began the job learns them from the stream. After a restart, the
+    org names the records that had changed `until` then, as soon as it can. Before
+    that, and once too many have changed, every record counts as changed.
+    """
+
+    job: str | None = None
+    until: float = 0.0
+    _ids: set[str] = field(default_factory=set)
+    _since: dict[str, float] = field(default_factory=dict)
+    _asked_again_at: float = 0.0
+
+    @classmethod
+    def of_restart(cls, job: str, *, begun_at: float, now: float) -> Self:
+        """Return the records changed since another process began the job at that time."""
+        # A change that was committed later can have an earlier stamp.
+        start = begun_at - TRANSACTION_S
+        return cls(job=job, until=now, _since={"changed": start, "deleted": start})
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Note records that have changed."""
+        if len(self._ids) < _MOST:
+            self._ids.update(map(short_id, ids))
+
+    def is_due(self, now: float) -> bool:
+        """Return true while the org must be asked and can answer."""
+        return not (self._is_complete or coverable_in_s(self.until, now)) and now >= self._asked_again_at
+
+    async def ask(self, replication: Replication, entity: str, now: float) -> None:
+        """Ask the org one question; raises what `replication` raises."""
+        lagging = min(self._since, key=self._since.__getitem__)
+        start = self._since[lagging]
+        answer: Changed | Deletions
+        if lagging == "changed":
+            answer = changed = await replication.changed(entity, start, end_of(self.until))
+            self.add(changed.ids)
+        else:
+            answer = deletions = await replication.deleted(entity, start, end_of(self.until))
+            self.add(each.record_id for each in deletions.deleted)
+        self._since[lagging] = max(start, answer.until)
+        if self._since[lagging] < self.until:
+            self._asked_again_at = now + asked_again_in_s(answer, start)
+
+    @property
+    def _is_complete(self) -> bool:
+        return all(each >= self.until for each in self._since.values())
+
+    def __contains__(self, record_id: str) -> bool:
+        """Return true for a record that can have changed."""
+        return not self._is_complete or len(self._ids) >= _MOST or short_id(record_id) in self._ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedRecords:
+    """Reads the deletions since a part's time, oldest first, except of records that exist again.
+
+    It asks the org as soon as one answer can cover the reading's whole time. Later
+    answers cover only later times, so a deletion that the org reports late never
+    lies before a published one. The progress keeps the time and the record of the
+    last published deletion, so each is published once.
+    """
+
+    replication: Replication
+    records: RecordReader
+
+    async def step(
+        self, part: RecordSelection, progress: ReadingProgress, read: SnapshotRead, *, most: int
+    ) -> Step:
+        """Return the next `most` deletions, or the time for the request; raises what the ports raise."""
+        assert part.since is not None  # noqa: S101 - the part tells deletions
+        until = read.read_at if progress.until is None else progress.until
+        progress = replace(progress, until=until)
+        if wait_s := coverable_in_s(until, read.read_at):
+            return Step(progress=progress, again_in_s=wait_s)
+        # The time of a deletion is also the time at which it was saved.
+        start = progress.anchor or part.since - TRANSACTION_S
+        told = _place_of(progress.after)
+        start = max(start, told[0])
+        answer = await self.replication.deleted(
+            part.entity, max(start, read.read_at - _TOLD_S), end_of(until)
+        )
+        if answer.since > start and not progress.lacks:
+            lacks = f"{part.entity}: the org tells no deletions before {time_text(answer.since)}"
+            progress = replace(progress, lacks=lacks)
+        is_last = answer.until >= until and not answer.has_more
+        left = [each for each in await _places(answer) if each > told]
+        # The stream brings later ones.
+        end = end_of(until) if is_last else answer.until
+        left = [each for each in left if each[0] < end]
+        page = left[:most]
+        events = await self._told(part.entity, page, read)
+        if page:
+            progress = replace(progress, after=_text_of(page[-1]))
+        step = Step(progress=progress, events=events, found=len(events))
+        if len(left) > len(page):
+            return step
+        if is_last:
+            return replace(step, progress=progress.next_part())
+        following = replace(progress, anchor=max(start, answer.until))
+        return replace(step, progress=following, again_in_s=asked_again_in_s(answer, start))
+
+    async def _told(self, entity: str, page: Sequence[_Place], read: SnapshotRead) -> list[Event]:
+        ids = list(dict.fromkeys(record_id for _, record_id in page))
+        present = await self.records.read(entity, ids, ("Id",)) if ids else {}
+        return [
+            snapshot_deletion(entity, record_id, read, deleted_at=at)
+            for at, record_id in page
+            if record_id not in present
+        ]
+
+
+async def _places(answer: Deletions) -> list[_Place]:
+    places: list[_Place] = []
+    for number, each in enumerate(answer.deleted):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        places.append((round(each.deleted_at, 3), each.record_id))
+    return sorted(set(places))
+
+
+def _text_of(place: _Place) -> str:
+    return f"{place[0]:.3f} {place[1]}"
+
+
+def _place_of(after: str | None) -> _Place:
+    at, _, record_id = (after or "0 ").partition(" ")
+    return float(at), record_id

@@ -1,0 +1,287 @@
+"""The running loop of a subscriber: it reads the feed, and tries lanes one by one or in batches."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+
+import structlog
+
+from streamer.blocking import SUBSCRIBER
+from streamer.dispatch.admission.admission import Admission, Ticket
+from streamer.dispatch.chains.joining import Joining
+from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts, cancellations, undo_cancellations
+from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.settling import Settling
+from streamer.dispatch.state import DispatchState
+from streamer.errors import LogUnavailable
+from streamer.events import Entry, Event, Partition
+from streamer.ports import Assigned, Feed, Page, Revoked
+
+_log = structlog.get_logger()
+
+_RECALLED = 20
+
+TryOnce = Callable[[Lane], Awaitable[AttemptResult | None]]
+"""Delivers the head of a lane, and returns `None` if the lane was lost before the call."""
+_PAUSE_S = 1.0
+# Less than the time after which the log moves partitions without our consent.
+_FINISH_S = 2.0
+ATTEMPT_TASK = "attempt "
+"""Beginning of the names of tasks that make attempts; the subscriber's name follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadDelivery:
+    """Tries the head of a lane, or returns the command for a lane whose head can't be tried now."""
+
+    state: DispatchState
+    try_once: TryOnce
+    joining: Joining | None
+
+    async def ending(self, lane: Lane, feed: Feed) -> AttemptResult | Command:
+        """Return what an attempt at the head of `lane` came to.
+
+        The command for a lane that was lost meanwhile has no meaning.
+        """
+        if not lane.entries:
+            command = await self._recalled(lane, feed)
+            if command is not None:
+                return command
+        elif not self.state.standstill.is_over() and not await self.state.owns(lane):
+            return REQUEUE
+        if self.joining is not None and (command := await self._joined(self.joining, lane, feed)) is not None:
+            return command
+        if lane.state is not LaneState.OPEN:
+            return REQUEUE
+        tried = await self.try_once(lane)
+        return REQUEUE if tried is None else tried
+
+    async def _recalled(self, lane: Lane, feed: Feed) -> Command | None:
+        """Recall the first events of a parked lane into memory; return the command if that failed."""
+        # Events recalled beside the head stay in memory until their turn comes.
+        offsets = list(islice(lane.parked, 1 if self.state.is_full else _RECALLED))
+        entries: list[Entry] | None
+        try:
+            entries = await self.state.ledger.recall(feed, lane.partition, offsets)
+        except LogUnavailable as error:
+            self._warn(error)
+            entries = None
+        if not await self.state.owns(lane):
+            return REQUEUE
+        if lane.entries:
+            return None
+        if entries and entries[0].offset == lane.head_offset:
+            self.state.lanes.recalled(lane, _without_gap(lane, entries))
+            return None
+        return ASK_AGAIN if entries is None else SET_LOST_ASIDE
+
+    async def _joined(self, joining: Joining, lane: Lane, feed: Feed) -> Command | None:
+        """Join the head with its other halves; return the command if it can't be tried now."""
+        try:
+            command = await joining.join(lane, feed)
+        except LogUnavailable as error:
+            self._warn(error)
+            return ASK_AGAIN
+        # A lane that waits must be where the next half finds it, so nothing is awaited before.
+        if command is None and not await self.state.owns(lane):
+            return REQUEUE
+        return command
+
+    def _warn(self, error: LogUnavailable) -> None:
+        _log.warning("log.unavailable", subscriber=self.state.name, reason=str(error))
+
+
+def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
+    pairs = zip(lane.parked, entries, strict=False)
+    return [entry for _, entry in takewhile(lambda pair: pair[0] == pair[1].offset, pairs)]
+
+
+@dataclass(slots=True, kw_only=True)
+class Intake:
+    """Takes events in no faster than they are delivered, and gives partitions up when the log asks.
+
+    `on_read` takes note of each event that was read.
+    """
+
+    state: DispatchState
+    attempts: Attempts
+    joining: Joining | None
+    on_read: Callable[[Event], None]
+    _paused: frozenset[Partition] = field(default=frozenset(), init=False)
+
+    async def read(self, feed: Feed) -> Page | Assigned | Revoked:
+        """Return what the feed returns next; while the log is unavailable, log a warning and try again."""
+        while True:
+            try:
+                return await feed.read()
+            except LogUnavailable as error:
+                _log.warning("log.unavailable", subscriber=self.state.name, reason=str(error))
+                await self.state.clock.sleep(_PAUSE_S)
+
+    async def take(self, read: Page | Assigned | Revoked, feed: Feed) -> None:
+        """Process a page, an assignment or a revocation."""
+        match read:
+            case Page():
+                for entry in read.entries:
+                    self._arrived(entry)
+                self.state.ledger.passed(read.through)
+                self.state.behind = read.behind
+            case Assigned():
+                self.state.ledger.assign(read)
+                self.state.restore(read.parked)
+            case Revoked(partitions=partitions):
+                self._paused -= partitions
+                await self._give_up(partitions, feed)
+        self.restrain(feed)
+
+    def restrain(self, feed: Feed) -> None:
+        """Pause the partitions that must not be read for now, and resume the others."""
+        state = self.state
+        if state.update_fullness():
+            # Events that only wait for another try make room for events that can be delivered.
+            state.park_waiting(state.ledger.partitions)
+        elif self.joining is not None:
+            # The halves that they wait for can stand behind those that the log can hardly keep.
+            state.park_waiting(state.ledger.crowded)
+        paused = state.paused_partitions()
+        if paused != self._paused:
+            feed.pause(paused - self._paused)
+            feed.resume(self._paused - paused)
+            self._report_full(paused - self._paused)
+            self._paused = paused
+
+    def _arrived(self, entry: Entry) -> None:
+        state, event = self.state, entry.event
+        state.ledger.opened(entry)
+        self.on_read(event)
+        if self.attempts.skips(event):
+            state.ledger.skip(entry, *self.attempts.forwarded(event, None))
+        else:
+            state.queue(entry, None if self.joining is None else self.joining.is_awaited)
+
+    async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
+        """Wait briefly for the attempts in flight in `partitions`, and record them.
+
+        Their next owner would repeat unrecorded ones, and a rolling restart
+        must repeat nothing.
+        """
+        state = self.state
+        leaving = state.begin_leaving(partitions)
+        with suppress(TimeoutError):
+            async with state.clock.timeout(_FINISH_S):
+                await state.in_flight.landed(leaving)
+        await state.ledger.give_up(feed, partitions)
+        for lane in leaving:
+            lane.state = LaneState.GONE
+
+    def _report_full(self, paused: frozenset[Partition]) -> None:
+        """Log the partitions in which so many events wait for their other parts that reading has stopped."""
+        if self.joining is None:
+            return
+        for partition in filter(self.state.is_parked_full, paused):
+            _log.error(
+                "join.full",
+                subscriber=self.state.name,
+                topic=partition.topic,
+                partition=partition.number,
+                parked=self.state.lanes.parked_in(partition),
+                hint="raise max_parked of this subscriber: what its events wait for is behind them",
+            )
+
+
+@dataclass(slots=True, kw_only=True)
+class Workers:
+    """Tasks that try one lane after the other, each lane at most once at a time.
+
+    While `is_choosing`, one lane waits for permission, and the others are not
+    asked. Any cancellation of an attempt before `ending` is set is the plugin's
+    own. `on_idle` is called when a worker finds no other lane.
+    """
+
+    state: DispatchState
+    admission: Admission
+    head: HeadDelivery
+    settling: Settling
+    ending: asyncio.Event
+    on_idle: Callable[[], None]
+    is_choosing: bool = field(default=False, init=False)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def run(self, group: asyncio.TaskGroup, feed: Feed) -> None:
+        """Start a worker in `group` for each attempt that the target can take beside those in flight."""
+        name = f"{ATTEMPT_TASK}{self.state.name}"
+        SUBSCRIBER.set(self.state.name)
+        while True:
+            await self.state.ledger.room()
+            await self._worker_needed()
+            # A head that failed before can be broken itself, so it says less about the target.
+            lane = await self.state.lanes.take(untried_first=self.admission.probes)
+            self.is_choosing = True
+            cleared = await self._is_cleared(lane)
+            self.is_choosing = False
+            if lane.state is not LaneState.OPEN:
+                if cleared:
+                    self.admission.not_sent()
+            elif cleared:
+                group.create_task(self._work(lane, self._begin(lane), feed), name=name)
+            else:
+                self.state.lanes.make_ready(lane)
+
+    async def _worker_needed(self) -> None:
+        while not self.admission.concurrency.has_room:
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
+        """Try one lane after the other, until the next one would have to wait."""
+        try:
+            while lane is not None:
+                await self._attempt(lane, ticket, feed)
+                lane = self._next_at_once()
+                if lane is not None:
+                    ticket = self._begin(lane)
+                if self.admission.concurrency.has_room:
+                    self._freed.set()
+            self.on_idle()
+        except Exception:
+            self.ending.set()
+            raise
+
+    def _next_at_once(self) -> Lane | None:
+        """Return a lane that can be tried now, unless another lane waits for its turn."""
+        state = self.state
+        if state.is_closed or self.is_choosing or state.ledger.is_full:
+            return None
+        if not self.admission.is_clear() or not state.standstill.is_over():
+            return None
+        return state.lanes.take_at_once()
+
+    def _begin(self, lane: Lane) -> Ticket:
+        self.state.in_flight.begin(lane)
+        return self.admission.begin(lane.full_name)
+
+    async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
+        before = cancellations()
+        try:
+            ending = await self.head.ending(lane, feed)
+            self.settling.ended(lane, ticket, ending)
+        except asyncio.CancelledError:
+            if self.ending.is_set():
+                raise
+            # A plugin cancelled an attempt that it was not called for.
+            undo_cancellations(before)
+            self.settling.ended(lane, ticket, REQUEUE)
+        finally:
+            self.state.in_flight.end(lane)
+        self.settling.landed(lane)
+
+    async def _is_cleared(self, lane: Lane) -> bool:
+        """Wait until an attempt can begin; true allows it now, but not later."""
+        while await self.admission.permitted(lane.full_name):
+            if not await self.state.standstill.over():
+                return True
+            self.admission.not_sent()
+        return False

@@ -1,1 +1,0 @@
-"""Redrives of dead letters: which ones a later event has superseded."""

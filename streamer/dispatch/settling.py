@@ -1,0 +1,229 @@
+"""Settling: what an attempt came to, and what follows from it for its lane, the target and the log."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import structlog
+
+from streamer.dispatch.admission.admission import Admission, Ticket
+from streamer.dispatch.commands import (
+    SETTLE,
+    Command,
+    HoldBack,
+    Park,
+    PauseSubscriber,
+    Requeue,
+    SetHeadAside,
+    SetLostAside,
+    Settle,
+    Wait,
+)
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
+from streamer.dispatch.delivery.plugin_results import Failures, RetrySchedule
+from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.progress.partition_progress import Proof
+from streamer.dispatch.redrive import Redelivery
+from streamer.dispatch.state import DispatchState
+from streamer.events import DeadLetter, Delivered, Disable, Hold, Receipt, Reject, Retry, Skip, Stage
+
+_log = structlog.get_logger()
+
+_LOST = "The log does not hold this parked event any more."
+_LOST_HINT = "Find out who removed it from the log, and send it to the target by hand."
+
+
+class TargetSign(Enum):
+    """Evidence of one attempt about its target."""
+
+    WORKS = auto()
+    """It answered, even if it rejected the event."""
+    FAILS = auto()
+    """It gave no answer, or not the one that it should give."""
+    OVERLOADED = auto()
+    """It asks for a pause."""
+    NOTHING = auto()
+    """It was sent a request, but its answer says nothing about how it works."""
+    NOT_ASKED = auto()
+    """It was sent no request."""
+
+
+def sign_of(tried: AttemptResult) -> TargetSign:
+    """Return what an attempt shows about the target."""
+    if tried.awaits_lookup:
+        return TargetSign.NOT_ASKED
+    match tried.outcome:
+        case Delivered():
+            return TargetSign.WORKS
+        case Skip(sent=sent) | Reject(sent=sent):
+            return TargetSign.WORKS if sent else TargetSign.NOT_ASKED
+        case Retry():
+            return TargetSign.FAILS
+        case Hold():
+            return TargetSign.OVERLOADED
+        case Disable():
+            return TargetSign.NOTHING
+
+
+def command_of(tried: AttemptResult, lane: Lane, schedule: RetrySchedule) -> Command:
+    """Return what is to become of `lane`, whose head has ended an attempt.
+
+    The attempt is counted already, unless an outage of the target excuses it.
+    """
+    match tried.outcome:
+        case Delivered() | Skip():
+            return SETTLE
+        case Reject() as failure:
+            return SetHeadAside(failure=failure, reason="rejected")
+        case Retry() as failure if tried.awaits_lookup or not schedule.is_over(lane.attempts, lane.tried_s):
+            return _later(lane, failure, schedule)
+        case Retry() as failure:
+            return SetHeadAside(failure=failure, reason="retries_exhausted")
+        case Hold() as hold:
+            return HoldBack(hold=hold)
+        case Disable(reason=reason):
+            return PauseSubscriber(reason=reason)
+
+
+def _later(lane: Lane, failure: Retry, schedule: RetrySchedule) -> Park | Wait:
+    attempts = max(1, lane.attempts)
+    delay_s = schedule.delay_s(attempts, asked_s=failure.after_s)
+    if lane.is_parked or not schedule.is_fast(attempts, delay_s):
+        return Park(delay_s=delay_s)
+    return Wait(delay_s=delay_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """The one place where an attempt changes lanes, the ledger, the admission and the failures.
+
+    No method waits: the ledger holds each change until the log has recorded it.
+    """
+
+    state: DispatchState
+    attempts: Attempts
+    schedule: RetrySchedule
+    admission: Admission
+    failures: Failures
+    redelivery: Redelivery
+
+    def ended(self, lane: Lane, ticket: Ticket, ending: AttemptResult | Command) -> None:
+        """Handle the end of an attempt at the head of `lane`; a command means that nothing was tried."""
+        if isinstance(ending, AttemptResult):
+            self._tried(lane, ticket, ending)
+            return
+        self.admission.not_sent(ticket)
+        if lane.state is LaneState.OPEN:
+            self._apply(lane, ending)
+
+    def landed(self, lane: Lane) -> None:
+        """Let redriven events join `lane`, whose attempt is no longer in flight."""
+        self.redelivery.attempt_ended(lane)
+        self.state.moved()
+
+    def _tried(self, lane: Lane, ticket: Ticket, tried: AttemptResult) -> None:
+        if lane.state is LaneState.OPEN:
+            self._count(lane, tried)
+            self._judge(ticket, tried)
+            self._apply(lane, command_of(tried, lane, self.schedule), tried)
+            return
+        self.admission.abandoned(ticket)
+        # An attempt that outlived its partition counts for nothing: the next owner
+        # repeats it. While the partition is handed over, a finished attempt counts.
+        if lane.state is LaneState.LEAVING and isinstance(tried.outcome, Delivered | Skip):
+            self.attempts.ended(lane, tried.outcome)
+            self._finish(lane, self.attempts.receipt(lane, tried))
+
+    def _count(self, lane: Lane, tried: AttemptResult) -> None:
+        """Count a failure at the head, and among the failures of the target."""
+        match tried.outcome:
+            case Retry() as failure:
+                if tried.awaits_lookup:
+                    lane.waits(failure.reason)
+                else:
+                    lane.failed(failure.reason, self.state.clock.now(), took_s=tried.seconds)
+                self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
+            case Reject(reason=reason):
+                lane.failed(reason, self.state.clock.now())
+            # A target that only asks for a pause does not fail.
+            case Hold(alert=True) as hold:
+                self.failures.failed(tried.entry.event.id, hold)
+
+    def _judge(self, ticket: Ticket, tried: AttemptResult) -> None:
+        """Tell the admission what the attempt showed; give back the attempts that an outage excuses."""
+        match sign_of(tried):
+            case TargetSign.WORKS:
+                self.admission.succeeded(ticket, seconds=tried.seconds, share=tried.share)
+            case TargetSign.FAILS:
+                excused = self.admission.failed(ticket, seconds=tried.seconds, share=tried.share)
+                self.state.give_back(excused)
+            case TargetSign.OVERLOADED:
+                self.admission.overloaded(ticket, seconds=tried.seconds)
+            case TargetSign.NOTHING:
+                self.admission.abandoned(ticket)
+            case TargetSign.NOT_ASKED:
+                self.admission.not_sent(ticket)
+
+    def _apply(self, lane: Lane, command: Command, tried: AttemptResult | None = None) -> None:
+        match command:
+            case Settle():
+                self._settle(lane, tried)
+            case SetHeadAside(failure=failure, reason=reason):
+                letter = self.attempts.dead_letter(lane, failure, reason=reason)
+                self.admission.set_aside()
+                self._finish(lane, letter)
+            case SetLostAside():
+                self._finish(lane, self._lost_letter(lane))
+            case Park(delay_s=delay_s, awaits=awaits):
+                lane.awaited = awaits or lane.awaited
+                self.state.park(lane, delay_s)
+            case Wait(delay_s=delay_s, awaits=awaits):
+                lane.awaited = awaits or lane.awaited
+                self.state.delay_queue.put(lane, delay_s)
+            case Requeue():
+                self.state.lanes.make_ready(lane)
+            case HoldBack(hold=hold):
+                self.admission.hold(hold)
+                self.state.lanes.make_ready(lane)
+            case PauseSubscriber(reason=reason):
+                self.admission.pause_by_target(reason)
+                self.state.lanes.make_ready(lane)
+
+    def _settle(self, lane: Lane, tried: AttemptResult | None) -> None:
+        if tried is None:
+            self._finish(lane, None)
+            return
+        self.attempts.ended(lane, tried.outcome)
+        if not isinstance(tried.outcome, Delivered):
+            self._finish(lane, None)
+            return
+        self.admission.guard.delivered()
+        self.state.latest.note(tried.entry)
+        self._finish(lane, self.attempts.receipt(lane, tried))
+        if self.failures.last is not None:
+            self.failures.worked(self.state.lanes.parked)
+
+    def _finish(self, lane: Lane, proof: DeadLetter | Receipt | None) -> None:
+        proofs: list[Proof] = [] if proof is None else [proof]
+        if lane.entries:
+            proofs += self.attempts.forwarded(lane.head.event, proof)
+        self.state.settle(lane, *proofs)
+
+    def _lost_letter(self, lane: Lane) -> DeadLetter:
+        now, name, offset = self.state.clock.now(), self.attempts.name, lane.head_offset
+        letter = DeadLetter(
+            id=f"{lane.partition.topic}:{lane.partition.number}:{offset}:{name}",
+            stage=Stage.DISPATCH,
+            channel="",
+            reason="parked_lost",
+            error=_LOST,
+            hint=_LOST_HINT,
+            failed_at=now,
+            first_failed_at=lane.first_failed_at or now,
+            subscriber=name,
+            attempts=lane.attempts,
+            partition=lane.partition,
+            offset=offset,
+        )
+        _log.error("event.lost", subscriber=name, lane=lane.name, offset=offset)
+        self.attempts.observer.set_aside(letter)
+        return letter

@@ -1,0 +1,263 @@
+"""Checks of what a configuration names: the files of its secrets, and the fields of its expressions."""
+
+import difflib
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+from pydantic import BaseModel
+
+from streamer.clock import Clock
+from streamer.configuration import Document
+from streamer.doctor.check import (
+    Area,
+    Check,
+    CheckResult,
+    CheckStatus,
+    Inapplicable,
+    Once,
+    counted,
+    failed,
+    ok,
+    warning,
+)
+from streamer.doctor.org import LOGIN, OrgSession
+from streamer.events import JsonObject
+from streamer.expressions.checks import fields_read
+from streamer.expressions.templates import fields_in_template
+from streamer.salesforce.records import RestRecords
+from streamer.settings import Settings, SubscriberSettings
+
+_SOON = timedelta(days=14)
+_RENEW = "renew it, and replace the file: Streamer reads it again"
+_CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+_ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
+_NAME = re.compile(r"\w+", re.ASCII)
+
+Describes = Mapping[str, Once[JsonObject]]
+"""Describe of each object that the configuration names."""
+_OF_A_FILE = "_file"
+# A JWT's key file can contain its certificate too; the org has a copy of it.
+_WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
+_LARGEST = 1024 * 1024
+# A certificate is public; its key is not.
+_PRIVATE = ("key_file",)
+_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
+
+
+def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | None:
+    """Return the verdict on the first certificate in `pem`, which the setting `key` names.
+
+    `None` without a certificate. `now` is in epoch seconds.
+    """
+    if _BEGIN not in pem:
+        return None
+    try:
+        certificate = x509.load_pem_x509_certificate(pem[pem.index(_BEGIN) :])
+        uses = _uses(certificate)
+    except (ValueError, x509.DuplicateExtension):
+        return failed(f"{key} names it, and its certificate can't be read", "write it again, in PEM")
+    return _unfit(key, uses) or _validity(certificate, key, datetime.fromtimestamp(now, UTC))
+
+
+def _uses(certificate: x509.Certificate) -> frozenset[ObjectIdentifier] | None:
+    """Return the extended key usages, `None` for a certificate that names none and is good for all."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    return None if _ANY in found else frozenset(found)
+
+
+def _unfit(key: str, uses: frozenset[ObjectIdentifier] | None) -> CheckResult | None:
+    if uses is None or not key.endswith("certificate_file"):
+        return None
+    if key.startswith("outbound."):
+        if _SERVER in uses:
+            return None
+        return failed(
+            f"{key} is the certificate of a server, and its extended key usage does not name serverAuth",
+            "issue one for serverAuth",
+        )
+    if _CLIENT not in uses:
+        return failed(
+            f"{key} is the certificate of a client, and its extended key usage does not name clientAuth, as "
+            "public authorities leave it out since 2026",
+            "issue one for clientAuth, by an authority that the other side trusts",
+        )
+    if _SERVER in uses:
+        return warning(
+            f"{key} is for clients and servers at once, which Salesforce refuses since 2026-06-15, and "
+            "public authorities no longer issue",
+            "issue one for clientAuth alone",
+        )
+    return None
+
+
+def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckResult:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now >= ends:
+        return failed(f"{key}: the certificate has expired on {ends:%Y-%m-%d}", _RENEW)
+    if now < begins:
+        return failed(
+            f"{key}: the certificate is valid from {begins:%Y-%m-%d %H:%M} UTC on, and not yet",
+            "wait, or correct this machine's time",
+        )
+    if ends - now < _SOON:
+        return warning(f"{key}: the certificate expires on {ends:%Y-%m-%d}", _RENEW)
+    return ok(f"{key}, valid until {ends:%Y-%m-%d}")
+
+
+def field_checks(settings: Settings, session: OrgSession, *, timeout_s: float) -> Iterator[Check]:
+    """Yield a check for each subscriber that reads fields, and one for the rules of protection."""
+    records = RestRecords(session.rest)
+    used = {name: (entities_of(each.on), fields_of(each)) for name, each in settings.subscribers.items()}
+    protected = [
+        (frozenset(filter(_NAME.fullmatch, rule.entity or ())), _protected(rule.fields))
+        for rule in settings.protect
+    ]
+    named = frozenset().union(*(entities for entities, _ in [*used.values(), *protected]))
+    describes = {
+        entity: Once(partial(records.describe, entity), session.clock, timeout_s=timeout_s)
+        for entity in sorted(named)
+    }
+    for name, (entities, fields) in used.items():
+        if fields:
+            run = partial(_compared, session, describes, [(entities, fields)], f"subscribers.{name}")
+            yield Check(area=Area.CONFIGURATION, name=f"fields of {name}", run=run)
+    if any(fields for _, fields in protected):
+        run = partial(_compared, session, describes, protected, "protect")
+        yield Check(area=Area.CONFIGURATION, name="fields of protect", run=run)
+
+
+def entities_of(patterns: Iterable[str]) -> frozenset[str]:
+    """Return the objects that event type `patterns` name; none if one of them matches others too."""
+    found = [_NAMED.match(each) for each in patterns]
+    return frozenset(each[1] for each in found if each) if all(found) else frozenset()
+
+
+def fields_of(subscriber: SubscriberSettings) -> frozenset[str]:
+    """Return the fields that the sound expressions and templates of a subscriber read."""
+    content = subscriber.content
+    expressions = [subscriber.when, *(each.id for each in subscriber.enrich.values())]
+    read = [fields_read(each) for each in [*expressions, *_leaves(subscriber.body)] if each is not None]
+    templates = [subscriber.text, content.template if content else None]
+    read += [fields_in_template(each) for each in templates if each is not None]
+    return frozenset().union(*read)
+
+
+def unknown_fields(fields: Collection[str], describes: Sequence[JsonObject]) -> Iterator[tuple[str, str]]:
+    """Yield each of `fields` that no object of `describes` has, with the name most like it or nothing."""
+    known = {str(each["name"]) for describe in describes for each in describe["fields"]}
+    for name in sorted(set(fields) - known):
+        by_case = {each.lower(): each for each in known}
+        close = difflib.get_close_matches(name.lower(), by_case, n=1)
+        yield name, by_case[close[0]] if close else ""
+
+
+async def _compared(
+    session: OrgSession,
+    describes: Describes,
+    used: Iterable[tuple[frozenset[str], frozenset[str]]],
+    where: str,
+) -> Sequence[CheckResult]:
+    await session.token.needed(LOGIN)
+    verdicts: list[CheckResult] = []
+    compared = 0
+    for entities, fields in used:
+        if entities:
+            compared += len(fields)
+            found = [await describes[each]() for each in sorted(entities)]
+            verdicts += [_verdict(where, entities, *each) for each in unknown_fields(fields, found)]
+    if not compared:
+        raise Inapplicable(f"{where} names no object alone, such as salesforce.cdc.Opportunity.*")
+    return verdicts or [ok(f"the org has {counted(compared, 'field')} that {where} names")]
+
+
+def _verdict(where: str, entities: Collection[str], name: str, close: str) -> CheckResult:
+    hint = f"did you mean {close}? " if close else ""
+    return warning(
+        f"{where} names the field {name}, which {' or '.join(sorted(entities))} does not have",
+        f"{hint}correct the name, or let the user see the field",
+    )
+
+
+def _protected(fields: Iterable[str]) -> frozenset[str]:
+    """Return the fields at the top that a rule names without a star."""
+    names = (each.partition(".")[0] for each in fields)
+    return frozenset(filter(_NAME.fullmatch, names))
+
+
+def _leaves(shape: object) -> Iterator[str]:
+    match shape:
+        case str():
+            yield shape
+        case dict():
+            for part in shape.values():
+                yield from _leaves(part)
+        case list():
+            for part in shape:
+                yield from _leaves(part)
+
+
+def secret_files(document: Document) -> dict[Path, str]:
+    """Return the files of secrets that `document` names as {file: path}, each with its first key."""
+    found: dict[Path, str] = {}
+    for keys, path in document.secret_files.items():
+        found.setdefault(path, ".".join(map(str, keys)))
+    return found
+
+
+def named_files(model: BaseModel, at: str) -> Iterator[tuple[Path, str]]:
+    """Yield each path in `model` at a key that ends with `_file`, with that key below `at`."""
+    for name, value in model:
+        key = f"{at}.{name}" if at else name
+        if isinstance(value, BaseModel):
+            yield from named_files(value, key)
+        elif isinstance(value, Path) and name.endswith(_OF_A_FILE):
+            yield value, key
+
+
+def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Clock) -> Iterator[Check]:
+    """Yield a check for each file of a secret, and for each that a setting names, by its key."""
+    for path, key in ({**named, **secret}).items():
+        is_private = path in secret or key.endswith(_PRIVATE)
+
+        async def run(path: Path = path, key: str = key, *, is_private: bool = is_private) -> CheckResult:
+            verdict = _judged(path, key, is_private=is_private)
+            if verdict.status is not CheckStatus.OK or not key.endswith(_WITH_CERTIFICATES):
+                return verdict
+            with path.open("rb") as file:
+                pem = file.read(_LARGEST)
+            return certificate_verdict(pem, key, now=clock.now()) or verdict
+
+        yield Check(area=Area.FILES, name=str(path), run=run)
+
+
+def _judged(path: Path, key: str, *, is_private: bool) -> CheckResult:
+    try:
+        # Through the links by which Kubernetes mounts a Secret.
+        mode = path.stat().st_mode
+    except OSError as error:
+        return failed(
+            f"{key} names it, and it can't be read: {error.strerror}", "create it, or correct the path"
+        )
+    if not stat.S_ISREG(mode):
+        return failed(f"{key} names it, and it is not a regular file", "let the key name a file")
+    if not os.access(path, os.R_OK):
+        return failed(f"{key} names it, and this user can't read it", "let the daemon's user read it")
+    if is_private and mode & stat.S_IRWXO:
+        what = "write" if mode & stat.S_IWOTH else "read"
+        return warning(
+            f"every user of this machine can {what} it (mode {stat.S_IMODE(mode):04o}); {key} is a secret",
+            _REMEDY.replace("FILE", str(path)),
+        )
+    return ok(f"{key}, closed to other users" if is_private else f"{key}")

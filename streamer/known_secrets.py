@@ -1,0 +1,190 @@
+"""Secrets in use, known by their values: they are taken out of every text that comes from outside.
+
+A proxy, a target or an Apex method can repeat what it was sent, in a form of
+its own. Texts pass here where they enter: errors of Streamer's own when they
+are made, outcomes of plugins, answers of the org, log lines and pages.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from html import escape
+from threading import Lock
+from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
+from xml.sax import saxutils
+
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+
+SHORTEST = 8
+"""Fewest characters of a known secret; a shorter one is a word of many sentences."""
+
+# The path of an address can be its secret, as a webhook's is; a short one is not.
+_SHORTEST_PATH = 20
+_SIGNING = "whsec_"
+MASK = "***"
+"""Stands for a secret."""
+
+_MASK = MASK.encode()
+
+# Tokens that are renewed for months; one that was used up can still be told late.
+_MOST_RENEWED = 200
+
+
+@lru_cache(maxsize=1024)
+def forms_of(secret: str) -> frozenset[str]:
+    """Return all forms of `secret`: as it is, escaped, and in base64 within another text."""
+    return frozenset(form for part in _parts(secret) for form in (*written_forms(part), *_base64_forms(part)))
+
+
+def written_forms(secret: str) -> tuple[str, ...]:
+    """Return `secret` as it is, and escaped for JSON, HTML, XML or an address."""
+    as_json = json.dumps(secret)[1:-1]
+    quoted = quote(secret), quote(secret, safe=""), quote_plus(secret)
+    return (
+        secret,
+        as_json,
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        as_json.replace("/", r"\/"),
+        escape(secret),
+        saxutils.escape(secret),
+        saxutils.escape(secret, {'"': "&quot;", "'": "&apos;"}),
+        saxutils.escape(secret, {'"': "&#34;", "'": "&#39;"}),
+        *quoted,
+        *(_with_small_digits(each) for each in quoted),
+    )
+
+
+def _with_small_digits(quoted: str) -> str:
+    begin, *others = quoted.split("%")
+    return begin + "".join(f"%{each[:2].lower()}{each[2:]}" for each in others)
+
+
+def _base64_forms(secret: str) -> Iterator[str]:
+    """Yield what base64 makes of `secret` in the middle of another text, such as `user:password`."""
+    content = secret.encode()
+    for before in range(3):
+        shifted = bytes(before) + content
+        whole = len(shifted) // 3 * 4
+        # Left out are the characters that depend on the neighbours.
+        middle = b64encode(shifted).decode()[(0, 2, 3)[before] : whole]
+        yield middle
+        yield middle.replace("+", "-").replace("/", "_")
+        yield quote(middle, safe="")
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """Yield `secret`, and the part of it that another could repeat alone."""
+    yield secret
+    if secret.startswith(_SIGNING):
+        yield secret.removeprefix(_SIGNING).rstrip("=")
+    if "://" not in secret:
+        return
+    try:
+        address = urlsplit(secret)
+        password = address.password or ""
+    except ValueError:
+        return
+    if len(password) >= SHORTEST:
+        yield password
+    if len(address.path) >= _SHORTEST_PATH:
+        yield address.path
+
+
+class KnownSecrets:
+    """Set of secrets that a process uses, safe for threads.
+
+    Values of the configuration stay; of those that are renewed, the latest stay.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._configured: set[str] = set()
+        self._renewed: dict[str, None] = {}
+        self._forms: tuple[tuple[str, bytes], ...] = ()
+
+    def configure(self, values: Iterable[str]) -> None:
+        """Add secrets of the configuration; very short ones are left out."""
+        new = {value for value in values if len(value) >= SHORTEST}
+        with self._lock:
+            if not new <= self._configured:
+                self._configured |= new
+                self._collect()
+
+    def renew(self, *values: str) -> None:
+        """Add secrets that were just got, such as an access token, before they are used."""
+        with self._lock:
+            for value in values:
+                if len(value) >= SHORTEST:
+                    self._renewed.pop(value, None)
+                    self._renewed[value] = None
+            for oldest in list(self._renewed)[:-_MOST_RENEWED]:
+                del self._renewed[oldest]
+            self._collect()
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._configured, self._renewed, self._forms = set(), {}, ()
+
+    def hidden(self, text: str) -> str:
+        """Return `text` with `***` for each secret, in every form in which it can be repeated."""
+        for form, _ in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+    def hidden_bytes(self, body: bytes) -> bytes:
+        """Return `body` with `***` for each secret."""
+        for _, form in self._forms:
+            if form in body:
+                body = body.replace(form, _MASK)
+        return body
+
+    def hidden_in(self, value: Any) -> Any:
+        """Return `value` with `***` for each secret in its texts, keys included, at any depth."""
+        match value:
+            case str():
+                return self.hidden(str.__str__(value))
+            case Mapping():
+                return {self.hidden_in(key): self.hidden_in(item) for key, item in value.items()}
+            case list() | tuple():
+                return [self.hidden_in(item) for item in value]
+            case _:
+                return value
+
+    def _collect(self) -> None:
+        forms = {form for value in (*self._configured, *self._renewed) for form in forms_of(value)}
+        # The longest first: one secret can be a part of another.
+        self._forms = tuple(
+            (form, form.encode()) for form in sorted(forms, key=lambda each: (-len(each), each))
+        )
+
+
+KNOWN = KnownSecrets()
+"""Secrets of this process: one set, as a process has one log, so that no part tells what another knows."""
+
+
+def secrets_in(settings: BaseModel) -> frozenset[str]:
+    """Return the secrets in `settings`, at any depth, as texts."""
+    return frozenset(_secret_texts(settings))
+
+
+def _secret_texts(value: Any) -> Iterator[str]:
+    match value:
+        case SecretStr():
+            yield value.get_secret_value()
+        case SecretBytes():
+            yield value.get_secret_value().decode(errors="replace")
+        case Secret():
+            yield str(value.get_secret_value())
+        case BaseModel():
+            for _, part in value:
+                yield from _secret_texts(part)
+        case Mapping():
+            for part in value.values():
+                yield from _secret_texts(part)
+        case list() | tuple() | set() | frozenset():
+            for part in value:
+                yield from _secret_texts(part)

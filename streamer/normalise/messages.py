@@ -1,0 +1,218 @@
+"""Conversion of generic streaming messages to events."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from streamer.channel_paths import name_in_type, without_filter
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unreadable
+from streamer.exact_json import bounded_json
+from streamer.normalise.malformed import each_read, from_epoch_ms, from_text, replay_id_of, unreadable
+from streamer.replay_ids import replay_id_to_text
+
+_LONGEST_ID = 255
+# Ids and names are kept by the thousand, as keys of caches. A position is part of an id without a UUID.
+_LONGEST_NAME = 500
+_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+
+
+class GenericNormaliser:
+    """Turns each message of one generic channel into its event.
+
+    The payload is what the sender wrote, text as a rule, and stays as it is
+    (Streaming API guide, generic events). With a `key`, messages are ordered by
+    that member of a payload that is a JSON object, or text that holds one; the
+    others are ordered by nothing, as all are without a `key`.
+    """
+
+    def __init__(self, channel: Channel, *, key: str | None = None) -> None:
+        self._channel = channel
+        self._key = key
+        self._name = name_in_type(channel.path)
+        self._source = f"/salesforce/{channel.org}"
+
+    def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
+        """Return the events of `messages` in order; a message that is not a generic event is `Unreadable`."""
+        return each_read(messages, "a generic event", self._event)
+
+    def _event(self, data: JsonObject) -> Event:
+        about: JsonObject = data["event"]
+        replay_id = replay_id_of(about)
+        event_id = EventId(f"{self._channel}:{replay_id_to_text(replay_id)}")
+        payload = data["payload"]
+        return Event(
+            id=event_id,
+            source=self._source,
+            type=f"salesforce.generic.{self._name}",
+            subject=None,
+            time=from_text(about["createdDate"]),
+            key=self._key_of(payload, event_id),
+            channel=self._channel.path,
+            replay_id=replay_id,
+            data={"entity": self._name, "payload": payload},
+        )
+
+    def _key_of(self, payload: Any, event_id: EventId) -> str:
+        if self._key is None:
+            return event_id
+        if type(payload) is str:
+            try:
+                payload = bounded_json(payload)
+            except ValueError:
+                return event_id
+        value = payload.get(self._key) if type(payload) is dict else None
+        return event_id if value is None else str(value)
+
+
+class PushTopicNormaliser:
+    """Turns each notification of one PushTopic into its event.
+
+    A notification has the type of the change, its time and position in
+    `data.event`, and the fields of the topic's query in `data.sobject`
+    (Streaming API guide, PushTopic notifications). It tells neither the object
+    nor the fields that changed. One without a record's `Id`, such as the query
+    of the topic can leave out, is ordered by its own id.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._topic = f"{channel.org}{without_filter(channel.path)}"
+        self._name = name_in_type(channel.path)
+        self._source = f"/salesforce/{channel.org}"
+
+    def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
+        """Return the events of `messages` in order; a message that is not a notification is `Unreadable`."""
+        return each_read(messages, "a PushTopic notification", self._event)
+
+    def _event(self, data: JsonObject) -> Event:
+        about: JsonObject = data["event"]
+        change, fields = about["type"], data["sobject"]
+        if type(change) is not str or not change.isidentifier() or len(change) > _LONGEST_ID:
+            raise ValueError("type is not the name of a change")
+        if type(fields) is not dict:
+            raise ValueError("sobject is of another type")
+        replay_id = replay_id_of(about)
+        record_id = fields.get("Id")
+        # It goes into ids, and so into checkpoints, which have to stay small.
+        if type(record_id) is not str or not 0 < len(record_id) <= _LONGEST_ID:
+            record_id = None
+        # Whatever shares a replay id is told apart by its record and its change.
+        position = f"{self._topic}:{replay_id_to_text(replay_id)}"
+        event_id = EventId(":".join((position, record_id or "", change)))
+        return Event(
+            id=event_id,
+            source=self._source,
+            type=f"salesforce.topic.{self._name}.{change}",
+            subject=record_id,
+            time=from_text(about["createdDate"]),
+            key=record_id or event_id,
+            channel=self._channel.path,
+            replay_id=replay_id,
+            data={"record_id": record_id, "entity": self._name, "change": change, "fields": fields},
+        )
+
+
+class PlatformEventNormaliser:
+    """Turns each platform event message of one channel into its event.
+
+    The id is the `EventUuid` (sent by endpoints from 52.0 on), which a
+    publisher's duplicate repeats under another replay id. Without one, the id
+    is made of the position. `EventApiName` names the event on a custom channel,
+    which can carry several kinds; any other channel carries the one that its
+    path names.
+    """
+
+    def __init__(self, channel: Channel, *, key: str | None = None) -> None:
+        """Read the messages of `channel`, ordered by the field `key` if given."""
+        self._channel = channel
+        self._key = key
+        self._name = channel.path.rpartition("/")[2]
+        self._is_shared = self._name.endswith("__chn")
+        self._source = f"/salesforce/{channel.org}"
+
+    def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
+        """Return the events of `messages` in order; messages of other kinds are `Unreadable`."""
+        return each_read(messages, "a platform event", self._event)
+
+    def _event(self, data: JsonObject) -> Event:
+        payload: JsonObject = data["payload"]
+        about: JsonObject = data["event"]
+        replay_id = replay_id_of(about)
+        name = (about.get("EventApiName") if self._is_shared else None) or self._name
+        if len(name) > _LONGEST_NAME or not name.isidentifier():
+            raise ValueError("EventApiName is not the API name of an event")
+        uuid = about.get("EventUuid") or f"{self._channel}:{replay_id_to_text(replay_id)}"
+        if type(uuid) is not str:
+            raise ValueError("EventUuid is of another type")
+        if len(uuid) > _LONGEST_NAME:
+            raise ValueError(f"EventUuid has {len(uuid)} characters")
+        event_id = EventId(uuid)
+        return Event(
+            id=event_id,
+            source=self._source,
+            type=f"salesforce.event.{name}",
+            subject=None,
+            time=from_text(payload["CreatedDate"]),
+            key=self._key_of(payload, event_id),
+            channel=self._channel.path,
+            replay_id=replay_id,
+            data={"entity": name, "fields": dict(payload)},
+        )
+
+    def _key_of(self, payload: JsonObject, event_id: EventId) -> str:
+        value = payload.get(self._key) if self._key else None
+        return event_id if value is None else str(value)
+
+
+class OutboundNormaliser:
+    """Turns each notification of one channel into its event.
+
+    The id belongs to the notification, which Salesforce repeats until it is
+    acknowledged. A notification carries no commit time, so the event has the time
+    of its arrival. Its id also stands for its position, since the channel has none.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._path = channel.path
+        self._source = f"/salesforce/{channel.org}"
+
+    def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
+        """Return the events of `messages` in order; a message that is not a notification is `Unreadable`."""
+        return [self._read(message) for message in messages]
+
+    def _read(self, message: Any) -> Event | Unreadable:
+        try:
+            return self._event(message)
+        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
+            return unreadable(message, "an outbound message", error)
+
+    def _event(self, message: JsonObject) -> Event:
+        fields: JsonObject = dict(message["fields"])
+        notification = _id(message["notification_id"], "the notification's Id")
+        record = _id(fields.pop("Id", None), "the record's Id")
+        entity = message["entity"]
+        if not entity or not entity.isidentifier():
+            raise ValueError("the type of the sObject is not the API name of an object")
+        return Event(
+            id=EventId(notification),
+            source=self._source,
+            type=f"salesforce.outbound.{entity}",
+            subject=record,
+            time=from_epoch_ms(message["received_ms"]),
+            key=record,
+            channel=self._path,
+            replay_id=ReplayId(notification.encode()),
+            data={
+                "record_id": record,
+                "entity": entity,
+                "fields": fields,
+                "organization_id": message["organization_id"],
+                "action_id": message["action_id"],
+            },
+        )
+
+
+def _id(value: Any, what: str) -> str:
+    if type(value) is not str or not _ID.fullmatch(value):
+        raise ValueError(f"{what} is not an id of Salesforce")
+    return value
