@@ -29,6 +29,7 @@ _ROOT = Path(__file__).parents[2]
 # Longer than the daemon's own timers.
 _IDLE_S = 15.0
 _SETTLED_S = 2.0
+_EVENTS = 3
 _DEADLINE_S = 120.0
 _FIRST_OF_DELIVERY = ("streamer/dispatch/", "streamer/log/sqlite/feed.py")
 
@@ -66,13 +67,22 @@ class Way:
     delivery: Sequence[str]
 
 
-def way_of(steps: Sequence[Step], idle: Collection[str]) -> Way:
-    """Return the files of the `steps` whose function does not run while the daemon is `idle`.
+def way_of(runs: Sequence[Sequence[Step]], idle: Collection[str]) -> Way:
+    """Return the files of the functions that each of the `runs` calls, and an `idle` daemon does not.
 
-    Delivery begins when the feed or dispatch takes its first step. Tasks that ran
-    before belong to ingest, and so not to the delivery.
+    Each run is one event's. Delivery begins when the feed or dispatch takes its
+    first step. Tasks that ran before belong to ingest, and so not to the delivery.
     """
-    caused = [step for step in steps if step.function not in idle]
+    # What a timer or a first use calls is not in every run.
+    usual = set.intersection(*({step.function for step in run} for run in runs)) - set(idle)
+    ways = [_way([step for step in run if step.function in usual]) for run in runs]
+    return Way(
+        ingest=sorted({path for way in ways for path in way.ingest}),
+        delivery=sorted({path for way in ways for path in way.delivery}),
+    )
+
+
+def _way(caused: Sequence[Step]) -> Way:
     begin = next(
         (at for at, step in enumerate(caused) if step.path.startswith(_FIRST_OF_DELIVERY)), len(caused)
     )
@@ -138,13 +148,15 @@ async def trace() -> Way:
                 await _change(http, url, arrived)
                 await asyncio.sleep(_SETTLED_S)
                 idle = {step.function for step in await tracer.during(_IDLE_S)}
-                tracer.steps = []
-                await _change(http, url, arrived)
-                await asyncio.sleep(_SETTLED_S)
-                tracer.is_noting = False
+                runs = []
+                for _ in range(_EVENTS):
+                    tracer.steps = []
+                    await _change(http, url, arrived)
+                    await asyncio.sleep(_SETTLED_S)
+                    runs.append(tracer.steps)
         finally:
             tracer.remove()
-    return way_of(tracer.steps, idle)
+    return way_of(runs, idle)
 
 
 async def _change(http: aiohttp.ClientSession, url: str, arrived: asyncio.Event) -> None:
