@@ -29,6 +29,7 @@ from tests.outbound import envelope, notification
 from tests.waiting import until
 
 _PAGES = (
+    "/support",
     "/dead-letters?last=100",
     "/subscribers",
     "/parked",
