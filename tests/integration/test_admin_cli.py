@@ -136,9 +136,9 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
         unasked = await operator.call("deadletters", "redrive", "--key", "1")
         redriven = await operator.call("deadletters", "redrive", "--key", "1", typed="y\n")
         await until(lambda: _holds(world, "1"))
-        discarded = await operator.call("deadletters", "discard", "--id", ids["2"], "--yes")
+        discarded = await operator.call("deadletters", "discard", ids["2"], "--yes")
         left = await operator.dead_letters(1)
-        single = await operator.call("deadletters", "redrive", "--id", ids["3"], "--yes")
+        single = await operator.call("deadletters", "redrive", ids["3"], "--yes")
         await until(lambda: _holds(world, "3"))
 
     assert "3 of 3 shown: rejected 3" in listed
