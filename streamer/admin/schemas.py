@@ -17,7 +17,7 @@ MOST_LETTERS = 1_000
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-# What operators write is kept for months, and shown to other people: a pasted secret must not be.
+# Words of an operator are kept for months, and others read them: a pasted secret must not be among them.
 _Words = Annotated[str, AfterValidator(KNOWN.hidden)]
 
 

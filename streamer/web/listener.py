@@ -98,7 +98,7 @@ def _let_wait(server: asyncio.Server) -> None:
 
 def _handler(server: web.Server) -> web.RequestHandler:
     """Return the handler of one connection to `server`."""
-    # Neither log is a `Logger`, which aiohttp's types ask for: one is none, and one adapts one.
+    # aiohttp's types ask for a `Logger` in both places. There is no access log, and the other adapts one.
     logs: dict[str, Any] = {"access_log": None, "logger": _ServerLog(logging.getLogger(__name__), {})}
     return _ReticentHandler(
         server,

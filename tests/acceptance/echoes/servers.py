@@ -15,7 +15,7 @@ from streamer.eventbus.calls import SERVICE
 from tests.acceptance.echoes.canaries import GIVEN
 
 _LOGIN = "/services/oauth2/token"
-# What the org answers itself while it refuses everything else: what a channel needs to be read.
+# The org answers these itself while it refuses everything else: a channel needs them.
 _NEEDED = (_LOGIN, "/cometd/")
 _OWN_HEADERS = {"host", "content-length", "content-encoding", "transfer-encoding", "accept-encoding"}
 

@@ -70,7 +70,7 @@ async def test_fault_ends_with_status_1_and_json_names_it(tmp_path: Path) -> Non
 
 
 async def test_grpc_writes_no_lines_of_its_own(tmp_path: Path) -> None:
-    """What it says of a failed handshake is in the finding, in words of an operator."""
+    """The finding already reports a failed handshake, in words of an operator."""
     async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
         log = {"sqlite": {"path": str(tmp_path / "x.db")}}
         configuration = over_pubsub(sandbox_configuration(sandbox.url, log=log), sandbox.pubsub_address)

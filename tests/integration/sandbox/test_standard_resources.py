@@ -29,7 +29,7 @@ async def test_parent_and_children_have_addresses(client: Client) -> None:
 
 
 async def test_parent_is_updated_and_deleted_by_its_address(client: Client) -> None:
-    """Without a body in the answer. What leads to no single parent is not found, and nothing changes."""
+    """The answer has no body. An address of no single parent is not found, and nothing changes."""
     account = await created(client, "Account", Name="Acme")
     contact = await created(client, "Contact", LastName="A", AccountId=account)
     lonely = await created(client, "Contact", LastName="B")
