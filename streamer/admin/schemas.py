@@ -1,19 +1,23 @@
 """Schemas of the API's requests, and how they are read."""
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.controls import ChannelPosition, ContinuityFilter, LetterFilter, Redrive
 from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
+from streamer.known_secrets import KNOWN
 from streamer.validation import mistakes
 
 MOST_LETTERS = 1_000
 """Most dead letters, parked keys, continuity or audit records in one list."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+# Words of an operator are kept for months, and others read them: a pasted secret must not be among them.
+_Words = Annotated[str, AfterValidator(KNOWN.hidden)]
 
 
 class ApiError(Exception):
@@ -43,13 +47,13 @@ class RequestModel(BaseModel):
 class ChangeRequest(RequestModel):
     """Request that changes something; `by` is the operator's name for the audit."""
 
-    by: str = Field(default="operator", min_length=1, max_length=100)
+    by: _Words = Field(default="operator", min_length=1, max_length=100)
 
 
 class PauseRequest(ChangeRequest):
     """Request to pause a subscriber, for `reason`."""
 
-    reason: str = Field(default="", max_length=500)
+    reason: _Words = Field(default="", max_length=500)
 
 
 class TestEventRequest(ChangeRequest):
@@ -137,7 +141,7 @@ class Letters(RequestModel):
     subscriber: SubscriberName | None = None
     key: str | None = None
     reason: str | None = None
-    error: str | None = None
+    error: _Words | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 

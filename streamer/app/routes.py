@@ -227,7 +227,8 @@ def _reason(error: ParseError, keys: Keys) -> str:
         return str(error.message[:1].lower() + error.message[1:])
     if isinstance(error, IncompleteExpressionError) or error.token_type == _END:
         return "it ends too soon"
-    return f"{error.token_value} is not expected here"
+    found = str(error.token_value)
+    return f"{found} is not expected here" + (f"; write `{found}`, in backticks" if found.isdigit() else "")
 
 
 def pointed_at(expression: str, position: int, reason: str) -> str:

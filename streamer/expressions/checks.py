@@ -47,6 +47,7 @@ _TYPE_OF_NODES: Mapping[str, str] = {
 _SCOPES = frozenset(
     {"index_expression", "pipe", "projection", "filter_projection", "subexpression", "value_projection"}
 )
+_LITERALS = frozenset({"null", "true", "false"})
 _CHAINS = frozenset({"subexpression", "pipe", "index_expression"})
 _NO_TOKEN: Any = {"type": ""}
 _CURRENT = frozenset({"current", "identity"})
@@ -152,10 +153,17 @@ class _Checking:
             self.check(child, is_at_top=is_at_top and not is_inner)
 
     def _refuse_name(self, name: str) -> None:
-        close = difflib.get_close_matches(name, self._names, n=1)
-        hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
-        detail = f"{name}; {hint}known: {', '.join(sorted(self._names))}"
+        detail = f"{name}; {self._remedy(name)}"
         raise ExpressionMistake("an event has no such name", detail, word=name, expression=self._expression)
+
+    def _remedy(self, name: str) -> str:
+        if name in _LITERALS:
+            return f"write `{name}`, in backticks, for the value"
+        if f'"{name}"' in self._expression:
+            return f"a text stands in single quotes: '{name}'"
+        close = difflib.get_close_matches(name, self._names, n=1)
+        hint = f"did you mean {close[0]}?" if close else "fields of the record are in data.fields;"
+        return f"{hint} known: {', '.join(sorted(self._names))}"
 
     def _check_member(self, node: Node) -> None:
         name = _member_of_data(node)

@@ -64,16 +64,20 @@ class Guard:
         self._agreeing: set[asyncio.Task[None]] = set()
 
     def protect(
-        self, server: web.Server, *, context: ssl.SSLContext | None = None, handshake_s: float | None = None
+        self,
+        handler: Callable[[], asyncio.Protocol],
+        *,
+        context: ssl.SSLContext | None = None,
+        handshake_s: float | None = None,
     ) -> Callable[[], asyncio.BaseProtocol]:
-        """Return a protocol factory that admits a bounded number of connections to `server`.
+        """Return a protocol factory that admits a bounded number of connections, each to a new `handler`.
 
         With a `context`, a connection counts from the begin of its TLS handshake,
         which takes at most `handshake_s`.
         """
 
         def accept() -> asyncio.BaseProtocol:
-            return _Arriving(self, server(), context, handshake_s)
+            return _Arriving(self, handler(), context, handshake_s)
 
         return accept
 

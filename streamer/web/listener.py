@@ -7,6 +7,8 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import hdrs, http_exceptions, web
@@ -49,24 +51,17 @@ async def listening(
     """
     guard = Guard(section)
     app.middlewares.extend((guard.watched, _uncompressed))
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        shutdown_timeout=_CLOSING_S,
-        keepalive_timeout=_KEEPALIVE_S,
-        # The server would unpack the unread rest of a body at once: a few megabytes can become gigabytes.
-        auto_decompress=False,
-        logger=_ServerLog(logging.getLogger(__name__), {}),
-    )
+    runner = web.AppRunner(app, shutdown_timeout=_CLOSING_S)
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - the setup has made it
+    handler = partial(_handler, runner.server)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(runner.cleanup)
         context = await stack.enter_async_context(server_context(tls))
         handshake_s = HANDSHAKE_S if context else None
         try:
             server = await asyncio.get_running_loop().create_server(
-                guard.protect(runner.server, context=context, handshake_s=handshake_s),
+                guard.protect(handler, context=context, handshake_s=handshake_s),
                 host,
                 port,
                 backlog=_ACCEPTED_AT_ONCE,
@@ -99,6 +94,36 @@ def _let_wait(server: asyncio.Server) -> None:
     for each in server.sockets:
         with socket.socket(fileno=os.dup(each.fileno())) as listening_socket:
             listening_socket.listen(_WAITING_CLIENTS)
+
+
+def _handler(server: web.Server) -> web.RequestHandler:
+    """Return the handler of one connection to `server`."""
+    # aiohttp's types ask for a `Logger` in both places. There is no access log, and the other adapts one.
+    logs: dict[str, Any] = {"access_log": None, "logger": _ServerLog(logging.getLogger(__name__), {})}
+    return _ReticentHandler(
+        server,
+        loop=asyncio.get_running_loop(),
+        keepalive_timeout=_KEEPALIVE_S,
+        # The server would unpack the unread rest of a body at once: a few megabytes can become gigabytes.
+        auto_decompress=False,
+        **logs,
+    )
+
+
+class _ReticentHandler(web.RequestHandler):
+    """Handler that repeats nothing of a request that is no HTTP: its address or a header can be a secret."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer an error with the words of its status."""
+        return super().handle_error(request, status, exc, message and HTTPStatus(status).phrase)
 
 
 class _ServerLog(logging.LoggerAdapter[logging.Logger]):

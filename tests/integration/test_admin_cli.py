@@ -122,6 +122,19 @@ async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path
     assert audit.count("subscriber.tested") == 2
 
 
+async def test_test_event_without_the_data_that_a_body_needs_says_how_to_give_it_some(world: World) -> None:
+    """It is not sent, and the operator has not read of --data yet."""
+    settings = {"url": f"{world.target.url}/hook"}
+    shipping = {"uses": "webhook", "body": {"order": f"data.fields.{ORDER_KEY}"}, "settings": settings}
+    async with world.running(shipping=shipping) as daemon:
+        operator = await Operator.of(daemon)
+        bare = await operator.call("subscribers", "test", "shipment")
+
+    assert (bare.status, "outcome: skip" in bare.output) == (1, True), bare
+    assert "Nothing was sent" in bare.output
+    assert "--data FILE gives it some, such as {" in bare.output
+
+
 async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> None:
     """Counts first, and only after a yes."""
     async with world.running() as daemon:
@@ -136,9 +149,9 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
         unasked = await operator.call("deadletters", "redrive", "--key", "1")
         redriven = await operator.call("deadletters", "redrive", "--key", "1", typed="y\n")
         await until(lambda: _holds(world, "1"))
-        discarded = await operator.call("deadletters", "discard", "--id", ids["2"], "--yes")
+        discarded = await operator.call("deadletters", "discard", ids["2"], "--yes")
         left = await operator.dead_letters(1)
-        single = await operator.call("deadletters", "redrive", "--id", ids["3"], "--yes")
+        single = await operator.call("deadletters", "redrive", ids["3"], "--yes")
         await until(lambda: _holds(world, "3"))
 
     assert "3 of 3 shown: rejected 3" in listed

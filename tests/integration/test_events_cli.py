@@ -102,7 +102,7 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
     [letter] = bad["subscribers"][0]["dead_letters"]
     assert ("422" in letter["error"], "raw" in letter) == (True, False)
     assert "(rejected)" in told
-    assert f"streamer deadletters redrive --id '{letter['id']}'" in told
+    assert f"streamer deadletters redrive '{letter['id']}'" in told
 
     assert (states(first)["shipment"], states(second)["shipment"]) == ("parked", "parked")
     assert "Parked: 1 attempt failed" in first["subscribers"][0]["said"][0]

@@ -156,7 +156,7 @@ def _set_aside(evidence: Evidence) -> Account:
         said=said,
         next_steps=[
             f"`streamer deadletters show '{letter.id}'` shows the target's answer.",
-            f"After mending the cause: `streamer deadletters redrive --id '{letter.id}'`.",
+            f"After mending the cause: `streamer deadletters redrive '{letter.id}'`.",
         ],
     )
 

@@ -115,14 +115,13 @@ class LetterOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenLetterOptions(LetterOptions):
-    """Options that choose dead letters to change."""
+    """Arguments and options that choose dead letters to change."""
 
     ids: Annotated[
         list[str] | None,
-        typer.Option(
-            "--id",
+        typer.Argument(
             metavar="ID",
-            help="With this id; can be given several times.  [default: any]",
+            help="The dead letters' ids, as list shows them.  [default: all that the options select]",
             autocompletion=letter_ids,
         ),
     ] = None

@@ -19,6 +19,11 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.observe.durations import duration
 
+_WITHOUT_DATA = (
+    "Nothing was sent: the test event has no fields of a record. --data FILE gives it some, such as "
+    '{"fields": {"Name": "Acme"}}.'
+)
+
 subscribers = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
@@ -130,7 +135,8 @@ async def try_out(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON file for the event's data, where body or text need some.  [default: none]",
+            help="JSON file for the event's data, where body or text need some, such as "
+            '{"fields": {"Name": "Acme"}}.  [default: none]',
         ),
     ] = None,
     as_json: AsJson = False,
@@ -148,6 +154,8 @@ async def try_out(
         for key, value in answer.items():
             if value not in {None, ""}:
                 console().print(f"{key}: ", plain(value), sep="", soft_wrap=True)
+        if answer["outcome"] == "skip" and data is None:
+            console().print(plain(_WITHOUT_DATA), soft_wrap=True)
     if answer["outcome"] != "delivered":
         raise typer.Exit(1)
 

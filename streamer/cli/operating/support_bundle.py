@@ -20,7 +20,6 @@ from streamer.configuration import load_document
 from streamer.doctor import Area, Doctor
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.events import JsonObject
-from streamer.known_secrets import KNOWN
 from streamer.observe import logs
 from streamer.observe.redaction import masked
 
@@ -128,4 +127,4 @@ def _json(value: JsonObject) -> str:
 
 
 def _safe(line: str) -> str:
-    return masked(KNOWN.hidden(line), _LONGEST)
+    return masked(line, _LONGEST)

@@ -15,6 +15,10 @@ from streamer.log.schemas.changes import (
 )
 
 _SPECIFICATION = "1.0"
+_TRACEPARENT = text(
+    "the event's trace, as W3C Trace Context writes it; absent where tracing is off",
+    pattern="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+)
 
 DATA_OF_TYPES: dict[str, tuple[str, ...]] = {
     r"^salesforce\.cdc\.\w+\.created$": ("ChangeCreated", "ChangeRecovered"),
@@ -132,7 +136,10 @@ def _attributes(prefix: str) -> tuple[dict[str, JsonObject], dict[str, JsonObjec
         "sfchannel": text("the channel that the event was read from", pattern="^/"),
         "sfreplayid": text("Salesforce's position of the event in that channel", minLength=1),
     }
-    optional = {"subject": text("the id of the record; absent where the event is about none")}
+    optional = {
+        "subject": text("the id of the record; absent where the event is about none"),
+        "traceparent": _TRACEPARENT,
+    }
     return (
         {prefix + name: part for name, part in needed.items()},
         {prefix + name: part for name, part in optional.items()},
@@ -145,7 +152,7 @@ def _headers() -> JsonObject:
     return the_object(
         "The headers of an event: CloudEvents 1.0 in binary mode. All values are texts in UTF-8.",
         {**needed, "content-type": content_type},
-        optional,
+        {**optional, "traceparent": _TRACEPARENT},
     )
 
 
@@ -155,6 +162,7 @@ def _structured_headers() -> JsonObject:
     return the_object(
         "The headers of an event whose value is the whole CloudEvent.",
         {"type": needed["type"], "content-type": content_type},
+        {"traceparent": _TRACEPARENT},
     )
 
 

@@ -69,13 +69,19 @@ def _delete(call: RestCall) -> SandboxResponse:
 
 
 def _retrieve_external(call: RestCall) -> SandboxResponse:
-    entity = call.schema.entity(call["type"])
-    if (normal_id(call["field"]) or "").startswith(entity.prefix):
-        return _related(call, entity, call.retrieve(entity.name, call["field"]), call["value"])
+    if (record := _beginning(call)) is not None:
+        return _related(call, call.schema.entity(call["type"]), record, call["value"])
     found = _external(call)
     if len(found) > 1:
         return _choices(call, found)
     return _record_answer(call, found[0])
+
+
+def _beginning(call: RestCall) -> Record | None:
+    """Return the record at which an address by a relationship begins, `None` for other addresses."""
+    entity = call.schema.entity(call["type"])
+    is_id = (normal_id(call["field"]) or "").startswith(entity.prefix)
+    return call.retrieve(entity.name, call["field"]) if is_id else None
 
 
 def _related(call: RestCall, entity: Entity, record: Record, name: str) -> SandboxResponse:
@@ -86,24 +92,46 @@ def _related(call: RestCall, entity: Entity, record: Record, name: str) -> Sandb
     such parent.
     """
     asked = field_list(call.query.get("fields"))
-    for field in entity.fields.values():
-        if (relationship_name(field) or "").lower() == name.lower():
-            parent_id = record.get(field.name)
-            parent = call.schema.entity_of_id(str(parent_id)) if parent_id else None
-            if parent is None:
-                raise not_found()
-            return SandboxResponse(
-                body=record_body(call, parent, call.retrieve(parent.name, str(parent_id)), asked)
-            )
     for child in children(call.schema.entities, entity):
         if child.name is not None and child.name.lower() == name.lower():
             found = call.org.records.find(child.entity, child.field, record["Id"])
             rows = [record_body(call, child.entity, each, asked) for each in found]
             return SandboxResponse(body={"totalSize": len(rows), "done": True, "records": rows})
+    parent, parent_id = _parent(call, entity, record, name)
+    return SandboxResponse(body=record_body(call, parent, call.retrieve(parent.name, parent_id), asked))
+
+
+def _parent(call: RestCall, entity: Entity, record: Record, name: str) -> tuple[Entity, str]:
+    """Return the parent of a record by the name of the relationship, and its id. Raises `Refused`."""
+    for field in entity.fields.values():
+        if (relationship_name(field) or "").lower() == name.lower() and record.get(field.name):
+            parent_id = str(record[field.name])
+            if (parent := call.schema.entity_of_id(parent_id)) is not None:
+                return parent, parent_id
     raise not_found()
 
 
+def _update_parent(call: RestCall, record: Record) -> SandboxResponse:
+    """Update the parent of a record by the name of the relationship (REST API guide, SObject Relationships).
+
+    An update and a deletion go from a child to its parent alone, and are answered without a body.
+    """
+    parent, parent_id = _parent(call, call.schema.entity(call["type"]), record, call["value"])
+    with call.transaction() as transaction:
+        transaction.update(parent.name, parent_id, _fields(call))
+    return NO_CONTENT
+
+
+def _delete_parent(call: RestCall, record: Record) -> SandboxResponse:
+    parent, parent_id = _parent(call, call.schema.entity(call["type"]), record, call["value"])
+    with call.transaction() as transaction:
+        transaction.delete(parent.name, parent_id)
+    return NO_CONTENT
+
+
 def _delete_external(call: RestCall) -> SandboxResponse:
+    if (record := _beginning(call)) is not None:
+        return _delete_parent(call, record)
     found = _external(call)
     if len(found) > 1:
         return _choices(call, found)
@@ -113,6 +141,8 @@ def _delete_external(call: RestCall) -> SandboxResponse:
 
 
 def _upsert(call: RestCall) -> SandboxResponse:
+    if (record := _beginning(call)) is not None:
+        return _update_parent(call, record)
     found = _matching(call)
     if len(found) > 1:
         return _choices(call, found)

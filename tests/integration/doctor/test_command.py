@@ -11,7 +11,7 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from tests import commands
-from tests.configuration import sandbox_configuration, written
+from tests.configuration import over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon
 
 SCHEMA = parse_schema({"channels": {"ChangeEvents": {"Account": []}}})
@@ -67,6 +67,19 @@ async def test_fault_ends_with_status_1_and_json_names_it(tmp_path: Path) -> Non
     assert answer["counts"] == {"ok": 3, "warning": 0, "failed": 1, "skipped": 5}
     assert answer["configuration_is_sound"]
     assert "sandbox-secret" not in output
+
+
+async def test_grpc_writes_no_lines_of_its_own(tmp_path: Path) -> None:
+    """The finding already reports a failed handshake, in words of an operator."""
+    async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
+        log = {"sqlite": {"path": str(tmp_path / "x.db")}}
+        configuration = over_pubsub(sandbox_configuration(sandbox.url, log=log), sandbox.pubsub_address)
+        # Without http://, this asks for TLS, which the port does not speak.
+        configuration["org"]["pubsub"]["endpoint"] = sandbox.pubsub_address
+        status, output, errors = await doctor(written(tmp_path, configuration), "--only", "channels")
+
+    assert (status, errors) == (1, "")
+    assert "it does not speak TLS" in output
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,7 @@ async def test_identity_has_the_keys_that_clients_read(sandbox: Sandbox) -> None
         } <= urls.keys()
         org_id = sandbox.org.settings.org_id
         assert urls["partner"] == f"{sandbox.url}/services/Soap/u/{{version}}/{org_id}"
+        assert urls["sobjects"] == f"{sandbox.url}/services/data/v{{version}}/sobjects/"
         found = await http.get(urls["sobjects"].replace("{version}", "66.0"), headers=bearer)
         assert found.status == 200
     names = {"nickname", "given_name", "family_name", "zoneinfo", "locale", "language", "utcOffset"}

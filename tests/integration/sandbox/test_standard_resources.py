@@ -28,6 +28,23 @@ async def test_parent_and_children_have_addresses(client: Client) -> None:
         assert (await client("GET", f"sobjects/{path}"))[0] == 404
 
 
+async def test_parent_is_updated_and_deleted_by_its_address(client: Client) -> None:
+    """The answer has no body. An address of no single parent is not found, and nothing changes."""
+    account = await created(client, "Account", Name="Acme")
+    contact = await created(client, "Contact", LastName="A", AccountId=account)
+    lonely = await created(client, "Contact", LastName="B")
+    address = f"sobjects/Contact/{contact}/Account"
+    assert (await client("PATCH", address, {"Name": "Acme Inc."}))[0] == 204
+    assert (await client("GET", f"sobjects/Account/{account}"))[1]["Name"] == "Acme Inc."
+    status, refused = await client("PATCH", address, {"Id": account})
+    assert (status, refused[0]["errorCode"]) == (400, "INVALID_FIELD")
+    for method in ("PATCH", "DELETE"):
+        for path in (f"Contact/{lonely}/Account", f"Contact/{contact}/Nope", f"Account/{account}/Contacts"):
+            assert (await client(method, f"sobjects/{path}", {"Name": "x"}))[0] == 404
+    assert (await client("DELETE", address))[0] == 204
+    assert (await client("GET", f"sobjects/Account/{account}"))[0] == 404
+
+
 async def test_records_are_counted(client: Client) -> None:
     """Of the types that are named, or of those that have any; deleted ones are left out."""
     accounts = [await created(client, "Account", Name=name) for name in "ABC"]

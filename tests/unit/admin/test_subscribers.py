@@ -9,6 +9,7 @@ from streamer.controls import Switch
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Delivered, FailureClass, Hold, Reject, Retry, SubscriberName
+from streamer.known_secrets import KNOWN
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.lookups.world import Counted, HeldRecords, account_id, an_enrichment
 from tests.unit.dispatch.world import TARGET, route
@@ -76,6 +77,18 @@ async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Aski
     assert (record.what, record.by, record.detail) == (
         "subscriber.paused", "anna", {"reason": "ERP is upgraded"}
     )  # fmt: skip
+
+
+async def test_secret_that_an_operator_pastes_is_not_kept(world: World, ask: Asking) -> None:
+    """The audit keeps words for months, and every operator reads them."""
+    KNOWN.configure(["hunter-of-secrets"])
+    words = "the token hunter-of-secrets is wrong"
+    _, body = await ask.post(f"/subscribers/{TARGET}/pause", reason=words, by="hunter-of-secrets")
+
+    control = (await world.context.control_state()).controls[TARGET]
+    [record] = await world.log.controls.audit(last=9)
+    assert (body["reason"], body["by"]) == ("the token *** is wrong", "***")
+    assert "hunter" not in f"{control}{record}"
 
 
 async def test_second_pause_keeps_the_reason_of_the_first(world: World, ask: Asking) -> None:

@@ -96,6 +96,7 @@ def test_collector_that_can_not_be_used_is_refused(tmp_path: Path, otlp: str, sa
         ("data.fields.", "it ends too soon", 13),
         ("data.fields.X == ", "it ends too soon", 18),
         ("data..fields", ". is not expected here", 6),
+        ("data.fields.Amount > 100", "100 is not expected here; write `100`, in backticks", 22),
         ("data ~ x", "unknown token ~", 6),
     ],
 )

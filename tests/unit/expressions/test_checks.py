@@ -89,6 +89,13 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
             17,
         ),
         ("data.lines[?Amount > `1`] || lines", "an event has no such name: lines", 29),
+        ("data.fields.A != null", "an event has no such name: null; write `null`, in backticks", 17),
+        ("data.fields.A == true", "an event has no such name: true; write `true`, in backticks", 17),
+        (
+            'data.fields.StageName == "Closed Won"',
+            "an event has no such name: Closed Won; a text stands in single quotes: 'Closed Won'",
+            25,
+        ),
         ("[subject, {a: Amount}]", "an event has no such name: Amount", 14),
         ("Amount[*].x", "an event has no such name: Amount", 0),
         ("@.Amount", "an event has no such name: Amount", 2),

@@ -35,6 +35,7 @@ from tests.schemas import CheckedTopics, event_mistakes, mistakes
 
 READ = normaliser_for(CHANGES)
 RECORD = "001AB00000TEST1YAA"
+TRACE = f"00-{'0a' * 16}-{'0b' * 8}-01"
 NAMES = Names.of(KafkaLogSettings(bootstrap_servers="nowhere:9092"))
 TOPIC = Channel(org=ORG, path="/topic/OpenInvoices")
 GENERIC = Channel(org=ORG, path="/u/notifications/Demo")
@@ -101,11 +102,12 @@ def test_data_keep_the_definition_of_their_type_and_no_other_kind(name: str, eve
         assert [each for each in kinds if not mistakes(event.data, each)] == [name]
 
 
+@pytest.mark.parametrize("traceparent", [None, lambda _event: TRACE], ids=["untraced", "traced"])
 @pytest.mark.parametrize("mode", ["binary", "structured"])
 @pytest.mark.parametrize("event", [event for _, event in EVENTS], ids=lambda event: event.type)
-def test_record_of_an_event_keeps_the_schemas(event: Event, mode: Any) -> None:
+def test_record_of_an_event_keeps_the_schemas(event: Event, mode: Any, traceparent: Any) -> None:
     """Its headers, and in structured mode the whole CloudEvent."""
-    record = EventEncoder(NAMES, mode).encode(event, 2**42)
+    record = EventEncoder(NAMES, mode, traceparent).encode(event, 2**42)
     checked = CheckedTopics()
     checked.event_of(record.value, record.read_headers)
 

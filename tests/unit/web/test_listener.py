@@ -182,6 +182,30 @@ async def test_nonsense_is_a_debug_line(caplog: pytest.LogCaptureFixture) -> Non
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /canary HTTP/7\r\n\r\n",
+        b"POST /canary\0 HTTP/1.1\r\n\r\n",
+        b"PO ST /canary HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nX\0: canary\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: canary\r\n\r\n",
+        b"POST /" + b"canary" * 2_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_answer_to_what_is_no_http_repeats_nothing(sent: bytes) -> None:
+    """A secret can stand in the address or in a header, and a proxy logs the answers that it passes on."""
+    async with port() as found:
+        reader, writer = await asyncio.open_connection("localhost", found)
+        writer.write(sent)
+        said = await awaited(reader.read(), "the answer")
+        writer.close()
+        assert await answer(found) == 200
+
+    assert said.startswith(b"HTTP/1.0 400 Bad Request")
+    assert b"canary" not in said
+
+
 async def test_compressed_body_is_refused_and_not_unpacked() -> None:
     """Half a megabyte can stand for half a gigabyte, whose end aiohttp would unpack on the loop."""
     bomb = gzip.compress(bytes(500_000_000), compresslevel=1)

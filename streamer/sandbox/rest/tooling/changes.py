@@ -174,15 +174,22 @@ class ChannelChanges:
         return found.kind
 
     def _check_entity(self, kind: str, selected: str) -> None:
-        entity = entity_of(selected)
         if kind == "event":
-            exists = self._org.channels.is_event(selected)
-        else:
-            known = self._org.schema.existing(entity)
-            is_announced = known is None or known.announced
-            exists = entity != selected and self._org.schema.knows(entity) and is_announced
-        if not exists:
-            raise _invalid(f"{selected} is nothing that a channel of this type can carry", "selectedEntity")
+            if not self._org.channels.is_event(selected):
+                message = f"There is no platform event {selected}, and this channel carries no change events"
+                raise _invalid(message, "selectedEntity")
+            return
+        entity = entity_of(selected)
+        if entity == selected:
+            message = f"{selected} is not the name of change events, such as AccountChangeEvent"
+            raise _invalid(message, "selectedEntity")
+        known = self._org.schema.existing(entity)
+        if not self._org.schema.knows(entity):
+            message = f"{selected} can't be selected: there is no object {entity}"
+            raise _invalid(message, "selectedEntity")
+        if known is not None and not known.announced:
+            message = f"{selected} can't be selected: {entity} does not support Change Data Capture"
+            raise _invalid(message, "selectedEntity")
 
     def _check_limit(self, members: tuple[PlatformEventChannelMember, ...], selected: str) -> None:
         entities = {each.selected for each in members if entity_of(each.selected) != each.selected}
