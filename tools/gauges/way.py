@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,7 +31,7 @@ _IDLE_S = 15.0
 _SETTLED_S = 2.0
 _EVENTS = 3
 _DEADLINE_S = 120.0
-_FIRST_OF_DELIVERY = ("streamer/dispatch/", "streamer/log/sqlite/feed.py")
+_FIRST_OF_DELIVERY = ("streamer/dispatch/dispatcher.py", "streamer/log/sqlite/feed.py")
 
 _CONFIGURATION = """\
 org:
@@ -99,6 +99,7 @@ class _Tracer:
 
     steps: list[Step] = field(default_factory=list)
     is_noting: bool = False
+    _awaiting: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def install(self) -> None:
         """Watch this thread, and those that begin from now on."""
@@ -112,19 +113,35 @@ class _Tracer:
 
     def _note(self, frame: FrameType, what: str, _: Any) -> None:
         code = frame.f_code
-        if what != "call" or not self.is_noting or not code.co_filename.startswith(str(_ROOT)):
+        if not self.is_noting or not code.co_filename.startswith(str(_ROOT)):
             return
         path = Path(code.co_filename).relative_to(_ROOT).as_posix()
-        if path.startswith(("streamer/", "subscribers/")):
+        if not path.startswith(("streamer/", "subscribers/")):
+            return
+        if what == "call":
+            self._awaiting[id(frame)] = frame.f_lasti, len(self.steps)
             # Two functions with the same text have equal code objects.
             function = f"{path}:{code.co_firstlineno} {code.co_qualname}"
             self.steps.append(Step(path=path, function=function, task=_task()))
+        elif what == "return":
+            self._returned(frame)
+
+    def _returned(self, frame: FrameType) -> None:
+        """Forget the call of a coroutine that only handed a result on to what it awaits."""
+        place, at = self._awaiting.pop(id(frame), (-1, 0))
+        if place == frame.f_lasti and at < len(self.steps):
+            self.steps[at] = replace(self.steps[at], path="")
 
     async def during(self, seconds: float) -> Sequence[Step]:
         """Return the calls of the next `seconds`."""
         self.steps, self.is_noting = [], True
         await asyncio.sleep(seconds)
-        return self.steps
+        return self.taken()
+
+    def taken(self) -> Sequence[Step]:
+        """Return the calls until now, and begin anew."""
+        steps, self.steps, self._awaiting = self.steps, [], {}
+        return [step for step in steps if step.path]
 
 
 def _task() -> str:
@@ -150,10 +167,10 @@ async def trace() -> Way:
                 idle = {step.function for step in await tracer.during(_IDLE_S)}
                 runs = []
                 for _ in range(_EVENTS):
-                    tracer.steps = []
+                    tracer.taken()
                     await _change(http, url, arrived)
                     await asyncio.sleep(_SETTLED_S)
-                    runs.append(tracer.steps)
+                    runs.append(tracer.taken())
         finally:
             tracer.remove()
     return way_of(runs, idle)

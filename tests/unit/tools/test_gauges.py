@@ -97,7 +97,7 @@ def test_way_is_divided_where_the_feed_takes_the_event() -> None:
         ("subscribers/webhook.py", "target"),
     )
 
-    assert way_of(steps, ()) == Way(
+    assert way_of([steps], ()) == Way(
         ingest=["streamer/log/sqlite/log.py", "streamer/salesforce/source.py"],
         delivery=["streamer/log/sqlite/feed.py", "subscribers/webhook.py"],
     )
@@ -107,14 +107,21 @@ def test_function_that_runs_while_idle_is_not_on_the_way() -> None:
     """It is not there because of the event."""
     steps = _steps(("streamer/clock.py", "timer"), ("streamer/ingest/relay.py", "channel"))
 
-    assert way_of(steps, {steps[0].function}).ingest == ["streamer/ingest/relay.py"]
+    assert way_of([steps], {steps[0].function}).ingest == ["streamer/ingest/relay.py"]
+
+
+def test_function_of_one_event_alone_is_not_on_the_way() -> None:
+    """A timer called it, or it was its first use."""
+    steps = _steps(("streamer/ingest/relay.py", "channel"), ("streamer/quota/monitor.py", "limits"))
+
+    assert way_of([steps, steps[:1]], ()).ingest == ["streamer/ingest/relay.py"]
 
 
 def test_calls_outside_of_tasks_belong_to_the_part_in_which_they_come() -> None:
     """A thread of the log works for both."""
     steps = _steps(("streamer/log/sqlite/worker.py", ""), ("streamer/dispatch/intake.py", "target"))
 
-    way = way_of([*steps, steps[0]], ())
+    way = way_of([[*steps, steps[0]]], ())
 
     assert "streamer/log/sqlite/worker.py" in way.ingest
     assert "streamer/log/sqlite/worker.py" in way.delivery
