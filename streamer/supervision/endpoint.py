@@ -15,6 +15,8 @@ from streamer.web.listener import listening
 
 _log = structlog.get_logger()
 
+_PROBES = ("/healthz", "/readyz")
+
 
 @asynccontextmanager
 async def serving(health: Health, exposition: Exposition, *, host: str, port: int) -> AsyncIterator[int]:
@@ -28,7 +30,8 @@ async def serving(health: Health, exposition: Exposition, *, host: str, port: in
     available.
     """
     with closing(exposition):
-        async with listening(_app(health, exposition), host=host, port=port, section="observe") as found:
+        app = _app(health, exposition)
+        async with listening(app, host=host, port=port, section="observe", probes=_PROBES) as found:
             _log.info("observe.listening", host=host, port=found)
             with announced(host, found):
                 yield found

@@ -5,7 +5,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -17,8 +17,9 @@ from streamer.web.tls import HANDSHAKE_S, TlsFiles, server_context
 
 _CLOSING_S = 1.0
 _KEEPALIVE_S = 15.0
-# A client must be heard before so many others that reconnect without end have taken its place.
-_ACCEPTED_AT_ONCE = 8
+# A request is read four rounds of the loop after its connection was accepted. Fewer clients than the guard
+# lets wait can come in that time, on the two sockets of `localhost`.
+_ACCEPTED_AT_ONCE = 4
 _WAITING_CLIENTS = 256
 _NO_CODING = "identity"
 
@@ -36,18 +37,26 @@ def refused_address(error: OSError, *, host: str, port: int) -> str:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, *, host: str, port: int, section: str, tls: TlsFiles | None = None
+    app: web.Application,
+    *,
+    host: str,
+    port: int,
+    section: str,
+    tls: TlsFiles | None = None,
+    probes: Iterable[str] = (),
 ) -> AsyncIterator[int]:
     """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
 
-    At most 64 clients are connected at a time, three quarters of them from one
-    address; a new one takes the place of the one that has been idle for longest.
+    At most 64 requests are at work at a time, three quarters of them from one
+    address; more are refused with 503. As many connections can wait beside them,
+    and a new one takes the place of the one that has been idle for longest. A GET
+    of one of `probes`, paths of routes that answer without waiting, is always answered.
     Those that send nothing, or half a request, for 15 s are cut off. A compressed
     body is refused. With `tls`, a handshake takes 5 s at most. Raises
     `ConfigurationError`, which names the `section` of the configuration, when
     the address or a file of `tls` can't be used.
     """
-    guard = Guard(section)
+    guard = Guard(section, probes)
     app.middlewares.extend((guard.watched, _uncompressed))
     runner = web.AppRunner(
         app,
