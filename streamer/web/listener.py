@@ -5,7 +5,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -73,22 +73,25 @@ async def listening(
         stack.push_async_callback(runner.cleanup)
         context = await stack.enter_async_context(server_context(tls))
         handshake_s = HANDSHAKE_S if context else None
-        try:
-            server = await asyncio.get_running_loop().create_server(
-                guard.protect(runner.server, context=context, handshake_s=handshake_s),
-                host,
-                port,
-                backlog=_ACCEPTED_AT_ONCE,
-            )
-        except OSError as error:
-            raise ConfigurationError(
-                f"{section}: {refused_address(error, host=host, port=port)}; "
-                f"choose another {section}.port or {section}.host; port 0 takes a free one."
-            ) from error
+        server = await _bound(
+            guard.protect(runner.server, context=context, handshake_s=handshake_s), host, port, section
+        )
         await stack.enter_async_context(server)
         _let_wait(server)
         await stack.enter_async_context(guard.watching())
         yield server.sockets[0].getsockname()[1]
+
+
+async def _bound(
+    accept: Callable[[], asyncio.BaseProtocol], host: str, port: int, section: str
+) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(accept, host, port, backlog=_ACCEPTED_AT_ONCE)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{section}: {refused_address(error, host=host, port=port)}; "
+            f"choose another {section}.port or {section}.host; port 0 takes a free one."
+        ) from error
 
 
 @web.middleware
