@@ -1,9 +1,10 @@
 """Configuration: YAML files become settings; errors name the file, the line and the key."""
 
-from streamer.configuration.document import Document, Keys
+from streamer.configuration.document import Document, Keys, dotted
 from streamer.configuration.draft import Draft
 from streamer.configuration.fingerprint import Fingerprints, fingerprints
 from streamer.configuration.load import load, load_document, load_draft, load_section
+from streamer.configuration.named_files import named_files, unfit_files
 from streamer.configuration.problems import problems
 from streamer.configuration.protection import protection_warnings
 
@@ -12,11 +13,14 @@ __all__ = [
     "Draft",
     "Fingerprints",
     "Keys",
+    "dotted",
     "fingerprints",
     "load",
     "load_document",
     "load_draft",
     "load_section",
+    "named_files",
     "problems",
     "protection_warnings",
+    "unfit_files",
 ]

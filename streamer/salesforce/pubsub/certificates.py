@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 from streamer.errors import ConfigurationError
+from streamer.files import regular_files
 
 _BUNDLE = "ca-certificates.crt"
 
@@ -18,7 +19,7 @@ def authorities(ca_file: Path | None) -> bytes | None:
     if ca_file is None:
         return _of_system()
     try:
-        pem = ca_file.read_bytes()
+        pem = regular_files.content(ca_file)
         ssl.create_default_context().load_verify_locations(cadata=pem.decode("ascii"))
     except (OSError, ValueError) as exc:
         # An SSLError is an OSError too, and its words tell an operator nothing.
