@@ -33,6 +33,7 @@ _STATUS_SENTENCES = {
     404: "There is nothing at this path.",
     405: "This path does not support this method.",
     413: "The body is too large.",
+    503: "Too many requests are at work: ask again in a second.",
 }
 
 

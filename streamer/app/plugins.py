@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from streamer.blocking import on_threads
 from streamer.clock import Clock
-from streamer.configuration import Document, Draft, Keys, problems
+from streamer.configuration import Document, Draft, Keys, problems, unfit_files
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
 from streamer.events import JsonObject, SubscriberName
 from streamer.exact_json import exact_json
@@ -132,7 +132,7 @@ def uses_org(uses: str) -> bool:
 
 
 def make_subscriber(settings: SubscriberSettings, context: PluginContext, document: Document) -> Subscriber:
-    """Return the subscriber `context.name`, its plugin's settings validated; no I/O happens.
+    """Return the subscriber `context.name`, its plugin's settings validated; nothing is connected.
 
     Raises `ConfigurationError` that names the file, the line and the key.
     """
@@ -143,6 +143,8 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
         own = _checked(plugin, settings, document, keys)
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
+    if unfit := [document.mistake(*each) for each in unfit_files(own, keys)]:
+        raise ConfigurationError("\n".join(unfit))
     if settings.content is not None and not getattr(plugin, "takes_content", False):
         refused = document.mistake((*at, "content"), f"{settings.uses} sends no content of its own: use body")
         raise ConfigurationError(refused)

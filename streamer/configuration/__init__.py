@@ -1,8 +1,9 @@
 """Configuration: YAML files become settings; errors name the file, the line and the key."""
 
-from streamer.configuration.document import Document, Fingerprints, Keys, fingerprints
+from streamer.configuration.document import Document, Fingerprints, Keys, dotted, fingerprints
 from streamer.configuration.draft import Draft
 from streamer.configuration.load import load, load_document, load_draft, load_section
+from streamer.configuration.named_files import named_files, unfit_files
 from streamer.configuration.problems import problems
 from streamer.configuration.protection import protection_warnings
 
@@ -11,11 +12,14 @@ __all__ = [
     "Draft",
     "Fingerprints",
     "Keys",
+    "dotted",
     "fingerprints",
     "load",
     "load_document",
     "load_draft",
     "load_section",
+    "named_files",
     "problems",
     "protection_warnings",
+    "unfit_files",
 ]

@@ -44,6 +44,12 @@ class Draft:
         """Return this draft with the further mistakes `lines`."""
         return replace(self, lines=tuple(dict.fromkeys([*self.lines, *lines])))
 
+    def with_unfit(self, unfit: Iterable[tuple[Keys, str]], document: Document) -> "Draft":
+        """Return this draft with `unfit` keys of `document`, a sentence about each, as mistakes."""
+        found = dict(unfit)
+        lines = [document.mistake(keys, sentence) for keys, sentence in found.items()]
+        return replace(self.with_mistakes(lines), mistaken=self.mistaken.union(found))
+
     def finished(self) -> Settings:
         """Return the settings. Raises `ConfigurationError` with one line for each mistake."""
         if self.lines:

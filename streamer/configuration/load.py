@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from streamer.configuration.consistency import inconsistencies
 from streamer.configuration.document import Document
 from streamer.configuration.draft import Draft, draft
+from streamer.configuration.named_files import unfit_files
 from streamer.configuration.problems import problems
 from streamer.configuration.reading import read_document
 from streamer.errors import ConfigurationError
@@ -45,6 +46,7 @@ def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ
 def load_draft(document: Document) -> Draft:
     """Return the settings that `document` describes, with all mistakes of single keys and between keys."""
     read = draft(document)
+    read = read.with_unfit(unfit_files(read.settings), document)
     return read.with_mistakes(inconsistencies(read, document))
 
 

@@ -1,8 +1,6 @@
 """YAML reader: keeps the line of every key, and resolves `${ENV}` and `{file: …}`."""
 
-import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ import yaml
 from streamer.configuration.document import Document, Keys, dotted, fingerprint
 from streamer.configuration.problems import TableRefused, table_of_csv
 from streamer.errors import ConfigurationError
+from streamer.files import regular_files
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _MAX_FILE_CHARACTERS = 1024 * 1024
@@ -63,7 +62,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
     # Taken before the content, so that a write in between counts as a change.
     seen = fingerprint(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular_files.content(path).decode()
     except OSError as error:
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -114,20 +113,6 @@ def _open_quote(error: yaml.MarkedYAMLError, text: str) -> int | None:
         return None
     is_long = last.start_mark.line < last.end_mark.line
     return int(last.start_mark.line) if is_long and last.end_mark.line >= error.problem_mark.line else None
-
-
-class _NoFile(OSError):
-    """A pipe or a device, which could be read for ever."""
-
-
-def _opened(path: str, flags: int) -> int:
-    """Open a regular file, or a link to one; raises `_NoFile` for anything else, and never waits."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        return descriptor
-    os.close(descriptor)
-    raise _NoFile
 
 
 @dataclass(slots=True, kw_only=True)
@@ -260,11 +245,8 @@ class _Reading:
         try:
             # A quoted value of CSV can hold line ends.
             newline = "" if path.suffix == _CSV else None
-            with open(path, encoding="utf-8-sig", newline=newline, opener=_opened) as file:
+            with open(path, encoding="utf-8-sig", newline=newline, opener=regular_files.opened) as file:
                 content = file.read(most + 1)
-        except _NoFile:
-            self._unread(keys, f"{path}: must be a file, and is a pipe or a device")
-            return None
         except OSError as error:
             self._unread(keys, f"{path}: {error.strerror}")
             return None

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
-from pydantic import BaseModel
 
 from streamer.clock import Clock
 from streamer.configuration import Document
@@ -44,7 +43,6 @@ _NAME = re.compile(r"\w+", re.ASCII)
 
 Describes = Mapping[str, Once[JsonObject]]
 """Describe of each object that the configuration names."""
-_OF_A_FILE = "_file"
 # A JWT's key file can contain its certificate too; the org has a copy of it.
 _WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
 _LARGEST = 1024 * 1024
@@ -214,16 +212,6 @@ def secret_files(document: Document) -> dict[Path, str]:
     for keys, path in document.secret_files.items():
         found.setdefault(path, ".".join(map(str, keys)))
     return found
-
-
-def named_files(model: BaseModel, at: str) -> Iterator[tuple[Path, str]]:
-    """Yield each path in `model` at a key that ends with `_file`, with that key below `at`."""
-    for name, value in model:
-        key = f"{at}.{name}" if at else name
-        if isinstance(value, BaseModel):
-            yield from named_files(value, key)
-        elif isinstance(value, Path) and name.endswith(_OF_A_FILE):
-            yield value, key
 
 
 def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Clock) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from streamer.app.assembly import open_history
 from streamer.app.plan import Plan, plan
 from streamer.app.plugins import checked_settings
 from streamer.clock import Clock
-from streamer.configuration import Document, load_document
+from streamer.configuration import Document, dotted, load_document, named_files
 from streamer.doctor.channels import ChannelChecks
 from streamer.doctor.check import (
     Area,
@@ -25,7 +25,7 @@ from streamer.doctor.check import (
     warning,
 )
 from streamer.doctor.clocks import clock_checks
-from streamer.doctor.configuration import field_checks, file_checks, named_files, secret_files
+from streamer.doctor.configuration import field_checks, file_checks, secret_files
 from streamer.doctor.org import limit_checks, opened, org_checks
 from streamer.doctor.sqlite import sqlite_checks
 from streamer.doctor.targets import service_checks, target_checks
@@ -181,8 +181,8 @@ def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[CheckResult]]]
 
 def _named(checked: Plan, document: Document) -> dict[Path, str]:
     """Return the files that settings name at keys that end with `_file`, each with its key."""
-    named = dict(named_files(checked.settings, ""))
+    named = [*named_files(checked.settings)]
     for name, each in checked.settings.subscribers.items():
         own = checked_settings(each, name, document)
-        named |= dict(named_files(own, f"subscribers.{name}.settings"))
-    return named
+        named += named_files(own, ("subscribers", name, "settings"))
+    return {path: dotted(keys) for keys, path in named}

@@ -49,8 +49,9 @@ def folder_verdict(path: Path) -> CheckResult:
         return failed(
             f"{folder} is not a folder, so that {path} can't be made", "set log.sqlite.path to another path"
         )
-    if path.is_dir():
-        return failed(f"{path} is a folder, and the log needs a file", "set log.sqlite.path to another path")
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        return failed(f"{path} is {kind}, and the log needs a file", "set log.sqlite.path to another path")
     if not os.access(folder, os.W_OK | os.X_OK):
         return failed(f"this user can't write in {folder}", remedy)
     if not _takes_files(folder):

@@ -27,6 +27,8 @@ FRESH_S = 1.0
 _Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 _log = structlog.get_logger()
 
+_PROBES = ("/healthz", "/readyz")
+
 
 def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _MARKS) -> str:
     """Return the host to listen at where none is configured: every address in a container, else loopback.
@@ -104,7 +106,8 @@ async def serving(health: Health, exposition: Exposition, *, host: str, port: in
     available.
     """
     with closing(exposition):
-        async with listening(_app(health, exposition), host=host, port=port, section="observe") as found:
+        app = _app(health, exposition)
+        async with listening(app, host=host, port=port, section="observe", probes=_PROBES) as found:
             _log.info("observe.listening", host=host, port=found)
             with announced(host, found):
                 yield found

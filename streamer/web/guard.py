@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from streamer.web.addresses import is_loopback
 
 _log = structlog.get_logger()
 
 MOST_CONNECTIONS = 64
-"""Largest number of clients that are connected at a time, beside the reserve."""
+"""Largest number of requests at a time, beside the reserve, and of connections that wait for one."""
 
-# For clients of this machine, and for a peer's first connection: the probe that asks whether we are well.
+# For clients of this machine, and for a peer's first request.
 _RESERVE = 8
 _SILENT_S = 15.0
 _LOOK_S = 1.0
@@ -35,30 +35,52 @@ class _Connection:
     since that was answered.
     """
 
+    handler: asyncio.Protocol
     peer: str
     transport: asyncio.Transport
     idle_since: float
     request: web.Request | None = None
+    was_heard: bool = False
 
     @property
     def is_handled(self) -> bool:
         """True while a handler has a whole request, and takes its time."""
         return self.request is not None and self.request.content.is_eof()
 
+    @property
+    def was_answered(self) -> bool:
+        """True while it has nothing to do, once its last answer was sent."""
+        return self.was_heard and self.request is None and not self._unsent
+
+    @property
+    def has_ended(self) -> bool:
+        """True once nothing is left of it: a handler can outlast the client."""
+        return self.transport.is_closing() and self.request is None and not self._unsent
+
+    @property
+    def _unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
+
 
 class Guard:
-    """Bounds the connections, and those of each peer, and cuts off those that nobody uses.
+    """Bounds the connections and requests, and those of each peer, and cuts off what nobody uses.
 
     Otherwise a few hundred idle clients would take the descriptors that
-    Streamer needs for Salesforce, Kafka and the targets. When there is no room,
-    the connection that has been idle for longest makes room for the new one: of
-    the same peer, or of the peer with the most. A new one is refused only while
-    all others are at work.
+    Streamer needs for Salesforce, Kafka and the targets.
+
+    A new connection is always admitted: another one that waits for a request
+    makes room for it, of the same peer or of the peer with the most. Those whose
+    last request was answered go first, because the request of a new one can be
+    on its way. So a client that asks at once is heard, although its peer's other
+    connections come again without end. Requests have room of their own: at its
+    bound, one whose body still arrives makes room, or the new one is refused.
+    The `probes`, whose handlers never wait, are always answered.
     """
 
-    def __init__(self, section: str) -> None:
-        """Guard the listener of `section`, which log lines name."""
+    def __init__(self, section: str, probes: Iterable[str] = ()) -> None:
+        """Guard the listener of `section`, which log lines name; `probes` are paths of routes."""
         self._section = section
+        self._probes = frozenset(probes)
         self._connections: dict[asyncio.Protocol, _Connection] = {}
         self._logged_at: dict[str, float] = {}
         self._agreeing: set[asyncio.Task[None]] = set()
@@ -81,15 +103,18 @@ class Guard:
 
         return accept
 
-    def admit(self, handler: asyncio.Protocol, transport: asyncio.Transport) -> bool:
-        """Return whether there is room for a new connection, or can be made."""
+    def admit(self, handler: asyncio.Protocol, transport: asyncio.Transport) -> None:
+        """Take in a new connection; at the bound, another one that waits is cut off."""
+        # asyncio tells nobody but the handler of the end of a connection.
+        self._drop_ended()
         peer = _peer(transport)
-        if not (self._has_room(peer) or self._make_room(peer)):
-            self._tell("connections.refused")
-            return False
+        waiting = [each for each in self._connections.values() if each.request is None]
+        if crowd := _crowd(waiting, peer):
+            self._evict(crowd)
         now = asyncio.get_running_loop().time()
-        self._connections[handler] = _Connection(peer=peer, transport=transport, idle_since=now)
-        return True
+        self._connections[handler] = _Connection(
+            handler=handler, peer=peer, transport=transport, idle_since=now
+        )
 
     def forget(self, handler: asyncio.Protocol) -> None:
         """Note that a connection has ended."""
@@ -107,8 +132,11 @@ class Guard:
         connection = self._connections.get(request.protocol)
         if connection is None:
             return await handler(request)
+        if not (self._is_probe(request) or self._has_room(connection.peer)):
+            self._tell("requests.refused")
+            raise _busy()
         loop = asyncio.get_running_loop()
-        connection.request, connection.idle_since = request, loop.time()
+        connection.request, connection.idle_since, connection.was_heard = request, loop.time(), True
         try:
             return await handler(request)
         finally:
@@ -129,56 +157,42 @@ class Guard:
             await asyncio.sleep(_LOOK_S)
             self._drop_ended()
             silent_since = asyncio.get_running_loop().time() - _SILENT_S
-            for handler, connection in [*self._connections.items()]:
+            for connection in [*self._connections.values()]:
                 if connection.idle_since <= silent_since and not connection.is_handled:
-                    self._cut(handler)
+                    self._cut(connection)
+
+    def _is_probe(self, request: web.Request) -> bool:
+        resource = request.match_info.route.resource
+        return request.method == hdrs.METH_GET and resource is not None and resource.canonical in self._probes
 
     def _has_room(self, peer: str) -> bool:
-        # asyncio tells nobody but the handler of the end of a connection.
+        """Return whether there is room for a request of `peer`, or can be made."""
         self._drop_ended()
-        return len(self._connections) < MOST_CONNECTIONS and self._number_of(peer) < _most_of_peer()
-
-    def _make_room(self, peer: str) -> bool:
-        """Cut off the connection that has been idle for longest; return false while there is none."""
-        if self._number_of(peer) >= _most_of_peer():
-            return self._cut_longest_idle(self._idle([peer]))
-        if self._cut_longest_idle(self._idle(self._largest_peers())):
+        requests = [each for each in self._connections.values() if each.request is not None]
+        crowd = _crowd(requests, peer)
+        if not crowd:
             return True
-        is_of_reserve = is_loopback(peer) or not self._number_of(peer)
-        return is_of_reserve and len(self._connections) < MOST_CONNECTIONS + _RESERVE
+        if arriving := [each for each in crowd if not each.is_handled]:
+            self._evict(arriving)
+            return True
+        own = sum(each.peer == peer for each in requests)
+        is_of_reserve = not own or (is_loopback(peer) and own < _most_of_peer())
+        return is_of_reserve and len(requests) < MOST_CONNECTIONS + _RESERVE
 
-    def _idle(self, peers: Iterable[str]) -> list[asyncio.Protocol]:
-        """Return the idle connections of the first of `peers` that has any."""
-        for peer in peers:
-            if found := [
-                handler
-                for handler, each in self._connections.items()
-                if each.peer == peer and not each.is_handled
-            ]:
-                return found
-        return []
-
-    def _largest_peers(self) -> list[str]:
-        return [peer for peer, _ in Counter(each.peer for each in self._connections.values()).most_common()]
-
-    def _cut_longest_idle(self, idle: list[asyncio.Protocol]) -> bool:
-        if not idle:
-            return False
+    def _evict(self, crowd: Iterable[_Connection]) -> None:
+        """Cut off one of the largest peer: one that was answered if any was, idle for longest."""
         self._tell("connections.evicted")
-        self._cut(min(idle, key=lambda each: self._connections[each].idle_since))
-        return True
+        of_peer = Counter(each.peer for each in crowd)
+        self._cut(min(crowd, key=lambda each: (-of_peer[each.peer], not each.was_answered, each.idle_since)))
 
-    def _cut(self, handler: asyncio.Protocol) -> None:
-        connection = self._connections.pop(handler)
+    def _cut(self, connection: _Connection) -> None:
+        self.forget(connection.handler)
         connection.transport.abort()
 
     def _drop_ended(self) -> None:
         """Forget connections that have ended."""
-        for handler in [each for each, found in self._connections.items() if found.transport.is_closing()]:
-            self.forget(handler)
-
-    def _number_of(self, peer: str) -> int:
-        return sum(each.peer == peer for each in self._connections.values())
+        for connection in [each for each in self._connections.values() if each.has_ended]:
+            self.forget(connection.handler)
 
     def _tell(self, event: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -206,9 +220,8 @@ class _Arriving(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Leave the connection to the handler, or close it at once."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - that of a stream
-        if not self._guard.admit(self._handler, transport):
-            transport.abort()
-        elif self._context is None:
+        self._guard.admit(self._handler, transport)
+        if self._context is None:
             transport.set_protocol(self._handler)
             self._handler.connection_made(transport)
         else:
@@ -239,8 +252,24 @@ class _Arriving(asyncio.Protocol):
             self._handler.data_received(data)
 
 
+def _crowd(connections: list[_Connection], peer: str) -> list[_Connection]:
+    """Return those among which one must make room for another of `peer`; none while there is room."""
+    own = [each for each in connections if each.peer == peer]
+    if len(own) >= _most_of_peer():
+        return own
+    return connections if len(connections) >= MOST_CONNECTIONS else []
+
+
+def _busy() -> web.HTTPServiceUnavailable:
+    refused = web.HTTPServiceUnavailable(
+        text="Too many requests are at work: ask again in a second.", headers={hdrs.RETRY_AFTER: "1"}
+    )
+    refused.force_close()
+    return refused
+
+
 def _most_of_peer() -> int:
-    """Return how many of the connections one peer can have: behind a proxy, all clients are one peer."""
+    """Return how many connections or requests one peer can have: behind a proxy, all clients are one peer."""
     return max(1, MOST_CONNECTIONS * 3 // 4)
 
 

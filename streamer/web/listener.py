@@ -5,7 +5,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -19,8 +19,9 @@ from streamer.web.tls import HANDSHAKE_S, TlsFiles, server_context
 
 _CLOSING_S = 1.0
 _KEEPALIVE_S = 15.0
-# A client must be heard before so many others that reconnect without end have taken its place.
-_ACCEPTED_AT_ONCE = 8
+# A request is read four rounds of the loop after its connection was accepted. Fewer clients than the guard
+# lets wait can come in that time, on the two sockets of `localhost`.
+_ACCEPTED_AT_ONCE = 4
 _WAITING_CLIENTS = 256
 _NO_CODING = "identity"
 
@@ -38,18 +39,26 @@ def refused_address(error: OSError, *, host: str, port: int) -> str:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, *, host: str, port: int, section: str, tls: TlsFiles | None = None
+    app: web.Application,
+    *,
+    host: str,
+    port: int,
+    section: str,
+    tls: TlsFiles | None = None,
+    probes: Iterable[str] = (),
 ) -> AsyncIterator[int]:
     """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
 
-    At most 64 clients are connected at a time, three quarters of them from one
-    address; a new one takes the place of the one that has been idle for longest.
+    At most 64 requests are at work at a time, three quarters of them from one
+    address; more are refused with 503. As many connections can wait beside them,
+    and a new one takes the place of the one that has been idle for longest. A GET
+    of one of `probes`, paths of routes that answer without waiting, is always answered.
     Those that send nothing, or half a request, for 15 s are cut off. A compressed
     body is refused. With `tls`, a handshake takes 5 s at most. Raises
     `ConfigurationError`, which names the `section` of the configuration, when
     the address or a file of `tls` can't be used.
     """
-    guard = Guard(section)
+    guard = Guard(section, probes)
     app.middlewares.extend((guard.watched, _uncompressed))
     runner = web.AppRunner(app, shutdown_timeout=_CLOSING_S)
     await runner.setup()
@@ -59,22 +68,25 @@ async def listening(
         stack.push_async_callback(runner.cleanup)
         context = await stack.enter_async_context(server_context(tls))
         handshake_s = HANDSHAKE_S if context else None
-        try:
-            server = await asyncio.get_running_loop().create_server(
-                guard.protect(handler, context=context, handshake_s=handshake_s),
-                host,
-                port,
-                backlog=_ACCEPTED_AT_ONCE,
-            )
-        except OSError as error:
-            raise ConfigurationError(
-                f"{section}: {refused_address(error, host=host, port=port)}; "
-                f"choose another {section}.port or {section}.host; port 0 takes a free one."
-            ) from error
+        server = await _bound(
+            guard.protect(handler, context=context, handshake_s=handshake_s), host, port, section
+        )
         await stack.enter_async_context(server)
         _let_wait(server)
         await stack.enter_async_context(guard.watching())
         yield server.sockets[0].getsockname()[1]
+
+
+async def _bound(
+    accept: Callable[[], asyncio.BaseProtocol], host: str, port: int, section: str
+) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(accept, host, port, backlog=_ACCEPTED_AT_ONCE)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{section}: {refused_address(error, host=host, port=port)}; "
+            f"choose another {section}.port or {section}.host; port 0 takes a free one."
+        ) from error
 
 
 @web.middleware

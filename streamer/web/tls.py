@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import ConfigurationError
+from streamer.files import regular_files
 from streamer.later import LaterLogger
 
 _log = LaterLogger()
@@ -66,7 +67,7 @@ class TlsFiles:
 
     def _text(self, key: str, file: Path) -> str:
         try:
-            return file.read_text("ascii")
+            return regular_files.content(file).decode("ascii")
         except OSError as exc:
             raise self._refused(key, file, exc.strerror or type(exc).__name__) from exc
         except ValueError as exc:

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import ssl
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError
+from streamer.files import regular_files
 from streamer.later import LaterLogger
 from streamer.web.tls import seen
 from subscribers.http.settings import ClientCertificate
@@ -34,7 +36,7 @@ class TargetTls:
         self._ca_file = ca_file
         self._client_certificate = client_certificate
         self._clock = clock
-        self._files = _files(ca_file, client_certificate)
+        self._files = tuple(_files(ca_file, client_certificate).values())
         self._seen = seen(self._files)
         self._look_at = clock.monotonic() + _LOOK_S
         self._context: ssl.SSLContext | None = None
@@ -67,14 +69,31 @@ class TargetTls:
             _log.info("certificate.renewed", files=[str(file) for file in self._files])
 
 
-def _files(ca_file: Path | None, certificate: ClientCertificate | None) -> tuple[Path, ...]:
-    named = (ca_file, *((certificate.certificate_file, certificate.key_file) if certificate else ()))
-    return tuple(file for file in named if file is not None)
+def _files(ca_file: Path | None, certificate: ClientCertificate | None) -> Mapping[str, Path]:
+    """Return the files that the settings name, by their keys."""
+    named = {"ca_file": ca_file}
+    if certificate is not None:
+        named["client_certificate.certificate_file"] = certificate.certificate_file
+        named["client_certificate.key_file"] = certificate.key_file
+    return {key: file for key, file in named.items() if file is not None}
+
+
+def _check(ca_file: Path | None, certificate: ClientCertificate | None) -> None:
+    """Raise `ConfigurationError` for a file that OpenSSL could not read to an end."""
+    for key, file in _files(ca_file, certificate).items():
+        try:
+            regular_files.check(file)
+        except FileNotFoundError:
+            # OpenSSL says so, too.
+            continue
+        except OSError as exc:
+            raise ConfigurationError(f"{key} {file} can't be used: {exc.strerror}") from exc
 
 
 def _context(ca_file: Path | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
     if ca_file is None and certificate is None:
         return _of_system(tuple(os.environ.get(name) for name in _OF_SYSTEM))
+    _check(ca_file, certificate)
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as exc:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, SalesforceUnavailable
+from streamer.files import regular_files
 from streamer.protection import SEALED, WrongKey, keyed_digest, sealed, unsealed
 
 _KEY = "org.auth.token_file"
@@ -102,7 +103,7 @@ class RefreshTokenFile:
     def _lines(self) -> dict[str, bytes]:
         """Return the lines of the file by the digests of their configured tokens."""
         try:
-            lines = self.path.read_bytes().split(b"\n")
+            lines = regular_files.content(self.path).split(b"\n")
         except FileNotFoundError:
             return {}
         parts = [(line.split(b":"), line) for line in lines if line.startswith(SEALED)]
@@ -110,9 +111,9 @@ class RefreshTokenFile:
 
     def _write(self, lines: dict[str, bytes]) -> None:
         partial = self.path.with_name(self.path.name + ".partial")
-        descriptor = os.open(
-            partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        # Without waiting for a reader, where it is a pipe.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(partial, flags, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(b"".join(line + b"\n" for line in lines.values()))
             file.flush()

@@ -33,6 +33,7 @@ from streamer.web.tls import TlsFiles
 _log = structlog.get_logger()
 
 _SECTION = "outbound"
+_MESSAGE_PATH = OUTBOUND_ROOT + "{name}"
 _LOG_EVERY_S = 60.0
 _PARSED_IN_THREAD_FROM = 64 * 1024
 _PARSED_AT_ONCE = 4
@@ -90,9 +91,9 @@ class Endpoint:
         app = web.Application()
         app.add_routes(
             [
-                web.post(OUTBOUND_ROOT + "{name}", self._receive),
-                web.post(OUTBOUND_ROOT + "{name}/{secret}", self._receive),
-                web.get(OUTBOUND_ROOT + "{name}", self._tell_owned),
+                web.post(_MESSAGE_PATH, self._receive),
+                web.post(_MESSAGE_PATH + "/{secret}", self._receive),
+                web.get(_MESSAGE_PATH, self._tell_owned),
             ]
         )
         return app
@@ -231,6 +232,7 @@ async def serving_outbound(endpoint: Endpoint) -> AsyncIterator[int]:
         port=settings.port,
         section=_SECTION,
         tls=tls_files(settings),
+        probes=[_MESSAGE_PATH],
     )
     async with listener as port:
         _log.info("outbound.listening", host=settings.host, port=port, tls=settings.tls is not None)

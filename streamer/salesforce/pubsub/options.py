@@ -9,6 +9,7 @@ from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater
+from streamer.files import regular_files
 from streamer.salesforce.auth.flows import safe_address
 from streamer.salesforce.auth.tokens import AccessToken, Tokens
 from streamer.salesforce.retained import RecoveryDelays
@@ -30,7 +31,7 @@ def authorities(ca_file: Path | None) -> bytes | None:
     if ca_file is None:
         return _of_system()
     try:
-        pem = ca_file.read_bytes()
+        pem = regular_files.content(ca_file)
         ssl.create_default_context().load_verify_locations(cadata=pem.decode("ascii"))
     except (OSError, ValueError) as exc:
         # An SSLError is an OSError too, and its words tell an operator nothing.

@@ -1,5 +1,6 @@
 """Faults of the embedded log."""
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -37,6 +38,12 @@ def at_a_folder(folder: Path) -> dict[str, Any]:
     return kept_at(folder)
 
 
+def at_a_pipe(folder: Path) -> dict[str, Any]:
+    """Name a pipe instead of a file."""
+    os.mkfifo(folder / "log.db")
+    return kept_at(folder / "log.db")
+
+
 def where_no_file_can_be_made(_folder: Path) -> dict[str, Any]:
     """Name a folder of a file system whose files are the kernel's."""
     return kept_at(Path("/proc/streamer/log.db"))
@@ -63,6 +70,7 @@ def in_another_programs_file(folder: Path) -> dict[str, Any]:
             at_a_folder,
             "failed SQLite folder: .* is a folder, and the log needs a file -> set log.sqlite.path",
         ),
+        (at_a_pipe, "failed SQLite folder: .* is a pipe or a device, and the log needs a file -> set log"),
         (
             where_no_file_can_be_made,
             "failed SQLite folder: .*takes no files, so that .* can't be made -> set",

@@ -1,18 +1,23 @@
 """Probes, and the endpoint that answers them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
 
 from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.observe.metrics import Metrics
 from streamer.supervision.endpoint import Exposition, serving
 from streamer.supervision.health import Health, Heartbeat, ProbeKind, ProbeResult
+from streamer.web import guard
+from tests.waiting import until
 
 AWAY = ProbeResult(ok=False, sentence="The broker at kafka:9092 does not answer; check that it runs.")
 
@@ -83,6 +88,36 @@ async def test_probe_that_raises_has_failed(health: Health, metrics: Metrics) ->
     assert status == 503
     assert "KeyError" in body["problems"][0]
     assert "secret" not in body["problems"][0]
+
+
+class HeldPage(Collector):
+    """Page of metrics that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def collect(self) -> Iterator[Metric]:
+        """Return no metrics, after the wait."""
+        self.begun.set()
+        self.go.wait()
+        yield from ()
+
+
+async def test_probes_are_answered_while_no_other_request_is(
+    health: Health, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scrapers that take all the room there is cause no restart."""
+    monkeypatch.setattr(guard, "MOST_CONNECTIONS", 1)
+    page = HeldPage()
+    metrics.registry.register(page)
+    async with asking(health, metrics) as ask:
+        scrape = asyncio.create_task(ask("/metrics"))
+        await until(page.begun.is_set)
+        try:
+            assert [(await ask(path))[0] for path in ("/metrics", "/healthz", "/readyz")] == [503, 200, 200]
+        finally:
+            page.go.set()
+        assert (await scrape)[0] == 200
 
 
 async def test_metrics_are_served(health: Health, metrics: Metrics) -> None:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streamer.clock import Clock
+from streamer.configuration import dotted, unfit_files
 from streamer.errors import LogMisconfigured
 from streamer.librdkafka.options import (
     BROKER_OPTIONS,
@@ -204,6 +205,8 @@ class Clients:
         if reserved := reserved_options(self.settings.options):
             listed = "; ".join(f"{name} ({reason})" for name, reason in reserved.items())
             raise LogMisconfigured(f"log.kafka.options must not set {listed}")
+        for keys, sentence in unfit_files(self.settings.security, ("log", "kafka", "security")):
+            raise LogMisconfigured(f"{dotted(keys)}: {sentence}")
         merged = {**self._common(), **defaults, **self.settings.options, **configuration}
         try:
             return client(merged | {"error_cb": errors.note}, logger=LibraryLogger())

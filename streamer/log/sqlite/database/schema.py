@@ -13,6 +13,7 @@ from urllib.parse import quote
 import structlog
 
 from streamer.errors import LogMisconfigured
+from streamer.files import regular_files
 from streamer.log.records import letter_head
 from streamer.log.sqlite.database.errors import translated
 
@@ -162,6 +163,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Raises `LogUnavailable`, or `LogMisconfigured` for a foreign file.
     """
+    _check_kind(path)
     # SQLite itself reports a wrong path.
     with suppress(OSError):
         _make_private(path)
@@ -175,6 +177,17 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _check_kind(path: Path) -> None:
+    """Raise `LogMisconfigured` for a pipe, a device or a folder: we would take its rights from others."""
+    try:
+        regular_files.check_kind(path)
+    except (FileNotFoundError, PermissionError):
+        # It is made, or SQLite reports it.
+        return
+    except OSError as exc:
+        raise LogMisconfigured(f"{path} can't be the log's file ({exc.strerror}): name another path") from exc
 
 
 def _make_private(path: Path) -> None:

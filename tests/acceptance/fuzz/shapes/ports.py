@@ -1,6 +1,7 @@
 """Hostile requests to the daemon's own ports."""
 
 import asyncio
+import time
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
@@ -10,6 +11,8 @@ from tests.acceptance.fuzz.besieged import Besieged
 from tests.acceptance.fuzz.hostile_org import gzipped
 from tests.acceptance.fuzz.shapes.shape import GZIP, MB, SHAPES, Shape, many, shape
 from tests.outbound import PATH, envelope, notification
+
+_COMES_AGAIN_S = 5.0
 
 
 @shape("admin: an order of brackets")
@@ -43,6 +46,23 @@ async def _(besieged: Besieged, size: float) -> None:
     async def come_again() -> None:
         for _ in range(10):
             await besieged.ask("observe", "GET", "metrics")
+
+    await asyncio.gather(*(come_again() for _ in range(many(size, 70))))
+
+
+@shape("admin: seventy connections that ask nothing and come again")
+async def _(besieged: Besieged, size: float) -> None:
+    until_s = time.monotonic() + _COMES_AGAIN_S
+
+    async def come_again() -> None:
+        while time.monotonic() < until_s:
+            with suppress(OSError, TimeoutError):
+                reader, writer = await asyncio.open_connection("localhost", besieged.ports["observe"])
+                try:
+                    async with asyncio.timeout(until_s - time.monotonic()):
+                        await reader.read()
+                finally:
+                    writer.transport.abort()
 
     await asyncio.gather(*(come_again() for _ in range(many(size, 70))))
 

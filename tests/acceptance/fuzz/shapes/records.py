@@ -10,6 +10,9 @@ from streamer.sandbox.org.changes import ChangeType
 from tests.acceptance.fuzz.besieged import Besieged
 from tests.acceptance.fuzz.hostile_org import HostileAnswer, gzipped
 from tests.acceptance.fuzz.shapes.shape import GZIP, MB, many, shape
+from tests.waiting import until
+
+_REPAIRED = "gaps.repaired"
 
 
 def _gap(besieged: Besieged) -> None:
@@ -17,8 +20,16 @@ def _gap(besieged: Besieged) -> None:
 
 
 async def _gap_read(besieged: Besieged, body: bytes, to: str = "composite/sobjects", **more: Any) -> None:
+    """Let a gap be read with this answer, and then with a good one, so that no pause is left for the next."""
+    repaired = len(besieged.daemon.logged(_REPAIRED))
     answer = HostileAnswer(to=to, body=lambda _: body, **more)
     await besieged.org_answers(answer, then=partial(_gap, besieged))
+
+    async def ask_again() -> None:
+        # A gap is read with the answers of its channel.
+        besieged.change()
+
+    await until(lambda: len(besieged.daemon.logged(_REPAIRED)) > repaired, every_s=1.0, between=ask_again)
 
 
 @shape("rest: 100,000 records for one")

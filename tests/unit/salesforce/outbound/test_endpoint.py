@@ -245,6 +245,7 @@ class SlowLog(MemoryLog):
     """A log that takes nothing until it is let go."""
 
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: bool = False
 
     def begin(self, _channel: Channel) -> MemoryAppend:
         """Return an append that waits."""
@@ -257,8 +258,23 @@ class SlowAppend(MemoryAppend):
     async def commit(self, checkpoint: Checkpoint, /, **more: Any) -> None:
         """Wait, and then store."""
         assert isinstance(self.log, SlowLog)
+        self.log.begun = True
         await self.log.let_go.wait()
         await super().commit(checkpoint, **more)
+
+
+async def test_load_balancer_is_answered_while_no_envelope_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that reads the channel stays the one that it sends to."""
+    monkeypatch.setattr(guard, "MOST_CONNECTIONS", 1)
+    log = SlowLog()
+    async with receiving(log) as receiver:
+        sending = asyncio.create_task(receiver.post(envelope(notification(1))))
+        await until(lambda: log.begun)
+        assert (await receiver.post(envelope(notification(2))))[0] == 503
+        async with receiver.http.get(f"http://localhost:{receiver.port}/outbound/leads") as owned:
+            assert owned.status == 204
+        log.let_go.set()
+        assert (await sending)[0] == 200
 
 
 async def test_slow_log_is_not_waited_for_without_end() -> None:

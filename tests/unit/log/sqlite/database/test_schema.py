@@ -1,6 +1,8 @@
 """Only a log of ours, of this version, is opened."""
 
+import os
 import sqlite3
+import stat
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
@@ -29,6 +31,16 @@ async def refusal(log_file: LogFile) -> str:
         async with log_file.open():
             pass
     return str(raised.value)
+
+
+async def test_pipe_is_left_alone(log_file: LogFile) -> None:
+    """Its other users keep their rights."""
+    log_file.settings.path.parent.mkdir(exist_ok=True)
+    os.mkfifo(log_file.settings.path)
+    log_file.settings.path.chmod(0o644)
+
+    assert "not a file, but a pipe or a device" in await refusal(log_file)
+    assert stat.S_IMODE(log_file.settings.path.stat().st_mode) == 0o644
 
 
 async def test_another_programs_database_is_left_alone(log_file: LogFile) -> None:
@@ -61,7 +73,7 @@ async def test_folder_in_place_of_the_file_is_refused(log_file: LogFile) -> None
     """The message names the thing to check."""
     log_file.settings.path.mkdir(parents=True)
 
-    assert "can't be opened: check the folder" in await refusal(log_file)
+    assert "can't be the log's file (Is a directory)" in await refusal(log_file)
 
 
 async def test_closing_leaves_one_plain_file(log_file: LogFile) -> None:

@@ -1,0 +1,34 @@
+"""Files that settings name at keys which end with `_file`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from streamer.configuration.document import Keys
+from streamer.files import regular_files
+
+_OF_A_FILE = "_file"
+
+
+def named_files(model: BaseModel, at: Keys = ()) -> Iterator[tuple[Keys, Path]]:
+    """Yield each path in `model` at a key that ends with `_file`, with its keys, which begin with `at`."""
+    for name, value in model:
+        if isinstance(value, BaseModel):
+            yield from named_files(value, (*at, name))
+        elif isinstance(value, Path) and name.endswith(_OF_A_FILE):
+            yield (*at, name), value
+
+
+def unfit_files(model: BaseModel, at: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Yield the keys of each path that can't be read to an end, and a sentence about it.
+
+    A file that is missing is left to those who use it: some write it at first.
+    """
+    for keys, path in named_files(model, at):
+        try:
+            regular_files.check(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield keys, f"{path} can't be used: {error.strerror}"

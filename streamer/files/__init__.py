@@ -1,0 +1,1 @@
+"""Files of the machine, read within bounds."""

@@ -1,0 +1,57 @@
+"""Regular files that a configuration names: a pipe or a device could be read for ever."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+LARGEST = 4 * 1024 * 1024
+"""Largest size, in bytes."""
+
+_NO_FILE = "not a file, but a pipe or a device"
+
+
+def opened(path: str, flags: int) -> int:
+    """Open a regular file, or a link to one, as the opener of `open`; never wait for a writer.
+
+    Raises `OSError` for anything else.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    try:
+        _check_kind(os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def content(path: Path) -> bytes:
+    """Return the bytes of a regular file. Raises `OSError`, also for one that is too large."""
+    with open(path, "rb", opener=opened) as file:
+        found = file.read(LARGEST + 1)
+    _check_size(len(found))
+    return found
+
+
+def check(path: Path) -> None:
+    """Raise `OSError` unless `path` is a regular file, or a link to one, and not too large."""
+    _check_size(check_kind(path).st_size)
+
+
+def check_kind(path: Path) -> os.stat_result:
+    """Return the status of a regular file, or of a link to one. Raises `OSError` for anything else."""
+    found = path.stat()
+    _check_kind(found)
+    return found
+
+
+def _check_kind(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, _NO_FILE)
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise OSError(errno.EFBIG, f"larger than {LARGEST // 1024**2} MiB")
