@@ -62,7 +62,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
     # Taken before the content, so that a write in between counts as a change.
     seen = fingerprint(path)
     try:
-        text = regular_files.content(path).decode()
+        text = regular_files.content_or_pipe(path).decode()
     except OSError as error:
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -3,12 +3,14 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 LARGEST = 4 * 1024 * 1024
 """Largest size, in bytes."""
 
 _NO_FILE = "not a file, but a pipe or a device"
+_INHERITED = "/dev/stdin", "/dev/fd/"
 
 
 def opened(path: str, flags: int) -> int:
@@ -27,7 +29,20 @@ def opened(path: str, flags: int) -> int:
 
 def content(path: Path) -> bytes:
     """Return the bytes of a regular file. Raises `OSError`, also for one that is too large."""
-    with open(path, "rb", opener=opened) as file:
+    return _content(path, opened)
+
+
+def content_or_pipe(path: Path) -> bytes:
+    """Return the bytes of a regular file, or of a pipe that the shell opened: `<(…)`, or standard input.
+
+    Raises `OSError`. A pipe that has a name in the file system is refused: it may have no writer.
+    """
+    is_inherited = path.as_posix().startswith(_INHERITED)
+    return _content(path, None if is_inherited else opened)
+
+
+def _content(path: Path, opener: Callable[[str, int], int] | None) -> bytes:
+    with open(path, "rb", opener=opener) as file:
         found = file.read(LARGEST + 1)
     _check_size(len(found))
     return found

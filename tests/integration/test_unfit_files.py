@@ -1,6 +1,9 @@
 """Pipes, folders, devices and files without an end where the configuration names a file."""
 
-from asyncio.subprocess import PIPE
+import asyncio
+import shlex
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,18 @@ async def test_configuration_that_is_no_file_is_told(tmp_path: Path, command: st
     assert status == _MISUSED
     assert str(path) in told
     assert REASONS[kind] in told
+
+
+async def test_configuration_comes_through_the_shells_pipe(tmp_path: Path) -> None:
+    """A pipe that the shell opened has a writer, so it can be read to its end."""
+    sound = sandbox_configuration("http://localhost:9", log={"sqlite": {"path": str(tmp_path / "log.db")}})
+    config = written(tmp_path, sound)
+    streamer = shlex.join([sys.executable, "-m", "streamer", "check", "-c"])
+
+    for command in (f"{streamer} <(cat {config})", f"cat {config} | {streamer} /dev/stdin"):
+        process = await asyncio.create_subprocess_exec("bash", "-c", command, stdout=PIPE, stderr=STDOUT)
+        told, _ = await process.communicate()
+        assert process.returncode == 0, told.decode()
 
 
 @pytest.mark.parametrize("kind", REASONS)

@@ -73,7 +73,7 @@ def way_of(runs: Sequence[Sequence[Step]], idle: Collection[str]) -> Way:
     Each run is one event's. Delivery begins when the feed or dispatch takes its
     first step. Tasks that ran before belong to ingest, and so not to the delivery.
     """
-    # What a timer or a first use calls is not in every run.
+    # Timers and first uses call other functions, but not in every run.
     usual = set.intersection(*({step.function for step in run} for run in runs)) - set(idle)
     ways = [_way([step for step in run if step.function in usual]) for run in runs]
     return Way(
@@ -139,7 +139,7 @@ class _Tracer:
         return self.taken()
 
     def taken(self) -> Sequence[Step]:
-        """Return the calls until now, and begin anew."""
+        """Return the calls since the last time."""
         steps, self.steps, self._awaiting = self.steps, [], {}
         return [step for step in steps if step.path]
 
