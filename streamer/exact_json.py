@@ -1,8 +1,9 @@
-"""JSON in which numbers keep all of their digits.
+"""JSON whose numbers keep all of their digits, read within bounds, and written at any depth.
 
 A double holds 15 digits of every number, and JSON can hold more. A number that
 would lose a digit is read as a `Decimal`, and a `Decimal` is written with its
-digits.
+digits. Text from outside is read within bounds of memory, and dead letters can
+be nested deeper than orjson writes.
 """
 
 import base64

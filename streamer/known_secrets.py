@@ -1,4 +1,4 @@
-"""Secrets in use, known by their values: they are taken out of every text that comes from outside.
+"""Secrets in use, which are taken out of every text that comes from outside.
 
 A proxy, a target or an Apex method can repeat what it was sent, in a form of
 its own. Texts pass here where they enter: errors of Streamer's own when they
