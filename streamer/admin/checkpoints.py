@@ -24,8 +24,6 @@ _INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _BASE64 = "base64:"
 _log = structlog.get_logger()
 
-_REPEATED = frozenset({ChannelPosition.EARLIEST, ChannelPosition.SINCE, ChannelPosition.START})
-
 
 def replay_id_of(text: str, transport: Transport) -> ReplayId:
     """Return the replay id of `text` for a channel that is read over `transport`.
@@ -115,6 +113,9 @@ def order_json(order: PositionOrder) -> JsonObject:
         "by": order.by,
         "at": rfc3339(order.at),
     }
+
+
+_REPEATED = frozenset({ChannelPosition.EARLIEST, ChannelPosition.SINCE, ChannelPosition.START})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,12 +19,6 @@ from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import ControlledLog, RecordedPositions, Subscriber, Subscription
 from streamer.settings import Settings, SubscriberSettings
 
-MOST_SEARCHES = 4
-"""Most searches for events at a time in one process: each holds some MB, and a thread."""
-
-_SWITCHBOARD_TIMEOUT_S = 5.0
-_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
-
 
 class RunningSubscriber(Protocol):
     """Subscriber for which this process delivers."""
@@ -121,6 +115,12 @@ class DaemonState(Protocol):
     def dispatchers(self) -> Mapping[SubscriberName, RunningSubscriber]:
         """Subscribers for which this process delivers."""
         ...
+
+
+MOST_SEARCHES = 4
+"""Most searches for events at a time in one process: each holds some MB, and a thread."""
+_SWITCHBOARD_TIMEOUT_S = 5.0
+_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
 
 
 def _at_once(_board: ControlState) -> bool:

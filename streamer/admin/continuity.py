@@ -37,13 +37,6 @@ _NOT_READ = (
 )
 _log = structlog.get_logger()
 
-_ALL_CHANGES = "/data/ChangeEvents"
-SNAPSHOT_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
-"""Changes of a snapshot, by their names in paths."""
-_DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
-_CANCELLED = "snapshot.cancelled"
-_ORDERED = "snapshot.ordered"
-
 
 async def forecast_json(
     context: AdminContext, order: SnapshotOrder, former: Iterable[ContinuityRecord]
@@ -130,6 +123,14 @@ class ContinuityResource:
 
     async def _list(self, request: web.Request) -> web.Response:
         return json_response(await self.records(query_of(request, Holes)))
+
+
+_ALL_CHANGES = "/data/ChangeEvents"
+SNAPSHOT_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
+"""Changes of a snapshot, by their names in paths."""
+_DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
+_CANCELLED = "snapshot.cancelled"
+_ORDERED = "snapshot.ordered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

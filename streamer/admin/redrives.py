@@ -28,11 +28,6 @@ from streamer.events import JsonObject, LetterHead, SubscriberName
 _REMEDY = "narrow the filter, such as by time, or include the superseded ones."
 _log = structlog.get_logger()
 
-_ORDERED = "redrive.ordered"
-_ENDED = "redrive.ended"
-_CANCELLED = "redrive.cancelled"
-_SUPERSEDED = "redrive.superseded"
-
 
 @dataclass(slots=True, kw_only=True)
 class RedrivePreview:
@@ -121,6 +116,12 @@ async def _superseded_letters(
         await superseded(page, context.log, subscription, admits, aside=aside) for page in pages(letters)
     ]
     return frozenset().union(*found)
+
+
+_ORDERED = "redrive.ordered"
+_ENDED = "redrive.ended"
+_CANCELLED = "redrive.cancelled"
+_SUPERSEDED = "redrive.superseded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,6 @@ from streamer.controls import ChannelPosition, ContinuityFilter, LetterFilter, R
 from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.validation import mistakes
 
-MOST_LETTERS = 1_000
-"""Most dead letters, parked keys, continuity or audit records in one list."""
-
-_Model = TypeVar("_Model", bound=BaseModel)
-
 
 class ApiError(Exception):
     """Refusal of a request: an HTTP status, and a sentence for the operator."""
@@ -32,6 +27,11 @@ def conflict(redrive: Redrive, what: str) -> ApiError:
         f"Redrive {redrive.id} of {whose} {what}: wait for its end, or cancel it with "
         f"`streamer deadletters cancel {redrive.id}`.",
     )
+
+
+MOST_LETTERS = 1_000
+"""Most dead letters, parked keys, continuity or audit records in one list."""
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class RequestModel(BaseModel):

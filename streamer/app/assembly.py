@@ -46,7 +46,6 @@ from streamer.supervision.status import LogCondition
 
 _LEAST_FINISHED = 256
 _log = structlog.get_logger()
-_NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +177,9 @@ async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[Eve
 
         async with SqliteHistory.open(settings.sqlite or SqliteLogSettings(), clock) as sqlite:
             yield sqlite
+
+
+_NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 def has_opentelemetry() -> bool:

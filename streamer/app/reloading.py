@@ -25,8 +25,6 @@ _PROTECTION = ("protect", "protection")
 _RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_PROTECTION, *_SOURCE)
 _log = structlog.get_logger()
 
-_LOOK_S = 2.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationChanges:
@@ -80,6 +78,9 @@ class ConfigurationChanges:
 def reloadable(old: Settings, new: Settings) -> Settings:
     """Return `old` with the sections of `new` that a running process can follow."""
     return old.model_copy(update={name: getattr(new, name) for name in _RELOADABLE})
+
+
+_LOOK_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)

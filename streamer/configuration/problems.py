@@ -17,9 +17,6 @@ _OF_SECTIONS = frozenset({LIST, SECTION})
 # Last part of the place of an error about a key.
 _KEY = "[key]"
 _OF_KEYS = frozenset({"missing", "extra_forbidden", _KEY})
-_SEPARATORS = (",", ";", "\t")
-_MOST_ROWS = 200_000
-_LEAST_COLUMNS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +176,11 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [each for argument in get_args(annotation) for each in _models(argument)]
+
+
+_SEPARATORS = (",", ";", "\t")
+_MOST_ROWS = 200_000
+_LEAST_COLUMNS = 2
 
 
 class TableRefused(ValueError):

@@ -27,26 +27,6 @@ MOST_SESSIONS = 64
 """Most sessions at a time; another one ends that which was used longest ago."""
 
 _ID_BYTES = 32
-STATIC = "static"
-"""Name of the route that serves files without any secret, which a page to sign in needs too."""
-SIGN_IN = "sign_in"
-"""Name of the routes by which an operator signs in."""
-
-SIGN_OUT = "sign_out"
-"""Name of the route by which an operator signs out."""
-
-LONGEST_NAME = 100
-
-_READING = frozenset({"GET", "HEAD"})
-_SOURCES = (
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self'",
-    "connect-src 'self'",
-    "form-action 'self'",
-    "base-uri 'none'",
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +91,16 @@ class ConsoleSessions:
 
 def _digest(id_: str) -> bytes:
     return hashlib.sha256(id_.encode("utf-8", "surrogateescape")).digest()
+
+
+STATIC = "static"
+"""Name of the route that serves files without any secret, which a page to sign in needs too."""
+SIGN_IN = "sign_in"
+"""Name of the routes by which an operator signs in."""
+SIGN_OUT = "sign_out"
+"""Name of the route by which an operator signs out."""
+LONGEST_NAME = 100
+_READING = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +300,17 @@ def _cookie(request: web.Request) -> str:
         # The Host header is invalid.
         port = None
     return f"streamer_console_{port or 0}"
+
+
+_SOURCES = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
+)
 
 
 def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:

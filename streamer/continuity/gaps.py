@@ -29,17 +29,6 @@ _LONGEST = 300
 _MOST = 2**53
 _log = structlog.get_logger()
 
-# This many whole records take some megabytes.
-_AT_ONCE = 200
-# They are in memory together, and in one append.
-_MOST_AT_ONCE = 1_000
-_MOST_OPEN = 10_000
-# A new field is then read too.
-_SHAPE_S = 3600.0
-
-
-_NOTHING = Repaired()
-
 
 def gap_to_json(gap: Event) -> JsonObject | None:
     """Return a gap event as a small object of JSON, `None` for one without a readable record.
@@ -84,6 +73,16 @@ def _is_small_text(value: Any) -> bool:
 
 def _is_small(value: Any) -> bool:
     return _is_small_text(value) or value is None or (type(value) is int and abs(value) <= _MOST)
+
+
+# This many whole records take some megabytes.
+_AT_ONCE = 200
+# They are in memory together, and in one append.
+_MOST_AT_ONCE = 1_000
+_MOST_OPEN = 10_000
+# A new field is then read too.
+_SHAPE_S = 3600.0
+_NOTHING = Repaired()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

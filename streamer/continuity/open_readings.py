@@ -8,22 +8,6 @@ from streamer.continuity.progress import ReadingProgress
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 from streamer.events import ContinuityRecord, HoleCause
 
-_MOST_JOBS = 8
-# Of those that Salesforce refuses for their contents: a field can be gone meanwhile.
-_MOST_REFUSED = 3
-# One that was deleted needs no pause; what overloads the org takes hours to pass.
-_PAUSES_S = (0.0, 60.0, 240.0, 960.0, 3_600.0)
-_MOST_IN_BULK = 2
-
-TOO_LONG = "QUERY_TIMEOUT"
-"""Salesforce's code for a query that takes too long."""
-
-_BUSY = frozenset(
-    {TOO_LONG, "REQUEST_RUNNING_TOO_LONG", "UNABLE_TO_LOCK_ROW", "UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"}
-)
-# Of a job that has failed, was aborted, or is gone.
-_LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"})
-
 
 @dataclass(slots=True)
 class OpenReadings:
@@ -104,6 +88,21 @@ class OpenReadings:
                 and part.since >= reads.since
             ):
                 yield hole.id
+
+
+_MOST_JOBS = 8
+# Of those that Salesforce refuses for their contents: a field can be gone meanwhile.
+_MOST_REFUSED = 3
+# One that was deleted needs no pause; what overloads the org takes hours to pass.
+_PAUSES_S = (0.0, 60.0, 240.0, 960.0, 3_600.0)
+_MOST_IN_BULK = 2
+TOO_LONG = "QUERY_TIMEOUT"
+"""Salesforce's code for a query that takes too long."""
+_BUSY = frozenset(
+    {TOO_LONG, "REQUEST_RUNNING_TOO_LONG", "UNABLE_TO_LOCK_ROW", "UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"}
+)
+# Of a job that has failed, was aborted, or is gone.
+_LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"})
 
 
 def can_begin_again(progress: ReadingProgress, error: RecordsRefused) -> bool:

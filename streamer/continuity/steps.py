@@ -11,16 +11,6 @@ from streamer.events import Event, short_id
 from streamer.normalise.records import SnapshotRead, snapshot_deletion
 from streamer.ports import Changed, Deletions, RecordReader, Replication
 
-COVERED_S = 60.0
-"""Pause before the org is asked again about a span that it does not cover yet."""
-_MOST = 200_000
-# The org reports the deletions of 15 days.
-_TOLD_S = 15 * 24 * 3600.0 - 3600.0
-_AT_ONCE = 5_000
-
-_Place = tuple[float, str]
-"""Time of a deletion in whole milliseconds, and its record."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -49,6 +39,10 @@ class Step:
         return progress, progress.most_rows - self.progress.most_rows
 
 
+COVERED_S = 60.0
+"""Pause before the org is asked again about a span that it does not cover yet."""
+
+
 def coverable_in_s(until: float, now: float) -> float:
     """Return in how many seconds an answer can cover the time `until`; before that, none is asked for."""
     return max(0.0, until + CLOCKS_DIFFER_S - now)
@@ -65,6 +59,9 @@ def end_of(until: float) -> float:
 def asked_again_in_s(answer: Changed | Deletions, start: float) -> float:
     """Return in how many seconds to continue after an `answer` about the time since `start`."""
     return 0.0 if answer.has_more and answer.until > start else COVERED_S
+
+
+_MOST = 200_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,6 +117,13 @@ class ChangedRecords:
     def __contains__(self, record_id: str) -> bool:
         """Return true for a record that can have changed."""
         return not self._is_complete or len(self._ids) >= _MOST or short_id(record_id) in self._ids
+
+
+# The org reports the deletions of 15 days.
+_TOLD_S = 15 * 24 * 3600.0 - 3600.0
+_AT_ONCE = 5_000
+_Place = tuple[float, str]
+"""Time of a deletion in whole milliseconds, and its record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

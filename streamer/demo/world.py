@@ -39,8 +39,6 @@ CHANNEL = "/data/ChangeEvents"
 _WAIT_S = 20.0
 _START_S = 300.0
 _LOOK_S = 0.05
-_SHARE = 0.3
-_REFUSED = 422
 
 
 @dataclass(slots=True, kw_only=True)
@@ -258,6 +256,10 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
             },
         },
     }
+
+
+_SHARE = 0.3
+_REFUSED = 422
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,6 @@ from streamer.ports import LogReader, Subscription
 
 COMPARED_AT_ONCE = 50_000
 """Letters that are compared with later events of their keys in one reading of the log."""
-_Lane = tuple[Partition, str]
-
-# Of events whose halves are settled, those of dead letters alone stay without each other.
-_MOST_HALVES = 10_000
-_Order = tuple[DeadLetter, bool]
 
 
 class PlacedLetter(NamedTuple):
@@ -169,6 +164,11 @@ def _by_offset_in_key(letters: Iterable[PlacedLetter]) -> Iterator[PlacedLetter]
     return (next(ordered[(letter.subscriber, letter.partition), letter.key]) for letter in letters)
 
 
+_Lane = tuple[Partition, str]
+# Of events whose halves are settled, those of dead letters alone stay without each other.
+_MOST_HALVES = 10_000
+
+
 async def superseded(
     letters: Iterable[HasPlace],
     reader: LogReader,
@@ -246,6 +246,9 @@ def _admitted(event: Event, admits: Callable[[Event], bool]) -> bool:
         return admits(event)
     except BrokenRoute:
         return False
+
+
+_Order = tuple[DeadLetter, bool]
 
 
 class Redriven(Enum):

@@ -28,9 +28,6 @@ from streamer.events import DeadLetter, Delivered, Disable, Hold, Receipt, Rejec
 
 _log = structlog.get_logger()
 
-_LOST = "The log does not hold this parked event any more."
-_LOST_HINT = "Find out who removed it from the log, and send it to the target by hand."
-
 
 class TargetSign(Enum):
     """Evidence of one attempt about its target."""
@@ -90,6 +87,10 @@ def _later(lane: Lane, failure: Retry, schedule: RetrySchedule) -> Park | Wait:
     if lane.is_parked or not schedule.is_fast(attempts, delay_s):
         return Park(delay_s=delay_s)
     return Wait(delay_s=delay_s)
+
+
+_LOST = "The log does not hold this parked event any more."
+_LOST_HINT = "Find out who removed it from the log, and send it to the target by hand."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,18 +39,6 @@ _RENEW = "renew it, and replace the file: Streamer reads it again"
 _CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
-_NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
-_NAME = re.compile(r"\w+", re.ASCII)
-
-Describes = Mapping[str, Once[JsonObject]]
-"""Describe of each object that the configuration names."""
-_OF_A_FILE = "_file"
-# A JWT's key file can contain its certificate too; the org has a copy of it.
-_WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
-_LARGEST = 1024 * 1024
-# A certificate is public; its key is not.
-_PRIVATE = ("key_file",)
-_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
 
 
 def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | None:
@@ -114,6 +102,12 @@ def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckRe
     if ends - now < _SOON:
         return warning(f"{key}: the certificate expires on {ends:%Y-%m-%d}", _RENEW)
     return ok(f"{key}, valid until {ends:%Y-%m-%d}")
+
+
+_NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
+_NAME = re.compile(r"\w+", re.ASCII)
+Describes = Mapping[str, Once[JsonObject]]
+"""Describe of each object that the configuration names."""
 
 
 def field_checks(settings: Settings, session: OrgSession, *, timeout_s: float) -> Iterator[Check]:
@@ -206,6 +200,15 @@ def _leaves(shape: object) -> Iterator[str]:
         case list():
             for part in shape:
                 yield from _leaves(part)
+
+
+_OF_A_FILE = "_file"
+# A JWT's key file can contain its certificate too; the org has a copy of it.
+_WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
+_LARGEST = 1024 * 1024
+# A certificate is public; its key is not.
+_PRIVATE = ("key_file",)
+_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
 
 
 def secret_files(document: Document) -> dict[Path, str]:

@@ -34,14 +34,6 @@ from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth, Settings, 
 
 LOGIN = "the login"
 """Context that most checks need."""
-_EVENTS = {
-    ChannelKind.CHANGES: OrgLimit.DELIVERED_EVENTS,
-    ChannelKind.EVENTS: OrgLimit.DELIVERED_EVENTS,
-    ChannelKind.PUSH_TOPIC: OrgLimit.PUSH_TOPIC_EVENTS,
-    ChannelKind.GENERIC: OrgLimit.GENERIC_EVENTS,
-}
-_PERMISSION = "give the user of org.auth the permission View Setup and Configuration"
-_MOST_TIMES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +171,16 @@ def _versions(answer: Any) -> frozenset[str]:
 def _is_number(text: str) -> bool:
     whole, dot, part = text.partition(".")
     return bool(dot) and whole.isdecimal() and part.isdecimal()
+
+
+_EVENTS = {
+    ChannelKind.CHANGES: OrgLimit.DELIVERED_EVENTS,
+    ChannelKind.EVENTS: OrgLimit.DELIVERED_EVENTS,
+    ChannelKind.PUSH_TOPIC: OrgLimit.PUSH_TOPIC_EVENTS,
+    ChannelKind.GENERIC: OrgLimit.GENERIC_EVENTS,
+}
+_PERMISSION = "give the user of org.auth the permission View Setup and Configuration"
+_MOST_TIMES = 100
 
 
 def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:

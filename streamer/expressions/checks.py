@@ -50,18 +50,6 @@ _SCOPES = frozenset(
 _CHAINS = frozenset({"subexpression", "pipe", "index_expression"})
 _NO_TOKEN: Any = {"type": ""}
 _CURRENT = frozenset({"current", "identity"})
-WHOLE = "@"
-"""Stands for the whole document, and so for every name."""
-
-_FIELDS = ["data", "fields"]
-
-# Their first child alone sees the document; the others see what it returns.
-_PATHS = frozenset(
-    {
-        *("subexpression", "index_expression", "pipe", "projection", "value_projection"),
-        *("filter_projection", "flatten"),
-    }
-)
 
 
 class ExpressionMistake(Exception):
@@ -267,6 +255,18 @@ def _check_jmespath(name: str, signature: Sequence[Any], types: Sequence[str]) -
 
 def _or(kinds: Sequence[str]) -> str:
     return " or ".join(dict.fromkeys(KINDS.get(each, each) for each in kinds))
+
+
+WHOLE = "@"
+"""Stands for the whole document, and so for every name."""
+_FIELDS = ["data", "fields"]
+# Their first child alone sees the document; the others see what it returns.
+_PATHS = frozenset(
+    {
+        *("subexpression", "index_expression", "pipe", "projection", "value_projection"),
+        *("filter_projection", "flatten"),
+    }
+)
 
 
 def names_read(expression: str) -> frozenset[str]:

@@ -28,31 +28,6 @@ _MARKS = (_CONTEXT, _REMOVED, _ADDED, _NOTE, "")
 
 Line = tuple[str, str]
 """Text of a line, and the newline that ends it: empty for the last line, and for one that a diff adds."""
-_HEADER = "ChangeEventHeader"
-
-_KIND = {
-    "CREATE": "created",
-    "UPDATE": "updated",
-    "DELETE": "deleted",
-    "UNDELETE": "undeleted",
-    "GAP_CREATE": "gap",
-    "GAP_UPDATE": "gap",
-    "GAP_DELETE": "gap",
-    "GAP_UNDELETE": "gap",
-    "GAP_OVERFLOW": "gap",
-    "SNAPSHOT": "snapshot",
-}
-
-
-# A change of more records than these is examined, so that a message of a megabyte never becomes
-# hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest, has
-# no room for more ids.
-_MANY = 50
-_MOST_RECORDS = 60_000
-_SHORTEST_ID = 15
-# Ids and names are kept by the thousand, as keys of lanes and of caches.
-_LONGEST = 255
-_MOST_BYTES = 100_000_000
 
 
 def is_diff(value: JsonObject) -> bool:
@@ -195,6 +170,30 @@ def _joined(lines: Sequence[Line], *, usual: str) -> Iterator[str]:
     texts = [text for text, _ in lines]
     for newline in ("\r\n", "\n", "\r"):
         yield newline.join(texts)
+
+
+_HEADER = "ChangeEventHeader"
+_KIND = {
+    "CREATE": "created",
+    "UPDATE": "updated",
+    "DELETE": "deleted",
+    "UNDELETE": "undeleted",
+    "GAP_CREATE": "gap",
+    "GAP_UPDATE": "gap",
+    "GAP_DELETE": "gap",
+    "GAP_UNDELETE": "gap",
+    "GAP_OVERFLOW": "gap",
+    "SNAPSHOT": "snapshot",
+}
+# A change of more records than these is examined, so that a message of a megabyte never becomes
+# hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest, has
+# no room for more ids.
+_MANY = 50
+_MOST_RECORDS = 60_000
+_SHORTEST_ID = 15
+# Ids and names are kept by the thousand, as keys of lanes and of caches.
+_LONGEST = 255
+_MOST_BYTES = 100_000_000
 
 
 class ChangeNormaliser:

@@ -10,11 +10,6 @@ from streamer.exact_json import bounded_json
 from streamer.normalise.malformed import each_read, from_epoch_ms, from_text, replay_id_of, unreadable
 from streamer.replay_ids import replay_id_to_text
 
-_LONGEST_ID = 255
-# Ids and names are kept by the thousand, as keys of caches. A position is part of an id without a UUID.
-_LONGEST_NAME = 500
-_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
-
 
 class GenericNormaliser:
     """Turns each message of one generic channel into its event.
@@ -64,6 +59,9 @@ class GenericNormaliser:
         return event_id if value is None else str(value)
 
 
+_LONGEST_ID = 255
+
+
 class PushTopicNormaliser:
     """Turns each notification of one PushTopic into its event.
 
@@ -110,6 +108,10 @@ class PushTopicNormaliser:
             replay_id=replay_id,
             data={"record_id": record_id, "entity": self._name, "change": change, "fields": fields},
         )
+
+
+# Ids and names are kept by the thousand, as keys of caches. A position is part of an id without a UUID.
+_LONGEST_NAME = 500
 
 
 class PlatformEventNormaliser:
@@ -162,6 +164,9 @@ class PlatformEventNormaliser:
     def _key_of(self, payload: JsonObject, event_id: EventId) -> str:
         value = payload.get(self._key) if self._key else None
         return event_id if value is None else str(value)
+
+
+_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
 class OutboundNormaliser:

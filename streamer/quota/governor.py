@@ -9,9 +9,6 @@ from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit
 
 _NO_REQUESTS = "of the org's daily requests"
 _NO_JOBS = "of the org's daily Bulk query jobs"
-# The limits are accurate within five minutes (REST API guide, list org limits).
-_COUNTED_WITHIN_S = 300.0
-_MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +67,11 @@ def _low(left: float, needed: int, of_what: str) -> str:
     return (
         f"{left:.1%} {of_what} are left, {needed:,} more would be used, and {KEPT_SHARE:.0%} stay for others"
     )
+
+
+# The limits are accurate within five minutes (REST API guide, list org limits).
+_COUNTED_WITHIN_S = 300.0
+_MOST = 20_000
 
 
 @dataclass(slots=True)

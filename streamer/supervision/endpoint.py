@@ -21,10 +21,7 @@ from streamer.web.listener import listening
 _EVERYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104 - in a container, probes come from outside
 # Docker and Podman make these files.
 _MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
-FRESH_S = 1.0
-"""Time for which one page answers all scrapes."""
 
-_Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 _log = structlog.get_logger()
 
 
@@ -57,6 +54,11 @@ def _connectable(host: str) -> str:
     if host in {_EVERYWHERE, "::", ""}:
         return "localhost"
     return f"[{host}]" if ":" in host else host
+
+
+FRESH_S = 1.0
+"""Time for which one page answers all scrapes."""
+_Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 
 
 class Exposition:

@@ -18,17 +18,6 @@ from streamer.ports import Batching, Subscriber
 _Contract = TypeVar("_Contract")
 
 _LIMIT_S = 20.0
-Kinds = UnionType | type
-"""Expected outcomes: one, or several as `Retry | Hold`."""
-
-_LARGEST_OUTCOME = 100_000
-_SHOWN = 300
-_NAME_OF_A_SECRET = re.compile(
-    r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
-)
-
-# A shorter text would be found in any sentence.
-_SHORTEST = 4
 
 
 class ContractBrokenError(AssertionError):
@@ -57,6 +46,12 @@ async def _limited(checking: Awaitable[None]) -> None:
             await checking
     except TimeoutError:
         raise ContractBrokenError(f"the check did not end within {_LIMIT_S:g} s") from None
+
+
+Kinds = UnionType | type
+"""Expected outcomes: one, or several as `Retry | Hold`."""
+_LARGEST_OUTCOME = 100_000
+_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +159,13 @@ def _short(outcome: Outcome) -> str:
 def _named(kinds: Kinds) -> str:
     several = kinds.__args__ if isinstance(kinds, UnionType) else (kinds,)
     return " or ".join(kind.__name__ for kind in several)
+
+
+_NAME_OF_A_SECRET = re.compile(
+    r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
+)
+# A shorter text would be found in any sentence.
+_SHORTEST = 4
 
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:

@@ -35,8 +35,6 @@ from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
 from streamer.settings import ReconcileSettings
 
-_LOW_PAUSE_S = 300.0
-
 
 class RepairedLog(RecordedHoles, ControlledLog, Protocol):
     """Log, as repairs need it."""
@@ -161,6 +159,9 @@ class Repairing:
             return [entity]
         setup = await Tooling(self.rest, api_version=self.api_version).setup()
         return sorted(setup.carried(channel.path))
+
+
+_LOW_PAUSE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

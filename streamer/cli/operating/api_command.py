@@ -22,8 +22,6 @@ from streamer.errors import StreamerError
 from streamer.events import JsonObject
 
 _COMPLETION_S = 1.0
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_HOW = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +199,10 @@ def _options(group: type[Any]) -> list[inspect.Parameter]:
         )
         for each in fields(group)
     ]
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_HOW = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
 
 
 def moment(text: str) -> str:

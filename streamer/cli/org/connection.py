@@ -19,8 +19,6 @@ from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.setup import DEFAULT_CHANNEL, ChannelSetup
 from streamer.settings import OrgSettings
 
-_COMPLETION_S = 3.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgOptions:
@@ -84,6 +82,9 @@ def _reading(document: Document) -> ConfiguredChannels:
     subscribers = draft.settings.subscribers.items()
     sound = ((str(name), each.on) for name, each in subscribers if draft.is_sound("subscribers", name, "on"))
     return ConfiguredChannels(paths=tuple(each.path for each in channels), patterns=tuple(sound))
+
+
+_COMPLETION_S = 3.0
 
 
 def selected_entities(context: typer.Context, incomplete: str) -> list[str]:

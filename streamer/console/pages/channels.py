@@ -25,17 +25,6 @@ from streamer.errors import LogUnavailable
 from streamer.events import Channel, HoleCause, JsonObject, Repair
 from streamer.ingest.channel_supervisor import ChannelState
 
-# A person looks at a page that does not come. The next page shows answers that take longer.
-_WAIT_S = "3"
-_PLACES = {
-    ChannelPosition.SINCE: "with what was committed since a time",
-    ChannelPosition.REPLAY_ID: "behind a replay id",
-    ChannelPosition.EARLIEST: "with the first event that Salesforce retains",
-    ChannelPosition.LATEST: "with new events",
-    ChannelPosition.START: "where the configuration lets a new channel start (reset)",
-}
-_ORDER = ("channel", "place", "replay_id", "since", "repeat")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelRow:
@@ -119,6 +108,18 @@ def _row(context: PageContext, path: str, channel: Channel | None) -> ChannelRow
         verified_at=verified_at,
         expires_at=verified_at + channel.retention_s if is_retained and verified_at is not None else None,
     )
+
+
+# A person looks at a page that does not come. The next page shows answers that take longer.
+_WAIT_S = "3"
+_PLACES = {
+    ChannelPosition.SINCE: "with what was committed since a time",
+    ChannelPosition.REPLAY_ID: "behind a replay id",
+    ChannelPosition.EARLIEST: "with the first event that Salesforce retains",
+    ChannelPosition.LATEST: "with new events",
+    ChannelPosition.START: "where the configuration lets a new channel start (reset)",
+}
+_ORDER = ("channel", "place", "replay_id", "since", "repeat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

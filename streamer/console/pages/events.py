@@ -31,14 +31,6 @@ _LEVELS = {
     AccountState.WAITING: "waits",
 }
 _MOST_SHOWN = 100_000
-MOST_ROWS = 50
-"""Most rows of the page at first, and of one answer to its script."""
-
-# A page asks again then, by which a session that has ended is noticed.
-_LONGEST_S = 600.0
-# Rendering is bounded to 200 rows a second, so that a page costs a busy daemon little.
-_PAUSE_S = 0.25
-_TAIL_FILTER = ("record", "type", "channel", "where")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +105,15 @@ def _in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
         placed |= {each["name"]: each for each in ready}
         waiting = [each for each in waiting if each["name"] not in placed]
     return list(placed.values())
+
+
+MOST_ROWS = 50
+"""Most rows of the page at first, and of one answer to its script."""
+# A page asks again then, by which a session that has ended is noticed.
+_LONGEST_S = 600.0
+# Rendering is bounded to 200 rows a second, so that a page costs a busy daemon little.
+_PAUSE_S = 0.25
+_TAIL_FILTER = ("record", "type", "channel", "where")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

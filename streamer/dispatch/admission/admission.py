@@ -16,19 +16,6 @@ from streamer.events import Hold, SubscriberName
 _SHORTEST_HOLD_S = 0.1
 _log = structlog.get_logger()
 
-_ROTATE_S = 0.05
-_LEAST_S = 0.001
-
-Ticket = Permit[LaneName]
-"""Permission for one attempt, held from its beginning to its end."""
-
-OnPause = Callable[[str, str], None]
-"""Callback with the cause of a pause (`guard` or `target`) and the reason."""
-
-
-OnBreaker = Callable[[str], None]
-"""Callback with the reason why the breaker opened; empty when it closed."""
-
 
 class SubscriberPause:
     """Stops all deliveries of a subscriber, for a reason of an operator, the guard or the target."""
@@ -157,6 +144,16 @@ class FloodGuard:
         if ended >= self._limits.minimum and letters > self._limits.ratio * ended:
             return f"{letters} of the last {ended} events"
         return ""
+
+
+_ROTATE_S = 0.05
+_LEAST_S = 0.001
+Ticket = Permit[LaneName]
+"""Permission for one attempt, held from its beginning to its end."""
+OnPause = Callable[[str, str], None]
+"""Callback with the cause of a pause (`guard` or `target`) and the reason."""
+OnBreaker = Callable[[str], None]
+"""Callback with the reason why the breaker opened; empty when it closed."""
 
 
 def _ignore(*_: str) -> None:

@@ -13,9 +13,6 @@ from streamer.dispatch.lanes.lane import DelayQueue, InFlight, Lane, LaneState, 
 from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.observe.subscriber_status import ParkedKey, ParkedKeys, ParkedState
 
-# With 100,000 parked keys, a search takes some ten milliseconds of the event loop.
-_LANES_A_SECOND = 1_000
-
 
 class Lanes:
     """All lanes of one subscriber, and the order of their turns.
@@ -253,6 +250,10 @@ class Lanes:
     def _count(self, entry: Entry, sign: int) -> None:
         self.waiting += sign
         self.waiting_bytes += sign * entry.size
+
+
+# With 100,000 parked keys, a search takes some ten milliseconds of the event loop.
+_LANES_A_SECOND = 1_000
 
 
 class OldestEvent:

@@ -10,9 +10,6 @@ from operator import attrgetter
 from streamer.events import DeadLetter, Entry, Forwarded, Partition, Receipt, SettledOffsets
 from streamer.ports import LaneChange, Settlement
 
-Proof = DeadLetter | Receipt | Forwarded
-"""Record of what became of an event."""
-
 
 class OffsetTracker:
     """Tracks the offsets of one partition through delivery.
@@ -64,6 +61,10 @@ class OffsetTracker:
         # A former process can have settled offsets that this one never opened.
         self._settled = {offset for offset in self._settled if offset >= prefix}
         return SettledOffsets(next_offset=prefix, settled_above=frozenset(self._settled))
+
+
+Proof = DeadLetter | Receipt | Forwarded
+"""Record of what became of an event."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,16 +16,6 @@ _Place = tuple[str, str]
 
 # A key and its place in the dictionary, in bytes.
 _OVERHEAD = 250
-_MODIFIED = "LastModifiedDate"
-
-# A diff is sent for a new value of 1,000 characters whose length has changed by less than half.
-_SHORTEST = 500
-
-# Patching and hashing so much takes some hundredths of a second.
-_CHARACTERS_AT_ONCE = 1_000_000
-
-Diffs = Mapping[str, TextDiff | None]
-"""Diffs of one event by field; `None` stands for one that can't be read."""
 
 
 class TextCache:
@@ -69,6 +59,15 @@ class TextCache:
 
 def _size(place: _Place, text: str) -> int:
     return sum(map(sys.getsizeof, (*place, text))) + _OVERHEAD
+
+
+_MODIFIED = "LastModifiedDate"
+# A diff is sent for a new value of 1,000 characters whose length has changed by less than half.
+_SHORTEST = 500
+# Patching and hashing so much takes some hundredths of a second.
+_CHARACTERS_AT_ONCE = 1_000_000
+Diffs = Mapping[str, TextDiff | None]
+"""Diffs of one event by field; `None` stands for one that can't be read."""
 
 
 class LargeTextObserver(Protocol):

@@ -18,7 +18,6 @@ RECORD_START = b'{"v":'
 """Beginning of every record that `encode` returns."""
 
 _Value = TypeVar("_Value")
-_DELIVERED = "delivered"
 
 
 def encode(fields: JsonObject) -> bytes:
@@ -145,6 +144,9 @@ def channel_fields(channel: Channel) -> JsonObject:
 
 def _channel(fields: JsonObject) -> Channel:
     return Channel(org=OrgId(fields["org"]), path=fields["path"])
+
+
+_DELIVERED = "delivered"
 
 
 def encode_receipt(receipt: Receipt) -> bytes:

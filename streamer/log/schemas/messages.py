@@ -14,22 +14,6 @@ from streamer.log.schemas.changes import (
     with_redriven,
 )
 
-_SPECIFICATION = "1.0"
-
-DATA_OF_TYPES: dict[str, tuple[str, ...]] = {
-    r"^salesforce\.cdc\.\w+\.created$": ("ChangeCreated", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.updated$": ("ChangeUpdated", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.deleted$": ("ChangeDeleted", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.undeleted$": ("ChangeUndeleted", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.gap$": ("ChangeGap",),
-    r"^salesforce\.cdc\.\w+\.snapshot$": ("ChangeSnapshot",),
-    r"^salesforce\.event\.\w+$": ("PlatformEvent",),
-    r"^salesforce\.topic\.\w+\.\w+$": ("PushTopicNotification",),
-    r"^salesforce\.generic\.\w+$": ("GenericEvent",),
-    r"^salesforce\.outbound\.\w+$": ("OutboundMessage",),
-}
-"""Definitions of the data of an event, by patterns of its type; exactly one matches."""
-
 
 def messages() -> dict[str, JsonObject]:
     """Return the definitions, by their names."""
@@ -94,6 +78,22 @@ def _outbound_message() -> JsonObject:
         }
         | with_redriven(),
     )
+
+
+_SPECIFICATION = "1.0"
+DATA_OF_TYPES: dict[str, tuple[str, ...]] = {
+    r"^salesforce\.cdc\.\w+\.created$": ("ChangeCreated", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.updated$": ("ChangeUpdated", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.deleted$": ("ChangeDeleted", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.undeleted$": ("ChangeUndeleted", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.gap$": ("ChangeGap",),
+    r"^salesforce\.cdc\.\w+\.snapshot$": ("ChangeSnapshot",),
+    r"^salesforce\.event\.\w+$": ("PlatformEvent",),
+    r"^salesforce\.topic\.\w+\.\w+$": ("PushTopicNotification",),
+    r"^salesforce\.generic\.\w+$": ("GenericEvent",),
+    r"^salesforce\.outbound\.\w+$": ("OutboundMessage",),
+}
+"""Definitions of the data of an event, by patterns of its type; exactly one matches."""
 
 
 def cloud_events() -> dict[str, JsonObject]:

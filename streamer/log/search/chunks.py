@@ -20,19 +20,10 @@ ANY_TYPE = ("*",)
 # The first and the last second that can be written.
 _FIRST_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 _LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
-MOST_BYTES = 8 * 1024 * 1024
-"""Most bytes of events in one chunk, and in one answer; one event always fits."""
 
-_LEAST_EVENTS = 100
-_LEAST_BYTES = 64 * 1024
 
 Span = tuple[int, int]
 """First offset, and the offset behind the last one."""
-LONGEST = 6_000
-"""Most characters of a cursor, so that it fits into the address of a request."""
-
-_MOST_BYTES = 1024 * 1024
-_FOREIGN = "the cursor is not that of a search by the same options: begin without it"
 
 
 def matcher(asked: EventSearch) -> Callable[[Event], bool]:
@@ -62,6 +53,12 @@ def text_time(at: float | None) -> str | None:
 def epoch_s(event: Event) -> float:
     """Return the time of `event` in epoch seconds."""
     return datetime.fromisoformat(event.time).timestamp()
+
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Most bytes of events in one chunk, and in one answer; one event always fits."""
+_LEAST_EVENTS = 100
+_LEAST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +160,12 @@ class Collector:
 
     def _exceeds(self, events: int, size: int) -> bool:
         return events > self.most or size > self.most_bytes
+
+
+LONGEST = 6_000
+"""Most characters of a cursor, so that it fits into the address of a request."""
+_MOST_BYTES = 1024 * 1024
+_FOREIGN = "the cursor is not that of a search by the same options: begin without it"
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:

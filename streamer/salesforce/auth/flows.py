@@ -24,40 +24,6 @@ if TYPE_CHECKING:
 
     from streamer.salesforce.auth.tokens import Tokens
 
-# urlsplit silently drops line breaks, which belong in no address.
-_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
-_LONGEST = 2_000
-_TRANSIENT_CODES = {"server_error", "temporarily_unavailable", "unknown_error"}
-_TRANSIENT_WORDS = ("rate exceeded", "retry your request", "too many requests")
-
-# Fragments of error descriptions, the most specific first, and the advice for each.
-_ADVICE = (
-    (
-        "audience validation",
-        "set org.auth.audience to https://login.salesforce.com, or to https://test.salesforce.com",
-    ),
-    ("approved this consumer", "pre-authorise the app for this user by profile or permission set"),
-    ("expired access/refresh token", "issue a new refresh token and set org.auth.refresh_token"),
-    ("expired authorization code", "issue a new refresh token and set org.auth.refresh_token"),
-    ("no client credentials user", "set a run-as user in the app's client credentials flow"),
-    ("not supported on this domain", "set org.login_url to the org's My Domain address"),
-    (
-        "assertion",
-        "check org.auth.client_id, org.auth.username, the app's certificate and this machine's time",
-    ),
-    ("restricted", "allow this network and hour for the user, or relax the app's IP rules"),
-    ("authentication failure", "check the user name, the password and the security token appended to it"),
-    ("inactive", "activate the user or the org"),
-)
-_ADVICE_BY_CODE = {
-    "invalid_client": "check org.auth.client_id and org.auth.client_secret",
-    "invalid_client_id": "check org.auth.client_id",
-    "invalid_app_access": "allow the user to use the app by profile or permission set",
-    "inactive_user": "activate the user",
-    "inactive_org": "activate the org",
-    "unsupported_grant_type": "enable this flow in the app's OAuth settings, or choose another org.auth.flow",
-}
-
 
 if TYPE_CHECKING:
     import jwt
@@ -131,6 +97,11 @@ def _audience(login_url: str) -> str:
     if host == "test.salesforce.com" or host.endswith(".sandbox.my.salesforce.com"):
         return "https://test.salesforce.com"
     return "https://login.salesforce.com"
+
+
+# urlsplit silently drops line breaks, which belong in no address.
+_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
+_LONGEST = 2_000
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
@@ -243,6 +214,37 @@ class Logins:
         except BaseException:
             await http.close()
             raise
+
+
+_TRANSIENT_CODES = {"server_error", "temporarily_unavailable", "unknown_error"}
+_TRANSIENT_WORDS = ("rate exceeded", "retry your request", "too many requests")
+# Fragments of error descriptions, the most specific first, and the advice for each.
+_ADVICE = (
+    (
+        "audience validation",
+        "set org.auth.audience to https://login.salesforce.com, or to https://test.salesforce.com",
+    ),
+    ("approved this consumer", "pre-authorise the app for this user by profile or permission set"),
+    ("expired access/refresh token", "issue a new refresh token and set org.auth.refresh_token"),
+    ("expired authorization code", "issue a new refresh token and set org.auth.refresh_token"),
+    ("no client credentials user", "set a run-as user in the app's client credentials flow"),
+    ("not supported on this domain", "set org.login_url to the org's My Domain address"),
+    (
+        "assertion",
+        "check org.auth.client_id, org.auth.username, the app's certificate and this machine's time",
+    ),
+    ("restricted", "allow this network and hour for the user, or relax the app's IP rules"),
+    ("authentication failure", "check the user name, the password and the security token appended to it"),
+    ("inactive", "activate the user or the org"),
+)
+_ADVICE_BY_CODE = {
+    "invalid_client": "check org.auth.client_id and org.auth.client_secret",
+    "invalid_client_id": "check org.auth.client_id",
+    "invalid_app_access": "allow the user to use the app by profile or permission set",
+    "inactive_user": "activate the user",
+    "inactive_org": "activate the org",
+    "unsupported_grant_type": "enable this flow in the app's OAuth settings, or choose another org.auth.flow",
+}
 
 
 def refusal(code: str, description: str, *, login_url: str) -> StreamerError:

@@ -12,8 +12,6 @@ from streamer.salesforce.cometd.answer import NEW_EVENTS, BayeuxResponse, Replay
 from streamer.salesforce.cometd.protocol import JsonObject
 from streamer.salesforce.retained import LastEventMissing, RetainedMessages
 
-_VERIFY_EVERY_S = 60.0
-
 
 class FeedState(Enum):
     """Subscription state of a channel in the current session."""
@@ -164,6 +162,9 @@ class ChannelFeed:
         if not (messages or unreadable or self.is_open):
             self._retained.read_to_end()
         return self._retained.new(messages)
+
+
+_VERIFY_EVERY_S = 60.0
 
 
 class Feeds:

@@ -27,20 +27,6 @@ _LONGEST_INTERVAL_S = 60.0
 _LONGEST_TIMEOUT_S = 180.0
 _LONGEST_WAIT_MS = 3_600_000
 _ERROR = re.compile(r"(\d{3}):([^:]*):(.*)", re.DOTALL)
-# Matches a whole string, or one structural byte. A lone quote is a string that never ends.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
-SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
-"""Possible boundary between two messages; the same bytes can occur inside a message."""
-
-_CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
-_REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
-
-
-# Each takes a microsecond where a body is examined byte by byte.
-_MOST_TOKENS = 1_000_000
-# orjson reads 1,024 levels.
-_DEEPEST = 20_000
-_MOST_UNREADABLE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +136,19 @@ def _seconds(milliseconds: Any, default: float) -> float:
     if type(milliseconds) in {int, float} and 0 <= milliseconds <= _LONGEST_WAIT_MS:
         return float(milliseconds) / 1000
     return default
+
+
+# Matches a whole string, or one structural byte. A lone quote is a string that never ends.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
+"""Possible boundary between two messages; the same bytes can occur inside a message."""
+_CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
+_REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
+# Each takes a microsecond where a body is examined byte by byte.
+_MOST_TOKENS = 1_000_000
+# orjson reads 1,024 levels.
+_DEEPEST = 20_000
+_MOST_UNREADABLE = 10_000
 
 
 class TornBody(Exception):

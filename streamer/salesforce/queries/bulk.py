@@ -18,18 +18,6 @@ from streamer.salesforce.rest_requests import RestRequest
 _TEXT = re.compile(r"bulk:(\d{1,3}\.\d):(\d{1,15}):([A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?)", re.ASCII)
 Row = dict[str, str | None]
 
-# Some writers end with a blank line. Nothing else runs while they are passed.
-_MOST_BLANK = 1_000
-_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
-_COMPLETE, _WAITING, _ENDED = "JobComplete", ("UploadComplete", "InProgress"), ("Failed", "Aborted")
-_CODE = re.compile(r"[A-Z][A-Z_]{2,60}\b", re.ASCII)
-_TEXT_LIMIT = 500
-_LONGEST_LOCATOR = 2_000
-_MOST_DIGITS = 12
-_LAST = "null"
-# So many rows are read in some milliseconds.
-_ROWS_AT_ONCE = 500
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkJob:
@@ -59,6 +47,11 @@ class BulkJob:
     def path(self) -> str:
         """Path of the job, in its version."""
         return f"/services/data/v{self.version}/jobs/query/{self.id}"
+
+
+# Some writers end with a blank line. Nothing else runs while they are passed.
+_MOST_BLANK = 1_000
+_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 
 
 class OtherFields(ValueError):
@@ -106,6 +99,16 @@ def _named(header: Sequence[str], columns: Sequence[str]) -> list[str]:
         error = OtherFields if is_of_records else ValueError
         raise error(f"the header is not that of the query's {len(columns)} fields{lacking}")
     return [each for each in found if each is not None]
+
+
+_COMPLETE, _WAITING, _ENDED = "JobComplete", ("UploadComplete", "InProgress"), ("Failed", "Aborted")
+_CODE = re.compile(r"[A-Z][A-Z_]{2,60}\b", re.ASCII)
+_TEXT_LIMIT = 500
+_LONGEST_LOCATOR = 2_000
+_MOST_DIGITS = 12
+_LAST = "null"
+# So many rows are read in some milliseconds.
+_ROWS_AT_ONCE = 500
 
 
 class BulkQueries:

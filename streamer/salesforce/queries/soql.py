@@ -16,10 +16,6 @@ _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
 PAGE_BYTES = 8 * 1024 * 1024
 """Most bytes of one page's answer."""
 
-# Cells that are read take about a hundred bytes each, however short they are.
-_PAGE_CELLS = 200_000
-_QUERIES = 256
-
 
 def is_id(value: Any) -> bool:
     """Return whether `value` has the form of Salesforce's ids, which needs no escapes anywhere."""
@@ -63,6 +59,11 @@ def _source(query: RecordQuery, beyond: str = "") -> Iterator[str]:
     conditions = [each for each in (f"({query.where})" if query.where else "", beyond) if each]
     if conditions:
         yield f"WHERE {' AND '.join(conditions)}"
+
+
+# Cells that are read take about a hundred bytes each, however short they are.
+_PAGE_CELLS = 200_000
+_QUERIES = 256
 
 
 @dataclass(slots=True)

@@ -32,9 +32,6 @@ _AT_ONCE = 100
 _POLL_S = 0.2
 _log = structlog.get_logger()
 
-_PAUSE_S = 0.05
-_WARN_EVERY_S = 10.0
-
 
 async def settled_events(
     clients: Clients,
@@ -151,6 +148,10 @@ class SettledEventReader:
 
     def _pause(self, seconds: float) -> None:
         self._stopped.wait(seconds)
+
+
+_PAUSE_S = 0.05
+_WARN_EVERY_S = 10.0
 
 
 class Recorder:

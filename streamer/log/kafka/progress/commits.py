@@ -26,13 +26,6 @@ Outcome = Callable[[KafkaError | None], None]
 """Callback with the result of a commit; without an error it is in the log."""
 _log = structlog.get_logger()
 
-# librdkafka asks again while an open transaction hides the offsets, and then tells that time is over.
-_HIDDEN = frozenset({KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT})
-_REMEDY = (
-    "If the brokers are up, a transaction that never ended hides the group's offsets: "
-    "`kafka-transactions.sh find-hanging` names it, in __consumer_offsets"
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetCommitter:
@@ -170,6 +163,14 @@ def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
 
 def _identity(offsets: Sequence[TopicPartition]) -> frozenset[tuple[str, int, int]]:
     return frozenset((each.topic, each.partition, each.offset) for each in offsets)
+
+
+# librdkafka asks again while an open transaction hides the offsets, and then tells that time is over.
+_HIDDEN = frozenset({KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT})
+_REMEDY = (
+    "If the brokers are up, a transaction that never ended hides the group's offsets: "
+    "`kafka-transactions.sh find-hanging` names it, in __consumer_offsets"
+)
 
 
 class CommittedOffsets:

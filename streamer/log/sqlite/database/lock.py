@@ -8,9 +8,6 @@ from pathlib import Path
 
 from streamer.errors import LogMisconfigured
 
-_NETWORKED = ("nfs", "cifs", "smb", "ceph", "lustre", "afs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph")
-_MOUNTS = Path("/proc/self/mountinfo")
-
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -88,6 +85,10 @@ def _acquire(descriptor: int, path: Path) -> None:
 
 def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+
+
+_NETWORKED = ("nfs", "cifs", "smb", "ceph", "lustre", "afs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph")
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 def check_local(path: Path) -> None:

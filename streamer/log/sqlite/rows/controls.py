@@ -34,11 +34,6 @@ _Row = tuple[str, bytes]
 NEWEST = 2**63 - 1
 """Number above those of all rows."""
 
-_PAGE_ROWS = 500
-_SELECT = "SELECT seq, id, recorded_at, body FROM continuity"
-
-ContinuityRow = tuple[str, float, bool, bytes]
-
 
 class SharedControls:
     """The control state of the file, in memory: no other process can change it."""
@@ -146,6 +141,11 @@ def read_audit(
     wanted = BodyQuery(table="audit", where="seq < ?", parameters=(before,), latest=True, count=count)
     rows = read_bodies(connection, wanted).rows
     return list(sound(rows, decode_audit, "audit", foreign)), rows[0][0] if rows else before
+
+
+_PAGE_ROWS = 500
+_SELECT = "SELECT seq, id, recorded_at, body FROM continuity"
+ContinuityRow = tuple[str, float, bool, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,6 @@ from dataclasses import dataclass
 
 from streamer.errors import UnreadableEvent
 
-# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
-_LARGEST = 2 * 1024 * 1024
-# A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
-_MOST_MEMORY = 50_000_000
-
-# Rough sizes of Python's objects, in bytes.
-_SCALAR = 40
-_LIST = 100
-_OBJECT = 250
-_MEMBER = 100
-
 
 class UnusableSchema(UnreadableEvent):
     """A text is no Avro schema by which events can be read; no event that names it can be."""
@@ -94,6 +83,17 @@ def branches_of(kind: AvroType) -> tuple[AvroType, ...]:
 def is_null(kind: AvroType) -> bool:
     """Return whether the type is `null`."""
     return isinstance(kind, Primitive) and kind.kind == "null"
+
+
+# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
+_LARGEST = 2 * 1024 * 1024
+# A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
+_MOST_MEMORY = 50_000_000
+# Rough sizes of Python's objects, in bytes.
+_SCALAR = 40
+_LIST = 100
+_OBJECT = 250
+_MEMBER = 100
 
 
 def largest_datum(schema: AvroRecord) -> int:
