@@ -1,4 +1,4 @@
-"""Effects of another position of a channel: what is repeated, what is lost, in words."""
+"""Effects of another position of a channel, before it is ordered, and the outcome of the order."""
 
 from collections.abc import Iterator
 from contextlib import aclosing

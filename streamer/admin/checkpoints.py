@@ -1,4 +1,4 @@
-"""Resource of the channels' positions: shows them, previews a change, and orders it."""
+"""Resource of the channels' positions: lists them with their orders, and orders others."""
 
 import re
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Context of the API's resources: the daemon's subscribers and the open log."""
+"""Context of the API's resources: the daemon's subscribers, its configuration in effect, and the open log."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager

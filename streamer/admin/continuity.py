@@ -1,4 +1,4 @@
-"""Resources of holes and snapshots: what their continuity records tell."""
+"""Resources of continuity records and of snapshots, with the forecast of a snapshot."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

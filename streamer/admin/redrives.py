@@ -1,4 +1,4 @@
-"""Preview of a redrive: which dead letters it would deliver, and which are superseded."""
+"""Resource of the redrives: previews, orders, lists and cancels them."""
 
 import uuid
 from collections import Counter, defaultdict

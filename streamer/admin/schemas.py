@@ -1,4 +1,4 @@
-"""Schemas of the API's requests, and how they are read."""
+"""Schemas of the API's requests, and the errors that refuse them."""
 
 from dataclasses import replace
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Listener and application of the API."""
+"""Listener and application of the API, with the resources of the audit and of support bundles."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

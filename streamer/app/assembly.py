@@ -1,4 +1,4 @@
-"""Assembly of a subscriber's dispatcher from its settings."""
+"""Assembly of subscribers' dispatchers from the settings, with the log and the tracer that they use."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Enrichment: the look-ups of subscribers, and what makes them."""
+"""Look-ups of subscribers: compiled from settings, and shared by org and by service."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager

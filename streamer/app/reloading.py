@@ -1,4 +1,4 @@
-"""Reading of the configuration again, while the daemon runs."""
+"""Reloading of a changed configuration while the daemon runs, and the watcher of passing events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""Channels of the document: the topics that others read, and those of Streamer's own."""
+"""Channels of the document, for others' and for Streamer's own topics, and their messages."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

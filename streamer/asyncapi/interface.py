@@ -1,4 +1,4 @@
-"""Interface that one configuration offers to the readers of its topics."""
+"""Interface that one configuration offers to the readers of its topics, and the brokers that serve it."""
 
 from copy import deepcopy
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The commands that find events, tell their stories and follow new ones."""
+"""The commands `streamer events …`, and the tree of an event's story."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The command that draws which subscriber gets which events, and after which other."""
+"""The command `streamer flow`: the graph of a configuration, as a tree of text or an SVG drawing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Output of the API's answers on a terminal."""
+"""Output of commands on a terminal, and the failures and exit status for scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `streamer schema`."""
+"""The commands `streamer schema` and `streamer asyncapi`."""
 
 from pathlib import Path
 from typing import Annotated

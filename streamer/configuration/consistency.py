@@ -1,4 +1,4 @@
-"""Mistakes between keys: channels that contain each other, patterns that match nothing, one port for two."""
+"""Mistakes between keys: chains, channels that contain each other, patterns that match nothing."""
 
 import difflib
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Document: the data of the configuration's files, with the place of each part."""
+"""Document: the data of the configuration's files, the place of each part, and the files' fingerprints."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Messages for what pydantic refuses, in the words of the configuration."""
+"""Mistakes in the words of the configuration: values that pydantic refuses, and tables in CSV."""
 
 import csv
 import difflib

@@ -1,4 +1,4 @@
-"""Access to the console: who asks, and whether a change comes from one of its own pages.
+"""Access to the console: sessions, the sender of each request, and the headers of each answer.
 
 Four checks stand between a website in an operator's browser and a change: the
 `Host` header (DNS rebinding, where there is no token), the `Origin` header, the

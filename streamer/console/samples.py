@@ -1,4 +1,4 @@
-"""Samples of this process's metrics in the last hour, for charts without Prometheus.
+"""Samples of this process's metrics in the last hour, and recent records of the log, for quick pages.
 
 The series are fixed, whatever the number of channels and subscribers: their
 values are summed up. A sample is a few numbers, so an hour of them takes less

@@ -1,4 +1,4 @@
-"""Decoder of dead letters that ingest has set aside."""
+"""Redrives of one channel's dead letters: read again by today's rules, a few at a time."""
 
 import asyncio
 from collections import deque

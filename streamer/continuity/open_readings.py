@@ -1,4 +1,4 @@
-"""Readings of one channel that are open, and the order in which they go on."""
+"""Readings of one channel that are open, their order, and the rules for lost jobs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Progress of the reading of entities, as its continuity record keeps it."""
+"""Progress of the reading of entities, as its continuity record keeps it, and the queries that follow."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Step of a reading."""
+"""Steps of a reading, with the records that change or are deleted meanwhile."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Scenario of the demo: opportunities are won in the org."""
+"""Scenario of the demo: opportunities are won in the org, and targets take the steps of each sale."""
 
 import random
 from collections import Counter, defaultdict

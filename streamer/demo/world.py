@@ -1,4 +1,4 @@
-"""World of the demo: org, targets and daemon in one process, on loopback."""
+"""World of the demo: org, targets and daemon in one process, on loopback, and the injected faults."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The running loop of a subscriber: it reads the feed, and tries lanes one by one or in batches."""
+"""Running loop of a subscriber: takes events in, and tries the heads of lanes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Redrives of dead letters: which ones a later event has superseded."""
+"""Redrive of dead letters: their plan, the superseded ones, and the return of each to its lane."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence

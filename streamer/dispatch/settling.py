@@ -1,4 +1,4 @@
-"""Settling: what an attempt came to, and what follows from it for its lane, the target and the log."""
+"""Settling: an attempt becomes commands for its lane, which are carried out here."""
 
 from dataclasses import dataclass
 from enum import Enum, auto

@@ -1,4 +1,4 @@
-"""Channels: each exists, the user can subscribe to it, and the org announces what is wanted of it."""
+"""Checks of the channels: each exists, the user can subscribe, and the org announces the wanted changes."""
 
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Check: one question about a set-up, and its findings."""
+"""Checks: each asks one question about a set-up; all run at the same time, each within its time."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Checks of what a configuration names: the files of its secrets, and the fields of its expressions."""
+"""Checks of what a configuration names: files of secrets, certificates, and the org's fields."""
 
 import difflib
 import os

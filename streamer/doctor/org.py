@@ -1,4 +1,4 @@
-"""Org: the login, how long its flow lasts, the API's version and the org's identity."""
+"""Checks of the org: its login, identity, API version and limits."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Checks of a parsed JMESPath expression without any event: names, functions and their arguments."""
+"""Checks of a parsed JMESPath expression without any event, and the names that it reads."""
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Reading of messages one by one, and handling of those without the shape that their channel promises."""
+"""Reading of messages one by one: their shape, position and times, and the malformed ones."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Conversion of generic streaming messages to events."""
+"""Conversion of platform events, PushTopic notifications, generic and outbound messages to events."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Structured logs: JSON for machines, readable lines for people at a terminal."""
+"""Structured logs: lines for machines or people, the last of them in memory; and metrics of the event log."""
 
 import logging
 import os

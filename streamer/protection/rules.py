@@ -1,4 +1,4 @@
-"""Rules compiled for each type of event: the treatment of each of its fields, looked up once."""
+"""Rules compiled for each type of event: the treatment of each of its fields, by all of its names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

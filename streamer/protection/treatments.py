@@ -1,4 +1,4 @@
-"""Treatments of a value: dropped, masked, hashed or kept."""
+"""Treatments of a value: dropped, masked, hashed, sealed or kept, with exact numbers."""
 
 import base64
 import hashlib

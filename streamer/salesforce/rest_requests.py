@@ -1,4 +1,4 @@
-"""Requests to Salesforce's REST API, as they are sent and as a preview shows them."""
+"""Requests to Salesforce's REST API, as sent and as previewed, and their bounded bodies."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Operation: metrics, probes, logs, the admin API and the console."""
+"""Operation: metrics, probes, logs, the admin API, the console, and comparisons with the org."""
 
 from typing import Annotated, Literal, Self
 

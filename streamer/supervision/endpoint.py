@@ -1,4 +1,4 @@
-"""HTTP endpoint for Prometheus and for the probes of Kubernetes."""
+"""HTTP endpoint for Prometheus and for the probes of Kubernetes, and its address."""
 
 import asyncio
 import os

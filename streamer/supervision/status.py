@@ -1,4 +1,4 @@
-"""Status of a running daemon's parts, for probes and gauges."""
+"""Status of a running daemon's parts, and the readiness that follows from it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Leak check: finds resources that a plugin leaves open when it is closed."""
+"""Leak check: finds resources that a plugin leaves open; and events and deliveries for tests."""
 
 import asyncio
 import gc

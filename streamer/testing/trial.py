@@ -1,4 +1,4 @@
-"""Trial: a subscriber under test."""
+"""Trial of a subscriber: its outcomes are checked, and its settings searched for secrets."""
 
 import asyncio
 import math

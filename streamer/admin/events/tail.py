@@ -1,4 +1,4 @@
-"""Live tail: new events of the log, read once and handed to a few clients, each with a bounded buffer."""
+"""Live tail: new events of the log, read once, and chosen by expressions for a few clients."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Repairs of a channel, over the REST API of its org."""
+"""Repairs of an org's channels, and comparisons of the org with the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

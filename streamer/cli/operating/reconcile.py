@@ -1,4 +1,4 @@
-"""The command `streamer reconcile`."""
+"""The command `streamer reconcile`, and the display of its comparison."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager

@@ -1,4 +1,4 @@
-"""Connection of a command to the org that a configuration names."""
+"""Connection of a command to the org of a configuration, and completion of the org's names."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Parser of events in JSON, as their bytes arrive: lines, a list, or objects one after the other."""
+"""Input of events in JSON, parsed as its bytes arrive: lines, a list, or one object after the other."""
 
 import asyncio
 import codecs

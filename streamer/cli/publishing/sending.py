@@ -1,4 +1,4 @@
-"""Sending of the events of an input, in order, in batches that are retried."""
+"""Sending of the events of an input, in order and in batches, and the report on each event."""
 
 import asyncio
 import sys

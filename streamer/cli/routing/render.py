@@ -1,4 +1,4 @@
-"""The command `streamer render`."""
+"""The commands `streamer render` and `streamer explain`."""
 
 import difflib
 import sys

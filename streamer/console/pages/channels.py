@@ -1,4 +1,4 @@
-"""Channels: whether they are read here, how far they are verified, and their holes."""
+"""Pages of the channels: their state, positions, snapshots and continuity records."""
 
 from collections import Counter
 from collections.abc import Sequence

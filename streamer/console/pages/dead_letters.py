@@ -1,4 +1,4 @@
-"""Dead letters: lists and shows them, and redrives or discards them after a preview."""
+"""Pages of dead letters, parked keys and redrives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

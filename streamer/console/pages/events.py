@@ -1,4 +1,4 @@
-"""Pages of events: a search in the log, and the story of one event."""
+"""Pages of events: a search in the log, the story of one event, and the live tail."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing

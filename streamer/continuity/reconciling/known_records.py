@@ -1,4 +1,4 @@
-"""State of records, as the events of a log tell it."""
+"""Records as the events of a log describe them, and their differences from the org."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Admission control for one target: combines pause, circuit breaker, rate and concurrency."""
+"""Admission control for one target: pauses, holds, flood guard, circuit breaker, rate and concurrency."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""Validated results of plugins: outcomes, error texts and answers.
+"""Validated results of plugins, the failures among them, and the schedule of retries.
 
 A plugin is foreign code, so each value that it returns or raises is checked
 before it is used. No function here raises, whatever the value's own methods do:

@@ -1,4 +1,4 @@
-"""Tasks that a plugin starts: what they raise ends neither the event loop nor the daemon."""
+"""Calls of a plugin: tasks that it starts are contained, and its attempts get spans."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Queue of undelivered events that are delivered one after another."""
+"""Lane: a queue of undelivered events, which is in flight, waits for a retry, or is ready."""
 
 import asyncio
 import heapq

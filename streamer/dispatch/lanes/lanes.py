@@ -1,4 +1,4 @@
-"""Lanes of one subscriber's undelivered events."""
+"""Lanes of one subscriber's undelivered events, and their listings for operators."""
 
 import asyncio
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""Reading of records by calls that find out which fields Salesforce refuses."""
+"""Reading of records for events: when a call is allowed, which fields it reads, and which are refused."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence

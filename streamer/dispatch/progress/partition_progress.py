@@ -1,4 +1,4 @@
-"""Progress of one subscriber in one partition, the log's record of it, and the next record."""
+"""Progress of one subscriber in one partition: settled offsets, records to write, and the ownership."""
 
 import asyncio
 from collections import deque

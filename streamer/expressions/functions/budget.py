@@ -1,4 +1,4 @@
-"""Budget of one evaluation: the steps that an expression or a template can take, and the sizes of values.
+"""Budget of one evaluation: steps, sizes of values, and the costs of functions.
 
 JMESPath and Jinja2 have one model. A step takes about a microsecond, so that
 whatever an expression does, and however large the event is, it ends within

@@ -1,4 +1,4 @@
-"""Library of the functions that an expression can call: JMESPath's own and Streamer's."""
+"""Library of the functions that an expression can call, with lookup tables and keys of hashes."""
 
 import difflib
 import hmac

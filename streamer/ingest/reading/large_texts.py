@@ -1,4 +1,4 @@
-"""Large texts whose change came as a diff: completed with the former value, or read again."""
+"""Large texts whose change came as a diff: completed from a cache of former values, or read again."""
 
 import sys
 from collections import OrderedDict

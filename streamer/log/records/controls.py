@@ -1,4 +1,4 @@
-"""Controls of subscribers, redrives, snapshots and orders of positions as JSON."""
+"""Controls, orders and audit records as JSON."""
 
 from collections.abc import Collection
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Dead letters as JSON."""
+"""Dead letters and setbacks as JSON."""
 
 import base64
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Events as JSON."""
+"""Events, checkpoints and receipts as JSON, and the envelope of every record."""
 
 import binascii
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Schemas of the data of change events, one for each way in which a record can change."""
+"""Schemas of the data of change events, and the parts that all schemas are built of."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

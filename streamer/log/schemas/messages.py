@@ -1,4 +1,4 @@
-"""Schemas of the data of platform events, PushTopic notifications, generic events and outbound messages."""
+"""Schemas of other events' data, and of all events as CloudEvents."""
 
 import re
 

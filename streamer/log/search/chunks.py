@@ -1,4 +1,4 @@
-"""Chunks of a partition that a search has read."""
+"""Chunks of a partition: the events that match a search, and the cursor where it continues."""
 
 import base64
 import binascii

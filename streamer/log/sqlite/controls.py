@@ -1,4 +1,4 @@
-"""Controls in a log file."""
+"""Controls and dead letters in a log file."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Retention: keeps a log file within its age and its size."""
+"""Retention of a log file, within its age and its size, and the search for foreign rows."""
 
 import asyncio
 import sqlite3

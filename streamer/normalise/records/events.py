@@ -1,4 +1,4 @@
-"""Events about records that were read from the org.
+"""Events about records that were read from the org, with values as change events carry them.
 
 None of them claims what changed: `changed_fields` and `nulled_fields` are empty.
 All fields that the user can see are in `fields`, null where they are empty, so

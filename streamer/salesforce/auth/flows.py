@@ -1,4 +1,4 @@
-"""OAuth 2 flows of Salesforce: their token requests."""
+"""OAuth 2 flows of Salesforce: token requests, their addresses and refusals, and the logins in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One whole answer of the Streaming API, sorted into replies and events."""
+"""One whole answer of the Streaming API, sorted into replies and events, and replay positions."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

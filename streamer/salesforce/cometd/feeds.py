@@ -1,4 +1,4 @@
-"""Feeds of all channels that are read over one session."""
+"""Feeds of all channels that are read over one session, each with its consumer."""
 
 import asyncio
 from collections.abc import Sequence

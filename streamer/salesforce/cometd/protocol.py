@@ -1,4 +1,4 @@
-"""Bayeux in Salesforce's dialect: the meaning of its refusals, and its advice."""
+"""Bayeux in Salesforce's dialect: the parser of answers, and the meaning of refusals and advice."""
 
 import re
 from collections.abc import Iterator, Mapping

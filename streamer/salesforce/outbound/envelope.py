@@ -1,4 +1,4 @@
-"""Parser of SOAP envelopes that hold outbound messages (SOAP API guide, outbound messaging WSDL).
+"""SOAP envelopes of outbound messages, parsed, answered and masked (SOAP API guide).
 
 An envelope holds up to 100 notifications, each about one record. Names are compared
 without their namespaces.

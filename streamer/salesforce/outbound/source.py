@@ -1,4 +1,4 @@
-"""Source of the notifications that Salesforce sends to the endpoint."""
+"""Source of the notifications that Salesforce sends to the endpoint, and their inbox."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""Calls of the Pub/Sub API with a token that is renewed once."""
+"""Calls of the Pub/Sub API that publish: their token, and their bounds in events and bytes."""
 
 from dataclasses import dataclass
 from typing import TypeVar

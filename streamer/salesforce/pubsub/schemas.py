@@ -1,4 +1,4 @@
-"""Cache of event schemas by their ids."""
+"""Cache of event schemas by their ids, and the decoder of events that uses it."""
 
 import asyncio
 from collections import OrderedDict

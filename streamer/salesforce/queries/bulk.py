@@ -1,4 +1,4 @@
-"""Query jobs of the Bulk API 2.0 (its guide, query)."""
+"""Query jobs of the Bulk API 2.0 (its guide, query), with the rows of their results."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Encoder of appends into records; an append is complete before its transaction begins."""
+"""Encoder of appends into records, with the channels' checkpoints."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence

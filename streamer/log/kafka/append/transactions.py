@@ -1,4 +1,4 @@
-"""Transactions of ingest; they also find records that a broker will never accept."""
+"""Transactions of ingest; they find records that a broker refuses, and notice a fenced producer."""
 
 from collections.abc import Callable, Collection, Sequence
 

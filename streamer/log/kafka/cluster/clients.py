@@ -1,4 +1,4 @@
-"""librdkafka clients, made from the Kafka settings."""
+"""Clients of librdkafka, made from the Kafka settings, and the check of their connection."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Translation of Kafka's errors into ours."""
+"""Errors of Kafka, translated into ours, and retries of calls while an error can pass."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -49,10 +49,6 @@ _ADVICE = {
 }
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-# A transaction left open by a former owner ends by its timeout of 10 s, which
-# the broker checks every 10 s; until then there are no offsets to resume from.
-RETRY_LIMIT_S = 25.0
-"""Longest wait for a group's offsets, in seconds."""
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:
@@ -175,6 +171,10 @@ class KafkaErrors:
         )
 
 
+# A transaction left open by a former owner ends by its timeout of 10 s, which
+# the broker checks every 10 s; until then there are no offsets to resume from.
+RETRY_LIMIT_S = 25.0
+"""Longest wait for a group's offsets, in seconds."""
 _PAUSE_S = 0.1
 _MAY_PASS = frozenset(
     {

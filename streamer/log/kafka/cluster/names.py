@@ -1,4 +1,4 @@
-"""Names of our topics, groups and transactional ids in Kafka."""
+"""Names of our topics, groups and transactional ids in Kafka, and the partition of a key."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Producer of the log's records."""
+"""Records of the log, and the producers that write them, with transactions and without."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Controls, audit records and dead letters in topics that every process reads."""
+"""Controls, audit and continuity records, in topics that every process reads."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Reader of the dead letters in their topic."""
+"""Dead letters in their topic: an index of their offsets, and the reader of their bodies."""
 
 import asyncio
 import time

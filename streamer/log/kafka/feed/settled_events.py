@@ -1,4 +1,4 @@
-"""Settled events of a subscriber, read without joining its group."""
+"""Settlements of a subscriber: their recorder, and the reader of the settled events."""
 
 import math
 import threading

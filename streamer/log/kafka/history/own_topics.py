@@ -1,4 +1,4 @@
-"""Search for foreign records in Streamer's own topics."""
+"""Readers of Streamer's own topics, for operators: foreign records, and receipts of one event."""
 
 import time
 from collections.abc import Callable, Collection

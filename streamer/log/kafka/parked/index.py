@@ -1,4 +1,4 @@
-"""Index of the parked events of one partition."""
+"""Parked events of one partition: their index, its changes, and the fetch of their bodies."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Offset commits of a consumer, each confirmed or given up in bounded time."""
+"""Offsets of a group: commits that are confirmed or given up in time, and the committed ones."""
 
 import math
 import time

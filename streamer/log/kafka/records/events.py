@@ -1,4 +1,4 @@
-"""Records of events: the CloudEvents Kafka protocol binding 1.0.
+"""Records of events, as CloudEvents, and of receipts and continuity; large values in chunks.
 
 In binary mode the value is the event's data and headers hold the attributes; in
 structured mode the value is the whole event. The record's key is the event's,

@@ -1,4 +1,4 @@
-"""Checks of our topics before we rely on them: errors that refuse them, and warnings."""
+"""Checks of our topics before we rely on them, and of what the brokers tell about them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence

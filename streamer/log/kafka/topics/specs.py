@@ -1,4 +1,4 @@
-"""Specifications of our topics."""
+"""Specifications of our topics, and expressions of the topics that hold wanted events."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

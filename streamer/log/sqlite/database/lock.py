@@ -1,4 +1,4 @@
-"""Lock that keeps a log file to one process."""
+"""Lock that keeps a log file to one process, and the check that it lies on a local disk."""
 
 import fcntl
 import os

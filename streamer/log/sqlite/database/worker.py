@@ -1,4 +1,4 @@
-"""Worker thread that owns a SQLite connection."""
+"""Worker thread that owns a SQLite connection, and its bulk statements."""
 
 import asyncio
 import sqlite3

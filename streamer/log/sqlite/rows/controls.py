@@ -1,4 +1,4 @@
-"""Rows of controls, orders and audit records, and the control state in memory."""
+"""Rows of controls, orders, audit and continuity records, and the control state in memory."""
 
 import asyncio
 import sqlite3
@@ -27,8 +27,6 @@ from streamer.log.records.events import printable
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 from streamer.log.sqlite.database.worker import insert_rows
 from streamer.log.sqlite.rows.pages import sound
-
-_NEWEST = 2**63 - 1
 
 _Row = tuple[str, bytes]
 NEWEST = 2**63 - 1
@@ -131,7 +129,7 @@ def write_audit(connection: sqlite3.Connection, body: bytes, now: float) -> None
 
 
 def read_audit(
-    connection: sqlite3.Connection, count: int, foreign: ForeignRecords, before: int = _NEWEST
+    connection: sqlite3.Connection, count: int, foreign: ForeignRecords, before: int = NEWEST
 ) -> tuple[list[AuditRecord], int]:
     """Return some of the last `count` audit records numbered below `before`, and the lowest number.
 

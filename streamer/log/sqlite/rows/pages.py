@@ -1,4 +1,4 @@
-"""Pages of events for one subscriber.
+"""Pages of events for one subscriber, without foreign rows.
 
 A page leaves SQLite as one row, and is parsed at once: reading row by row, a
 thread that competes with a busy loop got 1,500 events a second where this gets

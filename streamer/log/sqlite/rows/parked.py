@@ -1,4 +1,4 @@
-"""Rows of parked lanes.
+"""Rows of parked lanes and of dead letters.
 
 The body of an event is written once, when it is parked; a retry writes only its
 lane's setback. An event is identified by its offset.

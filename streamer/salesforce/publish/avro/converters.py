@@ -1,4 +1,4 @@
-"""Converters of JSON values to the values that fastavro writes, made once for each schema."""
+"""Encoder of platform events in binary Avro, and its converters, made once for each schema."""
 
 import base64
 import binascii

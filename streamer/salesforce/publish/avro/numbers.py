@@ -1,4 +1,4 @@
-"""Conversion of JSON numbers to Avro's, without a lost digit."""
+"""Conversion of JSON numbers, dates and times to Avro's, exactly or refused."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Types of an Avro schema: a tree in which references to named types are resolved.
+"""Types of an Avro schema: a tree in which references are resolved, and bounds of its data.
 
 A type equals only itself, so that it can be the key of what is made from it.
 """

@@ -1,4 +1,4 @@
-"""Readers of Avro's primitive types.
+"""Readers of Avro's primitive types, of times, and of values that repeat.
 
 A reader takes the bytes of a datum and the index at which a value begins, and
 returns the value and the index behind it. It raises `ValueError` for invalid bytes,

@@ -1,4 +1,4 @@
-"""Schema of events, compiled to read them."""
+"""Schema of events, compiled to read them, change events included."""
 
 import re
 import struct
