@@ -179,13 +179,13 @@ async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[Eve
             yield sqlite
 
 
-_NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+_OTEL_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 def has_opentelemetry() -> bool:
     """Return true where the packages of the extra `otel` are installed."""
     try:
-        return all(find_spec(name) for name in _NEEDED)
+        return all(find_spec(name) for name in _OTEL_MODULES)
     except ModuleNotFoundError:
         return False
 
@@ -196,13 +196,13 @@ def tracer_of(settings: TracingSettings | None, metrics: TraceMetrics, role: str
         return None
     return QueuedTracer(
         EventTraces(settings.ratio),
-        partial(_exporter, settings, role),
+        partial(_span_exporter, settings, role),
         metrics,
         limit=settings.max_waiting_spans,
     )
 
 
-def _exporter(settings: TracingSettings, role: str) -> Exporter:
+def _span_exporter(settings: TracingSettings, role: str) -> Exporter:
     # Half a second, and not installed everywhere.
     from streamer.observe.tracing.otlp import OtlpExporter  # noqa: PLC0415 - as said
 

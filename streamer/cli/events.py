@@ -58,13 +58,13 @@ def _add_account(parent: Tree, account: JsonObject) -> Tree:
         branch.add(plain(sentence))
     for receipt in account["receipts"]:
         if receipt["answer"]:
-            branch.add(plain(f"The target's answer: {_short(receipt['answer'])}"))
+            branch.add(plain(f"The target's answer: {_short_answer(receipt['answer'])}"))
     for sentence in account["next_steps"]:
         branch.add(plain(f"→ {sentence}"))
     return branch
 
 
-def _short(answer: JsonObject) -> str:
+def _short_answer(answer: JsonObject) -> str:
     text = ", ".join(f"{name} {value}" for name, value in answer.items())
     return text if len(text) <= 200 else f"{text[:199]}…"  # noqa: PLR2004 - a few lines of a terminal
 

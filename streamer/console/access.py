@@ -26,7 +26,7 @@ from streamer.settings import ConsoleSettings
 MOST_SESSIONS = 64
 """Most sessions at a time; another one ends that which was used longest ago."""
 
-_ID_BYTES = 32
+_SESSION_ID_BYTES = 32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,11 +61,11 @@ class ConsoleSessions:
         self._end_expired(now)
         while len(self._by_digest) >= MOST_SESSIONS:
             del self._by_digest[min(self._by_digest, key=lambda each: self._by_digest[each].used_at)]
-        id_ = secrets.token_urlsafe(_ID_BYTES)
+        id_ = secrets.token_urlsafe(_SESSION_ID_BYTES)
         self._by_digest[_digest(id_)] = ConsoleSession(
             operator=operator,
             can_change=can_change,
-            csrf=secrets.token_urlsafe(_ID_BYTES),
+            csrf=secrets.token_urlsafe(_SESSION_ID_BYTES),
             ends_at=now + self.lifetime_s,
             used_at=now,
         )
@@ -171,7 +171,7 @@ class Access:
         if right is None:
             return None
         self.sessions.end(request.cookies.get(_cookie(request), ""))
-        response = redirect(_place(first(fields_of(request), "next")))
+        response = redirect(_page_after_sign_in(first(fields_of(request), "next")))
         session = self.sessions.begin(operator, can_change=right is AccessRight.CHANGE)
         response.headers["Set-Cookie"] = self._set_cookie(request, session, self.settings.session_s)
         return response
@@ -284,7 +284,7 @@ def _not_signed_in() -> ApiError:
     return ApiError(403, "Sign in first: every change needs an operator's name for the audit.")
 
 
-def _place(wanted: str) -> str:
+def _page_after_sign_in(wanted: str) -> str:
     """Return the page to go to after signing in: `wanted` if it is one of the console's."""
     after = wanted.removeprefix("/console")
     is_ours = wanted.startswith("/console") and after[:1] in {"", "/", "?"}

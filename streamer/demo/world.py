@@ -259,7 +259,7 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
 
 
 _SHARE = 0.3
-_REFUSED = 422
+_REFUSED_STATUS = 422
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +298,7 @@ def poison_sale(world: World) -> str:
     """Win an opportunity whose shipment is refused for good, and return its id."""
     poisoned = world.scenario.win_refused()
     faults = world.receivers[SHIPMENT].faults
-    faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED
+    faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED_STATUS
     world.poisoned.add(poisoned)
     world.timeline.add("fulfilment refuses one shipment for good")
     return poisoned

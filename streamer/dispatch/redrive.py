@@ -248,7 +248,7 @@ def _admitted(event: Event, admits: Callable[[Event], bool]) -> bool:
         return False
 
 
-_Order = tuple[DeadLetter, bool]
+_OrderedLetter = tuple[DeadLetter, bool]
 
 
 class Redriven(Enum):
@@ -274,7 +274,9 @@ class Redelivery:
     reader: LogReader
     attempts: Attempts
     state: DispatchState
-    _waiting: dict[Lane, dict[str, _Order]] = field(default_factory=lambda: defaultdict(dict), init=False)
+    _waiting: dict[Lane, dict[str, _OrderedLetter]] = field(
+        default_factory=lambda: defaultdict(dict), init=False
+    )
 
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
         """Return the ids of `letters` that a later event of their key has superseded, until now.

@@ -166,7 +166,7 @@ class PlatformEventNormaliser:
         return event_id if value is None else str(value)
 
 
-_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+_RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
 class OutboundNormaliser:
@@ -193,8 +193,8 @@ class OutboundNormaliser:
 
     def _event(self, message: JsonObject) -> Event:
         fields: JsonObject = dict(message["fields"])
-        notification = _id(message["notification_id"], "the notification's Id")
-        record = _id(fields.pop("Id", None), "the record's Id")
+        notification = _record_id(message["notification_id"], "the notification's Id")
+        record = _record_id(fields.pop("Id", None), "the record's Id")
         entity = message["entity"]
         if not entity or not entity.isidentifier():
             raise ValueError("the type of the sObject is not the API name of an object")
@@ -217,7 +217,7 @@ class OutboundNormaliser:
         )
 
 
-def _id(value: Any, what: str) -> str:
-    if type(value) is not str or not _ID.fullmatch(value):
+def _record_id(value: Any, what: str) -> str:
+    if type(value) is not str or not _RECORD_ID.fullmatch(value):
         raise ValueError(f"{what} is not an id of Salesforce")
     return value

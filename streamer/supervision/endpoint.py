@@ -20,12 +20,12 @@ from streamer.web.listener import listening
 
 _EVERYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104 - in a container, probes come from outside
 # Docker and Podman make these files.
-_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+_CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 _log = structlog.get_logger()
 
 
-def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _MARKS) -> str:
+def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _CONTAINER_MARKS) -> str:
     """Return the host to listen at where none is configured: every address in a container, else loopback.
 
     Metrics name channels and subscribers, and need no sign-in. On a machine,

@@ -165,12 +165,12 @@ _NAME_OF_A_SECRET = re.compile(
     r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
 )
 # A shorter text would be found in any sentence.
-_SHORTEST = 4
+_SHORTEST_SECRET = 4
 
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:
     """Return the secrets in `settings`, at any depth, except very short ones."""
-    return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST)
+    return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST_SECRET)
 
 
 def plain_secrets_in(settings: BaseModel) -> frozenset[str]:

@@ -201,8 +201,8 @@ def _options(group: type[Any]) -> list[inspect.Parameter]:
     ]
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_HOW = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
+_TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_TIME_FORMS = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
 
 
 def moment(text: str) -> str:
@@ -214,7 +214,7 @@ def moment(text: str) -> str:
     try:
         return (_ago(text) or datetime.fromisoformat(text).astimezone()).isoformat()
     except (ValueError, OverflowError):
-        raise typer.BadParameter(_HOW) from None
+        raise typer.BadParameter(_TIME_FORMS) from None
 
 
 def _ago(text: str) -> datetime | None:
@@ -222,4 +222,4 @@ def _ago(text: str) -> datetime | None:
     if match is None:
         return None
     now = datetime.fromtimestamp(SystemClock().now()).astimezone()
-    return now - timedelta(**{_UNITS[match[2]]: float(match[1])})
+    return now - timedelta(**{_TIME_UNITS[match[2]]: float(match[1])})

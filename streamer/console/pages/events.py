@@ -23,7 +23,7 @@ from streamer.events import JsonObject, Partition
 from streamer.exact_json import exact_value
 from streamer.observe.redaction import masked
 
-_FILTER = ("record", "type", "channel", "since", "until", "order", "limit", "scan", "every_partition")
+_SEARCH_FILTER = ("record", "type", "channel", "since", "until", "order", "limit", "scan", "every_partition")
 _LEVELS = {
     AccountState.DELIVERED: "good",
     AccountState.DEAD_LETTER: "bad",
@@ -59,7 +59,7 @@ class EventPages:
             found=found,
             events=event_rows(found["events"]),
             paths=self.context.daemon.configured.paths,
-            fields=unset({name: said.get(name) for name in _FILTER}),
+            fields=unset({name: said.get(name) for name in _SEARCH_FILTER}),
         )
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -72,7 +72,7 @@ class EventPages:
             title="Event",
             id=id_,
             story=story,
-            subscribers=_in_order(story["subscribers"]),
+            subscribers=_accounts_in_order(story["subscribers"]),
             levels=_LEVELS,
             event_text=event[:_MOST_SHOWN],
             is_cut=len(event) > _MOST_SHOWN,
@@ -96,7 +96,7 @@ class EventPages:
         return redirect(story_address(event))
 
 
-def _in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
+def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
     """Return the subscribers' accounts in the order of `after`, upstream first."""
     placed: dict[str, Any] = {}
     waiting = list(accounts)
@@ -108,7 +108,7 @@ def _in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
 
 
 MOST_ROWS = 50
-"""Most rows of the page at first, and of one answer to its script."""
+"""Most rows of the tail's page at first, and of one answer to its script."""
 # A page asks again then, by which a session that has ended is noticed.
 _LONGEST_S = 600.0
 # Rendering is bounded to 200 rows a second, so that a page costs a busy daemon little.

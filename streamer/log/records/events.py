@@ -152,9 +152,9 @@ _DELIVERED = "delivered"
 def encode_receipt(receipt: Receipt) -> bytes:
     """Return `receipt` as JSON; an answer that JSON can't hold becomes its Python text."""
     try:
-        return encode(_fields(receipt))
+        return encode(_receipt_fields(receipt))
     except TypeError:
-        return encode(_fields(replace(receipt, answer={"text": printable(repr(receipt.answer))})))
+        return encode(_receipt_fields(replace(receipt, answer={"text": printable(repr(receipt.answer))})))
 
 
 def decode_receipt(raw: bytes | str) -> Receipt:
@@ -162,7 +162,7 @@ def decode_receipt(raw: bytes | str) -> Receipt:
     return decode(raw, "a receipt", _receipt)
 
 
-def _fields(receipt: Receipt) -> JsonObject:
+def _receipt_fields(receipt: Receipt) -> JsonObject:
     return {
         "outcome": _DELIVERED,
         "event_id": receipt.event_id,

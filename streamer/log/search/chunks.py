@@ -162,10 +162,10 @@ class Collector:
         return events > self.most or size > self.most_bytes
 
 
-LONGEST = 6_000
+LONGEST_CURSOR = 6_000
 """Most characters of a cursor, so that it fits into the address of a request."""
-_MOST_BYTES = 1024 * 1024
-_FOREIGN = "the cursor is not that of a search by the same options: begin without it"
+_MOST_CURSOR_BYTES = 1024 * 1024
+_FOREIGN_CURSOR = "the cursor is not that of a search by the same options: begin without it"
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
@@ -175,7 +175,7 @@ def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
         topics[partition.topic].append((partition.number, begin, end))
     body = orjson.dumps({"v": 1, "oldest_first": oldest_first, "left": topics})
     text = base64.urlsafe_b64encode(zlib.compress(body, 9)).decode("ascii")
-    return text if len(text) <= LONGEST else ""
+    return text if len(text) <= LONGEST_CURSOR else ""
 
 
 def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
@@ -189,15 +189,15 @@ def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
         }
         is_ours = body["v"] == 1 and body["oldest_first"] is oldest_first
     except (LookupError, TypeError, ValueError, AttributeError, binascii.Error, zlib.error) as error:
-        raise ValueError(_FOREIGN) from error
+        raise ValueError(_FOREIGN_CURSOR) from error
     if not is_ours:
-        raise ValueError(_FOREIGN)
+        raise ValueError(_FOREIGN_CURSOR)
     return left
 
 
 def _inflated(packed: bytes) -> bytes:
     inflate = zlib.decompressobj()
-    body = inflate.decompress(packed, _MOST_BYTES)
+    body = inflate.decompress(packed, _MOST_CURSOR_BYTES)
     if not inflate.eof:
         raise ValueError("it is cut, or too large")
     return body

@@ -101,7 +101,7 @@ def _audience(login_url: str) -> str:
 
 # urlsplit silently drops line breaks, which belong in no address.
 _ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
-_LONGEST = 2_000
+_LONGEST_ADDRESS = 2_000
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
@@ -110,7 +110,7 @@ def safe_address(url: str, *, named: str, allow_http: bool) -> str:
     Plain http is accepted for loopback only, or with `allow_http`. Raises
     `ConfigurationError`, which calls the address `named`.
     """
-    scheme, host = _parts(url, named)
+    scheme, host = _address_parts(url, named)
     if scheme == "http" and not (allow_http or is_loopback(host)):
         raise ConfigurationError(
             f"{named} is http://{host}, where anyone on the way could read the token: "
@@ -126,7 +126,7 @@ def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str
     request, with its token, sent to another server.
     """
     named = "instance_url in the answer to the login"
-    host, login = _parts(instance_url, named)[1], _parts(login_url, "org.login_url")[1]
+    host, login = _address_parts(instance_url, named)[1], _address_parts(login_url, "org.login_url")[1]
     if host in allowed or _site(host) == _site(login) or (is_loopback(host) and is_loopback(login)):
         return
     raise ConfigurationError(
@@ -135,7 +135,7 @@ def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str
     )
 
 
-def _parts(url: str, named: str) -> tuple[str, str]:
+def _address_parts(url: str, named: str) -> tuple[str, str]:
     """Return scheme and host."""
     try:
         parts = urlsplit(url)
@@ -143,7 +143,7 @@ def _parts(url: str, named: str) -> tuple[str, str]:
         host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
-    if not host or len(url) > _LONGEST or not _ADDRESS.fullmatch(url):
+    if not host or len(url) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(url):
         raise ConfigurationError(f"{named} must be an address such as https://acme.my.salesforce.com")
     return parts.scheme, host.lower()
 

@@ -86,7 +86,7 @@ def reaction(reply: Mapping[str, Any]) -> Reaction:
     if _names_no_channel(reply):
         return Reaction.RETRY_CHANNEL
     for error in errors:
-        for channel, code, pattern, result in _TABLE:
+        for channel, code, pattern, result in _REACTIONS:
             if (
                 (channel is None or reply.get("channel") == channel)
                 and error.code == code
@@ -97,7 +97,7 @@ def reaction(reply: Mapping[str, Any]) -> Reaction:
 
 
 # Channel of the reply (any: None), code, pattern of `args:message`, reaction; the first match counts.
-_TABLE: tuple[tuple[str | None, int, str, Reaction], ...] = (
+_REACTIONS: tuple[tuple[str | None, int, str, Reaction], ...] = (
     (None, 401, "", Reaction.RENEW_TOKEN),
     (None, 402, "", Reaction.HANDSHAKE),
     (None, 403, ":Unknown client", Reaction.HANDSHAKE),

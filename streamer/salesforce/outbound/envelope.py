@@ -73,7 +73,7 @@ def _message(notification: Element, **shared: str | None) -> JsonObject:
     }
 
 
-_ENVELOPE = (
+_ANSWER_ENVELOPE = (
     '<?xml version="1.0" encoding="UTF-8"?>'
     '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
     "{body}</soapenv:Body></soapenv:Envelope>"
@@ -124,7 +124,7 @@ def fault(status: int, sentence: str) -> web.Response:
 
 def _answer(body: str, *, status: int) -> web.Response:
     return web.Response(
-        text=_ENVELOPE.format(body=body),
+        text=_ANSWER_ENVELOPE.format(body=body),
         status=status,
         content_type="text/xml",
         charset="utf-8",

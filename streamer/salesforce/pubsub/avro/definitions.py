@@ -86,7 +86,7 @@ def is_null(kind: AvroType) -> bool:
 
 
 # Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
-_LARGEST = 2 * 1024 * 1024
+_LARGEST_DATUM = 2 * 1024 * 1024
 # A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
 _MOST_MEMORY = 50_000_000
 # Rough sizes of Python's objects, in bytes.
@@ -98,7 +98,7 @@ _MEMBER = 100
 
 def largest_datum(schema: AvroRecord) -> int:
     """Return the most bytes that a datum of `schema` can have: 2 MB, or less where lists hold objects."""
-    return min(_LARGEST, _MOST_MEMORY // _Memory().of_repeated(schema))
+    return min(_LARGEST_DATUM, _MOST_MEMORY // _Memory().of_repeated(schema))
 
 
 def types_in(schema: AvroRecord) -> int:
