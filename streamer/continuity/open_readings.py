@@ -110,7 +110,7 @@ def can_begin_again(progress: ReadingProgress, error: RecordsRefused) -> bool:
     return progress.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
 
 
-def pause_s(jobs: int) -> float:
+def pause_after_loss_s(jobs: int) -> float:
     """Return the pause after the loss of the last of so many jobs of a part."""
     return _PAUSES_S[min(jobs, len(_PAUSES_S)) - 1] if jobs else 0.0
 
@@ -119,7 +119,7 @@ def pause_left_s(progress: ReadingProgress, now: float) -> float:
     """Return what is left `now` of the pause after a lost job, also in another process."""
     if progress.job is not None or not progress.jobs or progress.anchor is None:
         return 0.0
-    return min(max(0.0, progress.anchor + pause_s(progress.jobs) - now), _PAUSES_S[-1])
+    return min(max(0.0, progress.anchor + pause_after_loss_s(progress.jobs) - now), _PAUSES_S[-1])
 
 
 def may_be_in_bulk(progress: ReadingProgress) -> bool:
@@ -128,7 +128,7 @@ def may_be_in_bulk(progress: ReadingProgress) -> bool:
 
 
 @contextmanager
-def passing() -> Iterator[None]:
+def refusals_can_pass() -> Iterator[None]:
     """Raise `SalesforceUnavailable` for a refusal that can pass, of what is asked for beside a job."""
     try:
         yield
