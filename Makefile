@@ -73,6 +73,7 @@ screenshots: $(READY) ## draw the pictures of docs/console.md in Chromium
 reference: $(READY) ## write the pages, schema, dashboard and manifests that are made from the code and from the rules
 	$(BIN)/python -m tools.configuration_reference
 	$(BIN)/python -m tools.command_reference
+	$(BIN)/python -m tools.architecture_reference
 	$(BIN)/python -m tools.monitoring.metrics_reference
 	$(BIN)/python -m tools.monitoring.grafana
 	$(BIN)/python -m tools.monitoring.operator_rules

@@ -1,4 +1,4 @@
-"""Paths of channels: their kinds, the names in them, and for how long Salesforce retains their events."""
+"""Paths of channels: their kinds, their names, and the retention of their events."""
 
 import re
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
-"""JSON in which numbers keep all of their digits.
+"""JSON whose numbers keep all of their digits, read within bounds, and written at any depth.
 
 A double holds 15 digits of every number, and JSON can hold more. A number that
 would lose a digit is read as a `Decimal`, and a `Decimal` is written with its
-digits.
+digits. Text from outside is read within bounds of memory, and dead letters can
+be nested deeper than orjson writes.
 """
 
 import base64
@@ -20,12 +21,6 @@ MOST_DIGITS = 50
 _LARGEST_EXPONENT = 60
 _EXACT_CHARACTERS = 17
 _LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
-# An empty object takes 3 bytes of JSON and 70 of memory; a value between two commas takes 2 and 8 to 60.
-# Parsing so many takes some tenths of a second, in which no other thread runs either. A smaller body is
-# not worth counting.
-_COUNTED_FROM_BYTES = 1024 * 1024
-_MOST_CONTAINERS = 500_000
-_MOST_VALUES = 3_000_000
 
 
 def _shape(byte: int) -> int:
@@ -103,6 +98,14 @@ def _integer(text: str) -> int | float | Decimal:
     if len(text) < _EXACT_CHARACTERS or _LEAST_INTEGER <= int(text) <= _MOST_INTEGER:
         return int(text)
     return exact_number(text)
+
+
+# An empty object takes 3 bytes of JSON and 70 of memory; a value between two commas takes 2 and 8 to 60.
+# Parsing so many takes some tenths of a second, in which no other thread runs either. A smaller body is
+# not worth counting.
+_COUNTED_FROM_BYTES = 1024 * 1024
+_MOST_CONTAINERS = 500_000
+_MOST_VALUES = 3_000_000
 
 
 class OversizedJson(ValueError):

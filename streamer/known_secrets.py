@@ -1,4 +1,4 @@
-"""Secrets in use, known by their values: they are taken out of every text that comes from outside.
+"""Secrets in use, which are taken out of every text that comes from outside.
 
 A proxy, a target or an Apex method can repeat what it was sent, in a form of
 its own. Texts pass here where they enter: errors of Streamer's own when they
@@ -23,13 +23,6 @@ SHORTEST = 8
 # The path of an address can be its secret, as a webhook's is; a short one is not.
 _SHORTEST_PATH = 20
 _SIGNING = "whsec_"
-MASK = "***"
-"""Stands for a secret."""
-
-_MASK = MASK.encode()
-
-# Tokens that are renewed for months; one that was used up can still be told late.
-_MOST_RENEWED = 200
 
 
 @lru_cache(maxsize=1024)
@@ -90,6 +83,13 @@ def _parts(secret: str) -> Iterator[str]:
         yield password
     if len(address.path) >= _SHORTEST_PATH:
         yield address.path
+
+
+MASK = "***"
+"""Stands for a secret."""
+_MASK = MASK.encode()
+# Tokens that are renewed for months; one that was used up can still be told late.
+_MOST_RENEWED = 200
 
 
 class KnownSecrets:

@@ -1,4 +1,7 @@
-"""Replay ids as text, for records, logs and ids: printable ASCII as it is, any other as `base64:…`."""
+"""Replay ids as text, for records, logs and ids.
+
+Printable ASCII stays as it is, and any other id becomes `base64:…`.
+"""
 
 import base64
 import binascii

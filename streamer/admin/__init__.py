@@ -1,4 +1,4 @@
-"""Admin API, by which operators pause subscribers, redrive dead letters and read the audit."""
+"""Admin API, by which operators see and change what a daemon does."""
 
 from streamer.admin.context import AdminContext
 from streamer.admin.server import serving_admin

@@ -1,4 +1,4 @@
-"""Effects of another position of a channel: what is repeated, what is lost, in words."""
+"""Effects of another position of a channel, before it is ordered, and the outcome of the order."""
 
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -17,7 +17,6 @@ from streamer.ports import RecordedPositions
 from streamer.settings import ChannelSettings
 
 _HOUR_S = 3600.0
-_LOOKED_AT = 100
 
 
 async def effect_json(
@@ -131,6 +130,9 @@ def _has_records(channel: Channel) -> bool:
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+_LOOKED_AT = 100
 
 
 async def outcome_of(

@@ -1,4 +1,4 @@
-"""Resource of the channels' positions: shows them, previews a change, and orders it."""
+"""Resource of the channels' positions: lists them with their orders, and orders others."""
 
 import re
 from dataclasses import dataclass, replace
@@ -20,11 +20,9 @@ from streamer.replay_ids import LONGEST_BYTES, is_of_cometd, optional_text, repl
 from streamer.settings import ChannelSettings, Settings, Transport
 
 _SEE = "`streamer checkpoint list` shows the stored ones."
-_INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_ID_INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _BASE64 = "base64:"
 _log = structlog.get_logger()
-
-_REPEATED = frozenset({ChannelPosition.EARLIEST, ChannelPosition.SINCE, ChannelPosition.START})
 
 
 def replay_id_of(text: str, transport: Transport) -> ReplayId:
@@ -36,12 +34,12 @@ def replay_id_of(text: str, transport: Transport) -> ReplayId:
     expected.
     """
     if transport is Transport.COMETD:
-        return _integer(text)
-    return _bytes(text)
+        return _id_of_integer(text)
+    return _id_of_bytes(text)
 
 
-def _integer(text: str) -> ReplayId:
-    if not _INTEGER.fullmatch(text):
+def _id_of_integer(text: str) -> ReplayId:
+    if not _ID_INTEGER.fullmatch(text):
         raise ApiError(
             400,
             "replay_id: must be an integer of at most 19 digits, without zeros in front: the channel is read "
@@ -51,21 +49,21 @@ def _integer(text: str) -> ReplayId:
     return ReplayId(text.encode())
 
 
-def _bytes(text: str) -> ReplayId:
+def _id_of_bytes(text: str) -> ReplayId:
     try:
         replay_id = replay_id_from_text(text if text.startswith(_BASE64) else f"{_BASE64}{text}")
     except ValueError:
-        raise ApiError(400, f"{_expected()} {_SEE}") from None
+        raise ApiError(400, f"{_expected_form()} {_SEE}") from None
     if text.startswith(_BASE64) and 0 < len(replay_id) <= LONGEST_BYTES:
         if is_of_cometd(replay_id):
-            raise ApiError(400, f"{_expected()} These bytes are the digits of an id of CometD. {_SEE}")
+            raise ApiError(400, f"{_expected_form()} These bytes are the digits of an id of CometD. {_SEE}")
         return replay_id
     if 0 < len(replay_id) <= LONGEST_BYTES and not text.isdigit():
-        raise ApiError(400, f"{_expected()} If those are its bytes, write {_BASE64}{text}. {_SEE}")
-    raise ApiError(400, f"{_expected()} {_SEE}")
+        raise ApiError(400, f"{_expected_form()} If those are its bytes, write {_BASE64}{text}. {_SEE}")
+    raise ApiError(400, f"{_expected_form()} {_SEE}")
 
 
-def _expected() -> str:
+def _expected_form() -> str:
     return (
         f"replay_id: must be {_BASE64}… with 1 to {LONGEST_BYTES} bytes, as the ids of the Pub/Sub API are: "
         "the channel is read over pubsub."
@@ -115,6 +113,9 @@ def order_json(order: PositionOrder) -> JsonObject:
         "by": order.by,
         "at": rfc3339(order.at),
     }
+
+
+_REPEATED = frozenset({ChannelPosition.EARLIEST, ChannelPosition.SINCE, ChannelPosition.START})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Context of the API's resources: the daemon's subscribers and the open log."""
+"""Context of the API's resources: the daemon's subscribers, its configuration in effect, and the open log."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -18,12 +18,6 @@ from streamer.events import Event, JsonObject, SubscriberName
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import ControlledLog, RecordedPositions, Subscriber, Subscription
 from streamer.settings import Settings, SubscriberSettings
-
-MOST_SEARCHES = 4
-"""Most searches for events at a time in one process: each holds some MB, and a thread."""
-
-_SWITCHBOARD_TIMEOUT_S = 5.0
-_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
 
 
 class RunningSubscriber(Protocol):
@@ -121,6 +115,12 @@ class DaemonState(Protocol):
     def dispatchers(self) -> Mapping[SubscriberName, RunningSubscriber]:
         """Subscribers for which this process delivers."""
         ...
+
+
+MOST_SEARCHES = 4
+"""Most searches for events at a time in one process: each holds some MB, and a thread."""
+_SWITCHBOARD_TIMEOUT_S = 5.0
+_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
 
 
 def _at_once(_board: ControlState) -> bool:

@@ -1,4 +1,4 @@
-"""Resources of holes and snapshots: what their continuity records tell."""
+"""Resources of continuity records and of snapshots, with the forecast of a snapshot."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -30,19 +30,12 @@ from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Want
 from streamer.errors import LogUnavailable, RecordsRefused, RetryLater, Stop
 from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
 
-_COUNTED_S = 60.0
-_FORMER = 10
+_FORECAST_WITHIN_S = 60.0
+_FORMER_SNAPSHOTS = 10
 _NOT_READ = (
     "this process does not read Salesforce, or has not logged in yet: ask the admin API of one that reads it"
 )
 _log = structlog.get_logger()
-
-_ALL_CHANGES = "/data/ChangeEvents"
-SNAPSHOT_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
-"""Changes of a snapshot, by their names in paths."""
-_DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
-_CANCELLED = "snapshot.cancelled"
-_ORDERED = "snapshot.ordered"
 
 
 async def forecast_json(
@@ -54,16 +47,18 @@ async def forecast_json(
     `ApiError` where Salesforce would refuse the snapshot.
     """
     if context.forecaster is None:
-        return _json(None, None, _NOT_READ)
+        return _forecast_json(None, None, _NOT_READ)
     try:
-        found = await _answered(context, context.forecaster, order)
+        found = await _forecast_in_time(context, context.forecaster, order)
     except RecordsRefused as error:
         raise ApiError(400, f"Salesforce would refuse this snapshot: {error}.") from None
     except TimeoutError:
-        return _json(None, None, f"Salesforce has not counted the records in {_COUNTED_S:.0f} s")
+        return _forecast_json(
+            None, None, f"Salesforce has not counted the records in {_FORECAST_WITHIN_S:.0f} s"
+        )
     except (RetryLater, Stop) as error:
-        return _json(None, None, str(error))
-    return _json(found, rate_of(former), "")
+        return _forecast_json(None, None, str(error))
+    return _forecast_json(found, rate_of(former), "")
 
 
 def rate_of(former: Iterable[ContinuityRecord]) -> float | None:
@@ -80,21 +75,21 @@ def rate_of(former: Iterable[ContinuityRecord]) -> float | None:
         and each.updated_at
         and each.updated_at > each.recorded_at
     )
-    latest = list(islice(rates, _FORMER))
+    latest = list(islice(rates, _FORMER_SNAPSHOTS))
     return median(latest) if latest else None
 
 
-async def _answered(
+async def _forecast_in_time(
     context: AdminContext, forecaster: SnapshotForecaster, order: SnapshotOrder
 ) -> SnapshotForecast:
     asked = asyncio.create_task(forecaster.forecast(order), name="forecast of a snapshot")
-    asked.add_done_callback(_retrieved)
-    async with context.clock.timeout(_COUNTED_S):
+    asked.add_done_callback(_forecast_retrieved)
+    async with context.clock.timeout(_FORECAST_WITHIN_S):
         # A request can renew the token, and a renewal that is broken off can lose it.
         return await asyncio.shield(asked)
 
 
-def _json(found: SnapshotForecast | None, rate: float | None, unknown: str) -> JsonObject:
+def _forecast_json(found: SnapshotForecast | None, rate: float | None, unknown: str) -> JsonObject:
     return {
         "records": found.records if found else None,
         "way": ("bulk" if found.in_bulk else "rest") if found else None,
@@ -107,7 +102,7 @@ def _json(found: SnapshotForecast | None, rate: float | None, unknown: str) -> J
     }
 
 
-def _retrieved(asked: "asyncio.Task[SnapshotForecast]") -> None:
+def _forecast_retrieved(asked: "asyncio.Task[SnapshotForecast]") -> None:
     # asyncio reports an error that nothing has looked at.
     if not asked.cancelled():
         asked.exception()
@@ -130,6 +125,14 @@ class ContinuityResource:
 
     async def _list(self, request: web.Request) -> web.Response:
         return json_response(await self.records(query_of(request, Holes)))
+
+
+_ALL_CHANGES = "/data/ChangeEvents"
+SNAPSHOT_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
+"""Changes of a snapshot, by their names in paths."""
+_DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
+_CANCELLED = "snapshot.cancelled"
+_ORDERED = "snapshot.ordered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

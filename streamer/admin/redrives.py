@@ -1,4 +1,4 @@
-"""Preview of a redrive: which dead letters it would deliver, and which are superseded."""
+"""Resource of the redrives: previews, orders, lists and cancels them."""
 
 import uuid
 from collections import Counter, defaultdict
@@ -27,11 +27,6 @@ from streamer.events import JsonObject, LetterHead, SubscriberName
 
 _REMEDY = "narrow the filter, such as by time, or include the superseded ones."
 _log = structlog.get_logger()
-
-_ORDERED = "redrive.ordered"
-_ENDED = "redrive.ended"
-_CANCELLED = "redrive.cancelled"
-_SUPERSEDED = "redrive.superseded"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,7 +82,7 @@ async def redrive_previews(
         async for head in heads:
             if find_superseded and head.subscriber is not None:
                 aside[head.subscriber].add(head)
-            if meant.admits(head) and _counted(context, meant, head, found) and find_superseded:
+            if meant.admits(head) and _counted_letter(context, meant, head, found) and find_superseded:
                 letter = PlacedLetter.of(head)
                 compared[letter.subscriber].append(letter)
     for name, letters in compared.items():
@@ -95,7 +90,7 @@ async def redrive_previews(
     return found
 
 
-def _counted(
+def _counted_letter(
     context: AdminContext,
     meant: LetterFilter,
     head: LetterHead,
@@ -121,6 +116,12 @@ async def _superseded_letters(
         await superseded(page, context.log, subscription, admits, aside=aside) for page in pages(letters)
     ]
     return frozenset().union(*found)
+
+
+_ORDERED = "redrive.ordered"
+_ENDED = "redrive.ended"
+_CANCELLED = "redrive.cancelled"
+_SUPERSEDED = "redrive.superseded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +205,7 @@ class RedriveResource:
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
         # The log can need a moment to show the end, and the next request must find it.
         await self.context.control_state(lambda board: order.id not in board.redrives)
-        superseded = _superseded(await self.context.log.controls.audit(last=MOST_LETTERS))[order.id]
+        superseded = _superseded_by_order(await self.context.log.controls.audit(last=MOST_LETTERS))[order.id]
         return {**ended_redrive_json(audit, superseded=superseded), "subscriber": audit.subscriber}
 
     async def redrives(self) -> JsonObject:
@@ -216,7 +217,7 @@ class RedriveResource:
             each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
         }
         ended = [each for each in records if each.what in {_ENDED, _CANCELLED}]
-        superseded = _superseded(records)
+        superseded = _superseded_by_order(records)
         return {
             "redrives": [
                 redrive_json(each, left=left[id_], begun_with=begun_with.get(id_))
@@ -263,7 +264,7 @@ def _open(board: ControlState, id_: str) -> Redrive:
     return board.redrives[id_]
 
 
-def _superseded(records: Iterable[AuditRecord]) -> Counter[str | None]:
+def _superseded_by_order(records: Iterable[AuditRecord]) -> Counter[str | None]:
     """Count by order how many letters were superseded before their turn came."""
     counts = Counter[str | None]()
     for each in records:

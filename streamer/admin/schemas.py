@@ -1,4 +1,4 @@
-"""Schemas of the API's requests, and how they are read."""
+"""Schemas of the API's requests, and the errors that refuse them."""
 
 from dataclasses import replace
 from typing import Annotated, TypeVar
@@ -10,11 +10,6 @@ from streamer.controls import ChannelPosition, ContinuityFilter, LetterFilter, R
 from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.known_secrets import KNOWN
 from streamer.validation import mistakes
-
-MOST_LETTERS = 1_000
-"""Most dead letters, parked keys, continuity or audit records in one list."""
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 # Words of an operator are kept for months, and others read them: a pasted secret must not be among them.
 _Words = Annotated[str, AfterValidator(KNOWN.hidden)]
@@ -36,6 +31,11 @@ def conflict(redrive: Redrive, what: str) -> ApiError:
         f"Redrive {redrive.id} of {whose} {what}: wait for its end, or cancel it with "
         f"`streamer deadletters cancel {redrive.id}`.",
     )
+
+
+MOST_LETTERS = 1_000
+"""Most dead letters, parked keys, continuity or audit records in one list."""
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class RequestModel(BaseModel):

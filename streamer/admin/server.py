@@ -1,4 +1,4 @@
-"""Listener and application of the API."""
+"""Listener and application of the API, with the resources of the audit and of support bundles."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,12 +23,6 @@ from streamer.settings import AdminSettings
 from streamer.web.listener import listening
 
 _log = structlog.get_logger()
-
-CONSOLE_PATH = "/console"
-"""Path below which the console is served; it authenticates requests by itself."""
-
-LARGEST_BODY = 64 * 1024
-"""Largest body of a request, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +58,12 @@ class SupportResource:
         if self.context.diagnose is None:
             raise ApiError(503, "The process does not serve its state yet: try again.")
         return json_response(await self.context.diagnose())
+
+
+CONSOLE_PATH = "/console"
+"""Path below which the console is served; it authenticates requests by itself."""
+LARGEST_BODY = 64 * 1024
+"""Largest body of a request, in bytes."""
 
 
 @asynccontextmanager

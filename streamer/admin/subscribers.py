@@ -36,7 +36,7 @@ TEST_TYPE = "streamer.test"
 """Type of a test event; no event of Salesforce has it."""
 
 _ANSWER_LIMIT = 2_000
-_DATA: JsonObject = {"entity": "StreamerTest", "change": "CREATE", "fields": {}}
+_TEST_DATA: JsonObject = {"entity": "StreamerTest", "change": "CREATE", "fields": {}}
 _log = structlog.get_logger()
 
 
@@ -52,7 +52,7 @@ def trial_event(now: float, data: JsonObject | None) -> Event:
         key=name,
         channel=TEST_TYPE,
         replay_id=ReplayId(b""),
-        data={**(_DATA if data is None else data), "test": True},
+        data={**(_TEST_DATA if data is None else data), "test": True},
     )
 
 
@@ -83,10 +83,10 @@ async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event,
             return {"outcome": "unopened", "reason": str(error)}
         shaped = await attempts.shaped(lane, tuple)
         attempt = shaped if isinstance(shaped, AttemptResult) else await attempts.delivered(lane, shaped)
-    return {**_as_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
+    return {**_outcome_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
 
 
-def _as_json(outcome: Outcome) -> JsonObject:
+def _outcome_json(outcome: Outcome) -> JsonObject:
     fields = asdict(outcome)
     said = fields.pop("answer", "")
     text = said if isinstance(said, str) else orjson.dumps(said, default=str).decode()

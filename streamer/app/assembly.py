@@ -1,4 +1,4 @@
-"""Assembly of a subscriber's dispatcher from its settings."""
+"""Assembly of subscribers' dispatchers from the settings, with the log and the tracer that they use."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -46,7 +46,6 @@ from streamer.supervision.status import LogCondition
 
 _LEAST_FINISHED = 256
 _log = structlog.get_logger()
-_NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,10 +179,13 @@ async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[Eve
             yield sqlite
 
 
+_OTEL_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+
+
 def has_opentelemetry() -> bool:
     """Return true where the packages of the extra `otel` are installed."""
     try:
-        return all(find_spec(name) for name in _NEEDED)
+        return all(find_spec(name) for name in _OTEL_MODULES)
     except ModuleNotFoundError:
         return False
 
@@ -194,13 +196,13 @@ def tracer_of(settings: TracingSettings | None, metrics: TraceMetrics, role: str
         return None
     return QueuedTracer(
         EventTraces(settings.ratio),
-        partial(_exporter, settings, role),
+        partial(_span_exporter, settings, role),
         metrics,
         limit=settings.max_waiting_spans,
     )
 
 
-def _exporter(settings: TracingSettings, role: str) -> Exporter:
+def _span_exporter(settings: TracingSettings, role: str) -> Exporter:
     # Half a second, and not installed everywhere.
     from streamer.observe.tracing.otlp import OtlpExporter  # noqa: PLC0415 - as said
 

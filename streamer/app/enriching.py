@@ -1,4 +1,4 @@
-"""Enrichment: the look-ups of subscribers, and what makes them."""
+"""Look-ups of subscribers: compiled from settings, and shared by org and by service."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,7 +24,6 @@ OWN_RECORD = "record"
 
 _TAKEN = frozenset({*EVENT_NAMES, LOOKUPS, "receipts"})
 _OF_RECORDS = (Carried(kind="cdc", name=None), Carried(kind="outbound", name=None))
-RecordSource = OrgSettings | ServiceSource
 
 
 def compiled_lookups(
@@ -101,6 +100,9 @@ def _read_by(expression: str | None) -> frozenset[str]:
     except ValueError:
         # An expression that does not compile is reported as a mistake elsewhere.
         return frozenset()
+
+
+RecordSource = OrgSettings | ServiceSource
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Plugins: from an entry point to a subscriber with checked settings.
+"""Plugins: from an entry point to a subscriber with checked settings; and refusals of a start.
 
 A plugin is foreign code, and can raise anything: a script that is imported can
 raise `SystemExit`, a library's time-out can be a `BaseException`.

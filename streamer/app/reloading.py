@@ -1,4 +1,4 @@
-"""Reading of the configuration again, while the daemon runs."""
+"""Reloading of a changed configuration while the daemon runs, and the watcher of passing events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,8 +24,6 @@ _SOURCE = ("org", "channels", "outbound", "reconcile")
 _PROTECTION = ("protect", "protection")
 _RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_PROTECTION, *_SOURCE)
 _log = structlog.get_logger()
-
-_LOOK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +78,9 @@ class ConfigurationChanges:
 def reloadable(old: Settings, new: Settings) -> Settings:
     """Return `old` with the sections of `new` that a running process can follow."""
     return old.model_copy(update={name: getattr(new, name) for name in _RELOADABLE})
+
+
+_LOOK_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Channels of the document: the topics that others read, and those of Streamer's own."""
+"""Channels of the document, for others' and for Streamer's own topics, and their messages."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,28 +47,6 @@ _MODES = {
 }
 
 Mode = Literal["binary", "structured"]
-_NAME = "{name}"
-_WHOSE = {
-    "cdc": ("the changes of one object", "the API name of the object, such as Account"),
-    "event": ("one platform event", "the API name of the event, such as Order_Placed__e"),
-    "topic": ("the notifications of one PushTopic", "the name of the PushTopic"),
-    "generic": ("the events of one generic channel", "the name of the channel, with _ for its other signs"),
-    "outbound": ("the outbound messages about one object", "the API name of the object, such as Lead"),
-}
-_RECORDS = {
-    "receipts": ("Receipt", "Finished deliveries."),
-    "dead_letters": ("DeadLetter", "Events that were set aside. A tombstone removes a letter."),
-    "continuity": ("ContinuityRecord", "Holes and their repair, and snapshots."),
-    "audit": ("AuditRecord", "Actions of operators and of Streamer."),
-}
-_OWN = {
-    "checkpoints": "How far each channel has come.",
-    "control": "Pauses, redrives and orders of snapshots.",
-}
-_NOT_YOURS = "Streamer's own: do not write to it, and expect its form to change."
-# Settings that the Kafka binding takes as numbers.
-_LISTED = "cleanup.policy"
-_BINDING_KEYS = frozenset({_LISTED, "retention.ms", "max.message.bytes"})
 
 
 def messages_of(kind: str) -> tuple[str, ...]:
@@ -132,6 +110,30 @@ def _pattern(name: str) -> str:
     """Return the pattern of the types whose events can have data of this definition."""
     found = [pattern for pattern, names in DATA_OF_TYPES.items() if name in names]
     return found[0] if len(found) == 1 else "|".join(f"({pattern})" for pattern in found)
+
+
+_NAME = "{name}"
+_WHOSE = {
+    "cdc": ("the changes of one object", "the API name of the object, such as Account"),
+    "event": ("one platform event", "the API name of the event, such as Order_Placed__e"),
+    "topic": ("the notifications of one PushTopic", "the name of the PushTopic"),
+    "generic": ("the events of one generic channel", "the name of the channel, with _ for its other signs"),
+    "outbound": ("the outbound messages about one object", "the API name of the object, such as Lead"),
+}
+_RECORDS = {
+    "receipts": ("Receipt", "Finished deliveries."),
+    "dead_letters": ("DeadLetter", "Events that were set aside. A tombstone removes a letter."),
+    "continuity": ("ContinuityRecord", "Holes and their repair, and snapshots."),
+    "audit": ("AuditRecord", "Actions of operators and of Streamer."),
+}
+_OWN = {
+    "checkpoints": "How far each channel has come.",
+    "control": "Pauses, redrives and orders of snapshots.",
+}
+_NOT_YOURS = "Streamer's own: do not write to it, and expect its form to change."
+# Settings that the Kafka binding takes as numbers.
+_LISTED = "cleanup.policy"
+_BINDING_KEYS = frozenset({_LISTED, "retention.ms", "max.message.bytes"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

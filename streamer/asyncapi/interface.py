@@ -1,4 +1,4 @@
-"""Interface that one configuration offers to the readers of its topics."""
+"""Interface that one configuration offers to the readers of its topics, and the brokers that serve it."""
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -16,10 +16,6 @@ _STAND_IN = "a-secret-that-is-not-there"
 _SECRETS = (("log", "kafka", "security"), ("outbound", "messages"))
 _NEEDED = ("log", "channels", "outbound")
 _NOWHERE = "localhost:9092"
-_ENCRYPTED = frozenset({"SSL", "SASL_SSL"})
-_LOGIN = "login"
-_CERTIFICATE = "certificate"
-_MECHANISMS = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +77,12 @@ def _put(data: Any, keys: Keys, value: str) -> None:
     for key in keys[:-1]:
         data = data[key]
     data[keys[-1]] = value
+
+
+_ENCRYPTED = frozenset({"SSL", "SASL_SSL"})
+_LOGIN = "login"
+_CERTIFICATE = "certificate"
+_MECHANISMS = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 
 
 def servers(kafka: KafkaLogSettings) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The commands that show the channels' positions, and order others."""
+"""The commands `streamer checkpoint …`."""
 
 import sys
 from dataclasses import dataclass

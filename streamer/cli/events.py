@@ -1,4 +1,4 @@
-"""The commands that find events, tell their stories and follow new ones."""
+"""The commands `streamer events …`, and the tree of an event's story."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,31 +20,6 @@ _STYLES = {
     "parked": "yellow",
     "waiting": "yellow",
 }
-events = typer.Typer(
-    cls=HelpfulGroup,
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="""Find events in the log, and show what became of each.
-
-    The log holds the events, so any process can answer.
-
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, or
-    the log keeps nothing of an event, 2 for a mistake in the arguments.
-    """,
-)
-
-Types = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--type",
-        metavar="PATTERN",
-        help="Of this type, with * for any characters; can be given several times.  [default: any]",
-    ),
-]
-Channel = Annotated[
-    str | None,
-    typer.Option(metavar="PATH", help="Of this channel, such as /data/ChangeEvents.  [default: any]"),
-]
 
 
 def story_tree(story: JsonObject) -> Tree:
@@ -83,15 +58,41 @@ def _add_account(parent: Tree, account: JsonObject) -> Tree:
         branch.add(plain(sentence))
     for receipt in account["receipts"]:
         if receipt["answer"]:
-            branch.add(plain(f"The target's answer: {_short(receipt['answer'])}"))
+            branch.add(plain(f"The target's answer: {_short_answer(receipt['answer'])}"))
     for sentence in account["next_steps"]:
         branch.add(plain(f"→ {sentence}"))
     return branch
 
 
-def _short(answer: JsonObject) -> str:
+def _short_answer(answer: JsonObject) -> str:
     text = ", ".join(f"{name} {value}" for name, value in answer.items())
     return text if len(text) <= 200 else f"{text[:199]}…"  # noqa: PLR2004 - a few lines of a terminal
+
+
+events = typer.Typer(
+    cls=HelpfulGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Find events in the log, and show what became of each.
+
+    The log holds the events, so any process can answer.
+
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, or
+    the log keeps nothing of an event, 2 for a mistake in the arguments.
+    """,
+)
+Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--type",
+        metavar="PATTERN",
+        help="Of this type, with * for any characters; can be given several times.  [default: any]",
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Of this channel, such as /data/ChangeEvents.  [default: any]"),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The command that draws which subscriber gets which events, and after which other."""
+"""The command `streamer flow`: the graph of a configuration, as a tree of text or an SVG drawing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,7 +195,7 @@ def svg(graph: Graph) -> str:
     boxes = _places(graph)
     width = max((box.left + box.width for box in boxes.values()), default=0) + _MARGIN
     height = max((box.top + box.height for box in boxes.values()), default=0) + _MARGIN
-    lines = [_HEAD.format(width=width, height=height), _ARROW, *_parts(graph, boxes), "</svg>", ""]
+    lines = [_HEAD.format(width=width, height=height), _ARROW, *_svg_parts(graph, boxes), "</svg>", ""]
     return "\n".join(lines)
 
 
@@ -209,7 +209,9 @@ def _places(graph: Graph) -> Mapping[Node, _Box]:
         width = max(_LEAST_WIDTH, *(_width(node) for node in nodes))
         row = 0.0
         # Beside those that lead to them, where there is room.
-        for height, node in sorted(((_wanted(node, graph, boxes), node) for node in nodes), key=_by_height):
+        for height, node in sorted(
+            ((_wanted_height(node, graph, boxes), node) for node in nodes), key=_by_height
+        ):
             top = max(row, height)
             box = boxes[node] = _Box(left=left, top=_MARGIN + top, width=width, height=_height(node))
             row = top + box.height + _SPACE
@@ -221,7 +223,7 @@ def _by_height(placed: tuple[float, Node]) -> float:
     return placed[0]
 
 
-def _wanted(node: Node, graph: Graph, boxes: Mapping[Node, _Box]) -> float:
+def _wanted_height(node: Node, graph: Graph, boxes: Mapping[Node, _Box]) -> float:
     tops = [boxes[tail].top - _MARGIN for tail in graph.before(node) if tail in boxes]
     return sum(tops) / len(tops) if tops else 0.0
 
@@ -235,7 +237,7 @@ def _height(node: Node) -> float:
     return _BOX_HEIGHT + (_LINE if node.when else 0)
 
 
-def _parts(graph: Graph, boxes: Mapping[Node, _Box]) -> Iterator[str]:
+def _svg_parts(graph: Graph, boxes: Mapping[Node, _Box]) -> Iterator[str]:
     for tail, head in graph.arrows:
         begin, end = boxes[tail], boxes[head]
         right = begin.left + begin.width
@@ -246,10 +248,10 @@ def _parts(graph: Graph, boxes: Mapping[Node, _Box]) -> Iterator[str]:
             'marker-end="url(#arrow)"/>'
         )
     for node, box in boxes.items():
-        yield from _box(node, box)
+        yield from _svg_box(node, box)
 
 
-def _box(node: Node, box: _Box) -> Iterator[str]:
+def _svg_box(node: Node, box: _Box) -> Iterator[str]:
     yield (
         f'<rect x="{box.left:.0f}" y="{box.top:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" '
         f'rx="6" fill="{_FILLS[node.kind]}" stroke="#94a3b8"/>'
@@ -273,11 +275,11 @@ def trees(graph: Graph) -> Iterator[Tree]:
     for node in graph.nodes:
         if node.kind is NodeKind.CHANNEL:
             tree = Tree(plain(node.name))
-            _grow(tree, node, graph, drawn)
+            _grow_tree(tree, node, graph, drawn)
             yield tree
 
 
-def _grow(tree: Tree, node: Node, graph: Graph, drawn: set[Node]) -> None:
+def _grow_tree(tree: Tree, node: Node, graph: Graph, drawn: set[Node]) -> None:
     drawn.add(node)
     for after in graph.after(node):
         told = ", ".join(filter(None, (after.note, after.when)))
@@ -285,7 +287,7 @@ def _grow(tree: Tree, node: Node, graph: Graph, drawn: set[Node]) -> None:
         if after in drawn:
             tree.add(plain(f"{after.name}, as above"))
         else:
-            _grow(tree.add(plain(f"{after.name}{note}")), after, graph, drawn)
+            _grow_tree(tree.add(plain(f"{after.name}{note}")), after, graph, drawn)
 
 
 def flow(
@@ -307,7 +309,7 @@ def flow(
         document = load_document(config)
         found = graph(load_draft(document), document)
         if svg_ is not None:
-            _write(svg_, found)
+            _write_drawing(svg_, found)
         if json_:
             print_json(
                 {
@@ -320,7 +322,7 @@ def flow(
                 console().print(tree)
 
 
-def _write(path: Path, found: Graph) -> None:
+def _write_drawing(path: Path, found: Graph) -> None:
     try:
         path.write_text(svg(found), encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called."""
+"""Groups of commands: imported when they are called, with help pages without Python's types."""
 
 from collections.abc import Callable, Iterable
 from importlib import import_module

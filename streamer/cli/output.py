@@ -1,4 +1,4 @@
-"""Output of the API's answers on a terminal."""
+"""Output of commands on a terminal, and the failures and exit status for scripts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ Config = Annotated[
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-CONFIGURATION = 2
-"""Exit status for a mistake in the configuration; nothing was connected."""
-
-REFUSED = 1
-"""Exit status for errors on which an operator must act: credentials, permissions, the log's settings."""
 
 
 if TYPE_CHECKING:
@@ -152,6 +147,12 @@ def by_reason(counts: Mapping[str, int]) -> str:
     """Return the counts in one line, the largest first."""
     ordered = sorted(counts.items(), key=lambda each: -each[1])
     return ", ".join(f"{reason} {count:,}" for reason, count in ordered)
+
+
+CONFIGURATION = 2
+"""Exit status for a mistake in the configuration; nothing was connected."""
+REFUSED = 1
+"""Exit status for errors on which an operator must act: credentials, permissions, the log's settings."""
 
 
 def print_failure(sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""The command `streamer schema`."""
+"""The commands `streamer schema` and `streamer asyncapi`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +13,6 @@ from streamer.configuration import load_document
 from streamer.configuration.schema import configuration_schema
 from streamer.log import schemas
 from streamer.log.schemas import SchemaName
-
-_WIDTH = 110
 
 
 def schema(
@@ -38,6 +36,9 @@ def schema(
     with failures_reported():
         whole = configuration_schema(settings_models(), lookup_models()) if of is None else schemas.schema(of)
         print_json(whole)
+
+
+_WIDTH = 110
 
 
 def asyncapi(

@@ -1,4 +1,4 @@
-"""Mistakes between keys: channels that contain each other, patterns that match nothing, one port for two."""
+"""Mistakes between keys: chains, channels that contain each other, patterns that match nothing."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,6 @@ from streamer.settings import SubscriberSettings
 from streamer.web.addresses import is_loopback
 
 Subscribers = Mapping[SubscriberName, SubscriberSettings]
-_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
-_EXAMPLES = "event types look like salesforce.cdc.Account.updated and salesforce.event.Order_Placed__e"
 
 
 def upstream(name: SubscriberName, subscribers: Subscribers) -> frozenset[SubscriberName]:
@@ -126,6 +124,10 @@ def _cycle(name: SubscriberName, subscribers: Subscribers) -> list[SubscriberNam
                 seen.add(before)
                 paths.append([*path, before])
     return []
+
+
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+_EXAMPLES = "event types look like salesforce.cdc.Account.updated and salesforce.event.Order_Placed__e"
 
 
 def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Document: the data of the configuration's files, with the place of each part."""
+"""Document: the data of the configuration's files, the place of each part, and the files' fingerprints."""
 
 import hashlib
 import re
@@ -11,18 +11,6 @@ _LARGEST = 64 * 1024 * 1024
 
 Fingerprints = Mapping[Path, str]
 """Fingerprint of each file; empty for a file that could not be read."""
-Keys = tuple[int | str, ...]
-
-HIDDEN = "a value that is not shown"
-"""Words that stand in a message for a value that can be a secret."""
-
-_SECRET_KEY = re.compile(
-    r"secret|password|passphrase|token|webhook|credential|authorization|(^|[_-])key$", re.IGNORECASE
-)
-_SHOWN = 60
-# A word without the characters that mark a user or a query in an address.
-_WORD = re.compile(r"[^\s@?=&]*")
-_KEY = re.compile(r"[\w.*/ -]{0,63}")
 
 
 def fingerprint(path: Path) -> str:
@@ -48,6 +36,18 @@ def fingerprint(path: Path) -> str:
 def fingerprints(paths: Iterable[Path]) -> Fingerprints:
     """Return the fingerprint of each of `paths`."""
     return {path: fingerprint(path) for path in paths}
+
+
+Keys = tuple[int | str, ...]
+HIDDEN = "a value that is not shown"
+"""Words that stand in a message for a value that can be a secret."""
+_SECRET_KEY = re.compile(
+    r"secret|password|passphrase|token|webhook|credential|authorization|(^|[_-])key$", re.IGNORECASE
+)
+_SHOWN = 60
+# A word without the characters that mark a user or a query in an address.
+_WORD = re.compile(r"[^\s@?=&]*")
+_KEY = re.compile(r"[\w.*/ -]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

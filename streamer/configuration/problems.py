@@ -1,4 +1,4 @@
-"""Messages for what pydantic refuses, in the words of the configuration."""
+"""Mistakes in the words of the configuration: values that pydantic refuses, and tables in CSV."""
 
 import csv
 import difflib
@@ -17,9 +17,6 @@ _OF_SECTIONS = frozenset({LIST, SECTION})
 # Last part of the place of an error about a key.
 _KEY = "[key]"
 _OF_KEYS = frozenset({"missing", "extra_forbidden", _KEY})
-_SEPARATORS = (",", ";", "\t")
-_MOST_ROWS = 200_000
-_LEAST_COLUMNS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +178,11 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [each for argument in get_args(annotation) for each in _models(argument)]
 
 
+_SEPARATORS = (",", ";", "\t")
+_MOST_ROWS = 200_000
+_LEAST_COLUMNS = 2
+
+
 class TableRefused(ValueError):
     """A table can't be read: the message says what is wrong in `line`."""
 
@@ -201,19 +203,19 @@ def table_of_csv(text: str) -> dict[str, Any]:
     # Not the file's lines: a quoted value can have several.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        return _table(_rows(reader))
+        return _table_of_rows(_table_rows(reader))
     except csv.Error as error:
         raise TableRefused(f"is not CSV: {error}", line=max(1, reader.line_num)) from None
 
 
-def _rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
+def _table_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not empty, each with the line where it ends."""
     for row in reader:
         if row:
             yield reader.line_num, row
 
 
-def _table(rows: Iterator[tuple[int, list[str]]]) -> dict[str, Any]:
+def _table_of_rows(rows: Iterator[tuple[int, list[str]]]) -> dict[str, Any]:
     _, columns = next(rows, (1, []))
     if len(columns) < _LEAST_COLUMNS:
         raise TableRefused("needs a first line with the names of at least two columns", line=1)

@@ -1,4 +1,4 @@
-"""Access to the console: who asks, and whether a change comes from one of its own pages.
+"""Access to the console: sessions, the sender of each request, and the headers of each answer.
 
 Four checks stand between a website in an operator's browser and a change: the
 `Host` header (DNS rebinding, where there is no token), the `Origin` header, the
@@ -26,27 +26,7 @@ from streamer.settings import ConsoleSettings
 MOST_SESSIONS = 64
 """Most sessions at a time; another one ends that which was used longest ago."""
 
-_ID_BYTES = 32
-STATIC = "static"
-"""Name of the route that serves files without any secret, which a page to sign in needs too."""
-SIGN_IN = "sign_in"
-"""Name of the routes by which an operator signs in."""
-
-SIGN_OUT = "sign_out"
-"""Name of the route by which an operator signs out."""
-
-LONGEST_NAME = 100
-
-_READING = frozenset({"GET", "HEAD"})
-_SOURCES = (
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self'",
-    "connect-src 'self'",
-    "form-action 'self'",
-    "base-uri 'none'",
-)
+_SESSION_ID_BYTES = 32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,11 +61,11 @@ class ConsoleSessions:
         self._end_expired(now)
         while len(self._by_digest) >= MOST_SESSIONS:
             del self._by_digest[min(self._by_digest, key=lambda each: self._by_digest[each].used_at)]
-        id_ = secrets.token_urlsafe(_ID_BYTES)
+        id_ = secrets.token_urlsafe(_SESSION_ID_BYTES)
         self._by_digest[_digest(id_)] = ConsoleSession(
             operator=operator,
             can_change=can_change,
-            csrf=secrets.token_urlsafe(_ID_BYTES),
+            csrf=secrets.token_urlsafe(_SESSION_ID_BYTES),
             ends_at=now + self.lifetime_s,
             used_at=now,
         )
@@ -111,6 +91,16 @@ class ConsoleSessions:
 
 def _digest(id_: str) -> bytes:
     return hashlib.sha256(id_.encode("utf-8", "surrogateescape")).digest()
+
+
+STATIC = "static"
+"""Name of the route that serves files without any secret, which a page to sign in needs too."""
+SIGN_IN = "sign_in"
+"""Name of the routes by which an operator signs in."""
+SIGN_OUT = "sign_out"
+"""Name of the route by which an operator signs out."""
+LONGEST_NAME = 100
+_READING = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +171,7 @@ class Access:
         if right is None:
             return None
         self.sessions.end(request.cookies.get(_cookie(request), ""))
-        response = redirect(_place(first(fields_of(request), "next")))
+        response = redirect(_page_after_sign_in(first(fields_of(request), "next")))
         session = self.sessions.begin(operator, can_change=right is AccessRight.CHANGE)
         response.headers["Set-Cookie"] = self._set_cookie(request, session, self.settings.session_s)
         return response
@@ -294,7 +284,7 @@ def _not_signed_in() -> ApiError:
     return ApiError(403, "Sign in first: every change needs an operator's name for the audit.")
 
 
-def _place(wanted: str) -> str:
+def _page_after_sign_in(wanted: str) -> str:
     """Return the page to go to after signing in: `wanted` if it is one of the console's."""
     after = wanted.removeprefix("/console")
     is_ours = wanted.startswith("/console") and after[:1] in {"", "/", "?"}
@@ -310,6 +300,17 @@ def _cookie(request: web.Request) -> str:
         # The Host header is invalid.
         port = None
     return f"streamer_console_{port or 0}"
+
+
+_SOURCES = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
+)
 
 
 def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Samples of this process's metrics in the last hour, for charts without Prometheus.
+"""Samples of this process's metrics in the last hour, and recent records of the log, for quick pages.
 
 The series are fixed, whatever the number of channels and subscribers: their
 values are summed up. A sample is a few numbers, so an hour of them takes less
@@ -26,7 +26,6 @@ HOUR_S = 3600.0
 
 NOTHING = "\N{EN DASH}"
 """Text for a missing value."""
-_TIMEOUT_S = 5.0
 
 
 class Series(StrEnum):
@@ -157,6 +156,9 @@ class Sampler:
 def _growth(before: Sample, after: Sample, series: Series) -> float:
     # A subscriber that is removed takes its counts along.
     return max(0.0, after.values[series] - before.values[series])
+
+
+_TIMEOUT_S = 5.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Repair of holes: what Salesforce has not told is read from the org."""
+"""Repair of holes: changes that Salesforce withheld are read from the org."""
 
 from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader

@@ -8,7 +8,13 @@ from typing import Any
 import structlog
 
 from streamer.clock import CLOCKS_DIFFER_S, Clock
-from streamer.continuity.open_readings import TOO_LONG, can_begin_again, may_be_in_bulk, passing, pause_s
+from streamer.continuity.open_readings import (
+    TOO_LONG,
+    can_begin_again,
+    may_be_in_bulk,
+    pause_after_loss_s,
+    refusals_can_pass,
+)
 from streamer.continuity.progress import ReadingProgress, RecordSelection, query_of, shape_of
 from streamer.continuity.steps import COVERED_S, ChangedRecords, DeletedRecords, Step
 from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
@@ -91,11 +97,11 @@ class EntityReader:
         read = self._read(snapshot, progress, position)
         if part.is_deletions:
             deleted = DeletedRecords(replication=self.replication, records=self.records)
-            with passing():
+            with refusals_can_pass():
                 return await deleted.step(part, progress, read, most=self.page_rows)
         if progress.has_rows and progress.job is not None:
             return await self._ended(progress, progress.job)
-        with passing():
+        with refusals_can_pass():
             shape = await self._shape_of(part)
             query = query_of(part, shape)
             if progress.job is None:
@@ -142,7 +148,7 @@ class EntityReader:
 
         A live one continues after the last record, with the present fields.
         """
-        wait_s = pause_s(progress.jobs)
+        wait_s = pause_after_loss_s(progress.jobs)
         _log.warning(
             "reading.job_lost", channel=str(self.channel), job=job, reason=reason, tried_again_in_s=wait_s
         )

@@ -20,25 +20,14 @@ from streamer.normalise.records import RecordShape, recovered_event
 from streamer.ports import Describer
 from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 
-_TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
-_NAMES = ("change", "entity", "record_id")
-_KEY = "gap"
+_GAP_TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
+_GAP_NAMES = ("change", "entity", "record_id")
+_GAP_KEY = "gap"
 _RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
 # Salesforce's own texts are shorter; a record of the log has to hold all of them.
-_LONGEST = 300
-_MOST = 2**53
+_LONGEST_TEXT = 300
+_LARGEST_NUMBER = 2**53
 _log = structlog.get_logger()
-
-# This many whole records take some megabytes.
-_AT_ONCE = 200
-# They are in memory together, and in one append.
-_MOST_AT_ONCE = 1_000
-_MOST_OPEN = 10_000
-# A new field is then read too.
-_SHAPE_S = 3600.0
-
-
-_NOTHING = Repaired()
 
 
 def gap_to_json(gap: Event) -> JsonObject | None:
@@ -48,29 +37,31 @@ def gap_to_json(gap: Event) -> JsonObject | None:
     protected.
     """
     data = gap.data
-    texts = {name: getattr(gap, name) for name in _TEXTS} | {"replay_id": replay_id_to_text(gap.replay_id)}
-    told: JsonObject = {name: data.get(name) for name in _NAMES}
+    texts = {name: getattr(gap, name) for name in _GAP_TEXTS} | {
+        "replay_id": replay_id_to_text(gap.replay_id)
+    }
+    told: JsonObject = {name: data.get(name) for name in _GAP_NAMES}
     if not all(map(_is_small_text, (*texts.values(), *told.values()))):
         return None
     if not _RECORD_ID.fullmatch(told["record_id"]):
         return None
     if isinstance(transaction := data.get("transaction"), dict):
         told["transaction"] = {name: each if _is_small(each) else None for name, each in transaction.items()}
-    return {_KEY: {**texts, "subject": told["record_id"], "data": told}}
+    return {_GAP_KEY: {**texts, "subject": told["record_id"], "data": told}}
 
 
 def gap_from_json(progress: JsonObject) -> Event:
     """Return the gap event that `gap_to_json` wrote; raises `ValueError`."""
-    found = progress.get(_KEY)
-    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in _TEXTS):
+    found = progress.get(_GAP_KEY)
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in _GAP_TEXTS):
         raise ValueError("a field is missing")
     data = found.get("data")
     told = data if isinstance(data, dict) else {}
-    if not all(isinstance(told.get(name), str) for name in _NAMES):
+    if not all(isinstance(told.get(name), str) for name in _GAP_NAMES):
         raise ValueError("it names no record")
     if not _RECORD_ID.fullmatch(told["record_id"]):
         raise ValueError("it names no record by its id")
-    texts = {name: found[name] for name in _TEXTS}
+    texts = {name: found[name] for name in _GAP_TEXTS}
     known = {**texts, "id": EventId(found["id"]), "replay_id": replay_id_from_text(found["replay_id"])}
     gap = Event(**known, subject=told["record_id"], data=told)
     if not gap.is_gap:
@@ -79,11 +70,21 @@ def gap_from_json(progress: JsonObject) -> Event:
 
 
 def _is_small_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.isprintable()
 
 
 def _is_small(value: Any) -> bool:
-    return _is_small_text(value) or value is None or (type(value) is int and abs(value) <= _MOST)
+    return _is_small_text(value) or value is None or (type(value) is int and abs(value) <= _LARGEST_NUMBER)
+
+
+# This many whole records take some megabytes.
+_AT_ONCE = 200
+# They are in memory together, and in one append.
+_MOST_AT_ONCE = 1_000
+_MOST_OPEN = 10_000
+# A new field is then read too.
+_SHAPE_S = 3600.0
+_NOTHING = Repaired()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

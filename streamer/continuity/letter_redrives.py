@@ -1,4 +1,4 @@
-"""Decoder of dead letters that ingest has set aside."""
+"""Redrives of one channel's dead letters: read again by today's rules, a few at a time."""
 
 import asyncio
 from collections import deque
@@ -26,16 +26,6 @@ from streamer.ports import Controls, LetterCursor, PayloadReader
 from streamer.replay_ids import is_of_cometd
 
 _log = structlog.get_logger()
-
-_BACKOFF = Backoff(first_s=2.0, limit_s=300.0)
-_LONGEST_STEP_S = 10.0
-_LONGEST_ERROR = 500
-_LATE_S = 1.0
-# Of letters and of their bytes: those that are kept in memory, and those that one append takes.
-_MOST_FOUND, _MOST_FOUND_BYTES = 500, 8 * 1024 * 1024
-_MOST_APPENDED, _MOST_APPENDED_BYTES = 50, 2 * 1024 * 1024
-
-_Answer = TypeVar("_Answer")
 
 
 def is_stored(letter: DeadLetter) -> bool:
@@ -147,6 +137,16 @@ def _stored_event(letter: DeadLetter) -> Event:
 
 def _time(at: float) -> str:
     return from_epoch_ms(round(at * 1000))
+
+
+_BACKOFF = Backoff(first_s=2.0, limit_s=300.0)
+_LONGEST_STEP_S = 10.0
+_LONGEST_ERROR = 500
+_LATE_S = 1.0
+# Of letters and of their bytes: those that are kept in memory, and those that one append takes.
+_MOST_FOUND, _MOST_FOUND_BYTES = 500, 8 * 1024 * 1024
+_MOST_APPENDED, _MOST_APPENDED_BYTES = 50, 2 * 1024 * 1024
+_Answer = TypeVar("_Answer")
 
 
 class _ListedLetter(NamedTuple):

@@ -1,4 +1,4 @@
-"""Progress of the reading of entities, as its continuity record keeps it."""
+"""Progress of the reading of entities, as its continuity record keeps it, and the queries that follow."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -14,10 +14,6 @@ _YEAR_10000 = 253_402_300_800
 _WAITS = "waits"
 _LONGEST_REASON = 500
 _PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
-TRANSACTION_S = 1_200.0
-"""A record's stamp is the time of its save; its transaction can be committed ten minutes later."""
-
-_STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +184,11 @@ def _time_of(found: Any) -> float | None:
     if type(found) not in {int, float} or not 0 <= found < _YEAR_10000:
         raise ValueError("a time is not between 1970 and 9999")
     return float(found)
+
+
+TRANSACTION_S = 1_200.0
+"""A record's stamp is the time of its save; its transaction can be committed ten minutes later."""
+_STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
 
 
 async def shape_of(part: RecordSelection, describer: Describer) -> RecordShape:

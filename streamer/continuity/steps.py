@@ -1,4 +1,4 @@
-"""Step of a reading."""
+"""Steps of a reading, with the records that change or are deleted meanwhile."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -10,16 +10,6 @@ from streamer.continuity.progress import TRANSACTION_S, ReadingProgress, RecordS
 from streamer.events import Event, short_id
 from streamer.normalise.records import SnapshotRead, snapshot_deletion
 from streamer.ports import Changed, Deletions, RecordReader, Replication
-
-COVERED_S = 60.0
-"""Pause before the org is asked again about a span that it does not cover yet."""
-_MOST = 200_000
-# The org reports the deletions of 15 days.
-_TOLD_S = 15 * 24 * 3600.0 - 3600.0
-_AT_ONCE = 5_000
-
-_Place = tuple[float, str]
-"""Time of a deletion in whole milliseconds, and its record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +39,10 @@ class Step:
         return progress, progress.most_rows - self.progress.most_rows
 
 
+COVERED_S = 60.0
+"""Pause before the org is asked again about a span that it does not cover yet."""
+
+
 def coverable_in_s(until: float, now: float) -> float:
     """Return in how many seconds an answer can cover the time `until`; before that, none is asked for."""
     return max(0.0, until + CLOCKS_DIFFER_S - now)
@@ -65,6 +59,9 @@ def end_of(until: float) -> float:
 def asked_again_in_s(answer: Changed | Deletions, start: float) -> float:
     """Return in how many seconds to continue after an `answer` about the time since `start`."""
     return 0.0 if answer.has_more and answer.until > start else COVERED_S
+
+
+_MOST_CHANGED = 200_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +88,7 @@ class ChangedRecords:
 
     def add(self, ids: Iterable[str]) -> None:
         """Note records that have changed."""
-        if len(self._ids) < _MOST:
+        if len(self._ids) < _MOST_CHANGED:
             self._ids.update(map(short_id, ids))
 
     def is_due(self, now: float) -> bool:
@@ -119,7 +116,14 @@ class ChangedRecords:
 
     def __contains__(self, record_id: str) -> bool:
         """Return true for a record that can have changed."""
-        return not self._is_complete or len(self._ids) >= _MOST or short_id(record_id) in self._ids
+        return not self._is_complete or len(self._ids) >= _MOST_CHANGED or short_id(record_id) in self._ids
+
+
+# The org reports the deletions of 15 days.
+_DELETIONS_TOLD_S = 15 * 24 * 3600.0 - 3600.0
+_DELETIONS_AT_ONCE = 5_000
+_DeletionPlace = tuple[float, str]
+"""Time of a deletion in whole milliseconds, and its record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,20 +153,20 @@ class DeletedRecords:
         told = _place_of(progress.after)
         start = max(start, told[0])
         answer = await self.replication.deleted(
-            part.entity, max(start, read.read_at - _TOLD_S), end_of(until)
+            part.entity, max(start, read.read_at - _DELETIONS_TOLD_S), end_of(until)
         )
         if answer.since > start and not progress.lacks:
             lacks = f"{part.entity}: the org tells no deletions before {time_text(answer.since)}"
             progress = replace(progress, lacks=lacks)
         is_last = answer.until >= until and not answer.has_more
-        left = [each for each in await _places(answer) if each > told]
+        left = [each for each in await _deletion_places(answer) if each > told]
         # The stream brings later ones.
         end = end_of(until) if is_last else answer.until
         left = [each for each in left if each[0] < end]
         page = left[:most]
         events = await self._told(part.entity, page, read)
         if page:
-            progress = replace(progress, after=_text_of(page[-1]))
+            progress = replace(progress, after=_text_of_place(page[-1]))
         step = Step(progress=progress, events=events, found=len(events))
         if len(left) > len(page):
             return step
@@ -171,7 +175,7 @@ class DeletedRecords:
         following = replace(progress, anchor=max(start, answer.until))
         return replace(step, progress=following, again_in_s=asked_again_in_s(answer, start))
 
-    async def _told(self, entity: str, page: Sequence[_Place], read: SnapshotRead) -> list[Event]:
+    async def _told(self, entity: str, page: Sequence[_DeletionPlace], read: SnapshotRead) -> list[Event]:
         ids = list(dict.fromkeys(record_id for _, record_id in page))
         present = await self.records.read(entity, ids, ("Id",)) if ids else {}
         return [
@@ -181,19 +185,19 @@ class DeletedRecords:
         ]
 
 
-async def _places(answer: Deletions) -> list[_Place]:
-    places: list[_Place] = []
+async def _deletion_places(answer: Deletions) -> list[_DeletionPlace]:
+    places: list[_DeletionPlace] = []
     for number, each in enumerate(answer.deleted):
-        if number % _AT_ONCE == 0:
+        if number % _DELETIONS_AT_ONCE == 0:
             await asyncio.sleep(0)
         places.append((round(each.deleted_at, 3), each.record_id))
     return sorted(set(places))
 
 
-def _text_of(place: _Place) -> str:
+def _text_of_place(place: _DeletionPlace) -> str:
     return f"{place[0]:.3f} {place[1]}"
 
 
-def _place_of(after: str | None) -> _Place:
+def _place_of(after: str | None) -> _DeletionPlace:
     at, _, record_id = (after or "0 ").partition(" ")
     return float(at), record_id

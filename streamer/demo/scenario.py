@@ -1,4 +1,4 @@
-"""Scenario of the demo: opportunities are won in the org."""
+"""Scenario of the demo: opportunities are won in the org, and targets take the steps of each sale."""
 
 import random
 from collections import Counter, defaultdict
@@ -27,17 +27,6 @@ BEFORE: Mapping[SubscriberName, SubscriberName | None] = {
     SALES_CHANNEL: WRITE_BACK,
 }
 KEY_FIELD = "Delivery_Key__c"
-BIG_DEAL = 400_000
-
-_CUSTOMERS = ("Acme", "Globex", "Initech", "Umbrella", "Stark", "Wayne", "Hooli", "Vehement")
-# An opportunity is created, and then won.
-_CHANGES = 2
-# Slack takes one message a second.
-_BIG_EVERY = 20
-_BIG_EVERY_S = 2
-# The longest outage is shorter, so a machine that keeps up never waits.
-_MOST_ON_THEIR_WAY_S = 15
-_LOOK_S = 0.05
 
 
 def record_of(key: str) -> str:
@@ -88,6 +77,18 @@ class Steps:
         for operation in operations:
             if (key := operation.after.get(KEY_FIELD)) is not None:
                 self.take(WRITE_BACK, key)
+
+
+BIG_DEAL = 400_000
+_CUSTOMERS = ("Acme", "Globex", "Initech", "Umbrella", "Stark", "Wayne", "Hooli", "Vehement")
+# An opportunity is created, and then won.
+_CHANGES = 2
+# Slack takes one message a second.
+_BIG_EVERY = 20
+_BIG_EVERY_S = 2
+# The longest outage is shorter, so a machine that keeps up never waits.
+_MOST_ON_THEIR_WAY_S = 15
+_LOOK_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Tally of the events that the demo saw pass, with their latencies."""
+"""Tally and timeline of the demo: counts and latencies of events, and the latest lines."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""World of the demo: org, targets and daemon in one process, on loopback."""
+"""World of the demo: org, targets and daemon in one process, on loopback, and the injected faults."""
 
 import asyncio
 import re
@@ -39,8 +39,6 @@ CHANNEL = "/data/ChangeEvents"
 _WAIT_S = 20.0
 _START_S = 300.0
 _LOOK_S = 0.05
-_SHARE = 0.3
-_REFUSED = 422
 
 
 @dataclass(slots=True, kw_only=True)
@@ -260,6 +258,10 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
     }
 
 
+_SHARE = 0.3
+_REFUSED_STATUS = 422
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
     """Time at which the ERP goes down, in seconds since the beginning, and for how long."""
@@ -296,7 +298,7 @@ def poison_sale(world: World) -> str:
     """Win an opportunity whose shipment is refused for good, and return its id."""
     poisoned = world.scenario.win_refused()
     faults = world.receivers[SHIPMENT].faults
-    faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED
+    faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED_STATUS
     world.poisoned.add(poisoned)
     world.timeline.add("fulfilment refuses one shipment for good")
     return poisoned

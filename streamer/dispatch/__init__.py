@@ -1,1 +1,1 @@
-"""Delivery from the log to the targets: in order per key, many keys at once, retried until settled."""
+"""Delivery from the log to the targets: in order for each key, and retried until it is settled."""

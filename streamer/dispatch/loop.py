@@ -1,4 +1,4 @@
-"""The running loop of a subscriber: it reads the feed, and tries lanes one by one or in batches."""
+"""Running loop of a subscriber: takes events in, and tries the heads of lanes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,11 +26,6 @@ _RECALLED = 20
 
 TryOnce = Callable[[Lane], Awaitable[AttemptResult | None]]
 """Delivers the head of a lane, and returns `None` if the lane was lost before the call."""
-_PAUSE_S = 1.0
-# Less than the time after which the log moves partitions without our consent.
-_FINISH_S = 2.0
-ATTEMPT_TASK = "attempt "
-"""Beginning of the names of tasks that make attempts; the subscriber's name follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +92,11 @@ class HeadDelivery:
 def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
     pairs = zip(lane.parked, entries, strict=False)
     return [entry for _, entry in takewhile(lambda pair: pair[0] == pair[1].offset, pairs)]
+
+
+_PAUSE_S = 1.0
+# Less than the time after which the log moves partitions without our consent.
+_FINISH_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,6 +190,10 @@ class Intake:
                 parked=self.state.lanes.parked_in(partition),
                 hint="raise max_parked of this subscriber: what its events wait for is behind them",
             )
+
+
+ATTEMPT_TASK = "attempt "
+"""Beginning of the names of tasks that make attempts; the subscriber's name follows."""
 
 
 @dataclass(slots=True, kw_only=True)

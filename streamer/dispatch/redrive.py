@@ -1,4 +1,4 @@
-"""Redrives of dead letters: which ones a later event has superseded."""
+"""Redrive of dead letters: their plan, the superseded ones, and the return of each to its lane."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -19,11 +19,6 @@ from streamer.ports import LogReader, Subscription
 
 COMPARED_AT_ONCE = 50_000
 """Letters that are compared with later events of their keys in one reading of the log."""
-_Lane = tuple[Partition, str]
-
-# Of events whose halves are settled, those of dead letters alone stay without each other.
-_MOST_HALVES = 10_000
-_Order = tuple[DeadLetter, bool]
 
 
 class PlacedLetter(NamedTuple):
@@ -169,6 +164,11 @@ def _by_offset_in_key(letters: Iterable[PlacedLetter]) -> Iterator[PlacedLetter]
     return (next(ordered[(letter.subscriber, letter.partition), letter.key]) for letter in letters)
 
 
+_Lane = tuple[Partition, str]
+# Of events whose halves are settled, those of dead letters alone stay without each other.
+_MOST_HALVES = 10_000
+
+
 async def superseded(
     letters: Iterable[HasPlace],
     reader: LogReader,
@@ -248,6 +248,9 @@ def _admitted(event: Event, admits: Callable[[Event], bool]) -> bool:
         return False
 
 
+_OrderedLetter = tuple[DeadLetter, bool]
+
+
 class Redriven(Enum):
     """Result of the redrive of a dead letter."""
 
@@ -271,7 +274,9 @@ class Redelivery:
     reader: LogReader
     attempts: Attempts
     state: DispatchState
-    _waiting: dict[Lane, dict[str, _Order]] = field(default_factory=lambda: defaultdict(dict), init=False)
+    _waiting: dict[Lane, dict[str, _OrderedLetter]] = field(
+        default_factory=lambda: defaultdict(dict), init=False
+    )
 
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
         """Return the ids of `letters` that a later event of their key has superseded, until now.

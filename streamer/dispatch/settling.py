@@ -1,4 +1,4 @@
-"""Settling: what an attempt came to, and what follows from it for its lane, the target and the log."""
+"""Settling: an attempt becomes commands for its lane, which are carried out here."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -27,9 +27,6 @@ from streamer.dispatch.state import DispatchState
 from streamer.events import DeadLetter, Delivered, Disable, Hold, Receipt, Reject, Retry, Skip, Stage
 
 _log = structlog.get_logger()
-
-_LOST = "The log does not hold this parked event any more."
-_LOST_HINT = "Find out who removed it from the log, and send it to the target by hand."
 
 
 class TargetSign(Enum):
@@ -90,6 +87,10 @@ def _later(lane: Lane, failure: Retry, schedule: RetrySchedule) -> Park | Wait:
     if lane.is_parked or not schedule.is_fast(attempts, delay_s):
         return Park(delay_s=delay_s)
     return Wait(delay_s=delay_s)
+
+
+_LOST = "The log does not hold this parked event any more."
+_LOST_HINT = "Find out who removed it from the log, and send it to the target by hand."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

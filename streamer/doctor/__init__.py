@@ -1,4 +1,4 @@
-"""Doctor: checks of a set-up before a daemon runs, or beside it, that change nothing."""
+"""Doctor: checks of a set-up, which change nothing."""
 
 from streamer.doctor.check import Area, Check, CheckResult, CheckStatus, Finding
 from streamer.doctor.diagnosis import Diagnosis, Doctor

@@ -1,4 +1,4 @@
-"""Channels: each exists, the user can subscribe to it, and the org announces what is wanted of it."""
+"""Checks of the channels: each exists, the user can subscribe, and the org announces the wanted changes."""
 
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import Settings, Transport
 
 _NEW_ONLY = -1
-_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow it"
+_PUBSUB_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow it"
 
 
 async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
@@ -63,7 +63,7 @@ async def pubsub_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[
     except CallEnded as ended:
         endpoint, detail = session.settings.pubsub.endpoint, ended.detail.removeprefix("UNAVAILABLE ")
         # A known fault of the connection comes with its own remedy.
-        why = f": {detail}" if ": check " in detail or ": let " in detail else f" ({ended}){_REMEDY}"
+        why = f": {detail}" if ": check " in detail or ": let " in detail else f" ({ended}){_PUBSUB_REMEDY}"
         raise SalesforceUnavailable(f"the Pub/Sub API at {endpoint} does not answer{why}") from ended
     finally:
         await connection.close()

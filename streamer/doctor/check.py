@@ -1,4 +1,4 @@
-"""Check: one question about a set-up, and its findings."""
+"""Checks: each asks one question about a set-up; all run at the same time, each within its time."""
 
 import asyncio
 import re
@@ -15,9 +15,6 @@ _REMEDY = re.compile(
     r":\s(?=(?:activate|allow|ask|check|choose|correct|create|enable|end|exclude|give|grant|if|issue|let|look|lower|"
     r"make|mend|name|point|pre-authorise|raise|remove|restore|run|set|start|stop|unarchive|use|wait)\b)"
 )
-_Result = TypeVar("_Result")
-# A caller learns that this time is up before its own time is up.
-_SHARE = 0.9
 
 
 class CheckStatus(StrEnum):
@@ -168,6 +165,11 @@ def _is_cancelled(error: BaseException, cancellations_before: int) -> bool:
 def _cancellations() -> int:
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
+
+
+_Result = TypeVar("_Result")
+# A caller learns that this time is up before its own time is up.
+_SHARE = 0.9
 
 
 class Once(Generic[_Result]):

@@ -1,4 +1,4 @@
-"""Checks of what a configuration names: the files of its secrets, and the fields of its expressions."""
+"""Checks of what a configuration names: files of secrets, certificates, and the org's fields."""
 
 import difflib
 import os
@@ -33,22 +33,11 @@ from streamer.expressions.templates import fields_in_template
 from streamer.salesforce.records import RestRecords
 from streamer.settings import Settings, SubscriberSettings
 
-_SOON = timedelta(days=14)
+_EXPIRES_SOON = timedelta(days=14)
 _RENEW = "renew it, and replace the file: Streamer reads it again"
-_CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
-_ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
-_BEGIN = b"-----BEGIN CERTIFICATE-----"
-_NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
-_NAME = re.compile(r"\w+", re.ASCII)
-
-Describes = Mapping[str, Once[JsonObject]]
-"""Describe of each object that the configuration names."""
-# A JWT's key file can contain its certificate too; the org has a copy of it.
-_WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
-_LARGEST = 1024 * 1024
-# A certificate is public; its key is not.
-_PRIVATE = ("key_file",)
-_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
+_CLIENT_USE, _SERVER_USE = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+_ANY_USE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+_CERTIFICATE_BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | None:
@@ -56,14 +45,14 @@ def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | No
 
     `None` without a certificate. `now` is in epoch seconds.
     """
-    if _BEGIN not in pem:
+    if _CERTIFICATE_BEGIN not in pem:
         return None
     try:
-        certificate = x509.load_pem_x509_certificate(pem[pem.index(_BEGIN) :])
+        certificate = x509.load_pem_x509_certificate(pem[pem.index(_CERTIFICATE_BEGIN) :])
         uses = _uses(certificate)
     except (ValueError, x509.DuplicateExtension):
         return failed(f"{key} names it, and its certificate can't be read", "write it again, in PEM")
-    return _unfit(key, uses) or _validity(certificate, key, datetime.fromtimestamp(now, UTC))
+    return _unfit_use(key, uses) or _validity(certificate, key, datetime.fromtimestamp(now, UTC))
 
 
 def _uses(certificate: x509.Certificate) -> frozenset[ObjectIdentifier] | None:
@@ -72,26 +61,26 @@ def _uses(certificate: x509.Certificate) -> frozenset[ObjectIdentifier] | None:
         found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return None
-    return None if _ANY in found else frozenset(found)
+    return None if _ANY_USE in found else frozenset(found)
 
 
-def _unfit(key: str, uses: frozenset[ObjectIdentifier] | None) -> CheckResult | None:
+def _unfit_use(key: str, uses: frozenset[ObjectIdentifier] | None) -> CheckResult | None:
     if uses is None or not key.endswith("certificate_file"):
         return None
     if key.startswith("outbound."):
-        if _SERVER in uses:
+        if _SERVER_USE in uses:
             return None
         return failed(
             f"{key} is the certificate of a server, and its extended key usage does not name serverAuth",
             "issue one for serverAuth",
         )
-    if _CLIENT not in uses:
+    if _CLIENT_USE not in uses:
         return failed(
             f"{key} is the certificate of a client, and its extended key usage does not name clientAuth, as "
             "public authorities leave it out since 2026",
             "issue one for clientAuth, by an authority that the other side trusts",
         )
-    if _SERVER in uses:
+    if _SERVER_USE in uses:
         return warning(
             f"{key} is for clients and servers at once, which Salesforce refuses since 2026-06-15, and "
             "public authorities no longer issue",
@@ -109,9 +98,15 @@ def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckRe
             f"{key}: the certificate is valid from {begins:%Y-%m-%d %H:%M} UTC on, and not yet",
             "wait, or correct this machine's time",
         )
-    if ends - now < _SOON:
+    if ends - now < _EXPIRES_SOON:
         return warning(f"{key}: the certificate expires on {ends:%Y-%m-%d}", _RENEW)
     return ok(f"{key}, valid until {ends:%Y-%m-%d}")
+
+
+_NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
+_NAME = re.compile(r"\w+", re.ASCII)
+Describes = Mapping[str, Once[JsonObject]]
+"""Describe of each object that the configuration names."""
 
 
 def field_checks(settings: Settings, session: OrgSession, *, timeout_s: float) -> Iterator[Check]:
@@ -174,13 +169,13 @@ async def _compared(
         if entities:
             compared += len(fields)
             found = [await describes[each]() for each in sorted(entities)]
-            verdicts += [_verdict(where, entities, *each) for each in unknown_fields(fields, found)]
+            verdicts += [_field_verdict(where, entities, *each) for each in unknown_fields(fields, found)]
     if not compared:
         raise Inapplicable(f"{where} names no object alone, such as salesforce.cdc.Opportunity.*")
     return verdicts or [ok(f"the org has {counted(compared, 'field')} that {where} names")]
 
 
-def _verdict(where: str, entities: Collection[str], name: str, close: str) -> CheckResult:
+def _field_verdict(where: str, entities: Collection[str], name: str, close: str) -> CheckResult:
     hint = f"did you mean {close}? " if close else ""
     return warning(
         f"{where} names the field {name}, which {' or '.join(sorted(entities))} does not have",
@@ -206,6 +201,14 @@ def _leaves(shape: object) -> Iterator[str]:
                 yield from _leaves(part)
 
 
+# A JWT's key file can contain its certificate too; the org has a copy of it.
+_WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
+_LARGEST_FILE = 1024 * 1024
+# A certificate is public; its key is not.
+_PRIVATE_KEYS = ("key_file",)
+_FILE_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
+
+
 def secret_files(document: Document) -> dict[Path, str]:
     """Return the files of secrets that `document` names as {file: path}, each with its first key."""
     found: dict[Path, str] = {}
@@ -217,20 +220,20 @@ def secret_files(document: Document) -> dict[Path, str]:
 def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Clock) -> Iterator[Check]:
     """Yield a check for each file of a secret, and for each that a setting names, by its key."""
     for path, key in ({**named, **secret}).items():
-        is_private = path in secret or key.endswith(_PRIVATE)
+        is_private = path in secret or key.endswith(_PRIVATE_KEYS)
 
         async def run(path: Path = path, key: str = key, *, is_private: bool = is_private) -> CheckResult:
-            verdict = _judged(path, key, is_private=is_private)
+            verdict = _judged_file(path, key, is_private=is_private)
             if verdict.status is not CheckStatus.OK or not key.endswith(_WITH_CERTIFICATES):
                 return verdict
             with path.open("rb") as file:
-                pem = file.read(_LARGEST)
+                pem = file.read(_LARGEST_FILE)
             return certificate_verdict(pem, key, now=clock.now()) or verdict
 
         yield Check(area=Area.FILES, name=str(path), run=run)
 
 
-def _judged(path: Path, key: str, *, is_private: bool) -> CheckResult:
+def _judged_file(path: Path, key: str, *, is_private: bool) -> CheckResult:
     try:
         # Through the links by which Kubernetes mounts a Secret.
         mode = path.stat().st_mode
@@ -246,6 +249,6 @@ def _judged(path: Path, key: str, *, is_private: bool) -> CheckResult:
         what = "write" if mode & stat.S_IWOTH else "read"
         return warning(
             f"every user of this machine can {what} it (mode {stat.S_IMODE(mode):04o}); {key} is a secret",
-            _REMEDY.replace("FILE", str(path)),
+            _FILE_REMEDY.replace("FILE", str(path)),
         )
     return ok(f"{key}, closed to other users" if is_private else f"{key}")

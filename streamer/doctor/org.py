@@ -1,4 +1,4 @@
-"""Org: the login, how long its flow lasts, the API's version and the org's identity."""
+"""Checks of the org: its login, identity, API version and limits."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -34,14 +34,6 @@ from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth, Settings, 
 
 LOGIN = "the login"
 """Context that most checks need."""
-_EVENTS = {
-    ChannelKind.CHANGES: OrgLimit.DELIVERED_EVENTS,
-    ChannelKind.EVENTS: OrgLimit.DELIVERED_EVENTS,
-    ChannelKind.PUSH_TOPIC: OrgLimit.PUSH_TOPIC_EVENTS,
-    ChannelKind.GENERIC: OrgLimit.GENERIC_EVENTS,
-}
-_PERMISSION = "give the user of org.auth the permission View Setup and Configuration"
-_MOST_TIMES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +173,16 @@ def _is_number(text: str) -> bool:
     return bool(dot) and whole.isdecimal() and part.isdecimal()
 
 
+_EVENT_LIMITS = {
+    ChannelKind.CHANGES: OrgLimit.DELIVERED_EVENTS,
+    ChannelKind.EVENTS: OrgLimit.DELIVERED_EVENTS,
+    ChannelKind.PUSH_TOPIC: OrgLimit.PUSH_TOPIC_EVENTS,
+    ChannelKind.GENERIC: OrgLimit.GENERIC_EVENTS,
+}
+_PERMISSION = "give the user of org.auth the permission View Setup and Configuration"
+_MOST_TIMES = 100
+
+
 def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:
     """Yield the check of the org's limits."""
 
@@ -190,7 +192,7 @@ def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:
             limits = limits_of(await session.rest.limits())
         except RequestRefused as error:
             return [warning(f"the org does not tell its limits ({error})", _PERMISSION)]
-        found = [limit_verdict(key, limits[key]) for key in _used(settings) if key in limits]
+        found = [limit_verdict(key, limits[key]) for key in _used_limits(settings) if key in limits]
         return found or [skipped("the org reports none of the limits that matter here")]
 
     yield Check(area=Area.LIMITS, name="limits", run=run)
@@ -222,9 +224,9 @@ def _forecast(limit: Limit) -> str:
     return f"they last at {shown} times the rate of the last 24 hours"
 
 
-def _used(settings: Settings) -> Sequence[OrgLimit]:
+def _used_limits(settings: Settings) -> Sequence[OrgLimit]:
     """Return the limits that the configuration uses, each once."""
-    events = [_EVENTS[ChannelKind.of(each.path)] for each in settings.channels]
+    events = [_EVENT_LIMITS[ChannelKind.of(each.path)] for each in settings.channels]
     cometd = any(settings.transport_of(each) is Transport.COMETD for each in settings.channels)
     clients = [OrgLimit.STREAMING_CLIENTS] if cometd else []
     return list(dict.fromkeys([*events, *clients, OrgLimit.API_REQUESTS]))

@@ -1,4 +1,4 @@
-"""Event: one change to one record, or one message."""
+"""Event, a change to one record or one message, and the channel that it came over."""
 
 from dataclasses import dataclass
 from typing import TypeVar, dataclass_transform

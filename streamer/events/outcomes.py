@@ -1,4 +1,4 @@
-"""Outcomes of an attempt at a delivery."""
+"""Deliveries, the outcomes of attempts at them, and their receipts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

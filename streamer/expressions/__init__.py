@@ -1,1 +1,1 @@
-"""Expressions of a configuration: JMESPath with functions of its own and Jinja2 templates, both bounded."""
+"""Expressions of a configuration: JMESPath and Jinja2, both bounded in work and size."""

@@ -1,4 +1,4 @@
-"""Checks of a parsed JMESPath expression without any event: names, functions and their arguments."""
+"""Checks of a parsed JMESPath expression without any event, and the names that it reads."""
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -51,18 +51,6 @@ _LITERALS = frozenset({"null", "true", "false"})
 _CHAINS = frozenset({"subexpression", "pipe", "index_expression"})
 _NO_TOKEN: Any = {"type": ""}
 _CURRENT = frozenset({"current", "identity"})
-WHOLE = "@"
-"""Stands for the whole document, and so for every name."""
-
-_FIELDS = ["data", "fields"]
-
-# Their first child alone sees the document; the others see what it returns.
-_PATHS = frozenset(
-    {
-        *("subexpression", "index_expression", "pipe", "projection", "value_projection"),
-        *("filter_projection", "flatten"),
-    }
-)
 
 
 class ExpressionMistake(Exception):
@@ -275,6 +263,18 @@ def _check_jmespath(name: str, signature: Sequence[Any], types: Sequence[str]) -
 
 def _or(kinds: Sequence[str]) -> str:
     return " or ".join(dict.fromkeys(KINDS.get(each, each) for each in kinds))
+
+
+WHOLE = "@"
+"""Stands for the whole document, and so for every name."""
+_FIELDS = ["data", "fields"]
+# Their first child alone sees the document; the others see what it returns.
+_PATHS = frozenset(
+    {
+        *("subexpression", "index_expression", "pipe", "projection", "value_projection"),
+        *("filter_projection", "flatten"),
+    }
+)
 
 
 def names_read(expression: str) -> frozenset[str]:

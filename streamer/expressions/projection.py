@@ -1,4 +1,4 @@
-"""Evaluation of JMESPath that tells a field which an event does not carry from one that is null."""
+"""Evaluation of JMESPath that distinguishes a missing field from null, and the operands of a predicate."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum

@@ -17,14 +17,6 @@ from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.repairs import Repaired, Repairs, ReplayAdmission
 from streamer.ports import Append, Appended, EventLog, Source
 
-# An answer of tens of megabytes is committed in several transactions, to bound the memory of its records.
-_MOST_BYTES = 8 * 1024 * 1024
-
-# A channel that is busy gives a quarter of its time to repairs.
-_TIMES_WITHOUT = 3.0
-
-_Answer = TypeVar("_Answer")
-
 
 class IngestObserver(Protocol):
     """Counts and measures appends; must not block or raise."""
@@ -105,6 +97,13 @@ class GrowingAppend:
             ) from refused
         self._events -= len(refused.events)
         self.set_aside += self.quarantine.refused(refused)
+
+
+# An answer of tens of megabytes is committed in several transactions, to bound the memory of its records.
+_MOST_BYTES = 8 * 1024 * 1024
+# A channel that is busy gives a quarter of its time to repairs.
+_TIMES_WITHOUT = 3.0
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True, kw_only=True)

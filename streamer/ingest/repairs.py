@@ -1,4 +1,4 @@
-"""Contract of the repairs that ingest makes between its batches."""
+"""Contracts of ingest with its neighbours: repairs between batches, replays, and the org's identity."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Options, log lines and a producer of librdkafka, the Kafka client, for the log and for plugins."""
+"""Options, log lines and a producer of librdkafka, the Kafka client."""

@@ -1,4 +1,4 @@
-"""Options of librdkafka: those for security, and the groups that belong to Streamer."""
+"""Options of librdkafka for security and for Streamer's own use, and its log lines."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""The log: one port with three adapters, held to one contract."""
+"""Log: one port with three adapters, held to one contract."""

@@ -16,7 +16,7 @@ from streamer.events import Channel, Event, EventId, JsonObject, Unreadable, jso
 from streamer.exact_json import raw_json
 from streamer.normalise.malformed import from_epoch_ms, replay_id_of, unreadable
 
-LONGEST = 262_144
+LONGEST_TEXT = 262_144
 """Most characters of a text or a diff that is worked on; Salesforce's longest text area has half as many."""
 
 _HASH = re.compile(r"\+\+\+ ([0-9a-fA-F]{64})\s*", re.ASCII)
@@ -28,31 +28,6 @@ _MARKS = (_CONTEXT, _REMOVED, _ADDED, _NOTE, "")
 
 Line = tuple[str, str]
 """Text of a line, and the newline that ends it: empty for the last line, and for one that a diff adds."""
-_HEADER = "ChangeEventHeader"
-
-_KIND = {
-    "CREATE": "created",
-    "UPDATE": "updated",
-    "DELETE": "deleted",
-    "UNDELETE": "undeleted",
-    "GAP_CREATE": "gap",
-    "GAP_UPDATE": "gap",
-    "GAP_DELETE": "gap",
-    "GAP_UNDELETE": "gap",
-    "GAP_OVERFLOW": "gap",
-    "SNAPSHOT": "snapshot",
-}
-
-
-# A change of more records than these is examined, so that a message of a megabyte never becomes
-# hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest, has
-# no room for more ids.
-_MANY = 50
-_MOST_RECORDS = 60_000
-_SHORTEST_ID = 15
-# Ids and names are kept by the thousand, as keys of lanes and of caches.
-_LONGEST = 255
-_MOST_BYTES = 100_000_000
 
 
 def is_diff(value: JsonObject) -> bool:
@@ -87,7 +62,7 @@ class TextDiff:
         The counts in a hunk's header are not used: the marks of the lines say
         the same.
         """
-        if len(text) > LONGEST:
+        if len(text) > LONGEST_TEXT:
             return None
         lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
         stated = _HASH.fullmatch(lines[1]) if len(lines) > 1 and lines[0].startswith("---") else None
@@ -107,7 +82,7 @@ class TextDiff:
         A `former` that is the new value already is returned as it is. The time
         that this takes is linear in the length of both texts.
         """
-        if len(former) > LONGEST:
+        if len(former) > LONGEST_TEXT:
             return None
         if self.leads_to(former):
             return former
@@ -197,6 +172,30 @@ def _joined(lines: Sequence[Line], *, usual: str) -> Iterator[str]:
         yield newline.join(texts)
 
 
+_HEADER = "ChangeEventHeader"
+_KIND = {
+    "CREATE": "created",
+    "UPDATE": "updated",
+    "DELETE": "deleted",
+    "UNDELETE": "undeleted",
+    "GAP_CREATE": "gap",
+    "GAP_UPDATE": "gap",
+    "GAP_DELETE": "gap",
+    "GAP_UNDELETE": "gap",
+    "GAP_OVERFLOW": "gap",
+    "SNAPSHOT": "snapshot",
+}
+# A change of more records than these is examined, so that a message of a megabyte never becomes
+# hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest, has
+# no room for more ids.
+_MANY = 50
+_MOST_RECORDS = 60_000
+_SHORTEST_ID = 15
+# Ids and names are kept by the thousand, as keys of lanes and of caches.
+_LONGEST_NAME = 255
+_MOST_BYTES = 100_000_000
+
+
 class ChangeNormaliser:
     """Turns each change message of one channel into one event per record, in the header's order.
 
@@ -281,7 +280,7 @@ def _identified(key: Any, sequence: Any) -> tuple[str, int]:
     # Event ids are made of these, so values of another type must not be converted.
     if type(key) is not str or type(sequence) is not int:
         raise ValueError("transactionKey or sequenceNumber is of another type")
-    if len(key) > _LONGEST:
+    if len(key) > _LONGEST_NAME:
         raise ValueError(f"transactionKey has {len(key)} characters")
     return key, sequence
 
@@ -292,7 +291,7 @@ def _texts(values: Any, payload: JsonObject) -> list[str]:
     for value in values:
         if type(value) is not str or not value:
             raise ValueError("recordIds holds something that is not a record id")
-    if len(values) > 1 or len(values[0]) > _LONGEST:
+    if len(values) > 1 or len(values[0]) > _LONGEST_NAME:
         _check_lengths(values)
         if len(values) > _MANY:
             _check_many(values, payload)
@@ -300,8 +299,8 @@ def _texts(values: Any, payload: JsonObject) -> list[str]:
 
 
 def _check_lengths(record_ids: Sequence[str]) -> None:
-    if max(map(len, record_ids)) > _LONGEST:
-        raise ValueError(f"recordIds holds an id of more than {_LONGEST} characters")
+    if max(map(len, record_ids)) > _LONGEST_NAME:
+        raise ValueError(f"recordIds holds an id of more than {_LONGEST_NAME} characters")
 
 
 def _check_many(record_ids: list[str], payload: JsonObject) -> None:
@@ -317,7 +316,7 @@ def _check_many(record_ids: list[str], payload: JsonObject) -> None:
 
 @lru_cache(maxsize=4096)
 def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FBT001 - keyword arguments slow the cache down
-    if len(entity) > _LONGEST or not entity.isidentifier():
+    if len(entity) > _LONGEST_NAME or not entity.isidentifier():
         raise ValueError("entityName is not the API name of an object")
     if change not in _KIND:
         raise ValueError(f"unknown changeType {change[:40]!r}")

@@ -1,4 +1,4 @@
-"""Reading of messages one by one, and handling of those without the shape that their channel promises."""
+"""Reading of messages one by one: their shape, position and times, and the malformed ones."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +12,6 @@ from streamer.replay_ids import LONGEST_BYTES
 from streamer.schema_ids import known_schema_id
 
 _LONGEST_ERROR = 300
-_EPOCH = datetime.fromtimestamp(0, UTC)
-_YEAR_10000_MS = 253_402_300_800_000
 
 
 def each_read(
@@ -69,6 +67,10 @@ def _replay_id(message: Any) -> ReplayId | None:
         return replay_id_of(message["data"]["event"])
     except (LookupError, TypeError, ValueError):
         return None
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_YEAR_10000_MS = 253_402_300_800_000
 
 
 # The events of a transaction share their time, and a backlog repeats times at short intervals.

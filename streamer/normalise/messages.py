@@ -1,4 +1,4 @@
-"""Conversion of generic streaming messages to events."""
+"""Conversion of platform events, PushTopic notifications, generic and outbound messages to events."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,6 @@ from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unrea
 from streamer.exact_json import bounded_json
 from streamer.normalise.malformed import each_read, from_epoch_ms, from_text, replay_id_of, unreadable
 from streamer.replay_ids import replay_id_to_text
-
-_LONGEST_ID = 255
-# Ids and names are kept by the thousand, as keys of caches. A position is part of an id without a UUID.
-_LONGEST_NAME = 500
-_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
 class GenericNormaliser:
@@ -64,6 +59,9 @@ class GenericNormaliser:
         return event_id if value is None else str(value)
 
 
+_LONGEST_ID = 255
+
+
 class PushTopicNormaliser:
     """Turns each notification of one PushTopic into its event.
 
@@ -110,6 +108,10 @@ class PushTopicNormaliser:
             replay_id=replay_id,
             data={"record_id": record_id, "entity": self._name, "change": change, "fields": fields},
         )
+
+
+# Ids and names are kept by the thousand, as keys of caches. A position is part of an id without a UUID.
+_LONGEST_NAME = 500
 
 
 class PlatformEventNormaliser:
@@ -164,6 +166,9 @@ class PlatformEventNormaliser:
         return event_id if value is None else str(value)
 
 
+_RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+
+
 class OutboundNormaliser:
     """Turns each notification of one channel into its event.
 
@@ -188,8 +193,8 @@ class OutboundNormaliser:
 
     def _event(self, message: JsonObject) -> Event:
         fields: JsonObject = dict(message["fields"])
-        notification = _id(message["notification_id"], "the notification's Id")
-        record = _id(fields.pop("Id", None), "the record's Id")
+        notification = _record_id(message["notification_id"], "the notification's Id")
+        record = _record_id(fields.pop("Id", None), "the record's Id")
         entity = message["entity"]
         if not entity or not entity.isidentifier():
             raise ValueError("the type of the sObject is not the API name of an object")
@@ -212,7 +217,7 @@ class OutboundNormaliser:
         )
 
 
-def _id(value: Any, what: str) -> str:
-    if type(value) is not str or not _ID.fullmatch(value):
+def _record_id(value: Any, what: str) -> str:
+    if type(value) is not str or not _RECORD_ID.fullmatch(value):
         raise ValueError(f"{what} is not an id of Salesforce")
     return value

@@ -1,1 +1,1 @@
-"""Metrics, logs and signs of life."""
+"""Metrics and logs, and the masking of secrets in them."""

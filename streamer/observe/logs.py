@@ -1,4 +1,4 @@
-"""Structured logs: JSON for machines, readable lines for people at a terminal."""
+"""Structured logs: lines for machines or people, the last of them in memory; and metrics of the event log."""
 
 import logging
 import os
@@ -20,8 +20,6 @@ from streamer.observe.series import LabelValues
 
 Format = Literal["auto", "json", "console"]
 Level = Literal["debug", "info", "warning", "error"]
-MOST_LINES = 1_000
-_LONGEST_LINE = 4_096
 
 
 class Stream(Protocol):
@@ -175,6 +173,10 @@ class LogMetrics:
         self._used.labels(path).set(used)
         self._bound.labels(path).set(bound)
         self._free.labels(path).set(free)
+
+
+MOST_LINES = 1_000
+_LONGEST_LINE = 4_096
 
 
 class RecentLines:

@@ -1,4 +1,4 @@
-"""Metrics of the org's limits."""
+"""Metrics of the org: its limits, and its comparisons with the log."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Metrics of the process itself."""
+"""Metrics of the process itself, and signs of life of its threads."""
 
 from collections.abc import Mapping
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Contracts of the look-ups: what reads records for events, from the org or from a service."""
+"""Contracts of look-ups: readers of records from the org or a service, and the org that plugins use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -1,4 +1,4 @@
-"""Contracts of publishing: platform events on their way into an org, and what became of each."""
+"""Contracts of publishing: platform events on their way into an org, their results, and previews."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Contract of tracing: where spans of events go."""
+"""Contract of tracing: the trace of each event, its spans, and their taker."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

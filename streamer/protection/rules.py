@@ -1,4 +1,4 @@
-"""Rules compiled for each type of event: the treatment of each of its fields, looked up once."""
+"""Rules compiled for each type of event: the treatment of each of its fields, by all of its names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +24,6 @@ _PARTS_OF_ADDRESSES = (
 _NAME = "name"
 _PARTS_OF_NAMES = frozenset({"salutation", "firstname", "middlename", "lastname", "suffix", "informalname"})
 _CUSTOM, _CUSTOM_PART = "__c", "__s"
-_RECORD_ID = "id"
-_WITH_RECORD_ID = "salesforce.topic."
-
-# Types and names come from outside, so their number has no bound of its own.
-_MOST_TYPES = 4_096
-_MOST_NAMES = 4_096
-_LONGEST_KNOWN = 255
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
@@ -99,6 +92,14 @@ def _matches(parts: Sequence[str], name: str) -> bool:
             return False
         at += len(part)
     return True
+
+
+_RECORD_ID = "id"
+_WITH_RECORD_ID = "salesforce.topic."
+# Types and names come from outside, so their number has no bound of its own.
+_MOST_TYPES = 4_096
+_MOST_NAMES = 4_096
+_LONGEST_KNOWN = 255
 
 
 @dataclass(slots=True, kw_only=True)

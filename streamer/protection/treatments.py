@@ -1,4 +1,4 @@
-"""Treatments of a value: dropped, masked, hashed or kept."""
+"""Treatments of a value: dropped, masked, hashed, sealed or kept, with exact numbers."""
 
 import base64
 import hashlib
@@ -14,17 +14,6 @@ import orjson
 from streamer.exact_json import exact_number
 from streamer.later import Later
 from streamer.settings import MASK_TEXT, How, ProtectionSettings, ProtectRule
-
-# No integer of 64 bits is longer.
-_LONGEST_INTEGER = 20
-_LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
-# Above it, the shortest digits of a float are not those of its value.
-_MOST_EXACT = 2**53
-# Beyond a float, digits without an exponent could be without end.
-_MOST_EXPONENT = 400
-_KEY_ID_BYTES = 4
-_HIDDEN = "*"
-
 
 if TYPE_CHECKING:
     from cryptography import fernet
@@ -69,6 +58,15 @@ def keyed_digest(content: bytes, key: str) -> str:
 def _derived(key: str, purpose: bytes) -> bytes:
     derived = hkdf.HKDF(algorithm=hashes.SHA256(), length=32, salt=_SALT, info=purpose).derive(key.encode())
     return base64.urlsafe_b64encode(derived)
+
+
+# No integer of 64 bits is longer.
+_LONGEST_INTEGER = 20
+_LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
+# Above it, the shortest digits of a float are not those of its value.
+_MOST_EXACT = 2**53
+# Beyond a float, digits without an exponent could be without end.
+_MOST_EXPONENT = 400
 
 
 class ExactNumber(float):
@@ -149,6 +147,10 @@ def _as_written(value: object) -> Any:
     if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     raise TypeError(f"a {type(value).__name__} is no JSON")
+
+
+_KEY_ID_BYTES = 4
+_HIDDEN = "*"
 
 
 class FixedTreatment(Enum):

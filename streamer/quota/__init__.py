@@ -1,4 +1,4 @@
-"""Quota: the org's limits, what is left of them, and who can use it."""
+"""Quota: the org's limits, what is left, and which replays and repairs wait."""
 
 from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
 from streamer.quota.forecast import headroom

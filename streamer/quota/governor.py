@@ -9,9 +9,6 @@ from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit
 
 _NO_REQUESTS = "of the org's daily requests"
 _NO_JOBS = "of the org's daily Bulk query jobs"
-# The limits are accurate within five minutes (REST API guide, list org limits).
-_COUNTED_WITHIN_S = 300.0
-_MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +69,16 @@ def _low(left: float, needed: int, of_what: str) -> str:
     )
 
 
+# The limits are accurate within five minutes (REST API guide, list org limits).
+_COUNTED_WITHIN_S = 300.0
+_MOST_JOBS = 20_000
+
+
 @dataclass(slots=True)
 class BegunJobs:
     """Times at which this process has begun jobs, in monotonic seconds."""
 
-    _at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST))
+    _at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_JOBS))
 
     def note(self, at: float) -> None:
         """Note a job before it is requested, because the answer can be lost."""

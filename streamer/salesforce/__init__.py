@@ -1,1 +1,1 @@
-"""Clients of Salesforce: authentication, the REST API and the event channels."""
+"""Clients of Salesforce: logins, event channels, queries, and writing."""

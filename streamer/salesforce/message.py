@@ -1,4 +1,4 @@
-"""Format of one message of a channel, as both transports hand it on.
+"""Messages as both transports hand them on, the observer of sessions, and Salesforce's time.
 
 `{"channel": …, "data": {"schema": …, "payload": …, "event": {"replayId": …}}}`
 

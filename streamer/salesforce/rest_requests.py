@@ -1,4 +1,4 @@
-"""Requests to Salesforce's REST API, as they are sent and as a preview shows them."""
+"""Requests to Salesforce's REST API, as sent and as previewed, and their bounded bodies."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,6 @@ from yarl import URL
 from streamer.clock import Clock
 from streamer.known_secrets import MASK
 from streamer.ports import Preview
-
-# The largest answer that is read, 64 MB, takes so long at 2 Mbit/s.
-_WHOLE_S = 300.0
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +65,10 @@ class RestOptions:
         )
 
 
+# The largest answer that is read, 64 MB, takes so long at 2 Mbit/s.
+_WHOLE_S = 300.0
+
+
 class BodyTooLarge(Exception):
     """The body is larger than the limit."""
 
@@ -94,6 +94,9 @@ async def read_body(
                 raise BodyTooLarge(f"an answer of more than {limit} bytes")
             chunks.append(chunk)
     return b"".join(chunks)
+
+
+_Item = TypeVar("_Item")
 
 
 def in_requests(items: Iterable[tuple[int, _Item]], *, most: int, most_bytes: int) -> Iterator[list[_Item]]:

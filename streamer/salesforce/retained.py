@@ -1,4 +1,4 @@
-"""Selection of the messages after a checkpoint for which no replay id is known."""
+"""Selection of retained messages after a checkpoint, and reactions to refusals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +11,6 @@ from streamer.events import Checkpoint, Event, EventId, ReplayId, SoughtPlace, U
 from streamer.normalise import Normaliser, normaliser_for
 from streamer.replay_ids import is_of_cometd
 from streamer.salesforce.message import committed_at, replay_id_of
-
-STEADY_S = 10.0
-"""A session that lasted so long was not ended by what had ended the one before."""
 
 
 class LastEventMissing(Exception):
@@ -207,6 +204,10 @@ def _known_since(checkpoint: Checkpoint) -> float | None:
 def position_of(message: Any) -> ReplayId | None:
     """Return the replay id of a message, or of one that can't be read; `None` if it carries none."""
     return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)
+
+
+STEADY_S = 10.0
+"""A session that lasted so long was not ended by what had ended the one before."""
 
 
 class Reaction(Enum):

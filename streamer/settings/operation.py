@@ -1,4 +1,4 @@
-"""Operation: metrics, probes, logs, the admin API and the console."""
+"""Operation: metrics, probes, logs, the admin API, the console, and comparisons with the org."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,9 +6,6 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streamer.settings.section import Section
 from streamer.web.addresses import is_loopback
-
-_UNITS_S = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_LEAST_S, _MOST_S = 3_600.0, 7 * 86_400.0
 
 
 class ObserveSettings(Section):
@@ -108,6 +105,10 @@ class AdminSettings(Section):
                 "proxy send it as Authorization: Bearer …"
             )
         return self
+
+
+_UNITS_S = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_LEAST_S, _MOST_S = 3_600.0, 7 * 86_400.0
 
 
 class ReconcileSettings(Section):

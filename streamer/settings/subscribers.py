@@ -1,4 +1,4 @@
-"""Subscribers: who gets which events, and the limits of the deliveries."""
+"""Subscribers: who gets which events, the limits of deliveries, and look-ups."""
 
 import re
 from datetime import datetime

@@ -1,1 +1,1 @@
-"""Supervision: probes, gauges, and the detection of stalled work."""
+"""Supervision: probes, status, and the detection of stalled work."""

@@ -1,4 +1,4 @@
-"""HTTP endpoint for Prometheus and for the probes of Kubernetes."""
+"""HTTP endpoint for Prometheus and for the probes of Kubernetes, and its address."""
 
 import asyncio
 import os
@@ -20,17 +20,14 @@ from streamer.web.listener import listening
 
 _EVERYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104 - in a container, probes come from outside
 # Docker and Podman make these files.
-_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
-FRESH_S = 1.0
-"""Time for which one page answers all scrapes."""
+_CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
-_Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 _log = structlog.get_logger()
 
 _PROBES = ("/healthz", "/readyz")
 
 
-def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _MARKS) -> str:
+def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _CONTAINER_MARKS) -> str:
     """Return the host to listen at where none is configured: every address in a container, else loopback.
 
     Metrics name channels and subscribers, and need no sign-in. On a machine,
@@ -59,6 +56,11 @@ def _connectable(host: str) -> str:
     if host in {_EVERYWHERE, "::", ""}:
         return "localhost"
     return f"[{host}]" if ":" in host else host
+
+
+FRESH_S = 1.0
+"""Time for which one page answers all scrapes."""
+_Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 
 
 class Exposition:

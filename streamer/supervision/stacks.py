@@ -1,4 +1,4 @@
-"""Stacks of all threads and tasks, without the values of their variables."""
+"""Stacks of all threads and tasks, without the values of variables, for support bundles."""
 
 import asyncio
 import platform

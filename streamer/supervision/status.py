@@ -1,4 +1,4 @@
-"""Status of a running daemon's parts, for probes and gauges."""
+"""Status of a running daemon's parts, and the readiness that follows from it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,6 @@ from streamer.supervision.health import Health, ProbeKind, ProbeResult, State
 _STEP_S = 0.02
 # A single connection can break silently.
 _OFTEN = 2
-_STANDBY = (
-    "Standby: the channels are read by other processes; this one is logged in and a member of the group."
-)
 
 
 class Subscribed(Protocol):
@@ -268,6 +265,11 @@ class Status:
 
     def _all_follow(self) -> bool:
         return self.following >= self._configured
+
+
+_STANDBY = (
+    "Standby: the channels are read by other processes; this one is logged in and a member of the group."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Test kit for plugins: the contract of every plugin as tests to inherit, and a scripted target."""
+"""Test kit for plugins: a contract to inherit as tests, and a scripted target."""
 
 from streamer.testing.contract import SubscriberContract
 from streamer.testing.http.contract import HttpSubscriberContract

@@ -1,4 +1,4 @@
-"""Leak check: finds resources that a plugin leaves open when it is closed."""
+"""Leak check: finds resources that a plugin leaves open; and events and deliveries for tests."""
 
 import asyncio
 import gc
@@ -14,15 +14,6 @@ from streamer.testing.trial import ContractBrokenError
 # A closed connection can need some rounds of the loop to be gone.
 _ROUNDS = 50
 _ROUND_S = 0.01
-_ORDER: JsonObject = {
-    "entity": "Order",
-    "record_id": "801000000000001AAA",
-    "change": "CREATE",
-    "fields": {"OrderNumber": "00000100", "TotalAmount": 12.5},
-    "changed_fields": [],
-    "nulled_fields": [],
-    "transaction": {"key": "0001", "sequence": 1, "commit_number": 1, "user": "005000000000001AAA"},
-}
 
 
 @asynccontextmanager
@@ -55,6 +46,17 @@ async def _lasting(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object
             break
         await SystemClock().sleep(_ROUND_S)
     return lasting
+
+
+_ORDER: JsonObject = {
+    "entity": "Order",
+    "record_id": "801000000000001AAA",
+    "change": "CREATE",
+    "fields": {"OrderNumber": "00000100", "TotalAmount": 12.5},
+    "changed_fields": [],
+    "nulled_fields": [],
+    "transaction": {"key": "0001", "sequence": 1, "commit_number": 1, "user": "005000000000001AAA"},
+}
 
 
 def an_event(

@@ -1,4 +1,4 @@
-"""Trial: a subscriber under test."""
+"""Trial of a subscriber: its outcomes are checked, and its settings searched for secrets."""
 
 import asyncio
 import math
@@ -18,17 +18,6 @@ from streamer.ports import Batching, Subscriber
 _Contract = TypeVar("_Contract")
 
 _LIMIT_S = 20.0
-Kinds = UnionType | type
-"""Expected outcomes: one, or several as `Retry | Hold`."""
-
-_LARGEST_OUTCOME = 100_000
-_SHOWN = 300
-_NAME_OF_A_SECRET = re.compile(
-    r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
-)
-
-# A shorter text would be found in any sentence.
-_SHORTEST = 4
 
 
 class ContractBrokenError(AssertionError):
@@ -57,6 +46,12 @@ async def _limited(checking: Awaitable[None]) -> None:
             await checking
     except TimeoutError:
         raise ContractBrokenError(f"the check did not end within {_LIMIT_S:g} s") from None
+
+
+Kinds = UnionType | type
+"""Expected outcomes: one, or several as `Retry | Hold`."""
+_LARGEST_OUTCOME = 100_000
+_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +161,16 @@ def _named(kinds: Kinds) -> str:
     return " or ".join(kind.__name__ for kind in several)
 
 
+_NAME_OF_A_SECRET = re.compile(
+    r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
+)
+# A shorter text would be found in any sentence.
+_SHORTEST_SECRET = 4
+
+
 def secrets_in(settings: BaseModel) -> frozenset[str]:
     """Return the secrets in `settings`, at any depth, except very short ones."""
-    return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST)
+    return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST_SECRET)
 
 
 def plain_secrets_in(settings: BaseModel) -> frozenset[str]:

@@ -1,1 +1,1 @@
-"""HTTP listeners, for the probes and the admin API."""
+"""HTTP: listeners with or without TLS, and the proxies and allowed addresses of clients."""

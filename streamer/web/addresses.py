@@ -1,4 +1,4 @@
-"""Rule for targets' addresses: private, link-local and similar ones are used only if allowed."""
+"""Addresses of targets: private and similar ones are used only if allowed, by rule and resolver."""
 
 import asyncio
 import socket

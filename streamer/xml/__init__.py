@@ -1,1 +1,1 @@
-"""XML: trees of what comes from outside, and elements of JSON objects."""
+"""XML from outside, parsed within bounds, and elements of JSON objects."""

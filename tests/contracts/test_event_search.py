@@ -10,7 +10,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import Event, EventId, Forwarded, JsonObject, Partition, SubscriberName
-from streamer.log.search.chunks import LONGEST
+from streamer.log.search.chunks import LONGEST_CURSOR
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import AppendedPage, EventHistory, EventSearch, FoundEvents, LoggedEvent
 from tests.contracts.follower import following, forwarding
@@ -69,7 +69,7 @@ async def pages(history: EventHistory, asked: JsonObject) -> AsyncIterator[Found
         if answer.is_whole:
             return
         cursor = answer.cursor
-        assert 0 < len(cursor) <= LONGEST
+        assert 0 < len(cursor) <= LONGEST_CURSOR
 
 
 async def test_events_are_found_by_each_field(world: World) -> None:

@@ -1,1 +1,1 @@
-"""Events for operators: searched in the log, told with what became of them, and followed."""
+"""Events for operators: search, the story of one event, and new events as they come."""

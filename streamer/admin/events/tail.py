@@ -1,4 +1,4 @@
-"""Live tail: new events of the log, read once and handed to a few clients, each with a bounded buffer."""
+"""Live tail: new events of the log, read once, and chosen by expressions for a few clients."""
 
 import asyncio
 import threading
@@ -95,7 +95,7 @@ def compiled_where(expression: str, settings: Settings) -> Admits:
         route = compile_route(
             _WHERE,
             RouteSource(when=expression, data_names=data_names()),
-            mistake=_mistake,
+            mistake=_where_mistake,
             functions=Functions(settings.tables),
         )
     except ConfigurationError as error:
@@ -106,7 +106,7 @@ def compiled_where(expression: str, settings: Settings) -> Admits:
     return lambda event: bool(evaluated("where", when, event_document(event)))
 
 
-def _mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationError:
+def _where_mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationError:
     return ConfigurationError(f"{sentence}: {detail}")
 
 
@@ -166,7 +166,7 @@ class TailClient:
         self._woken.set()
 
     def _buffer(self, logged: LoggedEvent) -> None:
-        line = _line({"event": followed_json(logged)})
+        line = _json_line({"event": followed_json(logged)})
         self._lines.append(line)
         self._bytes += len(line)
         while len(self._lines) > _MOST_LINES or self._bytes > _MOST_BYTES:
@@ -192,19 +192,19 @@ class TailClient:
                 async with self._clock.timeout(_ALIVE_S):
                     await self._woken.wait()
             self._woken.clear()
-            yield self._taken() or _line({"alive": rfc3339(self._clock.now())})
+            yield self._taken() or _json_line({"alive": rfc3339(self._clock.now())})
             if self._is_closed and not self._woken.is_set():
                 return
 
     def _taken(self) -> bytes:
         """Take some lines: not all, since a client that stops reading must not hold two buffers."""
-        said = [_line(each) for each in self._told]
+        said = [_json_line(each) for each in self._told]
         self._told = []
         if self._dropped:
-            said.append(_line({"dropped": self._dropped}))
+            said.append(_json_line({"dropped": self._dropped}))
             self._dropped = 0
         if self._failed:
-            said.append(_line({"failed": self._failed, "error": self._failure}))
+            said.append(_json_line({"failed": self._failed, "error": self._failure}))
             self._failed = 0
         taken = 0
         while self._lines and taken < _MOST_BYTES // 16:
@@ -310,5 +310,5 @@ def followed_json(logged: LoggedEvent) -> JsonObject:
     return {**event_json(logged.event), **place_json(logged)}
 
 
-def _line(value: JsonObject) -> bytes:
+def _json_line(value: JsonObject) -> bytes:
     return exact_json(value) + b"\n"

@@ -1,1 +1,1 @@
-"""Subscribers that come after each other: what each gets, and the receipts that it can name."""
+"""Subscribers that come after each other: the events and receipts that each one gets."""

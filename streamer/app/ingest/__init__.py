@@ -1,1 +1,1 @@
-"""Ingest side of a daemon: its channels, their repairs, and the snapshots that operators order."""
+"""Ingest side of a daemon: its channels, their repairs, and ordered snapshots."""

@@ -1,4 +1,4 @@
-"""Orders of operators to channels: passes them from the log to the parts that carry them out."""
+"""Orders of operators to channels: for positions, redrives of ingest's letters, and snapshots."""
 
 import asyncio
 from abc import ABC, abstractmethod

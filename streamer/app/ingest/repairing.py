@@ -1,4 +1,4 @@
-"""Repairs of a channel, over the REST API of its org."""
+"""Repairs of an org's channels, and comparisons of the org with the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,8 +34,6 @@ from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
 from streamer.settings import ReconcileSettings
-
-_LOW_PAUSE_S = 300.0
 
 
 class RepairedLog(RecordedHoles, ControlledLog, Protocol):
@@ -161,6 +159,9 @@ class Repairing:
             return [entity]
         setup = await Tooling(self.rest, api_version=self.api_version).setup()
         return sorted(setup.carried(channel.path))
+
+
+_LOW_PAUSE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

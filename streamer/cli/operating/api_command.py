@@ -22,8 +22,6 @@ from streamer.errors import StreamerError
 from streamer.events import JsonObject
 
 _COMPLETION_S = 1.0
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_HOW = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +201,10 @@ def _options(group: type[Any]) -> list[inspect.Parameter]:
     ]
 
 
+_TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_TIME_FORMS = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
+
+
 def moment(text: str) -> str:
     """Return a time as RFC 3339, from `2h` for two hours ago, or from an ISO time.
 
@@ -212,7 +214,7 @@ def moment(text: str) -> str:
     try:
         return (_ago(text) or datetime.fromisoformat(text).astimezone()).isoformat()
     except (ValueError, OverflowError):
-        raise typer.BadParameter(_HOW) from None
+        raise typer.BadParameter(_TIME_FORMS) from None
 
 
 def _ago(text: str) -> datetime | None:
@@ -220,4 +222,4 @@ def _ago(text: str) -> datetime | None:
     if match is None:
         return None
     now = datetime.fromtimestamp(SystemClock().now()).astimezone()
-    return now - timedelta(**{_UNITS[match[2]]: float(match[1])})
+    return now - timedelta(**{_TIME_UNITS[match[2]]: float(match[1])})

@@ -1,4 +1,4 @@
-"""The command `streamer reconcile`."""
+"""The command `streamer reconcile`, and the display of its comparison."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -32,7 +32,6 @@ Observe = Callable[[Phase, int, int], None]
 """Takes how much of a phase is done, and of how much."""
 
 _READS = {Phase.LOG: "reading the log", Phase.ORG: "reading the org"}
-_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager
@@ -102,6 +101,9 @@ def _text(epoch_s: float | None) -> str | None:
     if epoch_s is None:
         return None
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+
+
+_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

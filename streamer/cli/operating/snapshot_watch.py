@@ -1,4 +1,4 @@
-"""Display of a snapshot's progress: a bar on a terminal, and lines elsewhere."""
+"""Snapshots on a terminal: the display of their progress, and the order of a repair."""
 
 import asyncio
 from collections import deque

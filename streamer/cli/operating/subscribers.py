@@ -1,4 +1,4 @@
-"""The commands `streamer subscribers …`."""
+"""The commands `streamer subscribers …` and `streamer parked …`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,1 +1,1 @@
-"""Commands that show and change the org: which entities announce their changes, and on which channels."""
+"""Commands that show and change which entities of the org announce changes, and where."""

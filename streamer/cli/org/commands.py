@@ -1,4 +1,4 @@
-"""The commands `streamer org …`."""
+"""The commands `streamer org …`, with `cdc` and `channels`."""
 
 from typing import Annotated
 

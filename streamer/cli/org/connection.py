@@ -1,4 +1,4 @@
-"""Connection of a command to the org that a configuration names."""
+"""Connection of a command to the org of a configuration, and completion of the org's names."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -18,8 +18,6 @@ from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.setup import DEFAULT_CHANNEL, ChannelSetup
 from streamer.settings import OrgSettings
-
-_COMPLETION_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +82,9 @@ def _reading(document: Document) -> ConfiguredChannels:
     subscribers = draft.settings.subscribers.items()
     sound = ((str(name), each.on) for name, each in subscribers if draft.is_sound("subscribers", name, "on"))
     return ConfiguredChannels(paths=tuple(each.path for each in channels), patterns=tuple(sound))
+
+
+_COMPLETION_S = 3.0
 
 
 def selected_entities(context: typer.Context, incomplete: str) -> list[str]:

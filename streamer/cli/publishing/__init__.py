@@ -1,1 +1,1 @@
-"""The command `streamer publish`: from lines of JSON to platform events."""
+"""Command that publishes platform events from lines of JSON."""

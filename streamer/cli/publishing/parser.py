@@ -1,4 +1,4 @@
-"""Parser of events in JSON, as their bytes arrive: lines, a list, or objects one after the other."""
+"""Input of events in JSON, parsed as its bytes arrive: lines, a list, or one object after the other."""
 
 import asyncio
 import codecs
@@ -20,9 +20,6 @@ from streamer.events import JsonObject
 # Salesforce takes an event of 1 MB, which escapes can make longer.
 _LONGEST = 8 * 1024 * 1024
 _SPACE = " \t\r\n"
-_CHUNK = 1024 * 1024
-STDIN = Path("-")
-"""Stands for the standard input."""
 
 
 class InputRefused(Stop):
@@ -247,6 +244,11 @@ def _exact(text: str) -> Decimal:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_without_repetition, parse_float=_exact, parse_constant=_no_constant
 )
+
+
+_CHUNK = 1024 * 1024
+STDIN = Path("-")
+"""Stands for the standard input."""
 
 
 class Input:

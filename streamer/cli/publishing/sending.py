@@ -1,4 +1,4 @@
-"""Sending of the events of an input, in order, in batches that are retried."""
+"""Sending of the events of an input, in order and in batches, and the report on each event."""
 
 import asyncio
 import sys
@@ -22,10 +22,6 @@ from streamer.errors import RetryLater, Stop
 from streamer.events import JsonObject
 from streamer.ports import EventPublisher, OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
 from streamer.replay_ids import replay_id_to_text
-
-_BATCH = 200
-_BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
-_NAMESPACE = uuid.UUID("b5d7c1de-2f5c-5c0e-8c5b-2d6c3f0a7e11")
 
 
 class PublishReport:
@@ -99,6 +95,11 @@ class PublishReport:
     def _tell(self, line: int, event_id: str, about: JsonObject) -> None:
         if self._as_json:
             typer.echo(orjson.dumps({"line": line, "id": event_id, **about}).decode())
+
+
+_BATCH = 200
+_BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
+_NAMESPACE = uuid.UUID("b5d7c1de-2f5c-5c0e-8c5b-2d6c3f0a7e11")
 
 
 class SendingStopped(Stop):

@@ -1,1 +1,1 @@
-"""The commands that try subscribers' routes on events from files."""
+"""Commands that try subscribers' routes on events from files."""

@@ -1,4 +1,4 @@
-"""The command `streamer render`."""
+"""The commands `streamer render` and `streamer explain`."""
 
 import difflib
 import sys
@@ -73,7 +73,7 @@ def render(
     """
     with failures_reported():
         checked = plan(load_document(config), SystemClock())
-        rendering = _Rendering(checked, _known(subscriber, checked))
+        rendering = _Rendering(checked, _known_subscriber(subscriber, checked))
         given = list(events_of(file, event_type))
         if as_json:
             print_json({"events": [rendering.as_json(each) for each in given]})
@@ -113,10 +113,10 @@ class _Rendering:
         """Return what `print` prints."""
         shown, lookups = self._shown(given)
         about: JsonObject = {"id": given.event.id, "type": given.event.type}
-        asked = {"lookups": {name: _as_json(each) for name, each in lookups.items()}} if lookups else {}
+        asked = {"lookups": {name: _preview_json(each) for name, each in lookups.items()}} if lookups else {}
         if not isinstance(shown, Preview):
             return {**about, "outcome": type(shown).__name__.lower(), "reason": _reason(shown), **asked}
-        return {**about, **_as_json(shown), **asked}
+        return {**about, **_preview_json(shown), **asked}
 
     def _shown(self, given: GivenEvent) -> tuple[Preview | Outcome, Mapping[str, Preview]]:
         """Return the request for one event, and those for its records; mention special cases."""
@@ -143,18 +143,18 @@ class _Rendering:
         except BaseException as error:
             # A plugin is foreign code, and its own errors can repeat a secret.
             raise ConfigurationError(f"the preview of the plugin raised {type(error).__name__}") from error
-        return _plain(delivery) if shown is None else shown
+        return _plain_preview(delivery) if shown is None else shown
 
     def _say(self, sentence: str) -> None:
         self._stderr.print(f"streamer: {sentence}", markup=False)
 
 
-def _as_json(preview: Preview) -> JsonObject:
+def _preview_json(preview: Preview) -> JsonObject:
     content = preview.content.decode(errors="replace")
     return {"request": preview.request, "headers": dict(preview.headers), "content": content}
 
 
-def _plain(delivery: Delivery) -> Preview:
+def _plain_preview(delivery: Delivery) -> Preview:
     """Return what a plugin without a preview gets."""
     if delivery.content is not None:
         headers = {"content-type": delivery.content.type}
@@ -176,7 +176,7 @@ def _for_terminal(text: str) -> str:
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
 
-def _known(name: str, checked: Plan) -> SubscriberName:
+def _known_subscriber(name: str, checked: Plan) -> SubscriberName:
     subscribers = checked.settings.subscribers
     if name in subscribers:
         return SubscriberName(name)
@@ -210,12 +210,12 @@ def explain(
             print_json({"events": [_verdicts_json(given, found) for given, found in verdicts]})
         else:
             for number, (given, found) in enumerate(verdicts):
-                _print(given, found, is_first=number == 0)
+                _print_verdicts(given, found, is_first=number == 0)
     if any(each.error for _, found in verdicts for each in found):
         raise typer.Exit(REFUSED)
 
 
-def _print(given: GivenEvent, found: Sequence[RouteVerdict], *, is_first: bool) -> None:
+def _print_verdicts(given: GivenEvent, found: Sequence[RouteVerdict], *, is_first: bool) -> None:
     if not is_first:
         console().print()
     event = given.event

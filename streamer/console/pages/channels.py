@@ -1,4 +1,4 @@
-"""Channels: whether they are read here, how far they are verified, and their holes."""
+"""Pages of the channels: their state, positions, snapshots and continuity records."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,17 +24,6 @@ from streamer.controls import ChannelPosition
 from streamer.errors import LogUnavailable
 from streamer.events import Channel, HoleCause, JsonObject, Repair
 from streamer.ingest.channel_supervisor import ChannelState
-
-# A person looks at a page that does not come. The next page shows answers that take longer.
-_WAIT_S = "3"
-_PLACES = {
-    ChannelPosition.SINCE: "with what was committed since a time",
-    ChannelPosition.REPLAY_ID: "behind a replay id",
-    ChannelPosition.EARLIEST: "with the first event that Salesforce retains",
-    ChannelPosition.LATEST: "with new events",
-    ChannelPosition.START: "where the configuration lets a new channel start (reset)",
-}
-_ORDER = ("channel", "place", "replay_id", "since", "repeat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +78,10 @@ class ChannelPages:
 def channel_rows(context: PageContext) -> Sequence[ChannelRow]:
     """Return a row for each configured channel, in the order of the configuration."""
     owned = {channel.path: channel for channel in context.daemon.status.channels}
-    return [_row(context, path, owned.get(path)) for path in context.daemon.configured.paths]
+    return [_channel_row(context, path, owned.get(path)) for path in context.daemon.configured.paths]
 
 
-def _row(context: PageContext, path: str, channel: Channel | None) -> ChannelRow:
+def _channel_row(context: PageContext, path: str, channel: Channel | None) -> ChannelRow:
     status = context.daemon.status
     if channel is None:
         if not status.ingests:
@@ -119,6 +108,18 @@ def _row(context: PageContext, path: str, channel: Channel | None) -> ChannelRow
         verified_at=verified_at,
         expires_at=verified_at + channel.retention_s if is_retained and verified_at is not None else None,
     )
+
+
+# A person looks at a page that does not come. The next page shows answers that take longer.
+_WAIT_S = "3"
+_PLACES = {
+    ChannelPosition.SINCE: "with what was committed since a time",
+    ChannelPosition.REPLAY_ID: "behind a replay id",
+    ChannelPosition.EARLIEST: "with the first event that Salesforce retains",
+    ChannelPosition.LATEST: "with new events",
+    ChannelPosition.START: "where the configuration lets a new channel start (reset)",
+}
+_ORDER_FIELDS = ("channel", "place", "replay_id", "since", "repeat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,7 @@ class PositionPages:
             asked=asked,
             effect=answer["effect"],
             place=_PLACES[asked.place],
-            fields=_fields(asked),
+            fields=_order_fields(asked),
         )
 
     async def _order(self, request: web.Request) -> web.Response:
@@ -185,10 +186,10 @@ class PositionPages:
         return redirect(f"/console/channels?done={done}")
 
 
-def _fields(asked: PositionRequest) -> JsonObject:
+def _order_fields(asked: PositionRequest) -> JsonObject:
     """Return the fields of an order that are set, by their names in forms."""
     said = asked.model_dump(mode="json")
-    return unset({name: said[name] for name in _ORDER})
+    return unset({name: said[name] for name in _ORDER_FIELDS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,14 +223,14 @@ class SnapshotPages:
         )
 
     async def _forecast(self, request: web.Request) -> web.Response:
-        asked = _asked(request, dry_run=True)
+        asked = _asked_snapshot(request, dry_run=True)
         found = await self.context.resources.snapshots.start(asked)
         return self.context.renderer.page(
             request, "snapshot_forecast.html", title="Order a snapshot", asked=asked, found=found
         )
 
     async def _start(self, request: web.Request) -> web.Response:
-        await self.context.resources.snapshots.start(_asked(request, dry_run=False))
+        await self.context.resources.snapshots.start(_asked_snapshot(request, dry_run=False))
         return redirect("/console/snapshots?done=snapshot-ordered")
 
     async def _change(self, request: web.Request) -> web.Response:
@@ -243,7 +244,7 @@ class SnapshotPages:
         return redirect(f"/console/snapshots?done=snapshot-{change}")
 
 
-def _asked(request: web.Request, *, dry_run: bool) -> SnapshotRequest:
+def _asked_snapshot(request: web.Request, *, dry_run: bool) -> SnapshotRequest:
     fields = fields_of(request)
     names = tuple(name.strip() for name in first(fields, "fields").split(",") if name.strip())
     return filled(SnapshotRequest, fields, by=operator_of(request), dry_run=dry_run, fields=names)

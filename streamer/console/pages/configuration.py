@@ -1,4 +1,4 @@
-"""Configuration in effect, with secrets masked."""
+"""Pages of the configuration in effect, with secrets masked, and of the audit."""
 
 import asyncio
 from dataclasses import dataclass

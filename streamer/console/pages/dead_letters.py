@@ -1,4 +1,4 @@
-"""Dead letters: lists and shows them, and redrives or discards them after a preview."""
+"""Pages of dead letters, parked keys and redrives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from streamer.console.context import PageContext
 from streamer.console.forms import Fields, filled, unset
 
 _FILTER = ("channel", "subscriber", "key", "reason", "error", "since", "until", "ids")
-_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +120,9 @@ class ParkedPages:
             asked=asked,
             names=list(self.context.daemon.configured.subscribers),
         )
+
+
+_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

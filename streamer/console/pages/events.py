@@ -1,4 +1,4 @@
-"""Pages of events: a search in the log, and the story of one event."""
+"""Pages of events: a search in the log, the story of one event, and the live tail."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -23,7 +23,7 @@ from streamer.events import JsonObject, Partition
 from streamer.exact_json import exact_value
 from streamer.observe.redaction import masked
 
-_FILTER = ("record", "type", "channel", "since", "until", "order", "limit", "scan", "every_partition")
+_SEARCH_FILTER = ("record", "type", "channel", "since", "until", "order", "limit", "scan", "every_partition")
 _LEVELS = {
     AccountState.DELIVERED: "good",
     AccountState.DEAD_LETTER: "bad",
@@ -31,14 +31,6 @@ _LEVELS = {
     AccountState.WAITING: "waits",
 }
 _MOST_SHOWN = 100_000
-MOST_ROWS = 50
-"""Most rows of the page at first, and of one answer to its script."""
-
-# A page asks again then, by which a session that has ended is noticed.
-_LONGEST_S = 600.0
-# Rendering is bounded to 200 rows a second, so that a page costs a busy daemon little.
-_PAUSE_S = 0.25
-_TAIL_FILTER = ("record", "type", "channel", "where")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +59,7 @@ class EventPages:
             found=found,
             events=event_rows(found["events"]),
             paths=self.context.daemon.configured.paths,
-            fields=unset({name: said.get(name) for name in _FILTER}),
+            fields=unset({name: said.get(name) for name in _SEARCH_FILTER}),
         )
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -80,7 +72,7 @@ class EventPages:
             title="Event",
             id=id_,
             story=story,
-            subscribers=_in_order(story["subscribers"]),
+            subscribers=_accounts_in_order(story["subscribers"]),
             levels=_LEVELS,
             event_text=event[:_MOST_SHOWN],
             is_cut=len(event) > _MOST_SHOWN,
@@ -104,7 +96,7 @@ class EventPages:
         return redirect(story_address(event))
 
 
-def _in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
+def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
     """Return the subscribers' accounts in the order of `after`, upstream first."""
     placed: dict[str, Any] = {}
     waiting = list(accounts)
@@ -113,6 +105,15 @@ def _in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
         placed |= {each["name"]: each for each in ready}
         waiting = [each for each in waiting if each["name"] not in placed]
     return list(placed.values())
+
+
+MOST_ROWS = 50
+"""Most rows of the tail's page at first, and of one answer to its script."""
+# A page asks again then, by which a session that has ended is noticed.
+_LONGEST_S = 600.0
+# Rendering is bounded to 200 rows a second, so that a page costs a busy daemon little.
+_PAUSE_S = 0.25
+_TAIL_FILTER = ("record", "type", "channel", "where")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""State of records, as the events of a log tell it."""
+"""Records as the events of a log describe them, and their differences from the org."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +15,6 @@ from streamer.normalise.malformed import as_event_time
 
 _MODIFIED = "LastModifiedDate"
 _SNAPSHOT = ".snapshot"
-MOST_TOLD = 10_000
-"""Most differences that are told one by one; others are counted alone."""
-TRANSACTION_S = 1_200.0
-"""Longest time that is taken to lie between a record's stamp and the commit that makes its event."""
-DELIVERY_S = 300.0
-"""Longest time that is taken to lie between a commit and the appending of its event."""
-
-_ALL_CHANGES = "/data/ChangeEvents"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +95,10 @@ def seconds_of(text: Any) -> float | None:
     return moment.timestamp() if moment.tzinfo is not None else None
 
 
+MOST_TOLD = 10_000
+"""Most differences that are told one by one; others are counted alone."""
+
+
 class DriftKind(StrEnum):
     """Way in which the log differs from the org."""
 
@@ -170,6 +166,13 @@ class Reconciled:
     def has_drift(self) -> bool:
         """True when the log differs from the org."""
         return any(self.counts.values())
+
+
+TRANSACTION_S = 1_200.0
+"""Longest time that is taken to lie between a record's stamp and the commit that makes its event."""
+DELIVERY_S = 300.0
+"""Longest time that is taken to lie between a commit and the appending of its event."""
+_ALL_CHANGES = "/data/ChangeEvents"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

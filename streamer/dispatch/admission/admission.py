@@ -1,4 +1,4 @@
-"""Admission control for one target: combines pause, circuit breaker, rate and concurrency."""
+"""Admission control for one target: pauses, holds, flood guard, circuit breaker, rate and concurrency."""
 
 import asyncio
 from collections import deque
@@ -15,19 +15,6 @@ from streamer.events import Hold, SubscriberName
 
 _SHORTEST_HOLD_S = 0.1
 _log = structlog.get_logger()
-
-_ROTATE_S = 0.05
-_LEAST_S = 0.001
-
-Ticket = Permit[LaneName]
-"""Permission for one attempt, held from its beginning to its end."""
-
-OnPause = Callable[[str, str], None]
-"""Callback with the cause of a pause (`guard` or `target`) and the reason."""
-
-
-OnBreaker = Callable[[str], None]
-"""Callback with the reason why the breaker opened; empty when it closed."""
 
 
 class SubscriberPause:
@@ -157,6 +144,16 @@ class FloodGuard:
         if ended >= self._limits.minimum and letters > self._limits.ratio * ended:
             return f"{letters} of the last {ended} events"
         return ""
+
+
+_ROTATE_S = 0.05
+_LEAST_S = 0.001
+Ticket = Permit[LaneName]
+"""Permission for one attempt, held from its beginning to its end."""
+OnPause = Callable[[str, str], None]
+"""Callback with the cause of a pause (`guard` or `target`) and the reason."""
+OnBreaker = Callable[[str], None]
+"""Callback with the reason why the breaker opened; empty when it closed."""
 
 
 def _ignore(*_: str) -> None:

@@ -1,4 +1,4 @@
-"""Adaptive concurrency limit of one target."""
+"""Adaptive concurrency limit of one target, and the token bucket that limits its rate."""
 
 import math
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ _DEVIATIONS = 2.0
 # A measurement takes as many answers as its mean needs for this relative error, within bounds.
 _ERROR = 0.1
 _LEAST_ANSWERS = 16
+_MOST_ANSWERS = 120
 # Finer than any clock.
 _LEAST_S = 1e-9
-_MOST_ANSWERS = 120
 # The shares of one call add up to this at least, with the rounding errors of their sum.
 _WHOLE = 0.999
 

@@ -1,1 +1,1 @@
-"""Chains of subscribers (`after`): events forwarded with receipts, and joined again downstream."""
+"""Chains of subscribers (`after`): events forwarded with receipts, and joined again."""

@@ -1,1 +1,1 @@
-"""One attempt at a delivery: the head of a lane becomes a delivery, and the plugin's result an outcome."""
+"""One attempt at a delivery: from the head of a lane to the plugin's outcome."""

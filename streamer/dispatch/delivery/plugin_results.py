@@ -1,4 +1,4 @@
-"""Validated results of plugins: outcomes, error texts and answers.
+"""Validated results of plugins, the failures among them, and the schedule of retries.
 
 A plugin is foreign code, so each value that it returns or raises is checked
 before it is used. No function here raises, whatever the value's own methods do:
@@ -39,13 +39,6 @@ _KINDS = frozenset(get_args(Outcome))
 _TEXT_CHARACTERS = 2_000
 _ANSWER_BYTES = 20_000
 _log = structlog.get_logger()
-
-_QUIET_S = 10.0
-_LEAST_S = 0.1
-_MOST_IN_MEMORY_S = 30.0
-# A third of the time within which a Kafka client must poll again.
-_ALL_IN_MEMORY_S = 100.0
-_MOST_ATTEMPTS = 100_000
 
 
 def outcome_of(returned: object) -> Outcome:
@@ -227,6 +220,9 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"
 
 
+_QUIET_S = 10.0
+
+
 @dataclass(slots=True, kw_only=True)
 class Failures:
     """Says once that attempts begin to fail, with the error, and once that they have stopped failing.
@@ -261,6 +257,13 @@ class Failures:
         seconds = round(self.clock.now() - self._began_at)
         _log.info("subscriber.recovered", subscriber=self.name, failures=last.count, after_s=seconds)
         self.last = None
+
+
+_LEAST_S = 0.1
+_MOST_IN_MEMORY_S = 30.0
+# A third of the time within which a Kafka client must poll again.
+_ALL_IN_MEMORY_S = 100.0
+_MOST_ATTEMPTS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

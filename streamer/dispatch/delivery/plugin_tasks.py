@@ -1,4 +1,4 @@
-"""Tasks that a plugin starts: what they raise ends neither the event loop nor the daemon."""
+"""Calls of a plugin: tasks that it starts are contained, and its attempts get spans."""
 
 import asyncio
 import secrets
@@ -20,7 +20,6 @@ from streamer.ports.tracing import traceparent
 _log = structlog.get_logger()
 
 _CALLED: ContextVar[SubscriberName | None] = ContextVar("called_plugin", default=None)
-_SPAN_ID_BYTES = 8
 
 
 @contextmanager
@@ -71,6 +70,9 @@ async def _contained(
         _log.warning("plugin.exited", subscriber=name, at=f"{last.filename}:{last.lineno} in {last.name}")
         exited(name)
         raise RuntimeError("a task of the plugin raised SystemExit") from error
+
+
+_SPAN_ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

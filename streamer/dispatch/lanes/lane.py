@@ -1,4 +1,4 @@
-"""Queue of undelivered events that are delivered one after another."""
+"""Lane: a queue of undelivered events, which is in flight, waits for a retry, or is ready."""
 
 import asyncio
 import heapq
@@ -14,7 +14,6 @@ from streamer.ports import LaneChange
 
 LaneName = tuple[Partition, str]
 """Name of a lane among those of all partitions, for the lifetime of its key."""
-_LEAST_S = 0.001
 
 
 class Order(StrEnum):
@@ -202,6 +201,9 @@ class InFlight:
         while awaited & self._lanes:
             self._landed.clear()
             await self._landed.wait()
+
+
+_LEAST_S = 0.001
 
 
 class DelayQueue:

@@ -1,4 +1,4 @@
-"""Lanes of one subscriber's undelivered events."""
+"""Lanes of one subscriber's undelivered events, and their listings for operators."""
 
 import asyncio
 from collections import Counter, deque
@@ -12,9 +12,6 @@ from streamer.clock import Clock
 from streamer.dispatch.lanes.lane import DelayQueue, InFlight, Lane, LaneState, Order
 from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.observe.subscriber_status import ParkedKey, ParkedKeys, ParkedState
-
-# With 100,000 parked keys, a search takes some ten milliseconds of the event loop.
-_LANES_A_SECOND = 1_000
 
 
 class Lanes:
@@ -253,6 +250,10 @@ class Lanes:
     def _count(self, entry: Entry, sign: int) -> None:
         self.waiting += sign
         self.waiting_bytes += sign * entry.size
+
+
+# With 100,000 parked keys, a search takes some ten milliseconds of the event loop.
+_LANES_A_SECOND = 1_000
 
 
 class OldestEvent:

@@ -1,4 +1,4 @@
-"""Reading of records by calls that find out which fields Salesforce refuses."""
+"""Reading of records for events: when a call is allowed, which fields it reads, and which are refused."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,6 @@ _BACKOFF = Backoff(first_s=1.0, limit_s=60.0)
 # A share of a rolling day does not change sooner.
 _RESERVE_S = 300.0
 _STOP_S = 60.0
-_WANTED_S = 600.0
-_REFUSED_S = 60.0
-# A refusal of the whole object names no field.
-_OBJECT = ""
-_OF_A_FIELD = "INVALID_FIELD"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,6 +140,12 @@ class LookupBatch:
         await self._done.wait()
 
 
+_WANTED_S = 600.0
+_REFUSED_S = 60.0
+# A refusal of the whole object names no field.
+_OBJECT = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldNames:
     """Names of the fields that a look-up reads.
@@ -217,6 +218,9 @@ class ObjectFields:
         now = self.clock.monotonic()
         self._wanted = {key: each for key, each in self._wanted.items() if now - each.at <= _WANTED_S}
         return sorted(each.name for each in self._wanted.values() if self.refusal((each.name,)) is None)
+
+
+_OF_A_FIELD = "INVALID_FIELD"
 
 
 class LookupObserver(Protocol):

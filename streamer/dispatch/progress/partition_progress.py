@@ -1,4 +1,4 @@
-"""Progress of one subscriber in one partition, the log's record of it, and the next record."""
+"""Progress of one subscriber in one partition: settled offsets, records to write, and the ownership."""
 
 import asyncio
 from collections import deque
@@ -9,9 +9,6 @@ from operator import attrgetter
 
 from streamer.events import DeadLetter, Entry, Forwarded, Partition, Receipt, SettledOffsets
 from streamer.ports import LaneChange, Settlement
-
-Proof = DeadLetter | Receipt | Forwarded
-"""Record of what became of an event."""
 
 
 class OffsetTracker:
@@ -64,6 +61,10 @@ class OffsetTracker:
         # A former process can have settled offsets that this one never opened.
         self._settled = {offset for offset in self._settled if offset >= prefix}
         return SettledOffsets(next_offset=prefix, settled_above=frozenset(self._settled))
+
+
+Proof = DeadLetter | Receipt | Forwarded
+"""Record of what became of an event."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""StandstillDetector detection: delays attempts while the log can have moved our partitions."""
+"""Standstill detection, which delays attempts, and the latest deliveries of watched keys."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

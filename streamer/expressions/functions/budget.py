@@ -1,4 +1,4 @@
-"""Budget of one evaluation: the steps that an expression or a template can take, and the sizes of values.
+"""Budget of one evaluation: steps, sizes of values, and the costs of functions.
 
 JMESPath and Jinja2 have one model. A step takes about a microsecond, so that
 whatever an expression does, and however large the event is, it ends within
@@ -24,9 +24,6 @@ LONGEST_LIST = 100_000
 CHARACTERS_A_STEP = 50
 ITEMS_A_STEP = 4
 
-SIZED = frozenset({str, list, dict})
-SHORT = 50
-"""Greatest length that costs nothing beside the step of the call."""
 
 LONG_TEXT = 4_096
 """Characters of a text that are compared in one step."""
@@ -140,6 +137,11 @@ Cost = Callable[[Budget, list[Any]], None]
 
 _NEEDLE = 16
 _LONGEST_NEEDLE = 100
+
+
+SIZED = frozenset({str, list, dict})
+SHORT = 50
+"""Greatest length that costs nothing beside the step of the call."""
 
 
 def search(budget: Budget, text: str, sought: str) -> None:

@@ -1,4 +1,4 @@
-"""Library of the functions that an expression can call: JMESPath's own and Streamer's."""
+"""Library of the functions that an expression can call, with lookup tables and keys of hashes."""
 
 import difflib
 import hmac
@@ -31,33 +31,6 @@ Tables = Mapping[str, Mapping[str, Any]]
 """Lookup tables by name, each with its values by key."""
 
 _MISSING = object()
-_NUMBER = "number"
-_ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
-    "contains": str.__contains__,
-    "starts_with": str.startswith,
-    "ends_with": str.endswith,
-}
-_STEPS = 4
-
-_BOTH = (None, None)
-_EXPONENT = re.compile(r"\de[-+]\d")
-# JSON escapes the character, so no text of an event has the mark.
-_UNWRITTEN = "\x00decimal"
-_MARK = json.dumps(_UNWRITTEN)
-
-Call = Callable[[list[Any]], Any]
-
-KINDS = {
-    "string": "a text",
-    "number": "a number",
-    "boolean": "a boolean",
-    "array": "an array",
-    "object": "an object",
-    "null": "null",
-    "expref": "an expression (&…)",
-    "array-number": "an array of numbers",
-    "array-string": "an array of texts",
-}
 
 
 def keyed_functions(tables: Tables, hash_keys: Mapping[str, bytes]) -> tuple[Function, ...]:
@@ -127,6 +100,32 @@ def _a_key(value: Any) -> str:
     if isinstance(value, str):
         return value
     raise UnfitArgument(f"must be a text or a whole number, found {kind_of(value)}")
+
+
+_NUMBER = "number"
+_ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": str.__contains__,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+}
+_STEPS = 4
+_BOTH = (None, None)
+_EXPONENT = re.compile(r"\de[-+]\d")
+# JSON escapes the character, so no text of an event has the mark.
+_UNWRITTEN = "\x00decimal"
+_MARK = json.dumps(_UNWRITTEN)
+Call = Callable[[list[Any]], Any]
+KINDS = {
+    "string": "a text",
+    "number": "a number",
+    "boolean": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+    "expref": "an expression (&…)",
+    "array-number": "an array of numbers",
+    "array-string": "an array of texts",
+}
 
 
 class Functions(jmespath.functions.Functions):

@@ -1,4 +1,4 @@
-"""Sandboxed Jinja2 templates of texts and contents, bounded in what they make and in their work."""
+"""Jinja2 templates in a sandbox, bounded in their work and in the texts that they make."""
 
 from streamer.expressions.templates.mistakes import (
     fields_in_template,

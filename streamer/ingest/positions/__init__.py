@@ -1,4 +1,4 @@
-"""Positions of a channel: where reading starts and continues, checkpoints, and the resulting holes."""
+"""Positions of a channel: start, checkpoints, operators' orders, and the resulting holes."""
 
 from streamer.ingest.positions.checkpoints import OrderedPositions, PositionOrdered
 from streamer.ingest.positions.moves import Move, known_place, move_of

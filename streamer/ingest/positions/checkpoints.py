@@ -1,4 +1,4 @@
-"""Checkpoint rules: the next checkpoint of a channel after a read."""
+"""Positions of a channel: the checkpoint after each read, operators' orders, and the start."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

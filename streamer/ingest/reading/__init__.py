@@ -1,4 +1,4 @@
-"""Messages of a channel, read into the events and the dead letters that the log stores."""
+"""Messages of a channel, read into the events and dead letters that the log stores."""
 
 from streamer.ingest.reading.message_reader import MessageReader
 

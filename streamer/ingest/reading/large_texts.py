@@ -1,4 +1,4 @@
-"""Large texts whose change came as a diff: completed with the former value, or read again."""
+"""Large texts whose change came as a diff: completed from a cache of former values, or read again."""
 
 import sys
 from collections import OrderedDict
@@ -9,23 +9,13 @@ from typing import Any, Protocol
 from streamer.clock import Clock
 from streamer.events import DeadLetter, Event, JsonObject
 from streamer.ingest.reading.rereading import Rereading
-from streamer.normalise.changes import LONGEST, TextDiff, is_diff
+from streamer.normalise.changes import LONGEST_TEXT, TextDiff, is_diff
 from streamer.normalise.malformed import from_text
 
-_Place = tuple[str, str]
+_TextPlace = tuple[str, str]
 
 # A key and its place in the dictionary, in bytes.
-_OVERHEAD = 250
-_MODIFIED = "LastModifiedDate"
-
-# A diff is sent for a new value of 1,000 characters whose length has changed by less than half.
-_SHORTEST = 500
-
-# Patching and hashing so much takes some hundredths of a second.
-_CHARACTERS_AT_ONCE = 1_000_000
-
-Diffs = Mapping[str, TextDiff | None]
-"""Diffs of one event by field; `None` stands for one that can't be read."""
+_OVERHEAD_BYTES = 250
 
 
 class TextCache:
@@ -36,7 +26,7 @@ class TextCache:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._texts: OrderedDict[_Place, str] = OrderedDict()
+        self._texts: OrderedDict[_TextPlace, str] = OrderedDict()
         self._size = 0
 
     @property
@@ -55,20 +45,29 @@ class TextCache:
         """Keep `text` as the last known one of a field, unless it is larger than the limit."""
         self.forget(record_id, field)
         self._texts[record_id, field] = text
-        self._size += _size((record_id, field), text)
+        self._size += _text_size((record_id, field), text)
         while self._size > self._limit:
             place, oldest = self._texts.popitem(last=False)
-            self._size -= _size(place, oldest)
+            self._size -= _text_size(place, oldest)
 
     def forget(self, record_id: str, field: str) -> None:
         """Keep no text of a field."""
         text = self._texts.pop((record_id, field), None)
         if text is not None:
-            self._size -= _size((record_id, field), text)
+            self._size -= _text_size((record_id, field), text)
 
 
-def _size(place: _Place, text: str) -> int:
-    return sum(map(sys.getsizeof, (*place, text))) + _OVERHEAD
+def _text_size(place: _TextPlace, text: str) -> int:
+    return sum(map(sys.getsizeof, (*place, text))) + _OVERHEAD_BYTES
+
+
+_MODIFIED = "LastModifiedDate"
+# A diff is sent for a new value of 1,000 characters whose length has changed by less than half.
+_SHORTEST_WITH_DIFF = 500
+# Patching and hashing so much takes some hundredths of a second.
+_CHARACTERS_AT_ONCE = 1_000_000
+Diffs = Mapping[str, TextDiff | None]
+"""Diffs of one event by field; `None` stands for one that can't be read."""
 
 
 class LargeTextObserver(Protocol):
@@ -116,11 +115,11 @@ class LargeTexts:
 
     def _remember(self, event: Event) -> None:
         for name, value in event.data["fields"].items():
-            if type(value) is str and len(value) >= _SHORTEST and not self.hides(event.type, name):
+            if type(value) is str and len(value) >= _SHORTEST_WITH_DIFF and not self.hides(event.type, name):
                 self._keep(event.data["record_id"], name, value)
 
     def _keep(self, record_id: str, name: str, text: str) -> None:
-        if len(text) <= LONGEST:
+        if len(text) <= LONGEST_TEXT:
             self.cache.put(record_id, name, text)
         else:
             self.cache.forget(record_id, name)

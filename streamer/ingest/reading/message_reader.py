@@ -1,4 +1,4 @@
-"""Reader of a channel's messages: events, and dead letters of what can't be read or protected."""
+"""Reader of a channel's batches: messages become protected events and dead letters."""
 
 import asyncio
 import hashlib

@@ -1,1 +1,1 @@
-"""The log in Kafka."""
+"""Log in Kafka."""

@@ -1,4 +1,4 @@
-"""Controls of the in-memory log."""
+"""Controls, dead letters and parked lanes of the in-memory log."""
 
 import asyncio
 from collections import defaultdict

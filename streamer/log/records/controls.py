@@ -1,4 +1,4 @@
-"""Controls of subscribers, redrives, snapshots and orders of positions as JSON."""
+"""Controls, orders and audit records as JSON."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -218,10 +218,10 @@ def _position_order(fields: JsonObject) -> PositionOrder:
 def encode_audit(record: AuditRecord) -> bytes:
     """Return `record` as JSON; a detail that JSON can't hold becomes its Python text."""
     try:
-        return encode(_fields(record))
+        return encode(_audit_fields(record))
     except TypeError:
         text = {"text": printable(repr(record.detail))}
-        return encode(_fields(replace(record, by=printable(record.by), detail=text)))
+        return encode(_audit_fields(replace(record, by=printable(record.by), detail=text)))
 
 
 def decode_audit(raw: bytes | str) -> AuditRecord:
@@ -229,7 +229,7 @@ def decode_audit(raw: bytes | str) -> AuditRecord:
     return decode(raw, "an audit record", _audit)
 
 
-def _fields(record: AuditRecord) -> JsonObject:
+def _audit_fields(record: AuditRecord) -> JsonObject:
     return {
         "at": record.at,
         "what": record.what,

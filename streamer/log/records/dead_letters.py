@@ -1,4 +1,4 @@
-"""Dead letters as JSON."""
+"""Dead letters and setbacks as JSON."""
 
 import base64
 from dataclasses import replace
@@ -81,7 +81,7 @@ def letter_head(body: bytes) -> bytes:
 
 
 def _encoded(letter: DeadLetter) -> EncodedLetter:
-    body = encode(_fields(letter))
+    body = encode(_letter_fields(letter))
     return EncodedLetter(body=body, head=_encoded_head(letter, body))
 
 
@@ -89,7 +89,7 @@ def _encoded_head(letter: DeadLetter, body: bytes) -> bytes:
     return encode({**_head_fields(letter.head), "size": len(body)})
 
 
-def _fields(letter: DeadLetter) -> JsonObject:
+def _letter_fields(letter: DeadLetter) -> JsonObject:
     return {
         "id": letter.id,
         "stage": letter.stage,

@@ -1,4 +1,4 @@
-"""Events as JSON."""
+"""Events, checkpoints and receipts as JSON, and the envelope of every record."""
 
 import binascii
 from collections.abc import Callable, Mapping
@@ -18,7 +18,6 @@ RECORD_START = b'{"v":'
 """Beginning of every record that `encode` returns."""
 
 _Value = TypeVar("_Value")
-_DELIVERED = "delivered"
 
 
 def encode(fields: JsonObject) -> bytes:
@@ -147,12 +146,15 @@ def _channel(fields: JsonObject) -> Channel:
     return Channel(org=OrgId(fields["org"]), path=fields["path"])
 
 
+_DELIVERED = "delivered"
+
+
 def encode_receipt(receipt: Receipt) -> bytes:
     """Return `receipt` as JSON; an answer that JSON can't hold becomes its Python text."""
     try:
-        return encode(_fields(receipt))
+        return encode(_receipt_fields(receipt))
     except TypeError:
-        return encode(_fields(replace(receipt, answer={"text": printable(repr(receipt.answer))})))
+        return encode(_receipt_fields(replace(receipt, answer={"text": printable(repr(receipt.answer))})))
 
 
 def decode_receipt(raw: bytes | str) -> Receipt:
@@ -160,7 +162,7 @@ def decode_receipt(raw: bytes | str) -> Receipt:
     return decode(raw, "a receipt", _receipt)
 
 
-def _fields(receipt: Receipt) -> JsonObject:
+def _receipt_fields(receipt: Receipt) -> JsonObject:
     return {
         "outcome": _DELIVERED,
         "event_id": receipt.event_id,

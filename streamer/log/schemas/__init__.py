@@ -1,4 +1,4 @@
-"""JSON Schemas of the records that others read: events, receipts, dead letters, holes and the audit."""
+"""JSON Schemas of the records that others read."""
 
 from streamer.log.schemas.catalogue import SchemaName, definitions, reachable, schema, schema_of
 from streamer.log.schemas.changes import DEFINITIONS, reference, references

@@ -1,4 +1,4 @@
-"""Schemas of the data of change events, one for each way in which a record can change."""
+"""Schemas of the data of change events, and the parts that all schemas are built of."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,15 +10,6 @@ DEFINITIONS = "#/$defs/"
 
 EVENT_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 """Pattern of the times in events: RFC 3339 in UTC, with milliseconds."""
-_REDRIVEN = "Redriven"
-_TRANSACTION = "Transaction"
-_CHANGES = {
-    "ChangeCreated": ("CREATE", "A record was created."),
-    "ChangeUpdated": ("UPDATE", "Fields of a record changed."),
-    "ChangeUndeleted": ("UNDELETE", "A deleted record was restored."),
-}
-_GAPS = ["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE", "GAP_OVERFLOW"]
-_WRITTEN_BY_READING = ("recovered", "snapshot")
 
 
 def text(description: str, **rules: object) -> JsonObject:
@@ -93,6 +84,17 @@ def constant(value: int | str, description: str) -> JsonObject:
     """Return the schema of one value."""
     kind = "integer" if isinstance(value, int) else "string"
     return {"type": kind, "const": value, "description": description}
+
+
+_REDRIVEN = "Redriven"
+_TRANSACTION = "Transaction"
+_CHANGES = {
+    "ChangeCreated": ("CREATE", "A record was created."),
+    "ChangeUpdated": ("UPDATE", "Fields of a record changed."),
+    "ChangeUndeleted": ("UNDELETE", "A deleted record was restored."),
+}
+_GAPS = ["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE", "GAP_OVERFLOW"]
+_WRITTEN_BY_READING = ("recovered", "snapshot")
 
 
 def changes() -> dict[str, JsonObject]:

@@ -1,4 +1,4 @@
-"""Schemas of the data of platform events, PushTopic notifications, generic events and outbound messages."""
+"""Schemas of other events' data, and of all events as CloudEvents."""
 
 import re
 
@@ -13,26 +13,6 @@ from streamer.log.schemas.changes import (
     the_object,
     with_redriven,
 )
-
-_SPECIFICATION = "1.0"
-_TRACEPARENT = text(
-    "the event's trace, as W3C Trace Context writes it; absent where tracing is off",
-    pattern="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
-)
-
-DATA_OF_TYPES: dict[str, tuple[str, ...]] = {
-    r"^salesforce\.cdc\.\w+\.created$": ("ChangeCreated", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.updated$": ("ChangeUpdated", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.deleted$": ("ChangeDeleted", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.undeleted$": ("ChangeUndeleted", "ChangeRecovered"),
-    r"^salesforce\.cdc\.\w+\.gap$": ("ChangeGap",),
-    r"^salesforce\.cdc\.\w+\.snapshot$": ("ChangeSnapshot",),
-    r"^salesforce\.event\.\w+$": ("PlatformEvent",),
-    r"^salesforce\.topic\.\w+\.\w+$": ("PushTopicNotification",),
-    r"^salesforce\.generic\.\w+$": ("GenericEvent",),
-    r"^salesforce\.outbound\.\w+$": ("OutboundMessage",),
-}
-"""Definitions of the data of an event, by patterns of its type; exactly one matches."""
 
 
 def messages() -> dict[str, JsonObject]:
@@ -98,6 +78,26 @@ def _outbound_message() -> JsonObject:
         }
         | with_redriven(),
     )
+
+
+_SPECIFICATION = "1.0"
+_TRACEPARENT = text(
+    "the event's trace, as W3C Trace Context writes it; absent where tracing is off",
+    pattern="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+)
+DATA_OF_TYPES: dict[str, tuple[str, ...]] = {
+    r"^salesforce\.cdc\.\w+\.created$": ("ChangeCreated", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.updated$": ("ChangeUpdated", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.deleted$": ("ChangeDeleted", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.undeleted$": ("ChangeUndeleted", "ChangeRecovered"),
+    r"^salesforce\.cdc\.\w+\.gap$": ("ChangeGap",),
+    r"^salesforce\.cdc\.\w+\.snapshot$": ("ChangeSnapshot",),
+    r"^salesforce\.event\.\w+$": ("PlatformEvent",),
+    r"^salesforce\.topic\.\w+\.\w+$": ("PushTopicNotification",),
+    r"^salesforce\.generic\.\w+$": ("GenericEvent",),
+    r"^salesforce\.outbound\.\w+$": ("OutboundMessage",),
+}
+"""Definitions of the data of an event, by patterns of its type; exactly one matches."""
 
 
 def cloud_events() -> dict[str, JsonObject]:

@@ -1,1 +1,1 @@
-"""Search for events, the same for all logs: what matches, in which order, and where it goes on."""
+"""Search for events, the same for all logs: matches, their order, and where it continues."""

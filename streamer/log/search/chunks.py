@@ -1,4 +1,4 @@
-"""Chunks of a partition that a search has read."""
+"""Chunks of a partition: the events that match a search, and the cursor where it continues."""
 
 import base64
 import binascii
@@ -20,19 +20,10 @@ ANY_TYPE = ("*",)
 # The first and the last second that can be written.
 _FIRST_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 _LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
-MOST_BYTES = 8 * 1024 * 1024
-"""Most bytes of events in one chunk, and in one answer; one event always fits."""
 
-_LEAST_EVENTS = 100
-_LEAST_BYTES = 64 * 1024
 
 Span = tuple[int, int]
 """First offset, and the offset behind the last one."""
-LONGEST = 6_000
-"""Most characters of a cursor, so that it fits into the address of a request."""
-
-_MOST_BYTES = 1024 * 1024
-_FOREIGN = "the cursor is not that of a search by the same options: begin without it"
 
 
 def matcher(asked: EventSearch) -> Callable[[Event], bool]:
@@ -62,6 +53,12 @@ def text_time(at: float | None) -> str | None:
 def epoch_s(event: Event) -> float:
     """Return the time of `event` in epoch seconds."""
     return datetime.fromisoformat(event.time).timestamp()
+
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Most bytes of events in one chunk, and in one answer; one event always fits."""
+_LEAST_EVENTS = 100
+_LEAST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +162,12 @@ class Collector:
         return events > self.most or size > self.most_bytes
 
 
+LONGEST_CURSOR = 6_000
+"""Most characters of a cursor, so that it fits into the address of a request."""
+_MOST_CURSOR_BYTES = 1024 * 1024
+_FOREIGN_CURSOR = "the cursor is not that of a search by the same options: begin without it"
+
+
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
     """Return the cursor for the remaining spans; empty when it would be too long."""
     topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
@@ -172,7 +175,7 @@ def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
         topics[partition.topic].append((partition.number, begin, end))
     body = orjson.dumps({"v": 1, "oldest_first": oldest_first, "left": topics})
     text = base64.urlsafe_b64encode(zlib.compress(body, 9)).decode("ascii")
-    return text if len(text) <= LONGEST else ""
+    return text if len(text) <= LONGEST_CURSOR else ""
 
 
 def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
@@ -186,15 +189,15 @@ def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
         }
         is_ours = body["v"] == 1 and body["oldest_first"] is oldest_first
     except (LookupError, TypeError, ValueError, AttributeError, binascii.Error, zlib.error) as error:
-        raise ValueError(_FOREIGN) from error
+        raise ValueError(_FOREIGN_CURSOR) from error
     if not is_ours:
-        raise ValueError(_FOREIGN)
+        raise ValueError(_FOREIGN_CURSOR)
     return left
 
 
 def _inflated(packed: bytes) -> bytes:
     inflate = zlib.decompressobj()
-    body = inflate.decompress(packed, _MOST_BYTES)
+    body = inflate.decompress(packed, _MOST_CURSOR_BYTES)
     if not inflate.eof:
         raise ValueError("it is cut, or too large")
     return body

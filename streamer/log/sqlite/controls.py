@@ -1,4 +1,4 @@
-"""Controls in a log file."""
+"""Controls and dead letters in a log file."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -46,8 +46,6 @@ from streamer.log.sqlite.rows.parked import (
     remove_letters,
 )
 
-_LETTERS_AT_ONCE = 1_000
-
 
 class SqliteLetterCursor:
     """Reads letters in pages, by their rising numbers."""
@@ -90,6 +88,9 @@ class SqliteLetterCursor:
 
 def _pages(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[begin : begin + PAGE_ROWS] for begin in range(0, len(keys), PAGE_ROWS))
+
+
+_LETTERS_AT_ONCE = 1_000
 
 
 class SqliteControls:

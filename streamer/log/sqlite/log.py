@@ -1,4 +1,4 @@
-"""The embedded log in one local file."""
+"""Embedded log in one local file, and the append that grows."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Retention: keeps a log file within its age and its size."""
+"""Retention of a log file, within its age and its size, and the search for foreign rows."""
 
 import asyncio
 import sqlite3
@@ -39,22 +39,6 @@ _RESUME_SHARE = 0.9
 _Trim = Callable[[Connection], Trimmed]
 
 _log = structlog.get_logger()
-_LAST_ROWS = 20_000
-
-_TABLES: Mapping[tuple[str, str, str], Callable[[bytes], object]] = {
-    ("checkpoints", "channel", "body"): decode_checkpoint,
-    ("continuity", "seq", "body"): decode_continuity,
-    # The body of a letter can have many megabytes.
-    ("dead_letters", "seq", "head"): decode_letter_head,
-    ("controls", "subscriber", "body"): decode_control,
-    ("redrives", "id", "body"): decode_redrive,
-    ("snapshots", "id", "body"): decode_snapshot_order,
-    ("positions", "id", "body"): decode_position_order,
-    ("audit", "seq", "body"): decode_audit,
-    ("receipts", "seq", "body"): decode_receipt,
-    ("parked_lanes", "lane", "setback"): decode_setback,
-}
-"""Decoder of each column of records, by its table and the column that names a row."""
 
 
 class Retention:
@@ -202,6 +186,23 @@ class Retention:
 
 def _count_kept(connection: Connection) -> tuple[int, int]:
     return sum(count_parked(connection).values()), count_letters(connection)
+
+
+_LAST_ROWS = 20_000
+_TABLES: Mapping[tuple[str, str, str], Callable[[bytes], object]] = {
+    ("checkpoints", "channel", "body"): decode_checkpoint,
+    ("continuity", "seq", "body"): decode_continuity,
+    # The body of a letter can have many megabytes.
+    ("dead_letters", "seq", "head"): decode_letter_head,
+    ("controls", "subscriber", "body"): decode_control,
+    ("redrives", "id", "body"): decode_redrive,
+    ("snapshots", "id", "body"): decode_snapshot_order,
+    ("positions", "id", "body"): decode_position_order,
+    ("audit", "seq", "body"): decode_audit,
+    ("receipts", "seq", "body"): decode_receipt,
+    ("parked_lanes", "lane", "setback"): decode_setback,
+}
+"""Decoder of each column of records, by its table and the column that names a row."""
 
 
 async def foreign_rows(path: Path, clock: Clock) -> list[str]:

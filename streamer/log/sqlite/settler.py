@@ -1,4 +1,4 @@
-"""Settler of one subscriber: makes its settlements durable, each once."""
+"""Settlements of one subscriber in a log file: made durable, each once, and read again."""
 
 import asyncio
 import sqlite3

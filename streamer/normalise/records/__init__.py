@@ -1,4 +1,4 @@
-"""Conversion of the org's records, as REST or Bulk API 2.0 returns them, to events.
+"""Conversion of the org's records, from REST or the Bulk API 2.0, to events.
 
 A record becomes an event as the change stream would have told it: the same
 names, the same compound fields, the same form of each value.

@@ -1,4 +1,4 @@
-"""Events about records that were read from the org.
+"""Events about records that were read from the org, with values as change events carry them.
 
 None of them claims what changed: `changed_fields` and `nulled_fields` are empty.
 All fields that the user can see are in `fields`, null where they are empty, so
@@ -19,19 +19,6 @@ from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, json_
 from streamer.exact_json import exact_number
 from streamer.normalise.malformed import as_event_time
 
-_GAP = "GAP_"
-_KIND = {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted", "UNDELETE": "undeleted"}
-_SNAPSHOT = "SNAPSHOT"
-FieldValue = Callable[[Any], Any]
-"""Returns the value of a field, given as JSON or as the text of a CSV; raises `ValueError`."""
-
-Number = float | int | Decimal
-
-# Up to here a float holds every integer.
-_MOST_EXACT = 2**53
-_LONGEST_NUMBER = 64
-_INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgRecord:
@@ -49,6 +36,11 @@ class OrgRecord:
     """True for a record in the Recycle Bin, which only `queryAll` returns."""
     last_modified: str | None = None
     system_modstamp: str | None = None
+
+
+_GAP = "GAP_"
+_KIND = {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted", "UNDELETE": "undeleted"}
+_SNAPSHOT = "SNAPSHOT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +146,15 @@ def _body(change: str, fields: JsonObject) -> JsonObject:
 
 def _time(epoch_s: float) -> str:
     return as_event_time(datetime.fromtimestamp(epoch_s, UTC))
+
+
+FieldValue = Callable[[Any], Any]
+"""Returns the value of a field, given as JSON or as the text of a CSV; raises `ValueError`."""
+Number = float | int | Decimal
+# Up to here a float holds every integer.
+_MOST_EXACT = 2**53
+_LONGEST_NUMBER = 64
+_INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?", re.ASCII)
 
 
 def value_of(data_type: str) -> FieldValue:

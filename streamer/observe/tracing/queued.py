@@ -1,4 +1,4 @@
-"""Tracer that sends spans from a thread of its own, out of a bounded queue."""
+"""Tracers: one sends spans from a thread of its own, and its twin keeps them in memory."""
 
 import asyncio
 import threading

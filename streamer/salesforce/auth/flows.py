@@ -1,4 +1,4 @@
-"""OAuth 2 flows of Salesforce: their token requests."""
+"""OAuth 2 flows of Salesforce: token requests, their addresses and refusals, and the logins in use."""
 
 from __future__ import annotations
 
@@ -23,40 +23,6 @@ if TYPE_CHECKING:
     import aiohttp
 
     from streamer.salesforce.auth.tokens import Tokens
-
-# urlsplit silently drops line breaks, which belong in no address.
-_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
-_LONGEST = 2_000
-_TRANSIENT_CODES = {"server_error", "temporarily_unavailable", "unknown_error"}
-_TRANSIENT_WORDS = ("rate exceeded", "retry your request", "too many requests")
-
-# Fragments of error descriptions, the most specific first, and the advice for each.
-_ADVICE = (
-    (
-        "audience validation",
-        "set org.auth.audience to https://login.salesforce.com, or to https://test.salesforce.com",
-    ),
-    ("approved this consumer", "pre-authorise the app for this user by profile or permission set"),
-    ("expired access/refresh token", "issue a new refresh token and set org.auth.refresh_token"),
-    ("expired authorization code", "issue a new refresh token and set org.auth.refresh_token"),
-    ("no client credentials user", "set a run-as user in the app's client credentials flow"),
-    ("not supported on this domain", "set org.login_url to the org's My Domain address"),
-    (
-        "assertion",
-        "check org.auth.client_id, org.auth.username, the app's certificate and this machine's time",
-    ),
-    ("restricted", "allow this network and hour for the user, or relax the app's IP rules"),
-    ("authentication failure", "check the user name, the password and the security token appended to it"),
-    ("inactive", "activate the user or the org"),
-)
-_ADVICE_BY_CODE = {
-    "invalid_client": "check org.auth.client_id and org.auth.client_secret",
-    "invalid_client_id": "check org.auth.client_id",
-    "invalid_app_access": "allow the user to use the app by profile or permission set",
-    "inactive_user": "activate the user",
-    "inactive_org": "activate the org",
-    "unsupported_grant_type": "enable this flow in the app's OAuth settings, or choose another org.auth.flow",
-}
 
 
 if TYPE_CHECKING:
@@ -133,13 +99,18 @@ def _audience(login_url: str) -> str:
     return "https://login.salesforce.com"
 
 
+# urlsplit silently drops line breaks, which belong in no address.
+_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
+_LONGEST_ADDRESS = 2_000
+
+
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
     """Return `url` without a trailing slash, if it may receive a token or a password.
 
     Plain http is accepted for loopback only, or with `allow_http`. Raises
     `ConfigurationError`, which calls the address `named`.
     """
-    scheme, host = _parts(url, named)
+    scheme, host = _address_parts(url, named)
     if scheme == "http" and not (allow_http or is_loopback(host)):
         raise ConfigurationError(
             f"{named} is http://{host}, where anyone on the way could read the token: "
@@ -155,7 +126,7 @@ def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str
     request, with its token, sent to another server.
     """
     named = "instance_url in the answer to the login"
-    host, login = _parts(instance_url, named)[1], _parts(login_url, "org.login_url")[1]
+    host, login = _address_parts(instance_url, named)[1], _address_parts(login_url, "org.login_url")[1]
     if host in allowed or _site(host) == _site(login) or (is_loopback(host) and is_loopback(login)):
         return
     raise ConfigurationError(
@@ -164,7 +135,7 @@ def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str
     )
 
 
-def _parts(url: str, named: str) -> tuple[str, str]:
+def _address_parts(url: str, named: str) -> tuple[str, str]:
     """Return scheme and host."""
     try:
         parts = urlsplit(url)
@@ -172,7 +143,7 @@ def _parts(url: str, named: str) -> tuple[str, str]:
         host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
-    if not host or len(url) > _LONGEST or not _ADDRESS.fullmatch(url):
+    if not host or len(url) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(url):
         raise ConfigurationError(f"{named} must be an address such as https://acme.my.salesforce.com")
     return parts.scheme, host.lower()
 
@@ -243,6 +214,37 @@ class Logins:
         except BaseException:
             await http.close()
             raise
+
+
+_TRANSIENT_CODES = {"server_error", "temporarily_unavailable", "unknown_error"}
+_TRANSIENT_WORDS = ("rate exceeded", "retry your request", "too many requests")
+# Fragments of error descriptions, the most specific first, and the advice for each.
+_ADVICE = (
+    (
+        "audience validation",
+        "set org.auth.audience to https://login.salesforce.com, or to https://test.salesforce.com",
+    ),
+    ("approved this consumer", "pre-authorise the app for this user by profile or permission set"),
+    ("expired access/refresh token", "issue a new refresh token and set org.auth.refresh_token"),
+    ("expired authorization code", "issue a new refresh token and set org.auth.refresh_token"),
+    ("no client credentials user", "set a run-as user in the app's client credentials flow"),
+    ("not supported on this domain", "set org.login_url to the org's My Domain address"),
+    (
+        "assertion",
+        "check org.auth.client_id, org.auth.username, the app's certificate and this machine's time",
+    ),
+    ("restricted", "allow this network and hour for the user, or relax the app's IP rules"),
+    ("authentication failure", "check the user name, the password and the security token appended to it"),
+    ("inactive", "activate the user or the org"),
+)
+_ADVICE_BY_CODE = {
+    "invalid_client": "check org.auth.client_id and org.auth.client_secret",
+    "invalid_client_id": "check org.auth.client_id",
+    "invalid_app_access": "allow the user to use the app by profile or permission set",
+    "inactive_user": "activate the user",
+    "inactive_org": "activate the org",
+    "unsupported_grant_type": "enable this flow in the app's OAuth settings, or choose another org.auth.flow",
+}
 
 
 def refusal(code: str, description: str, *, login_url: str) -> StreamerError:

@@ -1,4 +1,4 @@
-"""One whole answer of the Streaming API, sorted into replies and events."""
+"""One whole answer of the Streaming API, sorted into replies and events, and replay positions."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -36,8 +36,6 @@ _MOST_STRAYS = 10_000
 _STRAY = "no Bayeux message"
 # Our requests have a few hundred messages at most, and each has one reply.
 _MOST_REPLIES = 10_000
-NEW_EVENTS = -1
-ALL_RETAINED = -2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +240,10 @@ def _set_aside(frame: Frame, strays: Sequence[object]) -> tuple[Unreadable, ...]
 
 def _is_reply(raw: bytes) -> bool:
     return any(name.startswith("/meta/") for name in channels_named_in(raw)[:1])
+
+
+NEW_EVENTS = -1
+ALL_RETAINED = -2
 
 
 @dataclass(slots=True, kw_only=True)

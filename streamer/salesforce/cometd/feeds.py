@@ -1,4 +1,4 @@
-"""Feeds of all channels that are read over one session."""
+"""Feeds of all channels that are read over one session, each with its consumer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,6 @@ from streamer.events import Batch, Channel, Checkpoint, Start, Unreadable
 from streamer.salesforce.cometd.answer import NEW_EVENTS, BayeuxResponse, ReplayPosition
 from streamer.salesforce.cometd.protocol import JsonObject
 from streamer.salesforce.retained import LastEventMissing, RetainedMessages
-
-_VERIFY_EVERY_S = 60.0
 
 
 class FeedState(Enum):
@@ -164,6 +162,9 @@ class ChannelFeed:
         if not (messages or unreadable or self.is_open):
             self._retained.read_to_end()
         return self._retained.new(messages)
+
+
+_VERIFY_EVERY_S = 60.0
 
 
 class Feeds:

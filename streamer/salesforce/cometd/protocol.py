@@ -1,4 +1,4 @@
-"""Bayeux in Salesforce's dialect: the meaning of its refusals, and its advice."""
+"""Bayeux in Salesforce's dialect: the parser of answers, and the meaning of refusals and advice."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -27,20 +27,6 @@ _LONGEST_INTERVAL_S = 60.0
 _LONGEST_TIMEOUT_S = 180.0
 _LONGEST_WAIT_MS = 3_600_000
 _ERROR = re.compile(r"(\d{3}):([^:]*):(.*)", re.DOTALL)
-# Matches a whole string, or one structural byte. A lone quote is a string that never ends.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
-SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
-"""Possible boundary between two messages; the same bytes can occur inside a message."""
-
-_CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
-_REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
-
-
-# Each takes a microsecond where a body is examined byte by byte.
-_MOST_TOKENS = 1_000_000
-# orjson reads 1,024 levels.
-_DEEPEST = 20_000
-_MOST_UNREADABLE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +86,7 @@ def reaction(reply: Mapping[str, Any]) -> Reaction:
     if _names_no_channel(reply):
         return Reaction.RETRY_CHANNEL
     for error in errors:
-        for channel, code, pattern, result in _TABLE:
+        for channel, code, pattern, result in _REACTIONS:
             if (
                 (channel is None or reply.get("channel") == channel)
                 and error.code == code
@@ -111,7 +97,7 @@ def reaction(reply: Mapping[str, Any]) -> Reaction:
 
 
 # Channel of the reply (any: None), code, pattern of `args:message`, reaction; the first match counts.
-_TABLE: tuple[tuple[str | None, int, str, Reaction], ...] = (
+_REACTIONS: tuple[tuple[str | None, int, str, Reaction], ...] = (
     (None, 401, "", Reaction.RENEW_TOKEN),
     (None, 402, "", Reaction.HANDSHAKE),
     (None, 403, ":Unknown client", Reaction.HANDSHAKE),
@@ -150,6 +136,19 @@ def _seconds(milliseconds: Any, default: float) -> float:
     if type(milliseconds) in {int, float} and 0 <= milliseconds <= _LONGEST_WAIT_MS:
         return float(milliseconds) / 1000
     return default
+
+
+# Matches a whole string, or one structural byte. A lone quote is a string that never ends.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
+"""Possible boundary between two messages; the same bytes can occur inside a message."""
+_CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
+_REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
+# Each takes a microsecond where a body is examined byte by byte.
+_MOST_TOKENS = 1_000_000
+# orjson reads 1,024 levels.
+_DEEPEST = 20_000
+_MOST_UNREADABLE = 10_000
 
 
 class TornBody(Exception):

@@ -1,1 +1,1 @@
-"""Outbound messages: an endpoint for what Salesforce sends by itself, read as a channel."""
+"""Outbound messages: an endpoint that Salesforce calls, read as a channel."""

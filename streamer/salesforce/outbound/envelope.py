@@ -1,4 +1,4 @@
-"""Parser of SOAP envelopes that hold outbound messages (SOAP API guide, outbound messaging WSDL).
+"""SOAP envelopes of outbound messages, parsed, answered and masked (SOAP API guide).
 
 An envelope holds up to 100 notifications, each about one record. Names are compared
 without their namespaces.
@@ -17,24 +17,6 @@ from streamer.xml.tree import SCHEMA_INSTANCE, Element, MalformedXml, parse_xml
 
 MOST_NOTIFICATIONS = 100
 """Most notifications of one envelope (SOAP API guide)."""
-_ENVELOPE = (
-    '<?xml version="1.0" encoding="UTF-8"?>'
-    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
-    "{body}</soapenv:Body></soapenv:Envelope>"
-)
-_ACKNOWLEDGEMENT = (
-    '<notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack>'
-    "</notificationsResponse>"
-)
-_FAULT = (
-    "<soapenv:Fault><faultcode>soapenv:{code}</faultcode>"
-    "<faultstring>{sentence}</faultstring></soapenv:Fault>"
-)
-_SERVER_ERRORS = 500
-_SECRET_ELEMENTS = re.compile(
-    rb"(<(?:[\w.-]{1,64}:)?(SessionId|EnterpriseUrl|PartnerUrl)\b[^<>]{0,512}>)[^<]*", re.IGNORECASE
-)
-_SESSION_ID = re.compile(rb"00D[0-9A-Za-z]{12,15}![^\s<\"']*")
 
 
 class MalformedEnvelope(Exception):
@@ -91,6 +73,22 @@ def _message(notification: Element, **shared: str | None) -> JsonObject:
     }
 
 
+_ANSWER_ENVELOPE = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
+    "{body}</soapenv:Body></soapenv:Envelope>"
+)
+_ACKNOWLEDGEMENT = (
+    '<notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack>'
+    "</notificationsResponse>"
+)
+_FAULT = (
+    "<soapenv:Fault><faultcode>soapenv:{code}</faultcode>"
+    "<faultstring>{sentence}</faultstring></soapenv:Fault>"
+)
+_SERVER_ERRORS = 500
+
+
 class EndpointOutcome(StrEnum):
     """Result of a request to the endpoint."""
 
@@ -126,12 +124,18 @@ def fault(status: int, sentence: str) -> web.Response:
 
 def _answer(body: str, *, status: int) -> web.Response:
     return web.Response(
-        text=_ENVELOPE.format(body=body),
+        text=_ANSWER_ENVELOPE.format(body=body),
         status=status,
         content_type="text/xml",
         charset="utf-8",
         headers={"Cache-Control": "no-store"},
     )
+
+
+_SECRET_ELEMENTS = re.compile(
+    rb"(<(?:[\w.-]{1,64}:)?(SessionId|EnterpriseUrl|PartnerUrl)\b[^<>]{0,512}>)[^<]*", re.IGNORECASE
+)
+_SESSION_ID = re.compile(rb"00D[0-9A-Za-z]{12,15}![^\s<\"']*")
 
 
 def masked_envelope(body: bytes) -> bytes:

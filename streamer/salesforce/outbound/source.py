@@ -1,4 +1,4 @@
-"""Source of the notifications that Salesforce sends to the endpoint."""
+"""Source of the notifications that Salesforce sends to the endpoint, and their inbox."""
 
 import asyncio
 from collections import deque
@@ -15,9 +15,6 @@ from streamer.salesforce.outbound.recent import RecentNotifications
 _MOST_AT_ONCE = 1_000
 _MOST_WAITING_BYTES = 32 * 1024 * 1024
 _log = structlog.get_logger()
-
-_ANSWERED_WITHIN_S = 20.0
-_NOT_READ = "this process does not read the channel"
 
 
 class NotTaken(Exception):
@@ -121,6 +118,10 @@ class Inbox:
             group.messages.append(message)
         group.unreadable += waiting.arrival.unreadable
         group._answers.append(waiting.answer)  # noqa: SLF001 - a group is made here
+
+
+_ANSWERED_WITHIN_S = 20.0
+_NOT_READ = "this process does not read the channel"
 
 
 class OutboundSource:

@@ -1,4 +1,4 @@
-"""Calls of the Pub/Sub API with a token that is renewed once."""
+"""Calls of the Pub/Sub API that publish: their token, and their bounds in events and bytes."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,8 +15,6 @@ from streamer.salesforce.retained import Reaction
 
 _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
-LARGEST_EVENT = 1024 * 1024
-"""Most bytes of an event; Salesforce refuses those of more than 1 MB (Pub/Sub API guide, allocations)."""
 
 MOST_BYTES = 2_800_000
 """Most bytes of a request: Salesforce advises 3 MB, and ends the call of one of more than 4 MB."""
@@ -55,6 +53,10 @@ class Calls:
             raise call_failure(topic, ended) from ended
         self.connection.proved()
         return answer
+
+
+LARGEST_EVENT = 1024 * 1024
+"""Most bytes of an event; Salesforce refuses those of more than 1 MB (Pub/Sub API guide, allocations)."""
 
 
 def too_large(size: int) -> Unpublished | None:

@@ -1,1 +1,1 @@
-"""Pub/Sub API of Salesforce: event schemas, and events in binary Avro."""
+"""Pub/Sub API of Salesforce: one connection, a stream for each channel, and schemas of events."""

@@ -1,4 +1,4 @@
-"""Options of the connection to the Pub/Sub API, and of its streams."""
+"""Options of the connection to the Pub/Sub API: its streams, certificates and login."""
 
 import ssl
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Cache of event schemas by their ids."""
+"""Cache of event schemas by their ids, and the decoder of events that uses it."""
 
 import asyncio
 from collections import OrderedDict
@@ -23,12 +23,6 @@ _MOST_BYTES = 128 * 1024 * 1024
 _COMPILED_IN_THREAD_FROM = 16 * 1024
 # A channel with an unusable schema repeats its id in each event.
 _UNUSABLE_FOR_S = 60.0
-# Decoding so many bytes holds the event loop up for some milliseconds. Their events are appended
-# before the next ones are decoded, so they take little memory.
-_AT_ONCE = 512 * 1024
-
-# A UUID has 36 characters.
-_LONGEST_UUID = 100
 
 
 @dataclass(slots=True)
@@ -162,6 +156,13 @@ async def _compiled(schema_id: str, text: str) -> EventSchema:
 
 def _size(known: EventSchema | _Unusable) -> int:
     return known.size if isinstance(known, EventSchema) else len(known.message)
+
+
+# Decoding so many bytes holds the event loop up for some milliseconds. Their events are appended
+# before the next ones are decoded, so they take little memory.
+_AT_ONCE = 512 * 1024
+# A UUID has 36 characters.
+_LONGEST_UUID = 100
 
 
 class Messages:

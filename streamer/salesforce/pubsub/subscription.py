@@ -17,17 +17,6 @@ from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.retained import Reaction
 
 _DIVISOR = 8
-# In so few bytes even empty events take little memory, so the parsed message is counted.
-_PARSED_FIRST = 64 * 1024
-
-_EVENTS = 1
-# Each field but the events comes once.
-_MOST_OTHERS = 64
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_LONGEST_VARINT = 10
-# An idle topic can leave a subscription without any answer for minutes, while a refusal comes at once.
-_ACCEPTED_AFTER_S = 2.0
-_REFUSED_WITHIN_S = 0.1
 
 
 @dataclass(slots=True)
@@ -54,6 +43,15 @@ class Credit:
         self._used += events
         if self._used >= self.usual:
             self.most = self.usual
+
+
+# In so few bytes even empty events take little memory, so the parsed message is counted.
+_PARSED_FIRST = 64 * 1024
+_EVENTS = 1
+# Each field but the events comes once.
+_MOST_OTHERS = 64
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LONGEST_VARINT = 10
 
 
 class TooManyEvents(Exception):
@@ -100,6 +98,11 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
             return value, at + number + 1
     raise DecodeError("a number without an end")
+
+
+# An idle topic can leave a subscription without any answer for minutes, while a refusal comes at once.
+_ACCEPTED_AFTER_S = 2.0
+_REFUSED_WITHIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

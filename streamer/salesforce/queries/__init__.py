@@ -1,4 +1,4 @@
-"""Reading of an org's records in volume, over REST and the Bulk API 2.0, and of those that have changed."""
+"""Reading of many records, over REST and the Bulk API 2.0, and of the records that have changed."""
 
 from streamer.salesforce.queries.client import RestQueries
 from streamer.salesforce.queries.memory import MemoryQueries

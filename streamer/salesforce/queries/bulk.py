@@ -1,4 +1,4 @@
-"""Query jobs of the Bulk API 2.0 (its guide, query)."""
+"""Query jobs of the Bulk API 2.0 (its guide, query), with the rows of their results."""
 
 import csv
 import io
@@ -15,20 +15,8 @@ from streamer.salesforce.queries.soql import PAGE_BYTES, is_id, whole_of
 from streamer.salesforce.rest import RequestRefused, Rest, RestResponse, refusal
 from streamer.salesforce.rest_requests import RestRequest
 
-_TEXT = re.compile(r"bulk:(\d{1,3}\.\d):(\d{1,15}):([A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?)", re.ASCII)
+_JOB_TEXT = re.compile(r"bulk:(\d{1,3}\.\d):(\d{1,15}):([A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?)", re.ASCII)
 Row = dict[str, str | None]
-
-# Some writers end with a blank line. Nothing else runs while they are passed.
-_MOST_BLANK = 1_000
-_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
-_COMPLETE, _WAITING, _ENDED = "JobComplete", ("UploadComplete", "InProgress"), ("Failed", "Aborted")
-_CODE = re.compile(r"[A-Z][A-Z_]{2,60}\b", re.ASCII)
-_TEXT_LIMIT = 500
-_LONGEST_LOCATOR = 2_000
-_MOST_DIGITS = 12
-_LAST = "null"
-# So many rows are read in some milliseconds.
-_ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +35,7 @@ class BulkJob:
     @classmethod
     def of(cls, text: str) -> Self:
         """Return the job of its text; raises `RecordsRefused` for a text that names none."""
-        found = _TEXT.fullmatch(text)
+        found = _JOB_TEXT.fullmatch(text)
         if found is None:
             raise RecordsRefused(f"{text[:80]!r} names no query job: begin another", code="NOT_FOUND")
         return cls(version=found[1], asked_ms=int(found[2]), id=found[3])
@@ -59,6 +47,11 @@ class BulkJob:
     def path(self) -> str:
         """Path of the job, in its version."""
         return f"/services/data/v{self.version}/jobs/query/{self.id}"
+
+
+# Some writers end with a blank line. Nothing else runs while they are passed.
+_MOST_BLANK = 1_000
+_COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 
 
 class OtherFields(ValueError):
@@ -78,7 +71,7 @@ def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
     text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
     reader = csv.reader(text, strict=True)
     try:
-        names = _named(next(reader, []), columns)
+        names = _named_columns(next(reader, []), columns)
         blank = 0
         for number, cells in enumerate(reader, start=1):
             if not cells:
@@ -95,17 +88,27 @@ def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
         raise ValueError(f"a text is not UTF-8 ({error.reason})") from None
 
 
-def _named(header: Sequence[str], columns: Sequence[str]) -> list[str]:
+def _named_columns(header: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Return the names of the columns in the order of the header, which can differ from that of the query."""
     asked = {each.lower(): each for each in columns}
     found = [asked.get(each.lower()) for each in header]
     if len(found) != len(columns) or set(found) != set(columns):
         missing = [each for each in columns if each not in found]
         lacking = f": it lacks {', '.join(missing[:3])}" if missing else ""
-        is_of_records = "id" in map(str.lower, header) and all(map(_NAME.fullmatch, header))
+        is_of_records = "id" in map(str.lower, header) and all(map(_COLUMN_NAME.fullmatch, header))
         error = OtherFields if is_of_records else ValueError
         raise error(f"the header is not that of the query's {len(columns)} fields{lacking}")
     return [each for each in found if each is not None]
+
+
+_COMPLETE, _WAITING, _ENDED = "JobComplete", ("UploadComplete", "InProgress"), ("Failed", "Aborted")
+_CODE = re.compile(r"[A-Z][A-Z_]{2,60}\b", re.ASCII)
+_TEXT_LIMIT = 500
+_LONGEST_LOCATOR = 2_000
+_MOST_DIGITS = 12
+_LAST = "null"
+# So many rows are read in some milliseconds.
+_ROWS_AT_ONCE = 500
 
 
 class BulkQueries:

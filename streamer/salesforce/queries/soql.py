@@ -1,4 +1,4 @@
-"""Texts of the queries that read all records of a `RecordQuery`."""
+"""Queries that read all records of a `RecordQuery`: their texts, and the sizes of pages."""
 
 import re
 from collections.abc import Iterator
@@ -13,12 +13,6 @@ from streamer.ports import RecordQuery
 _LONGEST_QUOTED = 12_000
 _OF_PAGE = 120
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
-PAGE_BYTES = 8 * 1024 * 1024
-"""Most bytes of one page's answer."""
-
-# Cells that are read take about a hundred bytes each, however short they are.
-_PAGE_CELLS = 200_000
-_QUERIES = 256
 
 
 def is_id(value: Any) -> bool:
@@ -63,6 +57,13 @@ def _source(query: RecordQuery, beyond: str = "") -> Iterator[str]:
     conditions = [each for each in (f"({query.where})" if query.where else "", beyond) if each]
     if conditions:
         yield f"WHERE {' AND '.join(conditions)}"
+
+
+PAGE_BYTES = 8 * 1024 * 1024
+"""Most bytes of one page's answer."""
+# Cells that are read take about a hundred bytes each, however short they are.
+_PAGE_CELLS = 200_000
+_QUERIES = 256
 
 
 @dataclass(slots=True)

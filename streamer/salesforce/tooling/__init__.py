@@ -1,1 +1,1 @@
-"""Management of an org's channels: which entities announce changes, and on which channels."""
+"""Management of the org's channels: which entities announce changes, and on which channels."""

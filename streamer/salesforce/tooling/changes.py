@@ -1,4 +1,4 @@
-"""Changes to the setup of channels: planned before anything is changed."""
+"""Changes to the setup of channels: planned before anything is changed, with the losses that follow."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Setup of an org's channels: the custom channels, and the members of all channels."""
+"""Setup of an org's channels: custom channels, members, and the names of both."""
 
 import re
 from collections.abc import Iterable

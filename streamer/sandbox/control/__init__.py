@@ -1,4 +1,4 @@
-"""The sandbox's control API."""
+"""Control API of the sandbox, for tests and demos."""
 
 from streamer.sandbox.control.api import ControlApi, Controlled
 

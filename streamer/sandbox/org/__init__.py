@@ -1,1 +1,1 @@
-"""The org in memory: records, schema, and the events of their changes."""
+"""Org in memory: records, schema, and the events of their changes."""

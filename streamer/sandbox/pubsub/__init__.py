@@ -1,4 +1,7 @@
-"""Pub/Sub API (gRPC) of the sandbox, as Salesforce serves it; `server` brings gRPC along."""
+"""Pub/Sub API (gRPC) of the sandbox, as Salesforce serves it.
+
+Only `server` imports gRPC.
+"""
 
 from streamer.sandbox.pubsub.limits import PubSubLimits
 

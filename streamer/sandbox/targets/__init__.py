@@ -1,4 +1,4 @@
-"""Local receivers that behave like the APIs of real targets, with their limits and errors."""
+"""Receivers that behave like Slack, an ERP and a fulfilment service, with their errors."""
 
 from streamer.sandbox.targets.erp import ErpReceiver
 from streamer.sandbox.targets.faults import MalformedAnswer, TargetFaults

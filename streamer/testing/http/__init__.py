@@ -1,1 +1,1 @@
-"""A target on this machine that speaks HTTP, and what plugins must do when they face it."""
+"""Scripted HTTP target, and checks of the plugins that face it."""

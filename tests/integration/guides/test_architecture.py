@@ -2,26 +2,46 @@
 
 import ast
 import re
-from collections.abc import Iterator
-from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 from tests.integration.guides.pages import ROOT, page
+from tools.architecture_reference import PAGE, layers, summary, tree
+from tools.architecture_reference import page as written
 
 GUIDE = page("docs/architecture.md")
-TREE, LAYERS = re.findall(r"^```\n(.*?)^```", GUIDE, flags=re.DOTALL | re.MULTILINE)
-STATIONS = re.findall(r"^\| \[[^]]+\]\(\.\./(\S+\.py)\) \| `(\w+)` \|", GUIDE, flags=re.MULTILINE)
+ROWS = re.findall(r"^\| \[[^]]+\]\(\.\./(\S+\.py)\) \| ([^|]+) \|", GUIDE, flags=re.MULTILINE)
+STATIONS = [(file, name) for file, names in ROWS for name in re.findall(r"`(\w+)`", names)]
+PACKAGES = sorted((ROOT / "streamer").rglob("__init__.py"))
 
 
-def test_tree_names_every_folder_and_every_path_exists() -> None:
-    """The tree has all folders of the daemon, and nothing that is not there."""
-    named = set(_paths(TREE))
-    folders = {path for path in (ROOT / "streamer").rglob("*/") if path.name != "__pycache__"}
+def test_page_is_up_to_date() -> None:
+    """`make reference` writes the tree and the layers again."""
+    assert written() == PAGE.read_text(encoding="utf-8")
 
-    assert [path for path in named if not path.exists()] == []
-    assert folders | {ROOT / "streamer"} == {path for path in named if path.is_dir()}
+
+def test_tree_has_a_line_for_every_package() -> None:
+    """A folder that is missing in the tree is a folder that nobody finds."""
+    lines = tree().splitlines()
+
+    assert [re.split("  +", line.strip())[0] for line in lines if re.match(r" *\w+/", line)] == [
+        f"{package.parent.name}/" for package in sorted(PACKAGES, key=lambda each: each.parent.parts)
+    ]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda each: str(each.parent.relative_to(ROOT)))
+def test_package_says_in_a_line_what_it_holds(package: Path) -> None:
+    """The tree shows this line, beside the name, on one screen."""
+    assert 0 < len(summary(package)) <= 100
+
+
+def test_layers_stand_in_the_order_of_the_linter() -> None:
+    """The command line stands above the core, and the values that travel below it."""
+    shown = [line.split() for line in layers().splitlines()]
+    rows = {name: at for at, line in enumerate(shown) for name in line}
+
+    assert rows["cli"] < rows["ingest"] == rows["dispatch"] < rows["events"]
 
 
 @pytest.mark.parametrize(("file", "name"), STATIONS)
@@ -31,26 +51,3 @@ def test_station_is_in_its_file(file: str, name: str) -> None:
     kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
     assert name in {each.name for each in defined if isinstance(each, kinds)}
-
-
-def test_layers_are_those_that_the_linter_proves() -> None:
-    """The picture shows import-linter's own layers of the whole package, in its order."""
-    contracts = ConfigParser()
-    contracts.read_string(page(".importlinter"))
-    proved = contracts["importlinter:contract:streamer"]["layers"].split("\n")
-    shown = [_names(line) for line in LAYERS.splitlines() if _names(line)]
-
-    assert shown == [_names(layer) for layer in proved if layer]
-
-
-def _paths(tree: str) -> Iterator[Path]:
-    """Return the path that each line of `tree` names, by its indentation."""
-    above: dict[int, Path] = {-1: ROOT}
-    for indentation, name in re.findall(r"^((?:  )*)([\w.]+/?)", tree, flags=re.MULTILINE):
-        depth = len(indentation) // 2
-        above[depth] = above[depth - 1] / name
-        yield above[depth]
-
-
-def _names(layer: str) -> set[str]:
-    return set(re.findall(r"\w+", layer))

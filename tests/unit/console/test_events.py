@@ -6,7 +6,7 @@ from html import unescape
 
 import pytest
 
-from streamer.console.pages.events import _in_order
+from streamer.console.pages.events import _accounts_in_order
 from streamer.console.stories import event_row, story_address
 from streamer.events import EventId, Retry
 from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
@@ -163,8 +163,8 @@ def test_subscribers_stand_behind_those_that_they_come_after() -> None:
     """Otherwise in their order; what comes after a subscriber that is gone is not lost."""
     accounts = [{"name": name, "after": after} for name, after in (("c", ["b"]), ("b", ["a"]), ("a", []))]
 
-    assert [each["name"] for each in _in_order(accounts)] == ["a", "b", "c"]
-    assert [each["name"] for each in _in_order([{"name": "x", "after": ["gone"]}])] == ["x"]
+    assert [each["name"] for each in _accounts_in_order(accounts)] == ["a", "b", "c"]
+    assert [each["name"] for each in _accounts_in_order([{"name": "x", "after": ["gone"]}])] == ["x"]
 
 
 def test_row_is_short() -> None:

@@ -12,7 +12,7 @@ from streamer.events import DeadLetter, Event
 from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import normaliser_for
-from streamer.normalise.changes import LONGEST
+from streamer.normalise.changes import LONGEST_TEXT
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemoryRecords
 from streamer.sandbox.org.text_diff import text_diff
@@ -219,6 +219,6 @@ async def test_diff_that_can_not_be_read_stays(fields: dict[str, Any]) -> None:
 async def test_text_beyond_the_bound_is_not_kept() -> None:
     """A diff of it stays, and so does what is applied to an older text."""
     world = World()
-    await world.data(change(1, Description=FIRST), change(2, Description="x" * (LONGEST + 1)))
+    await world.data(change(1, Description=FIRST), change(2, Description="x" * (LONGEST_TEXT + 1)))
 
     assert world.texts.cache.size == 0

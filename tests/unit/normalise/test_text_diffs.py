@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.normalise.changes import LONGEST, TextDiff
+from streamer.normalise.changes import LONGEST_TEXT, TextDiff
 from streamer.sandbox.org.text_diff import text_diff
 
 FORMER = "one\ntwo\nthree\nfour"
@@ -148,7 +148,7 @@ def test_lone_surrogate_is_hashed_like_any_character() -> None:
         f"--- \n+++ {hashed('x')}\n@@ -1 +1 @@\n?what\n",
         f"--- \n+++ {hashed('x')}\n@@ -x +1 @@\n",
         f"--- \n+++ {hashed('x')}\n@@ -{'9' * 5000} +1 @@\n",
-        f"--- \n+++ {hashed('x')}\n@@ -1 +1 @@\n+{'x' * LONGEST}",
+        f"--- \n+++ {hashed('x')}\n@@ -1 +1 @@\n+{'x' * LONGEST_TEXT}",
     ],
 )
 def test_what_is_no_diff_is_none(text: str) -> None:
@@ -158,7 +158,7 @@ def test_what_is_no_diff_is_none(text: str) -> None:
 
 def test_former_text_that_is_too_long_leads_nowhere() -> None:
     """The time that a diff takes is bounded."""
-    assert applied("x" * (LONGEST + 1), "y", "@@ -1 +1 @@", f"-{'x' * 9}", "+y") is None
+    assert applied("x" * (LONGEST_TEXT + 1), "y", "@@ -1 +1 @@", f"-{'x' * 9}", "+y") is None
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Encoder of appends into records; an append is complete before its transaction begins."""
+"""Encoder of appends into records, with the channels' checkpoints."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
@@ -26,8 +26,6 @@ from streamer.settings import KafkaLogSettings
 _POLL_S = 0.1
 _AT_ONCE = 1_000
 _CALL_S = 5.0
-# Bytes that Kafka and the headers add to a value.
-_OVERHEAD_BYTES = 4 * 1024
 
 
 @dataclass(slots=True)
@@ -180,6 +178,10 @@ def checkpoint_of(message: Message, foreign_records: ForeignRecords) -> Checkpoi
     except ForeignRecord as exc:
         set_aside(foreign_records, message, exc)
         return None
+
+
+# Bytes that Kafka and the headers add to a value.
+_OVERHEAD_BYTES = 4 * 1024
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

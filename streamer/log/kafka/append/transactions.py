@@ -1,4 +1,4 @@
-"""Transactions of ingest; they also find records that a broker will never accept."""
+"""Transactions of ingest; they find records that a broker refuses, and notice a fenced producer."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -36,10 +36,6 @@ _REFUSALS = frozenset(
 
 Content = tuple[str | None, bytes | None, bytes | None]
 """Topic, key and value: all that a delivery report contains of a record."""
-Mine = Callable[[int], bool | None]
-"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
-
-_BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 
 
 def content(record: ProducerRecord | Tombstone) -> Content:
@@ -179,6 +175,11 @@ class Transactions:
             what in apart or len(what[2] or b"") > BATCH_BYTES for what in refused
         )
         return UnwritableRecords(reason, refused.keys(), certain=certain)
+
+
+Mine = Callable[[int], bool | None]
+"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
+_BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 
 
 class Fencing:

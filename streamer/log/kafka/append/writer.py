@@ -1,4 +1,4 @@
-"""Writer thread of one partition; it commits waiting appends together."""
+"""Writer thread of one partition, with its queue of appends, which it commits together."""
 
 import asyncio
 import threading

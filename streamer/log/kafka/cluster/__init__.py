@@ -1,1 +1,1 @@
-"""Connection to the brokers: clients, errors, retries, names."""
+"""Connection to the brokers: clients, producers, errors, retries, and names of topics."""

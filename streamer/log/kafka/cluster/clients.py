@@ -1,4 +1,4 @@
-"""librdkafka clients, made from the Kafka settings."""
+"""Clients of librdkafka, made from the Kafka settings, and the check of their connection."""
 
 import asyncio
 import threading
@@ -29,9 +29,15 @@ from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.settings import KafkaLogSettings
 
+
+def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
+    """Return the reason why an operator can't set an option, or the key to use instead, by option."""
+    reasons = {name: _why_refused(name) for name in sorted(options)}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
 _EXACTLY_ONCE = "exactly-once delivery depends on it"
 _SECURITY = "set log.kafka.security instead"
-
 _RESERVED: Mapping[str, str] = {
     **dict.fromkeys(BROKER_OPTIONS, "set log.kafka.bootstrap_servers instead"),
     **dict.fromkeys(CODE_OPTIONS, "a configuration loads no code"),
@@ -68,11 +74,8 @@ _RESERVED: Mapping[str, str] = {
 }
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest record: events reach 1 MB at Salesforce, and grow when encoded."""
-
 _SOCKET_TIMEOUT_MS = 10_000
-
 _Client = TypeVar("_Client")
-
 _PRODUCER_DEFAULTS: Mapping[str, Any] = {
     # A commit flushes at once, so a lone event does not wait for this.
     "linger.ms": 5,
@@ -81,22 +84,6 @@ _PRODUCER_DEFAULTS: Mapping[str, Any] = {
     "queue.buffering.max.messages": 0,
     "queue.buffering.max.kbytes": 2**31 - 1,
 }
-_UNANSWERED = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._TRANSPORT,
-    }
-)
-_EVERY_S = 2.0
-_ANSWER_S = 2.0
-_SILENT_AFTER_S = 6.0
-
-
-def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Return the reason why an operator can't set an option, or the key to use instead, by option."""
-    reasons = {name: _why_refused(name) for name in sorted(options)}
-    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _why_refused(name: str) -> str:
@@ -237,6 +224,15 @@ def _reason(refusal: Exception) -> str:
     return text.strip()
 
 
+_UNANSWERED = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+    }
+)
+
+
 class RenewedAdminClient:
     """Holds an admin client, and makes a new one after a call that no broker has answered.
 
@@ -257,6 +253,11 @@ class RenewedAdminClient:
         self.live.poll(0)
         if error.code() in _UNANSWERED:
             self.live = self._clients.admin(self._errors)
+
+
+_EVERY_S = 2.0
+_ANSWER_S = 2.0
+_SILENT_AFTER_S = 6.0
 
 
 class Connectivity:

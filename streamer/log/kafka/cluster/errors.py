@@ -1,4 +1,4 @@
-"""Translation of Kafka's errors into ours."""
+"""Errors of Kafka, translated into ours, and retries of calls while an error can pass."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -49,38 +49,6 @@ _ADVICE = {
 }
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-# A transaction left open by a former owner ends by its timeout of 10 s, which
-# the broker checks every 10 s; until then there are no offsets to resume from.
-RETRY_LIMIT_S = 25.0
-"""Longest wait for a group's offsets, in seconds."""
-
-_PAUSE_S = 0.1
-
-_MAY_PASS = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._TRANSPORT,
-        KafkaError._WAIT_COORD,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        # A topic that was created a moment ago is not known to every broker.
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        # A former owner's transaction is open; it ends by its timeout at the latest.
-        KafkaError.UNSTABLE_OFFSET_COMMIT,
-    }
-)
-
-_Arguments = ParamSpec("_Arguments")
-_Answer = TypeVar("_Answer")
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:
@@ -201,6 +169,37 @@ class KafkaErrors:
             f"Kafka at {self._where} refused {self._principal} by {mechanism}: check username, password and "
             "mechanism in log.kafka.security"
         )
+
+
+# A transaction left open by a former owner ends by its timeout of 10 s, which
+# the broker checks every 10 s; until then there are no offsets to resume from.
+RETRY_LIMIT_S = 25.0
+"""Longest wait for a group's offsets, in seconds."""
+_PAUSE_S = 0.1
+_MAY_PASS = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._WAIT_COORD,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        # A topic that was created a moment ago is not known to every broker.
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        # A former owner's transaction is open; it ends by its timeout at the latest.
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    }
+)
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
 def passes_by_itself(error: Exception) -> bool:

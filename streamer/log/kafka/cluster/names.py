@@ -1,4 +1,4 @@
-"""Names of our topics, groups and transactional ids in Kafka."""
+"""Names of our topics, groups and transactional ids in Kafka, and the partition of a key."""
 
 import re
 from dataclasses import dataclass
@@ -12,9 +12,6 @@ _FORWARDED = "forwarded"
 _MAX_TOPIC_LENGTH = 249
 _NOT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
 _PLACE = re.compile(r"\\{(kind|name)\\}")
-_MASK = 0xFFFFFFFF
-_SEED = 0x9747B28C
-_MULTIPLIER = 0x5BD1E995
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +173,11 @@ class Names:
 def _escaped(name: str) -> str:
     # Of the characters allowed in a prefix, only the dot is special.
     return name.replace(".", r"\.")
+
+
+_MASK = 0xFFFFFFFF
+_SEED = 0x9747B28C
+_MULTIPLIER = 0x5BD1E995
 
 
 def murmur2(data: bytes) -> int:

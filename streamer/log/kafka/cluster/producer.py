@@ -1,4 +1,4 @@
-"""Producer of the log's records."""
+"""Records of the log, and the producers that write them, with transactions and without."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,19 +23,6 @@ Headers = Sequence[tuple[str, bytes]]
 
 WrittenHeaders = dict[str, str | bytes | None]
 """Headers of a record to write: a dictionary costs less than pairs, event by event."""
-_CONNECTIONS = 2
-
-Told = Callable[[KafkaError | None, Message], None]
-"""Callback with the delivery report of a record."""
-_LOOK_S = 0.5
-_LEAST_S = 0.05
-_PAUSE_S = 0.05
-_ABORT_S = 3.0
-_OFFSETS_S = 5.0
-_OVERRUN_S = 2.0
-
-Failed = Callable[[], KafkaError | None]
-"""Returns the reason why a record of the open transaction was refused, once one was."""
 
 
 class ProducerRecord(NamedTuple):
@@ -98,6 +85,11 @@ def as_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]
     return [TopicPartition(partition.topic, partition.number) for partition in partitions]
 
 
+_CONNECTIONS = 2
+Told = Callable[[KafkaError | None, Message], None]
+"""Callback with the delivery report of a record."""
+
+
 class RecordNotTaken(KafkaException):
     """The producer does not accept `record`."""
 
@@ -155,6 +147,16 @@ class RecordProducer(DisposableProducer):
         with suppress(KafkaException):
             for _ in range(_CONNECTIONS):
                 self.live.list_topics(topic, timeout=timeout_s)
+
+
+_LOOK_S = 0.5
+_LEAST_S = 0.05
+_PAUSE_S = 0.05
+_ABORT_S = 3.0
+_OFFSETS_S = 5.0
+_OVERRUN_S = 2.0
+Failed = Callable[[], KafkaError | None]
+"""Returns the reason why a record of the open transaction was refused, once one was."""
 
 
 class TransactionalProducer(RecordProducer):

@@ -1,4 +1,4 @@
-"""Controls, audit records and dead letters in topics that every process reads."""
+"""Controls, audit and continuity records, in topics that every process reads."""
 
 import asyncio
 import time
@@ -46,11 +46,6 @@ _AT_ONCE = 500
 _POLL_S = 0.5
 # A topic that was created a moment ago, or whose broker has died, has its leader by then.
 _LEADER_WITHIN_S = 5.0
-_DEADLINE_S = 10.0
-
-Step = Sequence[ProducerRecord | Tombstone]
-"""Records that are in flight together."""
-_RECORDS_AT_ONCE = 500
 
 
 def read_continuity(
@@ -88,6 +83,11 @@ def apply_message(message: Message, states: LastStates, foreign_records: Foreign
         states.apply(continuity_of(message))
     except LogMisconfigured as error:
         set_aside(foreign_records, message, error)
+
+
+_DEADLINE_S = 10.0
+Step = Sequence[ProducerRecord | Tombstone]
+"""Records that are in flight together."""
 
 
 class ControlWriter:
@@ -154,6 +154,9 @@ class ControlWriter:
 def _told(errors: list[KafkaError], error: KafkaError | None, _: Message) -> None:
     if error is not None:
         errors.append(error)
+
+
+_RECORDS_AT_ONCE = 500
 
 
 class KafkaControls:

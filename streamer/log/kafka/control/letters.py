@@ -1,4 +1,4 @@
-"""Reader of the dead letters in their topic."""
+"""Dead letters in their topic: an index of their offsets, and the reader of their bodies."""
 
 import asyncio
 import time
@@ -22,15 +22,6 @@ from streamer.log.kafka.records.dead_letters import chunk_count, encoded_id, hea
 from streamer.log.kafka.records.events import ChunkOffsets, is_complete, with_chunk, without_chunk
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_dead_letter, decode_letter_head, letter_head
-
-_AT_ONCE = 32
-_HEADS_AT_ONCE = 500
-_POLL_S = 0.5
-# A topic that was created a moment ago, or whose broker has died, has its leader by then.
-_LEADER_WITHIN_S = 5.0
-_THREAD = "kafka-dead-letters"
-# A further reader costs as much as reading over this many small records.
-_WORTH_READING_OVER = 500
 
 
 class LetterIndex:
@@ -105,6 +96,16 @@ class LetterIndex:
             self._offsets.pop(id_, None)
             self._heads.pop(id_, None)
             self._headless.pop(id_, None)
+
+
+_AT_ONCE = 32
+_HEADS_AT_ONCE = 500
+_POLL_S = 0.5
+# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+_LEADER_WITHIN_S = 5.0
+_THREAD = "kafka-dead-letters"
+# A further reader costs as much as reading over this many small records.
+_WORTH_READING_OVER = 500
 
 
 class _Run(NamedTuple):

@@ -10,12 +10,6 @@ from streamer.events import DeadLetter, Entry, Partition
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 
-PAGE_ENTRIES = 500
-_FULL_ENTRIES = 1_000
-_FULL_BYTES = 8 * 1024 * 1024
-# Dead letters that wait for a settlement keep the bytes of their records in memory.
-_MAX_UNREADABLE = 500
-
 
 @dataclass(slots=True, kw_only=True)
 class ReadRange:
@@ -64,6 +58,13 @@ class PartitionBuffer:
             self.size -= entry.size
         self.reported = self.entries[0].offset if self.entries else self.through
         return taken
+
+
+PAGE_ENTRIES = 500
+_FULL_ENTRIES = 1_000
+_FULL_BYTES = 8 * 1024 * 1024
+# Dead letters that wait for a settlement keep the bytes of their records in memory.
+_MAX_UNREADABLE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,6 @@ from streamer.observe.process import Pulses
 
 _log = structlog.get_logger()
 
-# Longest delay until a change of the partitions is noticed; records are noticed at once.
-_POLL_S = 0.05
-_ENDS_EVERY_S = 0.2
-_LOOK_S = 2.0
-
 
 class PausedPartitions:
     """Pauses partitions of one consumer, and resumes them at the same position."""
@@ -45,6 +40,12 @@ class PausedPartitions:
         if held := self.held.intersection(partitions):
             self._consumer.resume(as_topic_partitions(held))
             self.held -= held
+
+
+# Longest delay until a change of the partitions is noticed; records are noticed at once.
+_POLL_S = 0.05
+_ENDS_EVERY_S = 0.2
+_LOOK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Rebalance callbacks of a subscriber's group: take partitions over and give them up."""
+"""Rebalance callbacks of a subscriber's group, and the initial offsets of a new one."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Settled events of a subscriber, read without joining its group."""
+"""Settlements of a subscriber: their recorder, and the reader of the settled events."""
 
 import math
 import threading
@@ -31,9 +31,6 @@ from streamer.ports import Subscription
 _AT_ONCE = 100
 _POLL_S = 0.2
 _log = structlog.get_logger()
-
-_PAUSE_S = 0.05
-_WARN_EVERY_S = 10.0
 
 
 async def settled_events(
@@ -151,6 +148,10 @@ class SettledEventReader:
 
     def _pause(self, seconds: float) -> None:
         self._stopped.wait(seconds)
+
+
+_PAUSE_S = 0.05
+_WARN_EVERY_S = 10.0
 
 
 class Recorder:

@@ -1,1 +1,1 @@
-"""Reading without a group: searches, the newest events, and what subscribers have recorded."""
+"""Reading without a group, for operators: searches, new events, and subscribers' records."""

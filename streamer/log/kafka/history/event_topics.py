@@ -1,4 +1,4 @@
-"""Event topics that a search looks at, a chunk at a time."""
+"""Event topics that a search looks at, a chunk at a time, or at one position."""
 
 import time
 from collections import defaultdict

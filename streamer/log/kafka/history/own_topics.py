@@ -1,4 +1,4 @@
-"""Search for foreign records in Streamer's own topics."""
+"""Readers of Streamer's own topics, for operators: foreign records, and receipts of one event."""
 
 import time
 from collections.abc import Callable, Collection
@@ -34,7 +34,6 @@ _POLL_S = 0.5
 _LAST_RECORDS = 20_000
 
 _Look = Callable[[Message], object]
-_MOST_SCANNED = 500_000
 
 
 class OwnTopics:
@@ -93,6 +92,9 @@ def _look_at_parked(message: Message) -> None:
         decode_setback(value)
     elif key.chunk == 0 and not value.startswith(RECORD_START):
         raise ValueError("its value is not an event")
+
+
+_MOST_SCANNED = 500_000
 
 
 class ReceiptReader:

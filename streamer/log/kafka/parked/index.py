@@ -1,4 +1,4 @@
-"""Index of the parked events of one partition."""
+"""Parked events of one partition: their index, its changes, and the fetch of their bodies."""
 
 import asyncio
 import threading
@@ -21,26 +21,6 @@ from streamer.log.kafka.records.events import CHUNK_BYTES, ChunkOffsets
 from streamer.log.kafka.records.parked import ParkedRecordKey, ParkedTopic, event_keys, lane_key
 from streamer.log.records import decode_event
 from streamer.ports import LaneChange
-
-_MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
-_DEADLINE_S = 10.0
-_POLL_S = 0.1
-# A seek costs as much as reading over this many small records.
-_WORTH_READING_OVER = 200
-# A chunk has up to half a megabyte, and all chunks are in memory together.
-_PARTS_AT_ONCE = 100
-_CONFIGURATION = {
-    # The locations belong to committed transactions, so no open transaction delays the fetch.
-    "isolation.level": "read_uncommitted",
-    "enable.auto.commit": False,
-    "auto.offset.reset": "error",
-    # A seek takes 0.7 ms with these values, and 10 to 600 ms with the defaults.
-    "fetch.queue.backoff.ms": 1,
-    # A fetch request is still under way after the last record, and the next seek waits for its end.
-    "fetch.wait.max.ms": 10,
-    "max.partition.fetch.bytes": 64 * 1024,
-    "queued.min.messages": 100,
-}
 
 
 class ParkedIndex:
@@ -92,6 +72,9 @@ def entries_to_park(change: LaneChange) -> list[Entry]:
     """Return the entries that `change` parks and does not let go of again."""
     left = set(change.left)
     return [] if change.setback is None else [each for each in change.joined if each.offset not in left]
+
+
+_MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
 
 
 class ParkedChanges:
@@ -157,6 +140,26 @@ class ParkedChanges:
         # An unknown event can have been parked by a settlement whose answer was lost.
         chunks = _MAX_CHUNKS if known is None else len(known)
         return event_keys(change.partition, change.lane, offset, chunks)
+
+
+_DEADLINE_S = 10.0
+_POLL_S = 0.1
+# A seek costs as much as reading over this many small records.
+_WORTH_READING_OVER = 200
+# A chunk has up to half a megabyte, and all chunks are in memory together.
+_PARTS_AT_ONCE = 100
+_CONFIGURATION = {
+    # The locations belong to committed transactions, so no open transaction delays the fetch.
+    "isolation.level": "read_uncommitted",
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",
+    # A seek takes 0.7 ms with these values, and 10 to 600 ms with the defaults.
+    "fetch.queue.backoff.ms": 1,
+    # A fetch request is still under way after the last record, and the next seek waits for its end.
+    "fetch.wait.max.ms": 10,
+    "max.partition.fetch.bytes": 64 * 1024,
+    "queued.min.messages": 100,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,1 +1,1 @@
-"""Dispatch's side of the log, settling: progress as committed offsets of the subscriber's group."""
+"""Dispatch's side of the log, settling: progress as committed offsets of the group."""

@@ -1,4 +1,4 @@
-"""Offset commits of a consumer, each confirmed or given up in bounded time."""
+"""Offsets of a group: commits that are confirmed or given up in time, and the committed ones."""
 
 import math
 import time
@@ -25,13 +25,6 @@ _LOOK_S = 1.0
 Outcome = Callable[[KafkaError | None], None]
 """Callback with the result of a commit; without an error it is in the log."""
 _log = structlog.get_logger()
-
-# librdkafka asks again while an open transaction hides the offsets, and then tells that time is over.
-_HIDDEN = frozenset({KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT})
-_REMEDY = (
-    "If the brokers are up, a transaction that never ended hides the group's offsets: "
-    "`kafka-transactions.sh find-hanging` names it, in __consumer_offsets"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +163,14 @@ def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
 
 def _identity(offsets: Sequence[TopicPartition]) -> frozenset[tuple[str, int, int]]:
     return frozenset((each.topic, each.partition, each.offset) for each in offsets)
+
+
+# librdkafka asks again while an open transaction hides the offsets, and then tells that time is over.
+_HIDDEN = frozenset({KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT})
+_REMEDY = (
+    "If the brokers are up, a transaction that never ended hides the group's offsets: "
+    "`kafka-transactions.sh find-hanging` names it, in __consumer_offsets"
+)
 
 
 class CommittedOffsets:

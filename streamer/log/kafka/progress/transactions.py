@@ -1,4 +1,4 @@
-"""Transactions that carry the offsets of a consumer group."""
+"""Transactions that carry a group's offsets, for the partitions that it has assigned."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Records of events: the CloudEvents Kafka protocol binding 1.0.
+"""Records of events, as CloudEvents, and of receipts and continuity; large values in chunks.
 
 In binary mode the value is the event's data and headers hold the attributes; in
 structured mode the value is the whole event. The record's key is the event's,
@@ -40,12 +40,6 @@ Traceparent = Callable[[Event], str]
 """Returns the header `traceparent` of an event."""
 CHUNK_BYTES = 512 * 1024
 """Largest chunk, well below the 1 MB that brokers accept by default."""
-
-ChunkOffsets = tuple[int, ...]
-"""Offsets of the chunks of one value, in the order of the chunks."""
-
-_MISSING = -1
-_KEPT_CHARACTERS = 20_000
 
 
 class EventEncoder:
@@ -168,6 +162,11 @@ def _from_document(document: Mapping[str, Any], key: bytes | None) -> Event:
     )
 
 
+ChunkOffsets = tuple[int, ...]
+"""Offsets of the chunks of one value, in the order of the chunks."""
+_MISSING = -1
+
+
 def split(value: bytes) -> list[bytes]:
     """Return `value` in chunks of at most `CHUNK_BYTES`, in their order; a small value is one chunk."""
     return [value[start : start + CHUNK_BYTES] for start in range(0, len(value), CHUNK_BYTES)]
@@ -206,6 +205,9 @@ def continuity_of(message: Message) -> ContinuityRecord:
     Records of the former format had the channel as their key, so their offset is the id.
     """
     return decode_continuity(message.value() or b"", former_id=f"former:{message.offset()}")
+
+
+_KEPT_CHARACTERS = 20_000
 
 
 def receipt_record(receipt: Receipt, topic: str) -> ProducerRecord:

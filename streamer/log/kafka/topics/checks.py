@@ -1,4 +1,4 @@
-"""Checks of our topics before we rely on them: errors that refuse them, and warnings."""
+"""Checks of our topics before we rely on them, and of what the brokers tell about them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -32,9 +32,6 @@ _REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
 _EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subscriber can read it"}
-_ATTEMPT_S = 2.0
-_REPLICATION = "default.replication.factor"
-_IN_SYNC = "min.insync.replicas"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +209,11 @@ def _topics(names: Collection[str]) -> str:
     shown = sorted(names)[:_MAX_NAMED]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     return f"{'topic' if len(names) == 1 else 'topics'} {', '.join(shown)}{more}"
+
+
+_ATTEMPT_S = 2.0
+_REPLICATION = "default.replication.factor"
+_IN_SYNC = "min.insync.replicas"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

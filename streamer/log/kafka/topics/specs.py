@@ -1,4 +1,4 @@
-"""Specifications of our topics."""
+"""Specifications of our topics, and expressions of the topics that hold wanted events."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,13 +23,6 @@ _QUICKLY_READ = {
 }
 _BY_AGE = {"cleanup.policy": "delete"}
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
-_STAR = "*"
-_CHARACTERS = "[A-Za-z0-9_]*"
-# A topic whose name begins with an underscore belongs to the broker.
-_ANY_NAME = f"[A-Za-z]{_CHARACTERS}"
-_TYPE_HEAD = "salesforce"
-_KIND = 1
-_NAME = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +85,15 @@ def described(topic: NewTopic) -> str:
     """Return `topic` in words, for the operator who is to create it."""
     settings = " ".join(f"{name}={value}" for name, value in (topic.config or {}).items())
     return f"{topic.topic} ({topic.num_partitions} partitions, {settings})"
+
+
+_STAR = "*"
+_CHARACTERS = "[A-Za-z0-9_]*"
+# A topic whose name begins with an underscore belongs to the broker.
+_ANY_NAME = f"[A-Za-z]{_CHARACTERS}"
+_TYPE_HEAD = "salesforce"
+_KIND = 1
+_NAME = 2
 
 
 def topic_expressions(patterns: Sequence[str], template: str) -> tuple[str, ...]:

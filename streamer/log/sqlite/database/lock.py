@@ -1,4 +1,4 @@
-"""Lock that keeps a log file to one process."""
+"""Lock that keeps a log file to one process, and the check that it lies on a local disk."""
 
 import fcntl
 import os
@@ -7,9 +7,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamer.errors import LogMisconfigured
-
-_NETWORKED = ("nfs", "cifs", "smb", "ceph", "lustre", "afs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph")
-_MOUNTS = Path("/proc/self/mountinfo")
 
 
 @contextmanager
@@ -88,6 +85,10 @@ def _acquire(descriptor: int, path: Path) -> None:
 
 def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+
+
+_NETWORKED = ("nfs", "cifs", "smb", "ceph", "lustre", "afs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph")
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 def check_local(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Worker thread that owns a SQLite connection."""
+"""Worker thread that owns a SQLite connection, and its bulk statements."""
 
 import asyncio
 import sqlite3
@@ -19,9 +19,6 @@ from streamer.observe.process import Pulse, Pulses
 
 _Result = TypeVar("_Result")
 _Connect = Callable[[Path], sqlite3.Connection]
-_ROWS_AT_ONCE = 1_000
-# SQLite before 3.32 takes fewer.
-_PARAMETERS = 999 if sqlite3.sqlite_version_info < (3, 32) else 32_766
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +234,11 @@ def _nothing(_: sqlite3.Connection) -> None:
 
 def _ignore(_: object) -> None:
     pass
+
+
+_ROWS_AT_ONCE = 1_000
+# SQLite before 3.32 takes fewer.
+_PARAMETERS = 999 if sqlite3.sqlite_version_info < (3, 32) else 32_766
 
 
 def insert_rows(

@@ -1,4 +1,4 @@
-"""Rows of controls, orders and audit records, and the control state in memory."""
+"""Rows of controls, orders, audit and continuity records, and the control state in memory."""
 
 import asyncio
 import sqlite3
@@ -28,16 +28,9 @@ from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 from streamer.log.sqlite.database.worker import insert_rows
 from streamer.log.sqlite.rows.pages import sound
 
-_NEWEST = 2**63 - 1
-
 _Row = tuple[str, bytes]
 NEWEST = 2**63 - 1
 """Number above those of all rows."""
-
-_PAGE_ROWS = 500
-_SELECT = "SELECT seq, id, recorded_at, body FROM continuity"
-
-ContinuityRow = tuple[str, float, bool, bytes]
 
 
 class SharedControls:
@@ -136,7 +129,7 @@ def write_audit(connection: sqlite3.Connection, body: bytes, now: float) -> None
 
 
 def read_audit(
-    connection: sqlite3.Connection, count: int, foreign: ForeignRecords, before: int = _NEWEST
+    connection: sqlite3.Connection, count: int, foreign: ForeignRecords, before: int = NEWEST
 ) -> tuple[list[AuditRecord], int]:
     """Return some of the last `count` audit records numbered below `before`, and the lowest number.
 
@@ -146,6 +139,11 @@ def read_audit(
     wanted = BodyQuery(table="audit", where="seq < ?", parameters=(before,), latest=True, count=count)
     rows = read_bodies(connection, wanted).rows
     return list(sound(rows, decode_audit, "audit", foreign)), rows[0][0] if rows else before
+
+
+_PAGE_ROWS = 500
+_SELECT_CONTINUITY = "SELECT seq, id, recorded_at, body FROM continuity"
+ContinuityRow = tuple[str, float, bool, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,27 +174,32 @@ def write_continuity(connection: sqlite3.Connection, rows: Sequence[ContinuityRo
 
 def read_open(connection: sqlite3.Connection, foreign: ForeignRecords) -> list[ContinuityRecord]:
     """Return the open records, oldest first."""
-    return list(_read(connection.execute(f"{_SELECT} WHERE is_open ORDER BY seq"), foreign))
+    return list(
+        _read_continuity(connection.execute(f"{_SELECT_CONTINUITY} WHERE is_open ORDER BY seq"), foreign)
+    )
 
 
 def read_by_ids(
     connection: sqlite3.Connection, ids: Collection[str], foreign: ForeignRecords
 ) -> list[ContinuityRecord]:
     """Return the records of `ids`."""
-    rows = (connection.execute(f"{_SELECT} WHERE id = ?", (printable(each),)).fetchone() for each in ids)
-    return list(_read((row for row in rows if row is not None), foreign))
+    rows = (
+        connection.execute(f"{_SELECT_CONTINUITY} WHERE id = ?", (printable(each),)).fetchone()
+        for each in ids
+    )
+    return list(_read_continuity((row for row in rows if row is not None), foreign))
 
 
 def read_before(connection: sqlite3.Connection, before: int, foreign: ForeignRecords) -> ContinuityPage:
     """Return the last records whose rows are numbered below `before`."""
     rows = connection.execute(
-        f"{_SELECT} WHERE seq < ? ORDER BY seq DESC LIMIT {_PAGE_ROWS}", (before,)
+        f"{_SELECT_CONTINUITY} WHERE seq < ? ORDER BY seq DESC LIMIT {_PAGE_ROWS}", (before,)
     ).fetchall()
     rows.reverse()
-    return ContinuityPage(records=list(_read(rows, foreign)), lowest=rows[0][0] if rows else 0)
+    return ContinuityPage(records=list(_read_continuity(rows, foreign)), lowest=rows[0][0] if rows else 0)
 
 
-def _read(rows: Iterable[tuple[Any, ...]], foreign: ForeignRecords) -> Iterator[ContinuityRecord]:
+def _read_continuity(rows: Iterable[tuple[Any, ...]], foreign: ForeignRecords) -> Iterator[ContinuityRecord]:
     for seq, id_, recorded_at, body in rows:
         try:
             record = decode_continuity(body, former_id=id_)

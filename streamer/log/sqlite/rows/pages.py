@@ -1,4 +1,4 @@
-"""Pages of events for one subscriber.
+"""Pages of events for one subscriber, without foreign rows.
 
 A page leaves SQLite as one row, and is parsed at once: reading row by row, a
 thread that competes with a busy loop got 1,500 events a second where this gets
@@ -22,7 +22,6 @@ PAGE_EVENTS = 500
 _PAGE_BYTES = 4 * 1024 * 1024
 _OFFSETS_SCANNED = 10_000
 _OFFSETS_COUNTED = 50_000
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +142,9 @@ def _entries(page: bytes) -> list[Entry]:
     # SQLite promises no order inside an aggregate.
     entries.sort(key=lambda entry: entry.offset)
     return entries
+
+
+_Value = TypeVar("_Value")
 
 
 def sound(

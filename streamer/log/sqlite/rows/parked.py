@@ -1,4 +1,4 @@
-"""Rows of parked lanes.
+"""Rows of parked lanes and of dead letters.
 
 The body of an event is written once, when it is parked; a retry writes only its
 lane's setback. An event is identified by its offset.
@@ -25,7 +25,6 @@ from streamer.log.sqlite.rows.pages import PARTITION, sound
 from streamer.ports import LaneChange
 
 _LANES_AT_ONCE = 200
-LetterRow = tuple[str, float, bytes, bytes]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -175,6 +174,9 @@ def _lane(line: bytes) -> ParkedLane:
 
 def _numbers(text: bytes) -> Iterator[int]:
     return map(int, filter(None, text.split(b",")))
+
+
+LetterRow = tuple[str, float, bytes, bytes]
 
 
 def letter_rows(letters: Iterable[DeadLetter]) -> list[LetterRow]:

@@ -1,4 +1,4 @@
-"""Encoding of JSON values to binary Avro, by the type of each field and exactly, or not at all."""
+"""Encoding of JSON values as binary Avro: exactly, by the type of each field, or not at all."""
 
 from streamer.salesforce.publish.avro.converters import DatumEncoder, FieldRefused
 

@@ -1,4 +1,4 @@
-"""Converters of JSON values to the values that fastavro writes, made once for each schema."""
+"""Encoder of platform events in binary Avro, and its converters, made once for each schema."""
 
 import base64
 import binascii
@@ -39,8 +39,6 @@ from streamer.salesforce.pubsub.avro.primitives import date_of_ms, stated_time
 
 Converter = Callable[[Any], Any]
 """Returns the value that fastavro writes for a JSON value; raises `UnfitValue`."""
-_MOST_NAMES = 20
-_LONGEST_NAME = 80
 
 
 def field_converter(field: AvroField, *, of_event: bool = False) -> Converter:
@@ -214,6 +212,10 @@ _PLAIN: Mapping[str, Converter] = {
     "bytes": _bytes,
     "string": _text,
 }
+
+
+_MOST_NAMES = 20
+_LONGEST_NAME = 80
 
 
 class FieldRefused(Exception):

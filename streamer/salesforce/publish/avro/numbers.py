@@ -1,4 +1,4 @@
-"""Conversion of JSON numbers to Avro's, without a lost digit."""
+"""Conversion of JSON numbers, dates and times to Avro's, exactly or refused."""
 
 import math
 import re
@@ -7,19 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 from streamer.salesforce.pubsub.avro.primitives import date_time_of_ms
-
-_NUMBER = re.compile(r"[+-]?\d{1,100}(\.\d{1,100})?([eE][+-]?\d{1,3})?", re.ASCII)
-# Beyond every whole number of 64 bits, and long before a conversion takes time.
-_MOST_DIGITS = 20
-# Avro writes all places of a decimal number.
-_MOST_PLACES = 1_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_MS = 86_400_000
-_MS = timedelta(milliseconds=1)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?.*", re.ASCII)
-_WANTED = "must be a date-time with its offset, such as 2025-01-31T12:00:00Z"
-_WANTED_DATE = "must be a date, such as 2025-01-31"
 
 
 class UnfitValue(ValueError):
@@ -41,6 +28,13 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((list, tuple), "a list"),
     (dict, "an object"),
 )
+
+
+_NUMBER = re.compile(r"[+-]?\d{1,100}(\.\d{1,100})?([eE][+-]?\d{1,3})?", re.ASCII)
+# Beyond every whole number of 64 bits, and long before a conversion takes time.
+_MOST_DIGITS = 20
+# Avro writes all places of a decimal number.
+_MOST_PLACES = 1_000
 
 
 def as_whole(value: Any, *, bits: int) -> int:
@@ -93,6 +87,15 @@ def _number(value: Any, wanted: str) -> int | Decimal:
         case str() if _NUMBER.fullmatch(value):
             return Decimal(value)
     raise UnfitValue(f"found {found(value)}; must be {wanted}")
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS = 86_400_000
+_MS = timedelta(milliseconds=1)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?.*", re.ASCII)
+_WANTED = "must be a date-time with its offset, such as 2025-01-31T12:00:00Z"
+_WANTED_DATE = "must be a date, such as 2025-01-31"
 
 
 def ms_of_date_time(value: Any) -> int:

@@ -1,4 +1,4 @@
-"""Types of an Avro schema: a tree in which references to named types are resolved.
+"""Types of an Avro schema: a tree in which references are resolved, and bounds of its data.
 
 A type equals only itself, so that it can be the key of what is made from it.
 """
@@ -6,17 +6,6 @@ A type equals only itself, so that it can be the key of what is made from it.
 from dataclasses import dataclass
 
 from streamer.errors import UnreadableEvent
-
-# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
-_LARGEST = 2 * 1024 * 1024
-# A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
-_MOST_MEMORY = 50_000_000
-
-# Rough sizes of Python's objects, in bytes.
-_SCALAR = 40
-_LIST = 100
-_OBJECT = 250
-_MEMBER = 100
 
 
 class UnusableSchema(UnreadableEvent):
@@ -96,9 +85,20 @@ def is_null(kind: AvroType) -> bool:
     return isinstance(kind, Primitive) and kind.kind == "null"
 
 
+# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
+_LARGEST_DATUM = 2 * 1024 * 1024
+# A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
+_MOST_MEMORY = 50_000_000
+# Rough sizes of Python's objects, in bytes.
+_SCALAR = 40
+_LIST = 100
+_OBJECT = 250
+_MEMBER = 100
+
+
 def largest_datum(schema: AvroRecord) -> int:
     """Return the most bytes that a datum of `schema` can have: 2 MB, or less where lists hold objects."""
-    return min(_LARGEST, _MOST_MEMORY // _Memory().of_repeated(schema))
+    return min(_LARGEST_DATUM, _MOST_MEMORY // _Memory().of_repeated(schema))
 
 
 def types_in(schema: AvroRecord) -> int:

@@ -1,4 +1,4 @@
-"""Readers of Avro's primitive types.
+"""Readers of Avro's primitive types, of times, and of values that repeat.
 
 A reader takes the bytes of a datum and the index at which a value begins, and
 returns the value and the index behind it. It raises `ValueError` for invalid bytes,
@@ -24,14 +24,6 @@ _LARGEST_DOUBLE = 1.7976931348623157e308
 _CONTINUED = 0x80
 _LONG_BITS = 64
 _LONGEST_LONG = 10
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formatted without a zone, which is faster
-_DAY_MS = 86_400_000
-_SYSTEM_TIMES = frozenset({"CreatedDate", "LastModifiedDate"})
-
-TimeText = Callable[[int], str]
-"""Returns the text of a field's number; raises `ValueError` for a time outside of the years 1 to 9999."""
-# A schema stays in memory for long, and the last values with it.
-_LONGEST_KEPT = 512
 
 
 def read_null(_: bytes, at: int) -> tuple[None, int]:
@@ -144,6 +136,13 @@ PRIMITIVE_READERS: dict[str, Reader] = {
 }
 
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formatted without a zone, which is faster
+_DAY_MS = 86_400_000
+_SYSTEM_TIMES = frozenset({"CreatedDate", "LastModifiedDate"})
+TimeText = Callable[[int], str]
+"""Returns the text of a field's number; raises `ValueError` for a time outside of the years 1 to 9999."""
+
+
 def date_time_of_ms(epoch_ms: int) -> str:
     """Return milliseconds since the epoch as `YYYY-MM-DDTHH:mm:ss.sssZ`."""
     seconds, milliseconds = divmod(epoch_ms, 1000)
@@ -213,6 +212,10 @@ def _moment(seconds: int) -> datetime:
         return _EPOCH + timedelta(seconds=seconds)
     except OverflowError as error:
         raise ValueError("a time outside of the years 1 to 9999") from error
+
+
+# A schema stays in memory for long, and the last values with it.
+_LONGEST_KEPT = 512
 
 
 def repeating_reader(read: Reader) -> Reader:

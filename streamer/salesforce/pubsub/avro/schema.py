@@ -1,4 +1,4 @@
-"""Schema of events, compiled to read them."""
+"""Schema of events, compiled to read them, change events included."""
 
 import re
 import struct
@@ -27,15 +27,6 @@ _BITMAP = re.compile(r"(?:([0-9]{1,6})-)?0[xX]([0-9A-Fa-f]{1,8192})")
 _MOST_KNOWN = 256
 _MOST_KNOWN_NAMES = 8_192
 _LONGEST_KNOWN = 256
-HEADER = "ChangeEventHeader"
-
-_BITMAPS = ("changedFields", "nulledFields", "diffFields")
-
-# Programs change the same fields of one type after the other, many within a millisecond.
-_DIFFERS_IN_EACH = frozenset({"recordIds", "transactionKey", "sequenceNumber", "commitNumber"})
-_LONGEST_QUOTE = 40
-# Measured: 250 to 500 bytes for each type.
-_BYTES_EACH = 500
 
 
 class FieldBitmaps:
@@ -99,6 +90,12 @@ def _parts_of(field: AvroField) -> tuple[str, ...]:
         if isinstance(branch, AvroRecord):
             return tuple(f"{field.name}.{part.name}" for part in branch.fields)
     return ()
+
+
+HEADER = "ChangeEventHeader"
+_BITMAPS = ("changedFields", "nulledFields", "diffFields")
+# Programs change the same fields of one type after the other, many within a millisecond.
+_DIFFERS_IN_EACH = frozenset({"recordIds", "transactionKey", "sequenceNumber", "commitNumber"})
 
 
 def is_change_event(event: AvroRecord) -> bool:
@@ -220,6 +217,11 @@ def _lists_texts(kind: AvroType) -> bool:
             case _:
                 return False
     return True
+
+
+_LONGEST_QUOTE = 40
+# Measured: 250 to 500 bytes for each type.
+_BYTES_EACH = 500
 
 
 class EventSchema:

@@ -1,4 +1,4 @@
-"""Definitions of types and events: declared in a file, enforced on writing, and as Avro schemas."""
+"""Definitions of types and events: from a file, enforced on writing, and as Avro schemas."""
 
 from streamer.sandbox.org.definitions.declaration import DeclaredSchema
 from streamer.sandbox.org.definitions.mistakes import DeclarationError

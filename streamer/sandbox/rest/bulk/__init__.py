@@ -1,4 +1,4 @@
-"""Bulk API 2.0: query jobs, whose results are pages of CSV, and ingest jobs, which write rows of CSV."""
+"""Bulk API 2.0: query jobs with results in CSV, and ingest jobs that write rows of CSV."""
 
 from streamer.sandbox.rest.bulk.limits import BulkLimits
 

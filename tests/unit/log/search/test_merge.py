@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamer.events import Entry, Partition
 from streamer.log.search.chunks import (
-    LONGEST,
+    LONGEST_CURSOR,
     MOST_BYTES,
     Chunk,
     Collector,
@@ -191,7 +191,7 @@ def test_cursor_that_would_be_too_long_is_none() -> None:
     assert encode_cursor(many, oldest_first=False) == ""
     some = dict(list(many.items())[:100])
     text = encode_cursor(some, oldest_first=True)
-    assert len(text) <= LONGEST
+    assert len(text) <= LONGEST_CURSOR
     assert decode_cursor(text, oldest_first=True) == some
 
 

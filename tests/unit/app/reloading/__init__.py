@@ -1,1 +1,0 @@
-"""Reloads of the configuration."""
