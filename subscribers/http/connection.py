@@ -98,7 +98,7 @@ class ConnectionPool:
         Raises `ConfigurationError` when a certificate file can't be used.
         """
         # It is a resolver of aiohttp, by its class.
-        from streamer.web.addresses import GuardedResolver  # noqa: PLC0415 - see `streamer.later`
+        from streamer.web.resolver import GuardedResolver  # noqa: PLC0415 - see `streamer.later`
 
         await self._tls.check()
         resolver = self._resolver or aiohttp.DefaultResolver()

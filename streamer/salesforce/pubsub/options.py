@@ -1,24 +1,19 @@
-"""Options of the connection to the Pub/Sub API: its streams, certificates and login."""
+"""Options of the connection to the Pub/Sub API: its streams and certificates."""
 
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
 from yarl import URL
 
-from streamer.clock import Clock
-from streamer.errors import ConfigurationError, RetryLater
+from streamer.errors import ConfigurationError
 from streamer.files import regular_files
 from streamer.salesforce.auth.flows import safe_address
-from streamer.salesforce.auth.tokens import AccessToken, Tokens
-from streamer.salesforce.retained import RecoveryDelays
 from streamer.settings import OrgSettings, PubSubSettings
 from streamer.web.addresses import is_loopback
 from streamer.web.proxy import Proxy, proxy_for
 
 _BUNDLE = "ca-certificates.crt"
-_log = structlog.get_logger()
 
 
 def authorities(ca_file: Path | None) -> bytes | None:
@@ -105,36 +100,3 @@ def _is_local(address: str) -> bool:
     except ValueError:
         # Another check refuses it.
         return False
-
-
-class Login:
-    """Gets tokens. While Salesforce can't give any, all callers wait for the same delay."""
-
-    def __init__(self, tokens: Tokens, clock: Clock, delays: RecoveryDelays) -> None:
-        self._tokens = tokens
-        self._clock = clock
-        self._delays = delays.login
-        self._failure: RetryLater | None = None
-        self._resumes_at = 0.0
-
-    async def token(self, *, stale: AccessToken | None = None) -> AccessToken:
-        """Return a token other than `stale`; raises a `Stop` when an operator must act."""
-        while True:
-            while (left := self._resumes_at - self._clock.monotonic()) > 0:
-                await self._clock.sleep(left)
-            try:
-                token = await (self._tokens.token() if stale is None else self._tokens.refreshed(stale))
-            except RetryLater as failure:
-                self._postpone(failure)
-            else:
-                self._delays.reset()
-                return token
-
-    def _postpone(self, failure: RetryLater) -> None:
-        # Callers at the same time share a login and its failure.
-        if failure is self._failure:
-            return
-        self._failure = failure
-        delay = max(failure.after_s or 0.0, self._delays.next_s())
-        self._resumes_at = self._clock.monotonic() + delay
-        _log.warning("session.delayed", reason=str(failure), tried_again_in_s=delay)

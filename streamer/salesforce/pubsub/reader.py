@@ -15,7 +15,8 @@ from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.message import SessionObserver
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import TOO_LARGE, CallEnded, unserved
-from streamer.salesforce.pubsub.options import Login, PubSubOptions
+from streamer.salesforce.pubsub.login import Login
+from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.schemas import Messages, Readers, parts
 from streamer.salesforce.pubsub.subscription import Credit, FetchedEvents, SubscribeStream

@@ -17,7 +17,8 @@ from streamer.salesforce.message import NullObserver, SessionObserver
 from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
-from streamer.salesforce.pubsub.options import Login, PubSubOptions
+from streamer.salesforce.pubsub.login import Login
+from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.reader import ChannelReader
 from streamer.salesforce.pubsub.schemas import Messages, Schemas

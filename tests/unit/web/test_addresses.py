@@ -5,7 +5,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver, connected_socket
+from streamer.web.addresses import AddressRefused, AddressRule, connected_socket
+from streamer.web.resolver import GuardedResolver
 from tests.fixed_resolver import FixedResolver
 
 ALL_PRIVATE = AddressRule(private=True)
