@@ -157,7 +157,7 @@ def _contained_channels(draft: Draft, document: Document) -> Iterator[str]:
 
 
 def _topics_read_twice(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each further filter of a PushTopic that is read already."""
+    """Yield a message for each channel whose PushTopic another channel already reads."""
     paths = [channel.path for channel in draft.settings.channels] if draft.channels else []
     first: dict[str, str] = {}
     for position, path in zip(draft.channels, paths, strict=True):
