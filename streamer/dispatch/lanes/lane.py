@@ -205,7 +205,7 @@ class InFlight:
 
 
 class DelayQueue:
-    """Returns lanes when they are due, in time for any number of lanes."""
+    """Returns lanes when they are due; a heap keeps this fast for any number of lanes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
