@@ -27,7 +27,7 @@ def check(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a configuration to the last expression, without any connection.
+    """Check a configuration down to the last expression, without a connection.
 
     Exits 0 when it is good, warnings or not, and 2 when it has a mistake.
     """

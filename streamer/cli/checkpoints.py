@@ -26,12 +26,12 @@ checkpoint = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List the channels' positions, and read a channel on at another place.
+    help="""List the channels' positions, and move a channel to another position.
 
-    The log holds the positions and the orders to change them, so any process
-    can answer. The process that owns the channel carries an order out between
-    two answers, and each has a continuity record. `set` and `reset` wait some
-    seconds for that.
+    The log holds the positions and the orders to change them, so you can ask any
+    process. The process that owns the channel carries out an order between two
+    answers of Salesforce, and writes a continuity record. `set` and `reset` wait
+    some seconds for this.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -56,22 +56,25 @@ class PlaceOptions:
         str | None,
         typer.Option(
             metavar="ID",
-            help="Behind this replay id, as `list` shows it.  [default: none]",
+            help="Continue after this replay id, as `list` shows it.  [default: none]",
             show_default=False,
         ),
     ] = None
     earliest: Annotated[
-        bool, typer.Option("--earliest", help="With the first event that Salesforce retains.")
+        bool, typer.Option("--earliest", help="Continue with the first event that Salesforce retains.")
     ] = False
     latest: Annotated[
-        bool, typer.Option("--latest", help="With new events; what the log lacks before them is lost.")
+        bool,
+        typer.Option(
+            "--latest", help="Continue with new events; earlier events that the log lacks are lost."
+        ),
     ] = False
     since: Annotated[
         str | None,
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="With what was committed since 2h ago, or an ISO time.  [default: none]",
+            help="Continue with events committed since 2h ago, or an ISO time.  [default: none]",
             show_default=False,
         ),
     ] = None
@@ -98,13 +101,16 @@ class OrderOptions:
 
     repeat: Annotated[
         bool,
-        typer.Option("--repeat", help="Append what the log holds once more, rather than leave it out."),
+        typer.Option("--repeat", help="Append events again that the log already holds."),
     ] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
     wait: Annotated[
         float,
         typer.Option(
-            min=0, max=300, metavar="SECONDS", help="Wait so long for Salesforce's answer; 0 only orders."
+            min=0,
+            max=300,
+            metavar="SECONDS",
+            help="Longest wait for Salesforce's answer; 0 does not wait.",
         ),
     ] = 10.0
     as_json: AsJson = False
@@ -113,11 +119,12 @@ class OrderOptions:
 @checkpoint.command("list", cls=HelpfulCommand)
 @api_command
 async def list_(api: ApiOptions, *, as_json: AsJson = False) -> None:
-    """Show the position of each channel: up to where the log holds it, and until when that can be resumed.
+    """Show how far each channel is in the log, and until when reading can resume there.
 
-    VERIFIED is the last moment at which nothing was missing. At EXPIRES,
-    Salesforce begins to forget what follows it. OWNER is the process that reads
-    the channel. ORDERED is a place that waits to be taken.
+    VERIFIED is the last moment at which nothing was missing. After EXPIRES,
+    Salesforce can drop the events that follow the position. OWNER is the process
+    that reads the channel. ORDERED is a new position that an operator has
+    ordered.
     """
     answer = await api.api().get("/checkpoints")
     if as_json:
@@ -135,10 +142,10 @@ async def set_(
     operator: OperatorOptions,
     how: OrderOptions,
 ) -> None:
-    """Read a channel on at another place: tells what is repeated or lost, and asks.
+    """Move a channel to another position: says which events it repeats or loses, and asks.
 
-    Events in the log are not repeated, unless --repeat is given with --earliest or
-    --since. Skipped events are recorded as a hole.
+    Events in the log are not repeated, except by --repeat together with --earliest or
+    --since. A continuity record describes skipped events as a hole.
     """
     asked = {"channel": channel, **place.asked(), "by": operator.name}
     await _order(api.api(), asked, how)
@@ -152,9 +159,9 @@ async def reset(
     operator: OperatorOptions,
     how: OrderOptions,
 ) -> None:
-    """Read a channel on where its start in the configuration lets a new channel begin.
+    """Move a channel to its configured start, as if it were new.
 
-    Tells what is repeated or lost, and asks, as `set` does.
+    Says which events it repeats or loses, and asks, as `set` does.
     """
     asked = {"channel": channel, "place": "start", "by": operator.name}
     await _order(api.api(), asked, how)
@@ -165,7 +172,7 @@ async def reset(
 async def cancel(
     channel: Channel, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False
 ) -> None:
-    """Cancel an order that waits: the channel keeps its position."""
+    """Cancel a waiting order: the channel keeps its position."""
     answer = await api.api().post("/checkpoints/cancel", channel=channel, by=operator.name)
     if as_json:
         print_json(answer)

@@ -84,18 +84,19 @@ def demo(
         float, typer.Option(min=0.1, max=500, metavar="NUMBER", help="Changes in the org, per second.")
     ] = 20.0,
     kafka: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Keep the log in this Kafka.  [default: SQLite]")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Keep the log in Kafka at this address.  [default: SQLite]"),
     ] = None,
 ) -> None:
     """Show the whole flow on this machine: a local org, the daemon and its targets.
 
-    Each opportunity that is won gets an invoice in the ERP, then a shipment, and
-    then both numbers. A message in Slack announces the large ones. After 20 seconds
-    the ERP goes down for ten, and fulfilment refuses one shipment for good; with a
-    short duration, sooner. A machine that can't keep up wins fewer. At the end, the
-    demo waits while anything moves. Exits 0 only if every event arrived, none was
-    in the log twice, no step came before its turn or in a second round, and that
-    shipment alone is a dead letter.
+    The demo wins opportunities. Each one gets an invoice in the ERP, then a
+    shipment, and then both numbers. Slack announces large opportunities. After 20
+    seconds, the ERP goes down for ten seconds, and fulfilment refuses one
+    shipment for good; both happen earlier in a short demo. A slow machine wins
+    fewer opportunities. At the end, the demo waits for late deliveries. Exits 0
+    only if every event arrived, no event was in the log twice, no step came before
+    its turn or in a second round, and only that shipment became a dead letter.
     """
     logs.configure("auto", "error")
     found: list[DemoReport] = []

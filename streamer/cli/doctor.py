@@ -35,16 +35,16 @@ async def doctor(
     only: Annotated[
         list[Area] | None,
         typer.Option(
-            metavar="|".join(Area), help="Check this part alone; can be given several times.  [default: all]"
+            metavar="|".join(Area), help="Check only this part; can be given several times.  [default: all]"
         ),
     ] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=1, max=300, help="Longest time of one check.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, max=300, help="Time-out of each check.")
     ] = 20.0,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Check a set-up: the configuration, the org, the log and the targets, and say what to do.
+    """Check the configuration, the org, the log and the targets, and say how to fix each fault.
 
     Changes nothing, and takes nothing from a daemon that runs: it creates no
     topic and no file, joins no group, reads no event and sends none. It logs in

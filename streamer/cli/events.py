@@ -73,9 +73,9 @@ events = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Find events in the log, and show what became of each.
+    help="""Find events in the log, and show the outcome of each at every subscriber.
 
-    The log holds the events, so any process can answer.
+    The log holds the events, so you can ask any process.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, or
     the log keeps nothing of an event, 2 for a mistake in the arguments.
@@ -130,14 +130,12 @@ class SearchOptions(SpanOptions):
         bool,
         typer.Option(
             "--every-partition",
-            help="Of a record, also look where its events lay before a topic had more partitions.",
+            help="For a record, also search the partitions that it used before its topic grew.",
         ),
     ] = False
     scan: Annotated[
         int,
-        typer.Option(
-            min=1_000, max=2_000_000, metavar="NUMBER", help="Places of the log to look at, at most."
-        ),
+        typer.Option(min=1_000, max=2_000_000, metavar="NUMBER", help="Most offsets of the log to search."),
     ] = 100_000
     cursor: Annotated[
         str | None,
@@ -197,13 +195,11 @@ async def show(
     types: Types = None,
     scan: Annotated[
         int,
-        typer.Option(
-            min=1_000, max=2_000_000, metavar="NUMBER", help="Places of the log to look at, at most."
-        ),
+        typer.Option(min=1_000, max=2_000_000, metavar="NUMBER", help="Most offsets of the log to search."),
     ] = 1_000_000,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the log keeps of one event: its append, and what became of it at each subscriber.
+    """Show what the log knows about one event: its append, and its outcome at each subscriber.
 
     A subscriber that comes after another stands below it. The end says what
     the log does not keep. --json shows the event's data as well.
@@ -253,5 +249,5 @@ def _bounds(answer: JsonObject, *, oldest_first: bool) -> list[str]:
     if answer["cursor"]:
         said.append(f"Go on with the same options and --cursor {answer['cursor']}")
     else:
-        said.append("To continue from there, narrow the search by --type, --since or a record's id.")
+        said.append("To find more, narrow the search with --type, --since or a record's id.")
     return said

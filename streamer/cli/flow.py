@@ -298,9 +298,9 @@ def flow(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """Draw which subscriber gets which events, and after which other, without any connection.
+    """Draw which events each subscriber gets, and which subscriber it follows, without a connection.
 
-    The secrets of the configuration need not be there.
+    The configuration's secrets can be missing.
 
     Exits 0 when it is done, 2 for a mistake in the arguments or in the
     configuration.

@@ -78,15 +78,15 @@ COMMANDS = {
     ),
     "check": Listed(
         "streamer.cli.check:check",
-        "Check a configuration to the last expression, without any connection.",
+        "Check a configuration down to the last expression, without a connection.",
     ),
     "doctor": Listed(
         "streamer.cli.doctor:doctor",
-        "Check a set-up: the configuration, the org, the log and the targets, and say what to do.",
+        "Check the configuration, the org, the log and the targets, and say how to fix each fault.",
     ),
     "explain": Listed(
         "streamer.cli.routing.render:explain",
-        "Show for each subscriber whether it gets an event, and why not.",
+        "Show whether each subscriber gets an event, and why not.",
     ),
     "render": Listed(
         "streamer.cli.routing.render:render",
@@ -94,7 +94,7 @@ COMMANDS = {
     ),
     "schema": Listed(
         "streamer.cli.schema:schema",
-        "Print the JSON Schema of the configuration, or of the records that others read.",
+        "Print the JSON Schema of the configuration, or of the records that consumers read.",
     ),
     "asyncapi": Listed(
         "streamer.cli.schema:asyncapi",
@@ -102,7 +102,7 @@ COMMANDS = {
     ),
     "flow": Listed(
         "streamer.cli.flow:flow",
-        "Draw which subscriber gets which events, and after which other, without any connection.",
+        "Draw which events each subscriber gets, and which subscriber it follows, without a connection.",
     ),
     "publish": Listed(
         "streamer.cli.publishing.command:publish",
@@ -126,19 +126,19 @@ COMMANDS = {
     ),
     "parked": Listed(
         "streamer.cli.operating.subscribers:parked",
-        "List parked keys: those whose first event keeps failing, so that the log keeps their events.",
+        "List parked keys: keys whose events wait in the log because the first one keeps failing.",
     ),
     "checkpoint": Listed(
         "streamer.cli.checkpoints:checkpoint",
-        "List the channels' positions, and read a channel on at another place.",
+        "List the channels' positions, and move a channel to another position.",
     ),
     "continuity": Listed(
         "streamer.cli.operating.continuity:continuity",
-        "List continuity records: the holes in what Salesforce sent, and their repair.",
+        "List continuity records: the holes in Salesforce's events, and their repair.",
     ),
     "reconcile": Listed(
         "streamer.cli.operating.reconcile:reconcile",
-        "Compare what the org has changed with the events in the log, and show the differences.",
+        "Compare the changes in the org with the events in the log, and show the differences.",
     ),
     "snapshot": Listed(
         "streamer.cli.operating.snapshots:snapshot",
@@ -146,11 +146,11 @@ COMMANDS = {
     ),
     "audit": Listed(
         "streamer.cli.operating.audit:audit",
-        "Show changes at run time, with times and operators: pauses, redrives, discards.",
+        "Show who changed what at run time, and when: pauses, redrives, discards.",
     ),
     "events": Listed(
         "streamer.cli.events:events",
-        "Find events in the log, and show what became of each.",
+        "Find events in the log, and show the outcome of each at every subscriber.",
     ),
     "tail": Listed(
         "streamer.cli.tail:tail",
@@ -158,7 +158,7 @@ COMMANDS = {
     ),
     "support-bundle": Listed(
         "streamer.cli.operating.support_bundle:support_bundle",
-        "Gather what a person needs who is to help: one archive, without secrets and without events.",
+        "Collect diagnostics for support in one archive, without secrets and without events.",
     ),
     "org": Listed(
         "streamer.cli.org.commands:org",

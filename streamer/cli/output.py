@@ -64,8 +64,7 @@ def confirmed(question: str) -> bool:
         if sys.stdin.isatty():
             raise
         raise ConfigurationError(
-            "Nothing was changed, because no terminal is there to confirm it: add --yes to go on without a "
-            "question."
+            "Nothing was changed, because there is no terminal to confirm it: add --yes to skip the question."
         ) from None
     if not is_agreed:
         raise typer.Abort

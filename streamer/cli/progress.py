@@ -65,7 +65,7 @@ async def _shown(api: Api, redrives: Sequence[str], letters: int, clock: Clock) 
 
 def _goes_on(redrives: Sequence[str]) -> str:
     return (
-        f"Redrive {', '.join(redrives)} goes on in the daemon; `streamer audit` shows its end, and "
+        f"Redrive {', '.join(redrives)} continues in the daemon; `streamer audit` shows its result, and "
         "`streamer deadletters cancel ID` cancels it."
     )
 

@@ -48,7 +48,7 @@ UsersFile = Annotated[
     typer.Option(
         metavar="FILE",
         help="YAML file of further users, with their permissions on objects, fields and channels.",
-        show_default="one user, who may do everything",
+        show_default="one user, who can do everything",
     ),
 ]
 PubSubPort = Annotated[
@@ -58,14 +58,14 @@ PubSubPort = Annotated[
         max=65_535,
         metavar="PORT",
         help="Port of the Pub/Sub API (gRPC); 0 takes a free port.",
-        show_default=f"{_PUBSUB_PORT}, and a free port beside another --port",
+        show_default=f"{_PUBSUB_PORT}, or a free port if --port is another",
     ),
 ]
 SchemaFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="YAML file of objects, fields, platform events and channels, which are then enforced.",
+        help="YAML file of objects, fields, platform events and channels; the sandbox refuses all others.",
         show_default="any custom object, field and event",
     ),
 ]
@@ -88,7 +88,7 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     *,
     pubsub_port: PubSubPort = None,
     tls: Annotated[
-        bool, typer.Option("--tls", help="Serve https, with a certificate authority of the sandbox's own.")
+        bool, typer.Option("--tls", help="Serve https, with the sandbox's own certificate authority.")
     ] = False,
     tls_folder: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder that keeps the authority and the certificate.")

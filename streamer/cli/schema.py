@@ -20,11 +20,11 @@ def schema(
         SchemaName | None,
         typer.Option(
             metavar="NAME",
-            help=f"Describe records that others read: {', '.join(SchemaName)}; default: the configuration.",
+            help=f"Describe consumers' records: {', '.join(SchemaName)}; default: the configuration.",
         ),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of the configuration, or of the records that others read.
+    """Print the JSON Schema of the configuration, or of the records that consumers read.
 
     That of the configuration has the settings of all installed plugins. Editors
     complete and check a file whose first line names the schema:
@@ -56,8 +56,8 @@ def asyncapi(
 ) -> None:
     """Print an AsyncAPI 3.0 document of all topics in Kafka: names, keys, headers, schemas, servers.
 
-    It connects to nothing, and holds no secret. The secrets of the configuration
-    need not be there.
+    It connects to nothing, and holds no secret. The configuration's secrets can
+    be missing.
     """
     with failures_reported():
         interface = Interface.of(load_document(config)) if config else Interface.by_default()

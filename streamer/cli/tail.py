@@ -37,16 +37,16 @@ async def tail(
         typer.Option(
             "--where",
             metavar="EXPRESSION",
-            help="For which this expression holds, written as a subscriber's when.  [default: any]",
+            help="For which this expression is true, written like a subscriber's when.  [default: any]",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show new events as they are appended to the log, until Ctrl-C.
 
-    With --json each line is an event. Messages go to standard error: events
-    that were left out because this terminal is too slow, and a daemon that is
-    gone, which is asked again until it is back.
+    With --json, each line is an event. Standard error says how many events were
+    dropped because this terminal is too slow, and whether the daemon is gone. The
+    command then tries until the daemon is back.
 
     Exits 0 at Ctrl-C, 1 when the daemon refuses or can't be reached at first,
     2 for a mistake in the arguments.
@@ -107,7 +107,7 @@ class Following:
             case {"following": _}:
                 self._began()
             case {"dropped": count}:
-                self._say(f"{count:,} events were left out, because they are read too slowly here.")
+                self._say(f"{count:,} events were left out, because this terminal reads too slowly.")
             case {"skipped": count}:
                 self._say(f"About {count:,} places of the log were left out: there are too many new events.")
             case {"failed": count, "error": error}:

@@ -56,7 +56,7 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
             elif each.after.count(before) > 1:
                 yield document.mistake(place, f"{before} is named twice: remove one of the two")
             elif nearer := _nearer(name, before, subscribers):
-                told = f"{nearer} comes after {before} already: remove {before}; its receipt is there too"
+                told = f"{nearer} already comes after {before}: remove {before}; its receipt stays available"
                 yield document.mistake(place, told)
     yield from _cycles(subscribers, document)
 
@@ -153,13 +153,13 @@ def _contained_channels(draft: Draft, document: Document) -> Iterator[str]:
         if around is not None:
             yield document.mistake(
                 ("channels", position),
-                f"{around} carries the events of {path} as well, so they would be in the log twice: "
+                f"{around} also carries the events of {path}, so the log would hold them twice: "
                 "remove one of the two",
             )
 
 
 def _topics_read_twice(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each further filter of a PushTopic that is read already."""
+    """Yield a message for each channel whose PushTopic another channel already reads."""
     paths = [channel.path for channel in draft.settings.channels] if draft.channels else []
     first: dict[str, str] = {}
     for position, path in zip(draft.channels, paths, strict=True):
@@ -168,8 +168,8 @@ def _topics_read_twice(draft: Draft, document: Document) -> Iterator[str]:
         if ChannelKind.of(path) is ChannelKind.PUSH_TOPIC and reader != path:
             yield document.mistake(
                 ("channels", position),
-                f"{reader} reads {topic} already, and notifications do not tell which filter they passed: "
-                "join the filters with &, which means or, or leave them out",
+                f"{reader} already reads {topic}, and notifications do not show which filter they passed: "
+                "combine the filters with & (it means or), or remove them",
             )
 
 

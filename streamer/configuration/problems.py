@@ -224,7 +224,7 @@ def _table_of_rows(rows: Iterator[tuple[int, list[str]]]) -> dict[str, Any]:
         if len(row) != len(columns):
             raise TableRefused(f"has {len(row)} columns, and the first line names {len(columns)}", line=line)
         if row[0] in table:
-            raise TableRefused(f"the key {row[0][:60]!r} is there twice", line=line)
+            raise TableRefused(f"the key {row[0][:60]!r} appears twice", line=line)
         if len(table) == _MOST_ROWS:
             raise TableRefused(f"has more than {_MOST_ROWS:,} rows", line=line)
         table[row[0]] = (

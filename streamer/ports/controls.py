@@ -29,9 +29,9 @@ class LetterCursor(Protocol):
     def heads(self) -> AsyncGenerator[LetterHead, None]:
         """Yield the heads of the letters that were set aside since the last call.
 
-        The first call yields the heads of all present letters. Each letter comes
-        once, in the latest version of its id; if it comes in a later call, it was
-        set aside again. Apart from the heads, memory does not grow with the number
+        The first call yields the heads of all present letters. A call yields each
+        id at most once, with its latest letter. An id that a later call yields
+        again was set aside again. Apart from the heads, memory does not grow with the number
         of letters. A caller that stops early can get some heads again.
         """
         ...

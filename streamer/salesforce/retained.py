@@ -38,8 +38,8 @@ class RetainedMessages:
     Without such an event, time decides: messages are dropped until the first one
     that was committed at `since` (epoch seconds) or later. An event that is
     committed after `until` shows that the last event is no longer retained:
-    `is_lost` says so, once. If only time marks the position from the beginning,
-    Salesforce must retain all events since `unmarked_since`.
+    `is_lost` says so, once. If no event marks the position from the beginning,
+    nothing is lost only if Salesforce retains all events since `unmarked_since`.
 
     A selection serves one pass through the messages; `afresh` returns another one
     for the next pass.

@@ -61,8 +61,11 @@ class StartTime(Section):
     """Start of a channel at a time."""
 
     since: AwareDatetime = Field(
-        description="everything that was committed since then, such as 2026-01-31T09:30:00Z; what Salesforce "
-        "no longer retains of it is a hole, which is repaired as on_refused_replay_id says"
+        description=(
+            "reads everything committed since this time, such as 2026-01-31T09:30:00Z; events that "
+            "Salesforce no longer retains form a hole, and on_refused_replay_id decides about its "
+            "repair"
+        )
     )
 
     @field_validator("since")
@@ -98,51 +101,67 @@ class ChannelSettings(Section):
         Discriminator(_kind_of_start),
     ] = Field(
         default=StartWord.LATEST,
-        description="where to begin when the log has no checkpoint: latest (with new events), earliest (with "
-        "all that Salesforce retains), a time ({since: 2026-01-31T09:30:00Z}), or snapshot (changes only: "
-        "with new events, and an event for each record that there is)",
+        description=(
+            "where to begin when the log has no checkpoint: latest (with new events), earliest (with "
+            "everything that Salesforce retains), a time ({since: 2026-01-31T09:30:00Z}), or snapshot"
+            " (changes only: with new events, and one event for each existing record)"
+        ),
     )
     transport: Transport | None = Field(
         default=None,
-        description="cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport, and cometd for "
-        "/topic and /u channels, which have no other",
+        description=(
+            "cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport; /topic and /u "
+            "channels can only use cometd"
+        ),
     )
     on_refused_replay_id: Literal["repair", "earliest", "latest", "fail"] = Field(
         default="repair",
-        description="where to go on when Salesforce no longer knows the checkpoint; always recorded. "
-        "earliest: at the first event that is retained, without what the log holds; repair: so too, and "
-        "records that were changed before it are read from the org (changes only)",
+        description=(
+            "where reading continues when Salesforce refuses the checkpoint's replay id; a continuity"
+            " record describes the hole. latest: with new events; earliest: at the first retained "
+            "event, without events that the log already holds; repair: as earliest, and Streamer "
+            "reads the changed records from the org (changes only); fail: the channel stops"
+        ),
     )
     replay_retained: Literal["with_allowance", "always"] = Field(
         default="with_allowance",
-        description="when all events that Salesforce retains are read, which the start earliest, a refused "
-        "replay id and another transport need: with_allowance (not while less than a fifth of the day's "
-        "events is left: the channel waits) or always",
+        description=(
+            "when the channel can read all events that Salesforce retains (for start: earliest, after"
+            " a refused replay id, or after a change of transport): with_allowance (the channel waits"
+            " while less than a fifth of the day's events is left) or always"
+        ),
     )
     on_gap_event: Literal["repair", "record"] = Field(
         default="repair",
-        description="what follows a gap event, which names a changed record without its values: repair (the "
-        "record is read, and published as recovered) or record (a continuity record describes the hole)",
+        description=(
+            "what follows a gap event, which names a changed record without its values: repair "
+            "(Streamer reads the record, and publishes it as recovered) or record (only a continuity "
+            "record describes the hole)"
+        ),
     )
     key: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z]\w*$",
         examples=["Order_No__c"],
-        description="the field by which platform events stay in order, or generic events that hold a JSON "
-        "object; default: no order between them",
+        description=(
+            "the field whose value keeps platform events in order, or generic events that hold a JSON"
+            " object; default: no order between them"
+        ),
     )
 
     large_text: LargeText = Field(
         default=LargeText.MARK,
-        description="what becomes of a large text when Salesforce sends only its diff: mark (the event "
-        "holds the diff), apply (to the former text, where it is known) or reread (apply, or else "
-        "read the record)",
+        description=(
+            "what happens when Salesforce sends only a diff of a large text: mark (the event holds "
+            "the diff), apply (Streamer applies the diff to the old text, if it knows the text) or "
+            "reread (as apply, otherwise Streamer reads the record)"
+        ),
     )
     large_text_cache_bytes: int = Field(
         default=32 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024 * 1024 * 1024,
-        description="memory for the former large texts, unless large_text is mark",
+        description="memory for old versions of large texts, unless large_text is mark",
     )
 
     @field_validator("path")

@@ -49,13 +49,15 @@ class Settings(Section):
     channels: tuple[
         Annotated[ChannelSettings, BeforeValidator(_from_path, json_schema_input_type=str | ChannelSettings)],
         ...,
-    ] = Field(description="what to read: paths, or sections with a path; [] for outbound messages alone")
+    ] = Field(
+        description=("what to read: paths, or sections with a path; [] to receive only outbound messages")
+    )
     log: LogSettings = Field(default=LogSettings(), description="where events are kept")
     protect: tuple[ProtectRule, ...] = Field(
         default=(), description="fields that are dropped, masked or hashed before anything is stored"
     )
     protection: ProtectionSettings = Field(
-        default=ProtectionSettings(), description="what the rules of protect have in common"
+        default=ProtectionSettings(), description="settings for all rules of protect"
     )
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
@@ -74,7 +76,7 @@ class Settings(Section):
         default=LookupsSettings(), description="limits of the look-ups of subscribers with enrich"
     )
     reconcile: ReconcileSettings | None = Field(
-        default=None, description="comparisons of the org with the log, by the daemon itself; default: none"
+        default=None, description="comparisons of the org with the log, on a schedule; default: none"
     )
     observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
     tracing: TracingSettings | None = Field(
@@ -84,7 +86,9 @@ class Settings(Section):
         default=AdminSettings(), description="API for operators; null switches it off"
     )
     grace_period_s: float = Field(
-        default=25.0, gt=0, description="time for which a stop drains before it cancels deliveries"
+        default=25.0,
+        gt=0,
+        description="how long a stop waits for deliveries under way before it cancels them",
     )
 
     def transport_of(self, channel: ChannelSettings) -> Transport:

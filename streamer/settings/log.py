@@ -53,7 +53,9 @@ class KafkaLogSettings(Section):
         default="streamer",
         pattern=r"^[A-Za-z0-9._-]{1,80}$",
         examples=["streamer"],
-        description="begins every name in Kafka except event topics; daemons with one prefix share the work",
+        description=(
+            "prefix of every name in Kafka except event topics; daemons with the same prefix share the work"
+        ),
     )
     security: KafkaSecurity = Field(
         default=KafkaSecurity(), description="encryption and authentication between Streamer and the brokers"
@@ -70,7 +72,7 @@ class KafkaLogSettings(Section):
         default="binary", description="CloudEvents attributes in headers, or one JSON document"
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        default="lz4", description="of the records; every reader needs a library that knows it"
+        default="lz4", description="compression of the records; every reader needs a library that supports it"
     )
     create_topics: bool = Field(default=True, description="false: missing topics are reported, never created")
     partitions: int = Field(default=6, ge=1, description="of a new event topic")
@@ -87,19 +89,28 @@ class KafkaLogSettings(Section):
         ge=1,
         description="most events of waiting batches that one transaction commits together",
     )
-    group_commit_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="most bytes of these")
+    group_commit_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=1024,
+        description="most bytes of waiting batches that one transaction commits together",
+    )
     append_deadline_s: float = Field(
-        default=20.0, gt=0, description="time in which an append is retried, before the channel starts over"
+        default=20.0, gt=0, description="how long an append is retried before the channel starts over"
     )
     transaction_timeout_s: float = Field(
-        default=30.0, gt=0, description="age at which the broker aborts a transaction that has not ended"
+        default=30.0, gt=0, description="time after which the broker aborts an open transaction"
     )
     session_timeout_s: float = Field(
-        default=6.0, gt=0, description="silence after which the other processes take over from one"
+        default=6.0,
+        gt=0,
+        description="how long a process can be silent before the others take over its share",
     )
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict,
-        description="any librdkafka setting by its own name, for every client, unless a key of ours sets it",
+        description=(
+            "further librdkafka settings by their own names, for every client, except those that "
+            "Streamer's own keys set"
+        ),
     )
 
     @field_validator("topic")
@@ -117,12 +128,14 @@ class KafkaLogSettings(Section):
 class SqliteLogSettings(Section):
     """Log in one local file, for one process."""
 
-    path: Path = Field(default=Path("data/streamer.db"), description="the file; it is made if missing")
+    path: Path = Field(
+        default=Path("data/streamer.db"), description="path of the file; Streamer creates it if it is missing"
+    )
     retention_h: float = Field(
-        default=7 * 24.0, gt=0, description="age up to which events and receipts that are done with are kept"
+        default=7 * 24.0, gt=0, description="how long settled events and receipts are kept"
     )
     max_bytes: int = Field(
-        default=10 * 1024**3, ge=1024**2, description="ingest waits when the file is this large"
+        default=10 * 1024**3, ge=1024**2, description="size of the file at which ingest waits"
     )
     group_commit_events: int = Field(
         default=5_000,

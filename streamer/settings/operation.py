@@ -17,18 +17,20 @@ class ObserveSettings(Section):
         description="address at which /metrics, /healthz and /readyz are served; default: every address in a "
         "container, and 127.0.0.1 elsewhere",
     )
-    port: int = Field(default=9464, ge=0, le=65535, description="0 takes a free port, which is logged")
+    port: int = Field(default=9464, ge=0, le=65535, description="0 takes a free port, and the log says which")
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: readable lines on a terminal, JSON elsewhere"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="the least severe lines that are logged"
+        default="info", description="lowest severity of the lines that are logged"
     )
     stuck_after_s: float = Field(
         default=120.0,
         ge=1,
-        description="liveness fails when possible work has not moved on for this long; raised automatically "
-        "above the times that log.kafka.append_deadline_s and a subscriber's deliver_timeout_s allow",
+        description=(
+            "liveness fails when something that has work stands still for this long; Streamer raises "
+            "the value above log.kafka.append_deadline_s and each subscriber's deliver_timeout_s"
+        ),
     )
 
 
@@ -40,9 +42,12 @@ _ANCESTOR = r"^https://(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$"
 class ConsoleSettings(Section):
     """Web console, at /console of the admin API's address."""
 
-    enabled: bool = Field(default=True, description="false: no console, the API alone")
+    enabled: bool = Field(default=True, description="false: only the API, no console")
     session_s: float = Field(
-        default=28_800.0, ge=60, le=604_800, description="time after which an operator signs in again"
+        default=28_800.0,
+        ge=60,
+        le=604_800,
+        description="how long a session lasts before an operator must sign in again",
     )
     trusted_header: str | None = Field(
         default=None,
@@ -70,15 +75,20 @@ class ConsoleSettings(Section):
 class AdminSettings(Section):
     """Admin API, by which operators switch subscribers and redrive dead letters."""
 
-    host: str = Field(default="127.0.0.1", description="loopback; anything else needs a token")
-    port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free port, which is logged")
+    host: str = Field(
+        default="127.0.0.1",
+        description="address at which the API listens; any address except loopback needs a token",
+    )
+    port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free port, and the log says which")
     token: SecretStr | None = Field(
         default=None, min_length=16, description="sent by each request as Authorization: Bearer …"
     )
     reader_token: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="another token, for readers: it opens all pages, and what the API answers to GET",
+        description=(
+            "second token, for readers: it opens all pages and every GET of the API, and changes nothing"
+        ),
     )
     console: ConsoleSettings = Field(default=ConsoleSettings(), description="web page for operators")
 

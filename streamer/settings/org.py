@@ -45,9 +45,11 @@ class RefreshAuth(Section):
     refresh_token: SecretStr = Field(description="the refresh token")
     token_file: Path | None = Field(
         default=None,
-        description="file that keeps the latest refresh token, encrypted, where the org rotates them; on "
-        "storage that all processes of the deployment share; default: beside the embedded log, and none with "
-        "Kafka",
+        description=(
+            "encrypted file for the latest refresh token, if the org rotates refresh tokens; all "
+            "processes of the deployment must share its storage; default: beside the embedded log, "
+            "and none with Kafka"
+        ),
     )
 
 
@@ -81,8 +83,10 @@ class PubSubSettings(Section):
 
     endpoint: str = Field(
         default="api.pubsub.salesforce.com:7443",
-        description="host and port, with TLS; http://host:port is without TLS, for loopback or a trusted "
-        "network (org.allow_http)",
+        description=(
+            "host and port, with TLS; http://host:port is without TLS, only for loopback or a trusted"
+            " network (org.allow_http)"
+        ),
     )
     ca_file: Path | None = Field(
         default=None, description="PEM; default: the system's certificate authorities"
@@ -112,11 +116,13 @@ class OrgSettings(Section):
         default=None,
         pattern=r"^00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$",
         examples=["00D5g000004XYZaEAG"],
-        description="the org's id (Setup, Company Information): a login to another org stops Streamer; "
-        "default: the org that the log has read before",
+        description=(
+            "the org's id (Setup, Company Information); a login to another org stops Streamer; "
+            "default: the org whose events are in the log"
+        ),
     )
     transport: Transport = Field(
-        default=Transport.PUBSUB, description="how the channels are read that do not say so themselves"
+        default=Transport.PUBSUB, description="transport of every channel that sets no transport itself"
     )
     pubsub: PubSubSettings = Field(default=PubSubSettings(), description="address of the Pub/Sub API")
     api_version: str = Field(
@@ -129,12 +135,14 @@ class OrgSettings(Section):
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$",
         examples=["acme-erp-bus"],
-        description="name by which Salesforce marks the changes of this deployment, and of no other one",
+        description=(
+            "name with which Salesforce marks the changes of this deployment; unique to the deployment"
+        ),
     )
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     instance_hosts: frozenset[str] = Field(
         default=frozenset(),
-        description="hosts outside of the site of login_url to which a login may send us",
+        description="hosts outside login_url's site to which a login can send Streamer",
     )
     proxy: SecretStr | None = Field(
         default=None,

@@ -20,7 +20,10 @@ class OutboundTlsSettings(Section):
     key_file: Path = Field(description="its private key, PEM, without a password; read again when it changes")
     client_ca_file: Path | None = Field(
         default=None,
-        description="PEM; a client must present a certificate of these authorities; default: none is needed",
+        description=(
+            "PEM; certificate authorities that must have signed the client's certificate; "
+            "default: clients need no certificate"
+        ),
     )
     client_subject: str | None = Field(
         default=None,
@@ -59,7 +62,7 @@ class OutboundSettings(Section):
         default="0.0.0.0",  # noqa: S104 - Salesforce comes from other hosts
         description="address at which the endpoint listens",
     )
-    port: int = Field(default=9466, ge=0, le=65535, description="0 takes a free port, which is logged")
+    port: int = Field(default=9466, ge=0, le=65535, description="0 takes a free port, and the log says which")
     tls: OutboundTlsSettings | None = Field(
         default=None, description="TLS; without it, only loopback or a trusted network (allow_plaintext)"
     )

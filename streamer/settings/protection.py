@@ -53,19 +53,23 @@ class ProtectRule(Section):
     entity: Annotated[tuple[str, ...] | None, one_or_more()] = Field(
         default=None,
         examples=["Contact"],
-        description="objects, platform events, PushTopics and generic channels, as data.entity names them, "
-        "with * for any run of characters; one, or a list",
+        description=(
+            "objects, platform events, PushTopics or generic channels, by their name in data.entity, "
+            "with * for any characters; one, or a list"
+        ),
     )
     on: Annotated[tuple[str, ...] | None, one_or_more()] = Field(
         default=None,
         examples=["salesforce.outbound.*"],
-        description="event types instead of entity, with * for any run of characters; one, or a list",
+        description="event types, instead of entity, with * for any characters; one, or a list",
     )
     fields: Annotated[tuple[str, ...], one_or_more()] = Field(
         default=(),
         examples=[["Email", "Phone"]],
-        description="names of fields, with * for any run of characters; a compound field stands for its "
-        "parts, and a part is MailingAddress.City or MailingCity; one, or a list",
+        description=(
+            "names of fields, with * for any characters; a compound field means all of its parts, and"
+            " a part is MailingAddress.City or MailingCity; one, or a list"
+        ),
     )
     data: Annotated[tuple[_OtherData, ...], one_or_more(_OtherData)] = Field(
         default=(),
@@ -74,9 +78,11 @@ class ProtectRule(Section):
         "an outbound message); one, or a list",
     )
     how: How = Field(
-        description="drop (the event has neither the value nor the name), mask (a fixed text), hash "
-        "(HMAC-SHA-256 with protection.key, the same for equal values) or keep (as it is, whatever later "
-        "rules say)"
+        description=(
+            "drop (removes the field's name and value), mask (replaces the value with a fixed text), "
+            "hash (HMAC-SHA-256 with protection.key; equal values have equal hashes) or keep (leaves "
+            "the field unchanged, even if a later rule matches)"
+        )
     )
     text: str | None = Field(
         default=None,
@@ -88,15 +94,20 @@ class ProtectRule(Section):
         default=0,
         ge=0,
         le=16,
-        description="mask: characters at the end that stay; none of a value of less than twice as many",
+        description=(
+            "mask: how many characters at the end stay visible; a value shorter than twice this "
+            "number shows none"
+        ),
     )
     keep_length: bool = Field(
-        default=False, description="mask: true: one * for each hidden character, which tells the length"
+        default=False, description="mask: true: one * for each hidden character, which reveals the length"
     )
     normalise: Annotated[tuple[_Step, ...], one_or_more(_Step)] = Field(
         default=(),
-        description="hash: what is done first, so that like values have one hash: trim (white space at both "
-        "ends) and lower (small letters); one, or a list",
+        description=(
+            "hash: changes before the hash, so that similar values have the same hash: trim (removes "
+            "white space at both ends) and lower (makes letters lower case); one, or a list"
+        ),
     )
 
     @field_validator("entity")
@@ -158,17 +169,25 @@ class ProtectionSettings(Section):
     key: SecretStr | None = Field(
         default=None,
         min_length=32,
-        description="secret of how: hash, 32 characters or more, such as `openssl rand -hex 32` writes",
+        description=(
+            "secret for hashes, and for encrypted messages; at least 32 characters, for example the "
+            "output of `openssl rand -hex 32`"
+        ),
     )
     key_id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_-]{1,32}$",
-        description="begins every hash, before a colon, and tells the keys apart; default: eight digits that "
-        "follow from the key",
+        description=(
+            "name of the key, which stands before every hash and a colon, and shows which key made "
+            "it; default: eight digits derived from the key"
+        ),
     )
     unreadable: UnreadableBytes = Field(
         default=UnreadableBytes.WITHHOLD,
-        description="bytes of a message that can't be read, which can hold protected fields: withhold (its "
-        "dead letter has none of them), encrypt (it has them encrypted, with a key that follows from key) or "
-        "keep; messages of channels without a rule keep theirs",
+        description=(
+            "what a dead letter keeps of a message that can't be read, because its bytes can hold "
+            "protected fields: withhold (no bytes), encrypt (the bytes, encrypted with a key derived "
+            "from key) or keep (the bytes); messages of channels without a rule always keep their "
+            "bytes"
+        ),
     )

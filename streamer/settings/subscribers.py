@@ -18,17 +18,21 @@ class RetrySettings(Section):
     """Limits of the retries of a delivery."""
 
     first_delay_s: float = Field(
-        default=1.0, gt=0, description="longest delay before the first retry; doubles with each further one"
+        default=1.0,
+        gt=0,
+        description="longest delay before the first retry; it doubles with each further retry",
     )
     max_delay_s: float = Field(default=_HOUR_S, gt=0, description="longest delay before any retry")
     give_up_after_s: float = Field(
         default=24 * _HOUR_S,
         gt=0,
-        description="how long an event is tried: its attempts, and the delays between them on average; "
-        "time in which nothing is tried does not count",
+        description=(
+            "how long Streamer tries an event: the duration of its attempts, and the average delays "
+            "between them; pauses and outages do not count"
+        ),
     )
     fast_tries: int = Field(
-        default=3, ge=0, le=20, description="retries from memory, before the key is parked in the log"
+        default=3, ge=0, le=20, description="retries from memory before the key is parked in the log"
     )
 
 
@@ -36,31 +40,46 @@ class RateSettings(Section):
     """Highest rate of attempts at a target."""
 
     per_second: float = Field(gt=0, description="in each process")
-    burst: int = Field(default=1, ge=1, description="attempts that can go out at once after a pause")
+    burst: int = Field(default=1, ge=1, description="how many attempts can start at once after a pause")
 
 
 class BreakerSettings(Section):
     """Limits of the circuit breaker: when it opens, and when it probes the target."""
 
     failure_ratio: float = Field(
-        default=0.7, gt=0, le=1, description="share of failed attempts in the window at which it opens"
+        default=0.7,
+        gt=0,
+        le=1,
+        description="share of failed attempts in the window at which the breaker opens",
     )
-    minimum: int = Field(default=10, ge=1, description="attempts in the window, below which it never opens")
-    window: int = Field(default=50, ge=1, le=10_000, description="number of the latest attempts that count")
-    window_s: float = Field(default=300.0, gt=0, description="age up to which these count")
-    open_s: float = Field(default=5.0, gt=0, description="until the first probe; doubles after each failure")
+    minimum: int = Field(
+        default=10, ge=1, description="the breaker never opens with fewer attempts in the window"
+    )
+    window: int = Field(default=50, ge=1, le=10_000, description="how many of the latest attempts count")
+    window_s: float = Field(default=300.0, gt=0, description="how old an attempt can be to count")
+    open_s: float = Field(
+        default=5.0, gt=0, description="time until the first probe; it doubles after each failed probe"
+    )
     max_open_s: float = Field(default=15.0, gt=0, description="longest time between two probes")
 
 
 class GuardSettings(Section):
     """Limits of the flood guard: numbers of dead letters that pause a subscriber."""
 
-    consecutive: int = Field(default=50, ge=1, description="dead letters without a delivery in between")
-    ratio: float = Field(
-        default=0.5, gt=0, le=1, description="share of dead letters among the events in the window"
+    consecutive: int = Field(
+        default=50,
+        ge=1,
+        description="dead letters in a row, without a delivery in between, that pause the subscriber",
     )
-    window: int = Field(default=200, ge=1, le=100_000, description="number of events for the ratio")
-    minimum: int = Field(default=100, ge=1, description="events in the window, below which it never pauses")
+    ratio: float = Field(
+        default=0.5, gt=0, le=1, description="share of dead letters in the window that pauses the subscriber"
+    )
+    window: int = Field(
+        default=200, ge=1, le=100_000, description="how many of the latest events count for the share"
+    )
+    minimum: int = Field(
+        default=100, ge=1, description="the guard never pauses with fewer events in the window"
+    )
 
 
 class ContentSettings(Section):
@@ -94,8 +113,10 @@ class LookupSettings(Section):
         default=None,
         pattern=r"^[A-Za-z]\w{0,79}$",
         examples=["Account"],
-        description="API name of the record's object; only the look-up `record`, which reads the event's own "
-        "record, goes without",
+        description=(
+            "API name of the record's object; not needed for the look-up `record`, which reads the "
+            "event's own record"
+        ),
     )
     id: str | None = Field(
         default=None,
@@ -104,7 +125,7 @@ class LookupSettings(Section):
         description="a JMESPath expression for the record's id, which also sees the look-ups above this one",
     )
     http: dict[str, Any] | None = Field(
-        default=None, description="the service that holds the record, in place of the org"
+        default=None, description="the service that holds the record, instead of the org"
     )
     fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,79}$")], ...] = Field(
         min_length=1,
@@ -123,36 +144,48 @@ class SubscriberSettings(Section):
     # Before `on`, which can be left out where it is there.
     after: Annotated[tuple[SubscriberName, ...], one_or_more()] = Field(
         default=(),
-        description="subscribers that must have delivered the event before; one, or a list; their answers "
-        "are in receipts",
+        description=(
+            "subscribers that must deliver the event first; one, or a list; receipts holds their "
+            "targets' answers"
+        ),
     )
     on_rejected: Literal["skip", "run"] = Field(
         default="skip",
-        description="with after, for an event that became a dead letter there: skip it, or deliver it to "
-        "undo what was done before",
+        description=(
+            "with after, for an event that the earlier subscriber rejected: skip it, or run (deliver "
+            "it, for example to undo an earlier step)"
+        ),
     )
     join_within_s: float = Field(
         default=7 * 24 * _HOUR_S,
         gt=0,
-        description="with several after: how long an event waits for all of them, before it becomes a dead "
-        "letter",
+        description=(
+            "with several names in after: how long an event waits for all of them before it becomes a"
+            " dead letter"
+        ),
     )
     on: Annotated[tuple[str, ...], one_or_more()] = Field(
         default=(),
         validate_default=True,
-        description="event types, with * for any run of characters; one, or a list; default with after: "
-        "all that come from there",
+        description=(
+            "event types, with * for any characters; one, or a list; default with after: all events "
+            "that the earlier subscriber forwards"
+        ),
     )
     when: str | None = Field(default=None, description="a JMESPath predicate over the event")
     body: Any = Field(
         default=None,
-        description="a JMESPath projection: an expression, a mapping of them, or {file: mapping.yaml}",
+        description=(
+            "a JMESPath projection: an expression, a mapping of expressions, or {file: mapping.yaml}"
+        ),
     )
     enrich: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,39}$")], LookupSettings] = Field(
         default_factory=dict,
         max_length=10,
-        description="records of the org or of services to look up for each event, by the names that when, "
-        "body and text see",
+        description=(
+            "records of the org or of services to look up for each event; when, body and text see "
+            "them by these names"
+        ),
     )
     keep_null: bool = Field(
         default=False, description="true: body sends null for a field that the event does not carry"
@@ -160,7 +193,7 @@ class SubscriberSettings(Section):
     text: str | None = Field(default=None, description="a Jinja2 template for people")
     content: ContentSettings | None = Field(
         default=None,
-        description="what is sent as it is, in place of body, by plugins that take it, such as erp",
+        description=("content to send unchanged instead of body, for plugins that support it, such as erp"),
     )
     strict: bool = Field(
         default=False, description="true: text and content fail on a field that the event does not carry"
@@ -172,44 +205,56 @@ class SubscriberSettings(Section):
     settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own settings")
     order: Literal["key", "partition", "none"] = Field(
         default="key",
-        description="which events wait for each other: those of a key, those of a partition, or none",
+        description=("which events wait for each other: events of one key, events of one partition, or none"),
     )
     retry: RetrySettings = Field(default=RetrySettings(), description="limits of the retries of a delivery")
     rate: RateSettings | None = Field(
         default=None, description="highest rate of attempts at the target; default: no limit"
     )
     breaker: BreakerSettings = Field(
-        default=BreakerSettings(), description="when deliveries stop because the target is down"
+        default=BreakerSettings(), description="when deliveries stop because the target fails"
     )
     guard: GuardSettings = Field(
         default=GuardSettings(), description="how many dead letters pause the subscriber"
     )
     receipts: bool = Field(
         default=False,
-        description="true: the log keeps the answer to each delivery, as it does where another subscriber "
-        "comes after",
+        description=(
+            "true: the log keeps the target's answer to each delivery; always true for a subscriber "
+            "that another one comes after"
+        ),
     )
     deliver_within: Duration | None = Field(
         default=0.5 * _HOUR_S,
         gt=0,
         examples=["10m"],
-        description="how long after its commit in Salesforce an event can wait for its delivery without an "
-        "alert, such as 90s, 10m or 2h; null: for ever",
+        description=(
+            "how long an event can stay undelivered after its commit in Salesforce before an alert "
+            "fires, such as 90s, 10m or 2h; null: no alert"
+        ),
     )
     max_in_flight: int | None = Field(
         default=None,
         ge=1,
         le=10_000,
-        description="most keys delivered at once; adapts to the target; default: 32, or two batches of a "
-        "plugin that takes more in one call",
+        description=(
+            "most keys delivered at once; Streamer adapts the number to the target; default: 32, or "
+            "two batches if a plugin takes more in one call"
+        ),
     )
-    max_waiting: int = Field(default=2_000, ge=1, description="events held in memory; reading pauses above")
-    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="size of these in memory")
+    max_waiting: int = Field(
+        default=2_000, ge=1, description="most events in memory; reading pauses above this number"
+    )
+    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="most bytes of them in memory")
     max_parked: int = Field(
-        default=100_000, ge=1, description="parked events of one partition; reading it pauses above"
+        default=100_000,
+        ge=1,
+        description=(
+            "most parked events of one partition; reading of the partition pauses above this number"
+        ),
     )
     deliver_timeout_s: float = Field(
-        default=30.0, gt=0, description="time after which an attempt is cancelled, and retried later"
+        default=30.0, gt=0, description="time-out of an attempt, which is then retried later"
     )
 
     @field_validator("on", mode="wrap")
@@ -242,10 +287,13 @@ class LookupsSettings(Section):
     cache_s: float = Field(
         default=60.0,
         ge=0,
-        description="how long a record that was read serves further events; an event of the record ends it",
+        description=(
+            "how long a record that was read serves further events, unless an event of the record "
+            "arrives earlier"
+        ),
     )
     cache_entries: int = Field(default=10_000, ge=1, description="most records in memory")
-    cache_bytes: int = Field(default=32 * 1024**2, ge=1024, description="size of these in memory")
+    cache_bytes: int = Field(default=32 * 1024**2, ge=1024, description="most bytes of them in memory")
     batch: int = Field(
         default=200, ge=1, le=2_000, description="most records of one object that one call reads"
     )
@@ -253,14 +301,16 @@ class LookupsSettings(Section):
         default=0.005,
         ge=0,
         le=10,
-        description="how long a call that is not full waits for more",
+        description="how long a call waits for further records before it is sent",
     )
     timeout_s: float = Field(
-        default=30.0, gt=0, description="time after which an event stops waiting, and is retried later"
+        default=30.0, gt=0, description="how long an event waits for its look-ups before it is retried later"
     )
     reserve: float = Field(
         default=0.2,
         ge=0,
         lt=1,
-        description="share of the org's daily requests that look-ups leave to others; below it they wait",
+        description=(
+            "share of the org's daily requests that look-ups leave to others; they wait while less is left"
+        ),
     )

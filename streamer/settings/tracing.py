@@ -28,13 +28,13 @@ class OtlpSettings(Section):
 
     endpoint: str = Field(
         default="http://localhost:4318",
-        description="address of the collector; /v1/traces is added where it names no path",
+        description="address of the collector; without a path, /v1/traces is added",
     )
     headers: dict[_HeaderName, _HeaderValue] = Field(
         default_factory=dict, description="sent with each request, such as {Authorization: Bearer …}"
     )
     ca_file: Path | None = Field(
-        default=None, description="PEM; default: the certificate authorities that the package certifi brings"
+        default=None, description="PEM; default: the certificate authorities of the package certifi"
     )
     timeout_s: float = Field(
         default=5.0, gt=0, le=60, description="time for one request, repetitions included"
@@ -74,7 +74,9 @@ class TracingSettings(Section):
         default=0.01,
         ge=0,
         le=1,
-        description="share of the events that are traced; the same in all processes of a prefix",
+        description=(
+            "share of events that are traced; use the same value in all processes with the same prefix"
+        ),
     )
     service_name: str = Field(
         default="streamer", min_length=1, max_length=255, description="service.name of the spans"
@@ -83,5 +85,5 @@ class TracingSettings(Section):
         default=10_000,
         ge=1,
         le=1_000_000,
-        description="spans in memory; further ones are dropped, and counted",
+        description="most spans in memory; further spans are dropped and counted",
     )

@@ -145,7 +145,7 @@ def fault_of(element: Element) -> ReceivedFault:
 
 
 def _codes(code: Element) -> Iterator[str]:
-    """Return the code and its subcodes, each alone, and all of them joined by full stops."""
+    """Yield the code, each of its subcodes, and one text of them all, joined by full stops."""
     values = []
     inner: Element | None = code
     while inner is not None:

@@ -67,7 +67,7 @@ async def test_selection_is_listed(desk: Desk) -> None:
         ["ENTITY", "CHANNEL", "FILTER", "ENRICHED"],
         ["Account", "ChangeEvents"],
     ]
-    assert "2 entities are selected on all channels together, of 5 without an add-on." in shown
+    assert "2 entities are selected on all channels together; an org without an add-on can select 5." in shown
     assert await desk.selected() == ["ChangeEvents Account", "ChangeEvents Opportunity", "Erp__chn Account"]
 
 
@@ -121,7 +121,7 @@ async def test_missing_permission_is_named(desk: Desk) -> None:
 async def test_more_than_the_allocation_is_warned_of(desk: Desk) -> None:
     """The org could have an add-on, so it is tried all the same."""
     failed = await desk("cdc", "enable", "Lead", "Case", "Order", "Task", "--yes", status=1)
-    assert "Without an add-on Salesforce refuses what is beyond the 5." in failed.stdout
+    assert "Without an add-on, Salesforce refuses more than 5." in failed.stdout
     assert "streamer: 3 of 4 changes were made:" in failed.stderr
     assert "the org's allocation is used up" in failed.stderr
 

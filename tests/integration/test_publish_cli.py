@@ -93,7 +93,7 @@ async def test_every_line_is_published_or_named(world: World, transport: str) ->
     assert answer.status == 1
     assert answer.out == f"3 events published to {EVENT}, 2 refused.\n"
     malformed, refused = answer.err.splitlines()
-    assert malformed == "line 3: is no JSON: expecting value at column 11"
+    assert malformed == "line 3: is not JSON: expecting value at column 11"
     assert refused.startswith("line 4: Salesforce refused it: ")
     assert world.numbers == [1, 2, 3]
 
@@ -124,7 +124,7 @@ async def test_interrupt_says_how_to_go_on(world: World) -> None:
     out, err = await awaited(process.communicate())
 
     assert (process.returncode, out.decode()) == (130, f"2 events published to {EVENT}.\n")
-    assert "Stopped after 2 events of the input. To go on, repeat the command with " in err.decode()
+    assert "Stopped after 2 events of the input. To continue, repeat the command with " in err.decode()
     assert "--run-id nightly --skip 2:" in err.decode()
     answer = await world.publish("--run-id", "nightly", "--skip", "1", given=lines(1, 2, 3))
     assert answer.status == 0

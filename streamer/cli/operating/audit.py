@@ -19,9 +19,9 @@ async def audit(
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show changes at run time, with times and operators: pauses, redrives, discards.
+    """Show who changed what at run time, and when: pauses, redrives, discards.
 
-    The log holds the records of every process, so any process can answer.
+    The log holds the records of every process, so you can ask any process.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.

@@ -15,9 +15,9 @@ continuity = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List continuity records: the holes in what Salesforce sent, and their repair.
+    help="""List continuity records: the holes in Salesforce's events, and their repair.
 
-    The log holds the records of every process, so any process can answer.
+    The log holds the records of every process, so you can ask any process.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.

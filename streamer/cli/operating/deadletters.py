@@ -40,7 +40,7 @@ deadletters = typer.Typer(
     rich_markup_mode="markdown",
     help="""List, redrive and discard dead letters: events that a target can't accept.
 
-    The log holds the dead letters, so any process can answer.
+    The log holds the dead letters, so you can ask any process.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -58,7 +58,7 @@ PerSecond = Annotated[
         min=0.01,
         max=1_000,
         metavar="NUMBER",
-        help="Highest rate, for each subscriber in each process of the daemon.",
+        help="Most letters a second, for each subscriber in each process.",
     ),
 ]
 
@@ -72,7 +72,7 @@ class LetterOptions:
         typer.Option(
             "--channel",
             metavar="PATH",
-            help="That ingest has set aside in this channel, such as /data/ChangeEvents.  [default: any]",
+            help="Set aside by ingest in this channel, such as /data/ChangeEvents.  [default: any]",
             autocompletion=channel_paths,
         ),
     ] = None
@@ -205,20 +205,20 @@ async def redrive(
         bool,
         typer.Option(
             "--include-superseded",
-            help="Also letters whose key has had a later event delivered since.",
+            help="Include letters although a later event of their key was delivered.",
         ),
     ] = False,
     wait: Annotated[bool, typer.Option(help="Show the progress until the end.")] = True,
 ) -> None:
     """Deliver dead letters again, in order per key, and within the target's limits.
 
-    With --channel, those that ingest has set aside there are read again
-    instead, and their events enter the log behind newer ones; a letter that
-    still can't be read stays. Counts first, and asks. Covers only the letters that existed when they were
-    counted; an event that fails again becomes a new dead letter. The processes
-    that own the partitions carry it out, each at that rate. Ctrl-C ends the
-    display, not the redrive; `cancel` ends the redrive. Exits 1 also when an
-    operator cancels it meanwhile.
+    With --channel, ingest reads the letters again that it has set aside in that
+    channel. Their events enter the log after newer ones; a letter that still
+    can't be read stays. The command first counts the letters, and asks. It covers
+    only the letters that it counted; an event that fails again becomes a new dead
+    letter. The processes that own the partitions carry out the redrive, each at
+    the given rate. Ctrl-C ends the display, not the redrive; `cancel` ends the
+    redrive. Also exits 1 if an operator cancels the redrive meanwhile.
     """
     asked = asdict(letters) | {"per_second": per_second, "include_superseded": include_superseded}
     asked["by"] = confirmation.name
@@ -246,7 +246,7 @@ async def cancel(
 ) -> None:
     """Cancel an open redrive, in every process.
 
-    Letters that it has redriven before are delivered; the others stay dead letters.
+    Letters that are already redriven are still delivered; the others stay dead letters.
     """
     done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
     if as_json:
@@ -263,8 +263,8 @@ async def cancel(
 async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
     """Remove dead letters for good, unless an open redrive covers them.
 
-    Counts first, and asks. Covers only the letters that existed when they were
-    counted. The audit names the operator.
+    The command first counts the letters, and asks. It covers only the letters
+    that it counted. The audit names the operator.
     """
     asked = {**asdict(letters), "by": confirmation.name}
     with sentences_aside(confirmation.as_json):
@@ -367,7 +367,7 @@ async def _tell_unread(api: Api, channel: str, since: str) -> None:
     unread = (await api.get("/dead-letters", channel=channel, since=since, last=1))["total"]
     if unread:
         console().print(
-            f"{counted(unread, 'dead letter')} can't be read or stored still, or came meanwhile: "
+            f"{counted(unread, 'dead letter')} still can't be read or stored, or are new: "
             f"`streamer deadletters list --channel {channel}` shows why."
         )
 

@@ -130,7 +130,7 @@ class WindowOptions:
         str | None,
         typer.Option(
             metavar="PATH",
-            help="By the events of this channel alone.  [default: those of every channel]",
+            help="Compare only with events of this channel.  [default: events of every channel]",
             autocompletion=channel_paths,
         ),
     ] = None
@@ -147,7 +147,7 @@ class RepairOptions:
     """Options of the order to repair."""
 
     repair: Annotated[
-        bool, typer.Option("--repair", help="Order the daemon to publish the records that differ again.")
+        bool, typer.Option("--repair", help="Let the daemon publish the changed and deleted records again.")
     ] = False
     url: Annotated[
         str | None,
@@ -173,10 +173,10 @@ async def reconcile(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what the org has changed with the events in the log, and show the differences.
+    """Compare the changes in the org with the events in the log, and show the differences.
 
     Reads the log beside the daemon: Kafka's topics, or the SQLite file on the
-    same machine. Of the org's records it reads ids and times alone.
+    same machine. It reads only the ids and times of the org's records.
 
     KIND is missing (the record was changed later than its last event),
     deletion_missing (it was deleted, and no event says so) or absent (the log has

@@ -138,8 +138,8 @@ def duration(seconds: float) -> str:
 
 def _goes_on(snapshot: str) -> str:
     return (
-        f"Snapshot {snapshot} goes on in the daemon: `streamer snapshot watch` shows it again, and `streamer "
-        "snapshot cancel` cancels it."
+        f"Snapshot {snapshot} continues in the daemon: `streamer snapshot watch` shows it again, and "
+        "`streamer snapshot cancel` cancels it."
     )
 
 

@@ -39,9 +39,9 @@ snapshot = typer.Typer(
     rich_markup_mode="markdown",
     help="""Publish all records of an object, as they are now, in its channel.
 
-    The process that owns the channel carries a snapshot out, beside what it
-    reads there. The log holds the orders and their progress, so any process can
-    answer.
+    The process that owns the channel carries out the snapshot, while it continues
+    to read the channel. The log holds the orders and their progress, so you can
+    ask any process.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -79,7 +79,7 @@ class SnapshotOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only what was changed or deleted since 2h ago, or an ISO time.  [default: all]",
+            help="Only records changed or deleted since 2h ago, or an ISO time.  [default: all]",
         ),
     ] = None
     channel: Annotated[
@@ -114,10 +114,11 @@ async def start(
 ) -> None:
     """Order a snapshot: each record becomes an event of the type salesforce.cdc.ENTITY.snapshot.
 
-    Counts the records, tells what reading them costs, and asks. Reading costs
-    API requests of the org, and waits while less than a fifth of the day's is
-    left. `watch` shows the progress. Several objects are read one after the
-    other; a mistake in one orders none of them. `--json` prints an object for each.
+    The command counts the records, shows the cost of reading them, and asks. A
+    snapshot uses API requests of the org, and waits while less than a fifth of
+    the day's requests is left. `watch` shows the progress. Several objects are
+    read one after the other; if one has a mistake, nothing is ordered. `--json`
+    prints a JSON object for each snapshot.
     """
     # An object that is named twice has one snapshot.
     asked = [chosen.asked(each, operator.name) for each in dict.fromkeys(entities)]
@@ -166,7 +167,7 @@ async def list_(
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest snapshots, those that wait last.
+    """Show the latest snapshots, with waiting ones at the end.
 
     STATE is waiting (for the process that owns the channel), running, paused,
     cancelling, full (all is published), partial (some of it is) or none. DETAIL
@@ -182,7 +183,7 @@ async def list_(
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def pause(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Pause a snapshot, across restarts, until it is resumed; the next one goes on meanwhile."""
+    """Pause a snapshot until you resume it, even across restarts; the next one runs meanwhile."""
     done = await _changed(api, order, "pause", operator)
     if as_json:
         print_json(done)
@@ -193,7 +194,7 @@ async def pause(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_jso
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def resume(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Let a paused snapshot continue where it was."""
+    """Continue a paused snapshot at the same row."""
     done = await _changed(api, order, "resume", operator)
     if as_json:
         print_json(done)
@@ -204,7 +205,7 @@ async def resume(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_js
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def cancel(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Cancel a snapshot for good; the rows that are published stay."""
+    """Cancel a snapshot for good; published rows stay in the log."""
     done = await _changed(api, order, "cancel", operator)
     if as_json:
         print_json(done)

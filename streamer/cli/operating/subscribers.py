@@ -30,8 +30,8 @@ subscribers = typer.Typer(
     rich_markup_mode="markdown",
     help="""List, pause, resume, probe and test the subscribers of a running daemon.
 
-    The log holds the switches, so any process can answer. The counts of events
-    belong to the process that answers.
+    The log holds the pauses, so you can ask any process. The counts of events
+    describe only the process that you ask.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -41,9 +41,9 @@ parked = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List parked keys: those whose first event keeps failing, so that the log keeps their events.
+    help="""List parked keys: keys whose events wait in the log because the first one keeps failing.
 
-    The process that is asked answers for the partitions that it has.
+    The process that you ask knows only the keys of its own partitions.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -56,7 +56,7 @@ parked = typer.Typer(
 async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show every subscriber: its state, who paused it and why, and its events.
 
-    LAG events of the log are not settled; WAITING ones of them are in memory.
+    LAG is the number of unsettled events in the log; WAITING is the number of them in memory.
     """
     answer = await where.api().get("/subscribers")
     if as_json:
@@ -78,10 +78,10 @@ async def pause(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Stop deliveries in every process, across restarts, until resumed.
+    """Stop deliveries in every process until you resume them, even across restarts.
 
-    Events stay in the log. Attempts in flight end by themselves. A subscriber
-    that is paused already keeps its first reason; the audit keeps both.
+    Events wait in the log. Attempts in flight still finish. If the subscriber is
+    already paused, its first reason stays; the audit keeps both reasons.
     """
     answer = await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
     if as_json:
@@ -111,15 +111,15 @@ async def resume(
 async def probe(name: Name, where: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
     """Try a held or failing target now, instead of when its hold or its breaker ends.
 
-    Only the process that answers does so. A target that still refuses is held
-    again.
+    Affects only the process that you ask. If the target still refuses, Streamer
+    holds it again.
     """
     answer = await where.api().post(f"/subscribers/{name}/probe", by=operator.name)
     if as_json:
         print_json(answer)
     elif answer["was_held"]:
         console().print(plain(f"{name} is tried now. It was held up: {answer['was_held']}"))
-        console().print("`streamer subscribers list` shows what comes of it.")
+        console().print("`streamer subscribers list` shows the result.")
     else:
         console().print(f"Nothing holds {name} up in this process.")
 
@@ -135,7 +135,7 @@ async def try_out(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON file for the event's data, where body or text need some, such as "
+            help="JSON file with the event's data, if body or text needs some, such as "
             '{"fields": {"Name": "Acme"}}.  [default: none]',
         ),
     ] = None,

@@ -68,15 +68,15 @@ async def support_bundle(
         ),
     ] = None,
 ) -> None:
-    """Gather what a person needs who is to help: one archive, without secrets and without events.
+    """Collect diagnostics for support in one archive, without secrets and without events.
 
-    It holds the doctor's findings and the masked configuration, with -c, and what
-    the running daemon says of itself: its probes, its last 1,000 log lines, the
-    stacks of its threads and tasks, and its metrics. missing.txt names the missing
-    parts, for example of a daemon that does not run.
+    With -c, the archive holds the doctor's findings and the masked configuration.
+    If the daemon runs, it also holds the daemon's probes, its last 1,000 log
+    lines, the stacks of its threads and tasks, and its metrics. missing.txt names
+    the missing parts.
 
-    Look through it before you pass it on: log lines name channels, subscribers
-    and hosts.
+    Look through the archive before you pass it on: log lines name channels,
+    subscribers and hosts.
 
     Exits 0 when the archive was made, 2 for a mistake in the arguments.
     """

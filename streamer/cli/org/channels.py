@@ -27,7 +27,7 @@ channels = typer.Typer(
     help="""List, create, fill and delete the org's custom channels.
 
     A custom channel carries chosen entities (type data) or chosen platform
-    events (type event), with filters and enriched fields of its own. Streamer
+    events (type event), with its own filters and enriched fields. Streamer
     reads it as /data/NAME__chn or /event/NAME__chn.
 
     Exits 0 when it is done, also when there was nothing to do; 1 when the org
@@ -114,10 +114,9 @@ async def add(
         ),
     ] = None,
 ) -> None:
-    """Put an entity or a platform event on a channel, or change its filter and its enriched fields there.
+    """Add an entity or a platform event to a channel, or change its filter and enriched fields.
 
-    Shows the plan, and asks. A filter narrows what every subscriber of the
-    channel gets.
+    Shows the plan, and asks. A filter affects every subscriber of the channel.
     """
     enriched = None if not enrich else tuple(dict.fromkeys(field for field in enrich if field))
     wanted = MemberOptions(filter=None if filter_ is None else filter_.strip(), enriched=enriched)
@@ -138,9 +137,9 @@ async def remove(
     where: OrgOptions,
     options: PlanOptions,
 ) -> None:
-    """Take an entity or a platform event from a channel.
+    """Remove an entity or a platform event from a channel.
 
-    Shows the plan with what is lost by it, and asks.
+    Shows the plan and which events are lost, and asks.
     """
     async with connected(where.config) as org:
         await carry_out(org, removing(await org.tooling.setup(), channel, entity), options)
@@ -158,7 +157,7 @@ async def delete(
 ) -> None:
     """Delete a custom channel with its members.
 
-    Shows the plan with what is lost by it, and asks.
+    Shows the plan and which events are lost, and asks.
     """
     async with connected(where.config) as org:
         await carry_out(org, deleting(await org.tooling.setup(), channel), options)

@@ -78,8 +78,8 @@ async def enable(
 ) -> None:
     """Select entities, so that their changes arrive on /data/ChangeEvents.
 
-    Shows the plan, and asks. Needs the permission Customize Application. The
-    changes before the selection are announced nowhere.
+    Shows the plan, and asks. Needs the permission Customize Application. The org
+    never sends changes from before the selection.
     """
     async with connected(where.config) as org:
         await carry_out(org, enabling(await org.tooling.setup(), entities), options)
@@ -99,9 +99,9 @@ async def disable(
     where: OrgOptions,
     options: PlanOptions,
 ) -> None:
-    """Deselect entities, so that /data/ChangeEvents gets their changes no longer.
+    """Deselect entities, so that /data/ChangeEvents no longer gets their changes.
 
-    Shows the plan with what is lost by it, and asks. Needs the permission
+    Shows the plan and which events are lost, and asks. Needs the permission
     Customize Application. Custom channels keep the entity.
     """
     async with connected(where.config) as org:

@@ -49,8 +49,8 @@ class PlanOptions:
             return not self.dry_run
         if not sys.stdin.isatty():
             raise ConfigurationError(
-                "Nothing was changed, because no terminal is there to confirm the plan: add --yes to make "
-                "the changes, or --dry-run to see the plan alone."
+                "Nothing was changed, because there is no terminal to confirm the plan: add --yes to make "
+                "the changes, or --dry-run to see only the plan."
             )
         return confirmed(question)
 
@@ -106,7 +106,10 @@ def allocation(setup: ChannelSetup) -> str:
     """Return the number of selected entities beside the number that an org can select."""
     count = len(setup.entities)
     selected = "1 entity is" if count == 1 else f"{count:,} entities are"
-    return f"{selected} selected on all channels together, of {ENTITIES_WITHOUT_ADD_ON} without an add-on."
+    return (
+        f"{selected} selected on all channels together; an org without an add-on can select "
+        f"{ENTITIES_WITHOUT_ADD_ON}."
+    )
 
 
 def _line(change: SetupChange) -> JsonObject:
@@ -142,7 +145,7 @@ def _consequences(plan: ChangePlan) -> Iterator[str]:
     if before.entities != after.entities:
         yield f"Afterwards {allocation(after)}"
     if len(after.entities) > max(ENTITIES_WITHOUT_ADD_ON, len(before.entities)):
-        yield f"Without an add-on Salesforce refuses what is beyond the {ENTITIES_WITHOUT_ADD_ON}."
+        yield f"Without an add-on, Salesforce refuses more than {ENTITIES_WITHOUT_ADD_ON}."
 
 
 def _warnings(plan: ChangePlan, reading: ConfiguredChannels) -> Iterator[str]:
@@ -180,7 +183,7 @@ def _report(outcomes: Sequence[ChangeOutcome]) -> None:
     made = [each for each in outcomes if each.result is Result.MADE]
     if len(made) == len(outcomes):
         if any(isinstance(each.change.subject, ChannelMember) for each in made):
-            console().print("It applies to what changes from now on.")
+            console().print("It applies to later changes.")
         return
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     errors.print(f"streamer: {len(made)} of {counted(len(outcomes), 'change')} {_was(len(made))} made:")

@@ -60,29 +60,33 @@ class PublishOptions:
         PublishTransport,
         typer.Option(
             metavar="|".join(PublishTransport),
-            help="The Pub/Sub API, or REST, where events get no ids of ours.",
+            help="The Pub/Sub API, or REST, which does not take Streamer's ids.",
         ),
     ] = PublishTransport.PUBSUB
     id_field: Annotated[
         str | None,
         typer.Option(
-            metavar="FIELD", help="A text field of the event that gets its id as well.", show_default="none"
+            metavar="FIELD",
+            help="A text field of the event that also gets the event's id.",
+            show_default="none",
         ),
     ] = None
     run_id: Annotated[
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Events of the same number in runs of the same id have the same ids.",
+            help="Give each event the id that it had in the run with this id.",
             show_default="a new one",
         ),
     ] = None
     skip: Annotated[
-        int, typer.Option(min=0, metavar="NUMBER", help="Leave out so many events at the beginning.")
+        int, typer.Option(min=0, metavar="NUMBER", help="Skip this many events at the beginning.")
     ] = 0
     retry_for: Annotated[
         float,
-        typer.Option(min=0, metavar="SECONDS", help="Retry for so long while Salesforce can't take events."),
+        typer.Option(
+            min=0, metavar="SECONDS", help="Time to keep retrying while Salesforce can't take events."
+        ),
     ] = 120.0
 
     def sending(self, topic: str, report: PublishReport, clock: Clock) -> Sending:
@@ -104,14 +108,15 @@ async def publish(
 ) -> None:
     """Publish platform events to the org of the configuration, in the order of the input.
 
-    The input has an object of fields in each line, or a list of objects, or one
-    object. Dates are `2025-01-31`, date-times `2025-01-31T12:00:00Z`; a field that
-    is missing is null. Each event that is refused is named with its line on
-    standard error, and the others go on.
+    The input has one JSON object with the event's fields per line, or is a list
+    of objects, or one object. Dates are `2025-01-31`, date-times
+    `2025-01-31T12:00:00Z`; a missing field is null. For each refused event, the
+    command prints the line and the reason on standard error, and continues with
+    the next event.
 
-    Events are published at least once: where an answer is lost, they are sent
-    again with the same id, which is their EventUuid over the Pub/Sub API. Ctrl-C
-    finishes the request under way, and says how to go on.
+    Events are published at least once: if an answer is lost, the command sends
+    them again with the same id, which is their EventUuid over the Pub/Sub API.
+    Ctrl-C finishes the request under way, and prints how to continue.
 
     Exits 0 when every event was published, 1 when one was not, 2 when the
     configuration has a mistake, 130 after Ctrl-C.
@@ -148,9 +153,9 @@ def _conclude(sending: Sending, report: PublishReport) -> None:
     report.total(sending.topic)
     if not sending.is_complete:
         report.note(
-            f"Stopped after {counted(sending.done, 'event')} of the input. To go on, repeat the command with "
-            f"--run-id {shlex.quote(sending.run_id)} --skip {sending.done}: an event that is published again "
-            "then has the same id."
+            f"Stopped after {counted(sending.done, 'event')} of the input. To continue, repeat the command "
+            f"with --run-id {shlex.quote(sending.run_id)} --skip {sending.done}: an event that is published "
+            "again then has the same id."
         )
 
 

@@ -207,7 +207,7 @@ def _event(line: int, value: Any) -> Read:
 def _mistake(error: Exception) -> str:
     match error:
         case json.JSONDecodeError():
-            return f"is no JSON: {error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
+            return f"is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
         case UnicodeDecodeError():
             return "is not UTF-8 text"
         case RecursionError():
@@ -218,7 +218,7 @@ def _mistake(error: Exception) -> str:
 
 def _check_length(held: Sequence[Any], line: int) -> None:
     if len(held) > _LONGEST:
-        raise InputRefused(f"line {line}: is no event: it does not end within {_LONGEST:,} characters")
+        raise InputRefused(f"line {line}: is not an event: it does not end within {_LONGEST:,} characters")
 
 
 def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
@@ -231,7 +231,7 @@ def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"has {name}, which is no JSON")
+    raise ValueError(f"has {name}, which is not JSON")
 
 
 def _exact(text: str) -> Decimal:

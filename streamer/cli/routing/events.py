@@ -43,7 +43,7 @@ EventFile = Annotated[
 EventType = Annotated[
     str | None,
     typer.Option(
-        "--type", metavar="TYPE", help="Type of events that tell none.", show_default="that of their data"
+        "--type", metavar="TYPE", help="Type for events that name no type.", show_default="that of their data"
     ),
 ]
 
@@ -167,7 +167,7 @@ def _type(data: JsonObject) -> str:
     """Return the type of an event with these data; raises `ValueError`."""
     entity, change = data.get("entity"), data.get("change")
     if not isinstance(entity, str) or not entity:
-        raise ValueError("is no event: it has neither type and data, nor the entity of an event's data")
+        raise ValueError("is not an event: it has neither type and data, nor the entity of an event's data")
     if isinstance(change, str) and (change in _KINDS or change.startswith(_GAP)):
         return f"salesforce.cdc.{entity}.{_KINDS.get(change, 'gap')}"
     if isinstance(change, str):

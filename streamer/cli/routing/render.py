@@ -189,7 +189,7 @@ def _known_subscriber(name: str, checked: Plan) -> SubscriberName:
 def explain(
     file: EventFile, *, config: Config, event_type: EventType = None, as_json: AsJson = False
 ) -> None:
-    """Show for each subscriber whether it gets an event, and why not.
+    """Show whether each subscriber gets an event, and why not.
 
     FILE holds CloudEvents, as Streamer writes them in structured mode, or only
     their data, as the values of Kafka's records. Nothing is connected or sent.

@@ -192,7 +192,7 @@ class ComparedWindow:
 
 
 def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: float) -> ComparedWindow:
-    """Return the window that ends at `until`, and before all changes whose events can be under way.
+    """Return the window that ends at `until`, or earlier if later changes can still lack their events.
 
     A record's stamp is older than the commit of its transaction, by up to
     `TRANSACTION_S`. The log is complete up to the `verified_at` of the channel's

@@ -207,7 +207,7 @@ _LEAST_S = 0.001
 
 
 class DelayQueue:
-    """Returns lanes when they are due, in time for any number of lanes."""
+    """Returns lanes when they are due; a heap keeps this fast for any number of lanes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

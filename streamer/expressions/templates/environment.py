@@ -35,7 +35,7 @@ CONCATENATED = "(concatenated)"
 KEPT = "(kept)"
 STEP = "(step)"
 OF_NODES = frozenset({COMPARED, CONCATENATED, KEPT, STEP})
-"""Filters that the nodes of a template call; no source can name them."""
+"""Filters that the nodes of a compiled template call; the text of a template can't name them."""
 
 RANDOM = ("lipsum", "random")
 """Names of Jinja2 that templates lack, because their values would differ from attempt to attempt."""

@@ -40,7 +40,7 @@ def refused_reading(error: RequestRefused) -> SetupRefused:
             "Change Data Capture must be part of the org's edition"
         )
     else:
-        advice = "check the user of org.auth and org.api_version"
+        advice = "check org.api_version, and the user of org.auth"
     return SetupRefused(f"The org does not show its channels: {advice} ({error})", is_final=True)
 
 

@@ -14,7 +14,7 @@ from tests.integration.guides.pages import page
 
 GUIDE = page("docs/sandbox.md")
 REQUESTS = re.findall(r"^\| `(POST) (/sandbox/[a-z]+)` `(\{.+?\})` \|", GUIDE, flags=re.MULTILINE)
-FAULTS, PARAMETERS = GUIDE.partition("## Faults")[2].split("parameters of their own")
+FAULTS, PARAMETERS = GUIDE.partition("## Faults")[2].split("Some faults have parameters.")
 COMMON = {"self", "times", "after_events"}
 
 

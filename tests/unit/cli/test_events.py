@@ -158,7 +158,7 @@ async def test_tail_shows_events_and_what_is_left_out(capsys: pytest.CaptureFixt
     assert output == "2025-01-01 00:00:00Z  salesforce.cdc.Account.updated  001000000000001AAA  Name, Phone\n"
     for part in (
         "Following the events of http://",
-        "1,200 events were left out, because they are read too slowly",
+        "1,200 events were left out, because this terminal reads too slowly",
         "About 30,000 places of the log were left out",
         "3 events were left out, because --where fails on them: when fails",
         "the brokers are away.",

@@ -312,10 +312,10 @@ def test_render_of_an_event_on_which_when_fails_shows_that(invoke: Invoke) -> No
         ("order", {"entity": "Order_Placed__e", "fields": {}}, 1, "nothing is sent: order (data.fields"),
         ("invoice", {**change(), "change": "DELETE"}, 0, "nothing is sent: the record was deleted"),
         ("invoise", change(), 2, "SUBSCRIBER: found 'invoise'; did you mean invoice? conf"),
-        ("invoice", {"a": 1}, 2, "-: line 1: is no event: it has neither type"),
+        ("invoice", {"a": 1}, 2, "-: line 1: is not an event: it has neither type"),
         ("invoice", {"type": 5, "data": {}}, 2, "-: line 1: type of the event is not a text"),
         ("invoice", {"data": change(), "receipts": []}, 2, "receipts of the event are not an object"),
-        ("invoice", "{", 2, "-: line 1: is no JSON"),
+        ("invoice", "{", 2, "-: line 1: is not JSON"),
         ("invoice", "x", 2, "-: line 1: must begin with { or ["),
     ],
 )  # fmt: skip

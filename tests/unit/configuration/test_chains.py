@@ -61,7 +61,7 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
         ({"b": "after: [a, a]"}, "subscribers.b.after.0: a is named twice: remove one of the two"),
         (
             {"b": "after: a", "c": "after: [a, b]"},
-            "subscribers.c.after.0: b comes after a already: remove a; its receipt is there too",
+            "subscribers.c.after.0: b already comes after a: remove a; its receipt stays available",
         ),
         (
             {"b": 'on: "*", on_rejected: run'},

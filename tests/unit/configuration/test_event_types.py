@@ -104,8 +104,8 @@ def test_channel_within_another_is_refused(write: Write) -> None:
     message = told(write, f"/data/AccountChangeEvent, {CHANGES}", "'*'")
 
     assert message == (
-        "4: channels.0: /data/ChangeEvents carries the events of /data/AccountChangeEvent as well, so they "
-        "would be in the log twice: remove one of the two"
+        "4: channels.0: /data/ChangeEvents also carries the events of /data/AccountChangeEvent, so the log "
+        "would hold them twice: remove one of the two"
     )
 
 
@@ -113,8 +113,10 @@ def test_push_topic_is_read_once(write: Write) -> None:
     """Two filters can let the same notification through."""
     message = told(write, f"{FILTERED}, {TOPIC}", "'*'")
 
-    assert message.startswith("4: channels.1: /topic/OpenInvoices?Status__c='Open'&Region__c='North' reads ")
-    assert "join the filters with &" in message
+    assert message.startswith(
+        "4: channels.1: /topic/OpenInvoices?Status__c='Open'&Region__c='North' already reads "
+    )
+    assert "combine the filters with &" in message
 
 
 def test_mistaken_channel_is_no_reason_to_doubt_the_patterns(write: Write) -> None:

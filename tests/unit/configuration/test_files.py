@@ -216,7 +216,7 @@ def test_tables_come_from_the_configuration_and_from_files(write: Write, tmp_pat
         ("", 1, "at least two columns"),
         ("code\nDE\n", 1, "at least two columns"),
         ("code,name\nDE,Germany\n\nNO\n", 4, "has 1 columns, and the first line names 2"),
-        ("code,name\nDE,Germany\nDE,Deutschland\n", 3, "the key 'DE' is there twice"),
+        ("code,name\nDE,Germany\nDE,Deutschland\n", 3, "the key 'DE' appears twice"),
         ('code,name\nDE,"Germ"any\n', 2, "is not CSV"),
     ],
 )

@@ -27,7 +27,10 @@ class ReadRange:
 
 
 class PartitionBuffer:
-    """Entries in order; `through` is the offset read so far, and `reported` the one that the loop knows of.
+    """Entries of a partition in order, and how far it was read.
+
+    The poll thread has read up to `through`, and the event loop has taken the
+    entries up to `reported`.
 
     `size` is the entries' size in bytes, and `end` the known end of the partition.
     `unreadable` waits until progress is recorded.

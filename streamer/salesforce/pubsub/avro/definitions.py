@@ -1,6 +1,6 @@
 """Types of an Avro schema: a tree in which references are resolved, and bounds of its data.
 
-A type equals only itself, so that it can be the key of what is made from it.
+Types compare by identity, so a type can be a dictionary key.
 """
 
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ def parse_record(text: str) -> AvroRecord:
     try:
         given = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise UnusableSchema(f"it is no JSON: {error}") from error
+        raise UnusableSchema(f"it is not JSON: {error}") from error
     parsed = _Parser().parsed(given, _Place())
     if not isinstance(parsed, AvroRecord):
         raise UnusableSchema("it defines no record")

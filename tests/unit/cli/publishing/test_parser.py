@@ -64,10 +64,10 @@ def test_numbers_are_exact() -> None:
 @pytest.mark.parametrize(
     ("line", "mistake"),
     [
-        (b'{"a": }', "is no JSON: expecting value at column 7"),
+        (b'{"a": }', "is not JSON: expecting value at column 7"),
         (b"[1]", "is not an object with the fields of an event"),
         (b'{"a": "\xff"}', "is not UTF-8 text"),
-        (b'{"a": NaN}', "has NaN, which is no JSON"),
+        (b'{"a": NaN}', "has NaN, which is not JSON"),
         (b'{"a": 1e9999999999999999999}', "has a number that is too large"),
         (b'{"a": 1, "a": 2}', "names a twice"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested too deeply"),
@@ -85,11 +85,11 @@ def test_line_with_a_mistake_costs_only_itself(line: bytes, mistake: str) -> Non
     ("text", "read", "message"),
     [
         (b"a,b\n1,2\n", 0, "line 1: must begin with { or ["),
-        (b'[{"a": 1},\n {"a": ]', 1, "line 2: is no JSON: expecting value"),
+        (b'[{"a": 1},\n {"a": ]', 1, "line 2: is not JSON: expecting value"),
         (b'[{"a": 1}\n {"a": 2}]', 1, "line 2: , is missing"),
         (b'[{"a": 1},\n {"a": 2}', 2, "line 2: the list is not closed"),
         (b'[{"a": 1}]\n{"a": 2}', 1, "line 2: something follows the end of the list"),
-        (b'{\n"a": 1}\n{"a"', 1, "line 3: is no JSON"),
+        (b'{\n"a": 1}\n{"a"', 1, "line 3: is not JSON"),
         (b'[{"a": 1}, {"b": "\xff"}]', 1, "line 1: is not UTF-8 text"),
     ],
 )
@@ -124,5 +124,5 @@ def test_any_bytes_are_read_or_refused() -> None:
 
 def test_mistake_within_an_event_of_several_lines_is_told_by_its_own_line() -> None:
     """The column counts in that line, so an editor finds the place."""
-    with pytest.raises(InputRefused, match=r"^line 4: is no JSON: .* at column 10; nothing"):
+    with pytest.raises(InputRefused, match=r"^line 4: is not JSON: .* at column 10; nothing"):
         parsed(b'\n{\n  "b": 2,\n  "c": 3 "d": 4\n}\n')
