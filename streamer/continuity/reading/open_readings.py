@@ -1,7 +1,7 @@
 """Readings of one channel that are open, and the order in which they go on."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamer.continuity.progress import ReadingProgress
 from streamer.events import ContinuityRecord, HoleCause
@@ -61,8 +61,11 @@ class OpenReadings:
         return min(waiting, key=lambda hole: self.due_at(hole.id), default=None)
 
     def hold(self, hole_id: str) -> None:
-        """Let a reading that has begun hold the overflows that it repairs too."""
-        self._held[hole_id] = [each for each in self._repaired_with(hole_id) if each != hole_id]
+        """Let a reading that has begun hold the overflows that it repairs too, to the last of their times."""
+        held = [each for each in self._repaired_with(hole_id) if each != hole_id]
+        self._held[hole_id] = held
+        until = max(self._progress[each].until or 0.0 for each in [hole_id, *held])
+        self._progress[hole_id] = replace(self._progress[hole_id], until=until)
 
     def held_by(self, hole_id: str) -> Sequence[ContinuityRecord]:
         """Return the readings that end with another one."""
