@@ -11,6 +11,9 @@ from streamer.normalise import Normaliser, normaliser_for
 from streamer.replay_ids import is_of_cometd
 from streamer.salesforce.message import committed_at, replay_id_of
 
+# Commits are dated to the millisecond.
+_LATER_S = 0.0005
+
 
 class LastEventMissing(Exception):
     """The log's last event is not among the retained messages: read them again from the beginning."""
@@ -73,10 +76,11 @@ class RetainedMessages:
 
         `last` is its open replay id if that comes from the transport being read.
         The default of `since` is earlier than `verified_at` by a margin, so that
-        differing clocks lose nothing.
+        differing clocks lose nothing. Behind events that an operator skips, it is
+        later than the log's last event, so that nothing comes again.
         """
         return cls(
-            since=checkpoint.verified_at - CLOCKS_DIFFER_S if since is None else since,
+            since=_wanted_since(checkpoint) if since is None else since,
             until=checkpoint.verified_at + CLOCKS_DIFFER_S,
             appended=frozenset(checkpoint.appended),
             last=last,
@@ -189,6 +193,13 @@ def place_after(
     if skips_after is None and not retained.appended and last is None:
         retained.unmarked_since = _known_since(checkpoint)
     return skips_after, retained
+
+
+def _wanted_since(checkpoint: Checkpoint) -> float:
+    since = checkpoint.verified_at - CLOCKS_DIFFER_S
+    if checkpoint.skips_after is None or checkpoint.open_replay_id is not None:
+        return since
+    return max(since, (checkpoint.positioned_at or 0.0) + _LATER_S)
 
 
 def _known_since(checkpoint: Checkpoint) -> float | None:

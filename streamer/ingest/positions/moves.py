@@ -112,9 +112,10 @@ def known_place(after: Checkpoint | Start) -> Checkpoint | None:
         return Checkpoint(**_values(after))
     if not isinstance(after, SoughtPlace):
         return after if after.appended or after.replay_id is not None else None
-    values = _values(after)
+    if after.open_replay_id is None and after.skips_after is None:
+        return None
     # The id that the operator named lies elsewhere.
-    return Checkpoint(**values | {"replay_id": None}) if after.open_replay_id is not None else None
+    return Checkpoint(**_values(after) | {"replay_id": None})
 
 
 def refused_move(
@@ -181,17 +182,21 @@ def _skipping(after: Checkpoint | Start, lost_from: float | None, until: float, 
 
 
 def _new_events(channel: Channel, checkpoint: Checkpoint | None, now: float) -> Checkpoint | Start:
-    """Return the place of new events, with the id behind which the log holds nothing."""
+    """Return the place of new events, with the id and the time behind which the log holds nothing."""
     known = None
     if checkpoint is not None:
         known = checkpoint.open_replay_id or checkpoint.replay_id or checkpoint.skips_after
     if checkpoint is None or known is None:
         return Start.LATEST
+    positioned_at = checkpoint.positioned_at
+    if positioned_at is not None and known == checkpoint.replay_id:
+        # Our clock dates a quiet answer. If it is ahead, new events can have earlier times.
+        positioned_at -= CLOCKS_DIFFER_S
     return NewEventsAfter(
         channel=channel,
         replay_id=None,
         verified_at=now,
-        positioned_at=checkpoint.positioned_at,
+        positioned_at=positioned_at,
         skips_after=known,
     )
 
