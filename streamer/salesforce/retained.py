@@ -13,6 +13,8 @@ from streamer.salesforce.message import committed_at, replay_id_of
 
 # Commits are dated to the millisecond.
 _LATER_S = 0.0005
+# Our clock dates a quiet answer, and the last event can seem later. Only a search takes longer for it.
+_QUIET_DIFFER_S = 900.0
 
 
 class LastEventMissing(Exception):
@@ -37,6 +39,9 @@ class RetainedMessages:
 
     With `last` alone, all events of that replay id are dropped as well.
 
+    A quiet answer has come since if it `is_closed`. Then the last event can have
+    been forgotten by its age, and time decides as if none were known.
+
     Without such an event, time decides: messages are dropped until the first one
     that was committed at `since` (epoch seconds) or later. An event that is
     committed after `until` shows that the last event is no longer retained:
@@ -52,6 +57,7 @@ class RetainedMessages:
     appended: frozenset[EventId] = frozenset()
     last: ReplayId | None = None
     normalise: Normaliser | None = None
+    is_closed: bool = False
     is_lost: bool = False
     unmarked_since: float | None = None
     _state: _State = field(default=_State.BY_TIME, init=False)
@@ -79,12 +85,14 @@ class RetainedMessages:
         differing clocks lose nothing. Behind events that an operator skips, it is
         later than the log's last event, so that nothing comes again.
         """
+        is_closed = checkpoint.open_replay_id is None
         return cls(
             since=_wanted_since(checkpoint) if since is None else since,
-            until=checkpoint.verified_at + CLOCKS_DIFFER_S,
+            until=checkpoint.verified_at + (_QUIET_DIFFER_S if is_closed else CLOCKS_DIFFER_S),
             appended=frozenset(checkpoint.appended),
             last=last,
             normalise=normaliser_for(checkpoint.channel),
+            is_closed=is_closed,
         )
 
     def afresh(self) -> "RetainedMessages":
@@ -93,7 +101,8 @@ class RetainedMessages:
 
     def by_time(self) -> "RetainedMessages":
         """Return the selection by time alone, for another pass from the beginning."""
-        return replace(self, appended=frozenset(), last=None, is_lost=True, unmarked_since=None)
+        by_time = replace(self, appended=frozenset(), last=None)
+        return by_time if self.is_closed else replace(by_time, is_lost=True, unmarked_since=None)
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
@@ -156,7 +165,7 @@ class RetainedMessages:
         """Continue without the last event if time would have dropped the same messages; raise otherwise."""
         if self._uncertain:
             raise LastEventMissing
-        self.is_lost = True
+        self.is_lost = not self.is_closed
         self._state = _State.PASSED
 
     def _is_held(self, message: Any) -> bool:
@@ -190,7 +199,8 @@ def place_after(
         # After a complete id, the log holds only the last event.
         return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
     retained = RetainedMessages.after(checkpoint, last=last)
-    if skips_after is None and not retained.appended and last is None:
+    is_marked = last is not None or (retained.appended and not retained.is_closed)
+    if skips_after is None and not is_marked:
         retained.unmarked_since = _known_since(checkpoint)
     return skips_after, retained
 

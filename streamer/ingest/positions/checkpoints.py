@@ -59,7 +59,8 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
 
     It completes the last replay id: split events are stored together, so none
     of them can still come. No event is known to be missing up to now. A
-    position that came with the answer lies at or beyond the last event.
+    position that came with the answer lies at or beyond the last event, which the
+    other transport is still searched for.
     """
     replay_id, skips_after = batch.position, None
     positioned_at: float | None = batch.read_at
@@ -76,6 +77,7 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
         channel=batch.channel,
         replay_id=replay_id,
         verified_at=confirmed_at,
+        appended=checkpoint.appended if checkpoint is not None else (),
         positioned_at=positioned_at,
         skips_after=skips_after,
     )

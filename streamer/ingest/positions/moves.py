@@ -211,7 +211,8 @@ def _back(
     if checkpoint is not None and not order.repeat:
         # Without the id, the source leaves out what the log holds by the last event.
         # Where a quiet answer has closed the position, nothing but the id tells what that is.
-        after: Checkpoint | Start = replace(checkpoint, replay_id=None) if checkpoint.appended else checkpoint
+        is_open = checkpoint.open_replay_id is not None
+        after: Checkpoint | Start = replace(checkpoint, replay_id=None) if is_open else checkpoint
         where = "with the first retained event that the log does not hold"
     else:
         after = Start.EARLIEST if since is None else source_position(channel, since)
@@ -234,8 +235,9 @@ def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpo
     values = _values(checkpoint)
     # The id of a quiet answer can be that of the last event, which is found by it then.
     last = checkpoint.open_replay_id or checkpoint.replay_id
-    values |= {"replay_id": replay_id, "open_replay_id": last}
-    return SoughtPlace(**values), bool(checkpoint.appended)
+    appended = checkpoint.appended if checkpoint.open_replay_id is not None else ()
+    values |= {"replay_id": replay_id, "open_replay_id": last, "appended": appended}
+    return SoughtPlace(**values), bool(appended)
 
 
 def _values(checkpoint: Checkpoint) -> dict[str, Any]:
