@@ -21,6 +21,8 @@ _MOST_ALIKE = 60
 # A page costs three requests: the job's state, its rows, and these by their ids after a restart.
 _REQUESTS_A_RECORD = 3
 _RESERVE = 0.2
+# Limits that were read some seconds ago are not read again.
+_FRESH_S = 11.0
 _ID = re.compile(r"\b[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
 _LIMIT = re.compile(r"LIMIT (\d+)")
 _JOBS = "/jobs/query"
@@ -41,7 +43,8 @@ class Network:
     answer of the REST API `answer_s`. The next `lost_jobs` requests for results of
     a query job find that the job is gone, and the next `lost_locators` for further
     ones that their locator is gone. `lost_answers` requests take effect and get no
-    answer. `number` counts all requests except the stream's.
+    answer. `number` counts all requests except the stream's. Other clients last used
+    query jobs at `jobs_used_at`.
     """
 
     sandbox: Sandbox
@@ -51,6 +54,7 @@ class Network:
     lost_jobs: int = 0
     lost_locators: int = 0
     lost_answers: int = 0
+    jobs_used_at: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
     complaints: dict[str, str] = field(default_factory=dict)
     _recent: deque[tuple[float, str]] = field(default_factory=deque)
@@ -149,7 +153,8 @@ class Network:
 
     def _check_jobs_left(self) -> None:
         jobs = self.sandbox.org.usage.bulk_query_jobs
-        if jobs.remaining < _RESERVE * jobs.most:
+        is_known = self.clock.now() > self.jobs_used_at + _FRESH_S + self.answer_s
+        if is_known and jobs.remaining < _RESERVE * jobs.most:
             self.complaints.setdefault(
                 "quota", f"a query job began with {jobs.remaining} of {jobs.most} of the day's jobs left"
             )
