@@ -9,6 +9,8 @@ from streamer.replay_ids import is_of_cometd
 
 # A header of a proxy, for example, can name any time.
 _MOST_BEHIND_S = 86_400.0
+# While an id marks the place, an old date would only make the position seem old.
+_MOST_BEHIND_AN_ID_S = 900.0
 
 
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
@@ -69,10 +71,9 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
         known = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
         replay_id, positioned_at = known.open_replay_id or known.replay_id, known.positioned_at
         skips_after = known.skips_after if replay_id is None else None
-    if replay_id is None and batch.org_time is not None and batch.read_at - batch.org_time < _MOST_BEHIND_S:
-        # Reading would resume by the commit times of events, which come from Salesforce's clock. Where
-        # ours is ahead of it, the next events would seem older than this answer.
-        confirmed_at = min(confirmed_at, batch.org_time)
+    behind_s = 0.0 if batch.org_time is None else batch.read_at - batch.org_time
+    if _is_dated_by_org(behind_s, by_time=replay_id is None):
+        confirmed_at -= behind_s
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,
@@ -107,6 +108,18 @@ def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint)
     seen = frozenset(checkpoint.appended)
     position = checkpoint.open_replay_id
     return [item for item in read if item.replay_id != position or item.id not in seen]
+
+
+def _is_dated_by_org(behind_s: float, *, by_time: bool) -> bool:
+    """Return whether Salesforce's clock, so far behind ours, dates a quiet answer.
+
+    Events are committed by that clock. By ours, the next ones can seem older than the
+    answer, and reading would leave them out where it resumes by time. With an id, that
+    is on the other transport alone, and the usual margin covers a minute.
+    """
+    if by_time:
+        return 0.0 < behind_s < _MOST_BEHIND_S
+    return CLOCKS_DIFFER_S < behind_s < _MOST_BEHIND_AN_ID_S
 
 
 def _is_of_other_transport(replay_id: ReplayId | None, other: ReplayId | None) -> bool:

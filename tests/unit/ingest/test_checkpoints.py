@@ -201,4 +201,18 @@ def test_channel_without_an_id_is_verified_by_salesforces_clock() -> None:
     behind, ahead = (replace(batch(at=1_000.0), org_time=org_time) for org_time in (700.0, 1_300.0))
 
     assert [confirmed(None, each).verified_at for each in (behind, ahead)] == [700.0, 1_000.0]
-    assert confirmed(moved(None, change(5, "001A"), change(6, "001A")), behind).verified_at == 1_000.0
+
+
+@pytest.mark.parametrize(
+    ("org_time", "verified"),
+    [(700.0, 700.0), (950.0, 1_000.0), (1_300.0, 1_000.0), (50.0, 1_000.0), (None, 1_000.0)],
+)
+@pytest.mark.parametrize("position", [None, ReplayId(b"\x00\x00\x01")])
+def test_clock_that_is_minutes_ahead_does_not_verify_a_channel_with_an_id(
+    position: ReplayId | None, org_time: float | None, verified: float
+) -> None:
+    """On the other transport, its next events would seem too old. The header of a proxy can name any time."""
+    known = moved(None, change(5, "001A"), change(6, "001A"))
+    quiet = confirmed(known, replace(batch(at=1_000.0), org_time=org_time, position=position))
+
+    assert quiet.verified_at == verified
