@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity.progress import ReadingProgress
 from streamer.events import ContinuityRecord, HoleCause
 
@@ -72,11 +73,12 @@ class OpenReadings:
         return [self.holes[each] for each in self._held.get(hole_id, ()) if each in self.holes]
 
     def _repaired_with(self, hole_id: str) -> Iterator[str]:
-        """Yield the overflows whose changes the job of a reading finds."""
+        """Yield the overflows whose changes the job of a reading finds: it was asked for after them."""
         begun = self._progress[hole_id]
         reads = begun.part
         if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
             return
+        asked_at = (begun.anchor or 0.0) + CLOCKS_DIFFER_S
         for hole in self.holes.values():
             waiting = self._progress[hole.id]
             part = waiting.part
@@ -87,5 +89,6 @@ class OpenReadings:
                 and part.entity == reads.entity
                 and part.since is not None
                 and part.since >= reads.since
+                and hole.recorded_at <= asked_at
             ):
                 yield hole.id
