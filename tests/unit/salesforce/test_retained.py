@@ -49,6 +49,15 @@ def test_events_that_share_the_last_replay_id_are_new_unless_appended() -> None:
     ]
 
 
+def test_last_events_of_two_transports_are_both_held() -> None:
+    """The log keeps the ids of both, and a publisher's duplicate behind them is new."""
+    retained = RetainedMessages.after(checkpoint("t1-3:1:001A", "t1-4:1:001A", at=T0))
+    duplicate = change(5)
+    duplicate["data"]["payload"]["ChangeEventHeader"]["transactionKey"] = "t1-4"
+
+    assert numbers(retained.new([change(2), change(3), change(4), duplicate, change(6)])) == [5, 6]
+
+
 def test_last_event_of_the_same_transport_is_known_by_its_replay_id() -> None:
     """One that could not be read has no other."""
     retained = RetainedMessages.after(checkpoint("a dead letter", at=T0), last=ReplayId(b"\x03"))
