@@ -13,12 +13,16 @@ async def until_idle(rounds: int = _ROUNDS) -> None:
     Data that has come over a socket counts as work; the future result of a thread
     does not.
     """
-    # asyncio has no public way to ask whether anything is ready.
-    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined] # each loop of asyncio has it
     for _ in range(rounds):
         await asyncio.sleep(0)
-        if not ready:
+        if is_idle():
             return
+
+
+def is_idle() -> bool:
+    """Return whether no task of the loop has anything to do at the moment."""
+    # asyncio has no public way to ask whether anything is ready.
+    return not asyncio.get_running_loop()._ready  # type: ignore[attr-defined] # each loop of asyncio has it
 
 
 class IdleClock(TurnedClock):

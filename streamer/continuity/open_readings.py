@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity.progress import ReadingProgress
 from streamer.errors import RecordsRefused, SalesforceUnavailable
 from streamer.events import ContinuityRecord, HoleCause
@@ -63,19 +64,23 @@ class OpenReadings:
         return min(waiting, key=lambda hole: self.due_at(hole.id), default=None)
 
     def hold(self, hole_id: str) -> None:
-        """Let a reading that has begun hold the overflows that it repairs too."""
-        self._held[hole_id] = [each for each in self._repaired_with(hole_id) if each != hole_id]
+        """Let a reading that has begun hold the overflows that it repairs too, to the last of their times."""
+        held = [each for each in self._repaired_with(hole_id) if each != hole_id]
+        self._held[hole_id] = held
+        until = max(self._progress[each].until or 0.0 for each in [hole_id, *held])
+        self._progress[hole_id] = replace(self._progress[hole_id], until=until)
 
     def held_by(self, hole_id: str) -> Sequence[ContinuityRecord]:
         """Return the readings that end with another one."""
         return [self.holes[each] for each in self._held.get(hole_id, ()) if each in self.holes]
 
     def _repaired_with(self, hole_id: str) -> Iterator[str]:
-        """Yield the overflows whose changes the job of a reading finds."""
+        """Yield the overflows whose changes the job of a reading finds: it was asked for after them."""
         begun = self._progress[hole_id]
         reads = begun.part
         if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
             return
+        asked_at = (begun.anchor or 0.0) + CLOCKS_DIFFER_S
         for hole in self.holes.values():
             waiting = self._progress[hole.id]
             part = waiting.part
@@ -86,6 +91,7 @@ class OpenReadings:
                 and part.entity == reads.entity
                 and part.since is not None
                 and part.since >= reads.since
+                and hole.recorded_at <= asked_at
             ):
                 yield hole.id
 

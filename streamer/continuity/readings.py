@@ -44,20 +44,20 @@ def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
 
     An overflow hides changes of one transaction, and so what has been changed
     since shortly before its commit is read. A change of all records leaves the
-    whole entity to be read, and the deletions of that time. A replay id that was
+    whole entity to be read, and the deletions of that time. The org's clock can be
+    ahead of ours, so both extend to that commit at least. A replay id that was
     refused hides what has been changed in the channel's entities since the last
     moment at which nothing was missing, and so does a start before the retention. A channel that starts with
     a snapshot has all its entities read.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
-            return ReadingProgress(
-                parts=(RecordSelection(entity=hole.entity, since=hole.until),), until=hole.recorded_at
-            )
+            changed = RecordSelection(entity=hole.entity, since=hole.until)
+            return ReadingProgress(parts=(changed,), until=max(hole.recorded_at, hole.until))
         case HoleCause.ENTITY_CHANGE if hole.entity is not None and hole.until is not None:
             deletions = RecordSelection(entity=hole.entity, since=hole.until, is_deletions=True)
             whole = RecordSelection(entity=hole.entity)
-            return ReadingProgress(parts=(whole, deletions), until=hole.recorded_at)
+            return ReadingProgress(parts=(whole, deletions), until=max(hole.recorded_at, hole.until))
         case (
             HoleCause.REPLAY_ID_REFUSED
             | HoleCause.PLACE_LOST

@@ -71,10 +71,12 @@ class Checkpoint:
     nothing yet. `appended` are the ids of later events that the log already
     holds: the events of a split message share one replay id, and reading
     resumes before all of them. `open_replay_id` is the replay id of those
-    events. `verified_at` (epoch seconds) is the last moment at which no event
-    was known to be missing. `positioned_at` is the time of the event, or of the
-    answer, that the ids are of, and `None` where it is unknown: once it is older
-    than the retention, Salesforce can forget them although nothing is missing.
+    events, and `None` once an answer without events has shown that no other one
+    shares it. Then the ids mark the place on the other transport. `verified_at`
+    (epoch seconds) is the last moment at which no event was known to be missing.
+    `positioned_at` is the time of the event, or of the answer, that the ids are
+    of, and `None` where it is unknown: once it is older than the retention,
+    Salesforce can forget them although nothing is missing.
     While there is no `replay_id` because an operator has skipped events,
     `skips_after` is the id before them: reading can begin behind it, and time or
     the last event says what follows the skipped ones.

@@ -12,6 +12,11 @@ from streamer.normalise import Normaliser, normaliser_for
 from streamer.replay_ids import is_of_cometd
 from streamer.salesforce.message import committed_at, replay_id_of
 
+# Commits are dated to the millisecond.
+_LATER_S = 0.0005
+# Our clock dates a quiet answer, and the last event can seem later. Only a search takes longer for it.
+_QUIET_DIFFER_S = 900.0
+
 
 class LastEventMissing(Exception):
     """The log's last event is not among the retained messages: read them again from the beginning."""
@@ -35,6 +40,9 @@ class RetainedMessages:
 
     With `last` alone, all events of that replay id are dropped as well.
 
+    A quiet answer has come since if it `is_closed`. Then the last event can have
+    been forgotten by its age, and time decides as if none were known.
+
     Without such an event, time decides: messages are dropped until the first one
     that was committed at `since` (epoch seconds) or later. An event that is
     committed after `until` shows that the last event is no longer retained:
@@ -50,11 +58,13 @@ class RetainedMessages:
     appended: frozenset[EventId] = frozenset()
     last: ReplayId | None = None
     normalise: Normaliser | None = None
+    is_closed: bool = False
     is_lost: bool = False
     unmarked_since: float | None = None
     _state: _State = field(default=_State.BY_TIME, init=False)
     _uncertain: int = field(default=0, init=False)
     _found_at: ReplayId | None = field(default=None, init=False)
+    _met: set[EventId] = field(default_factory=set, init=False)
     _is_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -74,14 +84,17 @@ class RetainedMessages:
 
         `last` is its open replay id if that comes from the transport being read.
         The default of `since` is earlier than `verified_at` by a margin, so that
-        differing clocks lose nothing.
+        differing clocks lose nothing. Behind events that an operator skips, it is
+        later than the log's last event, so that nothing comes again.
         """
+        is_closed = checkpoint.open_replay_id is None
         return cls(
-            since=checkpoint.verified_at - CLOCKS_DIFFER_S if since is None else since,
-            until=checkpoint.verified_at + CLOCKS_DIFFER_S,
+            since=_wanted_since(checkpoint) if since is None else since,
+            until=checkpoint.verified_at + (_QUIET_DIFFER_S if is_closed else CLOCKS_DIFFER_S),
             appended=frozenset(checkpoint.appended),
             last=last,
             normalise=normaliser_for(checkpoint.channel),
+            is_closed=is_closed,
         )
 
     def afresh(self) -> "RetainedMessages":
@@ -90,7 +103,8 @@ class RetainedMessages:
 
     def by_time(self) -> "RetainedMessages":
         """Return the selection by time alone, for another pass from the beginning."""
-        return replace(self, appended=frozenset(), last=None, is_lost=True, unmarked_since=None)
+        by_time = replace(self, appended=frozenset(), last=None)
+        return by_time if self.is_closed else replace(by_time, is_lost=True, unmarked_since=None)
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
@@ -125,7 +139,11 @@ class RetainedMessages:
             return self._is_beyond_last(message)
         if self._state is _State.AT_LAST:
             # The events of a split message share a replay id.
-            if position_of(message) == self._found_at and self._is_held(message):
+            position = position_of(message)
+            if (position == self._found_at and self._is_held(message)) or self._is_appended(
+                message, once=True
+            ):
+                self._found_at = position
                 return False
             self._state = _State.PASSED
         if self._state is _State.BY_TIME:
@@ -153,16 +171,23 @@ class RetainedMessages:
         """Continue without the last event if time would have dropped the same messages; raise otherwise."""
         if self._uncertain:
             raise LastEventMissing
-        self.is_lost = True
+        self.is_lost = not self.is_closed
         self._state = _State.PASSED
 
     def _is_held(self, message: Any) -> bool:
         return not self.appended or self._is_appended(message)
 
-    def _is_appended(self, message: Any) -> bool:
-        if self.normalise is None or isinstance(message, Unreadable):
+    def _is_appended(self, message: Any, *, once: bool = False) -> bool:
+        """Return whether the log holds an event of `message`; `once` takes a publisher's duplicate as new.
+
+        The last events of two transports can have two replay ids, the one behind the other.
+        """
+        if self.normalise is None or not self.appended or isinstance(message, Unreadable):
             return False
-        return any(type(event) is Event and event.id in self.appended for event in self.normalise([message]))
+        found = {event.id for event in self.normalise([message]) if type(event) is Event} & self.appended
+        is_appended = bool(found - self._met if once else found)
+        self._met |= found
+        return is_appended
 
 
 def place_after(
@@ -187,9 +212,17 @@ def place_after(
         # After a complete id, the log holds only the last event.
         return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
     retained = RetainedMessages.after(checkpoint, last=last)
-    if skips_after is None and not retained.appended and last is None:
+    is_marked = last is not None or (retained.appended and not retained.is_closed)
+    if skips_after is None and not is_marked:
         retained.unmarked_since = _known_since(checkpoint)
     return skips_after, retained
+
+
+def _wanted_since(checkpoint: Checkpoint) -> float:
+    since = checkpoint.verified_at - CLOCKS_DIFFER_S
+    if checkpoint.skips_after is None or checkpoint.open_replay_id is not None:
+        return since
+    return max(since, (checkpoint.positioned_at or 0.0) + _LATER_S)
 
 
 def _known_since(checkpoint: Checkpoint) -> float | None:

@@ -27,6 +27,8 @@ from streamer.settings import StartTime, StartWord
 
 # A header of a proxy, for example, can name any time.
 _MOST_BEHIND_S = 86_400.0
+# While an id marks the place, an old date would only make the position seem old.
+_MOST_BEHIND_AN_ID_S = 900.0
 _log = structlog.get_logger()
 
 
@@ -78,7 +80,8 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
 
     It completes the last replay id: split events are stored together, so none
     of them can still come. No event is known to be missing up to now. A
-    position that came with the answer lies at or beyond the last event.
+    position that came with the answer lies at or beyond the last event, which the
+    other transport is still searched for.
     """
     replay_id, skips_after = batch.position, None
     positioned_at: float | None = batch.read_at
@@ -87,14 +90,14 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
         known = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
         replay_id, positioned_at = known.open_replay_id or known.replay_id, known.positioned_at
         skips_after = known.skips_after if replay_id is None else None
-    if replay_id is None and batch.org_time is not None and batch.read_at - batch.org_time < _MOST_BEHIND_S:
-        # Reading would resume by the commit times of events, which come from Salesforce's clock. Where
-        # ours is ahead of it, the next events would seem older than this answer.
-        confirmed_at = min(confirmed_at, batch.org_time)
+    behind_s = 0.0 if batch.org_time is None else batch.read_at - batch.org_time
+    if _is_dated_by_org(behind_s, by_time=replay_id is None):
+        confirmed_at -= behind_s
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,
         verified_at=confirmed_at,
+        appended=checkpoint.appended if checkpoint is not None else (),
         positioned_at=positioned_at,
         skips_after=skips_after,
     )
@@ -124,6 +127,18 @@ def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint)
     seen = frozenset(checkpoint.appended)
     position = checkpoint.open_replay_id
     return [item for item in read if item.replay_id != position or item.id not in seen]
+
+
+def _is_dated_by_org(behind_s: float, *, by_time: bool) -> bool:
+    """Return whether Salesforce's clock, so far behind ours, dates a quiet answer.
+
+    Events are committed by that clock. By ours, the next ones can seem older than the
+    answer, and reading would leave them out where it resumes by time. With an id, that
+    is on the other transport alone, and the usual margin covers a minute.
+    """
+    if by_time:
+        return 0.0 < behind_s < _MOST_BEHIND_S
+    return CLOCKS_DIFFER_S < behind_s < _MOST_BEHIND_AN_ID_S
 
 
 def _is_of_other_transport(replay_id: ReplayId | None, other: ReplayId | None) -> bool:

@@ -111,9 +111,10 @@ def known_place(after: Checkpoint | Start) -> Checkpoint | None:
         return Checkpoint(**_values(after))
     if not isinstance(after, SoughtPlace):
         return after if after.appended or after.replay_id is not None else None
-    values = _values(after)
+    if after.open_replay_id is None and after.skips_after is None:
+        return None
     # The id that the operator named lies elsewhere.
-    return Checkpoint(**values | {"replay_id": None}) if after.open_replay_id is not None else None
+    return Checkpoint(**_values(after) | {"replay_id": None})
 
 
 def refused_move(
@@ -180,17 +181,21 @@ def _skipping(after: Checkpoint | Start, lost_from: float | None, until: float, 
 
 
 def _new_events(channel: Channel, checkpoint: Checkpoint | None, now: float) -> Checkpoint | Start:
-    """Return the place of new events, with the id behind which the log holds nothing."""
+    """Return the place of new events, with the id and the time behind which the log holds nothing."""
     known = None
     if checkpoint is not None:
         known = checkpoint.open_replay_id or checkpoint.replay_id or checkpoint.skips_after
     if checkpoint is None or known is None:
         return Start.LATEST
+    positioned_at = checkpoint.positioned_at
+    if positioned_at is not None and known == checkpoint.replay_id:
+        # Our clock dates a quiet answer. If it is ahead, new events can have earlier times.
+        positioned_at -= CLOCKS_DIFFER_S
     return NewEventsAfter(
         channel=channel,
         replay_id=None,
         verified_at=now,
-        positioned_at=checkpoint.positioned_at,
+        positioned_at=positioned_at,
         skips_after=known,
     )
 
@@ -205,7 +210,8 @@ def _back(
     if checkpoint is not None and not order.repeat:
         # Without the id, the source leaves out what the log holds by the last event.
         # Where a quiet answer has closed the position, nothing but the id tells what that is.
-        after: Checkpoint | Start = replace(checkpoint, replay_id=None) if checkpoint.appended else checkpoint
+        is_open = checkpoint.open_replay_id is not None
+        after: Checkpoint | Start = replace(checkpoint, replay_id=None) if is_open else checkpoint
         where = "with the first retained event that the log does not hold"
     else:
         after = Start.EARLIEST if since is None else source_position(channel, since)
@@ -228,8 +234,9 @@ def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpo
     values = _values(checkpoint)
     # The id of a quiet answer can be that of the last event, which is found by it then.
     last = checkpoint.open_replay_id or checkpoint.replay_id
-    values |= {"replay_id": replay_id, "open_replay_id": last}
-    return SoughtPlace(**values), bool(checkpoint.appended)
+    appended = checkpoint.appended if checkpoint.open_replay_id is not None else ()
+    values |= {"replay_id": replay_id, "open_replay_id": last, "appended": appended}
+    return SoughtPlace(**values), bool(appended)
 
 
 def _values(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -255,13 +255,15 @@ class ReplayPosition:
     id is complete, or while an id is another transport's, there is no number
     that marks the place: the consumer does not get the messages that `retained`
     drops. `skips_after` takes the place of `complete` once new events were
-    subscribed behind events that are skipped.
+    subscribed behind events that are skipped; the log holds none that was committed
+    at `skips_until` or later.
     """
 
     start: Start
     complete: ReplayId | None = None
     retained: RetainedMessages | None = None
     skips_after: ReplayId | None = None
+    skips_until: float = 0.0
 
     @classmethod
     def after(cls, after: Checkpoint | Start) -> "ReplayPosition":
@@ -270,7 +272,8 @@ class ReplayPosition:
             return cls(start=after)
         complete, retained = place_after(after, over_cometd=True)
         if isinstance(after, NewEventsAfter):
-            return cls(start=Start.LATEST, skips_after=complete)
+            skips_until = retained.since if retained is not None else 0.0
+            return cls(start=Start.LATEST, skips_after=complete, skips_until=skips_until)
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     def replay(self) -> int:
@@ -289,4 +292,5 @@ class ReplayPosition:
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
             self.start, self.complete = Start.EARLIEST, self.skips_after
-            self.retained = RetainedMessages.from_time(now - CLOCKS_DIFFER_S, after=self.complete)
+            since = max(now - CLOCKS_DIFFER_S, self.skips_until)
+            self.retained = RetainedMessages.from_time(since, after=self.complete)

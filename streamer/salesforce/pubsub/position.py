@@ -21,7 +21,8 @@ class Position:
     one before it: the events of a split message share a replay id, and some can be
     still to come. The present stream drops what its `selection` drops; later
     settlements do not change that. `skips_after` takes the place of `complete` once
-    new events were subscribed behind events that are skipped.
+    new events were subscribed behind events that are skipped; the log holds none that
+    was committed at `skips_until` or later.
     """
 
     start: Start
@@ -31,6 +32,7 @@ class Position:
     dropped: ReplayId | None = None
     selection: RetainedMessages | None = None
     skips_after: ReplayId | None = None
+    skips_until: float = 0.0
 
     @classmethod
     def after(cls, after: Checkpoint | Start) -> "Position":
@@ -39,7 +41,8 @@ class Position:
             return cls(start=after)
         complete, retained = place_after(after, over_cometd=False)
         if isinstance(after, NewEventsAfter):
-            return cls(start=Start.LATEST, skips_after=complete)
+            skips_until = retained.since if retained is not None else 0.0
+            return cls(start=Start.LATEST, skips_after=complete, skips_until=skips_until)
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     @property
@@ -116,4 +119,5 @@ class Position:
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
             self.start, self.complete = Start.EARLIEST, self.skips_after
-            self.retained = RetainedMessages.from_time(now - CLOCKS_DIFFER_S, after=self.complete)
+            since = max(now - CLOCKS_DIFFER_S, self.skips_until)
+            self.retained = RetainedMessages.from_time(since, after=self.complete)

@@ -234,6 +234,7 @@ class History:
         jobs = self.world.sandbox.org.usage.bulk_query_jobs
         jobs.most = max(20, jobs.used + 2)
         jobs.use(max(0, jobs.most - jobs.used - 2))
+        self.world.network.jobs_used_at = self.world.clock.now()
         return f"{jobs.remaining} of {jobs.most} query jobs are left"
 
     def _is_of_transport(self, replay_id: bytes) -> bool:

@@ -1,10 +1,28 @@
-"""Clock of the org, which goes beside the daemon's at its own pace."""
+"""Clocks of a history: the daemon's, which waits for the network, and the org's, at a pace of its own."""
 
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from streamer.clock import TurnedClock
+from tests.idle_clock import IdleClock, is_idle
+
+
+class NetworkClock(IdleClock):
+    """Turned clock that stands still while the network delivers what its tasks have sent.
+
+    A machine under load delivers late. Without that, an answer would be overdue
+    before it could arrive, and a daemon would spend its quiet days on new sessions.
+    """
+
+    delivered: Callable[[], Awaitable[None]] | None = None
+
+    async def _settle(self) -> None:
+        has_sent = not is_idle()
+        await super()._settle()
+        if has_sent and self.delivered is not None:
+            await self.delivered()
 
 
 @dataclass(kw_only=True)

@@ -32,8 +32,7 @@ from streamer.settings import Transport
 from tests.acceptance.replica.journal import Journal
 from tests.acceptance.replica.judge import Judge
 from tests.acceptance.replica.network import Network
-from tests.acceptance.replica.org_clock import OrgClock
-from tests.idle_clock import IdleClock
+from tests.acceptance.replica.org_clock import NetworkClock, OrgClock
 from tests.streaming import CHANGES, Losses, org_at, source_over
 
 SCHEMA = {
@@ -164,7 +163,7 @@ class World:
         while left > 0:
             step, asked = min(self._step_s, left), self.network.number
             await self.clock.turn(step)
-            await self.network.settled(by_threads=self.transport is Transport.PUBSUB)
+            await self.network.settled(by_threads=self._is_by_threads)
             self._look()
             left -= step
             # A request that a daemon makes at once must not wait for the clock, or a busy loop
@@ -172,6 +171,10 @@ class World:
             self._step_s = _FINE_S if self.network.number > asked else min(2 * self._step_s, _COARSE_S)
             if self.ends_when_busy and "busy" in self.network.complaints:
                 raise Busy(self.network.complaints["busy"])
+
+    async def delivered(self) -> None:
+        """Wait for what the network delivers at once."""
+        await self.network.settled(by_threads=self._is_by_threads, pauses=2)
 
     async def wait(self, seconds: float) -> None:
         """Let much time pass while the daemon does what it does on a quiet day."""
@@ -186,6 +189,10 @@ class World:
                 return
             await self.turn(1.0)
         raise Unsettled("there is no checkpoint of the channel")
+
+    @property
+    def _is_by_threads(self) -> bool:
+        return self.transport is Transport.PUBSUB
 
     def _is_complete(self) -> bool:
         if self.judge is None:
@@ -266,7 +273,7 @@ class World:
 @asynccontextmanager
 async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST) -> AsyncIterator[World]:
     """Serve an empty org, whose daemon is not started yet."""
-    clock = IdleClock()
+    clock = NetworkClock()
     org_clock = OrgClock(clock=clock)
     settings = SandboxSettings(
         org=OrgSetup(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
@@ -284,6 +291,7 @@ async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST)
             transport=transport,
             start_at=start,
         )
+        clock.delivered = world.delivered
         try:
             yield world
         finally:

@@ -77,6 +77,32 @@ async def test_deletion_that_the_org_covers_later_is_told_then() -> None:
     assert [event.key for event in world.log if event.is_deletion] == IDS[:3]
 
 
+async def test_deletions_of_an_org_whose_clock_is_minutes_ahead_are_told() -> None:
+    """An overflow's own commit is later than the time at which it came."""
+    ahead_s = 228.0
+    world = World()
+    for number, each in enumerate(IDS[:3]):
+        world.queries.recycle("Contact", each, SystemModstamp=stamp(ahead_s - 20 + number))
+    world.open(hole(HoleCause.OVERFLOW, until=NOW + ahead_s, recorded_at=world.clock.now()))
+    ended = await world.finish()
+
+    assert [event.key for event in world.log if event.is_deletion] == IDS[:3]
+    assert ended.state is Repair.FULL
+
+
+async def test_deletions_of_overflows_that_are_read_together_are_told_up_to_the_last_commit() -> None:
+    """The clock of their org is minutes ahead, so it commits the later one after the reading's begin."""
+    world = World()
+    for number, ahead_s in enumerate((228.0, 400.0)):
+        world.queries.recycle("Contact", IDS[number], SystemModstamp=stamp(ahead_s - 1))
+        world.open(hole(HoleCause.OVERFLOW, id=f"gap:{number}", until=NOW + ahead_s, recorded_at=NOW))
+    await world.finish()
+
+    assert [event.key for event in world.log if event.is_deletion] == IDS[:2]
+    assert len(world.queries.jobs) <= 1
+    assert asked(world)["begin"] == 1
+
+
 async def test_later_deletions_are_left_to_the_stream() -> None:
     """A record that is deleted once more while its deletions are read has one deletion of the reading."""
     world = await an_overflow(*IDS[:3])

@@ -67,6 +67,31 @@ async def test_page_that_comes_late_is_used(bulk_from: int, page_s: float) -> No
     assert world.clock.now() - NOW < 4 * page_s + 30
 
 
+async def test_overflow_that_comes_while_a_job_begins_is_read_by_itself() -> None:
+    """The job has the records as they were before it."""
+    world = SlowWorld()
+    world.page_s = 0.0
+    begin, late = world.queries.begin, "003AB00000000LATE1"
+
+    async def slowly(query: RecordQuery, /, *, in_bulk: bool) -> str:
+        job = await begin(query, in_bulk=in_bulk)
+        if late not in world.records.records["Contact"]:
+            await world.clock.sleep(5)
+            at = world.clock.now()
+            changed = contact(late, "1") | {"SystemModstamp": stamp(at - NOW)}
+            world.records.records["Contact"][late] = changed
+            world.open(hole(HoleCause.OVERFLOW, id="gap:8", until=at, recorded_at=at))
+            await world.clock.sleep(5)
+        return job
+
+    world.queries.begin = slowly  # type: ignore[method-assign] # it is the same, and slow
+    world.open(hole(HoleCause.OVERFLOW, until=NOW, recorded_at=NOW))
+    await world.until(lambda: not world.readings.has_work, steps=200)
+
+    assert late in {event.key for event in world.log}
+    assert {each.id: each.state for each in world.states} == {"gap:7": Repair.FULL, "gap:8": Repair.FULL}
+
+
 async def test_record_that_the_stream_tells_of_before_a_late_answer_is_read_again() -> None:
     """The row is older than the event that is in the log by then."""
     world = SlowWorld(bulk_from=100)

@@ -63,7 +63,7 @@ def test_quiet_answer_completes_the_last_replay_id() -> None:
     quiet = confirmed(first, batch(at=1_735_700_000.0))
 
     assert quiet.verified_at == 1_735_700_000.0
-    assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (b"6", None, ())
+    assert (quiet.replay_id, quiet.open_replay_id) == (b"6", None)
     assert quiet.positioned_at == first.positioned_at == 1_735_689_600.006
 
 
@@ -73,8 +73,21 @@ def test_position_of_a_quiet_answer_is_where_reading_resumes() -> None:
     position = ReplayId(b"\x00\x00\x01")
     quiet = confirmed(first, replace(batch(at=1_735_700_000.0), position=position))
 
-    assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (position, None, ())
+    assert (quiet.replay_id, quiet.open_replay_id) == (position, None)
     assert quiet.positioned_at == 1_735_700_000.0
+
+
+@pytest.mark.parametrize("position", [None, ReplayId(b"\x00\x00\x01")])
+def test_quiet_answers_keep_the_ids_of_the_last_events(position: ReplayId | None) -> None:
+    """The other transport knows them by nothing else."""
+    last = moved(None, change(5, "001A"), change(6, "001A", "001B"))
+    quiet = last
+    for at in (1_735_700_000.0, 1_735_700_110.0):
+        quiet = confirmed(quiet, replace(batch(at=at), position=position))
+
+    assert len(last.appended) == 2
+    assert quiet.appended == last.appended
+    assert moved(quiet, change(7, "001C")).appended == ("t1-7:1:001C",)
 
 
 def test_backlog_verifies_no_later_than_its_last_event() -> None:
@@ -188,4 +201,18 @@ def test_channel_without_an_id_is_verified_by_salesforces_clock() -> None:
     behind, ahead = (replace(batch(at=1_000.0), org_time=org_time) for org_time in (700.0, 1_300.0))
 
     assert [confirmed(None, each).verified_at for each in (behind, ahead)] == [700.0, 1_000.0]
-    assert confirmed(moved(None, change(5, "001A"), change(6, "001A")), behind).verified_at == 1_000.0
+
+
+@pytest.mark.parametrize(
+    ("org_time", "verified"),
+    [(700.0, 700.0), (950.0, 1_000.0), (1_300.0, 1_000.0), (50.0, 1_000.0), (None, 1_000.0)],
+)
+@pytest.mark.parametrize("position", [None, ReplayId(b"\x00\x00\x01")])
+def test_clock_that_is_minutes_ahead_does_not_verify_a_channel_with_an_id(
+    position: ReplayId | None, org_time: float | None, verified: float
+) -> None:
+    """On the other transport, its next events would seem too old. The header of a proxy can name any time."""
+    known = moved(None, change(5, "001A"), change(6, "001A"))
+    quiet = confirmed(known, replace(batch(at=1_000.0), org_time=org_time, position=position))
+
+    assert quiet.verified_at == verified

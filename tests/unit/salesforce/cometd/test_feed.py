@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from streamer.events import Batch, Checkpoint, EventId, NewEventsAfter, ReplayId, Start
 from streamer.salesforce.cometd.answer import ReplayPosition
 from streamer.salesforce.cometd.feeds import ChannelFeed
@@ -112,6 +114,30 @@ def test_id_of_the_other_transport_before_skipped_events_marks_nothing() -> None
     feed = ChannelFeed(channel=CHANGES, position=ReplayPosition.after(skipped))
 
     assert feed.ask() == -2
+
+
+@pytest.mark.parametrize("kind", [Checkpoint, NewEventsAfter], ids=["restarted", "session lost"])
+async def test_log_events_of_the_minute_before_skipped_ones_do_not_come_again(kind: type[Checkpoint]) -> None:
+    """Their replay ids are another transport's, so the last commit in the log tells where they end."""
+    skipped = kind(
+        channel=CHANGES,
+        replay_id=None,
+        verified_at=NOW,
+        positioned_at=NOW - 9.998,
+        skips_after=ReplayId(b"\0\5"),
+    )
+    feed = ChannelFeed(channel=CHANGES, position=ReplayPosition.after(skipped))
+    feed.ask()
+    feed.accept(NOW)
+    feed.release()
+    assert feed.ask() == -2
+    messages = [change(number, "001A") for number in (900, 901, 902)]
+    for number, each in enumerate(messages):
+        header = each["data"]["payload"]["ChangeEventHeader"]
+        header["commitTimestamp"] = round((NOW - 10) * 1000) + number + 1
+    got = await handed_over(feed, *messages)
+
+    assert list(got.messages) == messages[2:]
 
 
 async def test_batch_has_the_times_of_both_clocks() -> None:

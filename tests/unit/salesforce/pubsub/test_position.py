@@ -112,3 +112,21 @@ def test_stream_behind_skipped_events_begins_at_the_last_id_before_them() -> Non
     assert first.replay_preset == ReplayPreset.LATEST
     assert (again.replay_preset, again.replay_id) == (ReplayPreset.CUSTOM, before)
     assert position.told_unmarked() is None
+
+
+def test_log_events_of_the_minute_before_skipped_ones_do_not_come_again() -> None:
+    """Their replay ids are CometD's, so the last commit in the log tells where they end."""
+    at = 1_735_689_600.0
+    known = NewEventsAfter(
+        channel=CHANGES,
+        replay_id=None,
+        verified_at=at + 10,
+        positioned_at=at + 0.002,
+        skips_after=ReplayId(b"7"),
+    )
+    position = Position.after(known)
+    position.request(CHANGES.path, 100)
+    position.subscribed(at + 10)
+    position.request(CHANGES.path, 100)
+
+    assert position.new([change(1), change(2), change(3)]) == [change(3)]
