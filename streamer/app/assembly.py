@@ -94,7 +94,7 @@ class Assembly:
                 batching=batching,
                 join_within_s=settings.join_within_s,
                 deliver_within_s=settings.deliver_within,
-                on_read=self.lookups.changed,
+                on_read=self.lookups.on_read,
             ),
         )
 

@@ -1,7 +1,7 @@
 """Delivers the log's events to one target."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -40,7 +40,7 @@ class DispatchOptions:
 
     With `batching`, one call of the plugin delivers the heads of several lanes.
     Parts of an event are joined within `join_within_s`. An event is late after
-    `deliver_within_s`. `on_read` takes note of each event that is read.
+    `deliver_within_s`. Each of `on_read` is called with every event that is read.
     """
 
     limits: Limits
@@ -50,7 +50,7 @@ class DispatchOptions:
     batching: Batching | None = None
     join_within_s: float = _DAY_S
     deliver_within_s: float | None = None
-    on_read: Callable[[Event], None] = _do_nothing
+    on_read: Collection[Callable[[Event], None]] = ()
 
 
 class Dispatcher:

@@ -1,7 +1,7 @@
 """The running loop of a subscriber: it reads the feed, and tries lanes one by one or in batches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
@@ -103,13 +103,13 @@ def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
 class Intake:
     """Takes events in no faster than they are delivered, and gives partitions up when the log asks.
 
-    `on_read` takes note of each event that was read.
+    Each of `on_read` is called with every event that was read.
     """
 
     state: DispatchState
     attempts: Attempts
     joining: Joining | None
-    on_read: Callable[[Event], None]
+    on_read: Collection[Callable[[Event], None]]
     _paused: frozenset[Partition] = field(default=frozenset(), init=False)
 
     async def read(self, feed: Feed) -> Page | Assigned | Revoked:
@@ -156,7 +156,8 @@ class Intake:
     def _arrived(self, entry: Entry) -> None:
         state, event = self.state, entry.event
         state.ledger.opened(entry)
-        self.on_read(event)
+        for note in self.on_read:
+            note(event)
         if self.attempts.skips(event):
             state.ledger.skip(entry, *self.attempts.forwarded(event, None))
         else:

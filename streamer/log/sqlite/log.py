@@ -31,7 +31,7 @@ from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.lock import check_local, locked
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
-from streamer.log.sqlite.feed import SqliteFeed
+from streamer.log.sqlite.feed import SqliteFeed, SqliteSettler, settled_events
 from streamer.log.sqlite.history import SqliteHistory
 from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import (
@@ -50,7 +50,6 @@ from streamer.log.sqlite.rows.controls import read_by_ids, read_open
 from streamer.log.sqlite.rows.pages import OffsetRange, count_appended, read_page
 from streamer.log.sqlite.rows.parked import count_parked, letter_key, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
-from streamer.log.sqlite.settler import SqliteSettler, settled_events
 from streamer.observe.process import Pulses
 from streamer.ports import LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings

@@ -199,7 +199,7 @@ class World:
                 order=self.order,
                 session_s=self.session_s,
                 batching=self.batching,
-                on_read=self.on_read,
+                on_read=[self.on_read],
             ),
         )
 
