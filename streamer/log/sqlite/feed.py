@@ -5,17 +5,16 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from streamer.clock import Clock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import Entry, ParkedLane, Partition, SubscriberName
+from streamer.events import Entry, ParkedLane, Partition
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import AppendedEnd
 from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange, read_page
-from streamer.log.sqlite.rows.parked import parked_among
+from streamer.log.sqlite.rows.parked import parked_among, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import (
     EncodedSettlement,
     StoredPosition,
@@ -46,17 +45,20 @@ class SqliteSettler:
         clock: Clock,
         place: StoredPosition,
         *,
-        then: Callable[[AppendedEnd | None], None],
+        appended: Callable[[AppendedEnd], None],
+        freed: asyncio.Event,
     ) -> None:
-        """Continue the count of `place`; call `then` on the loop after each settlement.
+        """Continue the count of `place`.
 
-        It gets the end and the size of the log after events were forwarded.
+        After each settlement `freed` is set. When it forwarded events, `appended`
+        gets the end and the size of the log on the loop.
         """
         self._writer = writer
         self._clock = clock
         self._subscriber = place.subscriber
         self._number = place.settlements
-        self._then = then
+        self._appended = appended
+        self._freed = freed
         self._lock = asyncio.Lock()
         self._closed = False
 
@@ -83,13 +85,20 @@ class SqliteSettler:
             raise LogUnavailable(f"the feed of subscriber {self._subscriber} is closed")
         try:
             await self._writer.submit(
-                partial(write_settlement, settlement=settlement), weight=settlement.weight, then=self._then
+                partial(write_settlement, settlement=settlement),
+                weight=settlement.weight,
+                then=self._recorded,
             )
         except LogUnavailable as exc:
             if self._writer.is_closed:
                 raise
             return str(exc)
         return ""
+
+    def _recorded(self, written: AppendedEnd | None) -> None:
+        self._freed.set()
+        if written is not None:
+            self._appended(written)
 
 
 async def settled_events(
@@ -123,37 +132,25 @@ def _read(
     return finished, through
 
 
-class EntryReader(Protocol):
-    """The part of the log that a feed reads."""
-
-    def end(self) -> int:
-        """Return the offset of the next event to be appended; raises `LogUnavailable` when closed."""
-        ...
-
-    async def read(self, window: OffsetRange) -> tuple[list[Entry], int]:
-        """Return the first entries of `window`, and the offset up to which it was read."""
-        ...
-
-    async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
-        """Return the parked lanes of a subscriber."""
-        ...
-
-    async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return a subscriber's parked events at `offsets`, in that order."""
-        ...
-
-
 class SqliteFeed:
     """A subscriber's feed: the file is one partition, assigned once."""
 
     def __init__(
-        self, log: EntryReader, subscription: Subscription, place: StoredPosition, settler: SqliteSettler
+        self,
+        reader: Worker,
+        subscription: Subscription,
+        place: StoredPosition,
+        settler: SqliteSettler,
+        *,
+        end: int,
     ) -> None:
+        """Begin at `place`, in a log that ends at `end`."""
         self.subscription = subscription
-        self._log = log
+        self._reader = reader
         self._settler = settler
         self._place = place
-        self._cursor = place.progress.next_offset
+        self._window = window_of(subscription, begin=place.progress.next_offset, end=end)
+        self._error: BaseException | None = None
         self._assigned = False
         self._paused = False
         self._closed = False
@@ -162,16 +159,18 @@ class SqliteFeed:
     async def read(self) -> Assigned | Revoked | Page:
         """Return the next page, waiting for one; the first answer is the assignment."""
         if not self._assigned:
-            lanes = await self._log.lanes(self.subscription.subscriber)
+            lanes = await self._lanes()
             self._assigned = True
             return Assigned(
                 assignment=_ASSIGNMENT,
                 progress={PARTITION: self._place.progress},
                 parked={PARTITION: lanes},
             )
-        while self._paused or self._cursor >= self._log.end():
+        while self._error is None and (self._paused or self._window.begin >= self._window.end):
             self._woken.clear()
             await self._woken.wait()
+        if self._error is not None:
+            raise self._error
         return await self._next_page()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
@@ -181,7 +180,7 @@ class SqliteFeed:
     def resume(self, partitions: frozenset[Partition]) -> None:
         """Undo `pause`."""
         self._paused = self._paused and PARTITION not in partitions
-        self.wake()
+        self._woken.set()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record all of it in one transaction; raises `LogUnavailable` once closed, and `Fenced`.
@@ -201,10 +200,22 @@ class SqliteFeed:
         """Return parked events in the order of `offsets`; raises `LogUnavailable`."""
         if self._closed or partition != PARTITION:
             return []
-        return await self._log.recall(self.subscription.subscriber, offsets)
+        found: dict[int, Entry] = {}
+        left: Sequence[int] = sorted(set(offsets))
+        while left:
+            more = partial(read_parked, subscriber=self.subscription.subscriber, offsets=left)
+            entries, left = await self._reader.submit(more)
+            found.update((entry.offset, entry) for entry in entries)
+        return [found[offset] for offset in offsets if offset in found]
 
-    def wake(self) -> None:
-        """Let a waiting `read` check the log again."""
+    def appended(self, end: int) -> None:
+        """Let `read` go on to the new `end` of the log."""
+        self._window = replace(self._window, end=end)
+        self._woken.set()
+
+    def break_off(self, error: BaseException) -> None:
+        """Let every `read` from now on raise `error`."""
+        self._error = error
         self._woken.set()
 
     def close(self) -> None:
@@ -213,15 +224,24 @@ class SqliteFeed:
         self._settler.close()
 
     async def _next_page(self) -> Page:
-        window = window_of(self.subscription, begin=self._cursor, end=self._log.end())
-        entries, through = await self._log.read(window)
+        entries, through = await self._reader.submit(partial(read_page, window=self._window))
         # Only now: a read that failed or was cancelled must be repeated.
-        self._cursor = through
+        self._window = replace(self._window, begin=through)
         return Page(
             entries=[entry for entry in entries if self._is_wanted(entry)],
             through={PARTITION: through},
-            behind=self._log.end() - through,
+            behind=self._window.end - through,
         )
+
+    async def _lanes(self) -> Sequence[ParkedLane]:
+        found: list[ParkedLane] = []
+        last: str | None = None
+        while True:
+            more = partial(read_lanes, subscriber=self.subscription.subscriber, after=last)
+            page, last = await self._reader.submit(more)
+            if not page:
+                return found
+            found += page
 
     def _is_wanted(self, entry: Entry) -> bool:
         return (

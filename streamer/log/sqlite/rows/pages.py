@@ -27,7 +27,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetRange:
-    """The events to read: from `begin` to `end` (exclusive), of the types that match `patterns`.
+    """The events to read: from `begin` to `end` (exclusive), of the types that match one of SQLite's `globs`.
 
     They are those that were forwarded to a subscriber, or else those that were
     forwarded to none.
@@ -35,7 +35,7 @@ class OffsetRange:
 
     begin: int
     end: int
-    patterns: Sequence[str]
+    globs: Sequence[str]
     forwarded_to: SubscriberName | None = None
 
 
@@ -46,7 +46,7 @@ def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list
     the scanned offsets.
     """
     stop = min(window.end, window.begin + _OFFSETS_SCANNED)
-    either = " OR ".join(["type GLOB ?"] * len(window.patterns)) or "FALSE"
+    either = " OR ".join(["type GLOB ?"] * len(window.globs)) or "FALSE"
     query = f"""
         WITH found AS (
           SELECT seq, size FROM events
@@ -63,7 +63,7 @@ def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list
         """  # noqa: S608 - nothing but placeholders for the patterns
     found, page = connection.execute(
         query,
-        (window.begin, stop, window.forwarded_to, *map(glob, window.patterns), PAGE_EVENTS, _PAGE_BYTES),
+        (window.begin, stop, window.forwarded_to, *window.globs, PAGE_EVENTS, _PAGE_BYTES),
     ).fetchone()
     if page is None:
         return [], stop

@@ -8,6 +8,7 @@ from datetime import datetime
 import orjson
 
 from streamer.events import SettledOffsets, Start, SubscriberName
+from streamer.log.patterns import glob
 from streamer.log.records import encode_receipt
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import insert_rows
@@ -54,7 +55,7 @@ def window_of(subscription: Subscription, *, begin: int, end: int) -> OffsetRang
     return OffsetRange(
         begin=begin,
         end=end,
-        patterns=subscription.patterns,
+        globs=tuple(map(glob, subscription.patterns)),
         forwarded_to=subscription.subscriber if subscription.after else None,
     )
 
@@ -243,7 +244,7 @@ class EncodedSettlement:
     number: int
     progress: SettledOffsets | None
     dead_letters: Sequence[LetterRow]
-    parked: ParkedRows
+    parked: ParkedRows | None
     receipts: Sequence[_ReceiptRow]
     redriven: Sequence[str]
     forwarded: Sequence[_ForwardedRow]
@@ -251,8 +252,9 @@ class EncodedSettlement:
     @property
     def weight(self) -> int:
         """Approximate number of its rows."""
-        rows = (self.dead_letters, self.parked.joined, self.parked.setbacks, self.receipts, self.redriven)
-        return 1 + sum(map(len, rows)) + len(self.forwarded)
+        rows = (self.dead_letters, self.receipts, self.redriven, self.forwarded)
+        parked = 0 if self.parked is None else len(self.parked.joined) + len(self.parked.setbacks)
+        return 1 + sum(map(len, rows)) + parked
 
 
 def encode_settlement(
@@ -263,8 +265,8 @@ def encode_settlement(
         subscriber=subscriber,
         number=number,
         progress=settlement.progress.get(PARTITION),
-        dead_letters=letter_rows(settlement.set_aside),
-        parked=ParkedRows.of(subscriber, settlement.lanes),
+        dead_letters=letter_rows(settlement.set_aside) if settlement.set_aside else (),
+        parked=ParkedRows.of(subscriber, settlement.lanes) if settlement.lanes else None,
         receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
         redriven=[letter_key(id_) for id_ in settlement.redriven],
         forwarded=[(*event_row(each.event, int(now)), each.to) for each in settlement.forwarded],
@@ -288,9 +290,12 @@ def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettleme
 
 def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
     # Remove first: a redriven event can have been set aside again in this settlement.
-    remove_letters(connection, settlement.redriven)
-    write_letters(connection, settlement.dead_letters)
-    settlement.parked.write(connection)
+    if settlement.redriven:
+        remove_letters(connection, settlement.redriven)
+    if settlement.dead_letters:
+        write_letters(connection, settlement.dead_letters)
+    if settlement.parked is not None:
+        settlement.parked.write(connection)
     insert_rows(connection, "INSERT INTO receipts (recorded_at, body)", settlement.receipts)
     insert_rows(
         connection,
