@@ -20,8 +20,8 @@ from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLi
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
-from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing
+from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.state import Limits

@@ -18,7 +18,7 @@ from streamer.app.reloading import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.delivery.attempts import DispatchObserver
 from streamer.dispatch.delivery.enrichment import Enrichment
-from streamer.dispatch.delivery.plugin_tasks import exits_contained
+from streamer.dispatch.delivery.plugin_calls import exits_contained
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName

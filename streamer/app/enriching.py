@@ -174,7 +174,7 @@ class SharedLookups:
         self._observers = _Observers(observer)
         self._shared: dict[RecordSource, _Shared] = {}
         self.on_read: list[Callable[[Event], None]] = []
-        """Called with each event that a subscriber reads: its record is read again before its next look-up."""
+        """Called with each event that is read: its record is read again before its next look-up."""
 
     def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
         """Return what makes the look-ups of `source`, in `org` where they name no service."""

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from streamer.dispatch.admission.admission import Admission
-from streamer.dispatch.delivery.attempts import AttemptResult, Attempts, cancellations, undo_cancellations
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
+from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.state import DispatchState
 from streamer.events import Delivery, Entry

@@ -1,7 +1,7 @@
 """Delivers the log's events to one target."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,10 @@ from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.batches import Batches
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.delivery.attempts import Attempts
-from streamer.dispatch.delivery.plugin_results import Failures, RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lanes.lanes import OldestEvent, ParkedListing
-from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers
+from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers, or_end
 from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState, Limits
@@ -189,7 +189,7 @@ class Dispatcher:
 
         Raises what `follow` and the opening of the plugin raise.
         """
-        name = self.state.name
+        name, ending = self.state.name, self.attempts.ending
         async with (
             self.attempts.opened(),
             self._reader.follow(self._subscription) as feed,
@@ -197,30 +197,22 @@ class Dispatcher:
         ):
             self.following = True
             side_tasks = [
-                group.create_task(self._ending_on_error(self._read(feed)), name=f"read {name}"),
-                group.create_task(self._ending_on_error(self._record(feed)), name=f"record {name}"),
-                group.create_task(self._ending_on_error(self._wake_due()), name=f"wake {name}"),
-                group.create_task(self._ending_on_error(self.state.standstill.run()), name=f"beat {name}"),
+                group.create_task(or_end(self._intake.run(feed), ending), name=f"read {name}"),
+                group.create_task(or_end(self._intake.record(feed), ending), name=f"record {name}"),
+                group.create_task(or_end(self._wake_due(), ending), name=f"wake {name}"),
+                group.create_task(or_end(self.state.standstill.run(), ending), name=f"beat {name}"),
             ]
-            deliver = self._ending_on_error(self._workers.run(group, feed))
+            deliver = or_end(self._workers.run(group, feed), ending)
             delivering = group.create_task(deliver, name=f"deliver {name}")
             try:
                 await stopping.wait()
                 delivering.cancel()
                 await self._drain(feed)
             except BaseException:
-                self.attempts.ending.set()
+                ending.set()
                 raise
             for task in side_tasks:
                 task.cancel()
-
-    async def _ending_on_error(self, work: Awaitable[None]) -> None:
-        """Await `work`. An error of it cancels the attempts in flight, and they are told first."""
-        try:
-            await work
-        except Exception:
-            self.attempts.ending.set()
-            raise
 
     async def _drain(self, feed: Feed) -> None:
         state = self.state
@@ -232,21 +224,6 @@ class Dispatcher:
         # A restart must not forget the attempts that were spent.
         state.park_failed(state.ledger.partitions)
         await state.ledger.complete()
-
-    async def _read(self, feed: Feed) -> None:
-        while True:
-            read = await self._intake.read(feed)
-            had_work = self.state.has_work
-            await self._intake.take(read, feed)
-            if not had_work:
-                self.state.moved()
-
-    async def _record(self, feed: Feed) -> None:
-        while True:
-            await self.state.ledger.record(feed)
-            if self.state.standstill.has_ended():
-                self.state.moved()
-            self._intake.restrain(feed)
 
     async def _wake_due(self) -> None:
         while True:

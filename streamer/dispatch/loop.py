@@ -12,7 +12,8 @@ from streamer.blocking import SUBSCRIBER
 from streamer.dispatch.admission.admission import Admission, Ticket
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
-from streamer.dispatch.delivery.attempts import AttemptResult, Attempts, cancellations, undo_cancellations
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
+from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState
@@ -31,6 +32,15 @@ _PAUSE_S = 1.0
 _FINISH_S = 2.0
 ATTEMPT_TASK = "attempt "
 """Beginning of the names of tasks that make attempts; the subscriber's name follows."""
+
+
+async def or_end(work: Awaitable[None], ending: asyncio.Event) -> None:
+    """Await `work`. Its error cancels the attempts in flight, so `ending` tells them before."""
+    try:
+        await work
+    except Exception:
+        ending.set()
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +121,23 @@ class Intake:
     joining: Joining | None
     on_read: Collection[Callable[[Event], None]]
     _paused: frozenset[Partition] = field(default=frozenset(), init=False)
+
+    async def run(self, feed: Feed) -> None:
+        """Read `feed` until cancelled."""
+        while True:
+            read = await self.read(feed)
+            had_work = self.state.has_work
+            await self.take(read, feed)
+            if not had_work:
+                self.state.moved()
+
+    async def record(self, feed: Feed) -> None:
+        """Record what is settled until cancelled, and read on where that makes room."""
+        while True:
+            await self.state.ledger.record(feed)
+            if self.state.standstill.has_ended():
+                self.state.moved()
+            self.restrain(feed)
 
     async def read(self, feed: Feed) -> Page | Assigned | Revoked:
         """Return what the feed returns next; while the log is unavailable, log a warning and try again."""

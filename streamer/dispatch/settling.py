@@ -19,7 +19,7 @@ from streamer.dispatch.commands import (
     Wait,
 )
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
-from streamer.dispatch.delivery.plugin_results import Failures, RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.progress.partition_progress import Proof
 from streamer.dispatch.redrive import Redelivery
@@ -117,7 +117,8 @@ class Settling:
 
     def landed(self, lane: Lane) -> None:
         """Let redriven events join `lane`, whose attempt is no longer in flight."""
-        self.redelivery.attempt_ended(lane)
+        if lane in self.redelivery.waiting:
+            self.redelivery.attempt_ended(lane)
         self.state.moved()
 
     def _tried(self, lane: Lane, ticket: Ticket, tried: AttemptResult) -> None:
@@ -197,7 +198,8 @@ class Settling:
             self._finish(lane, None)
             return
         self.admission.guard.delivered()
-        self.state.latest.note(tried.entry)
+        if self.state.latest.watched:
+            self.state.latest.note(tried.entry)
         self._finish(lane, self.attempts.receipt(lane, tried))
         if self.failures.last is not None:
             self.failures.worked(self.state.lanes.parked)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from streamer.clock import Clock
 from streamer.dispatch.lanes.lane import DelayQueue, InFlight, Lane, LaneName, LaneState, Order
 from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.progress.latest_deliveries import LatestDeliveries
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.partition_progress import Proof
-from streamer.dispatch.progress.standstill import LatestDeliveries, StandstillDetector
+from streamer.dispatch.progress.standstill import StandstillDetector
 from streamer.events import DeadLetter, Entry, ParkedLane, Partition, SubscriberName
 
 

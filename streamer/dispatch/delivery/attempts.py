@@ -15,9 +15,19 @@ from streamer.dispatch.chains.forwarding import (
     receipts_of,
     redriven,
 )
+from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.delivery.enrichment import Ahead, Enrichment
-from streamer.dispatch.delivery.plugin_results import kept, masked, named, outcome_of, outcomes_of
-from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing, calling, sampled_trace
+from streamer.dispatch.delivery.plugin_calls import (
+    calling,
+    cancellations,
+    is_closing,
+    kept,
+    masked,
+    named,
+    outcome_of,
+    outcomes_of,
+    undo_cancellations,
+)
 from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
@@ -44,6 +54,7 @@ from streamer.ports import BatchSubscriber, Subscriber
 _log = structlog.get_logger()
 
 _STOPPED_S = 60.0
+_NOTHING_MORE: JsonObject = {}
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -91,7 +102,8 @@ class AttemptResult(NamedTuple):
     @property
     def trace_id(self) -> str:
         """Id of the event's trace if it is sampled, otherwise empty."""
-        return sampled_trace(self.delivery.traceparent) if self.delivery else ""
+        delivery = self.delivery
+        return "" if delivery is None or delivery.traceparent is None else sampled_trace(delivery.traceparent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +317,7 @@ class Attempts:
 
     def _shaped(self, event: Event, attempt: int, names: JsonObject | None) -> Delivery | Skip:
         """Return the delivery; `names` hold the results of its look-ups. Raises `BrokenRoute`."""
-        more = receipts_of(event)
+        more = receipts_of(event) if event.receipts else _NOTHING_MORE
         if names is not None:
             more = {**more, **names}
         if self.route.when_needs_lookups and not self.route.admits(event, more):
@@ -370,27 +382,3 @@ def _waiting(error: RetryLater | Stop) -> Retry | Hold:
     if isinstance(error, Stop):
         return Hold(reason=reason, after_s=_STOPPED_S, alert=True, failure=FailureClass.LOOKUP)
     return Retry(reason=reason, after_s=error.after_s, failure=FailureClass.LOOKUP)
-
-
-def is_closing(error: BaseException) -> bool:
-    """Return whether `error` closes a coroutine that was left behind by an event loop which has ended."""
-    if not isinstance(error, GeneratorExit):
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return True
-    return False
-
-
-def cancellations() -> int:
-    """Return how often the present task was asked to end."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
-
-
-def undo_cancellations(before: int) -> None:
-    """Let the present task go on, after a cancellation that was the plugin's own."""
-    task = asyncio.current_task()
-    while task is not None and task.cancelling() > before:
-        task.uncancel()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.state import Limits
 from streamer.errors import LogUnavailable

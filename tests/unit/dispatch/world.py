@@ -14,9 +14,9 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBr
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.chains.forwarding import Upstream
 from streamer.dispatch.delivery.attempts import Attempts
+from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
 from streamer.dispatch.delivery.enrichment import Enrichment
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
-from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lane import Order

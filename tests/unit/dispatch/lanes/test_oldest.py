@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from streamer.dispatch.chains.forwarding import Upstream
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.state import Limits

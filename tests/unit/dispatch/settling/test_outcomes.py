@@ -6,7 +6,7 @@ import pytest
 
 from streamer.dispatch.commands import SETTLE, Command, HoldBack, Park, PauseSubscriber, SetHeadAside, Wait
 from streamer.dispatch.delivery.attempts import AttemptResult
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.settling import TargetSign, command_of, sign_of
 from streamer.events import Delivered, Disable, Entry, Hold, Outcome, Partition, Reject, Retry, Skip
