@@ -24,10 +24,6 @@ from streamer.ports import Batching, Feed, LogReader, Subscription
 _DAY_S = 86_400.0
 
 
-def _do_nothing(*_: object) -> None:
-    """Do nothing."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchOptions:
     """Settings of one subscriber's deliveries.
@@ -100,7 +96,7 @@ class Dispatcher:
 
     def _new_workers(self, options: DispatchOptions, joining: Joining | None) -> Workers:
         attempts, admission, state = self.attempts, self.admission, self.state
-        on_idle: Callable[[], None] = _do_nothing
+        on_idle: Callable[[], None] | None = None
         try_once: TryOnce = partial(attempts.try_once, ahead=state.lanes.upcoming, is_ours=state.owns)
         if options.batching is not None:
             batches = Batches(batching=options.batching, attempts=attempts, admission=admission, state=state)
@@ -217,7 +213,8 @@ class Dispatcher:
     async def _drain(self, feed: Feed) -> None:
         state = self.state
         state.is_closed = True
-        self._workers.on_idle()
+        if self._workers.on_idle is not None:
+            self._workers.on_idle()
         # Reading continues, because it also reports lost partitions.
         self._intake.restrain(feed)
         await state.in_flight.landed()

@@ -226,7 +226,7 @@ class Workers:
 
     While `is_choosing`, one lane waits for permission, and the others are not
     asked. Any cancellation of an attempt before `ending` is set is the plugin's
-    own. `on_idle` is called when a worker finds no other lane.
+    own. `on_idle`, if given, is called when a worker finds no other lane.
     """
 
     state: DispatchState
@@ -234,7 +234,7 @@ class Workers:
     head: HeadDelivery
     settling: Settling
     ending: asyncio.Event
-    on_idle: Callable[[], None]
+    on_idle: Callable[[], None] | None
     is_choosing: bool = field(default=False, init=False)
     _freed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -273,7 +273,8 @@ class Workers:
                     ticket = self._begin(lane)
                 if self.admission.concurrency.has_room:
                     self._freed.set()
-            self.on_idle()
+            if self.on_idle is not None:
+                self.on_idle()
         except Exception:
             self.ending.set()
             raise

@@ -109,6 +109,8 @@ def outcome_of(returned: object) -> Outcome:
     """
     # Nearly every outcome takes this path, so it must be cheap.
     if type(returned) is Delivered and type(answer := _field(returned, "answer")) is dict:
+        if not answer:
+            return returned
         hidden = _without_secrets(answer)
         return returned if hidden is answer else Delivered(answer=hidden)
     kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
