@@ -25,7 +25,7 @@ from streamer.admin.schemas import (
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName
 from streamer.normalise.malformed import from_epoch_ms

@@ -23,7 +23,7 @@ from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
 from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.state import Limits
 from streamer.events import Event, SubscriberName
 from streamer.observe.process import Pulses

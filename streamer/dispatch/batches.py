@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
 from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
-from streamer.dispatch.lanes.lane import Lane, LaneState, Order
+from streamer.dispatch.lanes.lanes import Lane, LaneState, Order
 from streamer.dispatch.state import DispatchState
 from streamer.events import Delivery, Entry
 from streamer.ports import Batching

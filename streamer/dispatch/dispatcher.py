@@ -11,8 +11,8 @@ from streamer.dispatch.batches import Batches
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
-from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.lanes.lanes import OldestEvent, ParkedListing
+from streamer.dispatch.lanes.lanes import Order
+from streamer.dispatch.lanes.listing import OldestEvent, ParkedListing
 from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers, or_end
 from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.settling import Settling

@@ -14,7 +14,7 @@ from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
 from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
-from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.lanes.lanes import Lane, LaneState
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState
 from streamer.errors import LogUnavailable

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from streamer.dispatch.chains.forwarding import Upstream, joined
 from streamer.dispatch.delivery.attempts import Attempts
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.dispatch.progress.latest_deliveries import HasPlace
 from streamer.dispatch.state import DispatchState
 from streamer.errors import BrokenRoute

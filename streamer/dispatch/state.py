@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.lanes.lane import DelayQueue, InFlight, Lane, LaneName, LaneState, Order
-from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.lanes.delay_queue import DelayQueue
+from streamer.dispatch.lanes.lanes import InFlight, Lane, LaneName, Lanes, LaneState, Order
 from streamer.dispatch.progress.latest_deliveries import LatestDeliveries
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.partition_progress import Proof
@@ -211,7 +211,7 @@ class DispatchState:
         if is_awaited is not None:
             lane = self.lanes.lane_of(entry)
             if lane is not None and lane in self.delay_queue and is_awaited(lane, entry):
-                lane.due_at = self.clock.now()
+                lane.retries.due_at = self.clock.now()
                 self.delay_queue.put(lane, 0.0)
         if parked:
             self.ledger.park(parked.change(joined=[entry]))
@@ -226,7 +226,7 @@ class DispatchState:
 
     def park(self, lane: Lane, delay_s: float) -> None:
         """Leave the events of `lane` to the log until it is tried again after `delay_s` seconds."""
-        lane.due_at = self.clock.now() + delay_s
+        lane.retries.due_at = self.clock.now() + delay_s
         self._store(lane)
         self.delay_queue.put(lane, delay_s)
 
@@ -251,7 +251,7 @@ class DispatchState:
         """Subtract attempts that failed because the target was down."""
         for name, number in attempts.items():
             if lane := self.lanes.get(name):
-                lane.give_back(number)
+                lane.retries.give_back(number)
                 if lane.is_parked:
                     self.ledger.alter(lane.change())
 
@@ -259,10 +259,10 @@ class DispatchState:
         """Settle the head with the records of it; the next event of the lane, if any, gets its turn."""
         offset, entry = lane.head_offset, lane.entries[0] if lane.entries else None
         was_parked = lane.is_parked
-        lane.due_at = self.clock.now()
+        lane.retries.due_at = self.clock.now()
         parts = self._advance(lane)
-        if entry is not None and lane.places is not None:
-            lane.forget_places(entry.event.id, {offset, *(part.offset for part in parts)})
+        if entry is not None and lane.halves.places is not None:
+            lane.halves.forget_places(entry.event.id, {offset, *(part.offset for part in parts)})
         if was_parked:
             left = [offset, *(part.offset for part in parts)]
             self.ledger.alter(lane.change(left=left), *proofs)
@@ -279,10 +279,10 @@ class DispatchState:
         now, lane = self.clock.now(), self.lanes.lane_of(entry)
         has_turn = lane is not None and lane not in self.delay_queue
         if lane is not None and not lane.is_parked:
-            lane.due_at = now
+            lane.retries.due_at = now
             self._store(lane)
         lane = self.lanes.join(entry)
-        lane.due_at = lane.redriven[entry.offset] = now
+        lane.retries.due_at = lane.redriven[entry.offset] = now
         self.ledger.redrive(lane.change(joined=[entry]), letter)
         if not has_turn:
             self.delay_queue.put(lane, 0.0)

@@ -10,7 +10,7 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerState, CircuitBreaker, Permit
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
-from streamer.dispatch.lanes.lane import LaneName
+from streamer.dispatch.lanes.lanes import LaneName
 from streamer.events import Hold, SubscriberName
 
 _SHORTEST_HOLD_S = 0.1

@@ -29,7 +29,7 @@ from streamer.dispatch.delivery.plugin_calls import (
     undo_cancellations,
 )
 from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import (
     DeadLetter,
@@ -206,15 +206,15 @@ class Attempts:
         `ahead` returns the events that come next, whose records can be looked
         up together with those of the head.
         """
-        if lane.first_tried_at is None:
-            lane.first_tried_at = self.clock.now()
+        if lane.retries.first_tried_at is None:
+            lane.retries.first_tried_at = self.clock.now()
         entry = lane.head
         try:
             # An event that is not for the target costs no look-up.
             shaped: Delivery | Skip | Reject | None = self._skip(entry.event)
             if shaped is None:
                 names = await self.enrichment.names(entry.event, ahead) if self.enrichment else None
-                shaped = self._shaped(entry.event, lane.attempts + 1, names)
+                shaped = self._shaped(entry.event, lane.retries.attempts + 1, names)
         except BrokenRoute as error:
             shaped = _broken(error)
         except RecordsRefused as error:
@@ -243,7 +243,7 @@ class Attempts:
     def ended(self, lane: Lane, outcome: Outcome) -> None:
         """Note in the trace that the delivery of the head of `lane` has ended."""
         if self.tracing is not None:
-            self.tracing.ended(lane, outcome, attempts=lane.attempts + 1)
+            self.tracing.ended(lane, outcome, attempts=lane.retries.attempts + 1)
 
     def receipt(self, lane: Lane, tried: AttemptResult) -> Receipt | None:
         """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
@@ -255,8 +255,8 @@ class Attempts:
             event_type=event.type,
             event_key=event.key,
             subscriber=self.name,
-            attempts=lane.attempts + 1,
-            first_tried_at=now if lane.first_tried_at is None else lane.first_tried_at,
+            attempts=lane.retries.attempts + 1,
+            first_tried_at=now if lane.retries.first_tried_at is None else lane.retries.first_tried_at,
             delivered_at=now,
             seconds=tried.seconds,
             answer=kept(tried.outcome.answer),
@@ -274,19 +274,19 @@ class Attempts:
             error=failure.reason,
             hint=(failure.hint if isinstance(failure, Reject) else "") or _HINT,
             failed_at=now,
-            first_failed_at=lane.first_failed_at or now,
+            first_failed_at=lane.retries.first_failed_at or now,
             replay_id=event.replay_id,
             event=event,
             subscriber=self.name,
-            attempts=lane.attempts,
-            first_error=lane.first_error or failure.reason,
+            attempts=lane.retries.attempts,
+            first_error=lane.retries.first_error or failure.reason,
             answer=failure.answer,
             partition=entry.partition,
             offset=entry.offset,
         )
         traced = {}
         if self.tracing is not None:
-            self.tracing.ended(lane, failure, attempts=lane.attempts, error=reason)
+            self.tracing.ended(lane, failure, attempts=lane.retries.attempts, error=reason)
             traced = self.tracing.log_fields(event)
         _log.warning(
             "event.set_aside",

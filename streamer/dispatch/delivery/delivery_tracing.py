@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from streamer.clock import Clock
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.events import Delivered, Delivery, Event, Outcome, Skip, SubscriberName
 from streamer.ports import Span, SpanKind, Tracer
 from streamer.ports.tracing import traceparent
@@ -68,7 +68,9 @@ class DeliveryTracing:
         trace = self.tracer.trace_of(event)
         if not trace.is_sampled:
             return
-        known = [each for each in (lane.first_failed_at, lane.first_tried_at) if each is not None]
+        known = [
+            each for each in (lane.retries.first_failed_at, lane.retries.first_tried_at) if each is not None
+        ]
         span = Span(
             name=f"deliver {self.name}",
             kind=SpanKind.INTERNAL,

@@ -232,7 +232,10 @@ class Machine(RuleBasedStateMachine):
                 lane = lanes.get((partition, kept.lane))
                 assert lane is not None
                 assert tuple(lane.parked) == kept.offsets
-                assert (lane.attempts, lane.due_at) == (kept.setback.attempts, kept.setback.due_at)
+                assert (lane.retries.attempts, lane.retries.due_at) == (
+                    kept.setback.attempts,
+                    kept.setback.due_at,
+                )
 
     @invariant()
     def receipts_are_written_once(self) -> None:

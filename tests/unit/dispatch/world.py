@@ -19,7 +19,7 @@ from streamer.dispatch.delivery.enrichment import Enrichment
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.state import Limits
 from streamer.errors import ConfigurationError
 from streamer.events import (
