@@ -21,6 +21,7 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBr
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
 from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
+from streamer.dispatch.delivery.plugin_calls import PluginCalls
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
 from streamer.dispatch.lanes.lanes import Order
@@ -72,11 +73,13 @@ class Assembly:
             subscription=subscription,
             reader=self.log,
             attempts=Attempts(
-                name=name,
-                subscriber=subscriber,
+                plugin=PluginCalls(
+                    name=name,
+                    subscriber=subscriber,
+                    timeout_s=settings.deliver_timeout_s,
+                    clock=self.clock,
+                ),
                 route=self.plan.routes[name],
-                timeout_s=settings.deliver_timeout_s,
-                clock=self.clock,
                 observer=observer,
                 receipts=subscription.receipts,
                 upstream=upstream_of(name, self.plan.settings.subscribers),

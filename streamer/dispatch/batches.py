@@ -133,6 +133,6 @@ class Batches:
 
     def _survive(self, cancellations_before: int) -> None:
         """Ignore a cancellation of the plugin's own; raise `CancelledError` when the attempts are ended."""
-        if self.attempts.ending.is_set():
+        if self.attempts.plugin.ending.is_set():
             raise asyncio.CancelledError
         undo_cancellations(cancellations_before)

@@ -115,7 +115,7 @@ class Dispatcher:
             admission=admission,
             head=head,
             settling=settling,
-            ending=attempts.ending,
+            ending=attempts.plugin.ending,
             on_idle=on_idle,
         )
 
@@ -185,7 +185,7 @@ class Dispatcher:
 
         Raises what `follow` and the opening of the plugin raise.
         """
-        name, ending = self.state.name, self.attempts.ending
+        name, ending = self.state.name, self.attempts.plugin.ending
         async with (
             self.attempts.opened(),
             self._reader.follow(self._subscription) as feed,

@@ -213,7 +213,7 @@ class Settling:
         self.state.settle(lane, *proofs)
 
     def _lost_letter(self, lane: Lane) -> DeadLetter:
-        now, name, offset = self.state.clock.now(), self.attempts.name, lane.head_offset
+        now, name, offset = self.state.clock.now(), self.attempts.plugin.name, lane.head_offset
         letter = DeadLetter(
             id=f"{lane.partition.topic}:{lane.partition.number}:{offset}:{name}",
             stage=Stage.DISPATCH,

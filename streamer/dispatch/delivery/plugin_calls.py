@@ -9,6 +9,8 @@ be a `BaseException`.
 import asyncio
 import math
 from collections.abc import (
+    AsyncIterator,
+    Awaitable,
     Callable,
     Coroutine,
     Generator,
@@ -16,19 +18,24 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from itertools import islice
 from traceback import extract_tb
-from typing import Any, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import orjson
 import structlog
 
+from streamer.clock import Clock
+from streamer.errors import RetryLater, StreamerError
 from streamer.events import (
     LONGEST_PAUSE_S,
     Delivered,
+    Delivery,
     Disable,
+    Event,
     FailureClass,
     Hold,
     Outcome,
@@ -39,10 +46,13 @@ from streamer.events import (
 )
 from streamer.known_secrets import KNOWN
 from streamer.observe import redaction
+from streamer.ports import BatchSubscriber, Subscriber
 
 _log = structlog.get_logger()
 
 _CALLED: ContextVar[SubscriberName | None] = ContextVar("called_plugin", default=None)
+Given = TypeVar("Given")
+
 _KINDS = frozenset(get_args(Outcome))
 _TEXT_CHARACTERS = 2_000
 _ANSWER_BYTES = 20_000
@@ -301,3 +311,89 @@ def undo_cancellations(before: int) -> None:
     task = asyncio.current_task()
     while task is not None and task.cancelling() > before:
         task.uncancel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginCalls:
+    """Calls of one subscriber's plugin, each within `timeout_s` seconds; its errors become outcomes."""
+
+    name: SubscriberName
+    subscriber: Subscriber
+    timeout_s: float
+    clock: Clock
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the plugin open inside the context.
+
+        Raises errors that Streamer raises on purpose, such as
+        `ConfigurationError`, as they are, and `RetryLater` for any other error
+        of the plugin.
+        """
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    await self.subscriber.__aenter__()
+        except StreamerError:
+            raise
+        except BaseException as error:
+            if self._is_ours(error, before):
+                raise
+            raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
+        try:
+            yield
+        finally:
+            await self._close()
+
+    async def delivered(self, delivery: Delivery) -> Outcome:
+        """Call the plugin once with `delivery`."""
+        return outcome_of(await self._returned(self.subscriber.deliver, delivery, delivery.event))
+
+    async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Call a `BatchSubscriber` once, and return an outcome for each of `deliveries`."""
+        deliver_many = cast("BatchSubscriber", self.subscriber).deliver_many
+        call = self._returned(deliver_many, deliveries, deliveries[0].event)
+        return outcomes_of(await call, len(deliveries))
+
+    async def _returned(
+        self, call: Callable[[Given], Awaitable[object]], given: Given, event: Event
+    ) -> object:
+        """Return the result of the plugin's `call` with `given`, or a `Retry`; `event` is the first."""
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    return await call(given)
+        except TimeoutError:
+            return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
+        except asyncio.CancelledError:
+            if self.ending.is_set():
+                raise
+            undo_cancellations(before)
+            _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
+            return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
+        except BaseException as error:  # its events are retried, then set aside
+            if is_closing(error):
+                raise
+            _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
+            return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
+
+    async def _close(self) -> None:
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    await self.subscriber.__aexit__(None, None, None)
+        except BaseException as error:  # its deliveries are recorded all the same
+            if self._is_ours(error, before):
+                raise
+            _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
+
+    def _is_ours(self, error: BaseException, cancellations_before: int) -> bool:
+        """Return whether the process has ended the call, and not the plugin by what it raised."""
+        if isinstance(error, asyncio.CancelledError):
+            return self.ending.is_set() or cancellations() > cancellations_before
+        return is_closing(error)

@@ -16,6 +16,7 @@ from streamer.dispatch.chains.forwarding import Upstream
 from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
 from streamer.dispatch.delivery.enrichment import Enrichment
+from streamer.dispatch.delivery.plugin_calls import PluginCalls
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
@@ -180,11 +181,8 @@ class World:
             ),
             reader=self.log,
             attempts=Attempts(
-                name=TARGET,
-                subscriber=self.target,
+                plugin=PluginCalls(name=TARGET, subscriber=self.target, timeout_s=30.0, clock=self.clock),
                 route=self.route,
-                timeout_s=30.0,
-                clock=self.clock,
                 observer=self.metrics.subscriber(TARGET),
                 receipts=self.receipts,
                 enrichment=self.enrichment,
