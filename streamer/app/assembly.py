@@ -16,7 +16,14 @@ from streamer.app.chains.subscriptions import forwarding_of, upstream_of
 from streamer.app.enriching import SharedLookups
 from streamer.app.plan import Plan
 from streamer.clock import Clock
-from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits, OnBreaker, OnPause
+from streamer.dispatch.admission.admission import (
+    Admission,
+    FloodGuard,
+    GuardLimits,
+    Holds,
+    OnBreaker,
+    OnPause,
+)
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
@@ -117,13 +124,16 @@ class Assembly:
         settings = self.plan.settings.subscribers[name]
         rate = settings.rate
         return Admission(
-            name=name,
             clock=self.clock,
             breaker=CircuitBreaker(BreakerLimits(**settings.breaker.model_dump()), self.clock),
             concurrency=AdaptiveConcurrency(settings.in_flight_limit(batch), self.clock, batch=batch),
-            guard=FloodGuard(name, GuardLimits(**settings.guard.model_dump())),
+            holds=Holds(
+                name,
+                FloodGuard(name, GuardLimits(**settings.guard.model_dump())),
+                self.clock,
+                on_pause=on_pause,
+            ),
             rate=TokenBucket(rate.per_second, rate.burst, self.clock) if rate else None,
-            on_pause=on_pause,
             on_breaker=on_breaker,
         )
 

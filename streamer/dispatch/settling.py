@@ -199,7 +199,7 @@ class Settling:
         if not isinstance(tried.outcome, Delivered):
             self._finish(lane, None)
             return
-        self.admission.guard.delivered()
+        self.admission.holds.guard.delivered()
         if self.state.latest.watched:
             self.state.latest.note(tried.entry)
         self._finish(lane, self.attempts.receipt(lane, tried))

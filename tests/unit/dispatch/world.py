@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits
+from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits, Holds
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.chains.forwarding import Upstream
@@ -204,7 +204,6 @@ class World:
     def admission(self) -> Admission:
         """Return what holds attempts back; as many as allowed may be under way from the start."""
         return Admission(
-            name=TARGET,
             clock=self.clock,
             breaker=CircuitBreaker(self.breaker, self.clock, jitter=middle),
             concurrency=AdaptiveConcurrency(
@@ -213,9 +212,13 @@ class World:
                 start=self.in_flight,
                 batch=self.batching.size if self.batching else 1,
             ),
-            guard=FloodGuard(TARGET, self.guard),
+            holds=Holds(
+                TARGET,
+                FloodGuard(TARGET, self.guard),
+                self.clock,
+                on_pause=lambda by, reason: self.pauses.append((by, reason)),
+            ),
             rate=TokenBucket(*self.rate, self.clock) if self.rate else None,
-            on_pause=lambda by, reason: self.pauses.append((by, reason)),
         )
 
     @asynccontextmanager
