@@ -6,9 +6,9 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 from yarl import URL
 
+from streamer.cloud_events import data_of
 from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
-from subscribers.cloudevents import data_of
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber, TargetSettings
 from subscribers.soap import SoapService, SoapSettings

@@ -5,8 +5,8 @@ import os
 import select
 from typing import Literal
 
+from streamer.cloud_events import data_of, document, nothing_to_send, written
 from streamer.events import Delivery, FailureClass, Hold, Outcome, Reject, Retry, Skip
-from subscribers.cloudevents import data_of, document, nothing_to_send, written
 from subscribers.holds import RECHECK_S
 
 Content = Literal["structured", "body"]

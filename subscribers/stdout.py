@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streamer.cloud_events import data_of, nothing_to_send, written
 from streamer.events import Delivered, Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext, Preview, TargetReport
-from subscribers.cloudevents import data_of, nothing_to_send, written
 from subscribers.lines import PartWritten, failure, line, write_whole
 
 _STDOUT = 1

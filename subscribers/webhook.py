@@ -9,9 +9,9 @@ from urllib.parse import quote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from yarl import URL
 
+from streamer.cloud_events import ContentMode, Message, message
 from streamer.events import Delivery, Outcome, Reject
 from streamer.ports import PluginContext, TargetReport
-from subscribers.cloudevents import ContentMode, Message, message
 from subscribers.http import HttpTarget, Request, RequestSubscriber, TargetSettings, checked_secret
 from subscribers.placeholders import PlaceholderText, Template, Unfilled
 
@@ -83,6 +83,8 @@ class Webhook(RequestSubscriber):
         super().__init__(HttpTarget.of(settings, context, secrets=tuple(self._headers.values())))
         self._settings = settings
         self._url = Template(settings.url)
+        # To parse an address costs as much as all else of a request.
+        self._fixed_url = URL(settings.url) if self._url.is_fixed else None
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Send the event once, and return the outcome."""
@@ -99,7 +101,7 @@ class Webhook(RequestSubscriber):
         if not isinstance(sent, Message):
             return sent
         try:
-            url = URL(self._url.filled(delivery, _quoted))
+            url = self._fixed_url or URL(self._url.filled(delivery, _quoted))
         except Unfilled as missing:
             return Reject(
                 reason=f"url: {missing}",

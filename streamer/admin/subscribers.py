@@ -25,7 +25,8 @@ from streamer.admin.schemas import (
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.delivery.plugin_calls import PluginCalls
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName
 from streamer.normalise.malformed import from_epoch_ms
@@ -65,11 +66,13 @@ async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event,
     """
     plan = daemon.plan
     attempts = Attempts(
-        name=name,
-        subscriber=plan.subscribers[name](),
+        plugin=PluginCalls(
+            name=name,
+            subscriber=plan.subscribers[name](),
+            timeout_s=plan.settings.subscribers[name].deliver_timeout_s,
+            clock=clock,
+        ),
         route=replace(plan.routes[name], when=None),
-        timeout_s=plan.settings.subscribers[name].deliver_timeout_s,
-        clock=clock,
         # Metrics of its own, so that a test is not counted.
         observer=Metrics(clock=clock).subscriber(name),
         enrichment=daemon.enrichment(name),

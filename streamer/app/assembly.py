@@ -16,14 +16,22 @@ from streamer.app.chains.subscriptions import forwarding_of, upstream_of
 from streamer.app.enriching import SharedLookups
 from streamer.app.plan import Plan
 from streamer.clock import Clock
-from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits, OnBreaker, OnPause
+from streamer.dispatch.admission.admission import (
+    Admission,
+    FloodGuard,
+    GuardLimits,
+    Holds,
+    OnBreaker,
+    OnPause,
+)
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.delivery.attempts import Attempts, DispatchObserver
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
-from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing
+from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
+from streamer.dispatch.delivery.plugin_calls import PluginCalls
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.state import Limits
 from streamer.events import Event, SubscriberName
 from streamer.observe.process import Pulses
@@ -71,11 +79,13 @@ class Assembly:
             subscription=subscription,
             reader=self.log,
             attempts=Attempts(
-                name=name,
-                subscriber=subscriber,
+                plugin=PluginCalls(
+                    name=name,
+                    subscriber=subscriber,
+                    timeout_s=settings.deliver_timeout_s,
+                    clock=self.clock,
+                ),
                 route=self.plan.routes[name],
-                timeout_s=settings.deliver_timeout_s,
-                clock=self.clock,
                 observer=observer,
                 receipts=subscription.receipts,
                 upstream=upstream_of(name, self.plan.settings.subscribers),
@@ -93,7 +103,7 @@ class Assembly:
                 batching=batching,
                 join_within_s=settings.join_within_s,
                 deliver_within_s=settings.deliver_within,
-                on_read=self.lookups.changed,
+                on_read=self.lookups.on_read,
             ),
         )
 
@@ -113,13 +123,16 @@ class Assembly:
         settings = self.plan.settings.subscribers[name]
         rate = settings.rate
         return Admission(
-            name=name,
             clock=self.clock,
             breaker=CircuitBreaker(BreakerLimits(**settings.breaker.model_dump()), self.clock),
             concurrency=AdaptiveConcurrency(settings.in_flight_limit(batch), self.clock, batch=batch),
-            guard=FloodGuard(name, GuardLimits(**settings.guard.model_dump())),
+            holds=Holds(
+                name,
+                FloodGuard(name, GuardLimits(**settings.guard.model_dump())),
+                self.clock,
+                on_pause=on_pause,
+            ),
             rate=TokenBucket(rate.per_second, rate.burst, self.clock) if rate else None,
-            on_pause=on_pause,
             on_breaker=on_breaker,
         )
 

@@ -21,6 +21,41 @@ _RETRY_S = 1.0
 _MAX_WRITES = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedWrites:
+    """Writes to the log that an audit record describes, each in a task that tries until the log takes it."""
+
+    group: asyncio.TaskGroup
+    clock: Clock
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+
+    @property
+    def is_full(self) -> bool:
+        """True while so many writes wait that a mere note is dropped."""
+        return len(self._tasks) >= _MAX_WRITES
+
+    def begin(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
+        """Begin to write what `audit` describes."""
+        task = self.group.create_task(self._until_taken(audit, write), name=f"write {audit.what}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Cancel the writes that wait."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _until_taken(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await write()
+            except LogUnavailable as error:
+                _log.warning("audit.delayed", what=audit.what, subscriber=audit.subscriber, reason=str(error))
+                await self.clock.sleep(_RETRY_S)
+            else:
+                return
+
+
 @dataclass(slots=True, kw_only=True)
 class ControlFollower:
     """Applies the control state in the log to subscribers, and writes their own changes to it."""
@@ -28,12 +63,11 @@ class ControlFollower:
     controls: Controls
     clock: Clock
     dispatchers: Mapping[SubscriberName, Dispatcher]
-    group: asyncio.TaskGroup
     redrives: Redrives
+    writes: AuditedWrites
     _in_effect: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _replaced: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _loaded: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _writing: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
         """Follow the control state until cancelled."""
@@ -60,21 +94,20 @@ class ControlFollower:
             self._replaced[name] = replaced
         self._in_effect[name] = control
         audit = self._audit("subscriber.paused", by, name, reason)
-        self._write(audit, partial(self.controls.switch, control, audit))
+        self.writes.begin(audit, partial(self.controls.switch, control, audit))
 
     def record_breaker(self, name: SubscriberName, reason: str) -> None:
         """Audit that a subscriber's breaker has opened, for `reason`, or has closed, without one."""
         audit = self._audit("breaker.opened" if reason else "breaker.closed", "streamer", name, reason)
-        if len(self._writing) >= _MAX_WRITES:
+        if self.writes.is_full:
             _log.warning("audit.not_kept", what=audit.what, subscriber=name)
             return
-        self._write(audit, partial(self.controls.note, audit))
+        self.writes.begin(audit, partial(self.controls.note, audit))
 
     def close(self) -> None:
         """Cancel redrives and pending writes."""
         self.redrives.close()
-        for task in self._writing:
-            task.cancel()
+        self.writes.close()
 
     def _apply(self, board: ControlState) -> None:
         for name, control in board.controls.items():
@@ -94,21 +127,6 @@ class ControlFollower:
     def _audit(self, what: str, by: str, name: SubscriberName, reason: str) -> AuditRecord:
         detail: JsonObject = {"reason": reason} if reason else {}
         return AuditRecord(at=self.clock.now(), what=what, by=by, subscriber=name, detail=detail)
-
-    def _write(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
-        task = self.group.create_task(self._write_until_taken(audit, write), name=f"write {audit.what}")
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-
-    async def _write_until_taken(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await write()
-            except LogUnavailable as error:
-                _log.warning("audit.delayed", what=audit.what, subscriber=audit.subscriber, reason=str(error))
-                await self.clock.sleep(_RETRY_S)
-            else:
-                return
 
 
 def _reason(control: Control) -> str:

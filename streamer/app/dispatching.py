@@ -10,7 +10,7 @@ import structlog
 
 from streamer.app.assembly import Assembly
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts
-from streamer.app.control_follower import ControlFollower
+from streamer.app.control_follower import AuditedWrites, ControlFollower
 from streamer.app.enriching import SharedLookups
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
@@ -18,7 +18,7 @@ from streamer.app.reloading import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.delivery.attempts import DispatchObserver
 from streamer.dispatch.delivery.enrichment import Enrichment
-from streamer.dispatch.delivery.plugin_tasks import exits_contained
+from streamer.dispatch.delivery.plugin_calls import exits_contained
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
@@ -109,7 +109,11 @@ class Dispatching:
     def _control_follower(self, controls: Controls, group: asyncio.TaskGroup) -> ControlFollower:
         redrives = Redrives(controls=controls, clock=self.clock, dispatchers=self.dispatchers, group=group)
         return ControlFollower(
-            controls=controls, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
+            controls=controls,
+            clock=self.clock,
+            dispatchers=self.dispatchers,
+            redrives=redrives,
+            writes=AuditedWrites(group=group, clock=self.clock),
         )
 
     async def _follow_plan(

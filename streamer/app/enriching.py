@@ -175,11 +175,8 @@ class SharedLookups:
         self._limits = LookupLimits(**settings.model_dump())
         self._observers = _Observers(observer)
         self._shared: dict[RecordSource, _Shared] = {}
-
-    def changed(self, event: Event) -> None:
-        """Read the record of `event` again before its next look-up."""
-        for shared in self._shared.values():
-            shared.lookups.changed(event)
+        self.on_read: list[Callable[[Event], None]] = []
+        """Called with each event that is read: its record is read again before its next look-up."""
 
     def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
         """Return what makes the look-ups of `source`, in `org` where they name no service."""
@@ -203,6 +200,7 @@ class SharedLookups:
             shared.users -= 1
             if not shared.users:
                 del self._shared[source]
+                self.on_read.remove(shared.lookups.changed)
                 await shared.resources.aclose()
                 self._observers.ended(source)
 
@@ -233,4 +231,5 @@ class SharedLookups:
                 lookups = RecordLookups(records, self._clock, self._limits, observer)
             await stack.enter_async_context(lookups.running())
             shared = self._shared[source] = _Shared(lookups=lookups, resources=stack.pop_all())
+            self.on_read.append(lookups.changed)
         return shared

@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 from streamer.dispatch.admission.admission import Admission
-from streamer.dispatch.delivery.attempts import AttemptResult, Attempts, cancellations, undo_cancellations
-from streamer.dispatch.lanes.lane import Lane, LaneState, Order
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
+from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
+from streamer.dispatch.lanes.lanes import Lane, LaneState, Order
 from streamer.dispatch.state import DispatchState
 from streamer.events import Delivery, Entry
 from streamer.ports import Batching
@@ -132,6 +133,6 @@ class Batches:
 
     def _survive(self, cancellations_before: int) -> None:
         """Ignore a cancellation of the plugin's own; raise `CancelledError` when the attempts are ended."""
-        if self.attempts.ending.is_set():
+        if self.attempts.plugin.ending.is_set():
             raise asyncio.CancelledError
         undo_cancellations(cancellations_before)

@@ -1,7 +1,7 @@
 """Delivers the log's events to one target."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,10 @@ from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.batches import Batches
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.delivery.attempts import Attempts
-from streamer.dispatch.delivery.plugin_results import Failures, RetrySchedule
-from streamer.dispatch.lanes.lane import Order
-from streamer.dispatch.lanes.lanes import OldestEvent, ParkedListing
-from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers
+from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
+from streamer.dispatch.lanes.lanes import Order
+from streamer.dispatch.lanes.listing import OldestEvent, ParkedListing
+from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers, or_end
 from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState, Limits
@@ -22,10 +22,6 @@ from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Batching, Feed, LogReader, Subscription
 
 _DAY_S = 86_400.0
-
-
-def _do_nothing(*_: object) -> None:
-    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +36,7 @@ class DispatchOptions:
 
     With `batching`, one call of the plugin delivers the heads of several lanes.
     Parts of an event are joined within `join_within_s`. An event is late after
-    `deliver_within_s`. `on_read` takes note of each event that is read.
+    `deliver_within_s`. Each of `on_read` is called with every event that is read.
     """
 
     limits: Limits
@@ -50,7 +46,7 @@ class DispatchOptions:
     batching: Batching | None = None
     join_within_s: float = _DAY_S
     deliver_within_s: float | None = None
-    on_read: Callable[[Event], None] = _do_nothing
+    on_read: Collection[Callable[[Event], None]] = ()
 
 
 class Dispatcher:
@@ -100,7 +96,7 @@ class Dispatcher:
 
     def _new_workers(self, options: DispatchOptions, joining: Joining | None) -> Workers:
         attempts, admission, state = self.attempts, self.admission, self.state
-        on_idle: Callable[[], None] = _do_nothing
+        on_idle: Callable[[], None] | None = None
         try_once: TryOnce = partial(attempts.try_once, ahead=state.lanes.upcoming, is_ours=state.owns)
         if options.batching is not None:
             batches = Batches(batching=options.batching, attempts=attempts, admission=admission, state=state)
@@ -119,7 +115,7 @@ class Dispatcher:
             admission=admission,
             head=head,
             settling=settling,
-            ending=attempts.ending,
+            ending=attempts.plugin.ending,
             on_idle=on_idle,
         )
 
@@ -189,7 +185,7 @@ class Dispatcher:
 
         Raises what `follow` and the opening of the plugin raise.
         """
-        name = self.state.name
+        name, ending = self.state.name, self.attempts.plugin.ending
         async with (
             self.attempts.opened(),
             self._reader.follow(self._subscription) as feed,
@@ -197,56 +193,34 @@ class Dispatcher:
         ):
             self.following = True
             side_tasks = [
-                group.create_task(self._ending_on_error(self._read(feed)), name=f"read {name}"),
-                group.create_task(self._ending_on_error(self._record(feed)), name=f"record {name}"),
-                group.create_task(self._ending_on_error(self._wake_due()), name=f"wake {name}"),
-                group.create_task(self._ending_on_error(self.state.standstill.run()), name=f"beat {name}"),
+                group.create_task(or_end(self._intake.run(feed), ending), name=f"read {name}"),
+                group.create_task(or_end(self._intake.record(feed), ending), name=f"record {name}"),
+                group.create_task(or_end(self._wake_due(), ending), name=f"wake {name}"),
+                group.create_task(or_end(self.state.standstill.run(), ending), name=f"beat {name}"),
             ]
-            deliver = self._ending_on_error(self._workers.run(group, feed))
+            deliver = or_end(self._workers.run(group, feed), ending)
             delivering = group.create_task(deliver, name=f"deliver {name}")
             try:
                 await stopping.wait()
                 delivering.cancel()
                 await self._drain(feed)
             except BaseException:
-                self.attempts.ending.set()
+                ending.set()
                 raise
             for task in side_tasks:
                 task.cancel()
 
-    async def _ending_on_error(self, work: Awaitable[None]) -> None:
-        """Await `work`. An error of it cancels the attempts in flight, and they are told first."""
-        try:
-            await work
-        except Exception:
-            self.attempts.ending.set()
-            raise
-
     async def _drain(self, feed: Feed) -> None:
         state = self.state
         state.is_closed = True
-        self._workers.on_idle()
+        if self._workers.on_idle is not None:
+            self._workers.on_idle()
         # Reading continues, because it also reports lost partitions.
         self._intake.restrain(feed)
         await state.in_flight.landed()
         # A restart must not forget the attempts that were spent.
         state.park_failed(state.ledger.partitions)
         await state.ledger.complete()
-
-    async def _read(self, feed: Feed) -> None:
-        while True:
-            read = await self._intake.read(feed)
-            had_work = self.state.has_work
-            await self._intake.take(read, feed)
-            if not had_work:
-                self.state.moved()
-
-    async def _record(self, feed: Feed) -> None:
-        while True:
-            await self.state.ledger.record(feed)
-            if self.state.standstill.has_ended():
-                self.state.moved()
-            self._intake.restrain(feed)
 
     async def _wake_due(self) -> None:
         while True:

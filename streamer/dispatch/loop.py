@@ -1,7 +1,7 @@
 """Running loop of a subscriber: takes events in, and tries the heads of lanes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
@@ -12,8 +12,9 @@ from streamer.blocking import SUBSCRIBER
 from streamer.dispatch.admission.admission import Admission, Ticket
 from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
-from streamer.dispatch.delivery.attempts import AttemptResult, Attempts, cancellations, undo_cancellations
-from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
+from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
+from streamer.dispatch.lanes.lanes import Lane, LaneState
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState
 from streamer.errors import LogUnavailable
@@ -26,6 +27,15 @@ _RECALLED = 20
 
 TryOnce = Callable[[Lane], Awaitable[AttemptResult | None]]
 """Delivers the head of a lane, and returns `None` if the lane was lost before the call."""
+
+
+async def or_end(work: Awaitable[None], ending: asyncio.Event) -> None:
+    """Await `work`. Its error cancels the attempts in flight, so `ending` tells them before."""
+    try:
+        await work
+    except Exception:
+        ending.set()
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +113,31 @@ _FINISH_S = 2.0
 class Intake:
     """Takes events in no faster than they are delivered, and gives partitions up when the log asks.
 
-    `on_read` takes note of each event that was read.
+    Each of `on_read` is called with every event that was read.
     """
 
     state: DispatchState
     attempts: Attempts
     joining: Joining | None
-    on_read: Callable[[Event], None]
+    on_read: Collection[Callable[[Event], None]]
     _paused: frozenset[Partition] = field(default=frozenset(), init=False)
+
+    async def run(self, feed: Feed) -> None:
+        """Read `feed` until cancelled."""
+        while True:
+            read = await self.read(feed)
+            had_work = self.state.has_work
+            await self.take(read, feed)
+            if not had_work:
+                self.state.moved()
+
+    async def record(self, feed: Feed) -> None:
+        """Record settled events until cancelled, and let the feed continue where that makes room."""
+        while True:
+            await self.state.ledger.record(feed)
+            if self.state.standstill.has_ended():
+                self.state.moved()
+            self.restrain(feed)
 
     async def read(self, feed: Feed) -> Page | Assigned | Revoked:
         """Return what the feed returns next; while the log is unavailable, log a warning and try again."""
@@ -156,7 +183,8 @@ class Intake:
     def _arrived(self, entry: Entry) -> None:
         state, event = self.state, entry.event
         state.ledger.opened(entry)
-        self.on_read(event)
+        for note in self.on_read:
+            note(event)
         if self.attempts.skips(event):
             state.ledger.skip(entry, *self.attempts.forwarded(event, None))
         else:
@@ -202,7 +230,7 @@ class Workers:
 
     While `is_choosing`, one lane waits for permission, and the others are not
     asked. Any cancellation of an attempt before `ending` is set is the plugin's
-    own. `on_idle` is called when a worker finds no other lane.
+    own. `on_idle`, if given, is called when a worker finds no other lane.
     """
 
     state: DispatchState
@@ -210,7 +238,7 @@ class Workers:
     head: HeadDelivery
     settling: Settling
     ending: asyncio.Event
-    on_idle: Callable[[], None]
+    on_idle: Callable[[], None] | None
     is_choosing: bool = field(default=False, init=False)
     _freed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -249,7 +277,8 @@ class Workers:
                     ticket = self._begin(lane)
                 if self.admission.concurrency.has_room:
                     self._freed.set()
-            self.on_idle()
+            if self.on_idle is not None:
+                self.on_idle()
         except Exception:
             self.ending.set()
             raise

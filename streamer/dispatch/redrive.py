@@ -1,4 +1,4 @@
-"""Redrive of dead letters: their plan, the superseded ones, and the return of each to its lane."""
+"""Redrives of dead letters: which ones a later event has superseded."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from streamer.dispatch.chains.forwarding import Upstream, joined
 from streamer.dispatch.delivery.attempts import Attempts
-from streamer.dispatch.lanes.lane import Lane
-from streamer.dispatch.progress.standstill import HasPlace
+from streamer.dispatch.lanes.lanes import Lane
+from streamer.dispatch.progress.latest_deliveries import HasPlace
 from streamer.dispatch.state import DispatchState
 from streamer.errors import BrokenRoute
 from streamer.events import DeadLetter, Entry, Event, EventId, LetterHead, Partition, SubscriberName
@@ -19,6 +19,11 @@ from streamer.ports import LogReader, Subscription
 
 COMPARED_AT_ONCE = 50_000
 """Letters that are compared with later events of their keys in one reading of the log."""
+_Lane = tuple[Partition, str]
+
+# Of events whose halves are settled, those of dead letters alone stay without each other.
+_MOST_HALVES = 10_000
+_Order = tuple[DeadLetter, bool]
 
 
 class PlacedLetter(NamedTuple):
@@ -164,11 +169,6 @@ def _by_offset_in_key(letters: Iterable[PlacedLetter]) -> Iterator[PlacedLetter]
     return (next(ordered[(letter.subscriber, letter.partition), letter.key]) for letter in letters)
 
 
-_Lane = tuple[Partition, str]
-# Of events whose halves are settled, those of dead letters alone stay without each other.
-_MOST_HALVES = 10_000
-
-
 async def superseded(
     letters: Iterable[HasPlace],
     reader: LogReader,
@@ -248,9 +248,6 @@ def _admitted(event: Event, admits: Callable[[Event], bool]) -> bool:
         return False
 
 
-_OrderedLetter = tuple[DeadLetter, bool]
-
-
 class Redriven(Enum):
     """Result of the redrive of a dead letter."""
 
@@ -267,16 +264,14 @@ class Redelivery:
     """Puts the events of dead letters back into their lanes, ahead of later events.
 
     `latest` in the state knows the deliveries that supersede them, of the keys
-    that are watched.
+    that are watched. The letters in `waiting` join lanes whose attempts are in flight.
     """
 
     subscription: Subscription
     reader: LogReader
     attempts: Attempts
     state: DispatchState
-    _waiting: dict[Lane, dict[str, _OrderedLetter]] = field(
-        default_factory=lambda: defaultdict(dict), init=False
-    )
+    waiting: dict[Lane, dict[str, _Order]] = field(default_factory=lambda: defaultdict(dict), init=False)
 
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
         """Return the ids of `letters` that a later event of their key has superseded, until now.
@@ -310,9 +305,7 @@ class Redelivery:
 
     def attempt_ended(self, lane: Lane) -> None:
         """Let the events join that waited for the end of an attempt."""
-        if lane not in self._waiting:
-            return
-        for letter, include_superseded in self._waiting.pop(lane).values():
+        for letter, include_superseded in self.waiting.pop(lane).values():
             self._redriven(letter, include_superseded=include_superseded)
 
     def _redriven(self, letter: DeadLetter, *, include_superseded: bool) -> Redriven:
@@ -333,7 +326,7 @@ class Redelivery:
             # The letter was listed before the log recorded its redrive.
             return Redriven.TAKEN
         if lane is not None and lane in state.in_flight:
-            self._waiting[lane][letter.id] = letter, include_superseded
+            self.waiting[lane][letter.id] = letter, include_superseded
         else:
             state.rejoin(entry, letter)
         return Redriven.TAKEN

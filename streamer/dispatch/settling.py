@@ -19,8 +19,8 @@ from streamer.dispatch.commands import (
     Wait,
 )
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
-from streamer.dispatch.delivery.plugin_results import Failures, RetrySchedule
-from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
+from streamer.dispatch.lanes.lanes import Lane, LaneState
 from streamer.dispatch.progress.partition_progress import Proof
 from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.state import DispatchState
@@ -71,7 +71,9 @@ def command_of(tried: AttemptResult, lane: Lane, schedule: RetrySchedule) -> Com
             return SETTLE
         case Reject() as failure:
             return SetHeadAside(failure=failure, reason="rejected")
-        case Retry() as failure if tried.awaits_lookup or not schedule.is_over(lane.attempts, lane.tried_s):
+        case Retry() as failure if tried.awaits_lookup or not schedule.is_over(
+            lane.retries.attempts, lane.retries.tried_s
+        ):
             return _later(lane, failure, schedule)
         case Retry() as failure:
             return SetHeadAside(failure=failure, reason="retries_exhausted")
@@ -82,7 +84,7 @@ def command_of(tried: AttemptResult, lane: Lane, schedule: RetrySchedule) -> Com
 
 
 def _later(lane: Lane, failure: Retry, schedule: RetrySchedule) -> Park | Wait:
-    attempts = max(1, lane.attempts)
+    attempts = max(1, lane.retries.attempts)
     delay_s = schedule.delay_s(attempts, asked_s=failure.after_s)
     if lane.is_parked or not schedule.is_fast(attempts, delay_s):
         return Park(delay_s=delay_s)
@@ -118,7 +120,8 @@ class Settling:
 
     def landed(self, lane: Lane) -> None:
         """Let redriven events join `lane`, whose attempt is no longer in flight."""
-        self.redelivery.attempt_ended(lane)
+        if lane in self.redelivery.waiting:
+            self.redelivery.attempt_ended(lane)
         self.state.moved()
 
     def _tried(self, lane: Lane, ticket: Ticket, tried: AttemptResult) -> None:
@@ -139,12 +142,12 @@ class Settling:
         match tried.outcome:
             case Retry() as failure:
                 if tried.awaits_lookup:
-                    lane.waits(failure.reason)
+                    lane.retries.last_error = failure.reason
                 else:
-                    lane.failed(failure.reason, self.state.clock.now(), took_s=tried.seconds)
+                    lane.retries.failed(failure.reason, self.state.clock.now(), took_s=tried.seconds)
                 self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
             case Reject(reason=reason):
-                lane.failed(reason, self.state.clock.now())
+                lane.retries.failed(reason, self.state.clock.now())
             # A target that only asks for a pause does not fail.
             case Hold(alert=True) as hold:
                 self.failures.failed(tried.entry.event.id, hold)
@@ -175,10 +178,10 @@ class Settling:
             case SetLostAside():
                 self._finish(lane, self._lost_letter(lane))
             case Park(delay_s=delay_s, awaits=awaits):
-                lane.awaited = awaits or lane.awaited
+                lane.halves.awaited = awaits or lane.halves.awaited
                 self.state.park(lane, delay_s)
             case Wait(delay_s=delay_s, awaits=awaits):
-                lane.awaited = awaits or lane.awaited
+                lane.halves.awaited = awaits or lane.halves.awaited
                 self.state.delay_queue.put(lane, delay_s)
             case Requeue():
                 self.state.lanes.make_ready(lane)
@@ -197,8 +200,9 @@ class Settling:
         if not isinstance(tried.outcome, Delivered):
             self._finish(lane, None)
             return
-        self.admission.guard.delivered()
-        self.state.latest.note(tried.entry)
+        self.admission.holds.guard.delivered()
+        if self.state.latest.watched:
+            self.state.latest.note(tried.entry)
         self._finish(lane, self.attempts.receipt(lane, tried))
         if self.failures.last is not None:
             self.failures.worked(self.state.lanes.parked)
@@ -210,7 +214,7 @@ class Settling:
         self.state.settle(lane, *proofs)
 
     def _lost_letter(self, lane: Lane) -> DeadLetter:
-        now, name, offset = self.state.clock.now(), self.attempts.name, lane.head_offset
+        now, name, offset = self.state.clock.now(), self.attempts.plugin.name, lane.head_offset
         letter = DeadLetter(
             id=f"{lane.partition.topic}:{lane.partition.number}:{offset}:{name}",
             stage=Stage.DISPATCH,
@@ -219,9 +223,9 @@ class Settling:
             error=_LOST,
             hint=_LOST_HINT,
             failed_at=now,
-            first_failed_at=lane.first_failed_at or now,
+            first_failed_at=lane.retries.first_failed_at or now,
             subscriber=name,
-            attempts=lane.attempts,
+            attempts=lane.retries.attempts,
             partition=lane.partition,
             offset=offset,
         )

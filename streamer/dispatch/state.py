@@ -1,15 +1,126 @@
-"""State of one subscriber: its undelivered events, and what the log knows of them."""
+"""State of one subscriber: its undelivered events, what the log knows of them, and whether they are ours."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.lanes.lane import DelayQueue, InFlight, Lane, LaneName, LaneState, Order
-from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.lanes.delay_queue import DelayQueue
+from streamer.dispatch.lanes.lanes import InFlight, Lane, LaneName, Lanes, LaneState, Order
+from streamer.dispatch.progress.latest_deliveries import LatestDeliveries
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.partition_progress import Proof
-from streamer.dispatch.progress.standstill import LatestDeliveries, StandstillDetector
 from streamer.events import DeadLetter, Entry, ParkedLane, Partition, SubscriberName
+
+_log = structlog.get_logger()
+
+_BEATS_A_LIMIT = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class StandstillDetector:
+    """Detects two causes of lost partitions: the loop stood still, or the log takes no record.
+
+    From then on no attempt begins until the log has taken a record of the
+    partitions. The log waits `session_s` seconds for a silent process before it
+    gives its partitions to others. `None` is for a log that never does.
+    """
+
+    name: SubscriberName
+    ledger: Ledger
+    clock: Clock
+    session_s: float | None
+    lasts: bool = field(default=False, init=False)
+    _beat: "Beat | None" = field(default=None, init=False)
+
+    async def run(self) -> None:
+        """Check periodically until cancelled; return at once if there is nothing to detect."""
+        if self.session_s is None:
+            return
+        # The last heartbeat can be older than the last strike.
+        self._beat = Beat(self.clock, self.session_s / 2)
+        while True:
+            await self.clock.sleep(self._beat.interval_s)
+            self._check()
+            self._beat.strike()
+
+    def is_over(self) -> bool:
+        """Return whether this process certainly owns all its partitions at this moment."""
+        # The process can have stood still until now.
+        self._check()
+        return not self.ledger.ownership_check.lasts
+
+    async def over(self) -> bool:
+        """Wait until this process certainly owns all its partitions; return whether that took time."""
+        self._check()
+        has_waited = False
+        while self.ledger.ownership_check.lasts:
+            has_waited = True
+            await self.ledger.ownership_check.over()
+        return has_waited
+
+    def has_ended(self) -> bool:
+        """Return true once, after the record that ended a standstill."""
+        if not self.lasts or self.ledger.ownership_check.lasts:
+            return False
+        self.lasts = False
+        _log.info("dispatch.resumed", subscriber=self.name)
+        return True
+
+    def _check(self) -> None:
+        if self.session_s is None or self._beat is None:
+            return
+        if frozen_s := self._beat.standstill_s():
+            self._begin("dispatch.frozen", frozen_s)
+        elif (
+            not self.ledger.ownership_check.lasts
+            and (unconfirmed_s := self.ledger.unconfirmed_s()) > self.session_s
+        ):
+            self._begin("dispatch.unconfirmed", unconfirmed_s)
+
+    def _begin(self, what: str, seconds: float) -> None:
+        self.lasts = True
+        self.ledger.doubt_ownership()
+        _log.warning(what, subscriber=self.name, for_s=round(seconds, 3))
+
+
+class Beat:
+    """Periodic time stamp of the running loop, whose age shows a standstill.
+
+    A stopped process, or a loop that a plugin blocks, shows in the monotonic
+    time between two strikes. A suspended machine shows in wall time only,
+    because the monotonic clock can have stopped with it. A wall clock that is
+    set forward looks the same.
+    """
+
+    def __init__(self, clock: Clock, limit_s: float) -> None:
+        """Treat a pause of more than `limit_s` seconds as a standstill."""
+        self._clock = clock
+        self._limit_s = limit_s
+        self.strike()
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two strikes."""
+        return self._limit_s / _BEATS_A_LIMIT
+
+    def strike(self) -> None:
+        """Note that the loop runs."""
+        self._struck = self._clock.monotonic()
+        self._struck_at = self._clock.now()
+
+    def standstill_s(self) -> float:
+        """Return the duration of a standstill that has just ended, once; otherwise 0.
+
+        The first caller afterwards gets it, whether the periodic check or a
+        delivery.
+        """
+        since_s = max(self._clock.monotonic() - self._struck, self._clock.now() - self._struck_at)
+        if since_s <= self._limit_s:
+            return 0.0
+        self.strike()
+        return since_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +211,7 @@ class DispatchState:
         if is_awaited is not None:
             lane = self.lanes.lane_of(entry)
             if lane is not None and lane in self.delay_queue and is_awaited(lane, entry):
-                lane.due_at = self.clock.now()
+                lane.retries.due_at = self.clock.now()
                 self.delay_queue.put(lane, 0.0)
         if parked:
             self.ledger.park(parked.change(joined=[entry]))
@@ -115,7 +226,7 @@ class DispatchState:
 
     def park(self, lane: Lane, delay_s: float) -> None:
         """Leave the events of `lane` to the log until it is tried again after `delay_s` seconds."""
-        lane.due_at = self.clock.now() + delay_s
+        lane.retries.due_at = self.clock.now() + delay_s
         self._store(lane)
         self.delay_queue.put(lane, delay_s)
 
@@ -140,7 +251,7 @@ class DispatchState:
         """Subtract attempts that failed because the target was down."""
         for name, number in attempts.items():
             if lane := self.lanes.get(name):
-                lane.give_back(number)
+                lane.retries.give_back(number)
                 if lane.is_parked:
                     self.ledger.alter(lane.change())
 
@@ -148,10 +259,10 @@ class DispatchState:
         """Settle the head with the records of it; the next event of the lane, if any, gets its turn."""
         offset, entry = lane.head_offset, lane.entries[0] if lane.entries else None
         was_parked = lane.is_parked
-        lane.due_at = self.clock.now()
+        lane.retries.due_at = self.clock.now()
         parts = self._advance(lane)
-        if entry is not None and lane.places is not None:
-            lane.forget_places(entry.event.id, {offset, *(part.offset for part in parts)})
+        if entry is not None and lane.halves.places is not None:
+            lane.halves.forget_places(entry.event.id, {offset, *(part.offset for part in parts)})
         if was_parked:
             left = [offset, *(part.offset for part in parts)]
             self.ledger.alter(lane.change(left=left), *proofs)
@@ -168,10 +279,10 @@ class DispatchState:
         now, lane = self.clock.now(), self.lanes.lane_of(entry)
         has_turn = lane is not None and lane not in self.delay_queue
         if lane is not None and not lane.is_parked:
-            lane.due_at = now
+            lane.retries.due_at = now
             self._store(lane)
         lane = self.lanes.join(entry)
-        lane.due_at = lane.redriven[entry.offset] = now
+        lane.retries.due_at = lane.redriven[entry.offset] = now
         self.ledger.redrive(lane.change(joined=[entry]), letter)
         if not has_turn:
             self.delay_queue.put(lane, 0.0)

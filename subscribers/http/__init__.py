@@ -1,8 +1,7 @@
 """HTTP for plugins: connections, credentials, signatures, and the outcome of an answer."""
 
-from subscribers.http.answer import Answer
+from subscribers.http.answer import Answer, OutcomeKind
 from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret
-from subscribers.http.outcome_table import OutcomeKind
 from subscribers.http.settings import AddressSettings, HttpSettings, TargetSettings, checked_url
 from subscribers.http.signing import Signing
 from subscribers.http.subscriber import HttpSubscriber, RequestSubscriber

@@ -4,25 +4,59 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass, Hold
+from streamer.known_secrets import MASK, written_forms
 from streamer.later import Later
 from streamer.web.addresses import AddressRefused, AddressRule, is_address
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
 from streamer.web.reasons import system_reason
 from subscribers.holds import RECHECK_S
 from subscribers.http.answer import READ_BYTES, Answer
-from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
+
+_MASK = MASK.encode()
+
+# Blanking out a very short "secret" would garble answers and protect nothing.
+_SHORTEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Removes known secrets from bytes, in every form in which a target can echo them."""
+
+    forms: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, secrets: Iterable[str]) -> Self:
+        """Return the redaction of `secrets`, verbatim and escaped for JSON, HTML, XML or a URL."""
+        forms = {
+            form.encode() for secret in secrets if len(secret) >= _SHORTEST for form in written_forms(secret)
+        }
+        # The longest first: one secret can be a part of another.
+        return cls(tuple(sorted(forms, key=len, reverse=True)))
+
+    def __or__(self, other: Redaction) -> Redaction:
+        """Return the redaction of the secrets of both."""
+        if not other.forms:
+            return self
+        return Redaction(tuple(sorted({*self.forms, *other.forms}, key=len, reverse=True)))
+
+    def __call__(self, body: bytes) -> bytes:
+        """Return `body` with each secret replaced by `***`."""
+        for form in self.forms:
+            body = body.replace(form, _MASK)
+        return body
+
 
 if TYPE_CHECKING:
     import aiohttp
@@ -90,6 +124,8 @@ class ConnectionPool:
         self._tls = TargetTls(settings.ca_file, settings.client_certificate, clock)
         self._direct: aiohttp.ClientSession | None = None
         self._proxied: aiohttp.ClientSession | None = None
+        # A target has one host, and its token endpoint another.
+        self._proxies: dict[tuple[str, str | None], Proxy | None] = {}
         self._opened = AsyncExitStack()
 
     async def open(self) -> Self:
@@ -125,7 +161,7 @@ class ConnectionPool:
 
         Raises `Unreached` and `ForbiddenAddress`, whose messages hold no secret.
         """
-        proxy = proxy_for(exchange.url)
+        proxy = self._proxy_to(exchange.url)
         if proxy is not None:
             _check_literal(exchange.url, self._rule)
         try:
@@ -152,20 +188,26 @@ class ConnectionPool:
             )
         )
 
+    def _proxy_to(self, url: URL) -> Proxy | None:
+        server = url.scheme, url.host
+        if server not in self._proxies:
+            self._proxies[server] = proxy_for(url)
+        return self._proxies[server]
+
     async def _sent(self, exchange: Exchange, proxy: Proxy | None) -> aiohttp.ClientResponse:
         session = self._direct if proxy is None else self._proxied
         if session is None:
             raise RuntimeError("the connection is not open")
-        return await send(
-            session,
-            exchange.method,
-            exchange.url,
-            proxy=proxy,
-            headers=exchange.headers,
+        url, method = exchange.url, exchange.method
+        options: dict[str, Any] = {
+            "headers": exchange.headers,
             # Of empty content, aiohttp would name a type.
-            data=exchange.content or None,
-            ssl=await self._tls.context() if exchange.url.scheme == "https" else True,
-        )
+            "data": exchange.content or None,
+            "ssl": await self._tls.context() if url.scheme == "https" else True,
+        }
+        if proxy is None:
+            return await session.request(method, url, allow_redirects=False, **options)
+        return await send(session, method, url, proxy=proxy, **options)
 
     def _reason(self, url: URL, exc: Exception) -> str:
         # Foreign messages can repeat the URL or a header, so only parts of
@@ -194,7 +236,8 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
             response.close()
             break
         body += await content.readany()
-    redacted = redaction(_utf_8(bytes(body)))
+    # Most targets answer nothing, and that holds no secret.
+    redacted = redaction(_utf_8(bytes(body))) if body else b""
     return Answer(
         status=response.status,
         body=redacted[:READ_BYTES],

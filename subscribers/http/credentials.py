@@ -16,8 +16,7 @@ from streamer.events import FailureClass
 from streamer.known_secrets import KNOWN, MASK
 from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
-from subscribers.http.connection import ConnectionPool, Exchange, Unreached
-from subscribers.http.redaction import Redaction
+from subscribers.http.connection import ConnectionPool, Exchange, Redaction, Unreached
 
 # A token is renewed this long before its end, or a tenth of its life if that is less.
 _MARGIN_S = 60.0
@@ -83,7 +82,7 @@ class Credentials(Protocol):
 
 
 class FixedCredentials:
-    """Key, password or token that does not change, or no authentication."""
+    """Key, password or token that does not change."""
 
     def __init__(self, proof: Proof) -> None:
         self._proof = proof
@@ -160,11 +159,11 @@ class ClientCredentials:
             raise NoToken(f"no token: {exc}", after_s=_UNREACHED_S, failure=exc.failure) from exc
 
 
-def credentials(auth: Auth, connection: ConnectionPool, clock: Clock) -> Credentials:
-    """Return the credentials that `auth` describes."""
+def credentials(auth: Auth, connection: ConnectionPool, clock: Clock) -> Credentials | None:
+    """Return the credentials that `auth` describes, `None` for requests without any."""
     match auth:
         case NoAuth():
-            return FixedCredentials(Proof())
+            return None
         case ApiKeyAuth():
             key = auth.key.get_secret_value()
             if auth.query is not None:

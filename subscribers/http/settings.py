@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from streamer.web.addresses import AddressRule, IPNetwork, is_address, is_loopback
+from subscribers.http.answer import OutcomeChanges
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
-from subscribers.http.outcome_table import OutcomeChanges
 from subscribers.http.signing import Signing
 
 # WHATWG: such a host is an IPv4 address, also in forms such as 0x7f.1, which resolvers read differently.

@@ -15,18 +15,23 @@ from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
 from streamer.exact_json import exact_json
 from streamer.known_secrets import MASK
 from streamer.ports import PluginContext, Preview, TargetReport
-from subscribers.http.answer import Answer
+from subscribers.http.answer import Answer, OutcomeTable, asked_pause, verdict
 from subscribers.http.auth import Auth
-from subscribers.http.connection import HEADERS, ConnectionPool, Exchange, ForbiddenAddress, Unreached
+from subscribers.http.connection import (
+    HEADERS,
+    ConnectionPool,
+    Exchange,
+    ForbiddenAddress,
+    Redaction,
+    Unreached,
+)
 from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.examination import METHOD, address_of, judged
-from subscribers.http.outcome_table import OutcomeTable
-from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
-from subscribers.http.verdict import asked_pause, verdict
 
 _REFUSALS = frozenset({401, 403})
+_NO_PROOF = Proof()
 _WITHOUT_CONTENT = frozenset({"DELETE", "GET"})
 # Statuses of a token endpoint that refuses the client.
 _NO_CLIENT = frozenset({400, *_REFUSALS})
@@ -119,7 +124,8 @@ class HttpTarget:
     async def __aenter__(self) -> Self:
         await self._connection.open()
         self._open.push_async_callback(self._connection.close)
-        self._open.push_async_callback(self._credentials.close)
+        if self._credentials is not None:
+            self._open.push_async_callback(self._credentials.close)
         return self
 
     async def __aexit__(
@@ -192,7 +198,7 @@ class HttpTarget:
             return TargetReport(is_well=True, found="its settings name no address to try")
         async with self:
             try:
-                proof = await self._credentials.proof()
+                proof = await self._credentials.proof() if self._credentials else _NO_PROOF
                 answer = await self._connection.exchange(
                     Exchange(
                         method=METHOD,
@@ -232,6 +238,8 @@ class HttpTarget:
         return asked_pause(answer, self._clock, max_hold_s=self._settings.max_hold_s)
 
     async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
+        if self._credentials is None:
+            return await self._exchange(request, content, _NO_PROOF)
         proof = await self._credentials.proof()
         answer = await self._exchange(request, content, proof)
         if answer.status not in _REFUSALS:
@@ -259,7 +267,7 @@ class HttpTarget:
             **request.content_headers,
             **request.headers,
             **({"Idempotency-Key": key, "webhook-id": key} if key else {}),
-            **self._signer.headers(key, content, now=self._clock.now()),
+            **(self._signer.headers(key, content, now=self._clock.now()) if self._signer.keys else {}),
             **proof.headers,
         }
 

@@ -3,8 +3,8 @@
 import re
 from typing import Any, NamedTuple
 
+from streamer.cloud_events import Message, emptied, message, written
 from streamer.events import Delivery, Reject, Skip
-from subscribers.cloudevents import Message, emptied, message, written
 from subscribers.expression import Query
 from subscribers.kafka.settings import KafkaSettings
 from subscribers.placeholders import Template, Unfilled

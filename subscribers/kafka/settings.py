@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from streamer.cloud_events import ContentMode
 from streamer.librdkafka.options import (
     BROKER_OPTIONS,
     CODE_OPTIONS,
@@ -14,7 +15,6 @@ from streamer.librdkafka.options import (
     plaintext_host,
 )
 from streamer.settings import BootstrapServers, KafkaSecurity
-from subscribers.cloudevents import ContentMode
 from subscribers.expression import Expression
 from subscribers.placeholders import PlaceholderText, Template
 

@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from streamer.cloud_events import ContentMode
 from streamer.web.addresses import AddressRule, is_address, is_loopback
-from subscribers.cloudevents import ContentMode
 from subscribers.http.settings import AllowedPrivate, ClientCertificate, rule_for, split_url
 from subscribers.mqtt.packets import MqttVersion
 from subscribers.placeholders import PlaceholderText

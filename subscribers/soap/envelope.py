@@ -7,10 +7,10 @@ from xml.sax.saxutils import quoteattr
 
 from markupsafe import Markup
 
+from streamer.cloud_events import data_of
 from streamer.events import Content, Delivery, JsonObject
 from streamer.xml.elements import UnfitForXml
 from streamer.xml.tree import MalformedXml, parse_xml
-from subscribers.cloudevents import data_of
 from subscribers.soap.security import SecurityHeader, security_header
 from subscribers.soap.settings import SoapSettings
 from subscribers.soap.template import ELEMENTS, OF_EVENT, compile_envelope

@@ -13,7 +13,7 @@ import typer
 from streamer.cli.operating.api_command import api_command
 from streamer.cli.output import REFUSED, AsJson, Config, counted
 from streamer.cli.publishing.parser import STDIN, Input, opened
-from streamer.cli.publishing.sending import PublishReport, Sending
+from streamer.cli.publishing.sending import EventNumbers, PublishReport, Sending
 from streamer.cli.signals import until_signalled
 from streamer.clock import Clock, SystemClock
 from streamer.configuration import load_document, load_section
@@ -95,8 +95,7 @@ class PublishOptions:
             topic=topic,
             report=report,
             clock=clock,
-            run_id=self.run_id or str(uuid.uuid4()),
-            id_field=self.id_field,
+            numbers=EventNumbers(run_id=self.run_id or str(uuid.uuid4()), id_field=self.id_field),
             skip=self.skip,
             retry_for_s=self.retry_for,
         )
@@ -153,9 +152,9 @@ def _conclude(sending: Sending, report: PublishReport) -> None:
     report.total(sending.topic)
     if not sending.is_complete:
         report.note(
-            f"Stopped after {counted(sending.done, 'event')} of the input. To continue, repeat the command "
-            f"with --run-id {shlex.quote(sending.run_id)} --skip {sending.done}: an event that is published "
-            "again then has the same id."
+            f"Stopped after {counted(sending.done, 'event')} of the input. To go on, repeat the command with "
+            f"--run-id {shlex.quote(sending.numbers.run_id)} --skip {sending.done}: "
+            "an event that is published again then has the same id."
         )
 
 

@@ -120,11 +120,31 @@ _Open = tuple[_Item, PublishResult]
 
 
 @dataclass(slots=True, kw_only=True)
-class Sending:
-    """Publishes the events of one input to `topic`.
+class EventNumbers:
+    """Numbers the events of one input, and names each by its number.
 
     The id of an event is made of `run_id` and of its number, so that another
-    run with the same ones repeats it. The first `skip` events are left out.
+    run with the same ones repeats it. A field `id_field` of the event gets it too.
+    """
+
+    run_id: str
+    id_field: str | None = None
+    count: int = field(default=0, init=False)
+
+    def item(self, read: Read) -> _Item:
+        """Return the next event of the input."""
+        self.count += 1
+        event_id = str(uuid.uuid5(_NAMESPACE, f"{self.run_id}:{self.count}"))
+        fields = {**(read.fields or {}), **({self.id_field: event_id} if self.id_field else {})}
+        event = OutgoingEvent(id=event_id, fields=fields)
+        return _Item(number=self.count, line=read.line, event=event, mistake=read.mistake)
+
+
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """Publishes the events of one input to `topic`, as `numbers` name them.
+
+    The first `skip` events are left out.
     `done` is the number of events, from the first, whose results are known, and
     `is_complete` is true when these are all.
     """
@@ -132,13 +152,11 @@ class Sending:
     topic: str
     report: PublishReport
     clock: Clock
-    run_id: str
-    id_field: str | None = None
+    numbers: EventNumbers
     skip: int = 0
     retry_for_s: float = 120.0
     done: int = field(default=0, init=False)
     is_complete: bool = field(default=False, init=False)
-    _read: int = field(default=0, init=False)
 
     async def run(self, publisher: EventPublisher, source: Input, stopping: asyncio.Event) -> None:
         """Publish until the end of the input or `stopping`; the request under way is finished then.
@@ -152,7 +170,7 @@ class Sending:
                 self.report.advance(len(chunk))
         if not stopping.is_set():
             await self._send_all(publisher, parser.ended(), stopping)
-            self.is_complete = self.done == self._read
+            self.is_complete = self.done == self.numbers.count
 
     async def _send_all(
         self, publisher: EventPublisher, reads: Iterator[Read], stopping: asyncio.Event
@@ -160,7 +178,7 @@ class Sending:
         batch: list[_Item] = []
         try:
             for read in reads:
-                batch.append(self._item(read))
+                batch.append(self.numbers.item(read))
                 if len(batch) == _BATCH:
                     await self._send(publisher, batch, stopping)
                     batch = []
@@ -171,13 +189,6 @@ class Sending:
             await self._send(publisher, batch, stopping)
             raise
         await self._send(publisher, batch, stopping)
-
-    def _item(self, read: Read) -> _Item:
-        self._read += 1
-        event_id = str(uuid.uuid5(_NAMESPACE, f"{self.run_id}:{self._read}"))
-        fields = {**(read.fields or {}), **({self.id_field: event_id} if self.id_field else {})}
-        event = OutgoingEvent(id=event_id, fields=fields)
-        return _Item(number=self._read, line=read.line, event=event, mistake=read.mistake)
 
     async def _send(self, publisher: EventPublisher, batch: Sequence[_Item], stopping: asyncio.Event) -> None:
         """Publish a batch, and again what can be tried again."""

@@ -1,4 +1,4 @@
-"""Admission control for one target: pauses, holds, flood guard, circuit breaker, rate and concurrency."""
+"""Admission control for one target: combines pause, circuit breaker, rate and concurrency."""
 
 import asyncio
 from collections import deque
@@ -10,36 +10,28 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerState, CircuitBreaker, Permit
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
-from streamer.dispatch.lanes.lane import LaneName
+from streamer.dispatch.lanes.lanes import LaneName
 from streamer.events import Hold, SubscriberName
 
 _SHORTEST_HOLD_S = 0.1
 _log = structlog.get_logger()
 
+_ROTATE_S = 0.05
+_LEAST_S = 0.001
 
-class SubscriberPause:
-    """Stops all deliveries of a subscriber, for a reason of an operator, the guard or the target."""
+Ticket = Permit[LaneName]
+"""Permission for one attempt, held from its beginning to its end."""
 
-    def __init__(self) -> None:
-        self._reason: str | None = None
+OnPause = Callable[[str, str], None]
+"""Callback with the cause of a pause (`guard` or `target`) and the reason."""
 
-    @property
-    def lasts(self) -> bool:
-        """True from `begin` to `end`."""
-        return self._reason is not None
 
-    @property
-    def reason(self) -> str:
-        """The reason in a sentence; empty while no pause lasts."""
-        return "" if self._reason is None else f"paused: {self._reason}"
+OnBreaker = Callable[[str], None]
+"""Callback with the reason why the breaker opened; empty when it closed."""
 
-    def begin(self, reason: str) -> None:
-        """Pause, or change the reason of the present pause."""
-        self._reason = reason
 
-    def end(self) -> None:
-        """Let deliveries go on."""
-        self._reason = None
+def _ignore(*_: str) -> None:
+    """Do nothing."""
 
 
 class TargetHold:
@@ -146,18 +138,57 @@ class FloodGuard:
         return ""
 
 
-_ROTATE_S = 0.05
-_LEAST_S = 0.001
-Ticket = Permit[LaneName]
-"""Permission for one attempt, held from its beginning to its end."""
-OnPause = Callable[[str, str], None]
-"""Callback with the cause of a pause (`guard` or `target`) and the reason."""
-OnBreaker = Callable[[str], None]
-"""Callback with the reason why the breaker opened; empty when it closed."""
+class Holds:
+    """Everything that stops all deliveries of a subscriber: a pause, and a hold that the target asked for.
 
+    An operator, the guard or the target pauses the subscriber, until an
+    operator resumes it. `on_pause` is called when the guard or the target does.
+    """
 
-def _ignore(*_: str) -> None:
-    """Do nothing."""
+    def __init__(
+        self, name: SubscriberName, guard: FloodGuard, clock: Clock, *, on_pause: OnPause = _ignore
+    ) -> None:
+        self.name = name
+        self.guard = guard
+        self.target = TargetHold(clock)
+        self._on_pause = on_pause
+        self._paused_for: str | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """True from `pause` to `resume`."""
+        return self._paused_for is not None
+
+    @property
+    def is_over(self) -> bool:
+        """True while nothing stops the deliveries."""
+        return self.target.is_over and self._paused_for is None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until all is over; `None` while the subscriber is paused."""
+        return None if self.is_paused else self.target.left_s
+
+    @property
+    def reason(self) -> str:
+        """Reason why deliveries stop; empty while they can go on."""
+        return self.target.reason if self._paused_for is None else f"paused: {self._paused_for}"
+
+    def pause(self, reason: str) -> None:
+        """Pause, or change the reason of the present pause."""
+        self._paused_for = reason
+
+    def pause_by(self, who: str, reason: str) -> None:
+        """Pause unless a pause lasts, and report that `who` did it."""
+        if self._paused_for is None:
+            _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
+            self.pause(reason)
+            self._on_pause(who, reason)
+
+    def resume(self) -> None:
+        """End the pause, and let the guard count afresh."""
+        self._paused_for = None
+        self.guard.reset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,27 +203,19 @@ class Admission:
     `seconds`; the attempt was a `share` of the call.
     """
 
-    name: SubscriberName
     clock: Clock
     breaker: CircuitBreaker[LaneName]
     concurrency: AdaptiveConcurrency
-    guard: FloodGuard
+    holds: Holds
     rate: TokenBucket | None = None
-    on_pause: OnPause = _ignore
     on_breaker: OnBreaker = _ignore
     open_since: float = field(default=0.0, init=False)
-    _pause: SubscriberPause = field(default_factory=SubscriberPause, init=False)
-    _target_hold: TargetHold = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _rate_opens_at: float | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self._target_hold = TargetHold(self.clock)
 
     @property
     def hindrance(self) -> str:
         """Reason why no attempt can begin at the moment; empty while one can."""
-        if self._rate_opens_at is not None:
+        if self.rate is not None and self.rate.opens_at is not None:
             return "the configured rate is used up"
         return self._hold
 
@@ -204,16 +227,16 @@ class Admission:
     @property
     def opens_in_s(self) -> float | None:
         """Seconds until a hold and the breaker let attempts begin; `None` while the subscriber is paused."""
-        if self._pause.lasts:
+        if self.holds.is_paused:
             return None
-        return max(self._target_hold.left_s, self.breaker.opens_in_s)
+        return max(self.holds.target.left_s, self.breaker.opens_in_s)
 
     def is_clear(self) -> bool:
         """Return whether an attempt at any lane can begin now.
 
         With a rate this is always false, because only `permitted` takes a token.
         """
-        return self.rate is None and self.concurrency.has_room and not self.probes and self._is_open
+        return self.rate is None and self.concurrency.has_room and not self.probes and self.holds.is_over
 
     @property
     def probes(self) -> bool:
@@ -224,9 +247,9 @@ class Admission:
         """Return whether another attempt can begin within `seconds`, as far as is known now."""
         if self.probes or not self.concurrency.has_room:
             return False
-        now = self.clock.monotonic()
-        rate_s = 0.0 if self._rate_opens_at is None else self._rate_opens_at - now
-        return not self._pause.lasts and max(self._target_hold.left_s, rate_s) <= seconds
+        opens_at = self.rate.opens_at if self.rate is not None else None
+        rate_s = 0.0 if opens_at is None else opens_at - self.clock.monotonic()
+        return not self.holds.is_paused and max(self.holds.target.left_s, rate_s) <= seconds
 
     async def permitted(self, lane: LaneName) -> bool:
         """Wait until an attempt at `lane` can begin; true allows it now, but not later.
@@ -236,8 +259,8 @@ class Admission:
         """
         while True:
             self._changed.clear()
-            if not self._is_open:
-                await self._wait(None if self._pause.lasts else self._target_hold.left_s)
+            if not self.holds.is_over:
+                await self._wait(self.holds.left_s)
             elif self.breaker.wait_s(lane) != 0:
                 await self._wait_for_breaker(lane)
                 return False
@@ -246,7 +269,7 @@ class Admission:
                 await self._changed.wait()
                 continue
             elif self.rate is not None and (delay_s := self.rate.delay_s()):
-                await self._wait_for_rate(delay_s)
+                await self.rate.wait(delay_s)
             else:
                 return True
             self.open_since = self.clock.monotonic()
@@ -265,7 +288,7 @@ class Admission:
         self.breaker.succeeded(ticket, share)
         self._changed.set()
         if was_down and not self.probes:
-            _log.info("breaker.closed", subscriber=self.name)
+            _log.info("breaker.closed", subscriber=self.holds.name)
             self.on_breaker("")
 
     def failed(self, ticket: Ticket, *, seconds: float, share: float) -> Mapping[LaneName, int]:
@@ -275,7 +298,7 @@ class Admission:
         was_down = self.probes
         given_back = self.breaker.failed(ticket, share)
         if self.probes and not was_down:
-            _log.warning("breaker.opened", subscriber=self.name, reason=self.breaker.reason)
+            _log.warning("breaker.opened", subscriber=self.holds.name, reason=self.breaker.reason)
             self.on_breaker(self.breaker.reason)
         return given_back
 
@@ -300,54 +323,47 @@ class Admission:
 
     def set_aside(self) -> None:
         """Tell the guard about a dead letter; too many pause the subscriber."""
-        if sentence := self.guard.set_aside():
+        if sentence := self.holds.guard.set_aside():
             self._pause_by("guard", sentence)
 
     def pause(self, reason: str) -> None:
         """Begin no attempt until `resume`."""
-        self._pause.begin(reason)
+        self.holds.pause(reason)
         self._changed.set()
 
     def resume(self) -> None:
         """Undo `pause`."""
-        if self._pause.lasts:
-            self._pause.end()
-            self.guard.reset()
+        if self.holds.is_paused:
+            self.holds.resume()
             self._changed.set()
 
     def probe_now(self) -> None:
         """Try the target now: end a hold, and let an open breaker probe at once."""
-        self._target_hold.end()
+        self.holds.target.end()
         self.breaker.probe_now()
         self._changed.set()
 
     def hold(self, hold: Hold) -> None:
         """Begin no attempt for as long as `hold` says; the longest of several holds counts."""
-        was_open = self._is_open
-        self._target_hold.begin(hold.after_s, hold.reason)
+        was_open = self.holds.is_over
+        self.holds.target.begin(hold.after_s, hold.reason)
         self._changed.set()
         # Attempts that were in flight can ask for the same hold.
         if was_open:
             say = _log.error if hold.alert else _log.warning
-            say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
+            say("subscriber.held", subscriber=self.holds.name, reason=hold.reason, after_s=hold.after_s)
 
     def pause_by_target(self, reason: str) -> None:
         """Begin no attempt until an operator resumes the subscriber, because the target wants no more."""
         self._pause_by("target", reason)
 
     def _pause_by(self, who: str, reason: str) -> None:
-        if not self._pause.lasts:
-            _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
-            self.pause(reason)
-            self.on_pause(who, reason)
+        self.holds.pause_by(who, reason)
+        self._changed.set()
 
     @property
     def _hold(self) -> str:
-        return self._pause.reason or self._target_hold.reason or self.breaker.reason
-
-    @property
-    def _is_open(self) -> bool:
-        return self._target_hold.is_over and not self._pause.lasts
+        return self.holds.reason or self.breaker.reason
 
     async def _wait_for_breaker(self, lane: LaneName) -> None:
         wait_s = self.breaker.wait_s(lane)
@@ -356,13 +372,6 @@ class Admission:
             wait_s = min(wait_s, _ROTATE_S)
         await self._wait(wait_s)
         self.open_since = self.clock.monotonic()
-
-    async def _wait_for_rate(self, delay_s: float) -> None:
-        self._rate_opens_at = self.clock.monotonic() + delay_s
-        try:
-            await self.clock.sleep(max(_LEAST_S, delay_s))
-        finally:
-            self._rate_opens_at = None
 
     async def _wait(self, seconds: float | None) -> None:
         """Wait for a change, at most `seconds` if given."""

@@ -1,4 +1,4 @@
-"""Adaptive concurrency limit of one target, and the token bucket that limits its rate."""
+"""Adaptive concurrency limit of one target."""
 
 import math
 from dataclasses import dataclass
@@ -21,9 +21,11 @@ _DEVIATIONS = 2.0
 # A measurement takes as many answers as its mean needs for this relative error, within bounds.
 _ERROR = 0.1
 _LEAST_ANSWERS = 16
-_MOST_ANSWERS = 120
 # Finer than any clock.
 _LEAST_S = 1e-9
+# A wait can be shorter than the resolution of a clock.
+_LEAST_WAIT_S = 0.001
+_MOST_ANSWERS = 120
 # The shares of one call add up to this at least, with the rounding errors of their sum.
 _WHOLE = 0.999
 
@@ -223,6 +225,16 @@ class TokenBucket:
         self._clock = clock
         self._full_at = clock.monotonic()
         self._taken = 0
+        self.opens_at: float | None = None
+        """Time of the next token while a caller waits for it, in monotonic seconds."""
+
+    async def wait(self, delay_s: float) -> None:
+        """Wait until the next token, in `delay_s` seconds."""
+        self.opens_at = self._clock.monotonic() + delay_s
+        try:
+            await self._clock.sleep(max(_LEAST_WAIT_S, delay_s))
+        finally:
+            self.opens_at = None
 
     def delay_s(self) -> float:
         """Take a token and return 0; or take none, and return the seconds until the next one."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from streamer.dispatch.chains.forwarding import Upstream, joined
 from streamer.dispatch.commands import SETTLE, Command, Park, SetHeadAside, Wait
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.dispatch.state import DispatchState
 from streamer.events import Entry, Event, EventId, Reject, SubscriberName
 from streamer.ports import Feed
@@ -49,24 +49,24 @@ class Joining:
         missing = self.upstream.missing(event)
         if missing and not self.upstream.is_late(head.event) and self._left_s(lane) > 0:
             # For the list of parked keys.
-            lane.waits(f"waits for {' and '.join(missing)}")
+            lane.retries.last_error = f"waits for {' and '.join(missing)}"
             return self._waits(lane)
         if lane.entries and lane.entries[0] is head:
             whole = Entry(partition=head.partition, offset=head.offset, event=event, size=head.size)
             self.state.lanes.replace_head(lane, whole, tuple(others))
-        lane.awaited = None
+        lane.halves.awaited = None
         return self._overdue(lane.head.event, missing) if missing else None
 
     def is_awaited(self, lane: Lane, entry: Entry) -> bool:
         """Return true if `entry`, which joined `lane` just now, can be a half of its head."""
-        if lane.attempts:
+        if lane.retries.attempts:
             return False
         # It is unknown which half a restored lane waits for.
-        return lane.awaited == entry.event.id or (lane.awaited is None and lane.is_parked)
+        return lane.halves.awaited == entry.event.id or (lane.halves.awaited is None and lane.is_parked)
 
     def _waits(self, lane: Lane) -> Command:
         left_s, event = max(0.0, self._left_s(lane)), lane.head.event.id
-        if lane.awaited is None and not lane.is_parked:
+        if lane.halves.awaited is None and not lane.is_parked:
             return Wait(delay_s=min(_IN_MEMORY_S, left_s), awaits=event)
         return Park(delay_s=left_s, awaits=event)
 
@@ -89,13 +89,13 @@ class Joining:
         return ends_at - self.state.clock.now()
 
     async def _others(self, lane: Lane, head: Entry, feed: Feed) -> list[Entry]:
-        if lane.places is None:
-            lane.places = await self._found_places(lane, feed)
+        if lane.halves.places is None:
+            lane.halves.places = await self._found_places(lane, feed)
         held = {entry.offset: entry for entry in lane.entries if entry.event.id == head.event.id}
         looked_for: set[int] = set()
         while True:
             # One can have come while others were recalled.
-            offsets = sorted(at for at in lane.places.get(head.event.id, ()) if at > head.offset)
+            offsets = sorted(at for at in lane.halves.places.get(head.event.id, ()) if at > head.offset)
             absent = [at for at in offsets if at not in held and at not in looked_for]
             if not absent:
                 found = [held[at] for at in offsets if at in held]

@@ -1,26 +1,28 @@
 """One delivery attempt, isolated from the errors of the plugin."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol
 
 import structlog
 
-from streamer.clock import Clock
 from streamer.dispatch.chains.forwarding import (
     Forwarding,
     Upstream,
     receipts_of,
     redriven,
 )
+from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.delivery.enrichment import Ahead, Enrichment
-from streamer.dispatch.delivery.plugin_results import kept, masked, named, outcome_of, outcomes_of
-from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing, calling, sampled_trace
+from streamer.dispatch.delivery.plugin_calls import (
+    PluginCalls,
+    kept,
+    masked,
+)
 from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
-from streamer.dispatch.lanes.lane import Lane
-from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
+from streamer.dispatch.lanes.lanes import Lane
+from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop
 from streamer.events import (
     DeadLetter,
     Delivered,
@@ -37,17 +39,13 @@ from streamer.events import (
     Retry,
     Skip,
     Stage,
-    SubscriberName,
 )
-from streamer.ports import BatchSubscriber, Subscriber
 
 _log = structlog.get_logger()
 
 _STOPPED_S = 60.0
+_NOTHING_MORE: JsonObject = {}
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
-
-
-Given = TypeVar("Given")
 
 
 class DispatchObserver(Protocol):
@@ -91,7 +89,8 @@ class AttemptResult(NamedTuple):
     @property
     def trace_id(self) -> str:
         """Id of the event's trace if it is sampled, otherwise empty."""
-        return sampled_trace(self.delivery.traceparent) if self.delivery else ""
+        delivery = self.delivery
+        return "" if delivery is None or delivery.traceparent is None else sampled_trace(delivery.traceparent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,41 +103,20 @@ class Attempts:
     leave spans.
     """
 
-    name: SubscriberName
-    subscriber: Subscriber
+    plugin: PluginCalls
     route: Route
-    timeout_s: float
-    clock: Clock
     observer: DispatchObserver
     receipts: bool = False
     upstream: Upstream = field(default_factory=Upstream)
     forwarding: Forwarding | None = None
     enrichment: Enrichment | None = None
     tracing: DeliveryTracing | None = None
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Keep the plugin and the look-ups open inside the context.
-
-        Raises errors that Streamer raises on purpose, such as
-        `ConfigurationError`, as they are, and `RetryLater` for any other error
-        of the plugin.
-        """
-        before = cancellations()
-        try:
-            async with self.clock.timeout(self.timeout_s):
-                with calling(self.name):
-                    await self.subscriber.__aenter__()
-        except StreamerError:
-            raise
-        except BaseException as error:
-            if self._is_ours(error, before):
-                raise
-            raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
+        """Keep the plugin and the look-ups open inside the context; raises what `PluginCalls.opened` does."""
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._close)
+            await stack.enter_async_context(self.plugin.opened())
             if self.enrichment is not None:
                 await stack.enter_async_context(self.enrichment.opened())
             yield
@@ -163,11 +141,11 @@ class Attempts:
 
     def redriven(self, event: Event) -> Event:
         """Return `event`, which was a dead letter, as those downstream are to get it."""
-        return redriven(event, self.name) if self.forwarding else event
+        return redriven(event, self.plugin.name) if self.forwarding else event
 
     def forwarded(self, event: Event, proof: Receipt | DeadLetter | None) -> Sequence[Forwarded]:
         """Return the settled `event` for those downstream; without a `proof` it was skipped."""
-        return self.forwarding.settled(event, proof, self.clock.now()) if self.forwarding else ()
+        return self.forwarding.settled(event, proof, self.plugin.clock.now()) if self.forwarding else ()
 
     async def try_once(
         self, lane: Lane, ahead: Ahead, is_ours: Callable[[Lane], Awaitable[bool]]
@@ -183,9 +161,9 @@ class Attempts:
 
     async def delivered(self, lane: Lane, delivery: Delivery) -> AttemptResult:
         """Deliver the head of `lane` in its shape, and return the outcome."""
-        entry, began = lane.head, self.clock.monotonic()
-        outcome = outcome_of(await self._returned(self.subscriber.deliver, delivery, delivery.event))
-        seconds = self.clock.monotonic() - began
+        entry, began = lane.head, self.plugin.clock.monotonic()
+        outcome = await self.plugin.delivered(delivery)
+        seconds = self.plugin.clock.monotonic() - began
         return self.noted(AttemptResult(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
 
     async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | AttemptResult:
@@ -194,15 +172,15 @@ class Attempts:
         `ahead` returns the events that come next, whose records can be looked
         up together with those of the head.
         """
-        if lane.first_tried_at is None:
-            lane.first_tried_at = self.clock.now()
+        if lane.retries.first_tried_at is None:
+            lane.retries.first_tried_at = self.plugin.clock.now()
         entry = lane.head
         try:
             # An event that is not for the target costs no look-up.
             shaped: Delivery | Skip | Reject | None = self._skip(entry.event)
             if shaped is None:
                 names = await self.enrichment.names(entry.event, ahead) if self.enrichment else None
-                shaped = self._shaped(entry.event, lane.attempts + 1, names)
+                shaped = self._shaped(entry.event, lane.retries.attempts + 1, names)
         except BrokenRoute as error:
             shaped = _broken(error)
         except RecordsRefused as error:
@@ -215,10 +193,8 @@ class Attempts:
 
     async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
-        subscriber = cast("BatchSubscriber", self.subscriber)
         self.observer.called(len(deliveries))
-        call = self._returned(subscriber.deliver_many, deliveries, deliveries[0].event)
-        return outcomes_of(await call, len(deliveries))
+        return await self.plugin.delivered_together(deliveries)
 
     def noted(self, tried: AttemptResult) -> AttemptResult:
         """Return `tried`, after the observer has heard of it."""
@@ -231,20 +207,20 @@ class Attempts:
     def ended(self, lane: Lane, outcome: Outcome) -> None:
         """Note in the trace that the delivery of the head of `lane` has ended."""
         if self.tracing is not None:
-            self.tracing.ended(lane, outcome, attempts=lane.attempts + 1)
+            self.tracing.ended(lane, outcome, attempts=lane.retries.attempts + 1)
 
     def receipt(self, lane: Lane, tried: AttemptResult) -> Receipt | None:
         """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
         if not self.receipts or not isinstance(tried.outcome, Delivered):
             return None
-        event, now = tried.entry.event, self.clock.now()
+        event, now = tried.entry.event, self.plugin.clock.now()
         return Receipt(
             event_id=event.id,
             event_type=event.type,
             event_key=event.key,
-            subscriber=self.name,
-            attempts=lane.attempts + 1,
-            first_tried_at=now if lane.first_tried_at is None else lane.first_tried_at,
+            subscriber=self.plugin.name,
+            attempts=lane.retries.attempts + 1,
+            first_tried_at=now if lane.retries.first_tried_at is None else lane.retries.first_tried_at,
             delivered_at=now,
             seconds=tried.seconds,
             answer=kept(tried.outcome.answer),
@@ -252,33 +228,33 @@ class Attempts:
 
     def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
         """Return the dead letter of the head of `lane`, whose last attempt ended with `failure`."""
-        entry, now = lane.head, self.clock.now()
+        entry, now = lane.head, self.plugin.clock.now()
         event = entry.event
         letter = DeadLetter(
-            id=self.upstream.letter_id(event, self.name),
+            id=self.upstream.letter_id(event, self.plugin.name),
             stage=Stage.DISPATCH,
             channel=event.channel,
             reason=reason,
             error=failure.reason,
             hint=(failure.hint if isinstance(failure, Reject) else "") or _HINT,
             failed_at=now,
-            first_failed_at=lane.first_failed_at or now,
+            first_failed_at=lane.retries.first_failed_at or now,
             replay_id=event.replay_id,
             event=event,
-            subscriber=self.name,
-            attempts=lane.attempts,
-            first_error=lane.first_error or failure.reason,
+            subscriber=self.plugin.name,
+            attempts=lane.retries.attempts,
+            first_error=lane.retries.first_error or failure.reason,
             answer=failure.answer,
             partition=entry.partition,
             offset=entry.offset,
         )
         traced = {}
         if self.tracing is not None:
-            self.tracing.ended(lane, failure, attempts=lane.attempts, error=reason)
+            self.tracing.ended(lane, failure, attempts=lane.retries.attempts, error=reason)
             traced = self.tracing.log_fields(event)
         _log.warning(
             "event.set_aside",
-            subscriber=self.name,
+            subscriber=self.plugin.name,
             event_id=event.id,
             reason=reason,
             error=failure.reason,
@@ -287,17 +263,6 @@ class Attempts:
         self.observer.set_aside(letter)
         return letter
 
-    async def _close(self) -> None:
-        before = cancellations()
-        try:
-            async with self.clock.timeout(self.timeout_s):
-                with calling(self.name):
-                    await self.subscriber.__aexit__(None, None, None)
-        except BaseException as error:  # its deliveries are recorded all the same
-            if self._is_ours(error, before):
-                raise
-            _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
-
     def _skip(self, event: Event) -> Skip | None:
         """Return why `event` is not for this target, `None` if it is or can be. Raises `BrokenRoute`."""
         reason = exclusion(event, self.route, self.upstream)
@@ -305,7 +270,7 @@ class Attempts:
 
     def _shaped(self, event: Event, attempt: int, names: JsonObject | None) -> Delivery | Skip:
         """Return the delivery; `names` hold the results of its look-ups. Raises `BrokenRoute`."""
-        more = receipts_of(event)
+        more = receipts_of(event) if event.receipts else _NOTHING_MORE
         if names is not None:
             more = {**more, **names}
         if self.route.when_needs_lookups and not self.route.admits(event, more):
@@ -314,35 +279,6 @@ class Attempts:
         if self.upstream.names:
             delivery = self.upstream.told(delivery, more)
         return delivery if self.tracing is None else self.tracing.marked(delivery)
-
-    async def _returned(
-        self, call: Callable[[Given], Awaitable[object]], given: Given, event: Event
-    ) -> object:
-        """Return the result of the plugin's `call` with `given`, or a `Retry`; `event` is the first."""
-        before = cancellations()
-        try:
-            async with self.clock.timeout(self.timeout_s):
-                with calling(self.name):
-                    return await call(given)
-        except TimeoutError:
-            return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
-        except asyncio.CancelledError:
-            if self.ending.is_set():
-                raise
-            undo_cancellations(before)
-            _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
-            return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
-        except BaseException as error:  # its events are retried, then set aside
-            if is_closing(error):
-                raise
-            _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
-            return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
-
-    def _is_ours(self, error: BaseException, cancellations_before: int) -> bool:
-        """Return whether the process has ended the call, and not the plugin by what it raised."""
-        if isinstance(error, asyncio.CancelledError):
-            return self.ending.is_set() or cancellations() > cancellations_before
-        return is_closing(error)
 
 
 def _broken(error: BrokenRoute) -> Reject:
@@ -370,27 +306,3 @@ def _waiting(error: RetryLater | Stop) -> Retry | Hold:
     if isinstance(error, Stop):
         return Hold(reason=reason, after_s=_STOPPED_S, alert=True, failure=FailureClass.LOOKUP)
     return Retry(reason=reason, after_s=error.after_s, failure=FailureClass.LOOKUP)
-
-
-def is_closing(error: BaseException) -> bool:
-    """Return whether `error` closes a coroutine that was left behind by an event loop which has ended."""
-    if not isinstance(error, GeneratorExit):
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return True
-    return False
-
-
-def cancellations() -> int:
-    """Return how often the present task was asked to end."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
-
-
-def undo_cancellations(before: int) -> None:
-    """Let the present task go on, after a cancellation that was the plugin's own."""
-    task = asyncio.current_task()
-    while task is not None and task.cancelling() > before:
-        task.uncancel()

@@ -1,17 +1,151 @@
-"""Lanes of one subscriber's undelivered events, and their listings for operators."""
+"""Lanes of one subscriber: queues of undelivered events, and the order of their turns."""
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from heapq import nsmallest
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
 from itertools import islice, zip_longest
 
-from streamer.clock import Clock
-from streamer.dispatch.lanes.lane import DelayQueue, InFlight, Lane, LaneState, Order
+from streamer.dispatch.lanes.head import Halves, RetryState
 from streamer.events import Entry, Event, EventId, ParkedLane, Partition
-from streamer.observe.subscriber_status import ParkedKey, ParkedKeys, ParkedState
+from streamer.ports import LaneChange
+
+LaneName = tuple[Partition, str]
+"""Name of a lane among those of all partitions, for the lifetime of its key."""
+
+
+class Order(StrEnum):
+    """Scope within which events are delivered in order."""
+
+    KEY = "key"
+    PARTITION = "partition"
+    NONE = "none"
+
+    def lane_of(self, entry: Entry) -> str:
+        """Return the name of `entry`'s lane in its partition."""
+        match self:
+            case Order.KEY:
+                return entry.event.key
+            case Order.PARTITION:
+                return ""
+            case Order.NONE:
+                return str(entry.offset)
+
+
+class LaneState(Enum):
+    """Ownership of a lane."""
+
+    OPEN = auto()
+    """This process owns the lane."""
+    LEAVING = auto()
+    """This process owns the lane until the handover: attempts in flight can end, and none can begin."""
+    GONE = auto()
+    """Another process owns the lane: further results of attempts count for nothing."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Lane:
+    """Events of one partition that are delivered one after another; the head is the one being tried.
+
+    `entries` are in memory. All events of a parked lane are in the log, at the
+    offsets `parked`, and `entries` are the first of them that were recalled.
+    `retries` and `halves` belong to the head. `redriven` are the times at which
+    entries came back, by their offsets.
+    """
+
+    partition: Partition
+    name: str
+    entries: deque[Entry] = field(default_factory=deque)
+    parked: deque[int] = field(default_factory=deque)
+    retries: RetryState = field(default_factory=RetryState)
+    state: LaneState = LaneState.OPEN
+    halves: Halves = field(default_factory=Halves)
+    redriven: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> LaneName:
+        """Name among the lanes of all partitions."""
+        return self.partition, self.name
+
+    @property
+    def head(self) -> Entry:
+        """Event whose turn it is."""
+        return self.entries[0]
+
+    @property
+    def head_offset(self) -> int:
+        """Offset of the head in the partition."""
+        return self.entries[0].offset if self.entries else self.parked[0]
+
+    @property
+    def is_parked(self) -> bool:
+        """True while the log keeps the events of the lane."""
+        return bool(self.parked)
+
+    def change(self, *, joined: Sequence[Entry] = (), left: Sequence[int] = ()) -> LaneChange:
+        """Return the change that the log is to record: events that joined, and offsets that left."""
+        return LaneChange(
+            partition=self.partition,
+            lane=self.name,
+            setback=self.retries.setback if self.is_parked else None,
+            joined=joined,
+            left=left,
+        )
+
+    def absorb(self) -> tuple[Entry, ...]:
+        """Drop the halves that the head has joined, and return them."""
+        halves, self.halves.joined = self.halves.joined, ()
+        if halves:
+            offsets = {half.offset for half in halves}
+            self.entries = deque(entry for entry in self.entries if entry.offset not in offsets)
+            self.parked = deque(offset for offset in self.parked if offset not in offsets)
+        return halves
+
+    def advance(self) -> None:
+        """Drop the head; the next event has no attempts yet, and is due at the same time."""
+        if self.redriven:
+            self.redriven.pop(self.head_offset, None)
+        if self.parked:
+            self.parked.popleft()
+        if self.entries:
+            self.entries.popleft()
+        self.retries = RetryState(due_at=self.retries.due_at)
+        self.halves.awaited = None
+
+
+class InFlight:
+    """The lanes that are being tried, each at most once; its length counts them."""
+
+    def __init__(self) -> None:
+        self._lanes: set[Lane] = set()
+        self._landed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __contains__(self, lane: Lane) -> bool:
+        return lane in self._lanes
+
+    def begin(self, lane: Lane) -> None:
+        """Note that an attempt at `lane` begins."""
+        self._lanes.add(lane)
+
+    def end(self, lane: Lane) -> None:
+        """Note that the attempt at `lane` has ended."""
+        self._lanes.discard(lane)
+        self._landed.set()
+
+    def of(self, partitions: frozenset[Partition]) -> list[Lane]:
+        """Return the lanes of `partitions` that are being tried."""
+        return [lane for lane in self._lanes if lane.partition in partitions]
+
+    async def landed(self, lanes: Collection[Lane] | None = None) -> None:
+        """Wait until all attempts at `lanes` have ended; by default, at the lanes now in flight."""
+        awaited = set(self._lanes if lanes is None else lanes)
+        while awaited & self._lanes:
+            self._landed.clear()
+            await self._landed.wait()
 
 
 class Lanes:
@@ -61,7 +195,7 @@ class Lanes:
         return [
             lane
             for lane in self._lanes.values()
-            if lane.attempts and not lane.is_parked and lane.partition in partitions
+            if lane.retries.attempts and not lane.is_parked and lane.partition in partitions
         ]
 
     def upcoming(self) -> Iterator[Event]:
@@ -85,10 +219,12 @@ class Lanes:
         lane = self._lanes.get(name)
         if lane is None:
             places: dict[EventId, list[int]] | None = {} if self._joins else None
-            lane = self._lanes[name] = Lane(partition=entry.partition, name=name[1], places=places)
+            lane = self._lanes[name] = Lane(
+                partition=entry.partition, name=name[1], halves=Halves(places=places)
+            )
             self.make_ready(lane)
-        if lane.places is not None:
-            lane.places.setdefault(entry.event.id, []).append(entry.offset)
+        if lane.halves.places is not None:
+            lane.halves.places.setdefault(entry.event.id, []).append(entry.offset)
         if lane.is_parked:
             lane.parked.append(entry.offset)
             self._parked[entry.partition] += 1
@@ -104,13 +240,15 @@ class Lanes:
             partition=partition,
             name=kept.lane,
             parked=deque(kept.offsets),
-            attempts=setback.attempts,
-            # The log keeps the first failure, but not the first try.
-            first_tried_at=setback.first_failed_at if setback.attempts else None,
-            first_failed_at=setback.first_failed_at if setback.attempts else None,
-            first_error=setback.first_error,
-            last_error=setback.last_error,
-            due_at=setback.due_at,
+            retries=RetryState(
+                attempts=setback.attempts,
+                # The log keeps the first failure, but not the first try.
+                first_tried_at=setback.first_failed_at if setback.attempts else None,
+                first_failed_at=setback.first_failed_at if setback.attempts else None,
+                first_error=setback.first_error,
+                last_error=setback.last_error,
+                due_at=setback.due_at,
+            ),
         )
         self._parked[partition] += len(kept.offsets)
         return lane
@@ -127,9 +265,9 @@ class Lanes:
         self.forget_recalled(lane)
         lane.parked = deque(sorted({*lane.parked, entry.offset}))
         self._parked[entry.partition] += 1
-        lane.give_back(lane.attempts)
-        lane.first_tried_at = lane.awaited = lane.places = None
-        lane.halves = ()
+        lane.retries.give_back(lane.retries.attempts)
+        lane.retries.first_tried_at = None
+        lane.halves = Halves()
         return lane
 
     def lane_of(self, entry: Entry) -> Lane | None:
@@ -164,7 +302,7 @@ class Lanes:
         """Move the events of `lane` to the log; return those that the log does not have yet."""
         entries = list(lane.entries)
         self.forget_recalled(lane)
-        lane.halves = ()
+        lane.halves.joined = ()
         if lane.is_parked:
             return []
         lane.parked.extend(entry.offset for entry in entries)
@@ -180,11 +318,11 @@ class Lanes:
     def replace_head(self, lane: Lane, head: Entry, halves: tuple[Entry, ...]) -> None:
         """Let `head`, which joins `halves` of the lane, stand for the head; they leave the lane with it."""
         lane.entries[0] = head
-        lane.halves = halves
+        lane.halves.joined = halves
 
     def absorb(self, lane: Lane) -> tuple[Entry, ...]:
         """Remove the halves that the head has joined from the lane, and return them."""
-        if not lane.halves:
+        if not lane.halves.joined:
             return ()
         held, parked = {entry.offset for entry in lane.entries}, len(lane.parked)
         halves = lane.absorb()
@@ -240,7 +378,7 @@ class Lanes:
     def _untried(self) -> Lane | None:
         for partition, queue in self._ready.items():
             for lane in queue:
-                if lane.first_tried_at is None:
+                if lane.retries.first_tried_at is None:
                     queue.remove(lane)
                     if not queue:
                         del self._ready[partition]
@@ -250,78 +388,3 @@ class Lanes:
     def _count(self, entry: Entry, sign: int) -> None:
         self.waiting += sign
         self.waiting_bytes += sign * entry.size
-
-
-# With 100,000 parked keys, a search takes some ten milliseconds of the event loop.
-_LANES_A_SECOND = 1_000
-
-
-class OldestEvent:
-    """Finds the oldest undelivered event of a subscriber among the heads of its lanes.
-
-    An event that waits for the receipts of others (`after`) is left out: it is
-    late only if they are. A search through many lanes serves for some seconds.
-    """
-
-    def __init__(self, lanes: Lanes, clock: Clock) -> None:
-        self._lanes = lanes
-        self._clock = clock
-        self._next_search_at = 0.0
-        self._committed_at: float | None = None
-
-    @property
-    def committed_at(self) -> float | None:
-        """Time at which the event was committed in Salesforce, in epoch seconds; `None` while none waits."""
-        now = self._clock.monotonic()
-        if now >= self._next_search_at:
-            times = [at for lane in self._lanes if (at := _waits_since(lane)) is not None]
-            self._committed_at = min(times, default=None)
-            self._next_search_at = now + len(times) // _LANES_A_SECOND
-        return self._committed_at
-
-
-def _waits_since(lane: Lane) -> float | None:
-    """Return the time from which on the lane's head waits, in epoch seconds."""
-    if lane.awaited is not None:
-        return None
-    if lane.entries:
-        return datetime.fromisoformat(lane.head.event.time).timestamp()
-    # The event is in the log only. It failed soon after it came.
-    return lane.first_failed_at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedListing:
-    """Lists the lanes that the log keeps, in the partitions of this process."""
-
-    lanes: Lanes
-    delay_queue: DelayQueue
-    in_flight: InFlight
-
-    def keys(self, most: int, *, key: str | None = None) -> ParkedKeys:
-        """Return the `most` lanes that are due first, and the number of all; with `key` only its own."""
-        lanes = [lane for lane in self._parked() if key is None or lane.name == key]
-        first = nsmallest(most, lanes, key=lambda lane: lane.due_at)
-        return ParkedKeys(total=len(lanes), keys=tuple(self._listed(lane) for lane in first))
-
-    def _parked(self) -> Iterator[Lane]:
-        return (lane for lane in self.lanes if lane.is_parked)
-
-    def _listed(self, lane: Lane) -> ParkedKey:
-        return ParkedKey(
-            key=lane.name,
-            partition=lane.partition,
-            offset=lane.head_offset,
-            events=len(lane.parked),
-            state=self._state(lane),
-            attempts=lane.attempts,
-            due_at=lane.due_at,
-            first_failed_at=lane.first_failed_at,
-            first_error=lane.first_error,
-            last_error=lane.last_error,
-        )
-
-    def _state(self, lane: Lane) -> ParkedState:
-        if lane in self.in_flight:
-            return ParkedState.TRYING
-        return ParkedState.WAITING if lane in self.delay_queue else ParkedState.DUE

@@ -84,32 +84,38 @@ class Allowance:
         _log.warning("lookups.waiting", reason=str(reason), tried_again_in_s=round(seconds, 1))
 
 
+class SentLookup(NamedTuple):
+    """Time at which a batch was sent, in monotonic seconds, and the fields that are read, in lower case."""
+
+    at: float
+    fields: AbstractSet[str]
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class LookupBatch:
     """Records of `sobject` that are read together.
 
-    It collects `ids` until it is sent. `sent_at` (monotonic seconds) and the
-    `fields` that are read, in lower case, stand from then on. `outdated` are
-    the ids of records that have changed since then. When it is `done`, there
-    are `records` by id, without the missing ones, or an `error` for all of them.
+    It collects `ids` until it is `sent`. `outdated` are the ids of records that
+    have changed since then. When it is `done`, the `answer` holds the records by
+    id, without the missing ones, or is the error for all of them.
     """
 
     sobject: str
     most: int
     ids: dict[str, None] = field(default_factory=dict)
     outdated: set[str] = field(default_factory=set)
-    fields: AbstractSet[str] = frozenset()
-    sent_at: float | None = None
-    records: Mapping[str, Found] = field(default_factory=dict)
+    sent: SentLookup | None = None
     # State of a call that was cancelled.
-    error: StreamerError | None = field(default_factory=lambda: RetryLater("the look-up was broken off"))
+    answer: Mapping[str, Found] | StreamerError = field(
+        default_factory=lambda: RetryLater("the look-up was broken off")
+    )
     _full: asyncio.Event = field(default_factory=asyncio.Event)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_open(self) -> bool:
         """True while ids can join."""
-        return self.sent_at is None and len(self.ids) < self.most
+        return self.sent is None and len(self.ids) < self.most
 
     def add(self, record_id: str) -> None:
         """Read this record too."""
@@ -119,9 +125,9 @@ class LookupBatch:
 
     def serves(self, record_id: str, fields: AbstractSet[str]) -> bool:
         """Return true when its answer will have `fields` of the record, as the record is now."""
-        if self.sent_at is None:
+        if self.sent is None:
             return True
-        return fields <= self.fields and record_id not in self.outdated
+        return fields <= self.sent.fields and record_id not in self.outdated
 
     async def collected(self, clock: Clock, seconds: float) -> None:
         """Wait until the batch is full, but not longer than `seconds`."""

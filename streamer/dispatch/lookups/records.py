@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from streamer.clock import Clock
-from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
+from streamer.dispatch.lookups.cache import CachedRecord, Found, RecordCache
 from streamer.dispatch.lookups.reading import (
     Allowance,
     FieldNames,
@@ -15,6 +15,7 @@ from streamer.dispatch.lookups.reading import (
     LookupBatch,
     LookupObserver,
     ObjectFields,
+    SentLookup,
 )
 from streamer.errors import (
     RecordsRefused,
@@ -115,7 +116,7 @@ class RecordLookups:
             self._cache.drop_object(sobject)
             outdated = [each for each in self._batches.values() if each.sobject == sobject]
         for batch in outdated:
-            if batch.sent_at is not None:
+            if batch.sent is not None:
                 batch.outdated.update(batch.ids if record_id is None else (record_id,))
 
     @property
@@ -174,12 +175,12 @@ class RecordLookups:
         while True:
             batch = self._joined(sobject, record_id, fields)
             await batch.done()
-            if batch.error is not None:
-                raise batch.error.with_traceback(None)
+            if isinstance(batch.answer, StreamerError):
+                raise batch.answer.with_traceback(None)
             if (refusal := self._object(sobject).refusal(fields.names)) is not None:
                 raise refusal.with_traceback(None)
             if batch.serves(record_id, fields.keys):
-                return _record(batch, record_id), "read"
+                return _record(batch, batch.answer, record_id), "read"
 
     def _cached(self, sobject: str, record_id: str, fields: FieldNames) -> CachedRecord | None:
         self._object(sobject).want(fields)
@@ -213,7 +214,7 @@ class RecordLookups:
             self._failed(batch, error)
         except RecordsRefused as error:
             self._object(batch.sobject).refuse(error)
-            batch.error = error
+            batch.answer = error
         except Exception as error:  # noqa: BLE001 - whatever an answer does, it costs only its look-ups a retry
             _log.exception("lookups.failed", sobject=batch.sobject)
             self._failed(batch, RetryLater(f"the answer could not be used: {type(error).__name__}"))
@@ -222,7 +223,7 @@ class RecordLookups:
             self._observer.held(entries=len(self._cache), size=self._cache.size, waits=self._allowance.waits)
 
     def _failed(self, batch: LookupBatch, error: RetryLater | Stop) -> None:
-        batch.error = error
+        batch.answer = error
         if self._allowance.hindrance is None:
             self._allowance.failed(error)
         if isinstance(error, SalesforceUnavailable | ServiceUnavailable):
@@ -242,18 +243,17 @@ class RecordLookups:
             raise hindrance
         of = self._object(batch.sobject)
         names = of.names()
-        batch.sent_at, batch.fields = self._clock.monotonic(), _keys(names)
-        batch.records = await self._reading.read(of, list(batch.ids), names)
-        batch.fields = _keys(each for each in names if of.refusal((each,)) is None)
-        batch.error = None
-        if not batch.fields:
+        batch.sent = sent = SentLookup(self._clock.monotonic(), _keys(names))
+        batch.answer = records = await self._reading.read(of, list(batch.ids), names)
+        batch.sent = sent = SentLookup(sent.at, _keys(each for each in names if of.refusal((each,)) is None))
+        if not sent.fields:
             # Each of those that wait wants a field that is refused.
             return
         self._allowance.answered(self._reader.requests_left)
         self._most = min(self._limits.batch, self._most * 2)
-        refused = {each for each, found in batch.records.items() if isinstance(found, RecordsRefused)}
+        refused = {each for each, found in records.items() if isinstance(found, RecordsRefused)}
         for record_id in batch.ids.keys() - batch.outdated - refused:
-            self._cache.put(record_id, _record(batch, record_id))
+            self._cache.put(record_id, _record(batch, records, record_id))
 
     def _object(self, sobject: str) -> ObjectFields:
         found = self._objects.get(sobject)
@@ -272,16 +272,16 @@ class RecordLookups:
         return True
 
 
-def _record(batch: LookupBatch, record_id: str) -> CachedRecord:
+def _record(batch: LookupBatch, records: Mapping[str, Found], record_id: str) -> CachedRecord:
     """Return what the batch has read of the record; raises its refusal."""
-    found = batch.records.get(record_id)
+    found = records.get(record_id)
     if isinstance(found, RecordsRefused):
         raise found.with_traceback(None)
     return CachedRecord(
         sobject=batch.sobject,
         values=found,
-        fields=batch.fields,
-        read_at=batch.sent_at or 0.0,
+        fields=batch.sent.fields if batch.sent else frozenset(),
+        read_at=batch.sent.at if batch.sent else 0.0,
     )
 
 

@@ -1,50 +1,156 @@
-"""Feed of one subscriber from a log file."""
+"""Feed of one subscriber from a log file, and its settlements."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
-from streamer.errors import Fenced
-from streamer.events import Entry, ParkedLane, Partition, SubscriberName
-from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange
-from streamer.log.sqlite.rows.subscribers import StoredPosition, window_of
-from streamer.log.sqlite.settler import SqliteSettler
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import Fenced, LogUnavailable
+from streamer.events import Entry, ParkedLane, Partition
+from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.rows.appends import AppendedEnd
+from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange, read_page
+from streamer.log.sqlite.rows.parked import parked_among, read_lanes, read_parked
+from streamer.log.sqlite.rows.subscribers import (
+    EncodedSettlement,
+    StoredPosition,
+    encode_settlement,
+    known_place,
+    window_of,
+    write_settlement,
+)
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
+_PAUSE_S = 1.0
+
+_log = structlog.get_logger()
 _ASSIGNMENT = 1
 
 
-class EntryReader(Protocol):
-    """The part of the log that a feed reads."""
+class SqliteSettler:
+    """Records each settlement once, in the order of the calls, and waits for a full disk.
 
-    def end(self) -> int:
-        """Return the offset of the next event to be appended; raises `LogUnavailable` when closed."""
-        ...
+    A failed commit can have taken effect all the same. So settlements are
+    numbered, the file holds the last number, and a retry looks there first. A
+    return always means that the settlement and its receipts are recorded.
+    """
 
-    async def read(self, window: OffsetRange) -> tuple[list[Entry], int]:
-        """Return the first entries of `window`, and the offset up to which it was read."""
-        ...
+    def __init__(
+        self,
+        writer: Worker,
+        clock: Clock,
+        place: StoredPosition,
+        *,
+        appended: Callable[[AppendedEnd], None],
+        freed: asyncio.Event,
+    ) -> None:
+        """Continue the count of `place`.
 
-    async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
-        """Return the parked lanes of a subscriber."""
-        ...
+        After each settlement `freed` is set. When it forwarded events, `appended`
+        gets the end and the size of the log on the loop.
+        """
+        self._writer = writer
+        self._clock = clock
+        self._subscriber = place.subscriber
+        self._number = place.settlements
+        self._appended = appended
+        self._freed = freed
+        self._lock = asyncio.Lock()
+        self._closed = False
 
-    async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return a subscriber's parked events at `offsets`, in that order."""
-        ...
+    def close(self) -> None:
+        """Start no further settlement: another feed can have read the progress."""
+        self._closed = True
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Return when `settlement` is durable; raises `LogUnavailable` once closed."""
+        async with self._lock:
+            self._number += 1
+            encoded = encode_settlement(
+                settlement, subscriber=self._subscriber, number=self._number, now=self._clock.now()
+            )
+            delayed = False
+            while reason := await self._try(encoded):
+                if not delayed:
+                    _log.warning("settlement.delayed", subscriber=self._subscriber, reason=reason)
+                delayed = True
+                await self._clock.sleep(_PAUSE_S)
+
+    async def _try(self, settlement: EncodedSettlement) -> str:
+        if self._closed:
+            raise LogUnavailable(f"the feed of subscriber {self._subscriber} is closed")
+        try:
+            await self._writer.submit(
+                partial(write_settlement, settlement=settlement),
+                weight=settlement.weight,
+                then=self._recorded,
+            )
+        except LogUnavailable as exc:
+            if self._writer.is_closed:
+                raise
+            return str(exc)
+        return ""
+
+    def _recorded(self, written: AppendedEnd | None) -> None:
+        self._freed.set()
+        if written is not None:
+            self._appended(written)
+
+
+async def settled_events(
+    reader: Worker, subscription: Subscription, begin: Mapping[Partition, int]
+) -> AsyncGenerator[Entry, None]:
+    """Yield a subscriber's settled entries, a page at a time, so that its feed can read in between."""
+    place = await reader.submit(partial(known_place, name=subscription.subscriber))
+    if place is None or PARTITION not in begin:
+        return
+    window = window_of(subscription, begin=begin[PARTITION], end=place.progress.end)
+    while window.begin < window.end:
+        entries, through = await reader.submit(partial(_read, window=window, place=place))
+        for entry in entries:
+            yield entry
+        window = replace(window, begin=through)
+
+
+def _read(
+    connection: sqlite3.Connection, window: OffsetRange, place: StoredPosition
+) -> tuple[list[Entry], int]:
+    entries, through = read_page(connection, window)
+    # Read after the progress: an event that was parked at that time, and no longer is, has been delivered.
+    parked = parked_among(connection, place.subscriber, window.begin, through)
+    finished = [
+        entry
+        for entry in entries
+        if place.progress.covers(entry.offset)
+        and entry.offset not in parked
+        and entry.event.time >= place.not_before
+    ]
+    return finished, through
 
 
 class SqliteFeed:
     """A subscriber's feed: the file is one partition, assigned once."""
 
     def __init__(
-        self, log: EntryReader, subscription: Subscription, place: StoredPosition, settler: SqliteSettler
+        self,
+        reader: Worker,
+        subscription: Subscription,
+        place: StoredPosition,
+        settler: SqliteSettler,
+        *,
+        end: int,
     ) -> None:
+        """Begin at `place`, in a log that ends at `end`."""
         self.subscription = subscription
-        self._log = log
+        self._reader = reader
         self._settler = settler
         self._place = place
-        self._cursor = place.progress.next_offset
+        self._window = window_of(subscription, begin=place.progress.next_offset, end=end)
+        self._error: BaseException | None = None
         self._assigned = False
         self._paused = False
         self._closed = False
@@ -53,16 +159,18 @@ class SqliteFeed:
     async def read(self) -> Assigned | Revoked | Page:
         """Return the next page, waiting for one; the first answer is the assignment."""
         if not self._assigned:
-            lanes = await self._log.lanes(self.subscription.subscriber)
+            lanes = await self._lanes()
             self._assigned = True
             return Assigned(
                 assignment=_ASSIGNMENT,
                 progress={PARTITION: self._place.progress},
                 parked={PARTITION: lanes},
             )
-        while self._paused or self._cursor >= self._log.end():
+        while self._error is None and (self._paused or self._window.begin >= self._window.end):
             self._woken.clear()
             await self._woken.wait()
+        if self._error is not None:
+            raise self._error
         return await self._next_page()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
@@ -72,7 +180,7 @@ class SqliteFeed:
     def resume(self, partitions: frozenset[Partition]) -> None:
         """Undo `pause`."""
         self._paused = self._paused and PARTITION not in partitions
-        self.wake()
+        self._woken.set()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record all of it in one transaction; raises `LogUnavailable` once closed, and `Fenced`.
@@ -92,10 +200,22 @@ class SqliteFeed:
         """Return parked events in the order of `offsets`; raises `LogUnavailable`."""
         if self._closed or partition != PARTITION:
             return []
-        return await self._log.recall(self.subscription.subscriber, offsets)
+        found: dict[int, Entry] = {}
+        left: Sequence[int] = sorted(set(offsets))
+        while left:
+            more = partial(read_parked, subscriber=self.subscription.subscriber, offsets=left)
+            entries, left = await self._reader.submit(more)
+            found.update((entry.offset, entry) for entry in entries)
+        return [found[offset] for offset in offsets if offset in found]
 
-    def wake(self) -> None:
-        """Let a waiting `read` check the log again."""
+    def appended(self, end: int) -> None:
+        """Let `read` go on to the new `end` of the log."""
+        self._window = replace(self._window, end=end)
+        self._woken.set()
+
+    def break_off(self, error: BaseException) -> None:
+        """Let every `read` from now on raise `error`."""
+        self._error = error
         self._woken.set()
 
     def close(self) -> None:
@@ -104,15 +224,24 @@ class SqliteFeed:
         self._settler.close()
 
     async def _next_page(self) -> Page:
-        window = window_of(self.subscription, begin=self._cursor, end=self._log.end())
-        entries, through = await self._log.read(window)
+        entries, through = await self._reader.submit(partial(read_page, window=self._window))
         # Only now: a read that failed or was cancelled must be repeated.
-        self._cursor = through
+        self._window = replace(self._window, begin=through)
         return Page(
             entries=[entry for entry in entries if self._is_wanted(entry)],
             through={PARTITION: through},
-            behind=self._log.end() - through,
+            behind=self._window.end - through,
         )
+
+    async def _lanes(self) -> Sequence[ParkedLane]:
+        found: list[ParkedLane] = []
+        last: str | None = None
+        while True:
+            more = partial(read_lanes, subscriber=self.subscription.subscriber, after=last)
+            page, last = await self._reader.submit(more)
+            if not page:
+                return found
+            found += page
 
     def _is_wanted(self, entry: Entry) -> bool:
         return (

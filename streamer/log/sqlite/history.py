@@ -11,7 +11,7 @@ from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.errors import LogMisconfigured
 from streamer.events import Checkpoint, Event, Partition, Receipt, SubscriberName
 from streamer.log.foreign_records import ForeignRecords
-from streamer.log.patterns import change_type_stem
+from streamer.log.patterns import change_type_stem, glob
 from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Span, matcher
 from streamer.log.search.merge import search
 from streamer.log.sqlite.database.worker import Worker
@@ -87,7 +87,7 @@ class SqliteHistory:
         """Yield the events from `start` on, a page at a time."""
         last = await self._reader.submit(end)
         window = OffsetRange(
-            begin=start.offsets[PARTITION], end=last, patterns=[f"{change_type_stem(entity)}*"]
+            begin=start.offsets[PARTITION], end=last, globs=[f"{glob(change_type_stem(entity))}*"]
         )
         while window.begin < window.end:
             entries, through = await self._reader.submit(partial(read_page, window=window))
@@ -133,7 +133,7 @@ class SqliteHistory:
             await self._clock.sleep(_LOOK_S)
             last = await self._reader.submit(end)
             skipped = max(0, last - begin - _MOST_BEHIND)
-            window = OffsetRange(begin=begin + skipped, end=last, patterns=ANY_TYPE)
+            window = OffsetRange(begin=begin + skipped, end=last, globs=ANY_TYPE)
             if window.begin < window.end:
                 entries, begin = await self._reader.submit(partial(read_page, window=window))
                 at = await self._reader.submit(partial(appended_at, offset=window.begin))

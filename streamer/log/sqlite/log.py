@@ -22,7 +22,6 @@ from streamer.events import (
     Entry,
     Event,
     OrgId,
-    ParkedLane,
     Partition,
     SubscriberName,
 )
@@ -31,7 +30,7 @@ from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.lock import check_local, locked
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
-from streamer.log.sqlite.feed import SqliteFeed
+from streamer.log.sqlite.feed import SqliteFeed, SqliteSettler, settled_events
 from streamer.log.sqlite.history import SqliteHistory
 from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import (
@@ -47,10 +46,9 @@ from streamer.log.sqlite.rows.appends import (
     write,
 )
 from streamer.log.sqlite.rows.controls import read_by_ids, read_open
-from streamer.log.sqlite.rows.pages import OffsetRange, count_appended, read_page
-from streamer.log.sqlite.rows.parked import count_parked, letter_key, read_lanes, read_parked
+from streamer.log.sqlite.rows.pages import count_appended
+from streamer.log.sqlite.rows.parked import count_parked, letter_key
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
-from streamer.log.sqlite.settler import SqliteSettler, settled_events
 from streamer.observe.process import Pulses
 from streamer.ports import LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
@@ -114,7 +112,7 @@ class SqliteLog:
         self._reader = reader
         self._room = room
         self._clock = clock
-        self.controls = SqliteControls(writer, reader, clock, history.foreign, freed=self._settled)
+        self.controls = SqliteControls(writer, reader, clock, history.foreign, freed=self._freed)
         self._end = 0
         self._turn = asyncio.Lock()
         self._feeds: dict[SubscriberName, SqliteFeed] = {}
@@ -229,8 +227,11 @@ class SqliteLog:
         place = await self._writer.submit(lambda connection: find_place(connection, subscription))
         if place.expired:
             _log.error("subscriber.events_expired", subscriber=name, offsets=place.expired)
-        settler = SqliteSettler(self._writer, self._clock, place, then=self._settled)
-        feed = self._feeds[name] = SqliteFeed(self, subscription, place, settler)
+        self._check_open()
+        settler = SqliteSettler(
+            self._writer, self._clock, place, appended=self._appended, freed=self._room.freed
+        )
+        feed = self._feeds[name] = SqliteFeed(self._reader, subscription, place, settler, end=self._end)
         try:
             yield feed
         finally:
@@ -262,49 +263,21 @@ class SqliteLog:
                     events=events,
                     hint="they take room until they are delivered: configure the subscriber again",
                 )
-        self._room.changed()
-
-    def end(self) -> int:
-        """Return the offset of the next event; raises `LogUnavailable` once closed."""
-        self._check_open()
-        return self._end
-
-    async def read(self, window: OffsetRange) -> tuple[list[Entry], int]:
-        """Return the first entries of `window`, and the offset up to which it was read."""
-        return await self._reader.submit(lambda connection: read_page(connection, window))
-
-    async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
-        """Return the parked lanes of a subscriber; raises `LogUnavailable`."""
-        found: list[ParkedLane] = []
-        page, last = await self._reader.submit(partial(read_lanes, subscriber=subscriber, after=None))
-        while page:
-            found += page
-            page, last = await self._reader.submit(partial(read_lanes, subscriber=subscriber, after=last))
-        return found
-
-    async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return a subscriber's parked events at `offsets`, in that order."""
-        found: dict[int, Entry] = {}
-        left: Sequence[int] = sorted(set(offsets))
-        while left:
-            more = partial(read_parked, subscriber=subscriber, offsets=left)
-            entries, left = await self._reader.submit(more)
-            found.update((entry.offset, entry) for entry in entries)
-        return [found[offset] for offset in offsets if offset in found]
+        self._room.freed.set()
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         self._appended(await self._writer.submit(_state))
         await self.controls.look()
         self._keeping = asyncio.create_task(self._room.keep(), name="log.retention")
+        self._keeping.add_done_callback(self._kept)
         try:
             yield
         finally:
             self._closed = True
             self._keeping.cancel()
             self._room.close()
-            for feed in self._feeds.values():
-                feed.wake()
+            self._break_off(LogUnavailable("the log is closed"))
             await asyncio.wait([self._keeping])
             if not self._keeping.cancelled():
                 self._keeping.result()
@@ -314,17 +287,23 @@ class SqliteLog:
         if written.end != self._end:
             self._end = written.end
             for feed in self._feeds.values():
-                feed.wake()
+                feed.appended(self._end)
 
-    def _settled(self, written: AppendedEnd | None) -> None:
-        if written is not None:
-            self._appended(written)
-        self._room.changed()
+    def _kept(self, keeping: asyncio.Task[None]) -> None:
+        # A dead side task must be noticed, because without it the file grows.
+        if not keeping.cancelled() and (error := keeping.exception()) is not None:
+            self._break_off(error)
+
+    def _break_off(self, error: BaseException) -> None:
+        for feed in self._feeds.values():
+            feed.break_off(error)
+
+    def _freed(self, _: None) -> None:
+        self._room.freed.set()
 
     def _check_open(self) -> None:
         if self._closed:
             raise LogUnavailable("the log is closed")
-        # A dead side task must be noticed, because without it the file grows.
         if self._keeping is not None and self._keeping.done():
             self._keeping.result()
 

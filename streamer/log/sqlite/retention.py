@@ -54,7 +54,8 @@ class Retention:
         self._settings = settings
         self._clock = clock
         self._used_bytes = 0
-        self._changed = asyncio.Event()
+        self.freed = asyncio.Event()
+        """Set after each settlement: a waiting append checks again."""
         self._closed = False
         self._is_waiting = False
         self._early_receipts = 0
@@ -63,14 +64,10 @@ class Retention:
         """Set the number of used bytes of the file."""
         self._used_bytes = used_bytes
 
-    def changed(self) -> None:
-        """Let waiting appends check again, after a settlement."""
-        self._changed.set()
-
     def close(self) -> None:
         """End waiting appends with `LogUnavailable`."""
         self._closed = True
-        self._changed.set()
+        self.freed.set()
 
     @property
     def present(self) -> LogRoom:
@@ -98,7 +95,7 @@ class Retention:
     async def _wait(self) -> None:
         full = limit = self._settings.max_bytes
         while self._used_bytes >= limit:
-            self._changed.clear()
+            self.freed.clear()
             trimmed = await self._make_room(limit)
             if trimmed.deleted or self._used_bytes < limit:
                 continue
@@ -107,7 +104,7 @@ class Retention:
             self._is_waiting = True
             # Resuming at the limit itself would stop again after one append.
             limit = int(full * _RESUME_SHARE)
-            await self._changed.wait()
+            await self.freed.wait()
             if self._closed:
                 raise LogUnavailable(f"{self._settings.path} was full until it was closed")
         if limit < full:
@@ -132,7 +129,7 @@ class Retention:
         if any(expired.values()):
             _log.info("log.events_expired", path=str(self._settings.path), **expired)
         self._log_early_receipts()
-        self.changed()
+        self.freed.set()
 
     async def _make_room(self, limit: int) -> Trimmed:
         events = await self._step(self._events(older_than=None))

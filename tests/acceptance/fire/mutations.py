@@ -98,7 +98,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="a settlement that is tried again forwards its events again",
-        file="streamer/log/sqlite/rows/settlements.py",
+        file="streamer/log/sqlite/rows/subscribers.py",
         old="    if is_new:\n        _write(connection, settlement)\n",
         new="""\
     if is_new:

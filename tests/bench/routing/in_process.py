@@ -16,7 +16,7 @@ from streamer.app.plan import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.dispatch.delivery.attempts import Attempts
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.events import Delivery, Entry, Event, Partition
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.records.events import EventEncoder, decode

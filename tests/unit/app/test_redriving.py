@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from streamer.app import redriving as redriving_
-from streamer.app.control_follower import ControlFollower
+from streamer.app.control_follower import AuditedWrites, ControlFollower
 from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
@@ -93,8 +93,8 @@ async def obeying(world: World) -> AsyncIterator[None]:
             controls=world.log.controls,
             clock=world.clock,
             dispatchers=dispatchers,
-            group=group,
             redrives=redrives,
+            writes=AuditedWrites(group=group, clock=world.clock),
         )
         task = group.create_task(control_follower.run())
         yield

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.progress import ledger
 from streamer.dispatch.state import Limits
 from streamer.errors import LogUnavailable

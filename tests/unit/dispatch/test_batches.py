@@ -8,7 +8,7 @@ import pytest
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import GuardLimits
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.loop import ATTEMPT_TASK
 from streamer.dispatch.state import Limits
 from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Retry, SettledOffsets, Skip

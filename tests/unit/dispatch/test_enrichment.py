@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.lookups.records import LookupLimits
 from streamer.dispatch.state import Limits
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable

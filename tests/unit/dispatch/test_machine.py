@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.state import Limits
 from streamer.errors import LogUnavailable
@@ -232,7 +232,10 @@ class Machine(RuleBasedStateMachine):
                 lane = lanes.get((partition, kept.lane))
                 assert lane is not None
                 assert tuple(lane.parked) == kept.offsets
-                assert (lane.attempts, lane.due_at) == (kept.setback.attempts, kept.setback.due_at)
+                assert (lane.retries.attempts, lane.retries.due_at) == (
+                    kept.setback.attempts,
+                    kept.setback.due_at,
+                )
 
     @invariant()
     def receipts_are_written_once(self) -> None:

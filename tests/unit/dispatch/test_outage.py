@@ -11,7 +11,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.state import Limits
 from streamer.events import Outcome, Reject, Retry, Skip
 from subscribers.http import Answer
-from subscribers.http.verdict import verdict
+from subscribers.http.answer import verdict
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 HOUR = 3_600

@@ -6,8 +6,9 @@ import pytest
 
 from streamer.dispatch.commands import SETTLE, Command, HoldBack, Park, PauseSubscriber, SetHeadAside, Wait
 from streamer.dispatch.delivery.attempts import AttemptResult
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.lanes.head import RetryState
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.dispatch.settling import TargetSign, command_of, sign_of
 from streamer.events import Delivered, Disable, Entry, Hold, Outcome, Partition, Reject, Retry, Skip
 from tests.contracts.values import an_event
@@ -39,7 +40,7 @@ TABLE: list[tuple[Outcome, TargetSign, Command]] = [
 def a_lane(attempts: int = 1, *, parked: bool = False) -> Lane:
     """Return a lane of one event, whose attempts are counted already."""
     entry = Entry(partition=ACCOUNTS, offset=7, event=an_event("1"))
-    lane = Lane(partition=ACCOUNTS, name="A", entries=deque([entry]), attempts=attempts)
+    lane = Lane(partition=ACCOUNTS, name="A", entries=deque([entry]), retries=RetryState(attempts=attempts))
     if parked:
         lane.parked.append(7)
     return lane

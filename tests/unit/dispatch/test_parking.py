@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.state import Limits
 from streamer.events import Delivered, Hold, Outcome, Reject, Retry, SettledOffsets
 from streamer.log.memory import MemoryLog

@@ -6,7 +6,7 @@ import pytest
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.redrive import LetterPlaces, Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Hold, Partition, Reject, Retry

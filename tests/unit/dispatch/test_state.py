@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lane
 from streamer.dispatch.state import DispatchState, Limits
 from streamer.events import Entry, Partition, SettledOffsets, SubscriberName
 from streamer.ports import Assigned
@@ -90,7 +90,7 @@ def test_leaving_partition_keeps_the_attempts_that_were_spent(state: DispatchSta
     """A failed lane is parked for the next owner; one being tried is returned instead."""
     failed, tried = queued(state, 0, key="A"), queued(state, 1, key="B")
     for lane in (failed, tried):
-        lane.failed("503", 0.0)
+        lane.retries.failed("503", 0.0)
     state.in_flight.begin(tried)
 
     assert state.begin_leaving(frozenset({HERE})) == [tried]

@@ -9,17 +9,18 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits
+from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits, Holds
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
 from streamer.dispatch.chains.forwarding import Upstream
 from streamer.dispatch.delivery.attempts import Attempts
+from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
 from streamer.dispatch.delivery.enrichment import Enrichment
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
-from streamer.dispatch.delivery.plugin_tasks import DeliveryTracing
+from streamer.dispatch.delivery.plugin_calls import PluginCalls
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.state import Limits
 from streamer.errors import ConfigurationError
 from streamer.events import (
@@ -180,11 +181,8 @@ class World:
             ),
             reader=self.log,
             attempts=Attempts(
-                name=TARGET,
-                subscriber=self.target,
+                plugin=PluginCalls(name=TARGET, subscriber=self.target, timeout_s=30.0, clock=self.clock),
                 route=self.route,
-                timeout_s=30.0,
-                clock=self.clock,
                 observer=self.metrics.subscriber(TARGET),
                 receipts=self.receipts,
                 enrichment=self.enrichment,
@@ -199,14 +197,13 @@ class World:
                 order=self.order,
                 session_s=self.session_s,
                 batching=self.batching,
-                on_read=self.on_read,
+                on_read=[self.on_read],
             ),
         )
 
     def admission(self) -> Admission:
         """Return what holds attempts back; as many as allowed may be under way from the start."""
         return Admission(
-            name=TARGET,
             clock=self.clock,
             breaker=CircuitBreaker(self.breaker, self.clock, jitter=middle),
             concurrency=AdaptiveConcurrency(
@@ -215,9 +212,13 @@ class World:
                 start=self.in_flight,
                 batch=self.batching.size if self.batching else 1,
             ),
-            guard=FloodGuard(TARGET, self.guard),
+            holds=Holds(
+                TARGET,
+                FloodGuard(TARGET, self.guard),
+                self.clock,
+                on_pause=lambda by, reason: self.pauses.append((by, reason)),
+            ),
             rate=TokenBucket(*self.rate, self.clock) if self.rate else None,
-            on_pause=lambda by, reason: self.pauses.append((by, reason)),
         )
 
     @asynccontextmanager

@@ -7,8 +7,8 @@ import orjson
 import pytest
 from cloudevents.v1.http import from_http
 
+from streamer.cloud_events import ContentMode, Message, emptied, message
 from streamer.events import Content, Reject, Skip
-from subscribers.cloudevents import ContentMode, Message, emptied, message
 from tests.deliveries import ORDER, delivery, event
 
 

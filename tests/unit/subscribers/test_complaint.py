@@ -7,9 +7,8 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.events import Reject
-from subscribers.http.answer import Answer
+from subscribers.http.answer import Answer, verdict
 from subscribers.http.complaint import LONGEST
-from subscribers.http.verdict import verdict
 
 
 def reason_of(body: Any) -> str:

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
-from subscribers.http.answer import Answer
-from subscribers.http.outcome_table import OutcomeKind, OutcomeTable
-from subscribers.http.verdict import verdict
+from subscribers.http.answer import Answer, OutcomeKind, OutcomeTable, verdict
 
 
 def judge(

@@ -26,7 +26,7 @@ _OFFSETS_COUNTED = 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetRange:
-    """The events to read: from `begin` to `end` (exclusive), of the types that match `patterns`.
+    """The events to read: from `begin` to `end` (exclusive), of the types that match one of SQLite's `globs`.
 
     They are those that were forwarded to a subscriber, or else those that were
     forwarded to none.
@@ -34,7 +34,7 @@ class OffsetRange:
 
     begin: int
     end: int
-    patterns: Sequence[str]
+    globs: Sequence[str]
     forwarded_to: SubscriberName | None = None
 
 
@@ -45,7 +45,7 @@ def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list
     the scanned offsets.
     """
     stop = min(window.end, window.begin + _OFFSETS_SCANNED)
-    either = " OR ".join(["type GLOB ?"] * len(window.patterns)) or "FALSE"
+    either = " OR ".join(["type GLOB ?"] * len(window.globs)) or "FALSE"
     query = f"""
         WITH found AS (
           SELECT seq, size FROM events
@@ -62,7 +62,7 @@ def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list
         """  # noqa: S608 - nothing but placeholders for the patterns
     found, page = connection.execute(
         query,
-        (window.begin, stop, window.forwarded_to, *map(glob, window.patterns), PAGE_EVENTS, _PAGE_BYTES),
+        (window.begin, stop, window.forwarded_to, *window.globs, PAGE_EVENTS, _PAGE_BYTES),
     ).fetchone()
     if page is None:
         return [], stop

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.cli.publishing.parser import Input
-from streamer.cli.publishing.sending import PublishReport, Sending, SendingStopped
+from streamer.cli.publishing.sending import EventNumbers, PublishReport, Sending, SendingStopped
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
@@ -49,9 +49,10 @@ class World:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     report: PublishReport = field(default_factory=lambda: PublishReport(size=None, as_json=False))
 
-    def sending(self, **options: Any) -> Sending:
+    def sending(self, *, id_field: str | None = None, **options: Any) -> Sending:
         """Return what sends."""
-        return Sending(topic="Order__e", report=self.report, clock=self.clock, run_id="run", **options)
+        numbers = EventNumbers(run_id="run", id_field=id_field)
+        return Sending(topic="Order__e", report=self.report, clock=self.clock, numbers=numbers, **options)
 
     async def send(self, sending: Sending, events: int) -> None:
         """Send so many events, while the clock turns."""

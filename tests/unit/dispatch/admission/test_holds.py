@@ -3,7 +3,8 @@
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.admission import SubscriberPause, TargetHold
+from streamer.dispatch.admission.admission import FloodGuard, GuardLimits, Holds, TargetHold
+from streamer.events import SubscriberName
 
 
 class SettableClock(TurnedClock):
@@ -81,11 +82,12 @@ async def test_hold_does_not_care_for_the_wall_clock() -> None:
 
 def test_pause_lasts_until_its_end() -> None:
     """The latest reason is shown."""
-    pause = SubscriberPause()
-    assert (pause.lasts, pause.reason) == (False, "")
-    pause.begin("by an operator")
-    pause.begin("by the guard")
-    assert (pause.lasts, pause.reason) == (True, "paused: by the guard")
-    pause.end()
+    name = SubscriberName("erp")
+    holds = Holds(name, FloodGuard(name, GuardLimits()), TurnedClock())
+    assert (holds.is_paused, holds.reason) == (False, "")
+    holds.pause("by an operator")
+    holds.pause("by the guard")
+    assert (holds.is_paused, holds.reason) == (True, "paused: by the guard")
+    holds.resume()
 
-    assert (pause.lasts, pause.reason) == (False, "")
+    assert (holds.is_paused, holds.reason) == (False, "")

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.delivery.plugin_results import Failures
+from streamer.dispatch.delivery.retry_schedule import Failures
 from streamer.events import EventId, FailureClass, Hold, Retry, SubscriberName
 from tests.unit.dispatch.world import World
 

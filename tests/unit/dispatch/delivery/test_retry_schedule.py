@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.dispatch.delivery.plugin_results import RetrySchedule
+from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 
 SCHEDULE = RetrySchedule(first_delay_s=1.0, max_delay_s=60.0, give_up_after_s=3600.0)
 

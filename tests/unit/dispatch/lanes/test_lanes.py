@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from streamer.dispatch.lanes.lane import Lane, LaneState
-from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.lanes.lanes import Lane, Lanes, LaneState
 from streamer.events import Entry, Partition
 from tests.contracts.values import an_event
 
@@ -60,11 +59,11 @@ async def test_next_event_starts_with_no_attempts() -> None:
     lanes.put(entry("1", "a"))
     lanes.put(entry("2", "a"))
     (lane,) = await ready(lanes)
-    lane.attempts, lane.first_failed_at = 3, 1.0
+    lane.retries.attempts, lane.retries.first_failed_at = 3, 1.0
     lanes.advance(lane)
 
-    assert lane.attempts == 0
-    assert not lane.first_failed_at
+    assert lane.retries.attempts == 0
+    assert not lane.retries.first_failed_at
 
 
 async def test_lane_that_ran_empty_makes_place_for_a_new_one() -> None:

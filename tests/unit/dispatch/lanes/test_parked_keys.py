@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamer.dispatch.lanes.lane import Order
+from streamer.dispatch.lanes.lanes import Order
 from streamer.events import Retry
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.progress.standstill import Beat
+from streamer.dispatch.state import Beat
 
 
 class SleepyClock(TurnedClock):

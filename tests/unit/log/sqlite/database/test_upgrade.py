@@ -29,6 +29,7 @@ from streamer.log.records import (
     encode_redrive,
     encode_setback,
 )
+from streamer.log.sqlite.rows.pages import PARTITION
 from tests.contracts.follower import coming_after, following
 from tests.contracts.parking import KEY, TWICE, lane_of, letters, park
 from tests.contracts.values import (
@@ -233,7 +234,7 @@ async def test_file_of_version_2_goes_on_where_it_was(log_file: LogFile) -> None
         async with log_file.open() as log, following(log) as follower:
             assert await follower.read_until("15") == ["14", "15"]
             assert follower.lanes == [ParkedLane(lane=KEY, offsets=(11, 13), setback=TWICE)]
-            recalled = await log.recall(TARGET, [11, 12, 13])
+            recalled = await follower.feed.recall(PARTITION, [11, 12, 13])
             assert [entry.event for entry in recalled] == [an_event(11, key=KEY), an_event(13, key=KEY)]
             assert await log.checkpoint(CHANGES) == a_checkpoint(3)
             assert await letters(log.controls) == list(LETTERS.values())

@@ -1,28 +1,41 @@
-"""Validated results of plugins, the failures among them, and the schedule of retries.
+"""Calls of plugins, which are foreign code: their tasks, and what they return and raise.
 
-A plugin is foreign code, so each value that it returns or raises is checked
-before it is used. No function here raises, whatever the value's own methods do:
-a library's time-out can be a `BaseException`.
+A task that a plugin starts ends neither the event loop nor the daemon. Each
+value that a plugin returns or raises is checked before it is used, by functions
+that raise nothing, whatever the value's own methods do: a library's time-out can
+be a `BaseException`.
 """
 
+import asyncio
 import math
-import random
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, get_args
+from traceback import extract_tb
+from typing import Any, TypeVar, cast, get_args
 
 import orjson
 import structlog
 
-from streamer.backoff import Backoff, Jitter
 from streamer.clock import Clock
+from streamer.errors import RetryLater, StreamerError
 from streamer.events import (
     LONGEST_PAUSE_S,
     Delivered,
+    Delivery,
     Disable,
-    EventId,
+    Event,
     FailureClass,
     Hold,
     Outcome,
@@ -33,12 +46,66 @@ from streamer.events import (
 )
 from streamer.known_secrets import KNOWN
 from streamer.observe import redaction
-from streamer.observe.subscriber_status import LastFailure
+from streamer.ports import BatchSubscriber, Subscriber
+
+_log = structlog.get_logger()
+
+_CALLED: ContextVar[SubscriberName | None] = ContextVar("called_plugin", default=None)
+Given = TypeVar("Given")
 
 _KINDS = frozenset(get_args(Outcome))
 _TEXT_CHARACTERS = 2_000
 _ANSWER_BYTES = 20_000
-_log = structlog.get_logger()
+
+
+@contextmanager
+def calling(name: SubscriberName) -> Iterator[None]:
+    """Mark the tasks that are started inside the context, and theirs, as those of the plugin of `name`."""
+    token = _CALLED.set(name)
+    try:
+        yield
+    finally:
+        _CALLED.reset(token)
+
+
+@contextmanager
+def exits_contained(exited: Callable[[SubscriberName], None]) -> Iterator[None]:
+    """Let no task of a plugin end the event loop inside the context; `exited` hears of each that tries.
+
+    asyncio lets `SystemExit` pass through the loop, so one plugin's script
+    would end all the others. Whoever awaits the task gets a `RuntimeError`.
+    """
+    loop = asyncio.get_running_loop()
+    former = loop.get_task_factory()
+
+    def task(
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        /,
+        **options: Any,
+    ) -> "asyncio.Future[Any]":
+        name = _CALLED.get()
+        if name is not None and asyncio.iscoroutine(coro):
+            coro = _contained(coro, name, exited)
+        return former(loop, coro, **options) if former else asyncio.Task(coro, loop=loop, **options)
+
+    loop.set_task_factory(task)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(former)
+
+
+async def _contained(
+    coro: Coroutine[Any, Any, Any], name: SubscriberName, exited: Callable[[SubscriberName], None]
+) -> Any:
+    try:
+        return await coro
+    except SystemExit as error:
+        last = extract_tb(error.__traceback__)[-1]
+        _log.warning("plugin.exited", subscriber=name, at=f"{last.filename}:{last.lineno} in {last.name}")
+        exited(name)
+        raise RuntimeError("a task of the plugin raised SystemExit") from error
 
 
 def outcome_of(returned: object) -> Outcome:
@@ -52,6 +119,8 @@ def outcome_of(returned: object) -> Outcome:
     """
     # Nearly every outcome takes this path, so it must be cheap.
     if type(returned) is Delivered and type(answer := _field(returned, "answer")) is dict:
+        if not answer:
+            return returned
         hidden = _without_secrets(answer)
         return returned if hidden is answer else Delivered(answer=hidden)
     kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
@@ -220,104 +289,111 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"
 
 
-_QUIET_S = 10.0
+def is_closing(error: BaseException) -> bool:
+    """Return whether `error` closes a coroutine that was left behind by an event loop which has ended."""
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
 
 
-@dataclass(slots=True, kw_only=True)
-class Failures:
-    """Says once that attempts begin to fail, with the error, and once that they have stopped failing.
-
-    They have stopped when one succeeds, none has failed for 10 s, and no event
-    waits in the log for another attempt.
-    """
-
-    name: SubscriberName
-    clock: Clock
-    last: LastFailure | None = field(default=None, init=False)
-    _began_at: float = field(default=0.0, init=False)
-
-    def failed(self, event_id: EventId, outcome: Retry | Hold, trace_id: str = "") -> None:
-        """Note a failed attempt; a hold has its own log line."""
-        error, failure = outcome.reason, outcome.failure
-        if self.last is None:
-            self._began_at = self.clock.now()
-            if isinstance(outcome, Retry):
-                about = {"event_id": event_id, "failure": failure, "error": error}
-                if trace_id:
-                    about["trace_id"] = trace_id
-                _log.warning("subscriber.failing", subscriber=self.name, **about)
-        count = 1 if self.last is None else self.last.count + 1
-        self.last = LastFailure(error=error, failure=failure, at=self.clock.now(), count=count)
-
-    def worked(self, parked: int) -> None:
-        """Note a successful attempt, while `parked` events wait in the log for another one."""
-        last = self.last
-        if last is None or parked or self.clock.now() < last.at + _QUIET_S:
-            return
-        seconds = round(self.clock.now() - self._began_at)
-        _log.info("subscriber.recovered", subscriber=self.name, failures=last.count, after_s=seconds)
-        self.last = None
+def cancellations() -> int:
+    """Return how often the present task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
-_LEAST_S = 0.1
-_MOST_IN_MEMORY_S = 30.0
-# A third of the time within which a Kafka client must poll again.
-_ALL_IN_MEMORY_S = 100.0
-_MOST_ATTEMPTS = 100_000
+def undo_cancellations(before: int) -> None:
+    """Let the present task go on, after a cancellation that was the plugin's own."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling() > before:
+        task.uncancel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetrySchedule:
-    """Exponential back-off with full jitter, for a limited number of attempts.
+class PluginCalls:
+    """Calls of one subscriber's plugin, each within `timeout_s` seconds; its errors become outcomes."""
 
-    Full jitter (any delay between zero and the ceiling) spreads the keys that
-    failed together. `give_up_after_s` is how long an event is tried: the mean
-    delays between its attempts, and the time that the attempts take. Time in
-    which nothing is tried does not count. The first `fast_tries` retries are
-    made from memory.
-    """
+    name: SubscriberName
+    subscriber: Subscriber
+    timeout_s: float
+    clock: Clock
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
 
-    first_delay_s: float
-    max_delay_s: float
-    give_up_after_s: float
-    fast_tries: int = 3
-    jitter: Jitter = random.uniform
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the plugin open inside the context.
 
-    @property
-    def attempts(self) -> int:
-        """Number of attempts at an event before it is set aside, if they take no time."""
-        backoff, total_s, attempts = self._backoff, 0.0, 1
-        while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
-            total_s += backoff.ceiling_s(attempts) / 2
-            attempts += 1
-        return attempts
-
-    def is_over(self, attempts: int, tried_s: float) -> bool:
-        """Return true after the last of `attempts` at an event, which took `tried_s` together.
-
-        An event is tried twice, even if one attempt takes all of the time.
+        Raises errors that Streamer raises on purpose, such as
+        `ConfigurationError`, as they are, and `RetryLater` for any other error
+        of the plugin.
         """
-        if attempts >= self.attempts:
-            return True
-        delays_s = sum(self._backoff.ceiling_s(each) / 2 for each in range(1, attempts))
-        return attempts > 1 and delays_s + tried_s >= self.give_up_after_s
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    await self.subscriber.__aenter__()
+        except StreamerError:
+            raise
+        except BaseException as error:
+            if self._is_ours(error, before):
+                raise
+            raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
+        try:
+            yield
+        finally:
+            await self._close()
 
-    def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
-        """Return the seconds to wait after `attempts` (at least 1) failed attempts.
+    async def delivered(self, delivery: Delivery) -> Outcome:
+        """Call the plugin once with `delivery`."""
+        return outcome_of(await self._returned(self.subscriber.deliver, delivery, delivery.event))
 
-        `asked_s`, which the target asked for, takes precedence, but is at least
-        a tenth of a second, to prevent a storm, and at most `give_up_after_s`.
-        """
-        if asked_s is not None:
-            return max(_LEAST_S, min(asked_s, self.give_up_after_s))
-        return self._backoff.delay_s(attempts)
+    async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Call a `BatchSubscriber` once, and return an outcome for each of `deliveries`."""
+        deliver_many = cast("BatchSubscriber", self.subscriber).deliver_many
+        call = self._returned(deliver_many, deliveries, deliveries[0].event)
+        return outcomes_of(await call, len(deliveries))
 
-    def is_fast(self, attempts: int, delay_s: float) -> bool:
-        """Return true if the retry after `attempts` failed attempts is made from memory."""
-        if attempts > self.fast_tries:
-            return False
-        return delay_s <= min(_MOST_IN_MEMORY_S, _ALL_IN_MEMORY_S / self.fast_tries)
+    async def _returned(
+        self, call: Callable[[Given], Awaitable[object]], given: Given, event: Event
+    ) -> object:
+        """Return the result of the plugin's `call` with `given`, or a `Retry`; `event` is the first."""
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    return await call(given)
+        except TimeoutError:
+            return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
+        except asyncio.CancelledError:
+            if self.ending.is_set():
+                raise
+            undo_cancellations(before)
+            _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
+            return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
+        except BaseException as error:  # its events are retried, then set aside
+            if is_closing(error):
+                raise
+            _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
+            return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
 
-    @property
-    def _backoff(self) -> Backoff:
-        return Backoff(first_s=self.first_delay_s, limit_s=self.max_delay_s, jitter=self.jitter)
+    async def _close(self) -> None:
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                with calling(self.name):
+                    await self.subscriber.__aexit__(None, None, None)
+        except BaseException as error:  # its deliveries are recorded all the same
+            if self._is_ours(error, before):
+                raise
+            _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
+
+    def _is_ours(self, error: BaseException, cancellations_before: int) -> bool:
+        """Return whether the process has ended the call, and not the plugin by what it raised."""
+        if isinstance(error, asyncio.CancelledError):
+            return self.ending.is_set() or cancellations() > cancellations_before
+        return is_closing(error)

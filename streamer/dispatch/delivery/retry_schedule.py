@@ -1,0 +1,112 @@
+"""Retries of one subscriber: their schedule, and the log lines of its failures."""
+
+import random
+from dataclasses import dataclass, field
+
+import structlog
+
+from streamer.backoff import Backoff, Jitter
+from streamer.clock import Clock
+from streamer.events import EventId, Hold, Retry, SubscriberName
+from streamer.observe.subscriber_status import LastFailure
+
+_QUIET_S = 10.0
+_LEAST_S = 0.1
+_MOST_IN_MEMORY_S = 30.0
+# A third of the time within which a Kafka client must poll again.
+_ALL_IN_MEMORY_S = 100.0
+_MOST_ATTEMPTS = 100_000
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class Failures:
+    """Says once that attempts begin to fail, with the error, and once that they have stopped failing.
+
+    They have stopped when one succeeds, none has failed for 10 s, and no event
+    waits in the log for another attempt.
+    """
+
+    name: SubscriberName
+    clock: Clock
+    last: LastFailure | None = field(default=None, init=False)
+    _began_at: float = field(default=0.0, init=False)
+
+    def failed(self, event_id: EventId, outcome: Retry | Hold, trace_id: str = "") -> None:
+        """Note a failed attempt; a hold has its own log line."""
+        error, failure = outcome.reason, outcome.failure
+        if self.last is None:
+            self._began_at = self.clock.now()
+            if isinstance(outcome, Retry):
+                about = {"event_id": event_id, "failure": failure, "error": error}
+                if trace_id:
+                    about["trace_id"] = trace_id
+                _log.warning("subscriber.failing", subscriber=self.name, **about)
+        count = 1 if self.last is None else self.last.count + 1
+        self.last = LastFailure(error=error, failure=failure, at=self.clock.now(), count=count)
+
+    def worked(self, parked: int) -> None:
+        """Note a successful attempt, while `parked` events wait in the log for another one."""
+        last = self.last
+        if last is None or parked or self.clock.now() < last.at + _QUIET_S:
+            return
+        seconds = round(self.clock.now() - self._began_at)
+        _log.info("subscriber.recovered", subscriber=self.name, failures=last.count, after_s=seconds)
+        self.last = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySchedule:
+    """Exponential back-off with full jitter, for a limited number of attempts.
+
+    Full jitter (any delay between zero and the ceiling) spreads the keys that
+    failed together. `give_up_after_s` is how long an event is tried: the mean
+    delays between its attempts, and the time that the attempts take. Time in
+    which nothing is tried does not count. The first `fast_tries` retries are
+    made from memory.
+    """
+
+    first_delay_s: float
+    max_delay_s: float
+    give_up_after_s: float
+    fast_tries: int = 3
+    jitter: Jitter = random.uniform
+
+    @property
+    def attempts(self) -> int:
+        """Number of attempts at an event before it is set aside, if they take no time."""
+        backoff, total_s, attempts = self._backoff, 0.0, 1
+        while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
+            total_s += backoff.ceiling_s(attempts) / 2
+            attempts += 1
+        return attempts
+
+    def is_over(self, attempts: int, tried_s: float) -> bool:
+        """Return true after the last of `attempts` at an event, which took `tried_s` together.
+
+        An event is tried twice, even if one attempt takes all of the time.
+        """
+        if attempts >= self.attempts:
+            return True
+        delays_s = sum(self._backoff.ceiling_s(each) / 2 for each in range(1, attempts))
+        return attempts > 1 and delays_s + tried_s >= self.give_up_after_s
+
+    def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
+        """Return the seconds to wait after `attempts` (at least 1) failed attempts.
+
+        `asked_s`, which the target asked for, takes precedence, but is at least
+        a tenth of a second, to prevent a storm, and at most `give_up_after_s`.
+        """
+        if asked_s is not None:
+            return max(_LEAST_S, min(asked_s, self.give_up_after_s))
+        return self._backoff.delay_s(attempts)
+
+    def is_fast(self, attempts: int, delay_s: float) -> bool:
+        """Return true if the retry after `attempts` failed attempts is made from memory."""
+        if attempts > self.fast_tries:
+            return False
+        return delay_s <= min(_MOST_IN_MEMORY_S, _ALL_IN_MEMORY_S / self.fast_tries)
+
+    @property
+    def _backoff(self) -> Backoff:
+        return Backoff(first_s=self.first_delay_s, limit_s=self.max_delay_s, jitter=self.jitter)
