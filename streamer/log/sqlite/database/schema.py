@@ -224,15 +224,6 @@ def open_shared(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def used_bytes(connection: sqlite3.Connection) -> int:
-    """Return the bytes of the file in use; SQLite uses freed pages again before the file grows."""
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)
-
-
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
         _check_ours(connection, path)

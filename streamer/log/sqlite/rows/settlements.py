@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from streamer.events import SettledOffsets, SubscriberName
 from streamer.log.records import encode_receipt
-from streamer.log.sqlite.database.schema import used_bytes
-from streamer.log.sqlite.database.worker import insert_rows
+from streamer.log.sqlite.database.worker import insert_rows, used_bytes
 from streamer.log.sqlite.rows.appends import AppendedEnd, end, event_row
 from streamer.log.sqlite.rows.pages import PARTITION
 from streamer.log.sqlite.rows.parked import (

@@ -8,7 +8,7 @@ from datetime import datetime
 import orjson
 
 from streamer.events import SettledOffsets, Start, SubscriberName
-from streamer.log.sqlite.database.schema import used_bytes
+from streamer.log.sqlite.database.worker import used_bytes
 from streamer.log.sqlite.rows.appends import end
 from streamer.log.sqlite.rows.pages import OffsetRange
 from streamer.normalise.malformed import as_event_time
