@@ -102,6 +102,7 @@ class ChannelReader:
             if begins and not subscription.has_arrived:
                 # The position begins here, and the log must know it.
                 yield self._batch()
+            is_admitted = False
             while True:
                 try:
                     answers = await subscription.take(within_s=self._limit_s())
@@ -110,7 +111,9 @@ class ChannelReader:
                         raise self._overdue() from None
                     yield self._batch()
                     continue
-                self._admit()
+                if not is_admitted:
+                    self._admit()
+                    is_admitted = True
                 async with aclosing(self._read(answers, subscription)) as batches:
                     async for batch in batches:
                         yield batch
@@ -148,17 +151,20 @@ class ChannelReader:
 
     async def _readers(self, schema_ids: Collection[str]) -> Readers:
         """Return the readers of schemas; wait, keeping the position, while Salesforce can't give one."""
+        has_failed = False
         while True:
             try:
                 readers = await self.messages.readers(schema_ids)
             except RetryLater as error:
+                has_failed = True
                 delay = max(error.after_s or 0.0, self.delays.usual.next_s())
                 _log.warning(
                     "schema.delayed", channel=str(self.channel), reason=str(error), tried_again_in_s=delay
                 )
                 await self.clock.sleep(delay)
             else:
-                self.delays.usual.reset()
+                if has_failed:
+                    self.delays.usual.reset()
                 return readers
 
     def _accept(self) -> None:
@@ -169,7 +175,7 @@ class ChannelReader:
         _log.info("channel.subscribed", channel=str(self.channel))
 
     def _admit(self) -> None:
-        """Reset all back-offs, because Salesforce has answered."""
+        """Reset all back-offs, because Salesforce has answered in a new stream."""
         self.overdue = 0
         self.delays.usual.reset()
         self.delays.admitted()
