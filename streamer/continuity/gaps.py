@@ -38,9 +38,6 @@ _MOST_OPEN = 10_000
 _SHAPE_S = 3600.0
 
 
-_NOTHING = Repaired()
-
-
 def gap_to_json(gap: Event) -> JsonObject | None:
     """Return a gap event as a small object of JSON, `None` for one without a readable record.
 
@@ -130,6 +127,11 @@ class GapRepair:
     _reads: dict[str, _Read] = field(default_factory=dict, init=False)
 
     @property
+    def has_open(self) -> bool:
+        """True while a gap event waits for its record, or its hole for the log."""
+        return bool(self._open or self._unreadable)
+
+    @property
     def follows_changes(self) -> bool:
         """True while an answer is late, because the stream can change its records before it comes."""
         return bool(self._reads)
@@ -152,8 +154,6 @@ class GapRepair:
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Return the recovered events of the records that can be read now: see `Repairs`."""
-        if not (gaps or self._open or self._unreadable):
-            return _NOTHING
         records, self._unreadable = self._unreadable, []
         new: dict[str, ContinuityRecord] = {}
         for event, hole in zip(gaps, holes_of(gaps, self.channel, read_at), strict=True):
