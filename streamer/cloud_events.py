@@ -6,8 +6,7 @@ document.
 
 from typing import Any
 
-from streamer.events import Event, JsonObject
-from streamer.replay_ids import replay_id_to_text
+from streamer.events import Event, JsonObject, replay_id_to_text
 
 STRUCTURED = b"application/cloudevents+json"
 """Content type of an event in structured mode."""

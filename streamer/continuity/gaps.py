@@ -12,13 +12,22 @@ import structlog
 from streamer.clock import Clock
 from streamer.continuity.steps import ChangedRecords
 from streamer.errors import UnreadableEvent
-from streamer.events import Channel, ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair
+from streamer.events import (
+    Channel,
+    ContinuityRecord,
+    Event,
+    EventId,
+    HoleCause,
+    JsonObject,
+    Repair,
+    replay_id_from_text,
+    replay_id_to_text,
+)
 from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.repairs import Repaired
 from streamer.normalise.records import RecordShape, recovered_event
 from streamer.ports import Describer
-from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 
 _TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
 _NAMES = ("change", "entity", "record_id")

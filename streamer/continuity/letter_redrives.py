@@ -16,14 +16,13 @@ from streamer.channel_paths import without_filter
 from streamer.clock import Clock
 from streamer.controls import Redrive
 from streamer.errors import RetryLater, Stop, StreamerError, UnreadableEvent
-from streamer.events import Channel, DeadLetter, Event, JsonObject, Unreadable
+from streamer.events import Channel, DeadLetter, Event, JsonObject, Unreadable, is_of_cometd
 from streamer.exact_json import OversizedJson, bounded_json
 from streamer.ingest.reading.message_reader import unprotected_event
 from streamer.ingest.repairs import Repaired
 from streamer.normalise import Normaliser
 from streamer.normalise.malformed import from_epoch_ms
 from streamer.ports import Controls, LetterCursor, PayloadReader
-from streamer.replay_ids import is_of_cometd
 
 _log = structlog.get_logger()
 

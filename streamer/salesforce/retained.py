@@ -7,9 +7,8 @@ from typing import Any
 
 from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Checkpoint, Event, EventId, ReplayId, SoughtPlace, Unreadable
+from streamer.events import Checkpoint, Event, EventId, ReplayId, SoughtPlace, Unreadable, is_of_cometd
 from streamer.normalise import Normaliser, normaliser_for
-from streamer.replay_ids import is_of_cometd
 from streamer.salesforce.message import committed_at, replay_id_of
 
 STEADY_S = 10.0

@@ -9,8 +9,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, RetryLater, Stop, SubscriptionRefused
-from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
-from streamer.replay_ids import LONGEST_BYTES
+from streamer.events import LONGEST_REPLAY_ID, Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
 from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.message import SessionObserver
 from streamer.salesforce.pubsub.connection import PubSubConnection
@@ -202,7 +201,7 @@ class ChannelReader:
             messages=messages,
             unreadable=unreadable,
             more=more,
-            position=ReplayId(position) if 0 < len(position) <= LONGEST_BYTES else None,
+            position=ReplayId(position) if 0 < len(position) <= LONGEST_REPLAY_ID else None,
             place_lost=self.position.told_lost(),
             unmarked_since=self.position.told_unmarked(),
         )
