@@ -7,9 +7,9 @@ from pathlib import Path
 import structlog
 from yarl import URL
 
+from streamer import regular_files
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater
-from streamer.files import regular_files
 from streamer.salesforce.auth.flows import safe_address
 from streamer.salesforce.auth.tokens import AccessToken, Tokens
 from streamer.salesforce.retained import RecoveryDelays

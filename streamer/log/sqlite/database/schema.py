@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import structlog
 
+from streamer import regular_files
 from streamer.errors import LogMisconfigured
-from streamer.files import regular_files
 from streamer.log.records import letter_head
 from streamer.log.sqlite.database.errors import translated
 
