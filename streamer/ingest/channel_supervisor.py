@@ -71,12 +71,12 @@ class ChannelSupervisor:
     @property
     def busy_since(self) -> Mapping[Channel, float]:
         """Time since which each channel waits for the log, in monotonic seconds; absent if it does not."""
-        return _known({channel: run.busy_since for channel, run in self._runs.items()})
+        return _known({channel: run.log.busy_since for channel, run in self._runs.items()})
 
     @property
     def verified_at(self) -> Mapping[Channel, float]:
         """Time up to which no event of each channel is missing, in epoch seconds; absent while unknown."""
-        return _known({channel: run.verified_at for channel, run in self._runs.items()})
+        return _known({channel: run.log.verified_at for channel, run in self._runs.items()})
 
     def retry_now(self, channel: Channel) -> None:
         """Try a channel that has failed now, rather than when its pause is over."""

@@ -14,7 +14,7 @@ from streamer.ingest.positions.holes import first_snapshot
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -71,15 +71,14 @@ class World:
         before = len(self.log.events)
         self.script += batches
         await Ingest(
-            channel=CHANGES,
             source=MemorySource({CHANGES.path: self.script}),
-            log=self.log,
+            log=ChannelLog(
+                channel=CHANGES, log=self.log, clock=self.clock, observer=self.metrics.channel(CHANGES)
+            ),
             messages=MessageReader(
                 channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
             ),
             positioning=Positioning(channel=CHANGES, clock=self.clock),
-            clock=self.clock,
-            observer=self.metrics.channel(CHANGES),
             repairs=ChannelRepairs(channel=CHANGES, gaps=self.gap_repair(), readings=self.readings()),
         ).run()
         return self.log.events[before:]

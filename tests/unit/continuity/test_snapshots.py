@@ -22,7 +22,7 @@ from streamer.events import Checkpoint, ContinuityRecord, HoleCause, JsonObject,
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -345,15 +345,17 @@ def _loop(world: World) -> Ingest:
         ended=lambda _: None,
     )
     return Ingest(
-        channel=CHANGES,
         source=LiveSource(),
-        log=world.log,
+        log=ChannelLog(
+            channel=CHANGES,
+            log=world.log,
+            clock=world.clock,
+            observer=Metrics(clock=world.clock).channel(CHANGES),
+        ),
         messages=MessageReader(
             channel=CHANGES, normalise=normalise, quarantine=Quarantine(clock=world.clock)
         ),
         positioning=Positioning(channel=CHANGES, clock=world.clock),
-        clock=world.clock,
-        observer=Metrics(clock=world.clock).channel(CHANGES),
         repairs=ChannelRepairs(channel=CHANGES, gaps=None, readings=world.readings, redrives=redrives),
     )
 
