@@ -26,20 +26,51 @@ class _State(Enum):
     PASSED = auto()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastEvent:
+    """Last event in the log: it marks the position among the messages that Salesforce retains.
+
+    Both transports have the same event ids, so it is found by its id, which is
+    among the `appended`, or by its replay id `last` if this comes from the same
+    transport. A message that was committed after `until` (epoch seconds) follows it.
+    """
+
+    until: float
+    appended: frozenset[EventId]
+    last: ReplayId | None
+    normalise: Normaliser
+
+    @property
+    def is_known(self) -> bool:
+        """True if any message can be recognised."""
+        return bool(self.appended) or self.last is not None
+
+    def is_at(self, message: Any) -> bool:
+        """Return true for a message at the position of the last event."""
+        position = position_of(message)
+        return (position is not None and position == self.last) or self._is_appended(message)
+
+    def holds(self, message: Any) -> bool:
+        """Return true if the log holds a message that is at the position of the last event."""
+        return not self.appended or self._is_appended(message)
+
+    def _is_appended(self, message: Any) -> bool:
+        if isinstance(message, Unreadable):
+            return False
+        return any(type(event) is Event and event.id in self.appended for event in self.normalise([message]))
+
+
 @dataclass(slots=True, kw_only=True)
 class RetainedMessages:
     """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
 
-    Both transports have the same order and the same event ids. So the last
-    `appended` event marks the position: messages up to it are dropped, and none
-    after it. It is found by its id, or by its replay id `last` if this comes from
-    the same transport.
-
-    With `last` alone, all events of that replay id are dropped as well.
+    Both transports have the same order, so the `last_event` marks the position:
+    messages up to it are dropped, and none after it. If the log has only its
+    replay id, all events of that replay id are dropped as well.
 
     Without such an event, time decides: messages are dropped until the first one
-    that was committed at `since` (epoch seconds) or later. An event that is
-    committed after `until` shows that the last event is no longer retained:
+    that was committed at `since` (epoch seconds) or later. A message that follows
+    the last event, before it was found, shows that it is no longer retained:
     `is_lost` says so, once. If only time marks the position from the beginning,
     Salesforce must retain all events since `unmarked_since`.
 
@@ -48,10 +79,7 @@ class RetainedMessages:
     """
 
     since: float
-    until: float = 0.0
-    appended: frozenset[EventId] = frozenset()
-    last: ReplayId | None = None
-    normalise: Normaliser | None = None
+    last_event: LastEvent | None = None
     is_lost: bool = False
     unmarked_since: float | None = None
     _state: _State = field(default=_State.BY_TIME, init=False)
@@ -60,7 +88,7 @@ class RetainedMessages:
     _is_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        if self.appended or self.last is not None:
+        if self.last_event is not None:
             self._state = _State.SEEKING
 
     @classmethod
@@ -78,12 +106,15 @@ class RetainedMessages:
         The default of `since` is earlier than `verified_at` by a margin, so that
         differing clocks lose nothing.
         """
-        return cls(
-            since=checkpoint.verified_at - CLOCKS_DIFFER_S if since is None else since,
+        last_event = LastEvent(
             until=checkpoint.verified_at + CLOCKS_DIFFER_S,
             appended=frozenset(checkpoint.appended),
             last=last,
             normalise=normaliser_for(checkpoint.channel),
+        )
+        return cls(
+            since=checkpoint.verified_at - CLOCKS_DIFFER_S if since is None else since,
+            last_event=last_event if last_event.is_known else None,
         )
 
     def afresh(self) -> "RetainedMessages":
@@ -92,7 +123,7 @@ class RetainedMessages:
 
     def by_time(self) -> "RetainedMessages":
         """Return the selection by time alone, for another pass from the beginning."""
-        return replace(self, appended=frozenset(), last=None, is_lost=True, unmarked_since=None)
+        return replace(self, last_event=None, is_lost=True, unmarked_since=None)
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
@@ -123,11 +154,12 @@ class RetainedMessages:
         return self.unmarked_since
 
     def _is_new(self, message: Any) -> bool:
-        if self._state is _State.SEEKING:
-            return self._is_beyond_last(message)
-        if self._state is _State.AT_LAST:
+        last_event = self.last_event
+        if last_event is not None and self._state is _State.SEEKING:
+            return self._is_beyond(last_event, message)
+        if last_event is not None and self._state is _State.AT_LAST:
             # The events of a split message share a replay id.
-            if position_of(message) == self._found_at and self._is_held(message):
+            if position_of(message) == self._found_at and last_event.holds(message):
                 return False
             self._state = _State.PASSED
         if self._state is _State.BY_TIME:
@@ -139,13 +171,12 @@ class RetainedMessages:
             self._state = _State.PASSED
         return True
 
-    def _is_beyond_last(self, message: Any) -> bool:
-        position = position_of(message)
-        if (position is not None and position == self.last) or self._is_appended(message):
-            self._found_at, self._state = position, _State.AT_LAST
-            return not self._is_held(message) and not isinstance(message, Unreadable)
+    def _is_beyond(self, last_event: LastEvent, message: Any) -> bool:
+        if last_event.is_at(message):
+            self._found_at, self._state = position_of(message), _State.AT_LAST
+            return not last_event.holds(message) and not isinstance(message, Unreadable)
         committed = committed_at(message)
-        if committed is not None and committed > self.until:
+        if committed is not None and committed > last_event.until:
             self._give_up()
             return True
         self._uncertain += committed is None or committed >= self.since
@@ -157,14 +188,6 @@ class RetainedMessages:
             raise LastEventMissing
         self.is_lost = True
         self._state = _State.PASSED
-
-    def _is_held(self, message: Any) -> bool:
-        return not self.appended or self._is_appended(message)
-
-    def _is_appended(self, message: Any) -> bool:
-        if self.normalise is None or isinstance(message, Unreadable):
-            return False
-        return any(type(event) is Event and event.id in self.appended for event in self.normalise([message]))
 
 
 def place_after(
@@ -189,7 +212,7 @@ def place_after(
         # After a complete id, the log holds only the last event.
         return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
     retained = RetainedMessages.after(checkpoint, last=last)
-    if skips_after is None and not retained.appended and last is None:
+    if skips_after is None and retained.last_event is None:
         retained.unmarked_since = _known_since(checkpoint)
     return skips_after, retained
 
