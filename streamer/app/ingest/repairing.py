@@ -22,7 +22,13 @@ from streamer.continuity import (
     Snapshots,
 )
 from streamer.continuity.entity_reader import renew_nothing
-from streamer.continuity.reconciling import Asked, ReconcileObserver, ReconcileSchedule, Reconciliation
+from streamer.continuity.reconciling import (
+    Asked,
+    Reconciled,
+    ReconcileObserver,
+    ReconcileSchedule,
+    Reconciliation,
+)
 from streamer.continuity.reconciling.org_records import OrgRecords
 from streamer.events import Channel, DeadLetter, OrgId
 from streamer.ingest.reading.rereading import Rereading
@@ -184,11 +190,16 @@ class Reconciling:
             path = carrier_of(entity, self.paths)
             return path is not None and Channel(org=self.org, path=path) in owned()
 
+        reconciliation = self._reconciliation()
+
+        async def compare(entity: str, since: float) -> Reconciled:
+            asked = Asked(entity=entity, since=since, channel=self._custom(entity))
+            return await reconciliation.compare(asked)
+
         return ReconcileSchedule(
             entities=settings.entities,
             every_s=settings.every_s,
-            compare=self._reconciliation().compare,
-            asked=lambda entity, since: Asked(entity=entity, since=since, channel=self._custom(entity)),
+            compare=compare,
             owns=owns,
             controls=self.log.controls,
             clock=self.clock,
