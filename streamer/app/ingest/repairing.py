@@ -142,7 +142,6 @@ class Repairing:
         if self.redrives is None or decoder is None:
             return None
         redrives = LetterRedrives(
-            channel=channel,
             controls=self.log.controls,
             decoder=decoder,
             clock=self.clock,

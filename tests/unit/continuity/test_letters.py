@@ -130,7 +130,6 @@ class World:
             payloads=self.payloads,
         )
         redrives = LetterRedrives(
-            channel=CHANGES,
             controls=self.log.controls,
             decoder=decoder,
             clock=self.clock,

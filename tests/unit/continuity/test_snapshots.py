@@ -338,7 +338,6 @@ def _loop(world: World) -> Ingest:
         channel=CHANGES, normalise=normalise, unsealed=lambda letter: letter.raw, clock=world.clock
     )
     redrives = LetterRedrives(
-        channel=CHANGES,
         controls=world.log.controls,
         decoder=decoder,
         clock=world.clock,
