@@ -223,7 +223,7 @@ class Readings:
         if job is not None and not self._steps.is_late:
             # A job that is left behind costs the org some space for 7 days.
             with suppress(StreamerError, TimeoutError):
-                await self._steps.brief(self.reader.queries.end(job))
+                await self._steps.brief(self.reader.org.queries.end(job))
         state = Repair.PARTIAL if hole.published else Repair.NONE
         ended = self._ended(hole, state, f"{hole.detail}; {cancellation(order)}")
         _log.info("reading.cancelled", hole=hole.id, by=order.by, published=hole.published)

@@ -21,7 +21,7 @@ from streamer.continuity import (
     SnapshotForecaster,
     Snapshots,
 )
-from streamer.continuity.entity_reader import renew_nothing
+from streamer.continuity.entity_reader import OrgReaders, ReadingSizes
 from streamer.continuity.reconciling import (
     Asked,
     Reconciled,
@@ -34,7 +34,8 @@ from streamer.events import Channel, DeadLetter, OrgId
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
-from streamer.quota import BegunJobs, Governor, JobCost, LimitsReading
+from streamer.quota import BegunJobs, Governor, JobAllowance, JobCost, LimitsReading
+from streamer.quota.governor import renew_nothing
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -115,17 +116,18 @@ class Repairing:
         """
         reader = EntityReader(
             channel=channel,
-            queries=RestQueries(self.rest, self.clock),
-            replication=RestReplication(self.rest, self.clock),
-            records=self.records,
-            describer=self.records,
+            org=OrgReaders(
+                queries=RestQueries(self.rest, self.clock),
+                replication=RestReplication(self.rest, self.clock),
+                records=self.records,
+                describer=self.records,
+            ),
             entities=lambda: self._entities(channel),
             clock=self.clock,
-            limits=self.limits,
-            renew_limits=self.renew_limits,
-            begun_jobs=self.begun_jobs,
-            bulk_from=self.bulk_from,
-            page_rows=self.page_rows,
+            allowance=JobAllowance(
+                limits=self.limits, renew_limits=self.renew_limits, begun_jobs=self.begun_jobs
+            ),
+            sizes=ReadingSizes(bulk_from=self.bulk_from, page_rows=self.page_rows),
         )
         gaps = GapRepair(channel=channel, rereading=rereading, describer=self.records, clock=self.clock)
         ordered = Snapshots(channel=channel, log=self.log, ended=self.snapshots.end)

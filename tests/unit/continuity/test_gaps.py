@@ -6,6 +6,7 @@ from typing import Any
 
 from streamer.clock import TurnedClock
 from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings, Snapshots
+from streamer.continuity.entity_reader import OrgReaders
 from streamer.continuity.gaps import gap_from_json
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Batch, ContinuityRecord, Event, HoleCause, JsonObject, Repair
@@ -93,10 +94,9 @@ class World:
         queries = MemoryQueries(self.clock, self.records.records)
         reader = EntityReader(
             channel=CHANGES,
-            queries=queries,
-            replication=queries,
-            records=self.records,
-            describer=self.records,
+            org=OrgReaders(
+                queries=queries, replication=queries, records=self.records, describer=self.records
+            ),
             entities=nothing,
             clock=self.clock,
         )

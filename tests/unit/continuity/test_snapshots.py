@@ -16,6 +16,7 @@ from streamer.continuity import (
     Readings,
     Snapshots,
 )
+from streamer.continuity.entity_reader import OrgReaders
 from streamer.controls import AuditRecord, SnapshotOrder, Wanted
 from streamer.errors import RetryLater
 from streamer.events import Checkpoint, ContinuityRecord, HoleCause, JsonObject, Repair, ReplayId
@@ -75,10 +76,12 @@ class World:
         """Own the channel again."""
         reader = EntityReader(
             channel=CHANGES,
-            queries=self.queries,
-            replication=self.history,
-            records=self.records,
-            describer=self.records,
+            org=OrgReaders(
+                queries=self.queries,
+                replication=self.history,
+                records=self.records,
+                describer=self.records,
+            ),
             entities=self._entities,
             clock=self.clock,
         )
