@@ -36,7 +36,7 @@ class ChannelRepairs:
     Without `gaps`, gap events, overflows and changes of all records are recorded
     alone. Without `readings`, no other hole is repaired either. The records of
     changes that were redriven are read as they are now: newer events of them
-    can have come before. What is open is noted at each change, because every event
+    can have come before. Open work is noted at each change, because every event
     asks for it.
     """
 

@@ -125,7 +125,7 @@ class LimitsMonitor:
     _renewable_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Forecast from the first reading on."""
+        """Begin without a reading."""
         self._events_left = _EventsLeft(observer=self.observer)
 
     @property

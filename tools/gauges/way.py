@@ -76,7 +76,7 @@ def way_of(runs: Sequence[Sequence[Step]], idle: Collection[str]) -> Way:
     Each run is one event's. Delivery begins when the feed or dispatch takes its
     first step. Tasks that ran before belong to ingest, and so not to the delivery.
     """
-    # What a timer or a first use calls is not in every run.
+    # The calls of a timer or of a first use are not in every run.
     usual = set.intersection(*({step.function for step in run} for run in runs)) - set(idle)
     ways = [_way([step for step in run if step.function in usual]) for run in runs]
     return Way(
@@ -111,7 +111,7 @@ class _Call:
 class Tracer:
     """Notes the calls in all threads that begin after it is installed.
 
-    Those of the task that installs it are left out: it is no part of the daemon.
+    Those of the task that installs it are left out: it does not belong to the daemon.
     """
 
     is_noting: bool = False

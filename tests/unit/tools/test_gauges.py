@@ -181,7 +181,7 @@ async def test_coroutine_that_awaits_another_result_is_on_the_way() -> None:
 
 
 async def test_calls_of_the_tracing_task_are_not_on_the_way() -> None:
-    """It asks the org for the events, and is no part of the daemon."""
+    """It asks the org for the events, and does not belong to the daemon."""
     tracer = Tracer(is_noting=True)
     tracer.install()
     try:
