@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from streamer.events import Content, Delivery, Event, JsonObject, Reject, Skip
+from streamer.events import Content, Delivery, Event, JsonObject, Reject, Skip, replay_id_to_text
 from streamer.exact_json import exact_json
-from streamer.replay_ids import replay_id_to_text
 
 STRUCTURED = b"application/cloudevents+json"
 """Content type of an event in structured mode."""

@@ -15,7 +15,7 @@ from streamer.ingest.channel_supervisor import ChannelSupervisor
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.ports import EventLog, Ownership
@@ -100,15 +100,17 @@ async def receiving(
 
     def ingest(channel: Channel) -> Ingest:
         return Ingest(
-            channel=channel,
             source=source,
-            log=NotificationLog(log=log, recent=source.recent(channel), clock=clock),
+            log=ChannelLog(
+                channel=channel,
+                log=NotificationLog(log=log, recent=source.recent(channel), clock=clock),
+                clock=clock,
+                observer=metrics.channel(channel),
+            ),
             messages=MessageReader(
                 channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=clock)
             ),
             positioning=Positioning(channel=channel, clock=clock),
-            clock=clock,
-            observer=metrics.channel(channel),
         )
 
     channels = [Channel(org=ORG, path=path) for path in settings.paths]

@@ -18,7 +18,7 @@ from streamer.events import Batch, Channel, OrgId, Start
 from streamer.ingest.positions import OnRefused, Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -94,15 +94,17 @@ class World:
         """Start to ingest `path` into the log."""
         channel = self.channel(path)
         ingest = Ingest(
-            channel=channel,
             source=self.gated,
-            log=self.log,
+            log=ChannelLog(
+                channel=channel,
+                log=self.log,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).channel(channel),
+            ),
             messages=MessageReader(
                 channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=self.clock)
             ),
             positioning=Positioning(channel=channel, clock=self.clock, start=start, on_refused=on_refused),
-            clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(channel),
         )
         self.tasks[path] = asyncio.create_task(ingest.run(), name=f"ingest {path}")
 

@@ -14,9 +14,17 @@ from streamer.admin.schemas import ApiError, OfChannel, PositionRequest, body_of
 from streamer.channel_paths import ChannelKind
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.controls import AuditRecord, ChannelPosition, PositionOrder
-from streamer.events import Channel, JsonObject, OrgId, ReplayId
+from streamer.events import (
+    LONGEST_REPLAY_ID,
+    Channel,
+    JsonObject,
+    OrgId,
+    ReplayId,
+    is_of_cometd,
+    optional_replay_text,
+    replay_id_from_text,
+)
 from streamer.ports import StoredCheckpoint
-from streamer.replay_ids import LONGEST_BYTES, is_of_cometd, optional_text, replay_id_from_text
 from streamer.settings import ChannelSettings, Settings, Transport
 
 _SEE = "`streamer checkpoint list` shows the stored ones."
@@ -54,19 +62,19 @@ def _id_of_bytes(text: str) -> ReplayId:
         replay_id = replay_id_from_text(text if text.startswith(_BASE64) else f"{_BASE64}{text}")
     except ValueError:
         raise ApiError(400, f"{_expected_form()} {_SEE}") from None
-    if text.startswith(_BASE64) and 0 < len(replay_id) <= LONGEST_BYTES:
+    if text.startswith(_BASE64) and 0 < len(replay_id) <= LONGEST_REPLAY_ID:
         if is_of_cometd(replay_id):
             raise ApiError(400, f"{_expected_form()} These bytes are the digits of an id of CometD. {_SEE}")
         return replay_id
-    if 0 < len(replay_id) <= LONGEST_BYTES and not text.isdigit():
+    if 0 < len(replay_id) <= LONGEST_REPLAY_ID and not text.isdigit():
         raise ApiError(400, f"{_expected_form()} If those are its bytes, write {_BASE64}{text}. {_SEE}")
     raise ApiError(400, f"{_expected_form()} {_SEE}")
 
 
 def _expected_form() -> str:
     return (
-        f"replay_id: must be {_BASE64}… with 1 to {LONGEST_BYTES} bytes, as the ids of the Pub/Sub API are: "
-        "the channel is read over pubsub."
+        f"replay_id: must be {_BASE64}… with 1 to {LONGEST_REPLAY_ID} bytes, as the ids of the Pub/Sub API "
+        "are: the channel is read over pubsub."
     )
 
 
@@ -88,8 +96,8 @@ def checkpoint_json(
         "org": checkpoint.channel.org if checkpoint else None,
         "configured": path in settings.paths or rules is not None,
         "transport": str(settings.transport_of(rules)) if rules else transport,
-        "replay_id": optional_text(replay_id),
-        "complete_replay_id": optional_text(checkpoint.replay_id) if checkpoint else None,
+        "replay_id": optional_replay_text(replay_id),
+        "complete_replay_id": optional_replay_text(checkpoint.replay_id) if checkpoint else None,
         "verified_at": optional_time(verified_at),
         "positioned_at": optional_time(checkpoint.positioned_at) if checkpoint else None,
         "stored_at": optional_time(stored.stored_at) if stored else None,
@@ -107,7 +115,7 @@ def order_json(order: PositionOrder) -> JsonObject:
         "id": order.id,
         "channel": order.channel,
         "place": order.place,
-        "replay_id": optional_text(order.replay_id),
+        "replay_id": optional_replay_text(order.replay_id),
         "since": optional_time(order.since),
         "repeat": order.repeat,
         "by": order.by,
@@ -259,7 +267,7 @@ def _audit(order: PositionOrder, what: str) -> AuditRecord:
     if order.since is not None:
         detail["since"] = rfc3339(order.since)
     if order.replay_id is not None:
-        detail["replay_id"] = optional_text(order.replay_id)
+        detail["replay_id"] = optional_replay_text(order.replay_id)
     if order.repeat:
         detail["repeat"] = True
     return AuditRecord(at=order.at, what=what, by=order.by, detail=detail)

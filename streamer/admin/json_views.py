@@ -16,10 +16,10 @@ from streamer.events import (
     Receipt,
     Repair,
     SubscriberName,
+    replay_id_to_text,
 )
 from streamer.observe.subscriber_status import ParkedKey
 from streamer.ports import LoggedEvent
-from streamer.replay_ids import replay_id_to_text
 
 _ERROR_LIMIT = 300
 _MOST_NAMED = 20

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from streamer import regular_files
 from streamer.configuration.document import Keys
-from streamer.files import regular_files
 
 _OF_A_FILE = "_file"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
+from streamer import regular_files
 from streamer.configuration.document import Document, Keys, dotted, fingerprint
 from streamer.configuration.problems import TableRefused, table_of_csv
 from streamer.errors import ConfigurationError
-from streamer.files import regular_files
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _MAX_FILE_CHARACTERS = 1024 * 1024

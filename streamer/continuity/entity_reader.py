@@ -21,7 +21,7 @@ from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId
 from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
-from streamer.quota import BegunJobs, Governor, JobCost, LimitsReading
+from streamer.quota import Governor, JobAllowance, JobCost
 
 _log = structlog.get_logger()
 
@@ -39,8 +39,22 @@ _STEP = JobCost(requests=2)
 _JOB = JobCost(requests=1, bulk_jobs=1)
 
 
-async def renew_nothing() -> None:
-    """Leave the limits as they are."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgReaders:
+    """Ports through which one org's entities are read."""
+
+    queries: RecordQueries
+    replication: Replication
+    records: RecordReader
+    describer: Describer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingSizes:
+    """From `bulk_from` records on, a job is one of the Bulk API; a step reads at most `page_rows` records."""
+
+    bulk_from: int = BULK_FROM
+    page_rows: int = PAGE_ROWS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,27 +65,19 @@ class EntityReader:
     have changed since are read again before their events are made. The stream names
     them or, after a restart, the org. Until it can, all records of a page are read
     again, so that a process that lives for less than a minute makes progress too.
-    Raises what the ports raise, and `UnreadableEvent`. From `bulk_from` records on,
-    a job is one of the Bulk API; a step reads at most `page_rows` records.
+    Raises what the ports raise, and `UnreadableEvent`.
 
     It leaves a share of the org's requests and jobs to other clients: a step that
-    would use this share raises `RetryLater` instead. The latest `limits` and the
-    last answer say what is left. `renew_limits` is called before a Bulk job begins;
-    the `begun_jobs` of all the org's readers are added to its result.
+    would use this share raises `RetryLater` instead. The `allowance` and the last
+    answer say what is left.
     """
 
     channel: Channel
-    queries: RecordQueries
-    replication: Replication
-    records: RecordReader
-    describer: Describer
+    org: OrgReaders
     entities: Callable[[], Awaitable[Sequence[str]]]
     clock: Clock
-    limits: Callable[[], LimitsReading | None] = lambda: None
-    renew_limits: Callable[[], Awaitable[None]] = renew_nothing
-    begun_jobs: BegunJobs = field(default_factory=BegunJobs)
-    bulk_from: int = BULK_FROM
-    page_rows: int = PAGE_ROWS
+    allowance: JobAllowance = field(default_factory=JobAllowance)
+    sizes: ReadingSizes = field(default_factory=ReadingSizes)
     _changed: ChangedRecords = field(default_factory=ChangedRecords, init=False)
     _shape: tuple[RecordSelection, RecordShape] | None = field(default=None, init=False)
 
@@ -96,9 +102,9 @@ class EntityReader:
         assert part is not None  # noqa: S101 - the reading would have ended
         read = self._read(snapshot, progress, position)
         if part.is_deletions:
-            deleted = DeletedRecords(replication=self.replication, records=self.records)
+            deleted = DeletedRecords(replication=self.org.replication, records=self.org.records)
             with refusals_can_pass():
-                return await deleted.step(part, progress, read, most=self.page_rows)
+                return await deleted.step(part, progress, read, most=self.sizes.page_rows)
         if progress.has_rows and progress.job is not None:
             return await self._ended(progress, progress.job)
         with refusals_can_pass():
@@ -120,11 +126,11 @@ class EntityReader:
         part = progress.part
         assert part is not None  # noqa: S101 - a step with events has one
         if part.is_deletions:
-            present = await self.records.read(part.entity, stale, ("Id",))
+            present = await self.org.records.read(part.entity, stale, ("Id",))
             gone = [each for each in step.events if each.key not in present]
             return replace(step, events=gone, found=len(gone))
         shape = await self._shape_of(part)
-        found = await self.records.read(part.entity, stale, shape.select)
+        found = await self.org.records.read(part.entity, stale, shape.select)
         rows = _Rows()
         await rows.add(shape, [found[each] for each in stale if each in found])
         read = self._read(snapshot, progress, position)
@@ -153,7 +159,7 @@ class EntityReader:
             "reading.job_lost", channel=str(self.channel), job=job, reason=reason, tried_again_in_s=wait_s
         )
         self._shape = None
-        if self.queries.is_live(job):
+        if self.org.queries.is_live(job):
             following = replace(progress, jobs=progress.jobs + 1)
         else:
             following = progress.without_job(self.clock.now())
@@ -170,23 +176,23 @@ class EntityReader:
         name = _name(read.snapshot, progress.job)
         if self._changed.job != name:
             self._changed = ChangedRecords.of_restart(name, begun_at=progress.anchor or 0.0, now=read.read_at)
-        if not await self.queries.is_ready(progress.job):
+        if not await self.org.queries.is_ready(progress.job):
             # A job that has taken long can take as long once more.
             waited_s = self.clock.now() - (progress.anchor or self.clock.now())
             return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, COVERED_S))
-        if self._changed.is_due(read.read_at) and not self.queries.is_live(progress.job):
-            await self._changed.ask(self.replication, query.entity, read.read_at)
+        if self._changed.is_due(read.read_at) and not self.org.queries.is_live(progress.job):
+            await self._changed.ask(self.org.replication, query.entity, read.read_at)
             return Step(progress=progress)
         return await self._page(query, shape, progress, read)
 
     async def _begun(self, query: RecordQuery, progress: ReadingProgress, snapshot: str) -> Step:
         found = await self._count(query)
-        is_large = found is None or found >= self.bulk_from
+        is_large = found is None or found >= self.sizes.bulk_from
         in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
         anchor = self.clock.now() - CLOCKS_DIFFER_S
         # Its name is not known yet, and changes can arrive before the answer.
         self._changed = changed = ChangedRecords(job="")
-        job = await self.queries.begin(query, in_bulk=in_bulk)
+        job = await self.org.queries.begin(query, in_bulk=in_bulk)
         changed.job = _name(snapshot, job)
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
         until = max(progress.until or 0.0, anchor + CLOCKS_DIFFER_S)
@@ -195,19 +201,19 @@ class EntityReader:
 
     async def _can_be_in_bulk(self, query: RecordQuery, *, is_wanted: bool) -> bool:
         """Return whether the Bulk API should run a job; raises `RetryLater` while too few are left."""
-        if not is_wanted and self.queries.fits_pages(query):
+        if not is_wanted and self.org.queries.fits_pages(query):
             return False
-        await self.renew_limits()
+        await self.allowance.renew_limits()
         if not self._governor.has_bulk_jobs:
             return False
         self._ask(_JOB)
-        self.begun_jobs.note(self.clock.monotonic())
+        self.allowance.begun_jobs.note(self.clock.monotonic())
         return True
 
     async def _count(self, query: RecordQuery) -> int | None:
         """Return the number of records to read, or `None` if the org can't count so many in time."""
         try:
-            return await self.queries.count(query)
+            return await self.org.queries.count(query)
         except RecordsRefused as error:
             if error.code != TOO_LONG:
                 raise
@@ -217,12 +223,12 @@ class EntityReader:
         self, query: RecordQuery, shape: RecordShape, progress: ReadingProgress, read: SnapshotRead
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - a page has a job
-        page = await self.queries.page(query, progress.job, progress.after, most=self.page_rows)
+        page = await self.org.queries.page(query, progress.job, progress.after, most=self.sizes.page_rows)
         rows = _Rows()
         await rows.add(shape, page.rows)
-        is_live = self.queries.is_live(progress.job)
+        is_live = self.org.queries.is_live(progress.job)
         if stale := [each for each in rows.records if not is_live and each in self._changed]:
-            fresh = await self.records.read(query.entity, stale, query.fields)
+            fresh = await self.org.records.read(query.entity, stale, query.fields)
             for each in stale:
                 del rows.records[each]
             await rows.add(shape, [fresh[each] for each in stale if each in fresh])
@@ -238,17 +244,13 @@ class EntityReader:
 
     async def _ended(self, progress: ReadingProgress, job: str) -> Step:
         """End the job, whose last page is in the log."""
-        await self.queries.end(job)
+        await self.org.queries.end(job)
         self._changed = ChangedRecords()
         return Step(progress=progress.next_part())
 
     @property
     def _governor(self) -> Governor:
-        return Governor(
-            reading=self.limits,
-            requests_left=lambda: self.queries.requests_left,
-            untold_jobs=self.begun_jobs.untold,
-        )
+        return self.allowance.governor(lambda: self.org.queries.requests_left)
 
     def _ask(self, cost: JobCost) -> None:
         if reason := self._governor.reason_to_wait(cost):
@@ -256,7 +258,7 @@ class EntityReader:
 
     async def _shape_of(self, part: RecordSelection) -> RecordShape:
         if self._shape is None or self._shape[0] != part:
-            self._shape = part, await shape_of(part, self.describer)
+            self._shape = part, await shape_of(part, self.org.describer)
         return self._shape[1]
 
 

@@ -12,13 +12,22 @@ import structlog
 from streamer.clock import Clock
 from streamer.continuity.steps import ChangedRecords
 from streamer.errors import UnreadableEvent
-from streamer.events import Channel, ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair
+from streamer.events import (
+    Channel,
+    ContinuityRecord,
+    Event,
+    EventId,
+    HoleCause,
+    JsonObject,
+    Repair,
+    replay_id_from_text,
+    replay_id_to_text,
+)
 from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.repairs import Repaired
 from streamer.normalise.records import RecordShape, recovered_event
 from streamer.ports import Describer
-from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 
 _GAP_TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
 _GAP_NAMES = ("change", "entity", "record_id")
@@ -131,6 +140,11 @@ class GapRepair:
     _reads: dict[str, _Read] = field(default_factory=dict, init=False)
 
     @property
+    def has_open(self) -> bool:
+        """True while a gap event waits for its record, or its hole for the log."""
+        return bool(self._open or self._unreadable)
+
+    @property
     def follows_changes(self) -> bool:
         """True while an answer is late, because the stream can change its records before it comes."""
         return bool(self._reads)
@@ -153,8 +167,6 @@ class GapRepair:
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Return the recovered events of the records that can be read now: see `Repairs`."""
-        if not (gaps or self._open or self._unreadable):
-            return _NOTHING
         records, self._unreadable = self._unreadable, []
         new: dict[str, ContinuityRecord] = {}
         for event, hole in zip(gaps, holes_of(gaps, self.channel, read_at), strict=True):

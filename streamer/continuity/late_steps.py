@@ -39,6 +39,7 @@ class LateSteps:
     clock: Clock
     on_answer: Callable[[], None]
     _asked: _Asked | None = field(default=None, init=False)
+    _has_missed: bool = field(default=False, init=False)
 
     @property
     def is_late(self) -> bool:
@@ -56,8 +57,15 @@ class LateSteps:
         if self._asked is not None:
             self._asked.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
-    def forget(self) -> None:
-        """Use no answer to earlier requests, because `taken` was not called for a while."""
+    def miss_changes(self) -> None:
+        """Note that `taken` was not called for a while, so that no answer to earlier requests is used."""
+        self._has_missed = True
+
+    def forget_missed(self) -> None:
+        """Forget earlier requests before a step, if changes were missed since."""
+        if not self._has_missed:
+            return
+        self._has_missed = False
         self.reader.forget_changes()
         if self._asked is not None:
             self._asked.reading = ""

@@ -16,14 +16,13 @@ from streamer.channel_paths import without_filter
 from streamer.clock import Clock
 from streamer.controls import Redrive
 from streamer.errors import RetryLater, Stop, StreamerError, UnreadableEvent
-from streamer.events import Channel, DeadLetter, Event, JsonObject, Unreadable
+from streamer.events import Channel, DeadLetter, Event, JsonObject, Unreadable, is_of_cometd
 from streamer.exact_json import OversizedJson, bounded_json
 from streamer.ingest.reading.message_reader import unprotected_event
 from streamer.ingest.repairs import Repaired
 from streamer.normalise import Normaliser
 from streamer.normalise.malformed import from_epoch_ms
 from streamer.ports import Controls, LetterCursor, PayloadReader
-from streamer.replay_ids import is_of_cometd
 
 _log = structlog.get_logger()
 
@@ -157,10 +156,11 @@ class _ListedLetter(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class _Listing:
-    """Letters of an order that are left; `unread` were gone when their turn came."""
+    """Letters of an order: those `found` are in memory, and `unread` were gone when their turn came."""
 
     order: str
     cursor: LetterCursor
+    found: list[DeadLetter] = field(default_factory=list)
     left: deque[_ListedLetter] = field(default_factory=deque)
     unread: set[str] = field(default_factory=set)
 
@@ -174,9 +174,30 @@ class _Listing:
         return page
 
 
+@dataclass(slots=True)
+class _Orders:
+    """Orders of one channel by their ids; those that are `over` wait to be removed."""
+
+    all: Mapping[str, Redrive] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    wake: Callable[[], None] = lambda: None
+
+    def follow(self, orders: Mapping[str, Redrive]) -> None:
+        """Replace the orders."""
+        self.all = orders
+        self.over &= orders.keys()
+        self.wake()
+
+    @property
+    def first(self) -> Redrive | None:
+        """Oldest open order."""
+        left = [each for name, each in self.all.items() if name not in self.over]
+        return min(left, key=lambda each: (each.at, each.id), default=None)
+
+
 @dataclass(slots=True, kw_only=True)
 class LetterRedrives:
-    """Carries out the orders to redrive letters of one channel, one after the other.
+    """Carries out the orders to redrive letters of the decoder's channel, one after the other.
 
     The letters are read again in the order in which they were first set aside.
     Their events enter the log in the transaction that removes them. One that still
@@ -185,66 +206,55 @@ class LetterRedrives:
     back-off. `ended` is called when an order has no letters left.
     """
 
-    channel: Channel
     controls: Controls
     decoder: LetterDecoder
     clock: Clock
     ended: Callable[[Redrive], None]
-    _orders: Mapping[str, Redrive] = field(default_factory=dict, init=False)
-    _over: set[str] = field(default_factory=set, init=False)
-    _current: str = field(default="", init=False)
-    _letters: list[DeadLetter] = field(default_factory=list, init=False)
+    _orders: _Orders = field(default_factory=_Orders, init=False)
     _listing: _Listing | None = field(default=None, init=False)
     _late: "tuple[str, asyncio.Task[Any]] | None" = field(default=None, init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
-    _wake: Callable[[], None] = field(default=lambda: None, init=False)
 
     @property
     def has_work(self) -> bool:
         """True while an order is open."""
-        return self._order() is not None
+        return self._orders.first is not None
 
     def resume(self, wake: Callable[[], None]) -> None:
         """Call `wake` when there is a new order."""
-        self._wake = wake
+        self._orders.wake = wake
 
     def follow(self, orders: Mapping[str, Redrive]) -> None:
         """Carry out `orders` of this channel, by their ids, and no others."""
-        self._orders = orders
-        self._over &= orders.keys()
-        self._wake()
+        self._orders.follow(orders)
 
     async def step(self) -> Repaired:
         """Return the events of the next letters: see `streamer.ingest.repairs.Repairs`."""
-        order = self._order()
+        order = self._orders.first
         if order is None:
             return Repaired()
-        if order.id != self._current:
-            self._current, self._letters = order.id, []
         try:
-            if not self._letters:
-                self._letters = await self._awaited(f"order {order.id}", partial(self._found, order))
-            if self._letters:
-                return await self._redriven(order)
+            listing = self._listing
+            if listing is None or listing.order != order.id:
+                cursor = self.controls.letter_cursor()
+                listing = self._listing = _Listing(order=order.id, cursor=cursor)
+            if not listing.found:
+                found = partial(self._found, order, listing)
+                listing.found = await self._awaited(f"order {order.id}", found)
+            if listing.found:
+                return await self._redriven(order, listing.found)
         except TimeoutError:
             # Readings under way continue meanwhile.
             return Repaired(again_in_s=_LATE_S)
         except StreamerError as error:
             return self._waiting(order, error)
         # The last step's result is durable, so none of it was found again.
-        self._over.add(order.id)
+        self._orders.over.add(order.id)
         self.ended(order)
         return Repaired()
 
-    def _order(self) -> Redrive | None:
-        left = [each for name, each in self._orders.items() if name not in self._over]
-        return min(left, key=lambda each: (each.at, each.id), default=None)
-
-    async def _found(self, order: Redrive) -> list[DeadLetter]:
+    async def _found(self, order: Redrive, listing: _Listing) -> list[DeadLetter]:
         """Return the first letters of an order that were not returned before; none once no letter is left."""
-        listing = self._listing
-        if listing is None or listing.order != order.id:
-            listing = self._listing = _Listing(order=order.id, cursor=self.controls.letter_cursor())
         while True:
             if not listing.left:
                 # The last time, this finds that all are gone: a commit of some can have failed.
@@ -259,24 +269,25 @@ class LetterRedrives:
                 # In the order of the list.
                 return [found[head.id] for head in page if head.id in found]
 
-    async def _list(self, listing: "_Listing", order: Redrive) -> None:
+    async def _list(self, listing: _Listing, order: Redrive) -> None:
         listing.cursor = self.controls.letter_cursor()
+        channel = self.decoder.channel
         async with aclosing(listing.cursor.heads()) as heads:
             left = [
                 _ListedLetter(head.first_failed_at, head.id, head.size)
                 async for head in heads
-                if order.admits(head) and head.channel in {str(self.channel), self.channel.path}
+                if order.admits(head) and head.channel in {str(channel), channel.path}
             ]
         # Letters of one answer can have one time, and the log lists them in their order.
         left.sort(key=lambda head: head.first_failed_at)
         listing.left = deque(head for head in left if head.id not in listing.unread)
 
-    async def _redriven(self, order: Redrive) -> Repaired:
+    async def _redriven(self, order: Redrive, letters: list[DeadLetter]) -> Repaired:
         events: list[Event] = []
         redriven: list[str] = []
         set_aside: list[DeadLetter] = []
-        are_stored, taken, size = is_stored(self._letters[0]), 0, 0
-        for letter in self._letters[: max(1, min(_MOST_APPENDED, int(order.per_second)))]:
+        are_stored, taken, size = is_stored(letters[0]), 0, 0
+        for letter in letters[: max(1, min(_MOST_APPENDED, int(order.per_second)))]:
             if is_stored(letter) is not are_stored or size > _MOST_APPENDED_BYTES:
                 break
             try:
@@ -292,11 +303,11 @@ class LetterRedrives:
             else:
                 events += read
                 redriven.append(letter.id)
-        del self._letters[:taken]
+        del letters[:taken]
         self._delays.reset()
         _log.info(
             "letters.redriven",
-            channel=str(self.channel),
+            channel=str(self.decoder.channel),
             redrive=order.id,
             letters=len(redriven),
             events=len(events),
@@ -336,7 +347,7 @@ class LetterRedrives:
     async def _awaited(self, what: str, begin: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Return what `begin` returns; behind a `TimeoutError` it goes on, for the next call for `what`."""
         if self._late is None or (self._late[0] != what and self._late[1].done()):
-            task = asyncio.create_task(begin(), name=f"redrive {self.channel}")
+            task = asyncio.create_task(begin(), name=f"redrive {self.decoder.channel}")
             task.add_done_callback(_retrieved)
             self._late = what, task
         if self._late[0] != what:

@@ -17,9 +17,11 @@ class OpenReadings:
     One that waits for a time lets the later ones go on. An overflow waits until
     the earlier readings of its entity have ended, so that those that come
     meanwhile can be read together. One reading can hold others: they end with it.
+    The log can also hold `broken` ones, whose progress can't be read.
     """
 
     holes: dict[str, ContinuityRecord] = field(default_factory=dict)
+    broken: list[ContinuityRecord] = field(default_factory=list)
     _progress: dict[str, ReadingProgress] = field(default_factory=dict)
     _due_at: dict[str, float] = field(default_factory=dict)
     _held: dict[str, Sequence[str]] = field(default_factory=dict)

@@ -85,11 +85,9 @@ class Readings:
     snapshots: Snapshots
     clock: Clock
     _open: OpenReadings = field(default_factory=OpenReadings, init=False)
-    _broken: list[ContinuityRecord] = field(default_factory=list, init=False)
     _steps: LateSteps = field(init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _read_at: float = field(default=0.0, init=False)
-    _has_missed_changes: bool = field(default=False, init=False)
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +99,7 @@ class Readings:
         """True while a reading is open that is not paused, or an order waits for an answer."""
         holes = self._open.holes
         return bool(
-            self._broken
+            self._open.broken
             or self.snapshots.has_untold
             or self.snapshots.unknown(holes)
             or self.snapshots.cancelled(holes.values())
@@ -124,7 +122,8 @@ class Readings:
         paused = self._paused()
         self.snapshots.follow(orders)
         # While there was nothing to do, nobody noted what the stream told.
-        self._has_missed_changes |= bool(paused - self._paused())
+        if paused - self._paused():
+            self._steps.miss_changes()
         self._wake()
 
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
@@ -143,8 +142,8 @@ class Readings:
 
     async def step(self, position: ReplayId) -> Repaired:
         """Return the next part of the oldest reading: see `streamer.ingest.repairs.Repairs`."""
-        if self._broken:
-            records, self._broken = self._broken, []
+        if self._open.broken:
+            records, self._open.broken = self._open.broken, []
             return Repaired(records=records)
         # The last call's result is durable now.
         self.snapshots.tell_ended()
@@ -161,10 +160,8 @@ class Readings:
         return replace(repaired, again_in_s=0.0 if following is None else self._pause_s(following))
 
     async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
-        if self._has_missed_changes:
-            # Not before: a page that is being read is compared with them.
-            self._has_missed_changes = False
-            self._steps.forget()
+        # Not before: a page that is being read is compared with the changes.
+        self._steps.forget_missed()
         step = await self._tried(hole, position)
         due_at = self.clock.monotonic() + step.again_in_s
         if isinstance(step, Repaired):
@@ -199,7 +196,7 @@ class Readings:
             self._open.put(hole)
         except ValueError as error:
             detail = f"{hole.detail}; its progress can't be read ({error})"
-            self._broken.append(self._ended(hole, Repair.NONE, detail))
+            self._open.broken.append(self._ended(hole, Repair.NONE, detail))
             return
         if pause_s := pause_left_s(self._open.progress(hole.id), self.clock.now()):
             self._open.wait(hole.id, self.clock.monotonic() + pause_s)
@@ -226,7 +223,7 @@ class Readings:
         if job is not None and not self._steps.is_late:
             # A job that is left behind costs the org some space for 7 days.
             with suppress(StreamerError, TimeoutError):
-                await self._steps.brief(self.reader.queries.end(job))
+                await self._steps.brief(self.reader.org.queries.end(job))
         state = Repair.PARTIAL if hole.published else Repair.NONE
         ended = self._ended(hole, state, f"{hole.detail}; {cancellation(order)}")
         _log.info("reading.cancelled", hole=hole.id, by=order.by, published=hole.published)

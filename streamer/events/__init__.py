@@ -5,15 +5,22 @@ This package does no I/O and knows no transport, log or target.
 
 from streamer.events.continuity import ContinuityRecord, HoleCause, Repair
 from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
-from streamer.events.event import Channel, Event
-from streamer.events.ids import (
+from streamer.events.event import (
+    LONGEST_REPLAY_ID,
+    Channel,
+    Event,
     EventId,
     JsonObject,
     OrgId,
     ReplayId,
     SubscriberName,
+    is_of_cometd,
     json_copy,
+    optional_replay_id,
+    optional_replay_text,
     record_id_of,
+    replay_id_from_text,
+    replay_id_to_text,
     short_id,
 )
 from streamer.events.outcomes import (
@@ -37,6 +44,7 @@ from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPla
 
 __all__ = [
     "LONGEST_PAUSE_S",
+    "LONGEST_REPLAY_ID",
     "Batch",
     "Channel",
     "Checkpoint",
@@ -74,7 +82,12 @@ __all__ = [
     "SubscriberName",
     "Unreadable",
     "WrittenText",
+    "is_of_cometd",
     "json_copy",
+    "optional_replay_id",
+    "optional_replay_text",
     "record_id_of",
+    "replay_id_from_text",
+    "replay_id_to_text",
     "short_id",
 ]

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from streamer.events.event import Channel
-from streamer.events.ids import JsonObject, ReplayId
+from streamer.events.event import Channel, JsonObject, ReplayId
 
 
 class HoleCause(StrEnum):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from streamer.events.event import Event
-from streamer.events.ids import ReplayId, SubscriberName
+from streamer.events.event import Event, ReplayId, SubscriberName
 from streamer.events.places import Partition
 
 _HEAD_ERROR_LENGTH = 2_000

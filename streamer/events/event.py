@@ -1,10 +1,41 @@
-"""Event, a change to one record or one message, and the channel that it came over."""
+"""Event: one change to one record, or one message; its channel, and the ids of all."""
 
+import base64
+import binascii
+import re
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import Any, NewType, TypeVar, dataclass_transform
 
 from streamer.channel_paths import ChannelKind
-from streamer.events.ids import EventId, JsonObject, OrgId, ReplayId
+
+OrgId = NewType("OrgId", str)
+"""The 18-character id of a Salesforce org."""
+
+ReplayId = NewType("ReplayId", bytes)
+"""Salesforce's position in a channel: opaque bytes, never computed with.
+
+The integers of CometD are kept as their decimal digits in ASCII. Any other
+bytes are a position of the Pub/Sub API.
+"""
+
+EventId = NewType("EventId", str)
+"""Deterministic id of an event: reading the event again gives the same one."""
+
+SubscriberName = NewType("SubscriberName", str)
+"""The key of a subscriber in the configuration."""
+
+JsonObject = dict[str, Any]
+
+_CONTAINERS = (dict, list)
+_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
+_SUFFIXES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+# The event of an overflow has this id (Change Data Capture guide, overflow events).
+_NO_RECORD = "000000000000000AAA"
+
+LONGEST_REPLAY_ID = 256
+"""Most bytes of a replay id that is taken from Salesforce, whose own have ten."""
+
+_BASE64 = "base64:"
 
 # A platform event can be named `gap`.
 _CHANGES = "salesforce.cdc."
@@ -81,3 +112,67 @@ class Channel:
     def __str__(self) -> str:
         """Return `org/path`, the key of this channel in the log."""
         return f"{self.org}{self.path}"
+
+
+def replay_id_to_text(replay_id: ReplayId) -> str:
+    """Return `replay_id` as text: printable ASCII as it is, any other as `base64:…`."""
+    if replay_id.isascii():
+        text = replay_id.decode("ascii")
+        if text.isprintable() and not text.startswith(_BASE64):
+            return text
+    # Every event of the Pub/Sub API passes here: this is half as expensive as base64.b64encode.
+    return _BASE64 + binascii.b2a_base64(replay_id, newline=False).decode("ascii")
+
+
+def replay_id_from_text(text: str) -> ReplayId:
+    """Return the replay id that `replay_id_to_text` wrote; raises `ValueError`."""
+    if text.startswith(_BASE64):
+        return ReplayId(base64.b64decode(text[len(_BASE64) :], validate=True))
+    return ReplayId(text.encode("ascii"))
+
+
+def is_of_cometd(replay_id: ReplayId) -> bool:
+    """Return true for a position that was read over CometD; only its own are decimal digits."""
+    return replay_id.isdigit()
+
+
+def optional_replay_text(replay_id: ReplayId | None) -> str | None:
+    """Return `replay_id`, if there is one, as text."""
+    return None if replay_id is None else replay_id_to_text(replay_id)
+
+
+def optional_replay_id(text: str | None) -> ReplayId | None:
+    """Return the replay id of `text`, if there is one; raises `ValueError`."""
+    return None if text is None else replay_id_from_text(text)
+
+
+def json_copy(value: Any) -> Any:
+    """Return a copy of JSON that shares no list and no object with `value`."""
+    # A comprehension that asks before it calls takes half the time: most values are scalars.
+    if type(value) is dict:
+        return {k: json_copy(v) if type(v) in _CONTAINERS else v for k, v in value.items()}
+    if type(value) is list:
+        return [json_copy(v) if type(v) in _CONTAINERS else v for v in value]
+    return value
+
+
+def short_id(record_id: str) -> str:
+    """Return the 15 characters of an id that count: the last three of 18 only check the others."""
+    return record_id[:15]
+
+
+def record_id_of(value: object) -> str | None:
+    """Return `value` as a record's id with 18 characters, or `None` for anything else than an id.
+
+    The last three characters tell which of the others are capitals.
+    """
+    if not isinstance(value, str) or _ID.fullmatch(value) is None or value == _NO_RECORD:
+        return None
+    if len(value) > 15:  # noqa: PLR2004 - the number in the pattern
+        return value
+    parts = (value[begin : begin + 5] for begin in (0, 5, 10))
+    return value + "".join(_SUFFIXES[_capitals(part)] for part in parts)
+
+
+def _capitals(part: str) -> int:
+    return sum(1 << place for place, letter in enumerate(part) if letter.isupper())

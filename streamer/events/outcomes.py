@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from streamer.events.event import Event
-from streamer.events.ids import EventId, SubscriberName
+from streamer.events.event import Event, EventId, SubscriberName
 
 
 class FailureClass(StrEnum):

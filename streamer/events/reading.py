@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from streamer.events.event import Channel
-from streamer.events.ids import EventId, ReplayId
+from streamer.events.event import Channel, EventId, ReplayId
 
 
 class Start(StrEnum):

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -39,6 +39,16 @@ class ChannelStatus:
     reason: str = ""
 
 
+@dataclass(slots=True)
+class _OwnedChannel:
+    """One owned channel: its task, its state, its present run, and the event that ends its pause."""
+
+    task: "asyncio.Task[None]"
+    status: ChannelStatus | None = None
+    run: Ingest | None = None
+    retried: asyncio.Event | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class ChannelSupervisor:
     """Runs one `Ingest` for each owned channel, and restarts it when it ends.
@@ -58,30 +68,28 @@ class ChannelSupervisor:
     jitter: Jitter = random.uniform
     released: Callable[[Channel], None] = lambda _: None
     joined: bool = field(default=False, init=False)
-    _status: dict[Channel, ChannelStatus] = field(default_factory=dict, init=False)
-    _runs: dict[Channel, Ingest] = field(default_factory=dict, init=False)
-    _tasks: dict[Channel, asyncio.Task[None]] = field(default_factory=dict, init=False)
-    _resting: dict[Channel, asyncio.Event] = field(default_factory=dict, init=False)
+    _owned: dict[Channel, _OwnedChannel] = field(default_factory=dict, init=False)
 
     @property
     def status(self) -> Mapping[Channel, ChannelStatus]:
         """State of each owned channel; channels of other processes are absent."""
-        return self._status
+        return {channel: each.status for channel, each in self._owned.items() if each.status is not None}
 
     @property
     def busy_since(self) -> Mapping[Channel, float]:
         """Time since which each channel waits for the log, in monotonic seconds; absent if it does not."""
-        return _known({channel: run.busy_since for channel, run in self._runs.items()})
+        return _known({channel: run.log.busy_since for channel, run in self._runs()})
 
     @property
     def verified_at(self) -> Mapping[Channel, float]:
         """Time up to which no event of each channel is missing, in epoch seconds; absent while unknown."""
-        return _known({channel: run.verified_at for channel, run in self._runs.items()})
+        return _known({channel: run.log.verified_at for channel, run in self._runs()})
 
     def retry_now(self, channel: Channel) -> None:
         """Try a channel that has failed now, rather than when its pause is over."""
-        if channel in self._resting:
-            self._resting[channel].set()
+        owned = self._owned.get(channel)
+        if owned is not None and owned.retried is not None:
+            owned.retried.set()
 
     async def run(self) -> None:
         """Follow the ownership until cancelled, then stop every channel."""
@@ -93,68 +101,72 @@ class ChannelSupervisor:
             finally:
                 # This comes before the ownership is given up: the next owner must not
                 # start while this process still reads.
-                while self._tasks:
-                    await self._stop(list(self._tasks))
+                while self._owned:
+                    await self._stop(list(self._owned))
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         async with aclosing(self.ownership.owned(self.channels)) as changes:
             async for owned in changes:
-                await self._stop([channel for channel in self._tasks if channel not in owned])
-                for channel in sorted(owned - self._tasks.keys(), key=str):
-                    self._tasks[channel] = group.create_task(self._keep(channel), name=f"ingest {channel}")
+                await self._stop([channel for channel in self._owned if channel not in owned])
+                for channel in sorted(owned - self._owned.keys(), key=str):
+                    task = group.create_task(self._keep(channel), name=f"ingest {channel}")
+                    self._owned[channel] = _OwnedChannel(task)
                 self.joined = True
 
     async def _keep(self, channel: Channel) -> None:
+        owned = self._owned[channel]
         failures = stops = 0
         while True:
             began = self.clock.monotonic()
-            self._status[channel] = ChannelStatus(state=ChannelState.RUNNING)
+            owned.status = ChannelStatus(state=ChannelState.RUNNING)
             try:
-                await self._run(channel)
+                await self._run(channel, owned)
             except (RetryLater, Fenced) as error:
                 failures = 1 if self.clock.monotonic() - began > _STEADY_S else failures + 1
                 delay = self._delay(error, failures)
-                self._status[channel] = ChannelStatus(state=ChannelState.RECOVERING, reason=str(error))
+                owned.status = ChannelStatus(state=ChannelState.RECOVERING, reason=str(error))
                 _log.warning(
                     "channel.recovering", channel=str(channel), reason=str(error), delay_s=round(delay, 2)
                 )
             except Stop as error:
                 stops = 1 if self.clock.monotonic() - began > _STEADY_S else stops + 1
                 delay = replace(_STOPPED_BACKOFF, jitter=self.jitter).delay_s(stops)
-                self._status[channel] = ChannelStatus(state=ChannelState.STOPPED, reason=str(error))
+                owned.status = ChannelStatus(state=ChannelState.STOPPED, reason=str(error))
                 _log.error("channel.stopped", channel=str(channel), reason=str(error), tried_again_in_s=delay)
             else:
                 return
-            await self._rest(channel, delay)
+            await self._rest(owned, delay)
 
-    async def _rest(self, channel: Channel, delay: float) -> None:
-        retried = self._resting[channel] = asyncio.Event()
+    async def _rest(self, owned: _OwnedChannel, delay: float) -> None:
+        owned.retried = asyncio.Event()
         with suppress(TimeoutError):
             async with self.clock.timeout(delay):
-                await retried.wait()
-        del self._resting[channel]
+                await owned.retried.wait()
+        owned.retried = None
 
-    async def _run(self, channel: Channel) -> None:
-        run = self._runs[channel] = self.ingest(channel)
+    async def _run(self, channel: Channel, owned: _OwnedChannel) -> None:
+        owned.run = self.ingest(channel)
         try:
-            await run.run()
+            await owned.run.run()
         finally:
-            del self._runs[channel]
+            owned.run = None
+
+    def _runs(self) -> Iterator[tuple[Channel, Ingest]]:
+        return ((channel, each.run) for channel, each in self._owned.items() if each.run is not None)
 
     def _delay(self, error: Exception, failures: int) -> float:
         asked = error.after_s if isinstance(error, RetryLater) else None
         return max(asked or 0.0, replace(_BACKOFF, jitter=self.jitter).delay_s(failures))
 
     async def _stop(self, channels: Sequence[Channel]) -> None:
-        stopping = {channel: self._tasks[channel] for channel in channels}
-        for task in stopping.values():
-            task.cancel()
-        await asyncio.gather(*stopping.values(), return_exceptions=True)
-        for channel, task in stopping.items():
+        stopping = {channel: self._owned[channel] for channel in channels}
+        for each in stopping.values():
+            each.task.cancel()
+        await asyncio.gather(*(each.task for each in stopping.values()), return_exceptions=True)
+        for channel, each in stopping.items():
             # Two callers can have waited for the same task.
-            if self._tasks.get(channel) is task:
-                del self._tasks[channel]
-                self._status.pop(channel, None)
+            if self._owned.get(channel) is each:
+                del self._owned[channel]
                 self.released(channel)
                 _log.info("channel.released", channel=str(channel))
 

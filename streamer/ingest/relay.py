@@ -34,20 +34,15 @@ class IngestObserver(Protocol):
 class GrowingAppend:
     """Append to the log, and what its commit holds beside the events.
 
-    Events that the log refuses are set aside by `quarantine`. `position` is the
-    channel's checkpoint after the commit. `gaps` are the gap events that were taken
-    in, and `is_quiet` says that no message was.
+    Events that the log refuses are set aside by `quarantine`.
     """
 
     append: Append
     quarantine: Quarantine
     observer: IngestObserver
-    position: Checkpoint | None
     set_aside: list[DeadLetter] = field(default_factory=list)
     continuity: list[ContinuityRecord] = field(default_factory=list)
     redriven: list[str] = field(default_factory=list)
-    gaps: list[Event] = field(default_factory=list)
-    is_quiet: bool = True
     _events: int = field(default=0, init=False)
     _first: Event | None = field(default=None, init=False)
 
@@ -107,33 +102,119 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True, kw_only=True)
+class ChannelLog:
+    """The log, as the ingest of one channel uses it.
+
+    While it waits for the log, `busy_since` holds the start of the wait, in
+    monotonic seconds. `verified_at` is the checkpoint's, `None` while it is unknown.
+    """
+
+    channel: Channel
+    log: EventLog
+    clock: Clock
+    observer: IngestObserver
+    busy_since: float | None = field(default=None, init=False)
+    verified_at: float | None = field(default=None, init=False)
+
+    async def checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of the channel."""
+        checkpoint = await self.answered(self.log.checkpoint(self.channel))
+        self.verified_at = verified_at(checkpoint)
+        return checkpoint
+
+    async def open_holes(self) -> Sequence[ContinuityRecord]:
+        """Return the open continuity records of the channel."""
+        return await self.answered(self.log.open_holes(self.channel))
+
+    def begin(self, quarantine: Quarantine) -> GrowingAppend:
+        """Return a new append, whose refused events are set aside by `quarantine`."""
+        return GrowingAppend(
+            append=self.log.begin(self.channel), quarantine=quarantine, observer=self.observer
+        )
+
+    async def commit(self, growing: GrowingAppend, checkpoint: Checkpoint) -> None:
+        """Commit an append together with `checkpoint`; raises as `GrowingAppend.commit` does."""
+        began = self.clock.monotonic()
+        appended = await self.answered(growing.commit(checkpoint))
+        self.verified_at = verified_at(checkpoint)
+        self.observer.appended(appended, self.clock.monotonic() - began)
+
+    async def answered(self, request: Awaitable[_Answer]) -> _Answer:
+        """Return the log's answer to `request`; until then the loop waits for the log."""
+        self.busy_since = self.clock.monotonic()
+        answer = await request
+        self.busy_since = None
+        return answer
+
+
+@dataclass(slots=True, kw_only=True)
+class _Taken:
+    """Messages of an answer so far: `position` is the channel's checkpoint after the commit of `append`.
+
+    `gaps` are the gap events among them, and `is_quiet` says that no message came.
+    """
+
+    append: GrowingAppend
+    position: Checkpoint | None
+    gaps: list[Event] = field(default_factory=list)
+    is_quiet: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pauses:
+    """Pauses between the steps of the repairs: those that they ask for, and those of a busy channel."""
+
+    clock: Clock
+    _due_at: float = field(default=0.0, init=False)
+    _busy_until: float = field(default=0.0, init=False)
+    _is_woken: bool = field(default=False, init=False)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the next step; not above zero when it is due."""
+        return max(self._due_at, self._busy_until) - self.clock.monotonic()
+
+    def wake(self) -> None:
+        """Let the next step be due at once; a busy channel keeps its share of the time."""
+        self._due_at, self._is_woken = 0.0, True
+
+    def begin(self) -> float:
+        """Return the time at which a step begins."""
+        self._is_woken = False
+        return self.clock.monotonic()
+
+    def end(self, began: float, *, again_in_s: float, is_busy: bool) -> None:
+        """Note the end of a step that `began` then; `is_busy` says that a batch has come meanwhile."""
+        now = self.clock.monotonic()
+        if not self._is_woken:
+            self._due_at = now + again_in_s
+        # A batch that had to wait is followed by others that have not.
+        self._busy_until = now + (now - began) * _TIMES_WITHOUT if is_busy else 0.0
+
+
+@dataclass(slots=True, kw_only=True)
 class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
     An answer's events are committed together with its replay id, so a crash repeats
-    nothing and skips nothing. It can be cancelled at any moment. While it waits for
-    the log, `busy_since` holds the start of the wait, in monotonic seconds.
-    `verified_at` is the checkpoint's, `None` while it is unknown. With `repairs`,
+    nothing and skips nothing. It can be cancelled at any moment. With `repairs`,
     changes that Salesforce withheld are read from the org, with the answers and
     between them. With `admission`, a replay can be stopped before it begins. An
     order of another position is taken between two answers.
     """
 
-    channel: Channel
     source: Source
-    log: EventLog
+    log: ChannelLog
     messages: MessageReader
     positioning: Positioning
-    clock: Clock
-    observer: IngestObserver
     repairs: Repairs | None = None
     admission: ReplayAdmission | None = None
-    busy_since: float | None = field(default=None, init=False)
-    verified_at: float | None = field(default=None, init=False)
     _reader: BatchReader | None = field(default=None, init=False)
-    _repair_at: float = field(default=0.0, init=False)
-    _busy_until: float = field(default=0.0, init=False)
-    _is_woken: bool = field(default=False, init=False)
+    _pauses: _Pauses = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a pause."""
+        self._pauses = _Pauses(clock=self.log.clock)
 
     async def run(self) -> None:
         """Relay batches until the source ends.
@@ -141,9 +222,9 @@ class Ingest:
         Raises what the source and the log raise, with two exceptions: refused
         events are set aside, and the policy decides about a refused replay id.
         """
-        checkpoint = await self._checkpoint()
+        checkpoint = await self.log.checkpoint()
         if self.repairs is not None:
-            self.repairs.resume(await self._answered(self.log.open_holes(self.channel)), self._wake)
+            self.repairs.resume(await self.log.open_holes(), self._wake)
         repaired = self.repairs.found if self.repairs is not None else None
         after = self.positioning.begin(checkpoint, repaired=repaired, wake=self._interrupt)
         while True:
@@ -156,49 +237,49 @@ class Ingest:
             except ReplayIdRefused as refused:
                 checkpoint, after = await self._refused(refused)
             except PositionOrdered:
-                checkpoint = await self._checkpoint()
+                checkpoint = await self.log.checkpoint()
                 after = checkpoint or after
             else:
                 return
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
-        async with BatchReader(self.source.batches(self.channel, after=after)) as self._reader:
+        async with BatchReader(self.source.batches(self.log.channel, after=after)) as self._reader:
             known = checkpoint or known_place(after)
-            growing, is_between = self._begin(known), True
+            taken, is_between = self._begin(known), True
             while (batch := await self._next(self._reader, checkpoint, is_between=is_between)) is not None:
                 if batch.place_lost:
-                    known = growing.position = checkpoint
+                    known = taken.position = checkpoint
                 self.positioning.came(batch, checkpoint)
-                await self._take_in(batch, growing, known)
+                await self._take_in(batch, taken, known)
                 is_between = not batch.more
-                if batch.more and growing.append.size < _MOST_BYTES:
+                if batch.more and taken.append.append.size < _MOST_BYTES:
                     continue
-                await self._repair(batch, growing)
+                await self._repair(batch, taken)
                 # Asking for the next batch tells the source that this one is
                 # safe, so no step may come between the commit and the next turn.
-                checkpoint = known = await self._commit(batch, growing)
+                checkpoint = known = await self._commit(batch, taken)
                 self.source.settle(checkpoint)
-                growing = self._begin(checkpoint)
+                taken = self._begin(checkpoint)
                 # An empty last piece of a large answer is not a quiet answer.
-                growing.is_quiet = not batch.more
+                taken.is_quiet = not batch.more
 
     async def _ordered(
         self, checkpoint: Checkpoint | None, after: Checkpoint | Start
     ) -> tuple[Checkpoint | None, Checkpoint | Start]:
         """Return where reading continues by the order of an operator, or else `checkpoint` and `after`."""
-        order = await self._answered(self.positioning.next_order())
+        order = await self.log.answered(self.positioning.next_order())
         if order is None:
             return checkpoint, after
-        return None, self.positioning.moved(order, await self._checkpoint())
+        return None, self.positioning.moved(order, await self.log.checkpoint())
 
     async def _refused(self, refused: ReplayIdRefused) -> tuple[Checkpoint | None, Checkpoint | Start]:
         """Return where reading goes on without a replay id that Salesforce has refused."""
-        stored = await self._checkpoint()
+        stored = await self.log.checkpoint()
         if not self.positioning.is_ordered_id:
             return None, self.positioning.resumed(refused, stored)
         after = self.positioning.kept(refused, stored)
         if stored is not None:
-            await self._write(self._begin(stored), stored)
+            await self._write(self.log.begin(self.messages.quarantine), stored)
         return stored, after
 
     async def _next(
@@ -212,11 +293,10 @@ class Ingest:
             self._check_orders()
         reader.ask()
         while is_between and not reader.has_come:
-            wait_s = max(self._repair_at, self._busy_until) - self.clock.monotonic()
             if self.repairs is None or checkpoint is None or not self.repairs.has_work:
                 await reader.turn()
-            elif wait_s > 0:
-                await self._pause(reader, wait_s)
+            elif (left_s := self._pauses.left_s) > 0:
+                await self._pause(reader, left_s)
             else:
                 await self._make_step(self.repairs, reader, checkpoint)
             self._check_orders()
@@ -226,51 +306,47 @@ class Ingest:
         if self.positioning.has_order:
             raise PositionOrdered
 
-    async def _take_in(self, batch: Batch, growing: GrowingAppend, checkpoint: Checkpoint | None) -> None:
+    async def _take_in(self, batch: Batch, taken: _Taken, checkpoint: Checkpoint | None) -> None:
         if not (batch.messages or batch.unreadable):
             return
-        growing.is_quiet = False
+        taken.is_quiet = False
         read = await self.messages.read(batch, checkpoint)
         if any(what.endswith(".gap") for what in {item.type for item in read if type(item) is Event}):
-            growing.gaps += [item for item in read if type(item) is Event and item.is_gap]
+            taken.gaps += [item for item in read if type(item) is Event and item.is_gap]
         if self.repairs is not None and self.repairs.follows_changes:
             self.repairs.taken([item for item in read if type(item) is Event])
         stored = self.messages.stored(read)
-        growing.position = advanced(growing.position, stored, batch)
-        growing.add(stored, batch.read_at)
+        taken.position = advanced(taken.position, stored, batch)
+        taken.append.add(stored, batch.read_at)
 
-    async def _repair(self, batch: Batch, growing: GrowingAppend) -> None:
+    async def _repair(self, batch: Batch, taken: _Taken) -> None:
         """Add the repairs that belong to the answer that ends with `batch`."""
+        append = taken.append
         if self.repairs is None:
-            growing.continuity += holes_of(growing.gaps, self.channel, batch.read_at)
+            append.continuity += holes_of(taken.gaps, self.log.channel, batch.read_at)
             return
-        repaired = await self.repairs.repaired(growing.gaps, batch.read_at)
-        growing.continuity += repaired.records
+        repaired = await self.repairs.repaired(taken.gaps, batch.read_at)
+        append.continuity += repaired.records
         # They have the positions of their gap events, which have advanced the checkpoint.
-        growing.add(self.messages.stored(repaired.events), batch.read_at)
+        append.add(self.messages.stored(repaired.events), batch.read_at)
 
     async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
         """Append the next part of the repairs; the pause that it asks for outlasts the batches meanwhile."""
-        began = self.clock.monotonic()
+        began = self._pauses.begin()
         # A channel that was reset has no position before its next event.
         position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")
-        self._is_woken = False
         repaired = await repairs.step(position)
         if not repaired.is_empty:
             await self._append(repaired, checkpoint)
-        now = self.clock.monotonic()
-        if not self._is_woken:
-            self._repair_at = now + repaired.again_in_s
-        # A batch that had to wait is followed by others that have not.
-        self._busy_until = now + (now - began) * _TIMES_WITHOUT if reader.has_come else 0.0
+        self._pauses.end(began, again_in_s=repaired.again_in_s, is_busy=reader.has_come)
 
     async def _append(self, repaired: Repaired, checkpoint: Checkpoint) -> None:
         """Append what was repaired between two answers, at the position of the former."""
-        growing = self._begin(checkpoint)
+        growing = self.log.begin(self.messages.quarantine)
         growing.continuity += repaired.records
         growing.redriven += repaired.redriven
         growing.set_aside += repaired.set_aside
-        now = self.clock.now()
+        now = self.log.clock.now()
         growing.add(repaired.stored, now)
         # Letters that still can't be stored say nothing new about the channel.
         growing.add(self.messages.stored(repaired.events, is_judged=not repaired.redriven), now)
@@ -278,49 +354,28 @@ class Ingest:
 
     async def _pause(self, reader: BatchReader, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with self.clock.timeout(seconds):
+            async with self.log.clock.timeout(seconds):
                 await reader.turn()
 
     def _wake(self) -> None:
-        """Let the next step of the repairs be due at once; a busy channel keeps its share of the time."""
-        self._repair_at, self._is_woken = 0.0, True
+        self._pauses.wake()
         self._interrupt()
 
     def _interrupt(self) -> None:
         if self._reader is not None:
             self._reader.interrupt()
 
-    def _begin(self, checkpoint: Checkpoint | None) -> GrowingAppend:
-        return GrowingAppend(
-            append=self.log.begin(self.channel),
-            quarantine=self.messages.quarantine,
-            observer=self.observer,
-            position=checkpoint,
-        )
+    def _begin(self, checkpoint: Checkpoint | None) -> _Taken:
+        return _Taken(append=self.log.begin(self.messages.quarantine), position=checkpoint)
 
-    async def _commit(self, batch: Batch, growing: GrowingAppend) -> Checkpoint:
-        checkpoint = growing.position
-        if checkpoint is None or growing.is_quiet:
+    async def _commit(self, batch: Batch, taken: _Taken) -> Checkpoint:
+        checkpoint = taken.position
+        if checkpoint is None or taken.is_quiet:
             checkpoint = confirmed(checkpoint, batch)
-        await self._write(growing, checkpoint)
+        await self._write(taken.append, checkpoint)
         return checkpoint
 
     async def _write(self, growing: GrowingAppend, checkpoint: Checkpoint) -> None:
         growing.continuity = [*self.positioning.holes, *growing.continuity]
-        began = self.clock.monotonic()
-        appended = await self._answered(growing.commit(checkpoint))
+        await self.log.commit(growing, checkpoint)
         self.positioning.recorded()
-        self.verified_at = verified_at(checkpoint)
-        self.observer.appended(appended, self.clock.monotonic() - began)
-
-    async def _checkpoint(self) -> Checkpoint | None:
-        checkpoint = await self._answered(self.log.checkpoint(self.channel))
-        self.verified_at = verified_at(checkpoint)
-        return checkpoint
-
-    async def _answered(self, request: Awaitable[_Answer]) -> _Answer:
-        """Return the log's answer to `request`; until then the loop waits for the log."""
-        self.busy_since = self.clock.monotonic()
-        answer = await request
-        self.busy_since = None
-        return answer

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from streamer.events import Event, JsonObject, ReplayId, Unreadable
+from streamer.events import LONGEST_REPLAY_ID, Event, JsonObject, ReplayId, Unreadable
 from streamer.exact_json import raw_json
-from streamer.replay_ids import LONGEST_BYTES
 from streamer.schema_ids import known_schema_id
 
 _LONGEST_ERROR = 300
@@ -50,7 +49,7 @@ def replay_id_of(about: Any) -> ReplayId:
     position = about["replayId"]
     if type(position) is int and position >= 0:
         return ReplayId(b"%d" % position)
-    if type(position) is bytes and 0 < len(position) <= LONGEST_BYTES:
+    if type(position) is bytes and 0 < len(position) <= LONGEST_REPLAY_ID:
         return ReplayId(position)
     raise ValueError("replayId is not a position")
 

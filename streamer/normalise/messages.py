@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamer.channel_paths import name_in_type, without_filter
-from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unreadable
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unreadable, replay_id_to_text
 from streamer.exact_json import bounded_json
 from streamer.normalise.malformed import each_read, from_epoch_ms, from_text, replay_id_of, unreadable
-from streamer.replay_ids import replay_id_to_text
 
 
 class GenericNormaliser:

@@ -2,7 +2,7 @@
 
 from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
 from streamer.quota.forecast import headroom
-from streamer.quota.governor import BegunJobs, Governor
+from streamer.quota.governor import BegunJobs, Governor, JobAllowance
 from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit, limits_of
 from streamer.quota.monitor import LimitsMonitor, LimitsObserver
 from streamer.quota.replays import ReplayAllowance
@@ -12,6 +12,7 @@ __all__ = [
     "ONE_REQUEST",
     "BegunJobs",
     "Governor",
+    "JobAllowance",
     "JobCost",
     "Limit",
     "LimitsMonitor",

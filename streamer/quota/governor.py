@@ -1,7 +1,7 @@
 """Governor of repairs: keeps a share of the org's requests and jobs for others."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from streamer.quota.costs import ONE_REQUEST, JobCost
@@ -90,3 +90,24 @@ class BegunJobs:
         while self._at and self._at[0] < since:
             self._at.popleft()
         return len(self._at)
+
+
+async def renew_nothing() -> None:
+    """Leave the limits as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAllowance:
+    """Limits of the org as repairs know them, and the jobs that repairs have begun since.
+
+    `renew_limits` is called before a Bulk job begins; the `begun_jobs` of all the
+    org's readers are added to its result.
+    """
+
+    limits: Callable[[], LimitsReading | None] = lambda: None
+    renew_limits: Callable[[], Awaitable[None]] = renew_nothing
+    begun_jobs: BegunJobs = field(default_factory=BegunJobs)
+
+    def governor(self, requests_left: Callable[[], float | None]) -> Governor:
+        """Return the governor, given the share of requests that the last answer left."""
+        return Governor(reading=self.limits, requests_left=requests_left, untold_jobs=self.begun_jobs.untold)

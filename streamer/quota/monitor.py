@@ -45,6 +45,67 @@ class LimitsObserver(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
+class _Failures:
+    """Failures in a row to read the limits: the delays after them, and the kind that was logged last."""
+
+    delays: Delays = field(default_factory=lambda: Delays(_BACKOFF))
+    logged: type[StreamerError] | None = None
+
+    def note(self, error: StreamerError, reason: str, pause_s: float) -> None:
+        """Log the first failure of its kind."""
+        # A refusal calls an operator, also after a failure that passes by itself.
+        if type(error) is not self.logged:
+            self.logged = type(error)
+            _log.warning("limits.not_read", reason=reason, tried_again_in_s=round(pause_s))
+
+    def end(self) -> None:
+        """Note that the limits were read."""
+        if self.logged is not None:
+            self.logged = None
+            _log.info("limits.read_again")
+        self.delays.reset()
+
+
+@dataclass(slots=True, kw_only=True)
+class _EventsLeft:
+    """Forecast of when the delivered events run out; logs once that they do, and once that they do not."""
+
+    observer: LimitsObserver
+    _forecast: Forecast = field(default_factory=Forecast, init=False)
+    _runs_out: bool = field(default=False, init=False)
+
+    def add(self, delivered: Limit | None, read_at: float, now: float) -> None:
+        """Take the next reading, at `read_at` in monotonic seconds and at `now` in epoch seconds."""
+        self._forecast.add(delivered, read_at)
+        left_s = self._forecast.seconds_left()
+        used_up_at = None if left_s is None else now + left_s
+        self.observer.used_up(OrgLimit.DELIVERED_EVENTS.value, used_up_at)
+        self._tell(delivered, left_s, used_up_at)
+
+    def age(self, read_at: float) -> None:
+        """Drop what is too old at `read_at`, in monotonic seconds, because there was no reading."""
+        self._forecast.forget_before(read_at - WINDOW_S)
+        if self._forecast.seconds_left() is None:
+            self.observer.used_up(OrgLimit.DELIVERED_EVENTS.value, None)
+
+    def _tell(self, delivered: Limit | None, left_s: float | None, used_up_at: float | None) -> None:
+        remaining = delivered.remaining if delivered else None
+        if used_up_at is not None and left_s is not None and left_s <= _SOON_S and not self._runs_out:
+            self._runs_out = True
+            _log.warning(
+                "delivered_events.run_out",
+                used_up_at=_iso(used_up_at),
+                remaining=remaining,
+                most=delivered.most if delivered else None,
+                reason="at the rate of the last hour; Salesforce then delivers no event to any client until "
+                "the use of 24 hours before returns",
+            )
+        elif self._runs_out and (left_s is None or left_s > _LATE_S):
+            self._runs_out = False
+            _log.info("delivered_events.suffice", remaining=remaining)
+
+
+@dataclass(slots=True, kw_only=True)
 class LimitsMonitor:
     """Reads the limits of one org while `run` does, and keeps the latest reading.
 
@@ -59,11 +120,13 @@ class LimitsMonitor:
     observer: LimitsObserver
     _reading: LimitsReading | None = field(default=None, init=False)
     _tried: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _forecast: Forecast = field(default_factory=Forecast, init=False)
-    _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
-    _told: type[StreamerError] | None = field(default=None, init=False)
-    _runs_out: bool = field(default=False, init=False)
+    _events_left: _EventsLeft = field(init=False)
+    _failures: _Failures = field(default_factory=_Failures, init=False)
     _renewable_at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a reading."""
+        self._events_left = _EventsLeft(observer=self.observer)
 
     @property
     def latest(self) -> LimitsReading | None:
@@ -117,53 +180,23 @@ class LimitsMonitor:
             return _HOUR_S
         except StreamerError as error:
             asked_s = (error.after_s if isinstance(error, RetryLater) else None) or 0.0
-            pause_s = max(asked_s, self._delays.next_s())
+            pause_s = max(asked_s, self._failures.delays.next_s())
             self._not_read(error, str(error), pause_s)
             return pause_s
         self._take(limits)
         return _EVERY_S
 
     def _not_read(self, error: StreamerError, reason: str, pause_s: float) -> None:
-        # A refusal calls an operator, also after a failure that passes by itself.
-        if type(error) is not self._told:
-            self._told = type(error)
-            _log.warning("limits.not_read", reason=reason, tried_again_in_s=round(pause_s))
-        self._forecast.forget_before(self.clock.monotonic() - WINDOW_S)
-        if self._forecast.seconds_left() is None:
-            self.observer.used_up(OrgLimit.DELIVERED_EVENTS.value, None)
+        self._failures.note(error, reason, pause_s)
+        self._events_left.age(self.clock.monotonic())
 
     def _take(self, limits: Mapping[OrgLimit, Limit]) -> None:
-        if self._told is not None:
-            self._told = None
-            _log.info("limits.read_again")
-        self._delays.reset()
+        self._failures.end()
         now = self.clock.now()
         reading = self._reading = LimitsReading(limits=limits, at=now, read_at=self.clock.monotonic())
         told = {each.value: (limit.most, limit.remaining) for each, limit in limits.items()}
         self.observer.limits_read(told, now)
-        delivered = limits.get(OrgLimit.DELIVERED_EVENTS)
-        self._forecast.add(delivered, reading.read_at)
-        left_s = self._forecast.seconds_left()
-        used_up_at = None if left_s is None else now + left_s
-        self.observer.used_up(OrgLimit.DELIVERED_EVENTS.value, used_up_at)
-        self._tell(delivered, left_s, used_up_at)
-
-    def _tell(self, delivered: Limit | None, left_s: float | None, used_up_at: float | None) -> None:
-        """Log once that the delivered events run out within hours, and once that they do not."""
-        remaining = delivered.remaining if delivered else None
-        if used_up_at is not None and left_s is not None and left_s <= _SOON_S and not self._runs_out:
-            self._runs_out = True
-            _log.warning(
-                "delivered_events.run_out",
-                used_up_at=_iso(used_up_at),
-                remaining=remaining,
-                most=delivered.most if delivered else None,
-                reason="at the rate of the last hour; Salesforce then delivers no event to any client until "
-                "the use of 24 hours before returns",
-            )
-        elif self._runs_out and (left_s is None or left_s > _LATE_S):
-            self._runs_out = False
-            _log.info("delivered_events.suffice", remaining=remaining)
+        self._events_left.add(limits.get(OrgLimit.DELIVERED_EVENTS), reading.read_at, now)
 
 
 def _refusal(error: RequestRefused) -> str:

@@ -6,10 +6,9 @@ import structlog
 
 from streamer.channel_paths import ChannelKind
 from streamer.errors import AllowanceLow
-from streamer.events import Channel, Checkpoint, NewEventsAfter, Start
+from streamer.events import Channel, Checkpoint, NewEventsAfter, Start, is_of_cometd
 from streamer.quota.limits import KEPT_SHARE, OrgLimit
 from streamer.quota.monitor import LimitsMonitor
-from streamer.replay_ids import is_of_cometd
 
 _log = structlog.get_logger()
 

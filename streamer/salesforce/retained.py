@@ -7,9 +7,8 @@ from typing import Any
 
 from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Checkpoint, Event, EventId, ReplayId, SoughtPlace, Unreadable
+from streamer.events import Checkpoint, Event, EventId, ReplayId, SoughtPlace, Unreadable, is_of_cometd
 from streamer.normalise import Normaliser, normaliser_for
-from streamer.replay_ids import is_of_cometd
 from streamer.salesforce.message import committed_at, replay_id_of
 
 # Commits are dated to the millisecond.
@@ -29,36 +28,61 @@ class _State(Enum):
     PASSED = auto()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastEvent:
+    """Last event in the log: it marks the position among the messages that Salesforce retains.
+
+    Both transports have the same event ids, so it is found by its id, which is
+    among the `appended`, or by its replay id `last` if this comes from the same
+    transport. A message that was committed after `until` (epoch seconds) follows it.
+
+    A quiet answer has come since if it `is_closed`. Then Salesforce can have
+    forgotten it by its age, and time decides as if it were not known.
+    """
+
+    until: float
+    appended: frozenset[EventId]
+    last: ReplayId | None
+    normalise: Normaliser
+    is_closed: bool
+
+    @property
+    def is_known(self) -> bool:
+        """True if any message can be recognised."""
+        return bool(self.appended) or self.last is not None
+
+    @property
+    def marks_position(self) -> bool:
+        """True if it is retained, unless events are missing."""
+        return self.last is not None or not self.is_closed
+
+    def held(self, message: Any) -> frozenset[EventId]:
+        """Return the ids of the events in `message` that are among the appended."""
+        if not self.appended or isinstance(message, Unreadable):
+            return frozenset()
+        return self.appended & {event.id for event in self.normalise([message]) if type(event) is Event}
+
+
 @dataclass(slots=True, kw_only=True)
 class RetainedMessages:
     """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
 
-    Both transports have the same order and the same event ids. So the last
-    `appended` event marks the position: messages up to it are dropped, and none
-    after it. It is found by its id, or by its replay id `last` if this comes from
-    the same transport.
-
-    With `last` alone, all events of that replay id are dropped as well.
-
-    A quiet answer has come since if it `is_closed`. Then the last event can have
-    been forgotten by its age, and time decides as if none were known.
+    Both transports have the same order, so the `last_event` marks the position:
+    messages up to it are dropped, and none after it. If the log has only its
+    replay id, all events of that replay id are dropped as well.
 
     Without such an event, time decides: messages are dropped until the first one
-    that was committed at `since` (epoch seconds) or later. An event that is
-    committed after `until` shows that the last event is no longer retained:
-    `is_lost` says so, once. If no event marks the position from the beginning,
-    nothing is lost only if Salesforce retains all events since `unmarked_since`.
+    that was committed at `since` (epoch seconds) or later. A message that follows
+    the last event, before it was found, shows that it is no longer retained:
+    `is_lost` says so, once. If only time marks the position from the beginning,
+    Salesforce must retain all events since `unmarked_since`.
 
     A selection serves one pass through the messages; `afresh` returns another one
     for the next pass.
     """
 
     since: float
-    until: float = 0.0
-    appended: frozenset[EventId] = frozenset()
-    last: ReplayId | None = None
-    normalise: Normaliser | None = None
-    is_closed: bool = False
+    last_event: LastEvent | None = None
     is_lost: bool = False
     unmarked_since: float | None = None
     _state: _State = field(default=_State.BY_TIME, init=False)
@@ -68,7 +92,7 @@ class RetainedMessages:
     _is_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        if self.appended or self.last is not None:
+        if self.last_event is not None:
             self._state = _State.SEEKING
 
     @classmethod
@@ -88,13 +112,16 @@ class RetainedMessages:
         later than the log's last event, so that nothing comes again.
         """
         is_closed = checkpoint.open_replay_id is None
-        return cls(
-            since=_wanted_since(checkpoint) if since is None else since,
+        last_event = LastEvent(
             until=checkpoint.verified_at + (_QUIET_DIFFER_S if is_closed else CLOCKS_DIFFER_S),
             appended=frozenset(checkpoint.appended),
             last=last,
             normalise=normaliser_for(checkpoint.channel),
             is_closed=is_closed,
+        )
+        return cls(
+            since=_wanted_since(checkpoint) if since is None else since,
+            last_event=last_event if last_event.is_known else None,
         )
 
     def afresh(self) -> "RetainedMessages":
@@ -103,8 +130,10 @@ class RetainedMessages:
 
     def by_time(self) -> "RetainedMessages":
         """Return the selection by time alone, for another pass from the beginning."""
-        by_time = replace(self, appended=frozenset(), last=None)
-        return by_time if self.is_closed else replace(by_time, is_lost=True, unmarked_since=None)
+        by_time = replace(self, last_event=None)
+        if self.last_event is None or not self.last_event.is_closed:
+            by_time.is_lost, by_time.unmarked_since = True, None
+        return by_time
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
@@ -118,8 +147,8 @@ class RetainedMessages:
 
     def read_to_end(self) -> None:
         """Note that Salesforce retains no more messages; raises `LastEventMissing` as `new` does."""
-        if self._state is _State.SEEKING:
-            self._give_up()
+        if self.last_event is not None and self._state is _State.SEEKING:
+            self._give_up(self.last_event)
         self._state = _State.PASSED
 
     def told_lost(self) -> bool:
@@ -135,15 +164,12 @@ class RetainedMessages:
         return self.unmarked_since
 
     def _is_new(self, message: Any) -> bool:
-        if self._state is _State.SEEKING:
-            return self._is_beyond_last(message)
-        if self._state is _State.AT_LAST:
+        last_event = self.last_event
+        if last_event is not None and self._state is _State.SEEKING:
+            return self._is_beyond(last_event, message)
+        if last_event is not None and self._state is _State.AT_LAST:
             # The events of a split message share a replay id.
-            position = position_of(message)
-            if (position == self._found_at and self._is_held(message)) or self._is_appended(
-                message, once=True
-            ):
-                self._found_at = position
+            if self._is_repeated(last_event, message):
                 return False
             self._state = _State.PASSED
         if self._state is _State.BY_TIME:
@@ -155,39 +181,40 @@ class RetainedMessages:
             self._state = _State.PASSED
         return True
 
-    def _is_beyond_last(self, message: Any) -> bool:
-        position = position_of(message)
-        if (position is not None and position == self.last) or self._is_appended(message):
+    def _is_repeated(self, last_event: LastEvent, message: Any) -> bool:
+        """Return true for a message of the last event's position that the log holds.
+
+        The last events of two transports can have two replay ids, the one behind the
+        other. A publisher's duplicate is new.
+        """
+        position, held = position_of(message), last_event.held(message)
+        is_repeated = (position == self._found_at and bool(held or not last_event.appended)) or bool(
+            held - self._met
+        )
+        self._met |= held
+        if is_repeated:
+            self._found_at = position
+        return is_repeated
+
+    def _is_beyond(self, last_event: LastEvent, message: Any) -> bool:
+        position, held = position_of(message), last_event.held(message)
+        self._met |= held
+        if (position is not None and position == last_event.last) or held:
             self._found_at, self._state = position, _State.AT_LAST
-            return not self._is_held(message) and not isinstance(message, Unreadable)
+            return bool(last_event.appended) and not held and not isinstance(message, Unreadable)
         committed = committed_at(message)
-        if committed is not None and committed > self.until:
-            self._give_up()
+        if committed is not None and committed > last_event.until:
+            self._give_up(last_event)
             return True
         self._uncertain += committed is None or committed >= self.since
         return False
 
-    def _give_up(self) -> None:
+    def _give_up(self, last_event: LastEvent) -> None:
         """Continue without the last event if time would have dropped the same messages; raise otherwise."""
         if self._uncertain:
             raise LastEventMissing
-        self.is_lost = not self.is_closed
+        self.is_lost = not last_event.is_closed
         self._state = _State.PASSED
-
-    def _is_held(self, message: Any) -> bool:
-        return not self.appended or self._is_appended(message)
-
-    def _is_appended(self, message: Any, *, once: bool = False) -> bool:
-        """Return whether the log holds an event of `message`; `once` takes a publisher's duplicate as new.
-
-        The last events of two transports can have two replay ids, the one behind the other.
-        """
-        if self.normalise is None or not self.appended or isinstance(message, Unreadable):
-            return False
-        found = {event.id for event in self.normalise([message]) if type(event) is Event} & self.appended
-        is_appended = bool(found - self._met if once else found)
-        self._met |= found
-        return is_appended
 
 
 def place_after(
@@ -212,7 +239,7 @@ def place_after(
         # After a complete id, the log holds only the last event.
         return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
     retained = RetainedMessages.after(checkpoint, last=last)
-    is_marked = last is not None or (retained.appended and not retained.is_closed)
+    is_marked = retained.last_event is not None and retained.last_event.marks_position
     if skips_after is None and not is_marked:
         retained.unmarked_since = _known_since(checkpoint)
     return skips_after, retained

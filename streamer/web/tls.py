@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamer import regular_files
 from streamer.errors import ConfigurationError
-from streamer.files import regular_files
 from streamer.later import LaterLogger
 
 _log = LaterLogger()

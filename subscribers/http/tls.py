@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from streamer import regular_files
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError
-from streamer.files import regular_files
 from streamer.later import LaterLogger
 from streamer.web.tls import seen
 from subscribers.http.settings import ClientCertificate

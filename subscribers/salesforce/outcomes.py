@@ -4,7 +4,16 @@ import re
 from collections.abc import Iterator
 
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
-from streamer.events import Delivered, FailureClass, Hold, JsonObject, Outcome, Reject, Retry
+from streamer.events import (
+    Delivered,
+    FailureClass,
+    Hold,
+    JsonObject,
+    Outcome,
+    Reject,
+    Retry,
+    replay_id_to_text,
+)
 from streamer.ports import (
     Answered,
     CallResult,
@@ -18,7 +27,6 @@ from streamer.ports import (
     WriteResult,
     Written,
 )
-from streamer.replay_ids import replay_id_to_text
 from subscribers.holds import BUSY_S, RECHECK_S
 
 _LONGEST_HOLD_S = 3600.0

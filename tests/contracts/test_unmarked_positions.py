@@ -5,7 +5,7 @@ from streamer.events import Batch, HoleCause, Repair
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemorySource
@@ -21,15 +21,12 @@ async def read(log: Log, *, at: float) -> None:
     clock = TurnedClock(at)
     quiet = Batch(channel=CHANGES, read_at=at)
     await Ingest(
-        channel=CHANGES,
         source=MemorySource({CHANGES.path: [quiet]}),
-        log=log,
+        log=ChannelLog(channel=CHANGES, log=log, clock=clock, observer=Metrics(clock=clock).channel(CHANGES)),
         messages=MessageReader(
             channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=clock)
         ),
         positioning=Positioning(channel=CHANGES, clock=clock),
-        clock=clock,
-        observer=Metrics(clock=clock).channel(CHANGES),
     ).run()
 
 

@@ -13,7 +13,7 @@ from streamer.ingest.channel_supervisor import ChannelSupervisor
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.log.memory.log import MemoryAppend
 from streamer.normalise import normaliser_for
@@ -99,15 +99,14 @@ def kept(world: World, log: MemoryLog) -> Iterator[None]:
 
     def ingest(channel: Channel) -> Ingest:
         return Ingest(
-            channel=channel,
             source=world.source,
-            log=log,
+            log=ChannelLog(
+                channel=channel, log=log, clock=clock, observer=Metrics(clock=clock).channel(channel)
+            ),
             messages=MessageReader(
                 channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=clock)
             ),
             positioning=Positioning(channel=channel, clock=clock, start=Start.EARLIEST),
-            clock=clock,
-            observer=Metrics(clock=clock).channel(channel),
         )
 
     channels = [Channel(org=world.org, path=path) for path in (CHANGES, ORDERS)]

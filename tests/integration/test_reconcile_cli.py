@@ -22,7 +22,7 @@ from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.sqlite import SqliteLog
 from streamer.normalise import normaliser_for
 from streamer.normalise.malformed import as_event_time
@@ -154,15 +154,14 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         )
         rereading = Rereading(channel=channel, records=records, clock=clock)
         ingest = Ingest(
-            channel=channel,
             source=source,
-            log=log,
+            log=ChannelLog(
+                channel=channel, log=log, clock=clock, observer=Metrics(clock=clock).channel(channel)
+            ),
             messages=MessageReader(
                 channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=clock)
             ),
             positioning=Positioning(channel=channel, clock=clock, start=Start.EARLIEST),
-            clock=clock,
-            observer=Metrics(clock=clock).channel(channel),
             repairs=repairing.of(channel, rereading, repairs_gaps=True),
         )
         daemon = asyncio.create_task(ingest.run(), name="daemon")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from streamer import regular_files
 from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError, LogMisconfigured
-from streamer.files import regular_files
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.salesforce.auth.refresh_token_file import RefreshTokenFile

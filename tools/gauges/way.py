@@ -5,13 +5,15 @@ while it is idle is noted first, and then the code that runs because of one even
 """
 
 import asyncio
+import dis
 import os
 import sys
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +33,7 @@ _IDLE_S = 15.0
 _SETTLED_S = 2.0
 _EVENTS = 3
 _DEADLINE_S = 120.0
+_YIELD = dis.opmap["YIELD_VALUE"]
 _FIRST_OF_DELIVERY = ("streamer/dispatch/dispatcher.py", "streamer/log/sqlite/feed.py")
 
 _CONFIGURATION = """\
@@ -73,7 +76,7 @@ def way_of(runs: Sequence[Sequence[Step]], idle: Collection[str]) -> Way:
     Each run is one event's. Delivery begins when the feed or dispatch takes its
     first step. Tasks that ran before belong to ingest, and so not to the delivery.
     """
-    # Timers and first uses call other functions, but not in every run.
+    # The calls of a timer or of a first use are not in every run.
     usual = set.intersection(*({step.function for step in run} for run in runs)) - set(idle)
     ways = [_way([step for step in run if step.function in usual]) for run in runs]
     return Way(
@@ -94,15 +97,32 @@ def _way(caused: Sequence[Step]) -> Way:
 
 
 @dataclass(slots=True)
-class _Tracer:
-    """Notes the calls in all threads that begin after it is installed."""
+class _Call:
+    """One call or resumption of a frame, and the calls directly within it."""
 
-    steps: list[Step] = field(default_factory=list)
+    frame: int
+    step: Step
+    within: int = 0
+    is_suspended_within: bool = False
+    has_handed_on: bool = False
+
+
+@dataclass(slots=True)
+class Tracer:
+    """Notes the calls in all threads that begin after it is installed.
+
+    Those of the task that installs it are left out: it does not belong to the daemon.
+    """
+
     is_noting: bool = False
-    _awaiting: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _own: str = ""
+    _noted: list[_Call] = field(default_factory=list)
+    _open: dict[int, list[_Call]] = field(default_factory=lambda: defaultdict(list))
+    _suspended_at: dict[int, int] = field(default_factory=dict)
 
     def install(self) -> None:
         """Watch this thread, and those that begin from now on."""
+        self._own = _task()
         threading.setprofile(self._note)
         sys.setprofile(self._note)
 
@@ -111,37 +131,54 @@ class _Tracer:
         sys.setprofile(None)
         threading.setprofile(None)
 
-    def _note(self, frame: FrameType, what: str, _: Any) -> None:
-        code = frame.f_code
-        if not self.is_noting or not code.co_filename.startswith(str(_ROOT)):
-            return
-        path = Path(code.co_filename).relative_to(_ROOT).as_posix()
-        if not path.startswith(("streamer/", "subscribers/")):
-            return
-        if what == "call":
-            self._awaiting[id(frame)] = frame.f_lasti, len(self.steps)
-            # Two functions with the same text have equal code objects.
-            function = f"{path}:{code.co_firstlineno} {code.co_qualname}"
-            self.steps.append(Step(path=path, function=function, task=_task()))
-        elif what == "return":
-            self._returned(frame)
-
-    def _returned(self, frame: FrameType) -> None:
-        """Forget the call of a coroutine that only handed a result on to what it awaits."""
-        place, at = self._awaiting.pop(id(frame), (-1, 0))
-        if place == frame.f_lasti and at < len(self.steps):
-            self.steps[at] = replace(self.steps[at], path="")
-
     async def during(self, seconds: float) -> Sequence[Step]:
         """Return the calls of the next `seconds`."""
-        self.steps, self.is_noting = [], True
+        self.taken()
+        self.is_noting = True
         await asyncio.sleep(seconds)
         return self.taken()
 
     def taken(self) -> Sequence[Step]:
-        """Return the calls since the last time."""
-        steps, self.steps, self._awaiting = self.steps, [], {}
-        return [step for step in steps if step.path]
+        """Return the calls since the last call of this."""
+        noted, self._noted = self._noted, []
+        return [call.step for call in noted if not call.has_handed_on]
+
+    def _note(self, frame: FrameType, what: str, _: Any) -> None:
+        code = frame.f_code
+        if what not in {"call", "return"} or not code.co_filename.startswith(str(_ROOT)):
+            return
+        path = Path(code.co_filename).relative_to(_ROOT).as_posix()
+        if not path.startswith(("streamer/", "subscribers/")):
+            return
+        calls = self._open[threading.get_ident()]
+        if what == "call":
+            self._called(frame, path, calls)
+        elif calls and calls[-1].frame == id(frame):
+            self._returned(frame, calls)
+
+    def _called(self, frame: FrameType, path: str, calls: list[_Call]) -> None:
+        # Two functions with the same text have equal code objects.
+        function = f"{path}:{frame.f_code.co_firstlineno} {frame.f_code.co_qualname}"
+        task = _task()
+        call = _Call(frame=id(frame), step=Step(path=path, function=function, task=task))
+        if calls:
+            calls[-1].within += 1
+        calls.append(call)
+        if self.is_noting and (not task or task != self._own):
+            self._noted.append(call)
+
+    def _returned(self, frame: FrameType, calls: list[_Call]) -> None:
+        """Forget the resumption of a coroutine that only handed it on to what it awaits."""
+        call = calls.pop()
+        is_suspended = frame.f_code.co_code[frame.f_lasti] == _YIELD
+        before = self._suspended_at.pop(id(frame), None)
+        if is_suspended:
+            self._suspended_at[id(frame)] = frame.f_lasti
+        if calls:
+            calls[-1].is_suspended_within = is_suspended
+        # A coroutine that went on and awaits at the same place again has made another call.
+        has_awaited_alone = call.within == 1 and call.is_suspended_within
+        call.has_handed_on = has_awaited_alone and before == frame.f_lasti
 
 
 def _task() -> str:
@@ -156,7 +193,7 @@ async def trace() -> Way:
     """Return the way of one event through a daemon."""
     org, pubsub = free_ports(2)
     arrived = asyncio.Event()
-    tracer = _Tracer()
+    tracer = Tracer()
     async with _sandbox(org, pubsub), _target(arrived) as target, aiohttp.ClientSession() as http:
         tracer.install()
         try:

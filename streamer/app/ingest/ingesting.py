@@ -27,7 +27,7 @@ from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest, IngestObserver
+from streamer.ingest.relay import ChannelLog, Ingest, IngestObserver
 from streamer.ingest.repairs import check_org
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -195,9 +195,8 @@ class Ingesting:
             else:
                 repairs = repairing.redriving(channel, decoder)
         return Ingest(
-            channel=channel,
             source=source,
-            log=log,
+            log=ChannelLog(channel=channel, log=log, clock=self.clock, observer=self._observer(channel)),
             messages=MessageReader(
                 channel=channel,
                 normalise=normalise,
@@ -211,8 +210,6 @@ class Ingesting:
                 start=configured_start(rules.start),
                 on_refused=rules.on_refused_replay_id,
             ),
-            clock=self.clock,
-            observer=self._observer(channel),
             repairs=repairs,
         )
 

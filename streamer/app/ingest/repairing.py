@@ -21,14 +21,21 @@ from streamer.continuity import (
     SnapshotForecaster,
     Snapshots,
 )
-from streamer.continuity.entity_reader import renew_nothing
-from streamer.continuity.reconciling import Asked, ReconcileObserver, ReconcileSchedule, Reconciliation
+from streamer.continuity.entity_reader import OrgReaders, ReadingSizes
+from streamer.continuity.reconciling import (
+    Asked,
+    Reconciled,
+    ReconcileObserver,
+    ReconcileSchedule,
+    Reconciliation,
+)
 from streamer.continuity.reconciling.org_records import OrgRecords
 from streamer.events import Channel, DeadLetter, OrgId
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
-from streamer.quota import BegunJobs, Governor, JobCost, LimitsReading
+from streamer.quota import BegunJobs, Governor, JobAllowance, JobCost, LimitsReading
+from streamer.quota.governor import renew_nothing
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -107,17 +114,18 @@ class Repairing:
         """
         reader = EntityReader(
             channel=channel,
-            queries=RestQueries(self.rest, self.clock),
-            replication=RestReplication(self.rest, self.clock),
-            records=self.records,
-            describer=self.records,
+            org=OrgReaders(
+                queries=RestQueries(self.rest, self.clock),
+                replication=RestReplication(self.rest, self.clock),
+                records=self.records,
+                describer=self.records,
+            ),
             entities=lambda: self._entities(channel),
             clock=self.clock,
-            limits=self.limits,
-            renew_limits=self.renew_limits,
-            begun_jobs=self.begun_jobs,
-            bulk_from=self.bulk_from,
-            page_rows=self.page_rows,
+            allowance=JobAllowance(
+                limits=self.limits, renew_limits=self.renew_limits, begun_jobs=self.begun_jobs
+            ),
+            sizes=ReadingSizes(bulk_from=self.bulk_from, page_rows=self.page_rows),
         )
         gaps = GapRepair(channel=channel, rereading=rereading, describer=self.records, clock=self.clock)
         ordered = Snapshots(channel=channel, log=self.log, ended=self.snapshots.end)
@@ -134,7 +142,6 @@ class Repairing:
         if self.redrives is None or decoder is None:
             return None
         redrives = LetterRedrives(
-            channel=channel,
             controls=self.log.controls,
             decoder=decoder,
             clock=self.clock,
@@ -185,11 +192,16 @@ class Reconciling:
             path = carrier_of(entity, self.paths)
             return path is not None and Channel(org=self.org, path=path) in owned()
 
+        reconciliation = self._reconciliation()
+
+        async def compare(entity: str, since: float) -> Reconciled:
+            asked = Asked(entity=entity, since=since, channel=self._custom(entity))
+            return await reconciliation.compare(asked)
+
         return ReconcileSchedule(
             entities=settings.entities,
             every_s=settings.every_s,
-            compare=self._reconciliation().compare,
-            asked=lambda entity, since: Asked(entity=entity, since=since, channel=self._custom(entity)),
+            compare=compare,
             owns=owns,
             controls=self.log.controls,
             clock=self.clock,

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streamer.clock import Clock
-from streamer.events import Event, EventId
+from streamer.events import Event, EventId, replay_id_to_text
 from streamer.ingest.relay import IngestObserver
 from streamer.ports import Appended, Span, SpanKind, Tracer
 from streamer.ports.tracing import TraceContext
-from streamer.replay_ids import replay_id_to_text
 
 # An append can hold a hundred thousand events, and their spans are made at once.
 _MOST_TRACED = 5_000

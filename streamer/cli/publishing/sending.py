@@ -19,9 +19,8 @@ from streamer.cli.output import counted, plain
 from streamer.cli.publishing.parser import EventParser, Input, InputRefused, Read
 from streamer.clock import Clock
 from streamer.errors import RetryLater, Stop
-from streamer.events import JsonObject
+from streamer.events import JsonObject, replay_id_to_text
 from streamer.ports import EventPublisher, OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
-from streamer.replay_ids import replay_id_to_text
 
 
 class PublishReport:

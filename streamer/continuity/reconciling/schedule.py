@@ -9,7 +9,6 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.continuity.reconciling.known_records import DriftKind, Reconciled
-from streamer.continuity.reconciling.reconciliation import Asked
 from streamer.controls import AuditRecord
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.events import JsonObject
@@ -68,10 +67,20 @@ class LastComparison:
         return cls(at=record.at, since=since, until=until, counts=counts)
 
 
+@dataclass(slots=True)
+class _Visited:
+    """Time of the next comparison of an entity, and the last one, once the audit was asked for it."""
+
+    due_at: float
+    is_known: bool = False
+    last: LastComparison | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class ReconcileSchedule:
     """Compares each of the `entities` every `every_s` seconds, in the process that `owns` its channel.
 
+    `compare` takes an entity, and the time since which its changes are compared.
     The audit keeps each comparison, so that a restart or another process continues
     from there. The next one begins where the last ended or, if that found
     differences, where it began: so differences are found again until they are
@@ -81,14 +90,12 @@ class ReconcileSchedule:
 
     entities: Sequence[str]
     every_s: float
-    compare: Callable[[Asked], Awaitable[Reconciled]]
-    asked: Callable[[str, float], Asked]
+    compare: Callable[[str, float], Awaitable[Reconciled]]
     owns: Callable[[str], bool]
     controls: Controls
     clock: Clock
     observer: ReconcileObserver
-    _last: dict[str, LastComparison | None] = field(default_factory=dict, init=False)
-    _due_at: dict[str, float] = field(default_factory=dict, init=False)
+    _visited: dict[str, _Visited] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
         """Compare until cancelled."""
@@ -106,22 +113,23 @@ class ReconcileSchedule:
             self._forget(entity)
             return
         try:
-            if entity not in self._last:
-                self._learned(entity, await self._recorded(entity))
-            if self.clock.now() >= self._due_at[entity]:
-                await self._compare(entity)
+            visited = self._visited.get(entity)
+            if visited is None or not visited.is_known:
+                visited = self._learned(entity, await self._recorded(entity))
+            if self.clock.now() >= visited.due_at:
+                await self._compare(entity, self._since(visited.last))
         except ConfigurationError as error:
             # A log that is new has nothing to compare.
             _log.info("reconcile.postponed", entity=entity, reason=str(error), tried_again_in_s=_RETRY_S)
-            self._due_at[entity] = self.clock.now() + _RETRY_S
+            self._postpone(entity)
         except StreamerError as error:
             self._failed(entity, str(error))
         except Exception as error:  # noqa: BLE001 - whatever an org answers, it costs this comparison at most
             # The error's own text can quote a value.
             self._failed(entity, type(error).__name__)
 
-    async def _compare(self, entity: str) -> None:
-        found = await self.compare(self.asked(entity, self._since(entity)))
+    async def _compare(self, entity: str, since: float) -> None:
+        found = await self.compare(entity, since)
         counts = {kind: found.counts.get(kind, 0) for kind in DriftKind}
         now = self.clock.now()
         await self.controls.note(_audit(entity, found, counts, now))
@@ -129,29 +137,33 @@ class ReconcileSchedule:
         tell = _log.warning if found.has_drift else _log.info
         tell("reconcile.compared", entity=entity, records=found.records, **counts)
 
-    def _since(self, entity: str) -> float:
-        last, now = self._last[entity], self.clock.now()
+    def _since(self, last: LastComparison | None) -> float:
+        now = self.clock.now()
         if last is None:
             return now - _COMPLETE_S - self.every_s
         begin = last.since if any(last.counts.values()) else last.until
         return max(begin, now - _OLDEST_S)
 
-    def _learned(self, entity: str, last: LastComparison | None) -> None:
-        self._last[entity] = last
-        due_at = self._due_at[entity] = self.clock.now() if last is None else last.at + self.every_s
+    def _learned(self, entity: str, last: LastComparison | None) -> _Visited:
+        due_at = self.clock.now() if last is None else last.at + self.every_s
+        visited = self._visited[entity] = _Visited(due_at, is_known=True, last=last)
         self.observer.due(entity, due_at)
         if last is not None:
             counts = {kind.value: count for kind, count in last.counts.items()}
             self.observer.compared(entity, last.at, counts)
+        return visited
+
+    def _postpone(self, entity: str) -> None:
+        due_at = self.clock.now() + _RETRY_S
+        self._visited.setdefault(entity, _Visited(due_at)).due_at = due_at
 
     def _failed(self, entity: str, reason: str) -> None:
-        self._due_at[entity] = self.clock.now() + _RETRY_S
+        self._postpone(entity)
         self.observer.failed(entity)
         _log.warning("reconcile.failed", entity=entity, reason=reason, tried_again_in_s=_RETRY_S)
 
     def _forget(self, entity: str) -> None:
-        if self._due_at.pop(entity, None) is not None:
-            self._last.pop(entity, None)
+        if self._visited.pop(entity, None) is not None:
             self.observer.forgotten(entity)
 
     async def _recorded(self, entity: str) -> LastComparison | None:

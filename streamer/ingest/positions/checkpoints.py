@@ -20,9 +20,10 @@ from streamer.events import (
     EventId,
     ReplayId,
     Start,
+    is_of_cometd,
+    replay_id_to_text,
 )
 from streamer.ports import RecordedHoles
-from streamer.replay_ids import is_of_cometd, replay_id_to_text
 from streamer.settings import StartTime, StartWord
 
 # A header of a proxy, for example, can name any time.

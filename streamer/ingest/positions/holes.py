@@ -7,9 +7,18 @@ from datetime import datetime
 from uuid import uuid4
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Channel, Checkpoint, ContinuityRecord, Event, HoleCause, Repair, Start
+from streamer.events import (
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    Event,
+    HoleCause,
+    Repair,
+    Start,
+    optional_replay_text,
+    replay_id_to_text,
+)
 from streamer.ingest.positions.checkpoints import complete_until
-from streamer.replay_ids import optional_text, replay_id_to_text
 
 # Salesforce's own ids are short; others must not make a record too large for the log.
 _LONGEST_ID = 200
@@ -71,7 +80,7 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
     Salesforce keeps events in their order, so nothing is missing if it forgot
     that one by its age. If not, its stream was reset.
     """
-    last = optional_text(checkpoint.open_replay_id)
+    last = optional_replay_text(checkpoint.open_replay_id)
     return ContinuityRecord(
         id=_bounded(f"place:{channel}:{last}:{checkpoint.verified_at:.3f}"),
         channel=channel,

@@ -16,10 +16,11 @@ from streamer.events import (
     ReplayId,
     SoughtPlace,
     Start,
+    optional_replay_text,
+    replay_id_to_text,
 )
 from streamer.ingest.positions.checkpoints import ChannelStart, Since, source_position, verified_at
 from streamer.ingest.positions.holes import refused_hole
-from streamer.replay_ids import optional_text, replay_id_to_text
 
 _LONGEST_DETAIL = 500
 
@@ -148,7 +149,7 @@ def without_ids(checkpoint: Checkpoint) -> Checkpoint:
 
 def unchanged_record(record: ContinuityRecord, order: PositionOrder, said: str) -> ContinuityRecord:
     """Return the record of an `order` whose replay id Salesforce refused: nothing has changed."""
-    named = optional_text(order.replay_id)
+    named = optional_replay_text(order.replay_id)
     detail = (
         f"{order.by} has ordered to read after the replay id {named}, and Salesforce refused it: the "
         f"position stays as it was. {said}"

@@ -47,6 +47,20 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
+class _Begun:
+    """How reading began at the present position.
+
+    `since` is the time that was named for it, until the first batch shows what is
+    retained. `skips` says that events before it are skipped, and `is_from_earliest`
+    that all retained events are read.
+    """
+
+    since: Since | None = None
+    skips: bool = False
+    is_from_earliest: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
 class Positioning:
     """Decides where the reading of one channel starts and continues.
 
@@ -63,10 +77,8 @@ class Positioning:
     on_refused: OnRefused = "earliest"
     orders: OrderedPositions | None = None
     _holes: dict[str, ContinuityRecord] = field(default_factory=dict, init=False)
-    _unread_since: Since | None = field(default=None, init=False)
     _repaired: Found | None = field(default=None, init=False)
-    _skips: bool = field(default=False, init=False)
-    _is_from_earliest: bool = field(default=False, init=False)
+    _begun: _Begun = field(default_factory=_Begun, init=False)
 
     @property
     def holes(self) -> Sequence[ContinuityRecord]:
@@ -76,7 +88,7 @@ class Positioning:
     def recorded(self) -> None:
         """Note that the log holds the `holes`, and with them the finished order."""
         recorded, self._holes = self._holes, {}
-        self._skips = False
+        self._begun.skips = False
         if self.orders is not None:
             self.orders.recorded(recorded)
 
@@ -96,7 +108,7 @@ class Positioning:
         if checkpoint is not None:
             return checkpoint
         if isinstance(self.start, Since):
-            self._unread_since = self.start
+            self._begun.since = self.start
         elif self.start == "snapshot":
             self._begin_snapshot()
         return source_position(self.channel, self.start)
@@ -122,8 +134,11 @@ class Positioning:
         # This hole includes the unrecorded holes of the former position.
         self._holes = {name: each for name, each in self._holes.items() if each.state is Repair.OPEN}
         is_from_time = order.since is not None and (move.skips or move.lost_from is None)
-        self._unread_since = Since(at=order.since or 0.0) if is_from_time else None
-        self._skips, self._is_from_earliest = move.skips, move.after is Start.EARLIEST
+        self._begun = _Begun(
+            since=Since(at=order.since or 0.0) if is_from_time else None,
+            skips=move.skips,
+            is_from_earliest=move.after is Start.EARLIEST,
+        )
         if move.with_snapshot:
             self._begin_snapshot()
         self._holes[hole.id] = hole if move.skips else self._found(hole)
@@ -181,8 +196,8 @@ class Positioning:
         """Note the holes that show in `batch`, which follows `checkpoint`."""
         if batch.place_lost:
             self._lose_place(checkpoint)
-        since = 0.0 if self._is_from_earliest else batch.unmarked_since
-        self._is_from_earliest = False
+        since = 0.0 if self._begun.is_from_earliest else batch.unmarked_since
+        self._begun.is_from_earliest = False
         if since is not None:
             self._begin_unmarked(since, checkpoint, batch.read_at)
 
@@ -195,7 +210,7 @@ class Positioning:
     def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
         """Return the position for an order to read after the id in the log, which Salesforce has refused."""
         hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
-        self._holes[order.id] = hole = hole if self._skips else self._found(hole)
+        self._holes[order.id] = hole = hole if self._begun.skips else self._found(hole)
         _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
         return after
 
@@ -206,7 +221,7 @@ class Positioning:
 
     def _begin_unmarked(self, since: float, checkpoint: Checkpoint | None, read_at: float) -> None:
         """Note what was forgotten since a time, from which on reading has begun with a batch of `read_at`."""
-        named, self._unread_since = self._unread_since, None
+        named, self._begun.since = self._begun.since, None
         if named is not None:
             self._begin_since(named, read_at)
         elif self._explaining:
@@ -228,7 +243,7 @@ class Positioning:
     def _explaining(self) -> Sequence[ContinuityRecord]:
         """Records, not in the log yet, that say since when events can be missing before this position."""
         causes = {HoleCause.REPLAY_ID_REFUSED}
-        if not self._skips:
+        if not self._begun.skips:
             causes.add(HoleCause.POSITION_SET)
         return [each for each in self._holes.values() if each.cause in causes and each.verified_at]
 
@@ -244,7 +259,7 @@ class Positioning:
         order = self._unrecorded_order
         if order is not None and order.place is ChannelPosition.REPLAY_ID:
             # Salesforce retains everything after the named id, so the log's end lies before it.
-            self._skips = True
+            self._begun.skips = True
             self._holes[order.id] = skipped_to_id(self._holes[order.id])
         without = {name: without_place(hole) for name, hole in self._holes.items()}
         # Skipped events are not repaired, and the state of other holes is known.

@@ -12,7 +12,17 @@ from typing import Self
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.protection import can_concern
 from streamer.errors import SalesforceUnavailable, UnreadableEvent
-from streamer.events import Batch, Channel, Checkpoint, DeadLetter, Event, EventId, Unreadable
+from streamer.events import (
+    Batch,
+    Channel,
+    Checkpoint,
+    DeadLetter,
+    Event,
+    EventId,
+    Unreadable,
+    replay_id_from_text,
+    replay_id_to_text,
+)
 from streamer.exact_json import exact_value, raw_json
 from streamer.ingest.positions.checkpoints import without_appended
 from streamer.ingest.reading.large_texts import LargeTexts
@@ -30,7 +40,6 @@ from streamer.protection import (
     sealed,
     unsealed,
 )
-from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
 
 _TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")

@@ -8,9 +8,8 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import EventsRefused, MostlyUnreadable
-from streamer.events import Channel, DeadLetter, Event, Stage, Unreadable
+from streamer.events import Channel, DeadLetter, Event, Stage, Unreadable, replay_id_to_text
 from streamer.exact_json import raw_json
-from streamer.replay_ids import replay_id_to_text
 
 _log = structlog.get_logger()
 

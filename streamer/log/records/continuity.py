@@ -2,9 +2,17 @@
 
 from typing import Any
 
-from streamer.events import Channel, ContinuityRecord, HoleCause, JsonObject, OrgId, Repair
+from streamer.events import (
+    Channel,
+    ContinuityRecord,
+    HoleCause,
+    JsonObject,
+    OrgId,
+    Repair,
+    optional_replay_id,
+    optional_replay_text,
+)
 from streamer.log.records.events import channel_fields, decode, encode, optional_printable, printable
-from streamer.replay_ids import optional_replay_id, optional_text
 
 _YEAR_10000 = 253_402_300_800
 _MOST = 2**53
@@ -21,7 +29,7 @@ def encode_continuity(record: ContinuityRecord) -> bytes:
             "entity": optional_printable(record.entity),
             "detail": printable(record.detail),
             "recorded_at": record.recorded_at,
-            "after": optional_text(record.after),
+            "after": optional_replay_text(record.after),
             "verified_at": record.verified_at,
             "until": record.until,
             "progress": record.progress,

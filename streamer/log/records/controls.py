@@ -14,9 +14,8 @@ from streamer.controls import (
     Switch,
     Wanted,
 )
-from streamer.events import JsonObject, SubscriberName
+from streamer.events import JsonObject, SubscriberName, optional_replay_id, optional_replay_text
 from streamer.log.records.events import VERSION, decode, encode, optional_float, optional_printable, printable
-from streamer.replay_ids import optional_replay_id, optional_text
 
 _WITH_IDS = 2
 _OF_CHANNEL = 3
@@ -102,7 +101,7 @@ def encode_position_order(order: PositionOrder) -> bytes:
             "id": printable(order.id),
             "channel": printable(order.channel),
             "place": order.place,
-            "replay_id": optional_text(order.replay_id),
+            "replay_id": optional_replay_text(order.replay_id),
             "since": order.since,
             "repeat": order.repeat,
             "by": printable(order.by),

@@ -6,9 +6,18 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from streamer.errors import LogMisconfigured
-from streamer.events import DeadLetter, JsonObject, LetterHead, Partition, Setback, Stage, SubscriberName
+from streamer.events import (
+    DeadLetter,
+    JsonObject,
+    LetterHead,
+    Partition,
+    Setback,
+    Stage,
+    SubscriberName,
+    optional_replay_id,
+    optional_replay_text,
+)
 from streamer.log.records.events import decode, encode, event_fields, event_from_json, printable
-from streamer.replay_ids import optional_replay_id, optional_text
 
 LARGEST_LETTER = 12 * 1024 * 1024
 """Most bytes of an encoded letter."""
@@ -99,7 +108,7 @@ def _letter_fields(letter: DeadLetter) -> JsonObject:
         "hint": letter.hint,
         "failed_at": letter.failed_at,
         "first_failed_at": letter.first_failed_at,
-        "replay_id": optional_text(letter.replay_id),
+        "replay_id": optional_replay_text(letter.replay_id),
         "raw": base64.b64encode(letter.raw).decode("ascii"),
         "schema_id": letter.schema_id,
         "event_uuid": letter.event_uuid,

@@ -8,9 +8,21 @@ from typing import Any, TypeVar
 import orjson
 
 from streamer.errors import ForeignRecord, LogMisconfigured
-from streamer.events import Channel, Checkpoint, Event, EventId, JsonObject, OrgId, Receipt, SubscriberName
+from streamer.events import (
+    Channel,
+    Checkpoint,
+    Event,
+    EventId,
+    JsonObject,
+    OrgId,
+    Receipt,
+    SubscriberName,
+    optional_replay_id,
+    optional_replay_text,
+    replay_id_from_text,
+    replay_id_to_text,
+)
 from streamer.exact_json import exact_default, exact_value
-from streamer.replay_ids import optional_replay_id, optional_text, replay_id_from_text, replay_id_to_text
 
 VERSION = 1
 
@@ -110,12 +122,12 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     return encode(
         {
             **channel_fields(checkpoint.channel),
-            "replay_id": optional_text(checkpoint.replay_id),
+            "replay_id": optional_replay_text(checkpoint.replay_id),
             "verified_at": checkpoint.verified_at,
             "appended": checkpoint.appended,
-            "open_replay_id": optional_text(checkpoint.open_replay_id),
+            "open_replay_id": optional_replay_text(checkpoint.open_replay_id),
             "positioned_at": checkpoint.positioned_at,
-            "skips_after": optional_text(checkpoint.skips_after),
+            "skips_after": optional_replay_text(checkpoint.skips_after),
         }
     )
 

@@ -28,8 +28,7 @@ from streamer.events import (
 from streamer.log.continuity import by_id, is_open_in
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.lock import check_local, locked
-from streamer.log.sqlite.database.schema import used_bytes
-from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.database.worker import Worker, used_bytes
 from streamer.log.sqlite.feed import SqliteFeed, SqliteSettler, settled_events
 from streamer.log.sqlite.history import SqliteHistory
 from streamer.log.sqlite.retention import Retention

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamer import regular_files
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, SalesforceUnavailable
-from streamer.files import regular_files
 from streamer.protection import SEALED, WrongKey, keyed_digest, sealed, unsealed
 
 _KEY = "org.auth.token_file"

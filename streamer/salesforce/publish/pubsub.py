@@ -7,9 +7,8 @@ from streamer.errors import PublishingRefused, SalesforceUnavailable, StreamerEr
 from streamer.eventbus import ErrorCode, ProducerEvent, PublishRequest
 from streamer.eventbus import PublishResult as Answer
 from streamer.eventbus.calls import PUBLISH
-from streamer.events import ReplayId
+from streamer.events import LONGEST_REPLAY_ID, ReplayId
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
-from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.publish.avro import FieldRefused
 from streamer.salesforce.publish.calls import MOST_BYTES, MOST_EVENTS, Calls, too_large
 from streamer.salesforce.publish.failures import refused_event
@@ -117,7 +116,7 @@ def _result(event: ProducerEvent, answer: Answer) -> PublishResult:
         code, error = answer.error.code, answer.error.msg
         word = ErrorCode.Name(code) if code in ErrorCode.values() else f"error {code}"
         return refused_event(word, error)
-    is_known = 0 < len(answer.replay_id) <= LONGEST_BYTES
+    is_known = 0 < len(answer.replay_id) <= LONGEST_REPLAY_ID
     return Published(event_uuid=event.id, replay_id=ReplayId(answer.replay_id) if is_known else None)
 
 

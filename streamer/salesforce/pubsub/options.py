@@ -6,8 +6,8 @@ from pathlib import Path
 
 from yarl import URL
 
+from streamer import regular_files
 from streamer.errors import ConfigurationError
-from streamer.files import regular_files
 from streamer.salesforce.auth.flows import safe_address
 from streamer.settings import OrgSettings, PubSubSettings
 from streamer.web.addresses import is_loopback

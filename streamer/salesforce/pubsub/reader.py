@@ -7,20 +7,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, RetryLater, Stop, SubscriptionRefused
-from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
-from streamer.replay_ids import LONGEST_BYTES
-from streamer.salesforce.auth.tokens import AccessToken
-from streamer.salesforce.message import SessionObserver
-from streamer.salesforce.pubsub.connection import PubSubConnection
+from streamer.events import LONGEST_REPLAY_ID, Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
 from streamer.salesforce.pubsub.errors import TOO_LARGE, CallEnded, unserved
-from streamer.salesforce.pubsub.login import Login
-from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.position import Position
+from streamer.salesforce.pubsub.recovery import PubSubSession, StreamRecovery
 from streamer.salesforce.pubsub.schemas import Messages, Readers, parts
 from streamer.salesforce.pubsub.subscription import Credit, FetchedEvents, SubscribeStream
-from streamer.salesforce.retained import STEADY_S, LastEventMissing, Reaction, RecoveryDelays
+from streamer.salesforce.retained import LastEventMissing, Reaction
 
 _log = structlog.get_logger()
 
@@ -40,29 +34,20 @@ class ChannelReader:
     more, so never beyond what the log can take.
 
     A stream that ends is followed by another, from the position in the log.
-    Before that the consumer gets, and commits, all that was received. `overdue`
-    counts the streams in a row that have brought nothing in time.
+    Before that the consumer gets, and commits, all that was received.
     """
 
     channel: Channel
     position: Position
-    connection: PubSubConnection
-    login: Login
+    session: PubSubSession
     messages: Messages
-    delays: RecoveryDelays
-    options: PubSubOptions
-    clock: Clock
-    observer: SessionObserver
+    recovery: StreamRecovery
     is_subscribed: bool = field(default=False, init=False)
-    overdue: int = field(default=0, init=False)
-    _stale: AccessToken | None = field(default=None, init=False)
-    _token: AccessToken | None = field(default=None, init=False)
-    _began: float = field(default=0.0, init=False)
     _append_began: float | None = field(default=None, init=False)
     _credit: Credit = field(init=False)
 
     def __post_init__(self) -> None:
-        self._credit = Credit(self.options.most_credit)
+        self._credit = Credit(self.session.options.most_credit)
 
     @property
     def path(self) -> str:
@@ -93,16 +78,16 @@ class ChannelReader:
                 await self._recover(ended)
 
     async def _stream(self) -> AsyncGenerator[Batch, None]:
-        self._token, self._stale = await self.login.token(stale=self._stale), None
-        self._began = self.clock.monotonic()
+        token = await self.recovery.begin()
         begins = self.position.is_open_to_new
         request = self.position.request(self.path, self._credit.most)
-        async with self.connection.subscribed(request, self._token, self.observer) as subscription:
+        async with self.session.connection.subscribed(request, token, self.session.observer) as subscription:
             await subscription.begin()
             self._accept()
             if begins and not subscription.has_arrived:
                 # The position begins here, and the log must know it.
                 yield self._batch()
+            is_admitted = False
             while True:
                 try:
                     answers = await subscription.take(within_s=self._limit_s())
@@ -111,7 +96,9 @@ class ChannelReader:
                         raise self._overdue() from None
                     yield self._batch()
                     continue
-                self._admit()
+                if not is_admitted:
+                    self.recovery.admitted()
+                    is_admitted = True
                 async with aclosing(self._read(answers, subscription)) as batches:
                     async for batch in batches:
                         yield batch
@@ -149,32 +136,28 @@ class ChannelReader:
 
     async def _readers(self, schema_ids: Collection[str]) -> Readers:
         """Return the readers of schemas; wait, keeping the position, while Salesforce can't give one."""
+        has_failed = False
         while True:
             try:
                 readers = await self.messages.readers(schema_ids)
             except RetryLater as error:
-                delay = max(error.after_s or 0.0, self.delays.usual.next_s())
+                has_failed = True
+                delay = max(error.after_s or 0.0, self.recovery.delays.usual.next_s())
                 _log.warning(
                     "schema.delayed", channel=str(self.channel), reason=str(error), tried_again_in_s=delay
                 )
-                await self.clock.sleep(delay)
+                await self.session.clock.sleep(delay)
             else:
-                self.delays.usual.reset()
+                if has_failed:
+                    self.recovery.delays.usual.reset()
                 return readers
 
     def _accept(self) -> None:
         self.is_subscribed = True
-        self.position.subscribed(self.clock.now())
-        self.observer.handshaken()
-        self.observer.subscribed(self.path)
+        self.position.subscribed(self.session.clock.now())
+        self.session.observer.handshaken()
+        self.session.observer.subscribed(self.path)
         _log.info("channel.subscribed", channel=str(self.channel))
-
-    def _admit(self) -> None:
-        """Reset all back-offs, because Salesforce has answered."""
-        self.overdue = 0
-        self.delays.usual.reset()
-        self.delays.admitted()
-        self.connection.proved()
 
     def _batch(
         self,
@@ -187,30 +170,30 @@ class ChannelReader:
         if not more:
             self._append_began = None
         elif self._append_began is None:
-            self._append_began = self.clock.monotonic()
-        now = self.clock.now()
+            self._append_began = self.session.clock.monotonic()
+        now, token = self.session.clock.now(), self.recovery.token
         return Batch(
             channel=self.channel,
             read_at=now,
             # gRPC names no time, but the login did.
-            org_time=now + self._token.ahead_s if self._token is not None else None,
+            org_time=now + token.ahead_s if token is not None else None,
             messages=messages,
             unreadable=unreadable,
             more=more,
-            position=ReplayId(position) if 0 < len(position) <= LONGEST_BYTES else None,
+            position=ReplayId(position) if 0 < len(position) <= LONGEST_REPLAY_ID else None,
             place_lost=self.position.told_lost(),
             unmarked_since=self.position.told_unmarked(),
         )
 
     def _can_grow(self) -> bool:
         began = self._append_began
-        return began is None or self.clock.monotonic() - began < _LONGEST_APPEND_S
+        return began is None or self.session.clock.monotonic() - began < _LONGEST_APPEND_S
 
     def _limit_s(self) -> float:
-        return self.options.deadline_s if self._append_began is None else _PAUSE_S
+        return self.session.options.deadline_s if self._append_began is None else _PAUSE_S
 
     def _overdue(self) -> CallEnded:
-        detail = f"no event and no keep-alive for {self.options.deadline_s:g} s"
+        detail = f"no event and no keep-alive for {self.session.options.deadline_s:g} s"
         return CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN)
 
     async def _recover(self, ended: CallEnded) -> None:
@@ -218,29 +201,12 @@ class ChannelReader:
             # It is not the checkpoint's: the messages before it can be read again.
             self.position.begin_again(by_time=False)
         elif error := self._refusal(ended):
-            self.observer.refused(self.path, ended.detail)
+            self.session.observer.refused(self.path, ended.detail)
             _log.error("channel.refused", channel=str(self.channel), answer=ended.detail)
             raise error
-        self.observer.lost(ended.reason)
         if ended.reason == TOO_LARGE:
             self._credit.lower()
-        if ended.reason == "overdue":
-            self.overdue += 1
-            self.observer.overdue()
-        if ended.reaction is Reaction.RENEW_TOKEN:
-            self._stale = self._token
-        if self.clock.monotonic() - self._began >= STEADY_S:
-            self.delays.usual.reset()
-        delay = ended.after_s if ended.after_s is not None else self.delays.after(ended.reaction).next_s()
-        log = _log.info if ended.reaction is Reaction.HANDSHAKE else _log.warning
-        log(
-            "session.lost",
-            channel=str(self.channel),
-            reason=ended.reason,
-            detail=ended.detail,
-            tried_again_in_s=delay,
-        )
-        await self.clock.sleep(delay)
+        await self.recovery.wait(ended, self.channel)
 
     def _refusal(self, ended: CallEnded) -> Stop | None:
         """Return the error for an end after which an operator, or the channel's policy, must decide."""

@@ -9,8 +9,7 @@ from functools import partial
 from streamer.clock import Clock, SystemClock
 from streamer.errors import SalesforceUnavailable, UnreadableEvent
 from streamer.eventbus import ConsumerEvent, ProducerEvent
-from streamer.events import JsonObject, ReplayId, Unreadable
-from streamer.replay_ids import LONGEST_BYTES
+from streamer.events import LONGEST_REPLAY_ID, JsonObject, ReplayId, Unreadable
 from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
 from streamer.schema_ids import LONGEST_SCHEMA_ID, known_schema_id
 
@@ -277,7 +276,7 @@ def _unreadable(consumed: ConsumerEvent, error: UnreadableEvent) -> Unreadable:
     return Unreadable(
         raw=event.payload,
         error=str(error),
-        replay_id=ReplayId(position) if 0 < len(position) <= LONGEST_BYTES else None,
+        replay_id=ReplayId(position) if 0 < len(position) <= LONGEST_REPLAY_ID else None,
         schema_id=known_schema_id(event.schema_id),
         # A platform event has its id here alone, and is another event without it.
         event_uuid=event.id if len(event.id) <= _LONGEST_UUID else "",

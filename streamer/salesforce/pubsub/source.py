@@ -21,6 +21,7 @@ from streamer.salesforce.pubsub.login import Login
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.reader import ChannelReader
+from streamer.salesforce.pubsub.recovery import PubSubSession, StreamRecovery
 from streamer.salesforce.pubsub.schemas import Messages, Schemas
 from streamer.salesforce.retained import Reaction, RecoveryDelays
 
@@ -46,12 +47,14 @@ class PubSubSource:
         random: Callable[[], float] = system_random.random,
     ) -> None:
         """Read the org of `tokens`; `random` gives numbers in [0, 1) for the jitter."""
-        self._clock = clock
-        self._options = options
-        self._observer = observer or NullObserver()
+        self._session = PubSubSession(
+            connection=PubSubConnection(options, clock, random),
+            login=Login(tokens, clock, RecoveryDelays(random)),
+            options=options,
+            clock=clock,
+            observer=observer or NullObserver(),
+        )
         self._random = random
-        self._connection = PubSubConnection(options, clock, random)
-        self._login = Login(tokens, clock, RecoveryDelays(random))
         self._schemas = Schemas(self._schema, clock=clock)
         self._readers: dict[str, ChannelReader] = {}
         self._schemas_refused_at = -_SCHEMAS_REFUSED_S
@@ -64,7 +67,9 @@ class PubSubSource:
     @property
     def overdue(self) -> Mapping[str, int]:
         """Number of streams in a row that have brought nothing in time, by path; absent without any."""
-        return {path: reader.overdue for path, reader in self._readers.items() if reader.overdue}
+        return {
+            path: reader.recovery.overdue for path, reader in self._readers.items() if reader.recovery.overdue
+        }
 
     async def __aenter__(self) -> Self:
         """Return the source; the connection is made when the first channel is read."""
@@ -74,7 +79,7 @@ class PubSubSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connection."""
-        await self._connection.close()
+        await self._session.connection.close()
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield the batches of `channel` after `after`, old and then new: see `streamer.ports.Source`."""
@@ -83,13 +88,9 @@ class PubSubSource:
         reader = self._readers[channel.path] = ChannelReader(
             channel=channel,
             position=Position.after(after),
-            connection=self._connection,
-            login=self._login,
+            session=self._session,
             messages=Messages(channel.path, self._schemas),
-            delays=RecoveryDelays(self._random),
-            options=self._options,
-            clock=self._clock,
-            observer=self._observer,
+            recovery=StreamRecovery(session=self._session, delays=RecoveryDelays(self._random)),
         )
         try:
             async with aclosing(reader.batches()) as batches:
@@ -118,26 +119,26 @@ class PubSubSource:
         A schema that is refused is asked for once more, because Salesforce has
         just sent an event of it.
         """
-        token = await self._login.token()
+        token = await self._session.login.token()
         tried: set[Reaction] = set()
         while True:
             try:
-                return await self._connection.schema(schema_id, token)
+                return await self._session.connection.schema(schema_id, token)
             except CallEnded as ended:
                 reaction = ended.reaction
                 if reaction in tried or not self._can_try_again(reaction):
                     raise _failure(schema_id, ended) from ended
             tried.add(reaction)
             if reaction is Reaction.RENEW_TOKEN:
-                token = await self._login.token(stale=token)
+                token = await self._session.login.token(stale=token)
             else:
-                await self._clock.sleep(_REFUSED_SCHEMA_S)
+                await self._session.clock.sleep(_REFUSED_SCHEMA_S)
 
     def _can_try_again(self, reaction: Reaction) -> bool:
         if reaction is not Reaction.REFUSE_CHANNEL:
             return reaction is Reaction.RENEW_TOKEN
         # Many unknown schemas in a row must not hold the channels up.
-        now = self._clock.monotonic()
+        now = self._session.clock.monotonic()
         if now < self._schemas_refused_at + _SCHEMAS_REFUSED_S:
             return False
         self._schemas_refused_at = now

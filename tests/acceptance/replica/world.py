@@ -18,7 +18,7 @@ from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
@@ -245,9 +245,10 @@ class World:
             while True:
                 rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
                 ingest = Ingest(
-                    channel=channel,
                     source=source,
-                    log=self.log,
+                    log=ChannelLog(
+                        channel=channel, log=self.log, clock=self.clock, observer=metrics.channel(channel)
+                    ),
                     messages=MessageReader(
                         channel=channel,
                         normalise=normaliser_for(channel),
@@ -260,8 +261,6 @@ class World:
                         on_refused="repair",
                         orders=positions.of(channel),
                     ),
-                    clock=self.clock,
-                    observer=metrics.channel(channel),
                     repairs=repairing.of(channel, rereading, repairs_gaps=True),
                 )
                 try:

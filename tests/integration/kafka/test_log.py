@@ -10,7 +10,7 @@ from streamer.events import Checkpoint, Start
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.log import KafkaLog
 from streamer.normalise import normaliser_for
@@ -33,15 +33,12 @@ async def relayed(log: KafkaLog, *messages: dict[str, object]) -> Checkpoint | N
     """Relay `messages` as one batch of the channel, and return the checkpoint after it."""
     clock = SystemClock()
     await Ingest(
-        channel=CHANGES,
         source=MemorySource({CHANGES.path: [batch(*messages)]}),
-        log=log,
+        log=ChannelLog(channel=CHANGES, log=log, clock=clock, observer=Metrics(clock=clock).channel(CHANGES)),
         messages=MessageReader(
             channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=clock)
         ),
         positioning=Positioning(channel=CHANGES, clock=clock, start=Start.EARLIEST),
-        clock=clock,
-        observer=Metrics(clock=clock).channel(CHANGES),
     ).run()
     return await log.checkpoint(CHANGES)
 

@@ -81,11 +81,11 @@ async def comparisons() -> list[Phase]:
     await world.append()
     metrics = Metrics(clock=world.clock)
     seen = _Seen(metrics, world.clock)
+    compared = world.reconciliation()
     schedule = ReconcileSchedule(
         entities=("Contact",),
         every_s=_EVERY_H * _HOUR_S,
-        compare=world.reconciliation().compare,
-        asked=lambda entity, since: Asked(entity=entity, since=since),
+        compare=lambda entity, since: compared.compare(Asked(entity=entity, since=since)),
         owns=lambda _: True,
         controls=world.log.controls,
         clock=world.clock,

@@ -17,7 +17,7 @@ from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -82,9 +82,8 @@ class World:
         metrics = Metrics(clock=self.clock).channel(channel)
         rereading = Rereading(channel=channel, records=RestRecords(self.rest), clock=self.clock)
         return Ingest(
-            channel=channel,
             source=source,
-            log=log,
+            log=ChannelLog(channel=channel, log=log, clock=self.clock, observer=metrics),
             messages=MessageReader(
                 channel=channel,
                 normalise=normaliser_for(channel),
@@ -97,8 +96,6 @@ class World:
                 ),
             ),
             positioning=Positioning(channel=channel, clock=self.clock, start=Start.EARLIEST),
-            clock=self.clock,
-            observer=metrics,
         )
 
 

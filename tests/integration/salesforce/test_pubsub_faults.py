@@ -484,13 +484,14 @@ async def test_login_that_is_away_is_waited_for_by_all_channels_together(world: 
     await begun(world, ORDERS, REFUNDS)
     [token] = {stream.metadata["accesstoken"] for stream in world.server.streams}
     world.server.refused_tokens.add(token)
-    login, world.source._login._tokens._url = world.source._login._tokens._url, "http://127.0.0.1:9"
+    tokens = world.source._session.login._tokens
+    login, tokens._url = tokens._url, "http://127.0.0.1:9"
     for path in (ORDERS, REFUNDS):
         world.server.end(PASSING["expired_token"], path)
         world.publish(2, path)
     with capture_logs() as lines:
         await world.until(lambda: len(delays(lines)) == 4)
-    world.source._login._tokens._url = login
+    tokens._url = login
     await world.all_read(ORDERS, REFUNDS)
 
     assert delays(lines) == [0.5, 1.0, 2.0, 4.0]

@@ -18,7 +18,7 @@ from streamer.ingest import relay
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -133,17 +133,19 @@ class World:
 
     def _ingest(self, channel: Channel, source: Any) -> Ingest:
         return Ingest(
-            channel=channel,
             source=source,
-            log=self.log,
+            log=ChannelLog(
+                channel=channel,
+                log=self.log,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).channel(channel),
+            ),
             messages=MessageReader(
                 channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=self.clock)
             ),
             positioning=Positioning(
                 channel=channel, clock=self.clock, start=Start.EARLIEST, on_refused="fail"
             ),
-            clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(channel),
         )
 
 

@@ -16,7 +16,7 @@ from streamer.events import Channel, Event, JsonObject, OrgId, ReplayId, Start
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -75,17 +75,19 @@ class World:
 
     def _ingest(self, channel: Channel, source: Any, log: MemoryLog) -> Ingest:
         return Ingest(
-            channel=channel,
             source=source,
-            log=log,
+            log=ChannelLog(
+                channel=channel,
+                log=log,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).channel(channel),
+            ),
             messages=MessageReader(
                 channel=channel, normalise=normaliser_for(channel), quarantine=Quarantine(clock=self.clock)
             ),
             positioning=Positioning(
                 channel=channel, clock=self.clock, start=Start.EARLIEST, on_refused="fail"
             ),
-            clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(channel),
         )
 
     @property

@@ -6,14 +6,16 @@ from typing import Any
 
 from streamer.clock import TurnedClock
 from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings, Snapshots
+from streamer.continuity.entity_reader import OrgReaders
 from streamer.continuity.gaps import gap_from_json
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import Batch, ContinuityRecord, Event, HoleCause, JsonObject, Repair
 from streamer.ingest.positions import Positioning
+from streamer.ingest.positions.holes import first_snapshot
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -37,6 +39,18 @@ async def nothing() -> Sequence[str]:
     return ()
 
 
+class CountedReadings(Readings):
+    """Readings that count how often they are asked for work."""
+
+    asked = 0
+
+    @property
+    def has_work(self) -> bool:
+        """True while a reading is open."""
+        self.asked += 1
+        return super().has_work
+
+
 @dataclass
 class World:
     """One channel, the org behind it, and the log."""
@@ -58,16 +72,15 @@ class World:
         before = len(self.log.events)
         self.script += batches
         await Ingest(
-            channel=CHANGES,
             source=MemorySource({CHANGES.path: self.script}),
-            log=self.log,
+            log=ChannelLog(
+                channel=CHANGES, log=self.log, clock=self.clock, observer=self.metrics.channel(CHANGES)
+            ),
             messages=MessageReader(
                 channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
             ),
             positioning=Positioning(channel=CHANGES, clock=self.clock),
-            clock=self.clock,
-            observer=self.metrics.channel(CHANGES),
-            repairs=self._repairs(),
+            repairs=ChannelRepairs(channel=CHANGES, gaps=self.gap_repair(), readings=self.readings()),
         ).run()
         return self.log.events[before:]
 
@@ -76,20 +89,19 @@ class World:
         rereading = Rereading(channel=CHANGES, records=self.records, clock=self.clock)
         return GapRepair(channel=CHANGES, rereading=rereading, describer=self.records, clock=self.clock)
 
-    def _repairs(self) -> ChannelRepairs:
+    def readings(self) -> "CountedReadings":
+        """Return the readings of entities that a new process begins with."""
         queries = MemoryQueries(self.clock, self.records.records)
         reader = EntityReader(
             channel=CHANGES,
-            queries=queries,
-            replication=queries,
-            records=self.records,
-            describer=self.records,
+            org=OrgReaders(
+                queries=queries, replication=queries, records=self.records, describer=self.records
+            ),
             entities=nothing,
             clock=self.clock,
         )
         snapshots = Snapshots(channel=CHANGES, log=self.log, ended=lambda _: None)
-        readings = Readings(reader=reader, snapshots=snapshots, clock=self.clock)
-        return ChannelRepairs(channel=CHANGES, gaps=self.gap_repair(), readings=readings)
+        return CountedReadings(reader=reader, snapshots=snapshots, clock=self.clock)
 
     @property
     def holes(self) -> dict[str, ContinuityRecord]:
@@ -161,6 +173,25 @@ async def test_record_that_cannot_be_read_waits_in_the_log() -> None:
     )
     assert await world.log.open_holes(CHANGES) == []
     assert (world.count("records"), world.count("unrepaired")) == (1, 0)
+
+
+async def test_plain_events_ask_no_part_of_the_repairs() -> None:
+    """Repairs without work know it: every event asks them, and they ask nobody."""
+    world = World()
+    readings = world.readings()
+    repairs = ChannelRepairs(channel=CHANGES, gaps=None, readings=readings)
+    repairs.resume([], lambda: None)
+    asked = readings.asked
+    for _ in range(3):
+        assert not repairs.follows_changes
+        assert not repairs.has_work
+        assert (await repairs.repaired([], 0.0)).is_empty
+    assert readings.asked == asked
+
+    repairs.found(first_snapshot(CHANGES, world.clock.now()))
+
+    assert repairs.follows_changes
+    assert repairs.has_work
 
 
 async def test_field_that_is_gone_costs_another_describe() -> None:

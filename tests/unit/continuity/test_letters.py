@@ -30,7 +30,7 @@ from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -130,7 +130,6 @@ class World:
             payloads=self.payloads,
         )
         redrives = LetterRedrives(
-            channel=CHANGES,
             controls=self.log.controls,
             decoder=decoder,
             clock=self.clock,
@@ -140,9 +139,13 @@ class World:
         rereading = Rereading(channel=CHANGES, records=self.records, clock=self.clock)
         gaps = GapRepair(channel=CHANGES, rereading=rereading, describer=self.records, clock=self.clock)
         return Ingest(
-            channel=CHANGES,
             source=self.source,
-            log=self.log,
+            log=ChannelLog(
+                channel=CHANGES,
+                log=self.log,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).channel(CHANGES),
+            ),
             messages=MessageReader(
                 channel=CHANGES,
                 normalise=normaliser_for(CHANGES),
@@ -150,8 +153,6 @@ class World:
                 protection=protection,
             ),
             positioning=Positioning(channel=CHANGES, clock=self.clock),
-            clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(CHANGES),
             repairs=ChannelRepairs(
                 channel=CHANGES, gaps=gaps if self.gaps else None, readings=None, redrives=redrives
             ),

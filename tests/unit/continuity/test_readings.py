@@ -7,11 +7,12 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.continuity import EntityReader, Readings, Snapshots, reason_of
-from streamer.continuity.entity_reader import renew_nothing
+from streamer.continuity.entity_reader import OrgReaders, ReadingSizes
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObject, Repair, ReplayId
 from streamer.log.memory import MemoryLog
-from streamer.quota import Limit, LimitsReading, OrgLimit
+from streamer.quota import JobAllowance, Limit, LimitsReading, OrgLimit
+from streamer.quota.governor import renew_nothing
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import an_event
@@ -77,16 +78,16 @@ class World:
 
         reader = EntityReader(
             channel=CHANGES,
-            queries=self.queries,
-            replication=self.queries,
-            records=self.records,
-            describer=self.records,
+            org=OrgReaders(
+                queries=self.queries,
+                replication=self.queries,
+                records=self.records,
+                describer=self.records,
+            ),
             entities=entities,
             clock=self.clock,
-            limits=lambda: self.limits,
-            renew_limits=self.renew_limits,
-            bulk_from=self.bulk_from,
-            page_rows=2,
+            allowance=JobAllowance(limits=lambda: self.limits, renew_limits=self.renew_limits),
+            sizes=ReadingSizes(bulk_from=self.bulk_from, page_rows=2),
         )
         snapshots = Snapshots(channel=CHANGES, log=MemoryLog(), ended=lambda _: None)
         self.readings = Readings(reader=reader, snapshots=snapshots, clock=self.clock)

@@ -54,8 +54,7 @@ class World:
         schedule = ReconcileSchedule(
             entities=("Account",),
             every_s=DAY_S,
-            compare=self.compare,
-            asked=lambda entity, since: Asked(entity=entity, since=since),
+            compare=lambda entity, since: self.compare(Asked(entity=entity, since=since)),
             owns=lambda _: self.owned,
             controls=self.log.controls,
             clock=self.clock,

@@ -16,13 +16,14 @@ from streamer.continuity import (
     Readings,
     Snapshots,
 )
+from streamer.continuity.entity_reader import OrgReaders
 from streamer.controls import AuditRecord, SnapshotOrder, Wanted
 from streamer.errors import RetryLater
 from streamer.events import Checkpoint, ContinuityRecord, HoleCause, JsonObject, Repair, ReplayId
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -75,10 +76,12 @@ class World:
         """Own the channel again."""
         reader = EntityReader(
             channel=CHANGES,
-            queries=self.queries,
-            replication=self.history,
-            records=self.records,
-            describer=self.records,
+            org=OrgReaders(
+                queries=self.queries,
+                replication=self.history,
+                records=self.records,
+                describer=self.records,
+            ),
             entities=self._entities,
             clock=self.clock,
         )
@@ -338,22 +341,23 @@ def _loop(world: World) -> Ingest:
         channel=CHANGES, normalise=normalise, unsealed=lambda letter: letter.raw, clock=world.clock
     )
     redrives = LetterRedrives(
-        channel=CHANGES,
         controls=world.log.controls,
         decoder=decoder,
         clock=world.clock,
         ended=lambda _: None,
     )
     return Ingest(
-        channel=CHANGES,
         source=LiveSource(),
-        log=world.log,
+        log=ChannelLog(
+            channel=CHANGES,
+            log=world.log,
+            clock=world.clock,
+            observer=Metrics(clock=world.clock).channel(CHANGES),
+        ),
         messages=MessageReader(
             channel=CHANGES, normalise=normalise, quarantine=Quarantine(clock=world.clock)
         ),
         positioning=Positioning(channel=CHANGES, clock=world.clock),
-        clock=world.clock,
-        observer=Metrics(clock=world.clock).channel(CHANGES),
         repairs=ChannelRepairs(channel=CHANGES, gaps=None, readings=world.readings, redrives=redrives),
     )
 

@@ -25,7 +25,7 @@ from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.ingest.repairs import Repaired
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
@@ -127,15 +127,17 @@ class World:
         self.log.checkpoints[CHANGES] = KNOWN
         self.steps = Steps(self.clock)
         self.ingest = Ingest(
-            channel=CHANGES,
             source=self.source,
-            log=self.log,
+            log=ChannelLog(
+                channel=CHANGES,
+                log=self.log,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).channel(CHANGES),
+            ),
             messages=MessageReader(
                 channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
             ),
             positioning=Positioning(channel=CHANGES, clock=self.clock, on_refused="earliest"),
-            clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(CHANGES),
             repairs=self.steps,
         )
 
@@ -232,7 +234,7 @@ async def test_step_leaves_the_checkpoint_as_it_is() -> None:
 
     assert world.log.events
     assert world.log.checkpoints[CHANGES] == KNOWN
-    assert world.ingest.verified_at == KNOWN.verified_at
+    assert world.ingest.log.verified_at == KNOWN.verified_at
 
 
 async def test_no_step_comes_between_the_pieces_of_an_answer() -> None:
@@ -274,13 +276,13 @@ async def test_reading_of_the_open_holes_is_a_wait_for_the_log() -> None:
         await waiting.wait()
         return []
 
-    world.ingest.log = _Slow(world.log, open_holes)  # type: ignore[assignment] # it has what the start needs
+    world.ingest.log.log = _Slow(world.log, open_holes)  # type: ignore[assignment] # it has what the start needs
     running = asyncio.create_task(world.ingest.run())
     await world.clock.turn(1)
-    assert world.ingest.busy_since is not None
+    assert world.ingest.log.busy_since is not None
     waiting.set()
     await world.clock.turn(1)
-    assert world.ingest.busy_since is None
+    assert world.ingest.log.busy_since is None
     running.cancel()
 
 

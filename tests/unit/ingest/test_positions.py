@@ -25,7 +25,7 @@ from streamer.ingest.positions import OnRefused, OrderedPositions, Positioning
 from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -72,9 +72,13 @@ class World:
     def ingest(self, positions: OrderedPositions) -> Ingest:
         """Return what reads the channel."""
         return Ingest(
-            channel=CHANGES,
             source=self.source,
-            log=self.log,
+            log=ChannelLog(
+                channel=CHANGES,
+                log=self.log,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).channel(CHANGES),
+            ),
             messages=MessageReader(
                 channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
             ),
@@ -85,8 +89,6 @@ class World:
                 on_refused=self.on_refused,
                 orders=positions,
             ),
-            clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(CHANGES),
         )
 
     async def run(self, *orders: PositionOrder) -> None:

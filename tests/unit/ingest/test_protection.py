@@ -18,7 +18,7 @@ from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.message_reader import ChannelProtection, Protection
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.log.records import encode_dead_letter, encode_event
 from streamer.normalise import normaliser_for
@@ -62,9 +62,13 @@ class World:
             self.large_texts.hides = protection.hides
         with capture_logs() as lines:
             await Ingest(
-                channel=self.channel,
                 source=self.source({self.channel.path: batches}),
-                log=self.log,
+                log=ChannelLog(
+                    channel=self.channel,
+                    log=self.log,
+                    clock=self.clock,
+                    observer=METRICS.channel(self.channel),
+                ),
                 messages=MessageReader(
                     channel=self.channel,
                     normalise=normaliser_for(self.channel),
@@ -73,8 +77,6 @@ class World:
                     protection=protection,
                 ),
                 positioning=Positioning(channel=self.channel, clock=self.clock, start=Start.EARLIEST),
-                clock=self.clock,
-                observer=METRICS.channel(self.channel),
             ).run()
         self.lines += lines
 

@@ -27,7 +27,6 @@ async def test_refusal_that_names_no_event_is_for_an_operator() -> None:
         append=log.begin(CHANGES),
         quarantine=Quarantine(clock=clock),
         observer=Metrics(clock=clock).channel(CHANGES),
-        position=None,
     )
     growing.add(events_of(normaliser_for(CHANGES), change(1)), read_at=1.0)
 

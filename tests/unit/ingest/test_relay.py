@@ -27,7 +27,7 @@ from streamer.ingest import relay
 from streamer.ingest.positions import OnRefused, Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest, IngestObserver
+from streamer.ingest.relay import ChannelLog, Ingest, IngestObserver
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -87,17 +87,19 @@ class World:
     def ingest(self) -> Ingest:
         """Return what relays the script to its end."""
         return Ingest(
-            channel=CHANGES,
             source=self.source,
-            log=self.log,
+            log=ChannelLog(
+                channel=CHANGES,
+                log=self.log,
+                clock=self.clock,
+                observer=self.observer or Metrics(clock=self.clock).channel(CHANGES),
+            ),
             messages=MessageReader(
                 channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=self.clock)
             ),
             positioning=Positioning(
                 channel=CHANGES, clock=self.clock, start=Start.EARLIEST, on_refused=self.on_refused
             ),
-            clock=self.clock,
-            observer=self.observer or Metrics(clock=self.clock).channel(CHANGES),
             admission=self.admission,
         )
 
@@ -130,15 +132,15 @@ async def test_quiet_answer_shows_that_nothing_is_missing() -> None:
     """The time up to which that is known is the checkpoint's, from before the first answer on."""
     one = world(batch(change(1, "001A")), batch(at=1_735_690_001.0))
     ingest = one.ingest()
-    assert ingest.verified_at is None
+    assert ingest.log.verified_at is None
     await ingest.run()
-    assert ingest.verified_at == 1_735_690_001.0
+    assert ingest.log.verified_at == 1_735_690_001.0
 
     again = world()
     again.log = one.log
     resumed = again.ingest()
     await resumed.run()
-    assert resumed.verified_at == 1_735_690_001.0
+    assert resumed.log.verified_at == 1_735_690_001.0
 
 
 async def test_start_tells_that_there_is_no_checkpoint() -> None:

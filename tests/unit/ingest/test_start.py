@@ -12,7 +12,7 @@ from streamer.ingest.positions import Positioning
 from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -37,17 +37,19 @@ class World:
         """Read to the end, in a process of its own."""
         clock = TurnedClock(T0 + 10)
         await Ingest(
-            channel=self.channel,
             source=MemorySource({self.channel.path: self.batches}),
-            log=self.log,
+            log=ChannelLog(
+                channel=self.channel,
+                log=self.log,
+                clock=clock,
+                observer=Metrics(clock=clock).channel(self.channel),
+            ),
             messages=MessageReader(
                 channel=self.channel,
                 normalise=normaliser_for(self.channel),
                 quarantine=Quarantine(clock=clock),
             ),
             positioning=Positioning(channel=self.channel, clock=clock, start=self.start),
-            clock=clock,
-            observer=Metrics(clock=clock).channel(self.channel),
         ).run()
 
     async def holes(self) -> Sequence[ContinuityRecord]:

@@ -23,7 +23,7 @@ from streamer.events import (
 from streamer.ingest.positions import OnRefused, OrderedPositions, Positioning
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.quarantine import Quarantine
-from streamer.ingest.relay import Ingest
+from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
@@ -77,9 +77,13 @@ class World:
         positions = OrderedPositions(log=self.log, ended=lambda *_: None)
         positions.follow({each.id: each for each in orders})
         await Ingest(
-            channel=self.channel,
             source=self.source,
-            log=self.log,
+            log=ChannelLog(
+                channel=self.channel,
+                log=self.log,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).channel(self.channel),
+            ),
             messages=MessageReader(
                 channel=self.channel,
                 normalise=normaliser_for(self.channel),
@@ -88,8 +92,6 @@ class World:
             positioning=Positioning(
                 channel=self.channel, clock=self.clock, on_refused=self.on_refused, orders=positions
             ),
-            clock=self.clock,
-            observer=Metrics(clock=self.clock).channel(self.channel),
             repairs=Opening(clock=self.clock, has_work=False),
         ).run()
         return list(self.log.continuity)
@@ -199,15 +201,17 @@ async def test_channel_that_could_read_nothing_has_a_hole_from_its_beginning(
     piece = Unreadable(raw=b"{", error="no JSON", replay_id=replay_id)
     answer = replace(batch(at=T0), unreadable=[piece])
     await Ingest(
-        channel=CHANGES,
         source=MemorySource({CHANGES.path: [answer]}),
-        log=world.log,
+        log=ChannelLog(
+            channel=CHANGES,
+            log=world.log,
+            clock=world.clock,
+            observer=Metrics(clock=world.clock).channel(CHANGES),
+        ),
         messages=MessageReader(
             channel=CHANGES, normalise=normaliser_for(CHANGES), quarantine=Quarantine(clock=world.clock)
         ),
         positioning=Positioning(channel=CHANGES, clock=world.clock),
-        clock=world.clock,
-        observer=Metrics(clock=world.clock).channel(CHANGES),
     ).run()
     await world.clock.turn(100 * _HOUR_S)
     [hole] = await world.run(None)

@@ -1,15 +1,19 @@
 """The counts of `make gauges`."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streamer.events import Channel, OrgId
 from tools.gauges import source
 from tools.gauges.__main__ import Gauge
 from tools.gauges.source import Module
-from tools.gauges.way import Step, Way, way_of
+from tools.gauges.way import Step, Tracer, Way, way_of
 
+CHANNEL = Channel(org=OrgId("00D000000000001AAA"), path="/data/ChangeEvents")
 _FIELDS = "".join(f"    field_{number}: int\n" for number in range(9))
 
 
@@ -125,6 +129,73 @@ def test_calls_outside_of_tasks_belong_to_the_part_in_which_they_come() -> None:
 
     assert "streamer/log/sqlite/worker.py" in way.ingest
     assert "streamer/log/sqlite/worker.py" in way.delivery
+
+
+_COROUTINES = """
+async def inner(events, rounds):
+    for event in events[:rounds]:
+        await event.wait()
+
+async def hands_on(events):
+    await inner(events, 3)
+
+async def takes_each(events):
+    for event in events:
+        await inner([event], 1)
+"""
+
+
+async def _traced(name: str) -> list[Sequence[str]]:
+    """Return the names of the functions that run at each of three events, while a coroutine awaits them."""
+    space: dict[str, Any] = {}
+    source_path = Path(__file__).parents[3] / "streamer" / "coroutines.py"
+    exec(compile(_COROUTINES, str(source_path), "exec"), space)  # noqa: S102 - the text above
+    events = [asyncio.Event() for _ in range(3)]
+    tracer = Tracer(is_noting=True)
+    tracer.install()
+    try:
+        task = asyncio.create_task(space[name](events))
+        await asyncio.sleep(0)
+        tracer.taken()
+        found: list[Sequence[str]] = []
+        for event in events:
+            event.set()
+            await asyncio.sleep(0)
+            found.append([step.function.split()[-1] for step in tracer.taken()])
+        await task
+    finally:
+        tracer.remove()
+    return found
+
+
+async def test_coroutine_that_only_hands_a_result_on_is_not_on_the_way() -> None:
+    """It is resumed with each result, and runs nothing of its own until what it awaits has ended."""
+    assert await _traced("hands_on") == [["inner"], ["inner"], ["hands_on", "inner"]]
+
+
+async def test_coroutine_that_awaits_another_result_is_on_the_way() -> None:
+    """It runs between two results, although it awaits at one place."""
+    found = await _traced("takes_each")
+
+    assert [each[0] for each in found] == ["takes_each"] * 3
+
+
+async def test_calls_of_the_tracing_task_are_not_on_the_way() -> None:
+    """It asks the org for the events, and does not belong to the daemon."""
+    tracer = Tracer(is_noting=True)
+    tracer.install()
+    try:
+        CHANNEL.expires_at(0.0)
+        in_task = await asyncio.create_task(_expiring(tracer))
+    finally:
+        tracer.remove()
+
+    assert [step.function.split()[-1] for step in in_task] == ["Channel.expires_at"]
+
+
+async def _expiring(tracer: Tracer) -> Sequence[Step]:
+    CHANNEL.expires_at(0.0)
+    return [step for step in tracer.taken() if step.function.endswith("Channel.expires_at")]
 
 
 @pytest.mark.parametrize(("value", "holds"), [(24, True), (25, True), (26, False)])

@@ -16,12 +16,11 @@ from confluent_kafka import Message
 
 from streamer.cloud_events import STRUCTURED, binary_headers, structured_document
 from streamer.errors import UnreadableEvent
-from streamer.events import ContinuityRecord, Event, EventId, JsonObject, Receipt
+from streamer.events import ContinuityRecord, Event, EventId, JsonObject, Receipt, replay_id_from_text
 from streamer.exact_json import exact_default, exact_value
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ANY_PARTITION, Headers, ProducerRecord, WrittenHeaders
 from streamer.log.records import decode_continuity, encode_continuity, encode_receipt
-from streamer.replay_ids import replay_id_from_text
 
 _TYPES_REMEMBERED = 4096
 # The binding tells the modes apart by their headers, and some readers by any

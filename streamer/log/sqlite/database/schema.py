@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import structlog
 
+from streamer import regular_files
 from streamer.errors import LogMisconfigured
-from streamer.files import regular_files
 from streamer.log.records import letter_head
 from streamer.log.sqlite.database.errors import translated
 
@@ -222,15 +222,6 @@ def open_shared(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def used_bytes(connection: sqlite3.Connection) -> int:
-    """Return the bytes of the file in use; SQLite uses freed pages again before the file grows."""
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -276,3 +276,12 @@ def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
     rest = iter(items)
     while batch := tuple(islice(rest, size)):
         yield batch
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Return the bytes of the file in use; SQLite uses freed pages again before the file grows."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)

@@ -8,8 +8,7 @@ from streamer.errors import ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import decode_checkpoint, encode_checkpoint, encode_event
-from streamer.log.sqlite.database.schema import used_bytes
-from streamer.log.sqlite.database.worker import insert_rows
+from streamer.log.sqlite.database.worker import insert_rows, used_bytes
 from streamer.log.sqlite.rows.controls import ContinuityRow, continuity_rows, write_continuity
 from streamer.log.sqlite.rows.pages import sound
 from streamer.log.sqlite.rows.parked import LetterRow, letter_rows, remove_letters, write_letters
@@ -53,8 +52,8 @@ def encode(
         checkpoint=encode_checkpoint(checkpoint),
         stored_at=now,
         events=events,
-        dead_letters=letter_rows(set_aside),
-        continuity=continuity_rows(continuity),
+        dead_letters=letter_rows(set_aside) if set_aside else (),
+        continuity=continuity_rows(continuity) if continuity else (),
     )
 
 
@@ -70,10 +69,13 @@ def event_row(event: Event, now_s: int) -> EventRow:
 def write(connection: sqlite3.Connection, append: AppendRows) -> AppendedEnd:
     """Insert the rows of `append`; return the new end and size of the log."""
     insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
-    # A redriven event can be set aside again under the same id.
-    remove_letters(connection, append.redriven)
-    write_letters(connection, append.dead_letters)
-    write_continuity(connection, append.continuity)
+    if append.redriven:
+        # Before the others: a redriven event can be set aside again under the same id.
+        remove_letters(connection, append.redriven)
+    if append.dead_letters:
+        write_letters(connection, append.dead_letters)
+    if append.continuity:
+        write_continuity(connection, append.continuity)
     connection.execute(
         "INSERT OR REPLACE INTO checkpoints (channel, body, stored_at) VALUES (?, ?, ?)",
         (append.channel, append.checkpoint, append.stored_at),

@@ -10,8 +10,7 @@ import orjson
 from streamer.events import SettledOffsets, Start, SubscriberName
 from streamer.log.patterns import glob
 from streamer.log.records import encode_receipt
-from streamer.log.sqlite.database.schema import used_bytes
-from streamer.log.sqlite.database.worker import insert_rows
+from streamer.log.sqlite.database.worker import insert_rows, used_bytes
 from streamer.log.sqlite.rows.appends import AppendedEnd, end, event_row
 from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange
 from streamer.log.sqlite.rows.parked import (

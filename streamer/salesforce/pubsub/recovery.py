@@ -1,0 +1,79 @@
+"""Recovery of one channel's streams, on the connection and the login that all channels share."""
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.events import Channel
+from streamer.salesforce.auth.tokens import AccessToken
+from streamer.salesforce.message import SessionObserver
+from streamer.salesforce.pubsub.connection import PubSubConnection
+from streamer.salesforce.pubsub.errors import CallEnded
+from streamer.salesforce.pubsub.login import Login
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.retained import STEADY_S, Reaction, RecoveryDelays
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PubSubSession:
+    """Connection and login that the channels of one org share, with their options and their observer."""
+
+    connection: PubSubConnection
+    login: Login
+    options: PubSubOptions
+    clock: Clock
+    observer: SessionObserver
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamRecovery:
+    """Token of one channel's present stream, and the delays between its streams.
+
+    `overdue` counts the streams in a row that have brought nothing in time.
+    """
+
+    session: PubSubSession
+    delays: RecoveryDelays
+    overdue: int = field(default=0, init=False)
+    token: AccessToken | None = field(default=None, init=False)
+    _stale: AccessToken | None = field(default=None, init=False)
+    _began: float = field(default=0.0, init=False)
+
+    async def begin(self) -> AccessToken:
+        """Return the token for a stream that begins now; raises a `Stop` when an operator must act."""
+        token = await self.session.login.token(stale=self._stale)
+        self.token, self._stale = token, None
+        self._began = self.session.clock.monotonic()
+        return token
+
+    def admitted(self) -> None:
+        """Reset all back-offs, because Salesforce has answered in a new stream."""
+        self.overdue = 0
+        self.delays.usual.reset()
+        self.delays.admitted()
+        self.session.connection.proved()
+
+    async def wait(self, ended: CallEnded, channel: Channel) -> None:
+        """Wait before the stream that follows one that `ended`."""
+        session = self.session
+        session.observer.lost(ended.reason)
+        if ended.reason == "overdue":
+            self.overdue += 1
+            session.observer.overdue()
+        if ended.reaction is Reaction.RENEW_TOKEN:
+            self._stale = self.token
+        if session.clock.monotonic() - self._began >= STEADY_S:
+            self.delays.usual.reset()
+        delay = ended.after_s if ended.after_s is not None else self.delays.after(ended.reaction).next_s()
+        log = _log.info if ended.reaction is Reaction.HANDSHAKE else _log.warning
+        log(
+            "session.lost",
+            channel=str(channel),
+            reason=ended.reason,
+            detail=ended.detail,
+            tried_again_in_s=delay,
+        )
+        await session.clock.sleep(delay)
