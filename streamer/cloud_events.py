@@ -1,6 +1,6 @@
 """CloudEvents 1.0: the attributes of an event, and a delivery as a message.
 
-The modes are those of the Kafka, HTTP and MQTT protocol bindings 1.0. In binary
+The protocol bindings 1.0 of Kafka, HTTP and MQTT define the modes. In binary
 mode headers or properties hold the attributes; in structured mode the content
 is one document.
 """

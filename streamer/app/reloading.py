@@ -84,7 +84,7 @@ def reloadable(old: Settings, new: Settings) -> Settings:
 
 @dataclass(slots=True, kw_only=True)
 class ConfigurationFiles:
-    """Files of the configuration, of which `document` was read last; `read` reads them again."""
+    """Files of the configuration; `document` was read last, and `read` reads them again."""
 
     document: Document
     read: Callable[[], Document]

@@ -132,7 +132,7 @@ class Intake:
                 self.state.moved()
 
     async def record(self, feed: Feed) -> None:
-        """Record what is settled until cancelled, and read on where that makes room."""
+        """Record what is settled until cancelled, and resume reading where that makes room."""
         while True:
             await self.state.ledger.record(feed)
             if self.state.standstill.has_ended():

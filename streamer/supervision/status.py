@@ -72,7 +72,7 @@ class LogCondition(Protocol):
 
 @dataclass(slots=True)
 class SubscribersCondition:
-    """Condition of the subscribers, each of which should follow the log."""
+    """Condition of the subscribers, which should follow the log."""
 
     _dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict, init=False)
     _configured: frozenset[SubscriberName] = field(default=frozenset(), init=False)

@@ -31,7 +31,7 @@ _IDLE_S = 15.0
 _SETTLED_S = 2.0
 _EVENTS = 3
 _DEADLINE_S = 120.0
-_FIRST_OF_DELIVERY = ("streamer/dispatch/dispatcher.py", "streamer/log/sqlite/feed.py")
+_FIRST_OF_DELIVERY = ("streamer/dispatch/loop.py", "streamer/log/sqlite/feed.py")
 
 _CONFIGURATION = """\
 org:
@@ -73,7 +73,7 @@ def way_of(runs: Sequence[Sequence[Step]], idle: Collection[str]) -> Way:
     Each run is one event's. Delivery begins when the feed or dispatch takes its
     first step. Tasks that ran before belong to ingest, and so not to the delivery.
     """
-    # What a timer or a first use calls is not in every run.
+    # Calls of a timer or of a first use are not in every run.
     usual = set.intersection(*({step.function for step in run} for run in runs)) - set(idle)
     ways = [_way([step for step in run if step.function in usual]) for run in runs]
     return Way(
@@ -139,7 +139,7 @@ class _Tracer:
         return self.taken()
 
     def taken(self) -> Sequence[Step]:
-        """Return the calls until now, and begin anew."""
+        """Return the calls until now, and start with none."""
         steps, self.steps, self._awaiting = self.steps, [], {}
         return [step for step in steps if step.path]
 
