@@ -16,7 +16,7 @@ from streamer.app.dispatching import Dispatching
 from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log_reporter import LogReporter
 from streamer.app.plan import Plan, effective
-from streamer.app.reloading import ConfigurationChanges, Reloading, Watcher, reloadable
+from streamer.app.reloading import ConfigurationChanges, ConfigurationFiles, Reloading, Watcher, reloadable
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.configuration import Document
@@ -104,8 +104,7 @@ class App:
         self._monitor = Monitor(self._status, self.metrics, self.clock, self._pulses, limits)
         if self.reread is not None:
             self._reloading = Reloading(
-                document=self.plan.document,
-                read=self.reread,
+                files=ConfigurationFiles(document=self.plan.document, read=self.reread),
                 apply=self._apply,
                 logins=self.plan.logins,
                 clock=self.clock,

@@ -99,7 +99,7 @@ class Dispatching:
 
     def report_configured(self) -> None:
         """Report which subscribers will follow the log."""
-        self.status.subscribers_configured(self.plan.settings.subscribers)
+        self.status.subscribers.expect(self.plan.settings.subscribers)
 
     def cancel_deliveries(self) -> None:
         """Cancel the deliveries in flight; the next process repeats them."""
@@ -162,7 +162,7 @@ class Dispatching:
         for name in stopped:
             del self._running[name]
             self.dispatchers.pop(name, None)
-            self.status.subscriber_ended(name)
+            self.status.subscribers.ended(name)
             self.metrics.forget_subscriber(name)
 
     async def _deliver(
@@ -177,7 +177,7 @@ class Dispatching:
                     partial(control_follower.record_breaker, name),
                 )
                 self.dispatchers[name] = dispatcher
-                self.status.subscriber_started(name, dispatcher)
+                self.status.subscribers.started(name, dispatcher)
                 control_follower.apply_to(name)
                 await self._isolated(name, dispatcher, stop)
             except* RetryLater as group:
@@ -209,7 +209,7 @@ class Dispatching:
 
     async def _refuse(self, name: SubscriberName, reason: str, stop: asyncio.Event) -> None:
         """Report that `name` cannot deliver until somebody acts, and wait before the next try."""
-        self.status.plugin_blocked(name, reason)
+        self.status.subscribers.blocked(name, reason)
         _log.error("subscriber.refused", subscriber=name, reason=reason)
         await self._wait(stop, _REOPEN_S)
 
@@ -221,9 +221,9 @@ class Dispatching:
     def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
         # If not the log, then the plugin waits for its target.
         if failure.subgroup(LogUnavailable) is None:
-            self.status.plugin_blocked(name, str(next(leaves(failure))))
+            self.status.subscribers.blocked(name, str(next(leaves(failure))))
         else:
-            self.status.plugin_unblocked(name)
+            self.status.subscribers.unblocked(name)
 
     def _observer(self, name: SubscriberName) -> DispatchObserver:
         metrics = self.metrics.subscriber(name)

@@ -84,6 +84,30 @@ _LOOK_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
+class ConfigurationFiles:
+    """Files of the configuration; `document` was read last, and `read` reads them again."""
+
+    document: Document
+    read: Callable[[], Document]
+    is_unread: bool = field(default=False, init=False)
+    """True after an attempt to read them failed: a file that is not watched yet can be missing."""
+    _seen: Fingerprints = field(default_factory=dict, init=False)
+
+    async def have_changed(self) -> bool:
+        """Return true when the files differ and have been the same twice: no process writes them."""
+        seen = await asyncio.to_thread(fingerprints, self.document.fingerprints)
+        is_steady, self._seen = seen == self._seen, seen
+        return is_steady and seen != self.document.fingerprints
+
+    def reread(self) -> Document:
+        """Read them again; raises `ConfigurationError`."""
+        self.is_unread = True
+        self.document = document = self.read()
+        self.is_unread = False
+        return document
+
+
+@dataclass(slots=True, kw_only=True)
 class Reloading:
     """Applies the configuration when its files have changed, secrets included, or on request.
 
@@ -91,15 +115,12 @@ class Reloading:
     is logged, and the configuration in effect stays.
     """
 
-    document: Document
-    read: Callable[[], Document]
+    files: ConfigurationFiles
     apply: Callable[[Plan], Awaitable[None]]
     clock: Clock
     metrics: Metrics
     logins: Logins
     _asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _seen: Fingerprints = field(default_factory=dict, init=False)
-    _is_unread: bool = field(default=False, init=False)
     _refusal: str = field(default="", init=False)
 
     def request(self) -> None:
@@ -113,15 +134,8 @@ class Reloading:
             with suppress(TimeoutError):
                 async with self.clock.timeout(_LOOK_S):
                     await self._asked.wait()
-            # A configuration that can't be read can lack a file that is not watched yet.
-            if self._asked.is_set() or self._is_unread or await self._have_changed():
+            if self._asked.is_set() or self.files.is_unread or await self.files.have_changed():
                 await self._reload()
-
-    async def _have_changed(self) -> bool:
-        """Return true when the files differ and have been the same twice: no process writes them."""
-        seen = await asyncio.to_thread(fingerprints, self.document.fingerprints)
-        is_steady, self._seen = seen == self._seen, seen
-        return is_steady and seen != self.document.fingerprints
 
     async def _reload(self) -> None:
         was_asked = self._asked.is_set()
@@ -149,11 +163,7 @@ class Reloading:
         self.metrics.process.configuration_refused()
 
     def _checked(self) -> Plan:
-        self._is_unread = True
-        document = self.read()
-        self._is_unread = False
-        self.document = document
-        return plan(document, self.clock, self.logins)
+        return plan(self.files.reread(), self.clock, self.logins)
 
 
 class Watcher(Protocol):

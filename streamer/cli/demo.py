@@ -123,7 +123,7 @@ async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio
     async with demo_world(options, clock) as world, asyncio.TaskGroup() as group:
         outage = Outage.within(display.for_s)
         acting = [
-            group.create_task(world.scenario.run(), name="scenario"),
+            group.create_task(world.accounts.scenario.run(), name="scenario"),
             group.create_task(inject_faults(world, outage, clock), name="faults"),
         ]
         drawing = group.create_task(_show(world, clock, display, stopping), name="screen")
@@ -136,7 +136,7 @@ async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio
         # The last frame shows how it ended.
         await clock.sleep(2 * _FRAME_S)
         drawing.cancel()
-    return world.report()
+    return world.accounts.report()
 
 
 async def _show(world: World, clock: SystemClock, display: DisplayOptions, stopping: asyncio.Event) -> None:
@@ -178,7 +178,7 @@ async def _print_lines(world: World, screen: Screen, console: Console, clock: Sy
         printed = world.timeline.total
         if clock.monotonic() >= due:
             due += _LINE_S
-            console.print(_line(world.report()), soft_wrap=True)
+            console.print(_line(world.accounts.report()), soft_wrap=True)
         await clock.sleep(_FRAME_S)
 
 

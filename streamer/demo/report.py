@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from streamer.demo.scenario import BEFORE, Scenario, Steps, record_of
@@ -171,39 +171,47 @@ class DemoReport:
         }
 
 
-def report_of(
-    scenario: Scenario,
-    tally: Tally,
-    steps: Steps,
-    poisoned: Collection[str] = (),
-    evidence: FlowState | None = None,
-) -> DemoReport:
-    """Compare what the targets saw themselves with the changes in the org.
+@dataclass(slots=True, kw_only=True)
+class Accounts:
+    """Counts of the demo: what the org changed, and what the log and the targets got of it.
 
-    Without `evidence`, everything that is missing is on its way.
+    The `poisoned` records are refused by a target. `evidence` of what is lost is
+    there once the demo has ended.
     """
-    logged = tally.appended_ids if evidence is None else evidence.logged
-    letters = tuple(tally.dead_letters.values())
-    return DemoReport(
-        sent=scenario.sent,
-        appended=len(logged),
-        unread=None if evidence is None else evidence.unread,
-        duplicates_in_log=logged.total() - len(logged),
-        dead_letters=letters,
-        poisoned=frozenset(poisoned),
-        append_latency_ms=_latency(tally.append_latency_s),
-        targets={
-            name: TargetCounts.of(
-                scenario.expected[name],
-                steps.taken[name],
-                [_record_of_letter(letter) for letter in letters if letter.subscriber == name],
-                ahead=None if evidence is None else evidence.ahead_of(name),
-                early=steps.early[name],
-                latency_ms=_latency(tally.delivery_latency_s.get(name, [])),
-            )
-            for name in BEFORE
-        },
-    )
+
+    scenario: Scenario
+    steps: Steps
+    tally: Tally
+    poisoned: set[str] = field(default_factory=set)
+    evidence: FlowState | None = None
+
+    def report(self) -> DemoReport:
+        """Compare what the targets saw themselves with the changes in the org.
+
+        Without `evidence`, everything that is missing is on its way.
+        """
+        logged = self.tally.appended_ids if self.evidence is None else self.evidence.logged
+        letters = tuple(self.tally.dead_letters.values())
+        return DemoReport(
+            sent=self.scenario.sent,
+            appended=len(logged),
+            unread=None if self.evidence is None else self.evidence.unread,
+            duplicates_in_log=logged.total() - len(logged),
+            dead_letters=letters,
+            poisoned=frozenset(self.poisoned),
+            append_latency_ms=_latency(self.tally.append_latency_s),
+            targets={
+                name: TargetCounts.of(
+                    self.scenario.expected[name],
+                    self.steps.taken[name],
+                    [_record_of_letter(letter) for letter in letters if letter.subscriber == name],
+                    ahead=None if self.evidence is None else self.evidence.ahead_of(name),
+                    early=self.steps.early[name],
+                    latency_ms=_latency(self.tally.delivery_latency_s.get(name, [])),
+                )
+                for name in BEFORE
+            },
+        )
 
 
 def _lost(due: int, ahead: int | None) -> int:

@@ -44,7 +44,7 @@ class Screen:
 
     def tick(self) -> None:
         """Record the rate since the last tick."""
-        now, appended = self._world.timeline.elapsed_s, self._world.tally.appended_ids.total()
+        now, appended = self._world.timeline.elapsed_s, self._world.accounts.tally.appended_ids.total()
         then, before = self._last
         if now > then:
             self._rates.append((appended - before) / (now - then))
@@ -54,7 +54,7 @@ class Screen:
         width = options.max_width
         left = options.max_height - _FLOW_ROWS - 1
         yield Panel(
-            self._flow(self._world.report(), width),
+            self._flow(self._world.accounts.report(), width),
             title=f"Streamer, its log in {self._world.log}",
             subtitle=self._rate(width),
             height=_FLOW_ROWS,
@@ -69,7 +69,7 @@ class Screen:
             )
         if deliveries:
             yield _latest(
-                self._world.tally.latest,
+                self._world.accounts.tally.latest,
                 deliveries,
                 title="Latest deliveries",
                 subtitle=self._world.console_url,

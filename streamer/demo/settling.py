@@ -42,9 +42,9 @@ class Quiescence:
 async def settle(world: World, clock: Clock) -> None:
     """Wait while anything moves, and conclude the world by what the log holds."""
     if not world.is_settled:
-        world.timeline.add(f"waiting for what is still on its way: {world.report().due}")
+        world.timeline.add(f"waiting for what is still on its way: {world.accounts.report().due}")
     await Quiescence(progress=lambda: world.progress, clock=clock).reached(lambda: world.is_settled)
-    world.evidence = await evidence_of(world, clock)
+    world.accounts.evidence = await evidence_of(world, clock)
 
 
 async def evidence_of(world: World, clock: Clock) -> FlowState:

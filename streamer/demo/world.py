@@ -12,7 +12,7 @@ from streamer.app.daemon import App
 from streamer.app.plan import plan
 from streamer.clock import Clock
 from streamer.configuration import Document
-from streamer.demo.report import DemoReport, FlowState, report_of
+from streamer.demo.report import Accounts
 from streamer.demo.scenario import (
     BEFORE,
     BIG_DEAL,
@@ -43,22 +43,14 @@ _LOOK_S = 0.05
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """Running parts of the demo; `evidence` of what is lost is there once it has ended."""
+    """Running parts of the demo, and the accounts of what they do."""
 
     sandbox: Sandbox
     receivers: dict[SubscriberName, Receiver]
-    steps: Steps
-    scenario: Scenario
-    tally: Tally
+    accounts: Accounts
     timeline: Timeline
     daemon: App
     log: str
-    poisoned: set[str] = field(default_factory=set)
-    evidence: FlowState | None = None
-
-    def report(self) -> DemoReport:
-        """Return the counts of this moment."""
-        return report_of(self.scenario, self.tally, self.steps, self.poisoned, self.evidence)
 
     @property
     def letters_command(self) -> str:
@@ -72,11 +64,11 @@ class World:
 
     def observe(self) -> None:
         """Add to the timeline what has changed since the last call."""
-        self.timeline.observe(self.daemon.dispatchers, self.tally.dead_letters.values())
-        for said in map(self._said_of_shipment, sorted(self.poisoned)):
+        self.timeline.observe(self.daemon.dispatchers, self.accounts.tally.dead_letters.values())
+        for said in map(self._said_of_shipment, sorted(self.accounts.poisoned)):
             if said:
                 self.timeline.add_once(f"the opportunity says why its shipment was refused: {said}")
-        if self.scenario.has_waited:
+        if self.accounts.scenario.has_waited:
             self.timeline.add_once("the org waits for this machine, which can't keep up")
         journal = self.receivers[SALES_CHANNEL].journal
         if first := next((each for each in journal if each.accepted), None):
@@ -85,14 +77,20 @@ class World:
     @property
     def is_settled(self) -> bool:
         """True when every event has arrived or is a dead letter, and the org knows of refused shipments."""
-        return self.report().due == 0 and all(map(self._said_of_shipment, self.poisoned))
+        return self.accounts.report().due == 0 and all(map(self._said_of_shipment, self.accounts.poisoned))
 
     @property
     def progress(self) -> Hashable:
         """Counts that change as long as anything reaches the log, a target or its end."""
-        taken = tuple(each.total() for each in self.steps.taken.values())
-        said = sum(map(bool, map(self._said_of_shipment, self.poisoned)))
-        return self.scenario.sent, self.tally.appended_ids.total(), taken, len(self.tally.dead_letters), said
+        taken = tuple(each.total() for each in self.accounts.steps.taken.values())
+        said = sum(map(bool, map(self._said_of_shipment, self.accounts.poisoned)))
+        return (
+            self.accounts.scenario.sent,
+            self.accounts.tally.appended_ids.total(),
+            taken,
+            len(self.accounts.tally.dead_letters),
+            said,
+        )
 
     def _said_of_shipment(self, record_id: str) -> str:
         return str(self.sandbox.org.retrieve("Opportunity", record_id).get("Shipment_Error__c") or "")
@@ -136,14 +134,16 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
                 yield World(
                     sandbox=sandbox,
                     receivers=receivers,
-                    steps=steps,
-                    scenario=Scenario(
-                        org=sandbox.org,
-                        clock=clock,
-                        per_second=options.per_second,
-                        ended=lambda: len(steps.taken[WRITE_BACK]),
+                    accounts=Accounts(
+                        steps=steps,
+                        scenario=Scenario(
+                            org=sandbox.org,
+                            clock=clock,
+                            per_second=options.per_second,
+                            ended=lambda: len(steps.taken[WRITE_BACK]),
+                        ),
+                        tally=tally,
                     ),
-                    tally=tally,
                     timeline=Timeline(clock=clock),
                     daemon=daemon,
                     log=f"Kafka at {options.kafka}" if options.kafka else "SQLite",
@@ -296,9 +296,9 @@ async def inject_faults(world: World, outage: Outage, clock: Clock) -> None:
 
 def poison_sale(world: World) -> str:
     """Win an opportunity whose shipment is refused for good, and return its id."""
-    poisoned = world.scenario.win_refused()
+    poisoned = world.accounts.scenario.win_refused()
     faults = world.receivers[SHIPMENT].faults
     faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED_STATUS
-    world.poisoned.add(poisoned)
+    world.accounts.poisoned.add(poisoned)
     world.timeline.add("fulfilment refuses one shipment for good")
     return poisoned

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.blocking import calls_of, subscriber_of, told
-from streamer.dispatch.delivery import attempts
+from streamer.dispatch.delivery import plugin_calls
 from streamer.observe.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -127,7 +127,7 @@ class LoopSampler:
 def _sampled(loop: asyncio.AbstractEventLoop, thread: int) -> _Sample:
     task = asyncio.current_task(loop)
     calls = calls_of(thread)
-    ours = [number for number, call in enumerate(calls) if call.filename == attempts.__file__]
+    ours = [number for number, call in enumerate(calls) if call.filename == plugin_calls.__file__]
     # A plugin's part begins with its own first line.
     shown = calls[ours[-1] + 1 :] if ours else calls
     if len(shown) > _OUTERMOST + _INNERMOST:

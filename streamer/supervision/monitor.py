@@ -80,7 +80,7 @@ class Monitor:
         late = [
             f"{name}: the log has recorded no deliveries for {late_s:.0f} s; the reason is in the logs, at "
             "progress.not_recorded"
-            for name, each in self._status.dispatchers.items()
+            for name, each in self._status.subscribers.dispatchers.items()
             if (late_s := self._unrecorded_s(each)) > _RECORDED_WITHIN_S
         ]
         return ProbeResult(ok=not late, sentence="; ".join(late) or "The log records deliveries.")
@@ -102,12 +102,12 @@ class Monitor:
                 metrics.set_verified(at, expires_at=channel.expires_at(at))
 
     def _update_subscriber_gauges(self) -> None:
-        for name, dispatcher in self._status.dispatchers.items():
+        for name, dispatcher in self._status.subscribers.dispatchers.items():
             metrics = self._metrics.subscriber(name)
             metrics.set_status(dispatcher.status)
             metrics.set_unrecorded(self._unrecorded_s(dispatcher))
-        following = self._status.following
-        for name in self._status.configured:
+        following = self._status.subscribers.following
+        for name in self._status.subscribers.configured:
             self._metrics.subscriber(name).set_following(name in following)
 
     @property
@@ -156,6 +156,6 @@ class Monitor:
             )
 
     def _subscribers(self) -> Iterator[tuple[Name, Activity]]:
-        for name, each in self._status.dispatchers.items():
+        for name, each in self._status.subscribers.dispatchers.items():
             limit_s = self.limits.of_subscriber(name)
             yield (PartKind.SUBSCRIBER, name), Activity(since=each.stalled_since, limit_s=limit_s)

@@ -68,6 +68,73 @@ class LogCondition(Protocol):
 
 
 @dataclass(slots=True)
+class SubscribersCondition:
+    """Condition of the subscribers, which should follow the log."""
+
+    _dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict, init=False)
+    _configured: frozenset[SubscriberName] = field(default=frozenset(), init=False)
+    _blocked_plugins: dict[SubscriberName, str] = field(default_factory=dict, init=False)
+
+    def expect(self, names: Collection[SubscriberName]) -> None:
+        """Report that exactly the subscribers `names` will follow the log."""
+        self._configured = frozenset(names)
+
+    def started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
+        """Report that `dispatcher` delivers for `name`, instead of a former one."""
+        self._dispatchers[name] = dispatcher
+
+    def blocked(self, name: SubscriberName, reason: str) -> None:
+        """Report that the plugin of `name` can't be opened, for `reason`; it is tried again."""
+        self._blocked_plugins[name] = reason
+
+    def unblocked(self, name: SubscriberName) -> None:
+        """Report that the plugin of `name` is not the reason for waiting."""
+        self._blocked_plugins.pop(name, None)
+
+    def ended(self, name: SubscriberName) -> None:
+        """Report that nothing delivers for `name` in this process."""
+        self._dispatchers.pop(name, None)
+        self._blocked_plugins.pop(name, None)
+
+    @property
+    def dispatchers(self) -> Mapping[SubscriberName, DispatcherStatus]:
+        """Dispatchers of this process, by their subscribers."""
+        return self._dispatchers
+
+    @property
+    def configured(self) -> frozenset[SubscriberName]:
+        """Configured subscribers, which should follow the log."""
+        return self._configured
+
+    @property
+    def following(self) -> frozenset[SubscriberName]:
+        """Subscribers that follow the log."""
+        return frozenset(name for name, each in self._dispatchers.items() if each.following)
+
+    @property
+    def absent(self) -> frozenset[SubscriberName]:
+        """Configured subscribers that do not follow the log, unless their plugin is the reason."""
+        return self._configured - self.following - self._blocked_plugins.keys()
+
+    def plugin_problems(self) -> Sequence[str]:
+        """Return a sentence for each subscriber that does not follow the log because of its plugin."""
+        following = self.following
+        return [
+            f"{name}: {reason}" for name, reason in self._blocked_plugins.items() if name not in following
+        ]
+
+    def delivery_problems(self) -> Sequence[str]:
+        """Return a sentence for each subscriber whose events are not delivered at the moment."""
+        troubles = {name: each.status.trouble for name, each in self._dispatchers.items() if each.following}
+        return [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
+
+    @property
+    def all_follow(self) -> bool:
+        """True while all configured subscribers follow the log."""
+        return self.following >= self._configured
+
+
+@dataclass(slots=True)
 class Status:
     """Condition of the daemon's parts.
 
@@ -77,9 +144,7 @@ class Status:
     _log: LogCondition | None = field(default=None, init=False)
     _supervisor: ChannelSupervisor | None = field(default=None, init=False)
     _source: Subscribed | None = field(default=None, init=False)
-    _dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict, init=False)
-    _configured: frozenset[SubscriberName] = field(default=frozenset(), init=False)
-    _blocked_plugins: dict[SubscriberName, str] = field(default_factory=dict, init=False)
+    subscribers: SubscribersCondition = field(default_factory=SubscribersCondition, init=False)
     _log_wait: str = field(default="", init=False)
     _login_wait: str = field(default="", init=False)
     _ingests: bool = field(default=False, init=False)
@@ -111,27 +176,6 @@ class Status:
         """Report that `supervisor` shares the channels and `source` reads this process's."""
         self._supervisor, self._source = supervisor, source
 
-    def subscribers_configured(self, names: Collection[SubscriberName]) -> None:
-        """Report that exactly the subscribers `names` will follow the log."""
-        self._configured = frozenset(names)
-
-    def subscriber_started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
-        """Report that `dispatcher` delivers for `name`, instead of a former one."""
-        self._dispatchers[name] = dispatcher
-
-    def plugin_blocked(self, name: SubscriberName, reason: str) -> None:
-        """Report that the plugin of `name` can't be opened, for `reason`; it is tried again."""
-        self._blocked_plugins[name] = reason
-
-    def plugin_unblocked(self, name: SubscriberName) -> None:
-        """Report that the plugin of `name` is not the reason for waiting."""
-        self._blocked_plugins.pop(name, None)
-
-    def subscriber_ended(self, name: SubscriberName) -> None:
-        """Report that nothing delivers for `name` in this process."""
-        self._dispatchers.pop(name, None)
-        self._blocked_plugins.pop(name, None)
-
     def stop_requested(self) -> None:
         """Report that the process drains and ends."""
         self._stops = True
@@ -145,11 +189,6 @@ class Status:
     def supervisor(self) -> ChannelSupervisor | None:
         """Supervisor of the channels; `None` before the first login, and in a process that reads none."""
         return self._supervisor
-
-    @property
-    def dispatchers(self) -> Mapping[SubscriberName, DispatcherStatus]:
-        """Dispatchers of this process, by their subscribers."""
-        return self._dispatchers
 
     @property
     def channels(self) -> Mapping[Channel, ChannelStatus]:
@@ -192,34 +231,19 @@ class Status:
         return bool(self._supervisor and self._supervisor.joined and self._log and self._log.is_member)
 
     @property
-    def configured(self) -> frozenset[SubscriberName]:
-        """Configured subscribers, which should follow the log."""
-        return self._configured
-
-    @property
-    def following(self) -> frozenset[SubscriberName]:
-        """Subscribers that follow the log."""
-        return frozenset(name for name, each in self._dispatchers.items() if each.following)
-
-    @property
-    def absent(self) -> frozenset[SubscriberName]:
-        """Configured subscribers that do not follow the log, unless their plugin is the reason."""
-        return self._configured - self.following - self._blocked_plugins.keys()
-
-    @property
     def state(self) -> State:
         """State of the process in one word."""
         if self._stops:
             return State.STOPPING
-        if (self._ingests and not self.has_joined) or self.absent:
+        if (self._ingests and not self.has_joined) or self.subscribers.absent:
             return State.STARTING
-        return State.ACTIVE if self.channels or self._configured else State.STANDBY
+        return State.ACTIVE if self.channels or self.subscribers.configured else State.STANDBY
 
     @property
     def is_complete(self) -> bool:
         """True while this process owns channels, all are subscribed, and all subscribers follow the log."""
         is_reading = bool(self.channels) and self.has_joined and not self.channel_problems()
-        return is_reading and self._all_follow()
+        return is_reading and self.subscribers.all_follow
 
     def channel_problems(self) -> Sequence[str]:
         """Return a sentence for each owned channel that is not read."""
@@ -241,18 +265,6 @@ class Status:
         ]
         return problems
 
-    def plugin_problems(self) -> Sequence[str]:
-        """Return a sentence for each subscriber that does not follow the log because of its plugin."""
-        following = self.following
-        return [
-            f"{name}: {reason}" for name, reason in self._blocked_plugins.items() if name not in following
-        ]
-
-    def delivery_problems(self) -> Sequence[str]:
-        """Return a sentence for each subscriber whose events are not delivered at the moment."""
-        troubles = {name: each.status.trouble for name, each in self._dispatchers.items() if each.following}
-        return [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
-
     async def followed(self, clock: Clock, *, within_s: float) -> None:
         """Wait until every subscriber follows the log, but for at most `within_s`.
 
@@ -260,11 +272,8 @@ class Status:
         arrive while it is being set up.
         """
         end = clock.monotonic() + within_s
-        while not self._all_follow() and clock.monotonic() < end:
+        while not self.subscribers.all_follow and clock.monotonic() < end:
             await clock.sleep(_STEP_S)
-
-    def _all_follow(self) -> bool:
-        return self.following >= self._configured
 
 
 _STANDBY = (
@@ -319,8 +328,8 @@ class Readiness:
 
     def _subscribers(self) -> ProbeResult:
         # A plugin that can't be opened waits for its target.
-        if absent := sorted(self.status.absent):
+        if absent := sorted(self.status.subscribers.absent):
             return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
-        problems = [*self.status.plugin_problems(), *self.status.delivery_problems()]
-        follow = f"Subscribers that follow the log: {len(self.status.configured)}."
+        problems = [*self.status.subscribers.plugin_problems(), *self.status.subscribers.delivery_problems()]
+        follow = f"Subscribers that follow the log: {len(self.status.subscribers.configured)}."
         return ProbeResult(ok=True, sentence="; ".join(problems) or follow)

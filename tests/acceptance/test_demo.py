@@ -180,7 +180,7 @@ async def test_screen_fits_the_terminal(tmp_path: Path, columns: int, rows: int)
     """Every target with its counts is there, and nothing of the counts is cut off."""
     async with demo_world(DemoOptions(per_second=50, directory=tmp_path), SystemClock()) as world:
         poison_sale(world)
-        await until(lambda: _true(bool(world.tally.dead_letters)))
+        await until(lambda: _true(bool(world.accounts.tally.dead_letters)))
         world.observe()
         canvas = Console(width=columns, height=rows, file=StringIO(), force_terminal=True, no_color=True)
         lines = canvas.render_lines(Screen(world, for_s=None))
@@ -200,18 +200,20 @@ async def test_demo_tells_what_is_on_its_way_from_what_is_lost(tmp_path: Path) -
     async with demo_world(DemoOptions(per_second=50, directory=tmp_path), clock) as world:
         fulfillment = world.receivers[SHIPMENT]
         fulfillment.faults.down = True
-        scenario = asyncio.create_task(world.scenario.run(), name="scenario")
-        await until(lambda: _true(len(world.scenario.expected[SHIPMENT]) >= 10))
+        scenario = asyncio.create_task(world.accounts.scenario.run(), name="scenario")
+        await until(lambda: _true(len(world.accounts.scenario.expected[SHIPMENT]) >= 10))
         scenario.cancel()
-        due = sum(len(world.scenario.expected[name]) for name in (SHIPMENT, WRITE_BACK, SALES_CHANNEL))
+        due = sum(
+            len(world.accounts.scenario.expected[name]) for name in (SHIPMENT, WRITE_BACK, SALES_CHANNEL)
+        )
 
         async def is_found_due() -> bool:
             # A forwarded event is pending once the next step has read it.
-            world.evidence = await evidence_of(world, clock)
-            return world.report().on_their_way == due
+            world.accounts.evidence = await evidence_of(world, clock)
+            return world.accounts.report().on_their_way == due
 
         await until(is_found_due)
-        report = world.report()
+        report = world.accounts.report()
         fulfillment.faults.down = False
 
     assert (report.lost, report.on_their_way) == (0, due)
@@ -226,12 +228,12 @@ async def test_message_that_the_log_does_not_get_is_lost(tmp_path: Path) -> None
     clock = SystemClock()
     async with demo_world(DemoOptions(per_second=50, directory=tmp_path), clock) as world:
         world.sandbox.bus.publish(["/data/NobodyReadsThisChangeEvent"], {})
-        world.scenario.win_refused()
+        world.accounts.scenario.win_refused()
         # Created, won, written back, and the one that nobody reads.
-        await until(lambda: _true((world.report().sent, world.report().due) == (4, 1)))
-        world.tally.appended_ids.clear()
-        world.evidence = await evidence_of(world, clock)
-        report = world.report()
+        await until(lambda: _true((world.accounts.report().sent, world.accounts.report().due) == (4, 1)))
+        world.accounts.tally.appended_ids.clear()
+        world.accounts.evidence = await evidence_of(world, clock)
+        report = world.accounts.report()
 
     assert (report.sent, report.lost, report.on_their_way) == (report.appended + 1, 1, 0)
     assert report.appended >= 2
@@ -240,16 +242,16 @@ async def test_message_that_the_log_does_not_get_is_lost(tmp_path: Path) -> None
 async def test_numbers_of_both_systems_are_written_back(tmp_path: Path) -> None:
     """Each won opportunity has those of its own invoice and its own shipment."""
     async with demo_world(DemoOptions(per_second=20, directory=tmp_path), SystemClock()) as world:
-        scenario = asyncio.create_task(world.scenario.run(), name="scenario")
-        await until(lambda: _true(len(world.scenario.expected[WRITE_BACK]) >= 5))
+        scenario = asyncio.create_task(world.accounts.scenario.run(), name="scenario")
+        await until(lambda: _true(len(world.accounts.scenario.expected[WRITE_BACK]) >= 5))
         scenario.cancel()
-        await until(lambda: _true(world.report().due == 0))
+        await until(lambda: _true(world.accounts.report().due == 0))
         erp, fulfillment = world.receivers[INVOICE], world.receivers[SHIPMENT]
         assert isinstance(erp, ErpReceiver)
         assert isinstance(fulfillment, FulfillmentReceiver)
         invoices = {each["document"]["reference"]: each["number"] for each in erp.documents.values()}
 
-        for record_id in world.scenario.expected[WRITE_BACK]:
+        for record_id in world.accounts.scenario.expected[WRITE_BACK]:
             record = world.sandbox.org.retrieve("Opportunity", record_id)
             written = record["Invoice_Number__c"], record["Shipment_Number__c"]
             assert written == (invoices[record_id], fulfillment.shipments[record_id]["shipment"])

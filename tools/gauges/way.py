@@ -34,7 +34,7 @@ _SETTLED_S = 2.0
 _EVENTS = 3
 _DEADLINE_S = 120.0
 _YIELD = dis.opmap["YIELD_VALUE"]
-_FIRST_OF_DELIVERY = ("streamer/dispatch/dispatcher.py", "streamer/log/sqlite/feed.py")
+_FIRST_OF_DELIVERY = ("streamer/dispatch/loop.py", "streamer/log/sqlite/feed.py")
 
 _CONFIGURATION = """\
 org:

@@ -45,7 +45,7 @@ class OverviewPages:
         )
 
     def _numbers(self, samples: Samples) -> JsonObject:
-        statuses = [each.status for each in self.context.daemon.status.dispatchers.values()]
+        statuses = [each.status for each in self.context.daemon.status.subscribers.dispatchers.values()]
         return {
             "events": samples.growth(Series.EVENTS, _MINUTE_S),
             "delivered": samples.growth(Series.DELIVERED, _MINUTE_S),

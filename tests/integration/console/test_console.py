@@ -365,10 +365,10 @@ async def test_order_that_waits_is_cancelled(browser: Browser) -> None:
 async def test_won_opportunity_of_the_demo_is_two_clicks_away(browser: Browser, tmp_path: Path) -> None:
     """From the demo's address, one click leads to the events and a second to the won opportunity."""
     async with demo_world(DemoOptions(per_second=20, directory=tmp_path), SystemClock()) as demo:
-        winning = asyncio.create_task(demo.scenario.run(), name="scenario")
+        winning = asyncio.create_task(demo.accounts.scenario.run(), name="scenario")
 
         async def arrived() -> bool:
-            report = demo.report()
+            report = demo.accounts.report()
             return report.sent > 10 and report.lost == 0
 
         await asyncio.sleep(0.5)

@@ -127,7 +127,7 @@ async def test_nothing_is_ready_before_the_first_step_of_what_reads_and_delivers
     await asyncio.sleep(0)
     try:
         assert app._status.ingests
-        assert app._status.absent == {ONE}
+        assert app._status.subscribers.absent == {ONE}
     finally:
         serving.cancel()
         await asyncio.wait([serving])

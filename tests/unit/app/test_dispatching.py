@@ -194,7 +194,7 @@ async def test_foreign_record_stops_one_subscriber_alone() -> None:
     async with world.running(world.plan(ONE, OTHER)) as dispatching:
         await world.happen(3)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (0, 3)
-        [reason] = dispatching.status._blocked_plugins.values()
+        [reason] = dispatching.status.subscribers._blocked_plugins.values()
         assert "offset 5" in reason
         await world.clock.turn(31)
         assert world.delivered(ONE) == 0
@@ -301,7 +301,7 @@ async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: Wo
         dispatching.apply(world.plan(ONE, OTHER))
         await world.happen(2)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 0)
-        assert dispatching.status.plugin_problems() == [f"{OTHER}: ca_file: is no certificate"]
+        assert dispatching.status.subscribers.plugin_problems() == [f"{OTHER}: ca_file: is no certificate"]
         refused.mended = True
         await world.clock.turn(31)
         await world.quiet()

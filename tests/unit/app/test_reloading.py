@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from streamer.app.plan import Plan
-from streamer.app.reloading import Reloading
+from streamer.app.reloading import ConfigurationFiles, Reloading
 from streamer.clock import TurnedClock
 from streamer.configuration import Document
 from streamer.observe.metrics import Metrics
@@ -26,8 +26,7 @@ async def test_refusal_while_it_is_being_applied_stands() -> None:
 
     document = World().plan().document
     reloading = Reloading(
-        document=document,
-        read=lambda: document,
+        files=ConfigurationFiles(document=document, read=lambda: document),
         apply=apply,
         clock=clock,
         metrics=metrics,
@@ -56,7 +55,11 @@ async def test_check_that_fails_unexpectedly_leaves_the_former_one_in_effect() -
 
     document = World().plan().document
     reloading = Reloading(
-        document=document, read=read, apply=apply, clock=clock, metrics=metrics, logins=Logins(clock)
+        files=ConfigurationFiles(document=document, read=read),
+        apply=apply,
+        clock=clock,
+        metrics=metrics,
+        logins=Logins(clock),
     )
     with capture_logs() as logs:
         running = asyncio.create_task(reloading.run())
@@ -82,8 +85,7 @@ async def test_restored_configuration_is_logged() -> None:
     async def apply(_: Plan) -> None: ...
 
     reloading = Reloading(
-        document=document,
-        read=lambda: next(readings),
+        files=ConfigurationFiles(document=document, read=lambda: next(readings)),
         apply=apply,
         clock=clock,
         metrics=Metrics(clock=clock),

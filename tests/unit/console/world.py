@@ -31,7 +31,7 @@ class World:
         """Serve the console and the API inside the context."""
         settings = AdminSettings.model_validate(self.admin)
         status = Status()
-        status.subscribers_configured(())
+        status.subscribers.expect(())
         context = ConsoleContext(
             admin=self.api.context,
             settings=settings,

@@ -16,6 +16,6 @@ def status() -> Status:
     status.ingest_started()
     status.logged_in()
     status.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({CHANGES.path})))
-    status.subscribers_configured({SALES})
-    status.subscriber_started(SALES, Delivering())
+    status.subscribers.expect({SALES})
+    status.subscribers.started(SALES, Delivering())
     return status

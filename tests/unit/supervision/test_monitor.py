@@ -62,7 +62,7 @@ async def world() -> AsyncIterator[World]:
     status.log_opened(log)
     status.ingest_started()
     status.channels_opened(cast("ChannelSupervisor", kept), Session())
-    status.subscriber_started(SALES, Delivering())
+    status.subscribers.started(SALES, Delivering())
     limits = StuckLimits(log_s=LIMIT_S, subscribers_s={SALES: LIMIT_S})
     monitor = Monitor(status, metrics, clock, pulses, limits)
     monitor.register(health)
@@ -100,7 +100,7 @@ async def test_channel_of_another_process_is_not_shown_as_down(world: World) -> 
 
 async def test_held_target_is_shown(world: World) -> None:
     """Within a second."""
-    world.status.subscriber_started(SALES, Delivering(held="410"))
+    world.status.subscribers.started(SALES, Delivering(held="410"))
     await world.clock.turn(1)
 
     assert world.gauge("subscriber_held", subscriber="sales") == 1
@@ -112,7 +112,7 @@ async def test_held_target_is_shown(world: World) -> None:
 async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world: World) -> None:
     """For a moment that is nothing; a log that takes none for half a minute is for somebody to look at."""
     since = world.clock.monotonic()
-    world.status.subscriber_started(SALES, Delivering(unrecorded_since=since))
+    world.status.subscribers.started(SALES, Delivering(unrecorded_since=since))
     await world.clock.turn(29)
     assert world.gauge("unrecorded_seconds", subscriber="sales") == 29
     assert world.health.report(ProbeKind.READINESS).ok
@@ -120,7 +120,7 @@ async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world
     [problem] = world.health.report(ProbeKind.READINESS).problems
     assert "sales: the log has recorded no deliveries for 31 s" in problem
     assert not world.problems
-    world.status.subscriber_started(SALES, Delivering())
+    world.status.subscribers.started(SALES, Delivering())
     await world.clock.turn(1)
     assert world.gauge("unrecorded_seconds", subscriber="sales") == 0
     assert world.health.report(ProbeKind.READINESS).ok
@@ -188,7 +188,7 @@ async def test_work_of_which_nothing_comes_is_found(world: World, part: str) -> 
     if part == "channel":
         world.kept.busy_since[CHANGES] = world.clock.monotonic()
     else:
-        world.status.subscriber_started(SALES, Delivering(stalled_since=world.clock.monotonic()))
+        world.status.subscribers.started(SALES, Delivering(stalled_since=world.clock.monotonic()))
     await world.clock.turn(LIMIT_S - 1)
     assert world.problems == []
     await world.clock.turn(3)
@@ -261,8 +261,8 @@ async def test_log_that_cant_be_used_and_a_login_that_is_awaited_are_shown(world
 async def test_subscriber_that_does_not_follow_the_log_is_shown(world: World) -> None:
     """Also one whose plugin was never open, and which has no dispatcher."""
     invoice = SubscriberName("invoice")
-    world.status.subscribers_configured([SALES, invoice])
-    world.status.plugin_blocked(invoice, "no such certificate")
+    world.status.subscribers.expect([SALES, invoice])
+    world.status.subscribers.blocked(invoice, "no such certificate")
     await world.clock.turn(1)
 
     assert world.gauge("subscriber_following", subscriber=SALES) == 1

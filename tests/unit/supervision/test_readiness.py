@@ -29,14 +29,14 @@ def says(status: Status, probe: str) -> str:
 
 def without_subscribers(status: Status) -> Status:
     """Leave only what an ingest process does."""
-    status.subscribers_configured(())
-    status.subscriber_ended(SALES)
+    status.subscribers.expect(())
+    status.subscribers.ended(SALES)
     return status
 
 
 def test_daemon_whose_events_can_flow_is_ready(status: Status) -> None:
     """A target that is away keeps its backlog in the log and makes nobody unready."""
-    status.subscriber_started(SALES, Delivering(held="429"))
+    status.subscribers.started(SALES, Delivering(held="429"))
 
     assert readiness(status) == []
     assert status.is_complete
@@ -127,15 +127,15 @@ def test_log_that_is_away_makes_every_role_unready(status: Status) -> None:
 
 def test_subscriber_without_its_place_in_the_log_makes_unready(status: Status) -> None:
     """Nothing can be delivered."""
-    status.subscriber_started(SALES, Delivering(following=False))
+    status.subscribers.started(SALES, Delivering(following=False))
 
     assert readiness(status) == ["subscribers: sales: no place in the log yet."]
 
 
 def test_plugin_that_waits_for_its_target_does_not_make_unready(status: Status) -> None:
     """Its backlog is kept; the sentence says what is waited for."""
-    status.subscriber_started(SALES, Delivering(following=False))
-    status.plugin_blocked(SALES, "the broker of MQTT refuses")
+    status.subscribers.started(SALES, Delivering(following=False))
+    status.subscribers.blocked(SALES, "the broker of MQTT refuses")
 
     assert readiness(status) == []
     assert says(status, "subscribers") == "sales: the broker of MQTT refuses"
@@ -153,7 +153,7 @@ def test_failing_subscriber_is_told_of_with_its_last_error(status: Status) -> No
     """With its time, its class, the number of failures and the next try; the process stays ready."""
     error = "the target answered 503, password=hunter2"
     failure = LastFailure(error=error, failure=FailureClass.HTTP_5XX, at=1_735_689_600.0, count=3)
-    status.subscriber_started(SALES, Delivering(last_failure=failure))
+    status.subscribers.started(SALES, Delivering(last_failure=failure))
 
     assert readiness(status) == []
     assert says(status, "subscribers") == (
@@ -164,6 +164,6 @@ def test_failing_subscriber_is_told_of_with_its_last_error(status: Status) -> No
 
 def test_held_subscriber_is_told_of(status: Status) -> None:
     """An operator need not ask the admin API for the reason."""
-    status.subscriber_started(SALES, Delivering(held="401: check the credentials"))
+    status.subscribers.started(SALES, Delivering(held="401: check the credentials"))
 
     assert says(status, "subscribers") == "sales: 401: check the credentials"

@@ -17,9 +17,9 @@ def clock() -> TurnedClock:
 
 def test_daemon_without_its_subscribers_is_not_complete(status: Status) -> None:
     """Each must have its place in the log."""
-    status.subscriber_started(SALES, Delivering(following=False))
+    status.subscribers.started(SALES, Delivering(following=False))
     assert not status.is_complete
-    status.subscriber_ended(SALES)
+    status.subscribers.ended(SALES)
     assert not status.is_complete
 
 
@@ -31,7 +31,7 @@ async def test_followers_are_waited_for_within_reason(
 ) -> None:
     """Until they are there, or the time is over."""
     delivering = Delivering(following=False)
-    status.subscriber_started(SALES, delivering)
+    status.subscribers.started(SALES, delivering)
     waiting = asyncio.create_task(status.followed(clock, within_s=10))
     await clock.turn(9)
     assert not waiting.done()

@@ -123,7 +123,7 @@ def test_function_of_one_event_alone_is_not_on_the_way() -> None:
 
 def test_calls_outside_of_tasks_belong_to_the_part_in_which_they_come() -> None:
     """A thread of the log works for both."""
-    steps = _steps(("streamer/log/sqlite/worker.py", ""), ("streamer/dispatch/dispatcher.py", "target"))
+    steps = _steps(("streamer/log/sqlite/worker.py", ""), ("streamer/dispatch/loop.py", "target"))
 
     way = way_of([[*steps, steps[0]]], ())
 
