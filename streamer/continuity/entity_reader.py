@@ -34,6 +34,8 @@ _READY_S = 2.0
 _ROWS_AT_ONCE = 50
 # The limits are read as often.
 _LOW_PAUSE_S = 300.0
+# A proxy's date can name any time, and deletions up to the org's are waited for.
+_MOST_AHEAD_S = 86_400.0
 # A step makes one request or two.
 _STEP = JobCost(requests=2)
 _JOB = JobCost(requests=1, bulk_jobs=1)
@@ -183,13 +185,14 @@ class EntityReader:
         found = await self._count(query)
         is_large = found is None or found >= self.bulk_from
         in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
-        anchor = self.clock.now() - CLOCKS_DIFFER_S
+        anchor, asked_at = self.clock.now() - CLOCKS_DIFFER_S, self._later_time()
         # Its name is not known yet, and changes can arrive before the answer.
         self._changed = changed = ChangedRecords(job="")
         job = await self.queries.begin(query, in_bulk=in_bulk)
         changed.job = _name(snapshot, job)
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
-        until = max(progress.until or 0.0, anchor + CLOCKS_DIFFER_S)
+        # The org dates the hole's last deletions by its own clock.
+        until = max(progress.until or 0.0, asked_at)
         begun = replace(progress, job=job, anchor=anchor, until=until, jobs=progress.jobs + 1)
         return Step(progress=begun, found=0 if progress.jobs else found or 0)
 
@@ -241,6 +244,11 @@ class EntityReader:
         await self.queries.end(job)
         self._changed = ChangedRecords()
         return Step(progress=progress.next_part())
+
+    def _later_time(self) -> float:
+        """Return the present time by the org's clock, or by ours if that is ahead."""
+        ahead_s = self.queries.ahead_s
+        return self.clock.now() + (ahead_s if 0.0 < ahead_s < _MOST_AHEAD_S else 0.0)
 
     @property
     def _governor(self) -> Governor:
