@@ -170,9 +170,12 @@ class EntityReader:
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - it was begun
         name = _name(read.snapshot, progress.job)
+        is_ready = await self.queries.is_ready(progress.job)
         if self._changed.job != name:
-            self._changed = ChangedRecords.of_restart(name, begun_at=progress.anchor or 0.0, now=read.read_at)
-        if not await self.queries.is_ready(progress.job):
+            # The org dates the changes until now by its own clock, which this answer has shown.
+            begun_at, now = progress.anchor or 0.0, self._later_time()
+            self._changed = ChangedRecords.of_restart(name, begun_at=begun_at, now=now)
+        if not is_ready:
             # A job that has taken long can take as long once more.
             waited_s = self.clock.now() - (progress.anchor or self.clock.now())
             return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, COVERED_S))
