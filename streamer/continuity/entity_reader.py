@@ -34,6 +34,8 @@ _READY_S = 2.0
 _ROWS_AT_ONCE = 50
 # The limits are read as often.
 _LOW_PAUSE_S = 300.0
+# A proxy's date can name any time, and deletions up to the org's are waited for.
+_MOST_AHEAD_S = 86_400.0
 # A step makes one request or two.
 _STEP = JobCost(requests=2)
 _JOB = JobCost(requests=1, bulk_jobs=1)
@@ -174,9 +176,12 @@ class EntityReader:
     ) -> Step:
         assert progress.job is not None  # noqa: S101 - it was begun
         name = _name(read.snapshot, progress.job)
+        is_ready = await self.org.queries.is_ready(progress.job)
         if self._changed.job != name:
-            self._changed = ChangedRecords.of_restart(name, begun_at=progress.anchor or 0.0, now=read.read_at)
-        if not await self.org.queries.is_ready(progress.job):
+            # The org dates the changes until now by its own clock, which this answer has shown.
+            begun_at, now = progress.anchor or 0.0, self._later_time()
+            self._changed = ChangedRecords.of_restart(name, begun_at=begun_at, now=now)
+        if not is_ready:
             # A job that has taken long can take as long once more.
             waited_s = self.clock.now() - (progress.anchor or self.clock.now())
             return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, COVERED_S))
@@ -189,13 +194,14 @@ class EntityReader:
         found = await self._count(query)
         is_large = found is None or found >= self.sizes.bulk_from
         in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
-        anchor = self.clock.now() - CLOCKS_DIFFER_S
+        anchor, asked_at = self.clock.now() - CLOCKS_DIFFER_S, self._later_time()
         # Its name is not known yet, and changes can arrive before the answer.
         self._changed = changed = ChangedRecords(job="")
         job = await self.org.queries.begin(query, in_bulk=in_bulk)
         changed.job = _name(snapshot, job)
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
-        until = max(progress.until or 0.0, anchor + CLOCKS_DIFFER_S)
+        # The org dates the hole's last deletions by its own clock.
+        until = max(progress.until or 0.0, asked_at)
         begun = replace(progress, job=job, anchor=anchor, until=until, jobs=progress.jobs + 1)
         return Step(progress=begun, found=0 if progress.jobs else found or 0)
 
@@ -247,6 +253,11 @@ class EntityReader:
         await self.org.queries.end(job)
         self._changed = ChangedRecords()
         return Step(progress=progress.next_part())
+
+    def _later_time(self) -> float:
+        """Return the present time by the org's clock, or by ours if that is ahead."""
+        ahead_s = self.org.queries.ahead_s
+        return self.clock.now() + (ahead_s if 0.0 < ahead_s < _MOST_AHEAD_S else 0.0)
 
     @property
     def _governor(self) -> Governor:

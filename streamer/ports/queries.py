@@ -90,6 +90,11 @@ class RecordQueries(Protocol):
         """Share of the org's daily requests that is left, from 0 to 1; `None` while it is unknown."""
         ...
 
+    @property
+    def ahead_s(self) -> float:
+        """Seconds by which Salesforce's clock was ahead of ours at the last answer, 0.0 before the first."""
+        ...
+
     async def count(self, query: RecordQuery, /) -> int:
         """Return how many records the query finds now; this costs one request."""
         ...

@@ -16,6 +16,7 @@ from streamer.events import JsonObject
 from streamer.exact_json import OversizedJson, bounded_json, exact_json
 from streamer.known_secrets import KNOWN
 from streamer.salesforce.auth.tokens import AccessToken, Tokens
+from streamer.salesforce.message import time_of
 from streamer.salesforce.rest_requests import BodyTooLarge, RestOptions, RestRequest, read_body
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
@@ -97,6 +98,7 @@ class Rest:
         self._clock = clock
         self._answer_bytes = answer_bytes
         self._requests_left: float | None = None
+        self._ahead_s = 0.0
 
     @property
     def api_version(self) -> str:
@@ -107,6 +109,11 @@ class Rest:
     def requests_left(self) -> float | None:
         """Share of the org's daily requests that the last answer said is left; `None` before it did."""
         return self._requests_left
+
+    @property
+    def ahead_s(self) -> float:
+        """Seconds by which Salesforce's clock was ahead of ours at the last dated answer, by its header."""
+        return self._ahead_s
 
     async def get(self, path: str, **parameters: str) -> Any:
         """Return the JSON at `path`, which begins with `/services/` or is relative to the API version."""
@@ -204,6 +211,8 @@ class Rest:
                 self._clock.timeout(_TIMEOUT_S),
                 await send(self._http, signed.method, url, proxy=token.proxy, **sending) as response,
             ):
+                # A long body would make the date seem old.
+                self._note_time(response)
                 body = await read_body(response, self._clock, limit=answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
             raise AnswerTooLate(
@@ -221,6 +230,10 @@ class Rest:
         return RestResponse(
             status=response.status, body=body, retry_after=told.get("Retry-After"), headers=told
         )
+
+    def _note_time(self, response: aiohttp.ClientResponse) -> None:
+        if (stated := time_of(response)) is not None:
+            self._ahead_s = stated - self._clock.now()
 
     def _note_usage(self, info: str) -> None:
         usage = _USAGE.search(info)

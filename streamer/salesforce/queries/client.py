@@ -53,6 +53,11 @@ class RestQueries:
         """Share of the org's daily requests that is left: see `RecordQueries`."""
         return self._rest.requests_left
 
+    @property
+    def ahead_s(self) -> float:
+        """Seconds by which Salesforce's clock is ahead of ours: see `RecordQueries`."""
+        return self._rest.ahead_s
+
     async def count(self, query: RecordQuery, /) -> int:
         """Return how many records the query finds: see `RecordQueries`."""
         answer = await self._asked(query, count_of(query))

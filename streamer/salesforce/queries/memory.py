@@ -31,8 +31,9 @@ class MemoryQueries:
     refused. While `is_busy`, no job is ready; while `error` is set, it is raised. A
     query of more fields than `longest` fits no page. `page_rows` and `most_ids` are
     the most of one answer. Replication reports whole minutes, as the org does, and
-    covers no time beyond `covered_to`, as behind an open transaction. `requests`
-    lists the methods that were called.
+    covers no time beyond `covered_to`, as behind an open transaction. `ahead_s` is
+    what the answers say of the org's clock. `requests` lists the methods that were
+    called.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class MemoryQueries:
         self.conditions: dict[str, Callable[[JsonObject], bool]] = {}
         self.jobs: dict[str, _Job] = {}
         self.requests_left: float | None = None
+        self.ahead_s = 0.0
         self.error: StreamerError | None = None
         self.is_busy = False
         self.longest = inf

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 import aiohttp
@@ -94,6 +95,18 @@ async def test_share_that_is_left_is_never_negative(info: str, left: float | Non
     async with answering(200, {}, {"Sforce-Limit-Info": info}) as rest:
         await rest.limits()
     assert rest.requests_left == (None if left is None else pytest.approx(left))
+
+
+@pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
+async def test_answer_tells_salesforces_clock(ahead_s: float) -> None:
+    """An answer without a valid date leaves the last one."""
+    headers = {"Date": formatdate(TurnedClock().now() + ahead_s, usegmt=True)}
+    async with answering(200, {}, headers) as rest:
+        assert rest.ahead_s == 0.0
+        await rest.limits()
+        headers["Date"] = "today"
+        await rest.limits()
+    assert rest.ahead_s == ahead_s
 
 
 async def test_refused_query_tells_salesforces_code(desk: Desk) -> None:

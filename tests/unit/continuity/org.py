@@ -21,6 +21,7 @@ class Queries:
     rows: dict[str, list[JsonObject]]
     counted: int | None = None
     requests_left: float | None = None
+    ahead_s: float = 0.0
     jobs: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     where: list[str] = field(default_factory=list)

@@ -103,6 +103,42 @@ async def test_deletions_of_overflows_that_are_read_together_are_told_up_to_the_
     assert asked(world)["begin"] == 1
 
 
+@pytest.mark.parametrize(
+    "cause",
+    [HoleCause.REPLAY_ID_REFUSED, HoleCause.PLACE_LOST, HoleCause.BEFORE_RETENTION, HoleCause.POSITION_SET],
+)
+async def test_deletions_of_a_whole_channel_are_told_up_to_the_holes_end_on_the_orgs_clock(
+    cause: HoleCause,
+) -> None:
+    """No event names that end, so Salesforce's last answer dates it: its clock is minutes ahead."""
+    world = World(entities=("Contact", "Contact1"))
+    world.copy_contacts("Contact1")
+    world.queries.ahead_s = 228.0
+    for entity in world.entities:
+        world.queries.recycle(entity, IDS[0], SystemModstamp=stamp(world.queries.ahead_s - 1))
+    world.open(hole(cause, entity=None))
+    ended = await world.finish()
+
+    assert [(event.key, event.data["entity"]) for event in world.log if event.is_deletion] == [
+        (IDS[0], "Contact"),
+        (IDS[0], "Contact1"),
+    ]
+    assert ended.state is Repair.FULL
+
+
+@pytest.mark.parametrize("ahead_s", [-300.0, 90_000.0])
+async def test_clock_that_is_behind_or_days_ahead_delays_no_deletion(ahead_s: float) -> None:
+    """A proxy's date can name any time; our own clock then says when the deletions can be asked for."""
+    world = World()
+    world.queries.ahead_s = ahead_s
+    world.queries.recycle("Contact", IDS[0], SystemModstamp=stamp(-30))
+    world.open(hole(HoleCause.REPLAY_ID_REFUSED, entity=None))
+    await world.finish()
+
+    assert [event.key for event in world.log if event.is_deletion] == IDS[:1]
+    assert world.clock.now() - NOW < 130
+
+
 async def test_later_deletions_are_left_to_the_stream() -> None:
     """A record that is deleted once more while its deletions are read has one deletion of the reading."""
     world = await an_overflow(*IDS[:3])

@@ -216,6 +216,26 @@ async def test_process_that_goes_on_learns_from_the_org_what_has_changed() -> No
     assert before == 2
 
 
+async def test_process_that_goes_on_learns_what_has_changed_by_the_orgs_clock() -> None:
+    """That clock is minutes ahead, so the last changes before the restart seem to lie in the future."""
+    world = World()
+    world.queries.ahead_s = 240.0
+    world.open(hole())
+    await world.until(lambda: world.log)
+    await world.clock.turn(30)
+    changed = contact(IDS[4], "2") | {"SystemModstamp": "2025-01-01T00:04:29.000Z"}
+    world.records.records["Contact"][IDS[4]] = changed
+    world.queries.recycle("Contact", IDS[5], SystemModstamp="2025-01-01T00:04:29.000Z")
+    world.restart()
+    world.queries.is_busy = True
+    await world.until(lambda: world.clock.now() > NOW + 600)
+    world.queries.is_busy = False
+    await world.finish()
+
+    assert world.phones() == {**dict.fromkeys((*IDS[:4], IDS[6]), "1"), IDS[4]: "2"}
+    assert world.queries.requests.count("changed") == 1
+
+
 async def test_job_that_is_gone_is_begun_again() -> None:
     """After two that were lost, pages over REST read the rest: nobody can delete these."""
     world = World()
