@@ -64,6 +64,14 @@ class LastEvent:
 
 
 @dataclass(slots=True, kw_only=True)
+class _Found:
+    """Position at which the last event was found, and the ids of the appended events that were met."""
+
+    at: ReplayId | None = None
+    ids: set[EventId] = field(default_factory=set)
+
+
+@dataclass(slots=True, kw_only=True)
 class RetainedMessages:
     """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
 
@@ -87,8 +95,7 @@ class RetainedMessages:
     unmarked_since: float | None = None
     _state: _State = field(default=_State.BY_TIME, init=False)
     _uncertain: int = field(default=0, init=False)
-    _found_at: ReplayId | None = field(default=None, init=False)
-    _met: set[EventId] = field(default_factory=set, init=False)
+    _found: _Found = field(default_factory=_Found, init=False)
     _is_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -188,19 +195,19 @@ class RetainedMessages:
         other. A publisher's duplicate is new.
         """
         position, held = position_of(message), last_event.held(message)
-        is_repeated = (position == self._found_at and bool(held or not last_event.appended)) or bool(
-            held - self._met
+        is_repeated = (position == self._found.at and bool(held or not last_event.appended)) or bool(
+            held - self._found.ids
         )
-        self._met |= held
+        self._found.ids |= held
         if is_repeated:
-            self._found_at = position
+            self._found.at = position
         return is_repeated
 
     def _is_beyond(self, last_event: LastEvent, message: Any) -> bool:
         position, held = position_of(message), last_event.held(message)
-        self._met |= held
+        self._found.ids |= held
         if (position is not None and position == last_event.last) or held:
-            self._found_at, self._state = position, _State.AT_LAST
+            self._found.at, self._state = position, _State.AT_LAST
             return bool(last_event.appended) and not held and not isinstance(message, Unreadable)
         committed = committed_at(message)
         if committed is not None and committed > last_event.until:
