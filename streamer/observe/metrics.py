@@ -33,6 +33,9 @@ from streamer.observe.series import (
     LOOKUP_RESULTS,
     SPAN_RESULTS,
     TEXT_RESULTS,
+    AppendSeries,
+    AttemptSeries,
+    ChannelGauges,
     ChannelMetrics,
     CountersByKey,
     LabelValues,
@@ -40,6 +43,7 @@ from streamer.observe.series import (
     OutboundMetrics,
     SessionMetrics,
     SpanMetrics,
+    SubscriberGauges,
     SubscriberMetrics,
 )
 
@@ -352,15 +356,19 @@ class Metrics:
         path = channel.path
         return ChannelMetrics(
             clock=self._clock,
-            events=self._events.labels(path),
-            batches=self._batches.labels(path),
-            append_seconds=self._append_seconds.labels(path),
-            age_seconds=self._age_seconds.labels(path),
-            path=path,
-            verified=self._verified,
-            expires=self._expires,
-            ups=self._up,
-            owned=self._owned.labels(path),
+            appends=AppendSeries(
+                batches=self._batches.labels(path),
+                events=self._events.labels(path),
+                append_seconds=self._append_seconds.labels(path),
+                age_seconds=self._age_seconds.labels(path),
+            ),
+            state=ChannelGauges(
+                path=path,
+                verified=self._verified,
+                expires=self._expires,
+                ups=self._up,
+                owned=self._owned.labels(path),
+            ),
             holes=CountersByKey(lambda cause: self._continuity.labels(path, cause.value)),
             unrepaired=CountersByKey(lambda cause: self._unrepaired.labels(path, cause.value)),
             texts={result: self._large_texts.labels(path, result) for result in TEXT_RESULTS},
@@ -372,11 +380,20 @@ class Metrics:
         return SubscriberMetrics(
             name=name,
             clock=self._clock,
-            outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in OUTCOMES},
-            failures=CountersByKey(lambda failure: self._failed.labels(name, failure.value)),
-            seconds=self._delivery_seconds.labels(name),
-            to_target_seconds=self._to_target_seconds.labels(name),
+            attempts=AttemptSeries(
+                outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in OUTCOMES},
+                failures=CountersByKey(lambda failure: self._failed.labels(name, failure.value)),
+                seconds=self._delivery_seconds.labels(name),
+                to_target_seconds=self._to_target_seconds.labels(name),
+            ),
+            state=self._gauges_of(name),
             batch_events=self._batch_events,
+            dead_letters=self._dead_letters,
+            label_values=self._label_values,
+        )
+
+    def _gauges_of(self, name: SubscriberName) -> SubscriberGauges:
+        return SubscriberGauges(
             lag=self._lag.labels(name),
             delivered_through=self._delivered_through.labels(name),
             deliver_within_s=self._deliver_within.labels(name),
@@ -387,6 +404,4 @@ class Metrics:
             held=self._held.labels(name),
             down=self._down.labels(name),
             unrecorded_s=self._unrecorded_s.labels(name),
-            dead_letters=self._dead_letters,
-            label_values=self._label_values,
         )

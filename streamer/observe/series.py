@@ -111,19 +111,33 @@ class SessionMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelMetrics:
-    """Series of one channel."""
+class AppendSeries:
+    """Series of a channel's appends."""
 
-    clock: Clock
-    events: Counter
     batches: Counter
+    events: Counter
     append_seconds: Histogram
     age_seconds: Histogram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelGauges:
+    """Gauges of the state of the channel `path`, without series while another process owns it."""
+
     path: str
     verified: Gauge
     expires: Gauge
     ups: Gauge
     owned: Gauge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelMetrics:
+    """Series of one channel."""
+
+    clock: Clock
+    appends: AppendSeries
+    state: ChannelGauges
     holes: CountersByKey[HoleCause]
     unrepaired: CountersByKey[HoleCause]
     texts: Mapping[str, Counter]
@@ -135,13 +149,13 @@ class ChannelMetrics:
 
     def appended(self, appended: Appended, seconds: float) -> None:
         """Count an append that was durable after `seconds`."""
-        self.batches.inc()
-        self.append_seconds.observe(seconds)
-        self.events.inc(appended.events)
+        self.appends.batches.inc()
+        self.appends.append_seconds.observe(seconds)
+        self.appends.events.inc(appended.events)
         if appended.first is not None:
             # The first event is the oldest. One observation for each append,
             # not for each event: measuring must not slow down a backlog.
-            self.age_seconds.observe(_age(appended.first, self.clock))
+            self.appends.age_seconds.observe(_age(appended.first, self.clock))
         for letter in appended.set_aside:
             reason = self.label_values.bounded(letter.reason)
             self.dead_letters.labels(Stage.INGEST.value, "", reason).inc()
@@ -158,20 +172,21 @@ class ChannelMetrics:
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether this process owns the channel."""
-        self.owned.set(owned)
+        state = self.state
+        state.owned.set(owned)
         if not owned:
             # A channel that another process reads is neither down nor late.
-            for gauge in (self.ups, self.verified, self.expires):
-                gauge.remove(self.path)
+            for gauge in (state.ups, state.verified, state.expires):
+                gauge.remove(state.path)
 
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether the channel, which this process owns, is subscribed and read."""
-        self.ups.labels(self.path).set(up)
+        self.state.ups.labels(self.state.path).set(up)
 
     def set_verified(self, verified_at: float, *, expires_at: float) -> None:
         """Record up to when no event is missing, and from when the next ones can be; in epoch seconds."""
-        self.verified.labels(self.path).set(verified_at)
-        self.expires.labels(self.path).set(expires_at)
+        self.state.verified.labels(self.state.path).set(verified_at)
+        self.state.expires.labels(self.state.path).set(expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,16 +251,19 @@ class OutboundMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriberMetrics:
-    """Series of one subscriber."""
+class AttemptSeries:
+    """Series of a subscriber's attempts."""
 
-    name: SubscriberName
-    clock: Clock
-    outcomes: dict[type[Outcome], Counter]
+    outcomes: Mapping[type[Outcome], Counter]
     failures: CountersByKey[FailureClass]
     seconds: Histogram
     to_target_seconds: Histogram
-    batch_events: Histogram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberGauges:
+    """Gauges of a subscriber's state in this process."""
+
     lag: Gauge
     delivered_through: Gauge
     deliver_within_s: Gauge
@@ -256,6 +274,17 @@ class SubscriberMetrics:
     held: Gauge
     down: Gauge
     unrecorded_s: Gauge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberMetrics:
+    """Series of one subscriber."""
+
+    name: SubscriberName
+    clock: Clock
+    attempts: AttemptSeries
+    state: SubscriberGauges
+    batch_events: Histogram
     dead_letters: Counter
     label_values: LabelValues
 
@@ -265,18 +294,19 @@ class SubscriberMetrics:
         The `trace_id` of a sampled event becomes an exemplar of its times.
         """
         exemplar = {"trace_id": trace_id} if trace_id else None
-        self.outcomes[type(outcome)].inc()
+        attempts = self.attempts
+        attempts.outcomes[type(outcome)].inc()
         if seconds is not None:
             # Zeros of the events that `when` excludes would hide how long the target takes.
-            self.seconds.observe(seconds, exemplar)
+            attempts.seconds.observe(seconds, exemplar)
         if isinstance(outcome, Delivered):
-            self.to_target_seconds.observe(_age(event, self.clock), exemplar)
+            attempts.to_target_seconds.observe(_age(event, self.clock), exemplar)
         elif not isinstance(outcome, Skip):
-            self.failures[outcome.failure].inc()
+            attempts.failures[outcome.failure].inc()
 
     def plugin_failed(self) -> None:
         """Count a failure of the plugin outside of any attempt."""
-        self.failures[FailureClass.PLUGIN_ERROR].inc()
+        self.attempts.failures[FailureClass.PLUGIN_ERROR].inc()
 
     def called(self, events: int) -> None:
         """Note a call of the plugin with a batch of `events`."""
@@ -291,23 +321,24 @@ class SubscriberMetrics:
 
     def set_status(self, status: SubscriberStatus) -> None:
         """Record the subscriber's present status."""
-        self.lag.set(status.lag)
-        self.delivered_through.set(self.clock.now() if status.oldest_at is None else status.oldest_at)
+        state = self.state
+        state.lag.set(status.lag)
+        state.delivered_through.set(self.clock.now() if status.oldest_at is None else status.oldest_at)
         # An infinite limit is never passed, and its series is there to be compared with.
-        self.deliver_within_s.set(math.inf if status.deliver_within_s is None else status.deliver_within_s)
-        self.in_flight.set(status.in_flight)
-        self.parked.set(status.parked)
-        self.limit.set(status.limit)
-        self.down.set(status.is_down)
-        self.held.set(status.is_held)
+        state.deliver_within_s.set(math.inf if status.deliver_within_s is None else status.deliver_within_s)
+        state.in_flight.set(status.in_flight)
+        state.parked.set(status.parked)
+        state.limit.set(status.limit)
+        state.down.set(status.is_down)
+        state.held.set(status.is_held)
 
     def set_following(self, following: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether the subscriber follows the log."""
-        self.following.set(following)
+        self.state.following.set(following)
 
     def set_unrecorded(self, seconds: float) -> None:
         """Record the seconds for which finished work has waited to be recorded."""
-        self.unrecorded_s.set(seconds)
+        self.state.unrecorded_s.set(seconds)
 
 
 def _age(event: Event, clock: Clock) -> float:

@@ -9,7 +9,7 @@ from typing import Protocol
 from streamer.events import Channel, Checkpoint, Entry, Event, Partition, Receipt, SubscriberName
 from streamer.log.memory.feed import LogState, first_offset, forwarded_to, is_forwarded, partition_of
 from streamer.log.patterns import change_type_stem
-from streamer.log.search.chunks import Chunk, Collector, Span, epoch_s, matcher
+from streamer.log.search.chunks import Chunk, Collector, Room, Span, epoch_s, matcher
 from streamer.log.search.merge import search
 from streamer.ports import (
     AppendedPage,
@@ -147,7 +147,9 @@ class _Partitions:
 
     def _chunk(self, partition: Partition, begin: int, end: int) -> Chunk:
         asked = self.asked
-        collector = Collector(begin=begin, end=end, most=asked.limit, oldest_first=asked.oldest_first)
+        collector = Collector(
+            begin=begin, end=end, room=Room(events=asked.limit), oldest_first=asked.oldest_first
+        )
         matches = matcher(asked)
         for entry in self.log.partition(partition)[begin:end]:
             collector.saw(epoch_s(entry.event))

@@ -107,28 +107,25 @@ class ChunkSource(Protocol):
 class Collector:
     """Collects the matching events of one span, which is read upwards.
 
-    It holds at most `most` events, of `most_bytes` together. Of more it keeps those at the
+    It holds as many events as there is `room` for. Of more it keeps those at the
     side where the search begins, and the chunk covers no other offsets.
     """
 
     begin: int
     end: int
-    most: int
+    room: Room
     oldest_first: bool
-    most_bytes: int = MOST_BYTES
     _events: "deque[LoggedEvent]" = field(default_factory=deque, init=False)
     _bytes: int = field(default=0, init=False)
     _is_full: bool = field(default=False, init=False)
-    _first_at: float | None = field(default=None, init=False)
-    _last_at: float | None = field(default=None, init=False)
+    _edge: float | None = field(default=None, init=False)
 
     def saw(self, at: float) -> None:
         """Note the time of a record of the span, matching or not; those behind a full chunk do not count."""
         if self._is_full:
             return
-        if self._first_at is None:
-            self._first_at = at
-        self._last_at = at
+        if self.oldest_first or self._edge is None:
+            self._edge = at
 
     @property
     def is_full(self) -> bool:
@@ -145,21 +142,20 @@ class Collector:
             if self._exceeds(len(self._events) + 1, self._bytes + 1):
                 self._is_full = True
                 self.end = logged.entry.offset + 1
-                self._last_at = epoch_s(logged.event)
+                self._edge = epoch_s(logged.event)
             return
         while self._exceeds(len(self._events), self._bytes) and len(self._events) > 1:
             gone = self._events.popleft()
             self._bytes -= gone.entry.size
             self.begin = gone.entry.offset + 1
-            self._first_at = epoch_s(self._events[0].event)
+            self._edge = epoch_s(self._events[0].event)
 
     def chunk(self) -> Chunk:
         """Return what was collected."""
-        edge = self._last_at if self.oldest_first else self._first_at
-        return Chunk(events=self._events, begin=self.begin, end=self.end, edge=edge)
+        return Chunk(events=self._events, begin=self.begin, end=self.end, edge=self._edge)
 
     def _exceeds(self, events: int, size: int) -> bool:
-        return events > self.most or size > self.most_bytes
+        return events > self.room.events or size > self.room.bytes
 
 
 LONGEST_CURSOR = 6_000

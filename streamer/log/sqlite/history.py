@@ -12,7 +12,7 @@ from streamer.errors import LogMisconfigured
 from streamer.events import Checkpoint, Event, Partition, Receipt, SubscriberName
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import change_type_stem, glob
-from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Span, matcher
+from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
 from streamer.log.search.merge import search
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import end, read_checkpoints
@@ -165,7 +165,9 @@ class _EventRows:
         else:
             begin = max(begin, end - ROWS_AT_ONCE)
         page = await self.reader.submit(partial(read_found, asked=asked, begin=begin, end=end))
-        collector = Collector(begin=page.begin, end=page.end, most=asked.limit, oldest_first=upwards)
+        collector = Collector(
+            begin=page.begin, end=page.end, room=Room(events=asked.limit), oldest_first=upwards
+        )
         matches = matcher(asked)
         for logged in page.events:
             if matches(logged.event):

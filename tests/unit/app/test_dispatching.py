@@ -182,7 +182,7 @@ async def test_plugin_that_exits_or_cancels_ends_no_other(target: ScriptedTarget
         for _ in range(3):
             await world.clock.turn(1)
             await world.quiet()
-        failed = dispatching.metrics.subscriber(ONE).failures[FailureClass.PLUGIN_ERROR]
+        failed = dispatching.metrics.subscriber(ONE).attempts.failures[FailureClass.PLUGIN_ERROR]
 
         assert (world.delivered(ONE), world.delivered(OTHER)) == (3, 3)
         assert failed._value.get() == failures

@@ -31,11 +31,11 @@ def test_series_are_those_of_the_metrics() -> None:
     """Summed over their labels; of deliveries only those that were delivered."""
     metrics = Metrics(clock=TurnedClock())
     for path in ("/data/ChangeEvents", "/event/X__e"):
-        metrics.channel(Channel(org=OrgId("00D"), path=path)).events.inc(2)
+        metrics.channel(Channel(org=OrgId("00D"), path=path)).appends.events.inc(2)
     subscriber = metrics.subscriber(SubscriberName("erp"))
-    subscriber.outcomes[Delivered].inc(3)
-    subscriber.outcomes[Retry].inc(5)
-    subscriber.lag.set(7)
+    subscriber.attempts.outcomes[Delivered].inc(3)
+    subscriber.attempts.outcomes[Retry].inc(5)
+    subscriber.state.lag.set(7)
     sampler = Sampler(registry=metrics.registry, clock=TurnedClock())
     found = {series: sampler.samples().levels(series)[0].value for series in Series}
 

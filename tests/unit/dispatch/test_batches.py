@@ -351,7 +351,7 @@ async def test_metrics_tell_how_full_batches_are(world: World) -> None:
 
     assert values["streamer_delivery_batch_events_count"] == 2
     assert values["streamer_delivery_batch_events_sum"] == 6
-    assert observer.outcomes[Delivered]._value.get() == 6
+    assert observer.attempts.outcomes[Delivered]._value.get() == 6
 
 
 async def test_batch_is_not_sent_while_its_partitions_can_be_lost(world: World) -> None:

@@ -156,8 +156,7 @@ class EventTopics:
             by_topic[partition.topic][partition.number] = Collector(
                 begin=begin,
                 end=end,
-                most=self._room.events,
-                most_bytes=self._room.bytes,
+                room=self._room,
                 oldest_first=self._asked.oldest_first,
             )
         for topic, collectors in by_topic.items():

@@ -55,8 +55,7 @@ class Source:
         collector = Collector(
             begin=begin,
             end=end,
-            most=room.events,
-            most_bytes=room.bytes,
+            room=room,
             oldest_first=self.oldest_first,
         )
         for offset in range(begin, end):
