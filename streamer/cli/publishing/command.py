@@ -152,8 +152,8 @@ def _conclude(sending: Sending, report: PublishReport) -> None:
     report.total(sending.topic)
     if not sending.is_complete:
         report.note(
-            f"Stopped after {counted(sending.done, 'event')} of the input. To go on, repeat the command with "
-            f"--run-id {shlex.quote(sending.numbers.run_id)} --skip {sending.done}: "
+            f"Stopped after {counted(sending.done, 'event')} of the input. To continue, repeat the command "
+            f"with --run-id {shlex.quote(sending.numbers.run_id)} --skip {sending.done}: "
             "an event that is published again then has the same id."
         )
 
