@@ -25,27 +25,10 @@ from streamer.events import (
     Skip,
     SubscriberName,
 )
+from streamer.observe import series
 from streamer.observe.logs import LogMetrics
 from streamer.observe.org_limits import OrgLimitMetrics, ReconcileMetrics
 from streamer.observe.process import ProcessMetrics
-from streamer.observe.series import (
-    CALL_RESULTS,
-    LOOKUP_RESULTS,
-    SPAN_RESULTS,
-    TEXT_RESULTS,
-    AppendSeries,
-    AttemptSeries,
-    ChannelGauges,
-    ChannelMetrics,
-    CountersByKey,
-    LabelValues,
-    LookupMetrics,
-    OutboundMetrics,
-    SessionMetrics,
-    SpanMetrics,
-    SubscriberGauges,
-    SubscriberMetrics,
-)
 
 OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -68,9 +51,9 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = registry or CollectorRegistry()
         self._clock = clock
-        self._label_values = LabelValues()
-        self._channels: dict[Channel, ChannelMetrics] = {}
-        self._subscribers: dict[SubscriberName, SubscriberMetrics] = {}
+        self._label_values = series.LabelValues()
+        self._channels: dict[Channel, series.ChannelMetrics] = {}
+        self._subscribers: dict[SubscriberName, series.SubscriberMetrics] = {}
         self._declare_session()
         self._declare_ingest()
         self._declare_large_texts()
@@ -87,13 +70,13 @@ class Metrics:
         self.org_limits = OrgLimitMetrics(self.registry)
         self.reconciling = ReconcileMetrics(self.registry)
 
-    def channel(self, channel: Channel) -> ChannelMetrics:
+    def channel(self, channel: Channel) -> series.ChannelMetrics:
         """Return the metrics of `channel`, the same object each time."""
         if channel not in self._channels:
             self._channels[channel] = self._bound_to_channel(channel)
         return self._channels[channel]
 
-    def subscriber(self, name: SubscriberName) -> SubscriberMetrics:
+    def subscriber(self, name: SubscriberName) -> series.SubscriberMetrics:
         """Return the metrics of the subscriber `name`, the same object each time."""
         if name not in self._subscribers:
             self._subscribers[name] = self._bound_to_subscriber(name)
@@ -103,15 +86,15 @@ class Metrics:
         """Remove the series of a channel that is no longer configured."""
         for channel in [each for each in self._channels if each.path == path]:
             del self._channels[channel]
-        for series in self._of_channels:
-            series.remove_by_labels({"channel": path})
+        for each in self._of_channels:
+            each.remove_by_labels({"channel": path})
 
     def forget_subscriber(self, name: SubscriberName) -> None:
         """Remove the series of a subscriber that is no longer configured."""
         self._subscribers.pop(name, None)
         self.process.forget_plugin(name)
-        for series in self._of_subscribers:
-            series.remove_by_labels({"subscriber": name})
+        for each in self._of_subscribers:
+            each.remove_by_labels({"subscriber": name})
 
     def _declare_ingest(self) -> None:
         self._events = self._counter("ingest_events", "Events appended to the log.", "channel")
@@ -166,8 +149,8 @@ class Metrics:
             "session_subscriptions", "Subscriptions, by Salesforce's answer.", "channel", "outcome"
         )
 
-    def _declared_outbound(self) -> OutboundMetrics:
-        return OutboundMetrics(
+    def _declared_outbound(self) -> series.OutboundMetrics:
+        return series.OutboundMetrics(
             requests=self._counter(
                 "outbound_requests",
                 "Requests of Salesforce with outbound messages, by outcome; channel is empty for an unknown "
@@ -180,12 +163,12 @@ class Metrics:
             ),
         )
 
-    def _declared_lookups(self) -> LookupMetrics:
+    def _declared_lookups(self) -> series.LookupMetrics:
         lookups = self._counter("lookups", "Look-ups of records for events, by result.", "result")
         calls = self._counter("lookup_calls", "Calls of Salesforce and of services, by result.", "result")
-        return LookupMetrics(
-            lookups={result: lookups.labels(result) for result in LOOKUP_RESULTS},
-            calls={result: calls.labels(result) for result in CALL_RESULTS},
+        return series.LookupMetrics(
+            lookups={result: lookups.labels(result) for result in series.LOOKUP_RESULTS},
+            calls={result: calls.labels(result) for result in series.CALL_RESULTS},
             records=self._histogram("lookup_records", "Records that one call reads.", _LOOKUP_BUCKETS),
             seconds=self._histogram("lookup_seconds", "Duration of one call.", _DELIVERY_BUCKETS_S),
             entries=self._gauge("lookup_cache_records", "Records in the cache of look-ups."),
@@ -196,14 +179,14 @@ class Metrics:
             ),
         )
 
-    def _declared_spans(self) -> SpanMetrics:
+    def _declared_spans(self) -> series.SpanMetrics:
         spans = self._counter(
             "trace_spans",
             "Spans of traced events: exported to the collector, failed because it did not take them, or "
             "dropped because too many waited.",
             "result",
         )
-        return SpanMetrics(results={result: spans.labels(result) for result in SPAN_RESULTS})
+        return series.SpanMetrics(results={result: spans.labels(result) for result in series.SPAN_RESULTS})
 
     def _declare_set_aside(self) -> None:
         self._dead_letters = self._counter(
@@ -342,8 +325,8 @@ class Metrics:
     def _histogram(self, name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"streamer_{name}", says, labels, buckets=buckets, registry=self.registry)
 
-    def _session(self) -> SessionMetrics:
-        return SessionMetrics(
+    def _session(self) -> series.SessionMetrics:
+        return series.SessionMetrics(
             bytes=self._bytes,
             handshakes=self._handshakes,
             lost_by_reason=self._lost,
@@ -352,37 +335,37 @@ class Metrics:
             label_values=self._label_values,
         )
 
-    def _bound_to_channel(self, channel: Channel) -> ChannelMetrics:
+    def _bound_to_channel(self, channel: Channel) -> series.ChannelMetrics:
         path = channel.path
-        return ChannelMetrics(
+        return series.ChannelMetrics(
             clock=self._clock,
-            appends=AppendSeries(
+            appends=series.AppendSeries(
                 batches=self._batches.labels(path),
                 events=self._events.labels(path),
                 append_seconds=self._append_seconds.labels(path),
                 age_seconds=self._age_seconds.labels(path),
             ),
-            state=ChannelGauges(
+            state=series.ChannelGauges(
                 path=path,
                 verified=self._verified,
                 expires=self._expires,
                 ups=self._up,
                 owned=self._owned.labels(path),
             ),
-            holes=CountersByKey(lambda cause: self._continuity.labels(path, cause.value)),
-            unrepaired=CountersByKey(lambda cause: self._unrepaired.labels(path, cause.value)),
-            texts={result: self._large_texts.labels(path, result) for result in TEXT_RESULTS},
+            holes=series.CountersByKey(lambda cause: self._continuity.labels(path, cause.value)),
+            unrepaired=series.CountersByKey(lambda cause: self._unrepaired.labels(path, cause.value)),
+            texts={result: self._large_texts.labels(path, result) for result in series.TEXT_RESULTS},
             dead_letters=self._dead_letters,
             label_values=self._label_values,
         )
 
-    def _bound_to_subscriber(self, name: SubscriberName) -> SubscriberMetrics:
-        return SubscriberMetrics(
+    def _bound_to_subscriber(self, name: SubscriberName) -> series.SubscriberMetrics:
+        return series.SubscriberMetrics(
             name=name,
             clock=self._clock,
-            attempts=AttemptSeries(
+            attempts=series.AttemptSeries(
                 outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in OUTCOMES},
-                failures=CountersByKey(lambda failure: self._failed.labels(name, failure.value)),
+                failures=series.CountersByKey(lambda failure: self._failed.labels(name, failure.value)),
                 seconds=self._delivery_seconds.labels(name),
                 to_target_seconds=self._to_target_seconds.labels(name),
             ),
@@ -392,8 +375,8 @@ class Metrics:
             label_values=self._label_values,
         )
 
-    def _gauges_of(self, name: SubscriberName) -> SubscriberGauges:
-        return SubscriberGauges(
+    def _gauges_of(self, name: SubscriberName) -> series.SubscriberGauges:
+        return series.SubscriberGauges(
             lag=self._lag.labels(name),
             delivered_through=self._delivered_through.labels(name),
             deliver_within_s=self._deliver_within.labels(name),
