@@ -3,11 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Checkpoint, Event, EventId, ReplayId, SoughtPlace, Unreadable, is_of_cometd
+from streamer.events import (
+    Checkpoint,
+    Event,
+    EventId,
+    NewEventsAfter,
+    ReplayId,
+    SoughtPlace,
+    Start,
+    Unreadable,
+    is_of_cometd,
+)
 from streamer.normalise import Normaliser, normaliser_for
 from streamer.salesforce.message import committed_at, replay_id_of
 
@@ -250,6 +260,45 @@ def place_after(
     if skips_after is None and not is_marked:
         retained.unmarked_since = _known_since(checkpoint)
     return skips_after, retained
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamPosition:
+    """Position from which one channel is subscribed, over either transport.
+
+    Reading resumes after `complete`, the checkpoint's last complete replay id.
+    While no id is complete, or while an id is another transport's, no id marks the
+    position: `retained` drops messages that are in the log already. `skips_after`
+    takes the place of `complete` once new events were subscribed behind events that
+    are skipped; the log holds none that was committed at `skips_until` or later.
+    """
+
+    over_cometd: ClassVar[bool]
+
+    start: Start
+    complete: ReplayId | None = None
+    retained: RetainedMessages | None = None
+    skips_after: ReplayId | None = None
+    skips_until: float = 0.0
+
+    @classmethod
+    def after(cls, after: Checkpoint | Start) -> Self:
+        """Return the position that `after` describes."""
+        if isinstance(after, Start):
+            return cls(start=after)
+        complete, retained = place_after(after, over_cometd=cls.over_cometd)
+        if isinstance(after, NewEventsAfter):
+            skips_until = retained.since if retained is not None else 0.0
+            return cls(start=Start.LATEST, skips_after=complete, skips_until=skips_until)
+        return cls(start=Start.EARLIEST, complete=complete, retained=retained)
+
+    def subscribed(self, now: float) -> None:
+        """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
+        if self.start is Start.LATEST:
+            # An extra message does no harm before the first read.
+            self.start, self.complete = Start.EARLIEST, self.skips_after
+            since = max(now - CLOCKS_DIFFER_S, self.skips_until)
+            self.retained = RetainedMessages.from_time(since, after=self.complete)
 
 
 def _wanted_since(checkpoint: Checkpoint) -> float:

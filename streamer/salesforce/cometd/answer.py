@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from streamer.channel_paths import without_filter
-from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Checkpoint, NewEventsAfter, ReplayId, Start, Unreadable
+from streamer.events import Start, Unreadable
 from streamer.exact_json import raw_json
 from streamer.salesforce.cometd.protocol import (
     SEAM,
@@ -19,7 +18,7 @@ from streamer.salesforce.cometd.protocol import (
     parse,
     parse_json,
 )
-from streamer.salesforce.retained import RetainedMessages, place_after
+from streamer.salesforce.retained import StreamPosition
 
 # The objects of a part are parsed, normalised and encoded while a processor's
 # caches hold them, and are gone before the next part is parsed.
@@ -247,34 +246,14 @@ ALL_RETAINED = -2
 
 
 @dataclass(slots=True, kw_only=True)
-class ReplayPosition:
-    """Position from which one channel is subscribed, and its number in the replay map.
+class ReplayPosition(StreamPosition):
+    """Position of one channel, and its number in the replay map.
 
-    Reading resumes after `complete`, the checkpoint's last complete replay id;
-    the consumer drops the events of the open id that it already holds. While no
-    id is complete, or while an id is another transport's, there is no number
-    that marks the place: the consumer does not get the messages that `retained`
-    drops. `skips_after` takes the place of `complete` once new events were
-    subscribed behind events that are skipped; the log holds none that was committed
-    at `skips_until` or later.
+    The consumer drops the events of the open id that it already holds, and does
+    not get the messages that `retained` drops.
     """
 
-    start: Start
-    complete: ReplayId | None = None
-    retained: RetainedMessages | None = None
-    skips_after: ReplayId | None = None
-    skips_until: float = 0.0
-
-    @classmethod
-    def after(cls, after: Checkpoint | Start) -> "ReplayPosition":
-        """Return the position that `after` describes."""
-        if isinstance(after, Start):
-            return cls(start=after)
-        complete, retained = place_after(after, over_cometd=True)
-        if isinstance(after, NewEventsAfter):
-            skips_until = retained.since if retained is not None else 0.0
-            return cls(start=Start.LATEST, skips_after=complete, skips_until=skips_until)
-        return cls(start=Start.EARLIEST, complete=complete, retained=retained)
+    over_cometd: ClassVar = True
 
     def replay(self) -> int:
         """Return this channel's number in the replay map of a subscription."""
@@ -286,11 +265,3 @@ class ReplayPosition:
         """Note that Salesforce no longer retains the last event in the log."""
         if self.retained is not None:
             self.retained = self.retained.by_time()
-
-    def subscribed(self, now: float) -> None:
-        """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
-        if self.start is Start.LATEST:
-            # An extra message does no harm before the first read.
-            self.start, self.complete = Start.EARLIEST, self.skips_after
-            since = max(now - CLOCKS_DIFFER_S, self.skips_until)
-            self.retained = RetainedMessages.from_time(since, after=self.complete)

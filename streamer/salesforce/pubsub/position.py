@@ -2,48 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from streamer.clock import CLOCKS_DIFFER_S
 from streamer.eventbus import FetchRequest, ReplayPreset
-from streamer.events import Checkpoint, NewEventsAfter, ReplayId, Start
-from streamer.salesforce.retained import RetainedMessages, place_after, position_of
+from streamer.events import Checkpoint, ReplayId, Start
+from streamer.salesforce.retained import RetainedMessages, StreamPosition, position_of
 
 
 @dataclass(slots=True, kw_only=True)
-class Position:
+class Position(StreamPosition):
     """Position of one channel: a replay id, or the start of what is wanted.
 
-    Reading resumes after `complete`, the checkpoint's last complete replay id.
-    While no id is complete, or while an id was read over CometD, there is no id
-    that marks the place: `retained` drops messages that are in the log already.
     `dropped` is the last replay id with a dropped message, and `passed` the last
     one before it: the events of a split message share a replay id, and some can be
     still to come. The present stream drops what its `selection` drops; later
-    settlements do not change that. `skips_after` takes the place of `complete` once
-    new events were subscribed behind events that are skipped; the log holds none that
-    was committed at `skips_until` or later.
+    settlements do not change that, and what `subscribed` notes matters to the next
+    stream: the present one has new messages alone.
     """
 
-    start: Start
-    complete: ReplayId | None = None
-    retained: RetainedMessages | None = None
+    over_cometd: ClassVar = False
+
     passed: ReplayId | None = None
     dropped: ReplayId | None = None
     selection: RetainedMessages | None = None
-    skips_after: ReplayId | None = None
-    skips_until: float = 0.0
-
-    @classmethod
-    def after(cls, after: Checkpoint | Start) -> "Position":
-        """Return the position that `after` describes."""
-        if isinstance(after, Start):
-            return cls(start=after)
-        complete, retained = place_after(after, over_cometd=False)
-        if isinstance(after, NewEventsAfter):
-            skips_until = retained.since if retained is not None else 0.0
-            return cls(start=Start.LATEST, skips_after=complete, skips_until=skips_until)
-        return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     @property
     def replay_id(self) -> ReplayId | None:
@@ -110,14 +91,3 @@ class Position:
         self.passed = self.dropped = None
         if self.retained is not None:
             self.retained = self.retained.by_time() if by_time else self.retained.afresh()
-
-    def subscribed(self, now: float) -> None:
-        """Note that from `now` on (epoch seconds) no message of the channel may be missed.
-
-        It matters to the next stream: the present one has new messages alone.
-        """
-        if self.start is Start.LATEST:
-            # An extra message does no harm before the first read.
-            self.start, self.complete = Start.EARLIEST, self.skips_after
-            since = max(now - CLOCKS_DIFFER_S, self.skips_until)
-            self.retained = RetainedMessages.from_time(since, after=self.complete)
