@@ -13,7 +13,6 @@ from html import escape
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
-from xml.sax import saxutils
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
@@ -35,15 +34,16 @@ def written_forms(secret: str) -> tuple[str, ...]:
     """Return `secret` as it is, and escaped for JSON, HTML, XML or an address."""
     as_json = json.dumps(secret)[1:-1]
     quoted = quote(secret), quote(secret, safe=""), quote_plus(secret)
+    escaped = escape(secret, quote=False)
     return (
         secret,
         as_json,
         json.dumps(secret, ensure_ascii=False)[1:-1],
         as_json.replace("/", r"\/"),
         escape(secret),
-        saxutils.escape(secret),
-        saxutils.escape(secret, {'"': "&quot;", "'": "&apos;"}),
-        saxutils.escape(secret, {'"': "&#34;", "'": "&#39;"}),
+        escaped,
+        escaped.replace('"', "&quot;").replace("'", "&apos;"),
+        escaped.replace('"', "&#34;").replace("'", "&#39;"),
         *quoted,
         *(_with_small_digits(each) for each in quoted),
     )

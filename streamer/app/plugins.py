@@ -224,6 +224,12 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
     return cast("Plugin", plugin)
 
 
+_GIVEN_TO_LIBRDKAFKA = frozenset(
+    {"compression", "options", "security", "session_timeout_s", "transaction_timeout_s"}
+)
+"""Keys of `log.kafka` that librdkafka judges by itself."""
+
+
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
     """Yield a message for each sound part of `draft` that a start would refuse all the same."""
     org = draft.settings.org
@@ -243,7 +249,9 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
 
 
 def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
-    # The import of librdkafka costs a fifth of a second, and SQLite does not need it.
+    # librdkafka accepts the defaults of these keys, and takes long to import.
+    if _GIVEN_TO_LIBRDKAFKA.isdisjoint(kafka.model_fields_set):
+        return
     from streamer.log.kafka.cluster.clients import Clients, reserved_options  # noqa: PLC0415 - as said
 
     clients = Clients(settings=kafka)

@@ -26,8 +26,6 @@ from streamer.supervision.watchdog import Watchdog
 
 _log = structlog.get_logger()
 
-_GENERATION_0 = 50_000
-
 
 def run(
     config: Config,
@@ -55,10 +53,8 @@ def run(
         logs.configure(observe.log_format, observe.log_level, recent)
         failures.as_json = logs.are_json(observe.log_format)
         _log.info("daemon.starting", version=version(DISTRIBUTION), role=role, files=list(map(str, config)))
-        # Events are many small short-lived objects without cycles. A search for
-        # cycles after every few hundred of them would cost a tenth of the time.
+        # What is imported stays: no search for cycles needs to visit it.
         gc.freeze()
-        gc.set_threshold(_GENERATION_0, 20, 100)
         watchdog = Watchdog(sys.stderr)
         daemon = App(
             plan=checked,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
@@ -153,5 +152,8 @@ def _basic(url: URL) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _proxy_of(scheme: str, host: str) -> Proxy | None:
+    # It imports a client of HTTP, which few commands need.
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - as said
+
     proxy = None if proxy_bypass(host) else getproxies().get(scheme)
     return Proxy.at(proxy, named_by=f"{scheme.upper()}_PROXY") if proxy else None

@@ -62,6 +62,17 @@ def test_check_imports_what_it_checks(configuration: str) -> None:
     assert len(imported.below("streamer")) <= 170
 
 
+def test_check_of_a_plain_kafka_log_imports_no_client(tmp_path: Path) -> None:
+    """No key of the log is set that librdkafka could refuse."""
+    file = tmp_path / "streamer.yaml"
+    file.write_text(CONFIGURATION + "log: {kafka: {bootstrap_servers: 'localhost:9092', partitions: 12}}\n")
+    process = started("check", "-c", str(file))
+    imported = imported_by(process)
+
+    assert process.returncode == 0
+    assert not imported.below(*SLOW)
+
+
 def test_dead_letters_are_listed_without_a_daemon() -> None:
     """A command that asks a running daemon does not import the daemon."""
     imported = imported_by(started("deadletters", "list", "--url", "http://127.0.0.1:1"))

@@ -9,6 +9,8 @@ from streamer.app.plan import plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.settings import KafkaLogSettings
 from tests.keys import private_key_pem
 from tests.unit.configuration.conftest import GOOD as SMALLEST
 
@@ -249,6 +251,11 @@ def test_kafka_settings_that_no_client_takes_are_refused(tmp_path: Path) -> None
     (line,) = lines_of(tmp_path, f"{kafka}\n{GOOD}")
 
     assert line.startswith("streamer.yaml:1: log.kafka: librdkafka refuses these settings: ")
+
+
+def test_librdkafka_takes_the_defaults() -> None:
+    """So `check` asks it only about keys that are set."""
+    Clients(settings=KafkaLogSettings(bootstrap_servers="localhost:9092")).verify()
 
 
 @pytest.mark.parametrize(
