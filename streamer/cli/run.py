@@ -53,7 +53,8 @@ def run(
         logs.configure(observe.log_format, observe.log_level, recent)
         failures.as_json = logs.are_json(observe.log_format)
         _log.info("daemon.starting", version=version(DISTRIBUTION), role=role, files=list(map(str, config)))
-        # What is imported stays: no search for cycles needs to visit it.
+        # Imported objects stay for good: no search for cycles needs to visit them.
+        gc.collect()
         gc.freeze()
         watchdog = Watchdog(sys.stderr)
         daemon = App(

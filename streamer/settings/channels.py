@@ -141,7 +141,7 @@ class ChannelSettings(Section):
     )
     key: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z]\w*$",
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
         examples=["Order_No__c"],
         description=(
             "the field whose value keeps platform events in order, or generic events that hold a JSON"

@@ -124,7 +124,7 @@ _LEAST_S, _MOST_S = 3_600.0, 7 * 86_400.0
 class ReconcileSettings(Section):
     """Comparisons of the org with the log."""
 
-    entities: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,79}$")], ...] = Field(
+    entities: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")], ...] = Field(
         min_length=1, max_length=200, description="API names of the objects to compare"
     )
     every: str = Field(

@@ -127,7 +127,7 @@ class OrgSettings(Section):
     pubsub: PubSubSettings = Field(default=PubSubSettings(), description="address of the Pub/Sub API")
     api_version: str = Field(
         default="64.0",
-        pattern=r"^\d{2,3}\.0$",
+        pattern=r"^[0-9]{2,3}\.0$",
         examples=['"64.0"'],
         description="version of Salesforce's API, in quotes",
     )

@@ -111,7 +111,7 @@ class LookupSettings(Section):
 
     sobject: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z]\w{0,79}$",
+        pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$",
         examples=["Account"],
         description=(
             "API name of the record's object; not needed for the look-up `record`, which reads the "
@@ -127,7 +127,7 @@ class LookupSettings(Section):
     http: dict[str, Any] | None = Field(
         default=None, description="the service that holds the record, instead of the org"
     )
-    fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,79}$")], ...] = Field(
+    fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")], ...] = Field(
         min_length=1,
         max_length=100,
         description="API names of the fields to read; with http, members of the record",
@@ -179,7 +179,7 @@ class SubscriberSettings(Section):
             "a JMESPath projection: an expression, a mapping of expressions, or {file: mapping.yaml}"
         ),
     )
-    enrich: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,39}$")], LookupSettings] = Field(
+    enrich: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], LookupSettings] = Field(
         default_factory=dict,
         max_length=10,
         description=(

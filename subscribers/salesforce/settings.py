@@ -10,8 +10,8 @@ from streamer.ports import PublishTransport
 from streamer.salesforce.publish.access import event_name
 from streamer.settings import OrgSettings
 
-_FIELD = r"^[A-Za-z]\w*$"
-_SOBJECT = r"^[A-Za-z]\w{0,79}$"
+_FIELD = r"^[A-Za-z][A-Za-z0-9_]*$"
+_SOBJECT = r"^[A-Za-z][A-Za-z0-9_]{0,79}$"
 OperationName = Literal["event", "update", "upsert", "create", "delete", "call"]
 _OPERATIONS: tuple[OperationName, ...] = get_args(OperationName)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -57,7 +57,7 @@ class CallSettings(_Section):
     )
     soap: str | None = Field(
         default=None,
-        pattern=r"^(?:[A-Za-z]\w*/)?[A-Za-z]\w*$",
+        pattern=r"^(?:[A-Za-z][A-Za-z0-9_]*/)?[A-Za-z][A-Za-z0-9_]*$",
         examples=["InvoiceService"],
         description="Apex class with webservice methods; with its namespace: acme/InvoiceService",
     )

@@ -1,5 +1,6 @@
 """The JSON Schema of the configuration, as an editor uses it."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -48,6 +49,28 @@ def test_every_key_is_described(name: str) -> None:
 
     assert section["description"]
     assert [key for key, each in section["properties"].items() if not each.get("description")] == []
+
+
+def test_long_patterns_name_their_characters() -> None:
+    r"""`\w{0,79}` counts the letters of all scripts: such a pattern takes megabytes, and no name has them."""
+    patterns = list(_patterns(SCHEMA))
+
+    assert len(patterns) > 10
+    assert [each for each in patterns if re.search(r"\\[wds]\{", each, re.IGNORECASE)] == []
+
+
+def _patterns(schema: object) -> Iterator[str]:
+    """Yield each pattern in a JSON Schema."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _patterns(each)
+    elif isinstance(schema, dict):
+        for key, each in schema.items():
+            if key == "pattern" and isinstance(each, str):
+                yield each
+            elif key == "patternProperties":
+                yield from each
+            yield from _patterns(each)
 
 
 @pytest.mark.parametrize("indirect", ["${NAME}", "${NAME:-5}", {"file": "/run/secrets/x"}])
