@@ -1,6 +1,6 @@
 """Whatever happens to an org and to the daemon, the log leads to the org's records, and no hole is silent.
 
-`make test` draws 100 histories, and `make replica` as many as `HISTORIES` says. `REPLICA_BEGIN=17
+`make test` draws 40 histories, and `make replica` as many as `HISTORIES` says. `REPLICA_BEGIN=17
 REPLICA_HISTORIES=1` runs seed 17 alone, `REPLICA_WITHOUT=lost,far` leaves moves and parts of the opening out,
 `REPLICA_ONLY=…` all others, and `REPLICA_JUDGE=twice,silent` looks at these judgements alone.
 """
@@ -19,7 +19,7 @@ from tests.schemas import all_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(0)]
 
-HISTORIES = int(os.environ.get("REPLICA_HISTORIES", "100"))
+HISTORIES = int(os.environ.get("REPLICA_HISTORIES", "40"))
 BEGIN = int(os.environ.get("REPLICA_BEGIN", "0"))
 ROUND = 10
 MOVES = 12
