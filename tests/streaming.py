@@ -17,7 +17,6 @@ from streamer.events import (
     Batch,
     Channel,
     Checkpoint,
-    DeadLetter,
     Event,
     EventId,
     JsonObject,
@@ -25,12 +24,13 @@ from streamer.events import (
     Start,
 )
 from streamer.ingest.positions.checkpoints import advanced, confirmed, without_appended
+from streamer.ingest.read_batch import ReadBatch
 from streamer.normalise.malformed import replay_id_of
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.source import CometdSource
-from streamer.salesforce.message import NullObserver
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.source import PubSubSource
+from streamer.salesforce.session_observer import NullObserver
 from streamer.sandbox.cometd import CometdLimits
 from streamer.sandbox.org.org import OrgSetup as SandboxOrgSettings
 from streamer.sandbox.pubsub import PubSubLimits
@@ -121,11 +121,11 @@ class Reader:
                 confirmed(self._pending, batch) if self._pending is self._checkpoint else self._pending
             )
             return
-        read: list[Event | DeadLetter] = [_event(message, self.path) for message in batch.messages]
+        read = ReadBatch(events=[_event(message, self.path) for message in batch.messages])
         if self._checkpoint is not None:
             read = without_appended(read, self._checkpoint)
         self._pending = advanced(self._pending, read, batch)
-        self.seen += [int(item.id) for item in read]
+        self.seen += [int(event.id) for event in read.events]
 
 
 def _event(message: Any, path: str) -> Event:

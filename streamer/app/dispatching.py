@@ -14,7 +14,7 @@ from streamer.app.control_follower import AuditedWrites, ControlFollower
 from streamer.app.enriching import SharedLookups
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
-from streamer.app.reloading import WatchedDispatch, Watcher
+from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.delivery.attempts import DispatchObserver
 from streamer.dispatch.delivery.enrichment import Enrichment

@@ -12,7 +12,7 @@ import structlog
 from streamer.app.assembly import Log
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
-from streamer.observe.logs import LogMetrics
+from streamer.observe.log_metrics import LogMetrics
 from streamer.ports import LetterCursor
 
 _log = structlog.get_logger()

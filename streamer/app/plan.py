@@ -6,7 +6,8 @@ from functools import partial
 
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
 from streamer.app.enriching import SharedLookups
-from streamer.app.plugins import checked_settings, make_subscriber, refusals, service_settings, uses_org
+from streamer.app.plugins import checked_settings, make_subscriber, service_settings, uses_org
+from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft, protection_warnings

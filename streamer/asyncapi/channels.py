@@ -13,7 +13,7 @@ from streamer.configuration.event_types import Carried
 from streamer.events import JsonObject
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics.specs import TopicSpecs
-from streamer.log.schemas import DATA_OF_TYPES, definitions, reference
+from streamer.log.schemas import data_of_types, definitions, reference
 
 SCHEMAS = "#/components/schemas/"
 """Beginning of the references to schemas."""
@@ -53,7 +53,7 @@ def messages_of(kind: str) -> tuple[str, ...]:
     """Return the names of the messages in a topic of events of a kind, such as `cdc`."""
     if kind in _OF_KINDS:
         return _OF_KINDS[kind]
-    every = (name for names in DATA_OF_TYPES.values() for name in names)
+    every = (name for names in data_of_types().values() for name in names)
     return tuple(dict.fromkeys(name for name in every if name.startswith("Change")))
 
 
@@ -108,7 +108,7 @@ def _message(
 
 def _pattern(name: str) -> str:
     """Return the pattern of the types whose events can have data of this definition."""
-    found = [pattern for pattern, names in DATA_OF_TYPES.items() if name in names]
+    found = [pattern for pattern, names in data_of_types().items() if name in names]
     return found[0] if len(found) == 1 else "|".join(f"({pattern})" for pattern in found)
 
 

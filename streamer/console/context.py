@@ -16,8 +16,9 @@ from streamer.admin.server import AuditResource, gate_of
 from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
 from streamer.console.access import Access, ConsoleSessions
+from streamer.console.recent_records import RecentRecords
 from streamer.console.rendering import Renderer
-from streamer.console.samples import RecentRecords, Sampler
+from streamer.console.samples import Sampler
 from streamer.events import HoleCause, JsonObject
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health

@@ -1,13 +1,12 @@
-"""Samples of this process's metrics in the last hour, and recent records of the log, for quick pages.
+"""Samples of this process's metrics in the last hour.
 
 The series are fixed, whatever the number of channels and subscribers: their
 values are summed up. A sample is a few numbers, so an hour of them takes less
 than 100 kB.
 """
 
-import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, pairwise
@@ -15,8 +14,6 @@ from itertools import chain, pairwise
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streamer.clock import Clock
-from streamer.errors import LogUnavailable
-from streamer.events import JsonObject
 
 EVERY_S = 10.0
 """Time between two samples."""
@@ -156,63 +153,3 @@ class Sampler:
 def _growth(before: Sample, after: Sample, series: Series) -> float:
     # A subscriber that is removed takes its counts along.
     return max(0.0, after.values[series] - before.values[series])
-
-
-_TIMEOUT_S = 5.0
-
-
-@dataclass(slots=True, kw_only=True)
-class RecentRecords:
-    """Result of `read`, read at most every `every_s` seconds, and once at a time.
-
-    However many pages ask: each reading costs a consumer where the log is in
-    Kafka. `name` is the plural noun for the records in a sentence.
-    """
-
-    name: str
-    read: Callable[[], Awaitable[Sequence[JsonObject]]]
-    clock: Clock
-    every_s: float = 30.0
-    _records: Sequence[JsonObject] = field(default=(), init=False)
-    _read_at: float | None = field(default=None, init=False)
-    _reading: asyncio.Task[None] | None = field(default=None, init=False)
-
-    async def records(self) -> Sequence[JsonObject]:
-        """Return the records, in the order of `read`.
-
-        Raises `LogUnavailable` when the log can't be read, or not within 5 s.
-        """
-        if self._reading is None and not self._is_fresh():
-            self._reading = asyncio.create_task(self._read(), name=f"read {self.name}")
-            self._reading.add_done_callback(self._finished)
-        if self._reading is not None:
-            try:
-                async with self.clock.timeout(_TIMEOUT_S):
-                    # Others wait for the same reading, which can't be broken off in its thread.
-                    await asyncio.shield(self._reading)
-            except TimeoutError:
-                raise LogUnavailable(
-                    f"The log did not show its {self.name} within {_TIMEOUT_S:g} s."
-                ) from None
-        return self._records
-
-    def forget(self) -> None:
-        """Let the next page read the log: something was just changed."""
-        self._read_at = None
-        # A reading that has begun can have missed the change, and goes on for those who wait for it.
-        self._reading = None
-
-    def _is_fresh(self) -> bool:
-        return self._read_at is not None and self.clock.monotonic() - self._read_at < self.every_s
-
-    async def _read(self) -> None:
-        records = await self.read()
-        if self._reading is asyncio.current_task():
-            self._records, self._read_at = records, self.clock.monotonic()
-
-    def _finished(self, reading: "asyncio.Task[None]") -> None:
-        if self._reading is reading:
-            self._reading = None
-        # asyncio reports an error that nothing has looked at.
-        if not reading.cancelled():
-            reading.exception()

@@ -20,15 +20,6 @@ _log = structlog.get_logger()
 _NOTHING = Repaired()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """Parts that have something to do."""
-
-    gaps: bool = False
-    readings: bool = False
-    redrives: bool = False
-
-
 @dataclass(slots=True, kw_only=True)
 class ChannelRepairs:
     """The repairs of one channel: see `streamer.ingest.repairs.Repairs`.
@@ -36,8 +27,7 @@ class ChannelRepairs:
     Without `gaps`, gap events, overflows and changes of all records are recorded
     alone. Without `readings`, no other hole is repaired either. The records of
     changes that were redriven are read as they are now: newer events of them
-    can have come before. Open work is noted at each change, because every event
-    asks for it.
+    can have come before.
     """
 
     channel: Channel
@@ -47,18 +37,28 @@ class ChannelRepairs:
     _reading_at: float = field(default=0.0, init=False)
     _redrive_at: float = field(default=0.0, init=False)
     _is_woken: bool = field(default=False, init=False)
-    _work: _Work = field(default=_Work(), init=False)
 
     @property
     def has_work(self) -> bool:
         """True while an entity or a letter waits to be read; gap events are repaired with the answers."""
-        return self._work.readings or self._work.redrives
+        return self._reads or self._redrives
 
     @property
     def follows_changes(self) -> bool:
         """True while new events of the log count: see `Repairs`."""
-        work = self._work
-        return work.readings or (work.gaps and self.gaps is not None and self.gaps.follows_changes)
+        # Every event asks this, so no part is called while it has nothing open.
+        readings, gaps = self.readings, self.gaps
+        return (readings is not None and bool(readings.open.holes) and readings.has_work) or (
+            gaps is not None and bool(gaps.open) and gaps.follows_changes
+        )
+
+    @property
+    def _reads(self) -> bool:
+        return self.readings is not None and self.readings.has_work
+
+    @property
+    def _redrives(self) -> bool:
+        return self.redrives is not None and self.redrives.has_work
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
         """Go on with the open `holes`: see `Repairs`."""
@@ -67,8 +67,7 @@ class ChannelRepairs:
         if self.readings is not None:
             self.readings.resume(holes, partial(self._wake_readings, wake))
         if self.redrives is not None:
-            self.redrives.resume(partial(self._wake_redrives, wake))
-        self._note_work()
+            self.redrives.resume(wake)
 
     def follow(self, orders: Mapping[str, SnapshotOrder], /) -> None:
         """Carry out the orders of snapshots in this channel: see `Readings.follow`."""
@@ -81,12 +80,11 @@ class ChannelRepairs:
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Return what can be repaired with an answer: see `Repairs`."""
-        if not (gaps or self._work.gaps):
-            return _NOTHING
         if self.gaps is None:
-            return Repaired(records=holes_of(gaps, self.channel, read_at))
+            return Repaired(records=holes_of(gaps, self.channel, read_at)) if gaps else _NOTHING
+        if not (gaps or self.gaps.open or self.gaps.unreadable):
+            return _NOTHING
         repaired = await self.gaps.repaired(gaps, read_at)
-        self._note_work()
         if not repaired.records:
             return repaired
         self._read_later(repaired.events)
@@ -108,51 +106,36 @@ class ChannelRepairs:
 
     async def _stepped(self, position: ReplayId) -> Repaired:
         redrives = self.redrives
-        if redrives is None or not self._work.redrives:
+        if redrives is None or not redrives.has_work:
             return await self._read(position)
-        if self._work.readings and self._reading_at < self._redrive_at:
+        if self._reads and self._reading_at < self._redrive_at:
             repaired = await self._read(position)
         elif self._redrive_at <= redrives.clock.monotonic():
             repaired = await self._redriven(redrives)
         else:
             repaired = Repaired()
-        at = min(self._redrive_at, self._reading_at if self._work.readings else inf)
+        at = min(self._redrive_at, self._reading_at if self._reads else inf)
         return replace(repaired, again_in_s=max(0.0, at - redrives.clock.monotonic()))
 
     def _read_later(self, events: Sequence[Event]) -> None:
         """Let no reading append what it has read of these records before."""
-        if self._work.readings and self.readings is not None:
+        if self.readings is not None and self.readings.has_work:
             self.readings.taken(events)
-
-    def _note_work(self) -> None:
-        self._work = _Work(
-            gaps=self.gaps is not None and self.gaps.has_open,
-            readings=self.readings is not None and self.readings.has_work,
-            redrives=self.redrives is not None and self.redrives.has_work,
-        )
 
     def _wake_readings(self, wake: Callable[[], None]) -> None:
         self._reading_at, self._is_woken = 0.0, True
-        self._note_work()
-        wake()
-
-    def _wake_redrives(self, wake: Callable[[], None]) -> None:
-        self._note_work()
         wake()
 
     async def _read(self, position: ReplayId) -> Repaired:
         if self.readings is None:
             return Repaired()
         if self.redrives is None:
-            repaired = await self.readings.step(position)
-            self._note_work()
-            return repaired
+            return await self.readings.step(position)
         clock = self.redrives.clock
         repaired = Repaired()
         if self._reading_at <= clock.monotonic():
             self._is_woken = False
             repaired = await self.readings.step(position)
-            self._note_work()
             if not self._is_woken:
                 self._reading_at = clock.monotonic() + repaired.again_in_s
         return replace(repaired, again_in_s=max(0.0, self._reading_at - clock.monotonic()))
@@ -160,7 +143,6 @@ class ChannelRepairs:
     async def _redriven(self, redrives: LetterRedrives) -> Repaired:
         """Return the events of redriven letters, and then their records as they are now."""
         repaired = await redrives.step()
-        self._note_work()
         self._redrive_at = redrives.clock.monotonic() + repaired.again_in_s
         events = [*repaired.stored, *repaired.events]
         # A row that was read before must not follow them.

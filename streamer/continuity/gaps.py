@@ -134,15 +134,12 @@ class GapRepair:
     rereading: Rereading
     describer: Describer
     clock: Clock
-    _open: dict[str, dict[str, _Gap]] = field(default_factory=dict, init=False)
-    _unreadable: list[ContinuityRecord] = field(default_factory=list, init=False)
+    open: dict[str, dict[str, _Gap]] = field(default_factory=dict, init=False)
+    """Gap events that wait for their records, by entity and hole."""
+    unreadable: list[ContinuityRecord] = field(default_factory=list, init=False)
+    """Last states of holes whose gap event can't be read; they wait for the log."""
     _shapes: dict[str, tuple[float, RecordShape]] = field(default_factory=dict, init=False)
     _reads: dict[str, _Read] = field(default_factory=dict, init=False)
-
-    @property
-    def has_open(self) -> bool:
-        """True while a gap event waits for its record, or its hole for the log."""
-        return bool(self._open or self._unreadable)
 
     @property
     def follows_changes(self) -> bool:
@@ -163,34 +160,34 @@ class GapRepair:
                 self._wait(_Gap(event=gap_from_json(hole.progress), hole=hole))
             except ValueError as error:
                 detail = f"{hole.detail}; the log holds no gap event that can be read ({error})"
-                self._unreadable.append(self._ended(hole, Repair.NONE, detail))
+                self.unreadable.append(self._ended(hole, Repair.NONE, detail))
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
         """Return the recovered events of the records that can be read now: see `Repairs`."""
-        records, self._unreadable = self._unreadable, []
+        records, self.unreadable = self.unreadable, []
         new: dict[str, ContinuityRecord] = {}
         for event, hole in zip(gaps, holes_of(gaps, self.channel, read_at), strict=True):
             kept = gap_to_json(event) if hole.cause is HoleCause.GAP_EVENT else None
-            if kept is not None and sum(map(len, self._open.values())) < _MOST_OPEN:
+            if kept is not None and sum(map(len, self.open.values())) < _MOST_OPEN:
                 new[hole.id] = replace(hole, state=Repair.OPEN, progress=kept)
                 self._wait(_Gap(event=gap_from_json(kept), hole=new[hole.id]))
             else:
                 records.append(hole)
         events: list[Event] = []
         ended: dict[str, ContinuityRecord] = {}
-        for entity, waiting in self._open.items():
+        for entity, waiting in self.open.items():
             left = _MOST_AT_ONCE - len(ended)
             await self._read(entity, list(islice(waiting.values(), left)), events, ended)
             for hole_id in ended.keys() & waiting.keys():
                 del waiting[hole_id]
-        self._open = {entity: waiting for entity, waiting in self._open.items() if waiting}
+        self.open = {entity: waiting for entity, waiting in self.open.items() if waiting}
         for hole_id in ended.keys() & new.keys():
             # The log has no earlier state of it.
             ended[hole_id] = replace(ended[hole_id], updated_at=None)
         return Repaired(events=events, records=[*records, *({**new, **ended}.values())])
 
     def _wait(self, gap: _Gap) -> None:
-        self._open.setdefault(gap.event.data["entity"], {})[gap.hole.id] = gap
+        self.open.setdefault(gap.event.data["entity"], {})[gap.hole.id] = gap
 
     async def _read(
         self, entity: str, gaps: Sequence[_Gap], events: list[Event], ended: dict[str, ContinuityRecord]

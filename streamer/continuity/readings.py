@@ -84,7 +84,7 @@ class Readings:
     reader: EntityReader
     snapshots: Snapshots
     clock: Clock
-    _open: OpenReadings = field(default_factory=OpenReadings, init=False)
+    open: OpenReadings = field(default_factory=OpenReadings, init=False)
     _steps: LateSteps = field(init=False)
     _delays: Delays = field(default_factory=lambda: Delays(_BACKOFF), init=False)
     _read_at: float = field(default=0.0, init=False)
@@ -97,13 +97,14 @@ class Readings:
     @property
     def has_work(self) -> bool:
         """True while a reading is open that is not paused, or an order waits for an answer."""
-        holes = self._open.holes
+        holes = self.open.holes
+        # Each answer asks this, and thousands can be open: the first that is not paused decides.
         return bool(
-            self._open.broken
+            not all(map(self.snapshots.pauses, holes.values()))
+            or self.open.broken
             or self.snapshots.has_untold
             or self.snapshots.unknown(holes)
             or self.snapshots.cancelled(holes.values())
-            or not all(map(self.snapshots.pauses, holes.values()))
         )
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None]) -> None:
@@ -129,10 +130,10 @@ class Readings:
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
         """Return a new hole, open if a reading repairs it."""
         progress = progress_of(hole)
-        if progress is None or len(self._open.holes) >= _MOST_OPEN:
+        if progress is None or len(self.open.holes) >= _MOST_OPEN:
             return hole
         opened = replace(hole, state=Repair.OPEN, progress=progress.to_json())
-        self._open.put(opened)
+        self.open.put(opened)
         self._wake()
         return opened
 
@@ -142,14 +143,14 @@ class Readings:
 
     async def step(self, position: ReplayId) -> Repaired:
         """Return the next part of the oldest reading: see `streamer.ingest.repairs.Repairs`."""
-        if self._open.broken:
-            records, self._open.broken = self._open.broken, []
+        if self.open.broken:
+            records, self.open.broken = self.open.broken, []
             return Repaired(records=records)
         # The last call's result is durable now.
         self.snapshots.tell_ended()
-        if orders := self.snapshots.unknown(self._open.holes):
+        if orders := self.snapshots.unknown(self.open.holes):
             return await self._answer(orders)
-        if cancelled := self.snapshots.cancelled(self._open.holes.values()):
+        if cancelled := self.snapshots.cancelled(self.open.holes.values()):
             return await self._cancel(*cancelled)
         hole = self._next()
         # An order ends the wait for the next step, and not the pause of requests.
@@ -170,36 +171,36 @@ class Readings:
         self._delays.reset()
         if step.progress.job is None or step.waits:
             # Others can read meanwhile; the stream's changes are kept for one job.
-            self._open.wait(hole.id, due_at)
+            self.open.wait(hole.id, due_at)
         else:
             self._read_at = due_at
         return self._advanced(hole, step)
 
     def _next(self) -> ContinuityRecord | None:
-        late = self._open.holes.get(self._steps.reading or "")
+        late = self.open.holes.get(self._steps.reading or "")
         if late is not None and not self.snapshots.pauses(late):
             return late
-        return self._open.next(self.clock.monotonic(), self.snapshots.pauses)
+        return self.open.next(self.clock.monotonic(), self.snapshots.pauses)
 
     def _pause_s(self, hole: ContinuityRecord) -> float:
-        return max(0.0, max(self._read_at, self._open.due_at(hole.id)) - self.clock.monotonic())
+        return max(0.0, max(self._read_at, self.open.due_at(hole.id)) - self.clock.monotonic())
 
     def _answered(self) -> None:
         self._read_at = 0.0
         self._wake()
 
     def _paused(self) -> set[str]:
-        return {hole.id for hole in self._open.holes.values() if self.snapshots.pauses(hole)}
+        return {hole.id for hole in self.open.holes.values() if self.snapshots.pauses(hole)}
 
     def _resume(self, hole: ContinuityRecord) -> None:
         try:
-            self._open.put(hole)
+            self.open.put(hole)
         except ValueError as error:
             detail = f"{hole.detail}; its progress can't be read ({error})"
-            self._open.broken.append(self._ended(hole, Repair.NONE, detail))
+            self.open.broken.append(self._ended(hole, Repair.NONE, detail))
             return
-        if pause_s := pause_left_s(self._open.progress(hole.id), self.clock.now()):
-            self._open.wait(hole.id, self.clock.monotonic() + pause_s)
+        if pause_s := pause_left_s(self.open.progress(hole.id), self.clock.now()):
+            self.open.wait(hole.id, self.clock.monotonic() + pause_s)
 
     async def _answer(self, orders: Sequence[SnapshotOrder]) -> Repaired:
         """Begin the snapshots of new orders."""
@@ -213,13 +214,13 @@ class Readings:
         self._delays.reset()
         for record in records:
             if record.state is Repair.OPEN:
-                self._open.put(record)
+                self.open.put(record)
             else:
                 self.snapshots.end(record)
         return Repaired(records=records)
 
     async def _cancel(self, hole: ContinuityRecord, order: SnapshotOrder) -> Repaired:
-        job = self._open.progress(hole.id).job
+        job = self.open.progress(hole.id).job
         if job is not None and not self._steps.is_late:
             # A job that is left behind costs the org some space for 7 days.
             with suppress(StreamerError, TimeoutError):
@@ -233,7 +234,7 @@ class Readings:
         if self._steps.is_late:
             return self._waiting(hole, "the last request has no answer yet")
         try:
-            return await self._steps.step(hole.id, self._open.progress(hole.id), position)
+            return await self._steps.step(hole.id, self.open.progress(hole.id), position)
         except Exception as error:  # noqa: BLE001 - whatever an org answers, it ends its reading at most
             return self._failed(hole, error)
 
@@ -259,7 +260,7 @@ class Readings:
             told = waiting(told, step.waits)
         if told == hole.progress and not step.events:
             return Repaired(again_in_s=step.again_in_s)
-        has_begun = step.progress.jobs > 0 and self._open.progress(hole.id).is_untouched
+        has_begun = step.progress.jobs > 0 and self.open.progress(hole.id).is_untouched
         published = hole.published + added
         counted = replace(
             hole,
@@ -270,12 +271,12 @@ class Readings:
             updated_at=self.clock.now(),
         )
         if step.progress.parts is None or step.progress.part is not None:
-            self._open.put(counted)
+            self.open.put(counted)
             if has_begun:
-                self._open.hold(hole.id)
+                self.open.hold(hole.id)
             return Repaired(events=step.events, records=[counted], again_in_s=step.again_in_s)
         state = Repair.PARTIAL if step.progress.lacks else Repair.FULL
-        held = self._open.held_by(hole.id)
+        held = self.open.held_by(hole.id)
         ended = [self._closed(counted, state, step.progress.lacks)]
         ended += [self._closed(each, state, f"repaired with {hole.id}") for each in held]
         _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
@@ -291,7 +292,7 @@ class Readings:
         if reason_of(progress) == reason_of(hole.progress):
             return Repaired(again_in_s=pause_s)
         told = replace(hole, progress=progress, updated_at=self.clock.now())
-        self._open.put(told)
+        self.open.put(told)
         return Repaired(records=[told], again_in_s=pause_s)
 
     def _unanswered(self, orders: Sequence[SnapshotOrder], reason: str) -> Repaired:
@@ -310,6 +311,6 @@ class Readings:
         ended = replace(
             hole, state=state, detail=detail[:_LONGEST_DETAIL], progress={}, updated_at=self.clock.now()
         )
-        self._open.remove(hole.id)
+        self.open.remove(hole.id)
         self.snapshots.end(ended)
         return ended

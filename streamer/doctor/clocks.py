@@ -9,7 +9,7 @@ from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.doctor.check import Area, Check, CheckResult, Inapplicable, failed, ok, warning
 from streamer.doctor.org import OrgSession
 from streamer.errors import SalesforceUnavailable
-from streamer.salesforce.message import time_of
+from streamer.salesforce.responses import time_of
 from streamer.web.proxy import ProxyFailed, proxy_for, send
 
 # A Date header contains whole seconds.

@@ -11,6 +11,7 @@ from streamer.events import Batch, Channel, Checkpoint, ContinuityRecord, DeadLe
 from streamer.ingest.positions import Positioning, PositionOrdered, known_place
 from streamer.ingest.positions.checkpoints import advanced, confirmed, verified_at
 from streamer.ingest.positions.holes import holes_of
+from streamer.ingest.read_batch import ReadBatch
 from streamer.ingest.reading import MessageReader
 from streamer.ingest.reading.message_reader import BatchReader
 from streamer.ingest.reading.quarantine import Quarantine
@@ -46,12 +47,10 @@ class GrowingAppend:
     _events: int = field(default=0, init=False)
     _first: Event | None = field(default=None, init=False)
 
-    def add(self, read: Sequence[Event | DeadLetter], read_at: float) -> None:
+    def add(self, read: ReadBatch, read_at: float) -> None:
         """Add what was read at `read_at`, in epoch seconds."""
-        events = [item for item in read if type(item) is Event]
-        if len(events) < len(read):
-            self.set_aside += [item for item in read if type(item) is DeadLetter]
-        if events:
+        self.set_aside += read.dead_letters
+        if events := read.events:
             self._events += len(events)
             self._first = self._first or events[0]
             self.observer.taken(events, read_at)
@@ -311,10 +310,10 @@ class Ingest:
             return
         taken.is_quiet = False
         read = await self.messages.read(batch, checkpoint)
-        if any(what.endswith(".gap") for what in {item.type for item in read if type(item) is Event}):
-            taken.gaps += [item for item in read if type(item) is Event and item.is_gap]
+        if any(what.endswith(".gap") for what in {event.type for event in read.events}):
+            taken.gaps += [event for event in read.events if event.is_gap]
         if self.repairs is not None and self.repairs.follows_changes:
-            self.repairs.taken([item for item in read if type(item) is Event])
+            self.repairs.taken(read.events)
         stored = self.messages.stored(read)
         taken.position = advanced(taken.position, stored, batch)
         taken.append.add(stored, batch.read_at)
@@ -327,8 +326,9 @@ class Ingest:
             return
         repaired = await self.repairs.repaired(taken.gaps, batch.read_at)
         append.continuity += repaired.records
-        # They have the positions of their gap events, which have advanced the checkpoint.
-        append.add(self.messages.stored(repaired.events), batch.read_at)
+        if repaired.events:
+            # They have the positions of their gap events, which have advanced the checkpoint.
+            append.add(self.messages.stored(ReadBatch(events=repaired.events)), batch.read_at)
 
     async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
         """Append the next part of the repairs; the pause that it asks for outlasts the batches meanwhile."""
@@ -347,9 +347,10 @@ class Ingest:
         growing.redriven += repaired.redriven
         growing.set_aside += repaired.set_aside
         now = self.log.clock.now()
-        growing.add(repaired.stored, now)
+        growing.add(ReadBatch(events=repaired.stored), now)
         # Letters that still can't be stored say nothing new about the channel.
-        growing.add(self.messages.stored(repaired.events, is_judged=not repaired.redriven), now)
+        made = self.messages.stored(ReadBatch(events=repaired.events), is_judged=not repaired.redriven)
+        growing.add(made, now)
         await self._write(growing, checkpoint)
 
     async def _pause(self, reader: BatchReader, seconds: float) -> None:

@@ -26,7 +26,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe import series
-from streamer.observe.logs import LogMetrics
+from streamer.observe.log_metrics import LogMetrics
 from streamer.observe.org_limits import OrgLimitMetrics, ReconcileMetrics
 from streamer.observe.process import ProcessMetrics
 

@@ -1,4 +1,4 @@
-"""Messages as both transports hand them on, the observer of sessions, and Salesforce's time.
+"""Messages as both transports hand them on.
 
 `{"channel": …, "data": {"schema": …, "payload": …, "event": {"replayId": …}}}`
 
@@ -6,10 +6,7 @@ The replay id is a number over CometD, and opaque bytes over the Pub/Sub API.
 """
 
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
-
-import aiohttp
+from typing import Any
 
 from streamer.events import ReplayId
 
@@ -51,61 +48,3 @@ def _at(value: Any, *keys: str) -> Any:
             return None
         value = value.get(key)
     return value
-
-
-class SessionObserver(Protocol):
-    """Counts and measures session events; must not block or raise."""
-
-    def handshaken(self) -> None:
-        """A new session has begun."""
-        ...
-
-    def answered(self, events: int, size: int) -> None:
-        """An answer with `events` events, of `size` bytes, was read whole."""
-        ...
-
-    def lost(self, reason: str) -> None:
-        """A session ended; `reason` is one of a few stable words."""
-        ...
-
-    def overdue(self) -> None:
-        """Salesforce did not answer in time, and the connection was closed."""
-        ...
-
-    def subscribed(self, path: str) -> None:
-        """Salesforce accepted the subscription of a channel."""
-        ...
-
-    def refused(self, path: str, error: str) -> None:
-        """Salesforce refused the subscription of a channel."""
-        ...
-
-
-class NullObserver:
-    """Ignores every event."""
-
-    def handshaken(self) -> None:
-        """Do nothing."""
-
-    def answered(self, events: int, size: int) -> None:
-        """Do nothing."""
-
-    def lost(self, reason: str) -> None:
-        """Do nothing."""
-
-    def overdue(self) -> None:
-        """Do nothing."""
-
-    def subscribed(self, path: str) -> None:
-        """Do nothing."""
-
-    def refused(self, path: str, error: str) -> None:
-        """Do nothing."""
-
-
-def time_of(response: aiohttp.ClientResponse) -> float | None:
-    """Return the server's time in epoch seconds, up to a second early; `None` without a valid date."""
-    try:
-        return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    except (ValueError, OverflowError):
-        return None

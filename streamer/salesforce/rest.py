@@ -16,8 +16,8 @@ from streamer.events import JsonObject
 from streamer.exact_json import OversizedJson, bounded_json, exact_json
 from streamer.known_secrets import KNOWN
 from streamer.salesforce.auth.tokens import AccessToken, Tokens
-from streamer.salesforce.message import time_of
-from streamer.salesforce.rest_requests import BodyTooLarge, RestOptions, RestRequest, read_body
+from streamer.salesforce.responses import BodyTooLarge, read_body, time_of
+from streamer.salesforce.rest_requests import RestOptions, RestRequest
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
 

@@ -1,13 +1,11 @@
-"""Requests to Salesforce's REST API, as sent and as previewed, and their bounded bodies."""
+"""Requests to Salesforce's REST API, as sent and as previewed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from aiohttp import ClientResponse
 from yarl import URL
 
-from streamer.clock import Clock
 from streamer.known_secrets import MASK
 from streamer.ports import Preview
 
@@ -63,37 +61,6 @@ class RestOptions:
             headers=self.headers(request, MASK),
             content=request.body or b"",
         )
-
-
-# The largest answer that is read, 64 MB, takes so long at 2 Mbit/s.
-_WHOLE_S = 300.0
-
-
-class BodyTooLarge(Exception):
-    """The body is larger than the limit."""
-
-
-async def read_body(
-    response: ClientResponse, clock: Clock, *, limit: int, idle_s: float, whole_s: float = _WHOLE_S
-) -> bytes:
-    """Return the complete body of `response`, of at most `limit` bytes.
-
-    Raises `BodyTooLarge`, `TimeoutError` after `idle_s` without new bytes or
-    after `whole_s` altogether, and aiohttp's `ClientPayloadError` when the
-    connection ends too early.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    # Without it, a server that sends a byte now and then would hold a channel for ever.
-    async with clock.timeout(whole_s):
-        while not response.content.at_eof():
-            async with clock.timeout(idle_s):
-                chunk = await response.content.readany()
-            size += len(chunk)
-            if size > limit:
-                raise BodyTooLarge(f"an answer of more than {limit} bytes")
-            chunks.append(chunk)
-    return b"".join(chunks)
 
 
 _Item = TypeVar("_Item")

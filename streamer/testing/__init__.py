@@ -1,10 +1,10 @@
 """Test kit for plugins: a contract to inherit as tests, and a scripted target."""
 
 from streamer.testing.contract import SubscriberContract
+from streamer.testing.deliveries import a_delivery, an_event
 from streamer.testing.http.contract import HttpSubscriberContract
 from streamer.testing.http.replies import CUT_OFF, HANG_UP, Echo, Raw, Reply, Silence
 from streamer.testing.http.target import Received, ScriptedTarget
-from streamer.testing.leaks import a_delivery, an_event
 from streamer.testing.trial import ContractBrokenError
 
 __all__ = [

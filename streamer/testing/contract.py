@@ -15,7 +15,8 @@ from streamer.clock import Clock, TurnedClock
 from streamer.errors import ConfigurationError, Stop
 from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
 from streamer.ports import Batching, Plugin, PluginContext, Subscriber
-from streamer.testing.leaks import a_delivery, an_event, no_leaks
+from streamer.testing.deliveries import a_delivery, an_event
+from streamer.testing.leaks import no_leaks
 from streamer.testing.trial import ContractBrokenError, Trial, check, expect, plain_secrets_in, secrets_in
 
 _AT_ONCE = 20

@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from streamer.events import JsonObject
-from streamer.log.schemas import data_of, definitions, definitions_of
+from streamer.log.schemas import definitions, definitions_of, reference
 
 RECORDS = {
     "receipts": "Receipt",
@@ -40,7 +40,8 @@ def closed(schema: Any) -> Any:
 
 @cache
 def _validator(*names: str) -> Any:
-    whole = {"$defs": definitions(), **data_of(names)}
+    found = [reference(name) for name in names]
+    whole = {"$defs": definitions(), **(found[0] if len(found) == 1 else {"oneOf": found})}
     return Draft202012Validator(closed(whole))
 
 

@@ -9,7 +9,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from streamer.dispatch.delivery.plugin_calls import kept, outcome_of, outcomes_of
+from streamer.dispatch.delivery.foreign_values import kept
+from streamer.dispatch.delivery.plugin_calls import outcome_of, outcomes_of
 from streamer.errors import CredentialsRefused, SalesforceUnavailable
 from streamer.events import Delivered, FailureClass, Hold, Reject, Retry
 from streamer.known_secrets import KNOWN, KnownSecrets, secrets_in

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from streamer.app.assembly import open_history
 from streamer.cli.operating.api import DEFAULT_URL, api_of
 from streamer.cli.operating.api_command import OperatorOptions, api_command, channel_paths, moment
-from streamer.cli.operating.snapshot_watch import RepairOrder, ordered_repair
+from streamer.cli.operating.repair_order import RepairOrder, ordered_repair
 from streamer.cli.org.connection import OrgOptions
 from streamer.cli.output import AsJson, at, by_reason, console, counted, plain, print_json, print_table
 from streamer.clock import SystemClock

@@ -15,11 +15,8 @@ from streamer.dispatch.chains.forwarding import (
 )
 from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.delivery.enrichment import Ahead, Enrichment
-from streamer.dispatch.delivery.plugin_calls import (
-    PluginCalls,
-    kept,
-    masked,
-)
+from streamer.dispatch.delivery.foreign_values import kept, masked
+from streamer.dispatch.delivery.plugin_calls import PluginCalls
 from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
 from streamer.dispatch.lanes.lanes import Lane
 from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop

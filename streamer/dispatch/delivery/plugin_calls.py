@@ -15,20 +15,27 @@ from collections.abc import (
     Coroutine,
     Generator,
     Iterator,
-    Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
 from traceback import extract_tb
 from typing import Any, TypeVar, cast, get_args
 
-import orjson
 import structlog
 
 from streamer.clock import Clock
+from streamer.dispatch.delivery.foreign_values import (
+    bounded,
+    excerpt,
+    mapping_of,
+    masked,
+    named,
+    text_of,
+    without_secrets,
+)
 from streamer.errors import RetryLater, StreamerError
 from streamer.events import (
     LONGEST_PAUSE_S,
@@ -45,7 +52,6 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.known_secrets import KNOWN
-from streamer.observe import redaction
 from streamer.ports import BatchSubscriber, Subscriber
 
 _log = structlog.get_logger()
@@ -54,8 +60,6 @@ _CALLED: ContextVar[SubscriberName | None] = ContextVar("called_plugin", default
 Given = TypeVar("Given")
 
 _KINDS = frozenset(get_args(Outcome))
-_TEXT_CHARACTERS = 2_000
-_ANSWER_BYTES = 20_000
 
 
 @contextmanager
@@ -121,16 +125,16 @@ def outcome_of(returned: object) -> Outcome:
     if type(returned) is Delivered and type(answer := _field(returned, "answer")) is dict:
         if not answer:
             return returned
-        hidden = _without_secrets(answer)
+        hidden = without_secrets(answer)
         return returned if hidden is answer else Delivered(answer=hidden)
     kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
     if kind is None:
         return Retry(
-            reason=_bounded(f"the plugin returned {type(returned).__name__}, which is not an outcome"),
+            reason=bounded(f"the plugin returned {type(returned).__name__}, which is not an outcome"),
             failure=FailureClass.PLUGIN_ERROR,
         )
     if kind is Delivered:
-        return Delivered(answer=_without_secrets(_mapping(_field(returned, "answer"))))
+        return Delivered(answer=without_secrets(mapping_of(_field(returned, "answer"))))
     if kind is Skip:
         return Skip(reason=_sentence(returned, "reason"), sent=_was_sent(returned))
     return _failure(kind, returned)
@@ -153,43 +157,11 @@ def outcomes_of(returned: object, number: int) -> Sequence[Outcome]:
         return [outcome_of(each) for each in found]
     count = f"{len(found)} outcomes" if len(found) < number else "too many outcomes"
     what = f"the plugin returned {count} for {number} deliveries, as {type(returned).__name__}"
-    return [Retry(reason=_bounded(what), failure=FailureClass.PLUGIN_ERROR)] * number
-
-
-def named(error: BaseException) -> str:
-    """Return the type and the text of `error`, bounded and with secrets masked."""
-    name = type(error).__name__
-    try:
-        said = f"{name}: {error}"
-    except BaseException:  # noqa: BLE001 - a foreign __str__ can raise anything
-        said = f"{name}, whose text can't be read"
-    return masked(said)
-
-
-def masked(text: str) -> str:
-    """Return `text` as for a log line: bounded and with secrets masked."""
-    return _bounded(redaction.masked(text))
-
-
-def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the answer to keep in a receipt: a small one whole, of a large one the beginning of its text."""
-    try:
-        is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
-    except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
-        is_small = False
-    return answer if is_small else _text_of(answer)
-
-
-def _without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        written = orjson.dumps(answer, default=repr)
-    except (TypeError, ValueError, RecursionError):
-        return _text_of(answer)
-    return answer if KNOWN.hidden_bytes(written) == written else KNOWN.hidden_in(answer)
+    return [Retry(reason=bounded(what), failure=FailureClass.PLUGIN_ERROR)] * number
 
 
 def _failure(kind: type[Any], returned: object) -> Outcome:
-    reason, answer = _sentence(returned, "reason"), _excerpt(_text(_field(returned, "answer")))
+    reason, answer = _sentence(returned, "reason"), excerpt(text_of(_field(returned, "answer")))
     if kind is Reject:
         hint = _sentence(returned, "hint")
         failure = _class(returned, FailureClass.REJECTED)
@@ -202,7 +174,7 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
         return Retry(reason=reason, answer=answer, failure=failure)
     if (after_s := _seconds(asked)) is None:
         what = f"a {kind.__name__} whose after_s is not a number ({type(asked).__name__})"
-        reason = _bounded(f"the plugin returned {what}, which is not an outcome")
+        reason = bounded(f"the plugin returned {what}, which is not an outcome")
         return Retry(reason=reason, answer=answer, failure=FailureClass.PLUGIN_ERROR)
     if kind is Retry:
         return Retry(reason=reason, after_s=after_s, answer=answer, failure=failure)
@@ -230,39 +202,9 @@ def _was_sent(returned: object) -> bool:
 def _sentence(returned: object, name: str) -> str:
     value = _field(returned, name)
     if isinstance(value, str):
-        return _bounded(KNOWN.hidden(str.__str__(value)))
+        return bounded(KNOWN.hidden(str.__str__(value)))
     # For example an exception in place of its text.
-    return masked(_text(value))
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        # Not str(): a subclass can override it, as the members of an enum do.
-        return str.__str__(value)
-    if isinstance(value, bytes | bytearray):
-        return bytes(value).decode("utf-8", "replace")
-    return "" if value is None else _shown(value)
-
-
-def _shown(value: object) -> str:
-    try:
-        return str.__str__(repr(value))
-    except RecursionError:
-        return "It is nested too deeply to be kept."
-    except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
-        return f"A {type(value).__name__} that can't be shown."
-
-
-def _mapping(answer: object) -> Mapping[str, Any]:
-    # The mapping can read from a resource that is closed by now.
-    with suppress(BaseException):
-        if isinstance(answer, Mapping):
-            return dict(answer)
-    return _text_of(answer)
-
-
-def _text_of(answer: object) -> Mapping[str, Any]:
-    return {"text": _excerpt(_shown(answer))}
+    return masked(text_of(value))
 
 
 def _seconds(asked: object) -> float | None:
@@ -274,19 +216,6 @@ def _seconds(asked: object) -> float | None:
     except BaseException:  # noqa: BLE001 - an integer too large for a float, or a foreign __float__
         return None
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_S)
-
-
-def _excerpt(text: str) -> str:
-    # Cut after it: half a secret would not be known.
-    return (
-        KNOWN.hidden(text)[:_ANSWER_BYTES]
-        .encode("utf-8", "replace")[:_ANSWER_BYTES]
-        .decode("utf-8", "ignore")
-    )
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"
 
 
 def is_closing(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """Positions of a channel: the checkpoint after each read, operators' orders, and the start."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -15,14 +15,13 @@ from streamer.events import (
     Channel,
     Checkpoint,
     ContinuityRecord,
-    DeadLetter,
-    Event,
     EventId,
     ReplayId,
     Start,
     is_of_cometd,
     replay_id_to_text,
 )
+from streamer.ingest.read_batch import ReadBatch
 from streamer.ports import RecordedHoles
 from streamer.settings import StartTime, StartWord
 
@@ -33,8 +32,8 @@ _MOST_BEHIND_AN_ID_S = 900.0
 _log = structlog.get_logger()
 
 
-def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
-    """Return the checkpoint that follows `checkpoint` once `read`, in Salesforce's order, is appended.
+def advanced(checkpoint: Checkpoint | None, read: ReadBatch, batch: Batch) -> Checkpoint:
+    """Return the checkpoint that follows `checkpoint` once `read` is appended.
 
     The last replay id stays open, because more events can carry it (split
     events share one); all ids before it are complete. No event is known to be
@@ -43,14 +42,15 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
     former = checkpoint or Checkpoint(
         channel=batch.channel, replay_id=None, verified_at=0.0, positioned_at=batch.read_at
     )
-    placed = [item for item in read[-1:] if item.replay_id] or [item for item in read if item.replay_id]
+    items = read.mixed or read.events
+    placed = [item for item in items[-1:] if item.replay_id] or [item for item in items if item.replay_id]
     if not placed:
         return former
 
     last = placed[-1].replay_id
     ids: list[EventId] = []
     before = None
-    for item in reversed(read):
+    for item in reversed(items):
         if item.replay_id == last:
             ids.append(EventId(item.id))
         elif item.replay_id is not None:
@@ -121,13 +121,15 @@ def complete_until(checkpoint: Checkpoint | None) -> float | None:
     return checkpoint.positioned_at - checkpoint.channel.retention_s
 
 
-def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
+def without_appended(read: ReadBatch, checkpoint: Checkpoint) -> ReadBatch:
     """Return `read` without the events that the log already holds according to `checkpoint`."""
     # Only messages at the checkpoint's position are ever read again, and
     # a publisher's duplicate elsewhere is Salesforce's event, not our repeat.
     seen = frozenset(checkpoint.appended)
     position = checkpoint.open_replay_id
-    return [item for item in read if item.replay_id != position or item.id not in seen]
+    items = read.mixed or read.events
+    new = [item for item in items if item.replay_id != position or item.id not in seen]
+    return read if len(new) == len(items) else ReadBatch.of(new)
 
 
 def _is_dated_by_org(behind_s: float, *, by_time: bool) -> bool:
@@ -157,9 +159,8 @@ def _verified_at(former: float, committed: float, *, by_time: bool) -> float:
     return committed or max(0.0, former - CLOCKS_DIFFER_S)
 
 
-def _committed_at(read: Sequence[Event | DeadLetter]) -> float:
-    last = next((item for item in reversed(read) if type(item) is Event), None)
-    return datetime.fromisoformat(last.time).timestamp() if last else 0.0
+def _committed_at(read: ReadBatch) -> float:
+    return datetime.fromisoformat(read.events[-1].time).timestamp() if read.events else 0.0
 
 
 class PositionOrdered(Exception):

@@ -2,12 +2,12 @@
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from streamer.clock import Clock
-from streamer.events import DeadLetter, Event, JsonObject
+from streamer.events import Event, JsonObject
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise.changes import LONGEST_TEXT, TextDiff, is_diff
 from streamer.normalise.malformed import from_text
@@ -96,22 +96,22 @@ class LargeTexts:
     hides: Callable[[str, str], bool] = lambda _type, _name: False
     _worked: int = field(default=0, init=False)
 
-    async def completed(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter]:
-        """Return `read`, in its order, with the texts that could be made whole; raises nothing."""
-        items = list(read)
+    async def completed(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return `events`, in their order, with the texts that could be made whole; raises nothing."""
+        made = list(events)
         unknown: dict[int, Diffs] = {}
-        for place, event in _events(items):
+        for place, event in enumerate(events):
             self._remember(event)
             if "diff_fields" in event.data:
-                items[place], diffs = await self._applied(event)
+                made[place], diffs = await self._applied(event)
                 if diffs:
                     unknown[place] = diffs
         if unknown and self.rereading is not None:
-            await self._reread(items, unknown, self.rereading)
-        marked = sum(len(event.data.get("diff_fields", ())) for _, event in _events(items))
+            await self._reread(made, unknown, self.rereading)
+        marked = sum(len(event.data.get("diff_fields", ())) for event in made)
         if marked:
             self.observer.large_texts(marked=marked)
-        return items
+        return made
 
     def _remember(self, event: Event) -> None:
         for name, value in event.data["fields"].items():
@@ -148,20 +148,19 @@ class LargeTexts:
             self.observer.large_texts(applied=len(texts))
         return _completed(event, texts), unknown
 
-    async def _reread(
-        self, items: list[Event | DeadLetter], unknown: Mapping[int, Diffs], rereading: Rereading
-    ) -> None:
-        """Put the values that the org has now into the events of `items` whose diffs are `unknown`."""
+    async def _reread(self, made: list[Event], unknown: Mapping[int, Diffs], rereading: Rereading) -> None:
+        """Put the values that the org has now into the events of `made` whose diffs are `unknown`."""
         wanted: dict[str, dict[str, set[str]]] = {}
-        events = [(place, event) for place, event in _events(items) if place in unknown]
-        for place, event in events:
+        for place in unknown:
+            event = made[place]
             of_entity = wanted.setdefault(event.data["entity"], {})
             of_entity.setdefault(event.data["record_id"], {_MODIFIED}).update(unknown[place])
         records = await rereading.read(wanted)
-        for place, event in events:
+        for place in unknown:
+            event = made[place]
             record = records.get(event.data["record_id"])
             if record is not None:
-                items[place] = await self._with_present_values(event, unknown[place], record)
+                made[place] = await self._with_present_values(event, unknown[place], record)
 
     async def _with_present_values(self, event: Event, diffs: Diffs, record: JsonObject) -> Event:
         """Return `event` with the values of `record`; one without the diff's hash counts as a later one."""
@@ -190,12 +189,6 @@ class LargeTexts:
         if self._worked > _CHARACTERS_AT_ONCE:
             self._worked = 0
             await self.clock.sleep(0)
-
-
-def _events(items: Sequence[Event | DeadLetter]) -> Iterator[tuple[int, Event]]:
-    for place, item in enumerate(items):
-        if type(item) is Event:
-            yield place, item
 
 
 def _completed(event: Event, texts: Mapping[str, str], reread: JsonObject | None = None) -> Event:

@@ -25,6 +25,7 @@ from streamer.events import (
 )
 from streamer.exact_json import exact_value, raw_json
 from streamer.ingest.positions.checkpoints import without_appended
+from streamer.ingest.read_batch import ReadBatch
 from streamer.ingest.reading.large_texts import LargeTexts
 from streamer.ingest.reading.quarantine import Quarantine, SecretBytes
 from streamer.normalise import Normaliser
@@ -77,28 +78,21 @@ class ChannelProtection:
         """True while there are rules for this channel or for others."""
         return self.protection.compiled is not None
 
-    def protected(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter | Unreadable]:
-        """Return `read`, in its order, with protected values removed, masked or hashed.
+    def protected(self, events: Sequence[Event]) -> Sequence[Event | Unreadable]:
+        """Return `events`, in their order, with protected values removed, masked or hashed.
 
-        It is `read` itself if no rule applies to any of its events. An event that
+        They are `events` itself if no rule applies to any of them. An event that
         can't be protected is `Unreadable`.
         """
         rules = self.protection.compiled
         # The event's type decides, not the channel: an event can reach a channel to which it does not belong.
-        types = {item.type for item in read if type(item) is Event}
-        if rules is None or not any(map(rules.of, types)):
-            return read
-        events = [item for item in read if type(item) is Event]
+        if rules is None or not any(map(rules.of, {event.type for event in events})):
+            return events
         key = self.key if ChannelKind.of(self.channel.path).is_keyed else None
-        protected = ProtectedEvents(rules, key=key).of(events)
-        found: list[Event | DeadLetter | Unreadable] = []
-        for item in read:
-            if type(item) is not Event:
-                found.append(item)
-                continue
-            made = next(protected)
-            found.append(_unreadable(item, made) if isinstance(made, NotProtected) else made)
-        return found
+        return [
+            _unreadable(event, made) if isinstance(made, NotProtected) else made
+            for event, made in zip(events, ProtectedEvents(rules, key=key).of(events), strict=True)
+        ]
 
     def hides(self, event_type: str, name: str) -> bool:
         """Return whether the rules protect a field of this type of event."""
@@ -201,45 +195,49 @@ class MessageReader:
     large_texts: LargeTexts | None = None
     protection: ChannelProtection | None = None
 
-    async def read(self, batch: Batch, checkpoint: Checkpoint | None) -> Sequence[Event | DeadLetter]:
-        """Return the events of `batch` that the log does not hold by `checkpoint`, with whole texts."""
+    async def read(self, batch: Batch, checkpoint: Checkpoint | None) -> ReadBatch:
+        """Return what is in `batch` that the log does not hold by `checkpoint`, with whole texts."""
         read = self._read(batch)
         if checkpoint is not None and checkpoint.appended:
             read = without_appended(read, checkpoint)
-        return read if self.large_texts is None else await self.large_texts.completed(read)
+        if self.large_texts is None:
+            return read
+        return read.with_events(await self.large_texts.completed(read.events))
 
-    def stored(
-        self, read: Sequence[Event | DeadLetter], *, is_judged: bool = True
-    ) -> Sequence[Event | DeadLetter]:
+    def stored(self, read: ReadBatch, *, is_judged: bool = True) -> ReadBatch:
         """Return `read` as protection lets it be stored; what can't be protected is set aside.
 
         Without `is_judged`, the quarantine does not count what is set aside.
         """
-        if not read or self.protection is None or not self.protection.has_rules:
+        if self.protection is None or not self.protection.has_rules:
             return read
-        protected = self.protection.protected(read)
-        if protected is read:
+        protected = self.protection.protected(read.events)
+        if protected is read.events:
             return read
         # The quarantine counts messages, and a message can be several events.
         unreadable = {item.replay_id for item in protected if isinstance(item, Unreadable)}
         if is_judged:
             self.quarantine.judge(read=0, unreadable=len(unreadable))
-        return [self._quarantined(each) if isinstance(each, Unreadable) else each for each in protected]
+        return read.with_events(
+            [self._quarantined(each) if isinstance(each, Unreadable) else each for each in protected]
+        )
 
-    def _read(self, batch: Batch) -> Sequence[Event | DeadLetter]:
+    def _read(self, batch: Batch) -> ReadBatch:
         # The position of an unreadable piece among the messages is unknown; put
         # first, it can't make the checkpoint pass a message.
-        read = [*batch.unreadable, *self.normalise(batch.messages)]
-        events = [item for item in read if type(item) is Event]
-        unreadable = len(read) - len(events)
+        made = [*batch.unreadable, *self.normalise(batch.messages)]
+        events = [item for item in made if type(item) is Event]
+        unreadable = len(made) - len(events)
         self.quarantine.judge(read=len(batch.messages) + len(batch.unreadable), unreadable=unreadable)
         if not unreadable:
-            return events
+            return ReadBatch(events=events)
         torn = len(batch.unreadable)
-        return [
-            self._quarantined(item, torn=place < torn) if isinstance(item, Unreadable) else item
-            for place, item in enumerate(read)
-        ]
+        return ReadBatch.of(
+            [
+                self._quarantined(item, torn=place < torn) if isinstance(item, Unreadable) else item
+                for place, item in enumerate(made)
+            ]
+        )
 
     def _quarantined(self, piece: Unreadable, *, torn: bool = False) -> DeadLetter:
         secret = self.protection.secret(piece, torn=torn) if self.protection is not None else None

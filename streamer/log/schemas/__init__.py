@@ -1,19 +1,25 @@
 """JSON Schemas of the records that others read."""
 
-from streamer.log.schemas.catalogue import SchemaName, definitions, reachable, schema, schema_of
-from streamer.log.schemas.changes import DEFINITIONS, reference, references
-from streamer.log.schemas.messages import DATA_OF_TYPES, data_of, definitions_of
+from streamer.log.schemas.catalogue import (
+    DEFINITIONS,
+    SchemaName,
+    data_of_types,
+    definitions,
+    definitions_of,
+    reachable,
+    reference,
+    references,
+    schema,
+)
 
 __all__ = [
-    "DATA_OF_TYPES",
     "DEFINITIONS",
     "SchemaName",
-    "data_of",
+    "data_of_types",
     "definitions",
     "definitions_of",
     "reachable",
     "reference",
     "references",
     "schema",
-    "schema_of",
 ]

@@ -23,8 +23,7 @@ from streamer.events import OrgId
 from streamer.known_secrets import KNOWN, MASK
 from streamer.salesforce.auth.flows import check_instance, refusal, safe_address, secrets_of, token_form
 from streamer.salesforce.auth.refresh_token_file import RefreshTokenFile
-from streamer.salesforce.message import time_of
-from streamer.salesforce.rest_requests import BodyTooLarge, read_body
+from streamer.salesforce.responses import BodyTooLarge, read_body, time_of
 from streamer.settings import Auth, OrgSettings, PasswordAuth, RefreshAuth
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send, through
 from streamer.web.reasons import connection_reason

@@ -19,9 +19,8 @@ from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.protocol import Advice, JsonObject, TornBody
-from streamer.salesforce.message import time_of
-from streamer.salesforce.rest_requests import BodyTooLarge, read_body
-from streamer.salesforce.retained import Reaction
+from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.responses import BodyTooLarge, read_body, time_of
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
 

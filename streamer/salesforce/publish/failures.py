@@ -11,7 +11,7 @@ from streamer.errors import (
 )
 from streamer.ports import Unpublished
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
-from streamer.salesforce.retained import Reaction
+from streamer.salesforce.reactions import Reaction
 
 # Status codes of events that can succeed later (Platform Events guide, publishing).
 _TRANSIENT = re.compile(

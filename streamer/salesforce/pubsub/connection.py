@@ -17,11 +17,11 @@ from streamer.clock import Clock
 from streamer.eventbus import FetchRequest, SchemaRequest
 from streamer.eventbus.calls import GET_SCHEMA, SUBSCRIBE, Call
 from streamer.salesforce.auth.tokens import AccessToken
-from streamer.salesforce.message import SessionObserver
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.subscription import SubscribeStream
-from streamer.salesforce.retained import Reaction
+from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.session_observer import SessionObserver
 from streamer.web.proxy import refused_by, through
 
 # Words of gRPC for a proxy that does not connect us.

@@ -7,12 +7,12 @@ import structlog
 from streamer.clock import Clock
 from streamer.events import Channel
 from streamer.salesforce.auth.tokens import AccessToken
-from streamer.salesforce.message import SessionObserver
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.login import Login
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.retained import STEADY_S, Reaction, RecoveryDelays
+from streamer.salesforce.reactions import STEADY_S, Reaction, RecoveryDelays
+from streamer.salesforce.session_observer import SessionObserver
 
 _log = structlog.get_logger()
 

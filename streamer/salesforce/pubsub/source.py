@@ -13,7 +13,6 @@ from streamer.errors import CredentialsRefused, SalesforceUnavailable, StreamerE
 from streamer.eventbus import ConsumerEvent, ProducerEvent
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, Start, Unreadable
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.message import NullObserver, SessionObserver
 from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
@@ -23,7 +22,8 @@ from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.reader import ChannelReader
 from streamer.salesforce.pubsub.recovery import PubSubSession, StreamRecovery
 from streamer.salesforce.pubsub.schemas import Messages, Schemas
-from streamer.salesforce.retained import Reaction, RecoveryDelays
+from streamer.salesforce.reactions import Reaction, RecoveryDelays
+from streamer.salesforce.session_observer import NullObserver, SessionObserver
 
 _REFUSED_SCHEMA_S = 1.0
 _SCHEMAS_REFUSED_S = 30.0

@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 from streamer.clock import Clock
 from streamer.eventbus import ConsumerEvent, FetchRequest
 from streamer.eventbus.calls import SUBSCRIBE
-from streamer.salesforce.message import SessionObserver
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.retained import Reaction
+from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.session_observer import SessionObserver
 
 _DIVISOR = 8
 

@@ -117,8 +117,8 @@ async def _event_with_every_key() -> Event:
         observer=Metrics(clock=clock).channel(CHANGES),
         rereading=Rereading(channel=CHANGES, records=records, clock=clock),
     )
-    read = await texts.completed(events_of(normaliser_for(CHANGES), change(1, "001A", A=diff, B=diff)))
-    return next(item for item in read if isinstance(item, Event))
+    [event] = await texts.completed(events_of(normaliser_for(CHANGES), change(1, "001A", A=diff, B=diff)))
+    return event
 
 
 def test_data_of_an_outbound_message_are_those_of_the_guide() -> None:

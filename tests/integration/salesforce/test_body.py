@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from streamer.clock import TurnedClock
-from streamer.salesforce.rest_requests import read_body
+from streamer.salesforce.responses import read_body
 from tests.waiting import awaited
 
 

@@ -13,7 +13,7 @@ from streamer.controls import AuditRecord
 from streamer.events import SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.log.sqlite import SqliteLog
-from streamer.observe.logs import LogMetrics
+from streamer.observe.log_metrics import LogMetrics
 from streamer.observe.series import LabelValues
 from streamer.settings import SqliteLogSettings
 from tests.contracts.values import a_dead_letter, an_append, append_to

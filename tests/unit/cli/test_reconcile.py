@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from streamer.cli import app
 from streamer.cli.operating.reconcile import bar, printed, reconciled_json
-from streamer.cli.operating.snapshot_watch import ordered_repair
+from streamer.cli.operating.repair_order import ordered_repair
 from streamer.continuity.reconciling import Drift, DriftKind, Phase, Reconciled
 from streamer.events import JsonObject
 from tools.command_reference import JSON_SHAPES

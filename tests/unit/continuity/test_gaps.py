@@ -176,22 +176,45 @@ async def test_record_that_cannot_be_read_waits_in_the_log() -> None:
 
 
 async def test_plain_events_ask_no_part_of_the_repairs() -> None:
-    """Repairs without work know it: every event asks them, and they ask nobody."""
+    """Every event asks the repairs; without open work they ask nobody."""
     world = World()
     readings = world.readings()
-    repairs = ChannelRepairs(channel=CHANGES, gaps=None, readings=readings)
+    repairs = ChannelRepairs(channel=CHANGES, gaps=world.gap_repair(), readings=readings)
     repairs.resume([], lambda: None)
     asked = readings.asked
     for _ in range(3):
         assert not repairs.follows_changes
-        assert not repairs.has_work
         assert (await repairs.repaired([], 0.0)).is_empty
     assert readings.asked == asked
 
-    repairs.found(first_snapshot(CHANGES, world.clock.now()))
 
-    assert repairs.follows_changes
+async def test_reading_that_nobody_announced_is_work() -> None:
+    """A part does not have to tell that it has work: its open holes are looked at when asked."""
+    world = World()
+    readings = world.readings()
+    repairs = ChannelRepairs(channel=CHANGES, gaps=None, readings=readings)
+    assert not repairs.has_work
+    assert not repairs.follows_changes
+
+    readings.adopted(first_snapshot(CHANGES, world.clock.now()))
+
     assert repairs.has_work
+    assert repairs.follows_changes
+
+
+async def test_gap_event_that_nobody_announced_is_repaired_with_the_next_answer() -> None:
+    """A part does not have to tell that a gap event waits for its record."""
+    world = World()
+    await world.read(batch(gap(1, ADA)), batch())
+    [event] = [event for event in world.log.events if event.is_gap]
+    gaps = world.gap_repair()
+    repairs = ChannelRepairs(channel=CHANGES, gaps=gaps, readings=None)
+    world.records.error = RetryLater("503")
+    assert not (await gaps.repaired([event], 0.0)).events
+    world.records.error = None
+    await world.clock.turn(20)
+
+    assert kinds((await repairs.repaired([], 0.0)).events) == [("updated", ADA)]
 
 
 async def test_field_that_is_gone_costs_another_describe() -> None:

@@ -221,6 +221,18 @@ async def test_redriven_letters_enter_the_log_at_their_own_positions() -> None:
     assert world.log.checkpoints[CHANGES].replay_id == b"900"
 
 
+async def test_order_that_nobody_announced_is_work() -> None:
+    """A part does not have to tell that it has an order: the orders are looked at when asked."""
+    repairs = World().ingest(RedriveOrders(controls=MemoryLog().controls, clock=TurnedClock())).repairs
+    assert isinstance(repairs, ChannelRepairs)
+    assert repairs.redrives is not None
+    assert not repairs.has_work
+
+    repairs.redrives.follow({"r1": order()})
+
+    assert repairs.has_work
+
+
 async def test_what_still_cannot_be_read_stays_and_says_why() -> None:
     """It costs only itself, its order ends, and the next order takes it again."""
     world = World()

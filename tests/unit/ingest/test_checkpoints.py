@@ -8,6 +8,7 @@ import pytest
 from streamer.clock import CLOCKS_DIFFER_S, TurnedClock
 from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Unreadable
 from streamer.ingest.positions.checkpoints import advanced, confirmed, without_appended
+from streamer.ingest.read_batch import ReadBatch
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.normalise import normaliser_for
 from streamer.salesforce.cometd.answer import ReplayPosition
@@ -19,7 +20,7 @@ READ = normaliser_for(CHANGES)
 def moved(former: Checkpoint | None, *messages: dict[str, object], at: float = 1_735_690_000.0) -> Checkpoint:
     """Return the checkpoint after a batch of `messages`."""
     read = events_of(READ, *messages)
-    return advanced(former, read, batch(*messages, at=at))
+    return advanced(former, ReadBatch(events=read), batch(*messages, at=at))
 
 
 def resumed_since(checkpoint: Checkpoint) -> float:
@@ -115,7 +116,7 @@ def test_first_message_without_a_time_is_resumed_from_well_before_it() -> None:
     letter = Quarantine(clock=TurnedClock()).unreadable(
         Unreadable(raw=b"?", error="not JSON", replay_id=ReplayId(b"5")), CHANGES
     )
-    first = advanced(confirmed(None, batch(at=at)), [letter], batch(at=at))
+    first = advanced(confirmed(None, batch(at=at)), ReadBatch.of([letter]), batch(at=at))
 
     assert resumed_since(first) <= at - 60
 
@@ -130,11 +131,9 @@ def test_only_the_open_position_is_read_again() -> None:
         open_replay_id=ReplayId(b"6"),
     )
     again = [*events_of(READ, change(6, "001A", "001B")), *events_of(READ, change(7, "001A"))]
+    new = without_appended(ReadBatch(events=again), checkpoint)
 
-    assert [(e.replay_id, e.key) for e in without_appended(list(again), checkpoint) if e in again] == [
-        (b"6", "001B"),
-        (b"7", "001A"),
-    ]
+    assert [(event.replay_id, event.key) for event in new.events] == [(b"6", "001B"), (b"7", "001A")]
 
 
 def test_open_position_is_known_by_its_events_on_the_other_transport() -> None:
@@ -167,8 +166,8 @@ def test_reading_resumes_before_the_last_replay_id(answers: list[list[int | str]
     """Its events may be split over several answers, so it is read again, and nothing else is."""
     checkpoint: Checkpoint | None = None
     for answer in answers:
-        read = [item for each in answer for item in items(each)]
-        checkpoint = advanced(checkpoint, read, batch()) if read else confirmed(checkpoint, batch())
+        read = ReadBatch.of([item for each in answer for item in items(each)])
+        checkpoint = advanced(checkpoint, read, batch()) if answer else confirmed(checkpoint, batch())
     assert checkpoint is not None
     assert ReplayPosition.after(checkpoint).replay() == number
 

@@ -8,7 +8,6 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.errors import RetryLater
-from streamer.events import DeadLetter, Event
 from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import normaliser_for
@@ -52,8 +51,7 @@ class World:
 
     async def data(self, *messages: Any) -> Sequence[dict[str, Any]]:
         """Return the data of the events of `messages`."""
-        read: list[Event | DeadLetter] = [*events_of(READ, *messages)]
-        return [item.data for item in await self.texts.completed(read) if isinstance(item, Event)]
+        return [event.data for event in await self.texts.completed(events_of(READ, *messages))]
 
     def count(self, result: str) -> float | None:
         """Return how many diffs had a result."""

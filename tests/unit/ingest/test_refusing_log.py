@@ -5,6 +5,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import EventsRefused, LogMisconfigured
 from streamer.events import Checkpoint, Event, ReplayId
+from streamer.ingest.read_batch import ReadBatch
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import GrowingAppend
 from streamer.log.memory import MemoryLog
@@ -28,7 +29,7 @@ async def test_refusal_that_names_no_event_is_for_an_operator() -> None:
         quarantine=Quarantine(clock=clock),
         observer=Metrics(clock=clock).channel(CHANGES),
     )
-    growing.add(events_of(normaliser_for(CHANGES), change(1)), read_at=1.0)
+    growing.add(ReadBatch(events=events_of(normaliser_for(CHANGES), change(1))), read_at=1.0)
 
     with pytest.raises(LogMisconfigured, match="a record of 20 MB is too large"):
         await growing.commit(CHECKPOINT)

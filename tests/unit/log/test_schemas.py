@@ -1,5 +1,6 @@
 """The published schemas hold what is written, and refuse what is not."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -10,14 +11,24 @@ import orjson
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
+from streamer.cloud_events import JSON, STRUCTURED
 from streamer.controls import AuditRecord
-from streamer.events import Channel, DeadLetter, Event, HoleCause, ReplayId, Stage, SubscriberName
+from streamer.events import (
+    Channel,
+    DeadLetter,
+    Event,
+    HoleCause,
+    Repair,
+    ReplayId,
+    Stage,
+    SubscriberName,
+)
 from streamer.log import records
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.kafka.records.events import EventEncoder, continuity_message, receipt_record
-from streamer.log.schemas import DATA_OF_TYPES, SchemaName, definitions, definitions_of, schema
+from streamer.log.schemas import SchemaName, data_of_types, definitions, definitions_of, schema
 from streamer.normalise import normaliser_for
 from streamer.normalise.records import (
     OrgRecord,
@@ -78,6 +89,21 @@ def told() -> Iterator[tuple[str, Event]]:
 
 
 EVENTS = [*told(), *read_records()]
+PUBLISHED = {
+    SchemaName.EVENTS: "98f5b30a323e093e",
+    SchemaName.CHANGE_EVENTS: "f67d55a6b6dc895d",
+    SchemaName.PLATFORM_EVENTS: "841d580820b43fa3",
+    SchemaName.PUSH_TOPICS: "2910a3a9b74ef942",
+    SchemaName.GENERIC_EVENTS: "10b4824cb83e6fb1",
+    SchemaName.OUTBOUND_MESSAGES: "a15730a7be16dd12",
+    SchemaName.CLOUD_EVENTS: "5d834770b2bfd912",
+    SchemaName.EVENT_HEADERS: "353a2740c70e0f34",
+    SchemaName.RECEIPTS: "cec2a983908870cc",
+    SchemaName.DEAD_LETTERS: "b16e28bd71fe2fe3",
+    SchemaName.CONTINUITY: "c2f5f0c534f079d0",
+    SchemaName.AUDIT: "0d355f6074535fe2",
+}
+"""Beginnings of the SHA-256 of the schemas, as JSON without spaces."""
 SAMPLES: dict[str, Any] = {
     **{name: event.data for name, event in EVENTS},
     "Receipt": orjson.loads(records.encode_receipt(a_receipt("1"))),
@@ -171,6 +197,35 @@ def _is_one_of(name: str, key: str) -> bool:
     return any({"required": [key]} == each for each in definitions()[name].get("anyOf", ()))
 
 
+@pytest.mark.parametrize(("name", "digest"), PUBLISHED.items())
+def test_published_schema_changes_on_purpose_only(name: SchemaName, digest: str) -> None:
+    """Consumers generate code from it, so a new text or key is noted here too."""
+    assert hashlib.sha256(orjson.dumps(schema(name))).hexdigest().startswith(digest)
+
+
+def test_every_value_of_an_enumeration_is_in_its_schema() -> None:
+    """The definitions are data, and name no value that the code lacks."""
+    hole = definitions()["ContinuityRecord"]["properties"]
+    letter = definitions()["DeadLetter"]["properties"]
+
+    assert hole["cause"]["enum"] == list(HoleCause)
+    assert hole["state"]["enum"] == list(Repair)
+    assert letter["stage"]["enum"] == list(Stage)
+
+
+def test_schemas_name_the_version_and_the_media_types_that_are_written() -> None:
+    """A new version of the records' form needs new definitions."""
+    every = definitions()
+    versions = {
+        each["properties"]["v"]["const"] for each in every.values() if "v" in each.get("properties", ())
+    }
+    binary, structured = (every[name]["properties"] for name in ("EventHeaders", "StructuredHeaders"))
+
+    assert versions == {records.VERSION}
+    assert binary["content-type"]["const"] == JSON.decode()
+    assert structured["content-type"]["const"] == STRUCTURED.decode()
+
+
 @pytest.mark.parametrize("name", SchemaName)
 def test_schema_is_one_and_whole(name: SchemaName) -> None:
     """By the metaschema of its dialect; every reference leads to a definition within it."""
@@ -202,7 +257,7 @@ def test_every_event_type_has_one_pattern() -> None:
     """So the type alone says which data to expect."""
     used = {names for _, event in EVENTS for names in [definitions_of(event.type)]}
 
-    assert used == set(DATA_OF_TYPES.values())
+    assert used == set(data_of_types().values())
     with pytest.raises(LookupError):
         definitions_of("com.example.other")
 

@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 import pytest
 
-from streamer.dispatch.delivery.plugin_calls import kept, outcome_of, outcomes_of
+from streamer.dispatch.delivery.foreign_values import kept
+from streamer.dispatch.delivery.plugin_calls import outcome_of, outcomes_of
 from streamer.errors import RetryLater
 from streamer.events import Delivered, Disable, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World

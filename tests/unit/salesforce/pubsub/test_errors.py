@@ -5,7 +5,7 @@ import pytest
 from grpc import StatusCode
 
 from streamer.salesforce.pubsub.errors import CallEnded, reaction
-from streamer.salesforce.retained import Reaction
+from streamer.salesforce.reactions import Reaction
 
 _PREFIX = "sfdc.platform.eventbus.grpc."
 

@@ -1,0 +1,129 @@
+"""Refusals of a start: sound settings that a part of the daemon would refuse all the same."""
+
+from collections.abc import Iterator, Sequence
+
+from streamer.clock import Clock
+from streamer.configuration import Document, Draft, Keys
+from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
+from streamer.salesforce.auth.flows import safe_address
+from streamer.settings import (
+    JwtAuth,
+    KafkaLogSettings,
+    OrgSettings,
+    OutboundSettings,
+    TracingSettings,
+    Transport,
+)
+
+
+_GIVEN_TO_LIBRDKAFKA = frozenset(
+    {"compression", "options", "security", "session_timeout_s", "transaction_timeout_s"}
+)
+"""Keys of `log.kafka` that librdkafka judges by itself."""
+
+
+def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
+    """Yield a message for each sound part of `draft` that a start would refuse all the same."""
+    org = draft.settings.org
+    if draft.is_sound("org", "login_url") and draft.is_sound("org", "allow_http"):
+        yield from _refused_address(org, document)
+    if all(draft.is_sound("org", key) for key in ("pubsub", "allow_http", "proxy")) and _uses_pubsub(draft):
+        yield from _refused_pubsub(org, document)
+    if draft.is_sound("org", "auth"):
+        yield from _refused_key(org, document, clock)
+    if draft.settings.outbound is not None and draft.is_sound("outbound"):
+        yield from _refused_certificate(draft.settings.outbound, document)
+    if draft.settings.tracing is not None and draft.is_sound("tracing"):
+        yield from _refused_tracing(draft.settings.tracing, document)
+    kafka = draft.settings.log.kafka
+    if kafka is not None and draft.is_sound("log"):
+        yield from _refused_kafka(kafka, document)
+
+
+def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
+    # librdkafka accepts the defaults of these keys, and takes long to import.
+    if _GIVEN_TO_LIBRDKAFKA.isdisjoint(kafka.model_fields_set):
+        return
+    from streamer.log.kafka.cluster.clients import Clients, reserved_options  # noqa: PLC0415 - as said
+
+    clients = Clients(settings=kafka)
+    reserved = {
+        name: f"must not be set: {reason}" for name, reason in reserved_options(kafka.options).items()
+    }
+    refused = {name: f"librdkafka says: {reason}" for name, reason in clients.refused_options().items()}
+    for name, sentence in (refused | reserved).items():
+        keys: Keys = ("log", "kafka", "options", name)
+        # librdkafka repeats the value.
+        shown = name in reserved or not document.is_secret(keys)
+        yield document.mistake(keys, sentence if shown else "librdkafka refuses this option")
+    if refused or reserved:
+        return
+    try:
+        clients.verify()
+    except LogMisconfigured as error:
+        yield _line(document, ("log", "kafka"), error)
+
+
+def _refused_tracing(tracing: TracingSettings, document: Document) -> Iterator[str]:
+    from streamer.app.assembly import has_opentelemetry  # noqa: PLC0415 - few daemons trace
+
+    if not has_opentelemetry():
+        yield document.mistake(
+            ("tracing",), "needs packages that are not installed: pip install 'streamer-salesforce[otel]'"
+        )
+    ca_file = tracing.otlp.ca_file
+    if ca_file is not None and not ca_file.is_file():
+        yield document.mistake(("tracing", "otlp", "ca_file"), "there is no such file")
+
+
+def _refused_address(org: OrgSettings, document: Document) -> Iterator[str]:
+    try:
+        safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
+    except ConfigurationError as error:
+        yield _line(document, ("org", "login_url"), error)
+
+
+def _uses_pubsub(draft: Draft) -> bool:
+    settings = draft.settings
+    return any(settings.transport_of(each) is Transport.PUBSUB for each in settings.channels)
+
+
+def _refused_pubsub(org: OrgSettings, document: Document) -> Iterator[str]:
+    # The import of gRPC costs a tenth of a second, and CometD does not need it.
+    from streamer.salesforce.pubsub.options import PubSubOptions  # noqa: PLC0415 - as said
+
+    try:
+        PubSubOptions.of(org)
+    except ConfigurationError as error:
+        named = str(error).partition(" ")[0].rstrip(":").split(".")
+        yield _line(document, named if named[0] == "org" else ("org", "proxy"), error)
+
+
+def _refused_certificate(outbound: OutboundSettings, document: Document) -> Iterator[str]:
+    # The import of aiohttp costs half a second, and most daemons receive no outbound messages.
+    from streamer.salesforce.outbound.endpoint import tls_files  # noqa: PLC0415 - as said
+
+    files = tls_files(outbound)
+    if files is None:
+        return
+    try:
+        files.context()
+    except ConfigurationError as error:
+        yield _line(document, str(error).partition(":")[0].split("."), error)
+
+
+def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator[str]:
+    if not isinstance(org.auth, JwtAuth):
+        return
+    # Its cryptography costs a tenth of a second, and the other flows do not need it.
+    from streamer.salesforce.auth.flows import token_form  # noqa: PLC0415 - as said
+
+    try:
+        token_form(org.auth, login_url=org.login_url, now=clock.now())
+    except ConfigurationError as error:
+        yield _line(document, ("org", "auth", "key"), error)
+
+
+def _line(document: Document, keys: Sequence[int | str], error: StreamerError) -> str:
+    """Return the sentence of `error`, which begins with the key, with the place of the key."""
+    return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).lstrip(": "))

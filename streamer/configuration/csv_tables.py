@@ -1,0 +1,60 @@
+"""Tables in CSV."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+_SEPARATORS = (",", ";", "\t")
+_MOST_ROWS = 200_000
+_LEAST_COLUMNS = 2
+
+
+class TableRefused(ValueError):
+    """A table can't be read: the message says what is wrong in `line`."""
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def table_of_csv(text: str) -> dict[str, Any]:
+    """Return the values by key of a table in CSV, whose first line names the columns.
+
+    The first column is the key. With one other column, its text is the value;
+    with several, an object of them. Columns are separated by commas, or by
+    semicolons or tabs if the first line has no comma. Raises `TableRefused`.
+    """
+    head = text.partition("\n")[0]
+    separator = next((each for each in _SEPARATORS if each in head), _SEPARATORS[0])
+    # Not the file's lines: a quoted value can have several.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        return _table_of_rows(_table_rows(reader))
+    except csv.Error as error:
+        raise TableRefused(f"is not CSV: {error}", line=max(1, reader.line_num)) from None
+
+
+def _table_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, each with the line where it ends."""
+    for row in reader:
+        if row:
+            yield reader.line_num, row
+
+
+def _table_of_rows(rows: Iterator[tuple[int, list[str]]]) -> dict[str, Any]:
+    _, columns = next(rows, (1, []))
+    if len(columns) < _LEAST_COLUMNS:
+        raise TableRefused("needs a first line with the names of at least two columns", line=1)
+    table: dict[str, Any] = {}
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise TableRefused(f"has {len(row)} columns, and the first line names {len(columns)}", line=line)
+        if row[0] in table:
+            raise TableRefused(f"the key {row[0][:60]!r} appears twice", line=line)
+        if len(table) == _MOST_ROWS:
+            raise TableRefused(f"has more than {_MOST_ROWS:,} rows", line=line)
+        table[row[0]] = (
+            row[1] if len(columns) == _LEAST_COLUMNS else dict(zip(columns[1:], row[1:], strict=True))
+        )
+    return table

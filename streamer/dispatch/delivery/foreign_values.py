@@ -1,0 +1,98 @@
+"""Values of plugins as texts and answers: bounded, and without secrets.
+
+A plugin is foreign code: its values are read by functions that raise nothing,
+whatever the value's own methods do.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from streamer.known_secrets import KNOWN
+from streamer.observe import redaction
+
+_TEXT_CHARACTERS = 2_000
+_ANSWER_BYTES = 20_000
+
+
+def named(error: BaseException) -> str:
+    """Return the type and the text of `error`, bounded and with secrets masked."""
+    name = type(error).__name__
+    try:
+        said = f"{name}: {error}"
+    except BaseException:  # noqa: BLE001 - a foreign __str__ can raise anything
+        said = f"{name}, whose text can't be read"
+    return masked(said)
+
+
+def masked(text: str) -> str:
+    """Return `text` as for a log line: bounded and with secrets masked."""
+    return bounded(redaction.masked(text))
+
+
+def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the answer to keep in a receipt: a small one whole, of a large one the beginning of its text."""
+    try:
+        is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
+    except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
+        is_small = False
+    return answer if is_small else excerpt_of(answer)
+
+
+def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `answer` without the secrets in use: the same object if it holds none."""
+    try:
+        written = orjson.dumps(answer, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        return excerpt_of(answer)
+    return answer if KNOWN.hidden_bytes(written) == written else KNOWN.hidden_in(answer)
+
+
+def text_of(value: object) -> str:
+    """Return the text of a value that should be one; empty for `None`."""
+    if isinstance(value, str):
+        # Not str(): a subclass can override it, as the members of an enum do.
+        return str.__str__(value)
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")
+    return "" if value is None else _shown(value)
+
+
+def _shown(value: object) -> str:
+    try:
+        return str.__str__(repr(value))
+    except RecursionError:
+        return "It is nested too deeply to be kept."
+    except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
+        return f"A {type(value).__name__} that can't be shown."
+
+
+def mapping_of(answer: object) -> Mapping[str, Any]:
+    """Return an answer as a dictionary; one that is no mapping as its text."""
+    # The mapping can read from a resource that is closed by now.
+    with suppress(BaseException):
+        if isinstance(answer, Mapping):
+            return dict(answer)
+    return excerpt_of(answer)
+
+
+def excerpt_of(answer: object) -> Mapping[str, Any]:
+    """Return the beginning of the text of `answer`, as an answer."""
+    return {"text": excerpt(_shown(answer))}
+
+
+def excerpt(text: str) -> str:
+    """Return the beginning of `text`, without the secrets in use."""
+    # Cut after it: half a secret would not be known.
+    return (
+        KNOWN.hidden(text)[:_ANSWER_BYTES]
+        .encode("utf-8", "replace")[:_ANSWER_BYTES]
+        .decode("utf-8", "ignore")
+    )
+
+
+def bounded(text: str) -> str:
+    """Return the beginning of `text`, as much as a reason can hold."""
+    return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"
