@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
 from streamer.app.assembly import Log
 from streamer.app.ingest.orders import PositionOrders, RedriveOrders, SnapshotOrders
-from streamer.app.ingest.repairing import Reconciling, Repairing
+from streamer.app.ingest.repairing import Reconciling, Repairing, RepairOrders, carried_entities, readers_of
 from streamer.app.ingest.tracing import TracedIngest
 from streamer.app.reloading import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
@@ -32,13 +33,12 @@ from streamer.ingest.repairs import check_org
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.ports import EventLog, PayloadReader, Source, Tracer
-from streamer.quota import LimitsMonitor, ReplayAllowance
+from streamer.quota import JobAllowance, LimitsMonitor, ReplayAllowance
 from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
 from streamer.salesforce.outbound.recent import NotificationLog
 from streamer.salesforce.outbound.source import OutboundSource
-from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.transports import opened
 from streamer.settings import (
@@ -112,7 +112,7 @@ class Ingesting:
 
                 def release(channel: Channel) -> None:
                     positions.unsubscribe(channel)
-                    repairing.release(channel)
+                    repairing.orders.unsubscribe(channel)
 
                 paths = [Channel(org=org, path=path) for path in settings.paths]
                 supervisor = ChannelSupervisor(
@@ -133,7 +133,7 @@ class Ingesting:
     ) -> None:
         async with asyncio.TaskGroup() as group:
             following = [
-                group.create_task(repairing.follow_orders(), name="orders"),
+                group.create_task(repairing.orders.run(), name="orders"),
                 group.create_task(positions.run(), name="positions"),
             ]
             if compared is not None:
@@ -162,16 +162,16 @@ class Ingesting:
         self, rest: Rest, log: Log, limits: LimitsMonitor, payloads: PayloadReader | None
     ) -> Repairing:
         return Repairing(
-            rest=rest,
-            records=RestRecords(rest),
-            api_version=self.settings.org.api_version,
+            org=readers_of(rest, self.clock),
+            entities=partial(carried_entities, rest),
             clock=self.clock,
             log=log,
-            snapshots=SnapshotOrders(controls=log.controls, clock=self.clock),
-            redrives=RedriveOrders(controls=log.controls, clock=self.clock),
+            orders=RepairOrders(
+                snapshots=SnapshotOrders(controls=log.controls, clock=self.clock),
+                redrives=RedriveOrders(controls=log.controls, clock=self.clock),
+            ),
             payloads=payloads,
-            limits=lambda: limits.latest,
-            renew_limits=limits.renew,
+            allowance=JobAllowance(limits=lambda: limits.latest, renew_limits=limits.renew),
         )
 
     def _ingest(
@@ -189,7 +189,7 @@ class Ingesting:
             decoder = repairing.decoder(channel, normalise, protection.unsealed)
             if ChannelKind.of(channel.path) is ChannelKind.CHANGES:
                 # All reads for one channel share its time and its pauses.
-                rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
+                rereading = Rereading(channel=channel, records=repairing.org.records, clock=self.clock)
                 is_repaired = rules.on_gap_event == "repair"
                 repairs = repairing.of(channel, rereading, repairs_gaps=is_repaired, decoder=decoder)
             else:
