@@ -15,8 +15,9 @@ from streamer.app.assembly import Log, open_log, tracer_of
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.log_reporter import LogReporter
+from streamer.app.observers import Watcher
 from streamer.app.plan import Plan, effective
-from streamer.app.reloading import ConfigurationChanges, ConfigurationFiles, Reloading, Watcher, reloadable
+from streamer.app.reloading import ConfigurationChanges, ConfigurationFiles, Reloading, reloadable
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.configuration import Document

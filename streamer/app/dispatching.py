@@ -12,9 +12,9 @@ from streamer.app.assembly import Assembly
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts
 from streamer.app.control_follower import AuditedWrites, ControlFollower
 from streamer.app.enriching import SharedLookups
+from streamer.app.observers import WatchedDispatch, Watcher
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
-from streamer.app.reloading import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.delivery.attempts import DispatchObserver
 from streamer.dispatch.delivery.enrichment import Enrichment

@@ -1,10 +1,9 @@
-"""Reloading of a changed configuration while the daemon runs, and the watcher of passing events."""
+"""Reloading of a changed configuration while the daemon runs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 
@@ -13,10 +12,8 @@ from streamer.app.routes import named_by
 from streamer.clock import Clock
 from streamer.configuration import Document, Fingerprints, fingerprints
 from streamer.errors import ConfigurationError
-from streamer.events import DeadLetter, Event, JsonObject, Outcome, SubscriberName
+from streamer.events import JsonObject, SubscriberName
 from streamer.observe.metrics import Metrics
-from streamer.observe.series import ChannelMetrics, SubscriberMetrics
-from streamer.ports import Appended
 from streamer.salesforce.auth.flows import Logins
 from streamer.settings import Settings
 
@@ -164,61 +161,3 @@ class Reloading:
 
     def _checked(self) -> Plan:
         return plan(self.files.reread(), self.clock, self.logins)
-
-
-class Watcher(Protocol):
-    """Observer of passing events; its methods must neither block nor raise."""
-
-    def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
-        """Take note that the log holds these events and dead letters."""
-        ...
-
-    def attempted(self, subscriber: SubscriberName, event: Event, outcome: Outcome) -> None:
-        """Take note that one attempt at a delivery has ended with `outcome`."""
-        ...
-
-    def set_aside(self, subscriber: SubscriberName, letter: DeadLetter) -> None:
-        """Take note that an event of a subscriber became a dead letter."""
-        ...
-
-
-@dataclass(slots=True, kw_only=True)
-class WatchedIngest:
-    """Counts appends and shows their events to the watcher."""
-
-    metrics: ChannelMetrics
-    watcher: Watcher
-    _events: list[Event] = field(default_factory=list, init=False)
-
-    def taken(self, events: Sequence[Event], read_at: float) -> None:  # noqa: ARG002 - of no interest here
-        """Keep the events until they are in the log."""
-        self._events += events
-
-    def appended(self, appended: Appended, seconds: float) -> None:
-        """Pass an append on."""
-        self.metrics.appended(appended, seconds)
-        events, self._events = self._events, []
-        self.watcher.appended(events, appended.set_aside)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedDispatch:
-    """Counts attempts and shows them to the watcher."""
-
-    name: SubscriberName
-    metrics: SubscriberMetrics
-    watcher: Watcher
-
-    def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
-        """Pass an attempt on."""
-        self.metrics.attempted(event, outcome, seconds, trace_id)
-        self.watcher.attempted(self.name, event, outcome)
-
-    def called(self, events: int) -> None:
-        """Pass a call with a batch on."""
-        self.metrics.called(events)
-
-    def set_aside(self, letter: DeadLetter) -> None:
-        """Pass a dead letter on."""
-        self.metrics.set_aside(letter)
-        self.watcher.set_aside(self.name, letter)

@@ -12,7 +12,7 @@ from streamer.app.assembly import Log
 from streamer.app.ingest.orders import PositionOrders, RedriveOrders, SnapshotOrders
 from streamer.app.ingest.repairing import Reconciling, Repairing, RepairOrders, carried_entities, readers_of
 from streamer.app.ingest.tracing import TracedIngest
-from streamer.app.reloading import WatchedIngest, Watcher
+from streamer.app.observers import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
