@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from streamer.app.ingest.orders import SnapshotOrders
-from streamer.app.ingest.repairing import Repairing, RepairOrders, carried_entities, readers_of
+from streamer.app.ingest.orders import OperatorOrders, SnapshotOrders
+from streamer.app.ingest.repairing import Repairing, carried_entities, readers_of
 from streamer.clock import SystemClock, TurnedClock
 from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.events import Channel, OrgId, Start
@@ -153,7 +153,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             entities=partial(carried_entities, rest),
             clock=clock,
             log=log,
-            orders=RepairOrders(snapshots=orders),
+            orders=OperatorOrders(snapshots=orders),
         )
         rereading = Rereading(channel=channel, records=repairing.org.records, clock=clock)
         ingest = Ingest(

@@ -1,13 +1,12 @@
 """Repairs of an org's channels, and comparisons of the org with the log."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from streamer.app.assembly import Log
-from streamer.app.ingest.orders import RedriveOrders, SnapshotOrders
+from streamer.app.ingest.orders import OperatorOrders
 from streamer.channel_paths import ALL_CHANGES, carrier_of, change_channel, changed_entity
 from streamer.clock import Clock
 from streamer.continuity import (
@@ -65,27 +64,6 @@ async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepairOrders:
-    """Orders of operators to the repairs of all channels."""
-
-    snapshots: SnapshotOrders
-    redrives: RedriveOrders | None = None
-
-    async def run(self) -> None:
-        """Follow the orders until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.snapshots.run(), name="snapshots")
-            if self.redrives is not None:
-                group.create_task(self.redrives.run(), name="redrives")
-
-    def unsubscribe(self, channel: Channel) -> None:
-        """Forget the repairs of a channel that this process no longer owns."""
-        self.snapshots.unsubscribe(channel)
-        if self.redrives is not None:
-            self.redrives.unsubscribe(channel)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
     """Makes the repairs of an org's channels: see `EntityReader` for the limits and the sizes.
 
@@ -96,7 +74,7 @@ class Repairing:
     entities: Callable[[Channel], Awaitable[Sequence[str]]]
     clock: Clock
     log: RepairedLog
-    orders: RepairOrders
+    orders: OperatorOrders
     payloads: PayloadReader | None = None
     allowance: JobAllowance = field(default_factory=JobAllowance)
     sizes: ReadingSizes = field(default_factory=ReadingSizes)

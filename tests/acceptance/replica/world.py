@@ -8,8 +8,8 @@ from functools import partial
 
 import aiohttp
 
-from streamer.app.ingest.orders import PositionOrders, SnapshotOrders
-from streamer.app.ingest.repairing import Repairing, RepairOrders, carried_entities, readers_of
+from streamer.app.ingest.orders import OperatorOrders, PositionOrders, SnapshotOrders
+from streamer.app.ingest.repairing import Repairing, carried_entities, readers_of
 from streamer.clock import TurnedClock
 from streamer.continuity.entity_reader import ReadingSizes
 from streamer.controls import AuditRecord, ChannelPosition, PositionOrder, SnapshotOrder
@@ -231,7 +231,7 @@ class World:
                 entities=partial(carried_entities, rest),
                 clock=self.clock,
                 log=self.log,
-                orders=RepairOrders(snapshots=snapshots),
+                orders=OperatorOrders(snapshots=snapshots),
                 allowance=JobAllowance(limits=lambda: limits.latest, renew_limits=limits.renew),
                 # Both ways of reading, and several pages, whatever the few records of a history.
                 sizes=ReadingSizes(bulk_from=6, page_rows=3),
