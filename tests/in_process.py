@@ -12,6 +12,7 @@ import pytest
 from streamer.app import plugins
 from streamer.app.daemon import App
 from streamer.app.plan import plan
+from streamer.app.supervising import DaemonOptions
 from streamer.clock import SystemClock
 from streamer.configuration import Document, load_document
 from tests.waiting import until
@@ -37,12 +38,13 @@ async def running(*paths: Path, environment: Mapping[str, str] = os.environ) -> 
 @asynccontextmanager
 async def serving(document: Document, *, reread: Callable[[], Document] | None = None) -> AsyncIterator[App]:
     """Run the daemon of a configuration, from the time when it is ready and waits for nothing."""
-    app = App(plan=plan(document, SystemClock()), clock=SystemClock(), reread=reread)
+    clock = SystemClock()
+    app = App.of(plan(document, clock), clock, options=DaemonOptions(reread=reread))
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(app.run(stopping), name="daemon")
         try:
-            await until(lambda: app.ready and not app.waits)
+            await until(lambda: app.status.is_complete and not app.status.waits)
             yield app
         finally:
             stopping.set()

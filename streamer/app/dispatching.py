@@ -12,18 +12,17 @@ from streamer.app.assembly import Assembly
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts
 from streamer.app.control_follower import AuditedWrites, ControlFollower
 from streamer.app.enriching import SharedLookups
+from streamer.app.observers import Observers
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
-from streamer.app.watcher import WatchedDispatch, Watcher
+from streamer.app.reloading import PlanInEffect
 from streamer.clock import Clock
-from streamer.dispatch.delivery.attempts import DispatchObserver
 from streamer.dispatch.delivery.enrichment import Enrichment
 from streamer.dispatch.delivery.plugin_calls import exits_contained
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
-from streamer.observe.metrics import Metrics
-from streamer.ports import ControlledLog, Controls, Tracer
+from streamer.ports import ControlledLog, Controls
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -43,28 +42,29 @@ class _Running:
 
 @dataclass(slots=True, kw_only=True)
 class Dispatching:
-    """Runs a dispatcher for each subscriber of a plan.
+    """Runs a dispatcher for each subscriber of the plan in effect.
 
-    `apply` starts, ends and replaces dispatchers; those with unchanged settings
+    A new plan starts, ends and replaces dispatchers; those with unchanged settings
     keep running.
     """
 
-    plan: Plan
+    in_effect: PlanInEffect
     clock: Clock
-    metrics: Metrics
+    observers: Observers
     status: Status
-    watcher: Watcher | None
-    tracer: Tracer | None = None
-    _lookups: SharedLookups = field(init=False)
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
+    _lookups: SharedLookups = field(init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
-    _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _is_reconfigured: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._lookups = SharedLookups(
-            self.plan.logins, self.clock, self.plan.settings.lookups, self.metrics.lookups
+            self.plan.logins, self.clock, self.plan.settings.lookups, self.observers.metrics.lookups
         )
+
+    @property
+    def plan(self) -> Plan:
+        """Plan in effect."""
+        return self.in_effect.plan
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish and record the deliveries in flight."""
@@ -82,12 +82,6 @@ class Dispatching:
             await self._stop(self._running)
             following.cancel()
             control_follower.close()
-
-    def apply(self, plan: Plan) -> None:
-        """Deliver by `plan` from now on."""
-        self.plan = plan
-        self._is_reconfigured = True
-        self._applied.set()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
         """Return a subscriber's look-ups of records; all subscribers share their calls and cache."""
@@ -121,11 +115,15 @@ class Dispatching:
     ) -> None:
         await control_follower.loaded()
         while True:
-            self._applied.clear()
+            self.in_effect.replaced.clear()
             self.report_configured()
             wanted = self.plan.settings.subscribers
             assembly = Assembly(
-                plan=self.plan, clock=self.clock, log=log, lookups=self._lookups, tracer=self.tracer
+                plan=self.plan,
+                clock=self.clock,
+                log=log,
+                lookups=self._lookups,
+                tracer=self.observers.tracer,
             )
             self._start(group, assembly, control_follower)
             await self._stop(
@@ -137,7 +135,7 @@ class Dispatching:
             )
             self._start(group, assembly, control_follower)
             await self._expect(log, wanted)
-            await self._applied.wait()
+            await self.in_effect.replaced.wait()
 
     def _start(self, group: asyncio.TaskGroup, assembly: Assembly, control_follower: ControlFollower) -> None:
         wanted = assembly.plan.settings.subscribers
@@ -163,7 +161,7 @@ class Dispatching:
             del self._running[name]
             self.dispatchers.pop(name, None)
             self.status.subscribers.ended(name)
-            self.metrics.forget_subscriber(name)
+            self.observers.metrics.forget_subscriber(name)
 
     async def _deliver(
         self, name: SubscriberName, assembly: Assembly, control_follower: ControlFollower, stop: asyncio.Event
@@ -172,7 +170,7 @@ class Dispatching:
             try:
                 dispatcher = assembly.dispatcher(
                     name,
-                    self._observer(name),
+                    self.observers.of_subscriber(name),
                     partial(control_follower.keep_pause, name),
                     partial(control_follower.record_breaker, name),
                 )
@@ -189,7 +187,7 @@ class Dispatching:
                 await self._refuse(name, str(next(leaves(records))), stop)
             except* ConfigurationError as mistakes:
                 # An error that appears only on opening stops a start, but not a running daemon.
-                if not self._is_reconfigured:
+                if not self.in_effect.is_reconfigured:
                     raise
                 await self._refuse(name, str(next(leaves(mistakes))), stop)
 
@@ -205,7 +203,7 @@ class Dispatching:
             raise RetryLater(f"the plugin of subscriber {name} cancelled the task that called it")
 
     def _count_failure(self, name: SubscriberName) -> None:
-        self.metrics.subscriber(name).plugin_failed()
+        self.observers.metrics.subscriber(name).plugin_failed()
 
     async def _refuse(self, name: SubscriberName, reason: str, stop: asyncio.Event) -> None:
         """Report that `name` cannot deliver until somebody acts, and wait before the next try."""
@@ -224,7 +222,3 @@ class Dispatching:
             self.status.subscribers.blocked(name, str(next(leaves(failure))))
         else:
             self.status.subscribers.unblocked(name)
-
-    def _observer(self, name: SubscriberName) -> DispatchObserver:
-        metrics = self.metrics.subscriber(name)
-        return WatchedDispatch(name=name, metrics=metrics, watcher=self.watcher) if self.watcher else metrics

@@ -3,19 +3,25 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import structlog
 
+from streamer.admin import AdminContext
 from streamer.app.plan import Plan, plan
 from streamer.app.routes import named_by
 from streamer.clock import Clock
 from streamer.configuration import Document, Fingerprints, fingerprints
-from streamer.errors import ConfigurationError
+from streamer.controls import AuditRecord
+from streamer.errors import ConfigurationError, LogUnavailable
 from streamer.events import JsonObject, SubscriberName
-from streamer.observe.metrics import Metrics
+from streamer.ingest.reading.message_reader import Protection
+from streamer.observe.process import ProcessMetrics
 from streamer.salesforce.auth.flows import Logins
 from streamer.settings import Settings
+from streamer.supervision.monitor import Monitor
+from streamer.supervision.stuck import StuckLimits
 
 _SOURCE = ("org", "channels", "outbound", "reconcile")
 _PROTECTION = ("protect", "protection")
@@ -77,6 +83,80 @@ def reloadable(old: Settings, new: Settings) -> Settings:
     return old.model_copy(update={name: getattr(new, name) for name in _RELOADABLE})
 
 
+@dataclass(slots=True, kw_only=True)
+class PlanInEffect:
+    """Plan that the daemon follows, and the protection of what is read by its rules.
+
+    `replaced` is set with each new plan, and `source_replaced` when the new one
+    reads Salesforce in another way. From then on the plan `is_reconfigured`.
+    """
+
+    plan: Plan
+    protection: Protection = field(default_factory=Protection, init=False)
+    is_reconfigured: bool = field(default=False, init=False)
+    replaced: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    source_replaced: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._protect()
+
+    @property
+    def settings(self) -> Settings:
+        """Settings in effect."""
+        return self.plan.settings
+
+    def apply(self, wanted: Plan) -> ConfigurationChanges:
+        """Follow the part of `wanted` that a running process can follow; return all that differs."""
+        changes = ConfigurationChanges.between(self.settings, wanted.settings)
+        self._replace(replace(wanted, settings=reloadable(self.settings, wanted.settings)))
+        # Before anything else is read: no later event is stored by the former rules.
+        self._protect()
+        if changes.changes_source:
+            self.source_replaced.set()
+        return changes
+
+    def return_to(self, former: Settings) -> None:
+        """Take the org and the channels of `former`, because the new ones were refused."""
+        # The subscribers that use the org use the one that lets them in.
+        self._replace(self.plan.with_source(former))
+
+    def _replace(self, plan: Plan) -> None:
+        self.plan = plan
+        self.is_reconfigured = True
+        self.replaced.set()
+
+    def _protect(self) -> None:
+        """Protect what is read from now on by the plan's rules."""
+        self.protection.apply(self.settings.protect, self.settings.protection)
+        for warning in self.plan.warnings:
+            _log.warning("configuration.doubtful", reason=warning)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applying:
+    """Applies a new configuration to the daemon, and notes it in the audit."""
+
+    in_effect: PlanInEffect
+    monitor: Monitor
+    metrics: ProcessMetrics
+    admin: AdminContext
+
+    async def apply(self, wanted: Plan) -> None:
+        """Apply the part of `wanted` that a running process can follow."""
+        changes = self.in_effect.apply(wanted)
+        self.monitor.limits = StuckLimits.of(self.in_effect.settings)
+        self.metrics.set_restart_needed(bool(changes.waiting))
+        _log.info("configuration.applied", **changes.as_json())
+        await self._audit("configuration.applied", changes.as_json())
+
+    async def _audit(self, what: str, detail: JsonObject) -> None:
+        at = self.admin.clock.now()
+        try:
+            await self.admin.log.controls.note(AuditRecord(at=at, what=what, by="streamer", detail=detail))
+        except LogUnavailable as error:
+            _log.warning("audit.not_kept", what=what, reason=str(error))
+
+
 _LOOK_S = 2.0
 
 
@@ -115,10 +195,22 @@ class Reloading:
     files: ConfigurationFiles
     apply: Callable[[Plan], Awaitable[None]]
     clock: Clock
-    metrics: Metrics
+    metrics: ProcessMetrics
     logins: Logins
     _asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _refusal: str = field(default="", init=False)
+
+    @classmethod
+    def of(cls, read: Callable[[], Document], applying: Applying) -> Self:
+        """Return the reloading of the files that `read` reads, from the plan that is in effect."""
+        plan = applying.in_effect.plan
+        return cls(
+            files=ConfigurationFiles(document=plan.document, read=read),
+            apply=applying.apply,
+            clock=applying.admin.clock,
+            metrics=applying.metrics,
+            logins=plan.logins,
+        )
 
     def request(self) -> None:
         """Read the files again, even if they have not changed."""
@@ -126,7 +218,7 @@ class Reloading:
 
     async def run(self) -> None:
         """Watch the files until cancelled."""
-        self.metrics.process.configuration_applied()
+        self.metrics.configuration_applied()
         while True:
             with suppress(TimeoutError):
                 async with self.clock.timeout(_LOOK_S):
@@ -149,7 +241,7 @@ class Reloading:
                 _log.info("configuration.restored", reason="the files have no mistake any more")
             self._refusal = ""
             # First: Salesforce can refuse it while it is applied, and that must not be overwritten.
-            self.metrics.process.configuration_applied()
+            self.metrics.configuration_applied()
             await self.apply(checked)
 
     def _refuse(self, reason: str, *, was_asked: bool) -> None:
@@ -157,7 +249,7 @@ class Reloading:
         if was_asked or reason != self._refusal:
             _log.error("configuration.refused", reason=reason, in_effect="the former one")
         self._refusal = reason
-        self.metrics.process.configuration_refused()
+        self.metrics.configuration_refused()
 
     def _checked(self) -> Plan:
         return plan(self.files.reread(), self.clock, self.logins)

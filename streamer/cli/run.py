@@ -16,6 +16,7 @@ import typer
 from streamer import DISTRIBUTION
 from streamer.app.daemon import App, Role
 from streamer.app.plan import plan
+from streamer.app.supervising import DaemonOptions
 from streamer.cli.output import REFUSED, Config, failures_reported, print_failure
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
@@ -57,14 +58,8 @@ def run(
         gc.collect()
         gc.freeze()
         watchdog = Watchdog(sys.stderr)
-        daemon = App(
-            plan=checked,
-            clock=SystemClock(),
-            role=role,
-            reread=reread,
-            watchdog=watchdog,
-            log_lines=lambda: recent.lines,
-        )
+        options = DaemonOptions(reread=reread, watchdog=watchdog, log_lines=lambda: recent.lines)
+        daemon = App.of(checked, SystemClock(), role, options)
         asyncio.run(until_signalled(daemon.run, on_hangup=daemon.reload))
 
 

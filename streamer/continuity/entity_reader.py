@@ -94,7 +94,8 @@ class EntityReader:
 
     async def step(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> Step:
         """Return the next step of the reading that is named `snapshot`."""
-        if not (progress.has_rows and progress.job):
+        reached = progress.reached
+        if not (reached.has_rows and reached.job):
             # Ending a job frees some of the org's allowance.
             self._ask(_STEP)
         if progress.parts is None:
@@ -107,19 +108,19 @@ class EntityReader:
             deleted = DeletedRecords(replication=self.org.replication, records=self.org.records)
             with refusals_can_pass():
                 return await deleted.step(part, progress, read, most=self.sizes.page_rows)
-        if progress.has_rows and progress.job is not None:
-            return await self._ended(progress, progress.job)
+        if reached.has_rows and reached.job is not None:
+            return await self._ended(progress, reached.job)
         with refusals_can_pass():
             shape = await self._shape_of(part)
             query = query_of(part, shape)
-            if progress.job is None:
+            if reached.job is None:
                 return await self._begun(query, progress, snapshot)
         try:
             return await self._rows(query, shape, progress, read)
         except RecordsRefused as error:
             if not can_begin_again(progress, error):
                 raise
-            return self._lost(progress, progress.job, str(error))
+            return self._lost(progress, reached.job, str(error))
 
     async def read_again(
         self, step: Step, stale: Sequence[str], snapshot: str, progress: ReadingProgress, position: ReplayId
@@ -156,36 +157,40 @@ class EntityReader:
 
         A live one continues after the last record, with the present fields.
         """
-        wait_s = pause_after_loss_s(progress.jobs)
+        reached = progress.reached
+        wait_s = pause_after_loss_s(reached.jobs)
         _log.warning(
             "reading.job_lost", channel=str(self.channel), job=job, reason=reason, tried_again_in_s=wait_s
         )
         self._shape = None
         if self.org.queries.is_live(job):
-            following = replace(progress, jobs=progress.jobs + 1)
+            following = replace(reached, jobs=reached.jobs + 1)
         else:
-            following = progress.without_job(self.clock.now())
-        return Step(progress=following, again_in_s=wait_s, waits=reason if wait_s else "")
+            following = reached.without_job(self.clock.now())
+        return Step(
+            progress=replace(progress, reached=following), again_in_s=wait_s, waits=reason if wait_s else ""
+        )
 
     def _read(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> SnapshotRead:
-        now, job = self.clock.now(), progress.jobs
+        now, job = self.clock.now(), progress.reached.jobs
         return SnapshotRead(snapshot=snapshot, channel=self.channel, position=position, read_at=now, job=job)
 
     async def _rows(
         self, query: RecordQuery, shape: RecordShape, progress: ReadingProgress, read: SnapshotRead
     ) -> Step:
-        assert progress.job is not None  # noqa: S101 - it was begun
-        name = _name(read.snapshot, progress.job)
-        is_ready = await self.org.queries.is_ready(progress.job)
+        reached = progress.reached
+        assert reached.job is not None  # noqa: S101 - it was begun
+        name = _name(read.snapshot, reached.job)
+        is_ready = await self.org.queries.is_ready(reached.job)
         if self._changed.job != name:
             # The org dates the changes until now by its own clock, which this answer has shown.
-            begun_at, now = progress.anchor or 0.0, self._later_time()
+            begun_at, now = reached.anchor or 0.0, self._later_time()
             self._changed = ChangedRecords.of_restart(name, begun_at=begun_at, now=now)
         if not is_ready:
             # A job that has taken long can take as long once more.
-            waited_s = self.clock.now() - (progress.anchor or self.clock.now())
+            waited_s = self.clock.now() - (reached.anchor or self.clock.now())
             return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, COVERED_S))
-        if self._changed.is_due(read.read_at) and not self.org.queries.is_live(progress.job):
+        if self._changed.is_due(read.read_at) and not self.org.queries.is_live(reached.job):
             await self._changed.ask(self.org.replication, query.entity, read.read_at)
             return Step(progress=progress)
         return await self._page(query, shape, progress, read)
@@ -202,8 +207,9 @@ class EntityReader:
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
         # The org dates the hole's last deletions by its own clock.
         until = max(progress.until or 0.0, asked_at)
-        begun = replace(progress, job=job, anchor=anchor, until=until, jobs=progress.jobs + 1)
-        return Step(progress=begun, found=0 if progress.jobs else found or 0)
+        jobs = progress.reached.jobs
+        reached = replace(progress.reached, job=job, anchor=anchor, jobs=jobs + 1)
+        return Step(progress=replace(progress, until=until, reached=reached), found=0 if jobs else found or 0)
 
     async def _can_be_in_bulk(self, query: RecordQuery, *, is_wanted: bool) -> bool:
         """Return whether the Bulk API should run a job; raises `RetryLater` while too few are left."""
@@ -228,11 +234,12 @@ class EntityReader:
     async def _page(
         self, query: RecordQuery, shape: RecordShape, progress: ReadingProgress, read: SnapshotRead
     ) -> Step:
-        assert progress.job is not None  # noqa: S101 - a page has a job
-        page = await self.org.queries.page(query, progress.job, progress.after, most=self.sizes.page_rows)
+        reached = progress.reached
+        assert reached.job is not None  # noqa: S101 - a page has a job
+        page = await self.org.queries.page(query, reached.job, reached.after, most=self.sizes.page_rows)
         rows = _Rows()
         await rows.add(shape, page.rows)
-        is_live = self.org.queries.is_live(progress.job)
+        is_live = self.org.queries.is_live(reached.job)
         if stale := [each for each in rows.records if not is_live and each in self._changed]:
             fresh = await self.org.records.read(query.entity, stale, query.fields)
             for each in stale:
@@ -242,8 +249,7 @@ class EntityReader:
         events = [snapshot_event(each, made) for each in rows.records.values() if not each.is_deleted]
         done = replace(
             progress,
-            after=page.following,
-            has_rows=page.following is None,
+            reached=replace(reached, after=page.following, has_rows=page.following is None),
             lacks=progress.lacks or rows.lacks,
         )
         return Step(progress=done, events=events)

@@ -82,7 +82,7 @@ class OpenReadings:
         reads = begun.part
         if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
             return
-        asked_at = (begun.anchor or 0.0) + CLOCKS_DIFFER_S
+        asked_at = (begun.reached.anchor or 0.0) + CLOCKS_DIFFER_S
         for hole in self.holes.values():
             waiting = self._progress[hole.id]
             part = waiting.part
@@ -115,7 +115,7 @@ _LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVAL
 
 def can_begin_again(progress: ReadingProgress, error: RecordsRefused) -> bool:
     """Return whether another job can read what is left, after an `error` of the last one."""
-    return progress.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
+    return progress.reached.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
 
 
 def pause_after_loss_s(jobs: int) -> float:
@@ -125,14 +125,15 @@ def pause_after_loss_s(jobs: int) -> float:
 
 def pause_left_s(progress: ReadingProgress, now: float) -> float:
     """Return what is left `now` of the pause after a lost job, also in another process."""
-    if progress.job is not None or not progress.jobs or progress.anchor is None:
+    reached = progress.reached
+    if reached.job is not None or not reached.jobs or reached.anchor is None:
         return 0.0
-    return min(max(0.0, progress.anchor + pause_after_loss_s(progress.jobs) - now), _PAUSES_S[-1])
+    return min(max(0.0, reached.anchor + pause_after_loss_s(reached.jobs) - now), _PAUSES_S[-1])
 
 
 def may_be_in_bulk(progress: ReadingProgress) -> bool:
     """Return false once jobs of the Bulk API were lost; pages over REST can't be, and become smaller."""
-    return progress.jobs < _MOST_IN_BULK
+    return progress.reached.jobs < _MOST_IN_BULK
 
 
 @contextmanager

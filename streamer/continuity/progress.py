@@ -53,25 +53,19 @@ class RecordSelection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingProgress:
-    """Position of a reading: the parts that are left, and the job that reads the first of them.
+class PartProgress:
+    """Position in the first part of a reading, and the job that reads its records.
 
-    While `parts` is `None`, the entities are not known yet; each will be read,
-    whole or `since` a time. The rows after `after` are not read yet; once
-    `has_rows` is true, the job only has to be ended. `anchor` (epoch seconds) is a
-    time before the job began; this part had `jobs` jobs. Once a job is lost,
-    `anchor` is the time of the loss. The job has brought `rows` records to the log;
-    `most_rows` is the largest number of the part's jobs.
+    The rows after `after` are not read yet; once `has_rows` is true, the job only
+    has to be ended. `anchor` (epoch seconds) is a time before the job began; this
+    part had `jobs` jobs. Once a job is lost, `anchor` is the time of the loss. The
+    job has brought `rows` records to the log; `most_rows` is the largest number of
+    the part's jobs.
 
-    The deletions of all parts follow all rows, up to `until` at least, so the org
-    has to cover that time only once. Deletions up to `anchor`, and up to the time
-    and the record in `after`, are published. `lacks` says which changes can't be
-    found any more.
+    In a part of deletions, those up to `anchor`, and up to the time and the record
+    in `after`, are published.
     """
 
-    parts: tuple[RecordSelection, ...] | None
-    since: float | None = None
-    until: float | None = None
     job: str | None = None
     anchor: float | None = None
     after: str | None = None
@@ -79,6 +73,49 @@ class ReadingProgress:
     jobs: int = 0
     rows: int = 0
     most_rows: int = 0
+
+    @classmethod
+    def of(cls, found: JsonObject) -> Self:
+        """Return the position among the members of a reading's progress; raises `ValueError`."""
+        reached = cls(
+            job=found.get("job"),
+            anchor=_time_of(found.get("anchor")),
+            after=found.get("after"),
+            has_rows=found.get("has_rows") is True,
+            jobs=_count_of(found.get("jobs", 0)),
+            rows=_count_of(found.get("rows", 0)),
+            most_rows=_count_of(found.get("most_rows", 0)),
+        )
+        if not all(isinstance(each, str | None) for each in (reached.job, reached.after)):
+            raise ValueError("its position is not a text")
+        return reached
+
+    def without_job(self, lost_at: float) -> "PartProgress":
+        """Return the position once the job is lost: the next one begins with the first row."""
+        return replace(self, job=None, anchor=lost_at, after=None, rows=0)
+
+    def with_rows(self, rows: int) -> "PartProgress":
+        """Return the position once the events of `rows` more rows of the job are in the log."""
+        all_rows = self.rows + rows
+        return replace(self, rows=all_rows, most_rows=max(self.most_rows, all_rows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingProgress:
+    """Position of a reading: the parts that are left, and how far it has `reached` in the first of them.
+
+    While `parts` is `None`, the entities are not known yet; each will be read,
+    whole or `since` a time.
+
+    The deletions of all parts follow all rows, up to `until` at least, so the org
+    has to cover that time only once. `lacks` says which changes can't be found any
+    more.
+    """
+
+    parts: tuple[RecordSelection, ...] | None
+    since: float | None = None
+    until: float | None = None
+    reached: PartProgress = PartProgress()
     lacks: str = ""
 
     @classmethod
@@ -89,25 +126,24 @@ class ReadingProgress:
             parts=None if parts is None else tuple(map(RecordSelection.of, _list_of(parts))),
             since=_time_of(found.get("since")),
             until=_time_of(found.get("until")),
-            job=found.get("job"),
-            anchor=_time_of(found.get("anchor")),
-            after=found.get("after"),
-            has_rows=found.get("has_rows") is True,
-            jobs=_count_of(found.get("jobs", 0)),
-            rows=_count_of(found.get("rows", 0)),
-            most_rows=_count_of(found.get("most_rows", 0)),
+            reached=PartProgress.of(found),
             lacks=str(found.get("lacks", "")),
         )
-        if not all(isinstance(each, str | None) for each in (progress.job, progress.after)):
-            raise ValueError("its position is not a text")
         if progress.part is None and (parts is not None or "parts" not in found):
             raise ValueError("it has nothing to read")
-        return progress._of_former() if progress.has_rows and progress.job is None else progress
+        is_of_former = progress.reached.has_rows and progress.reached.job is None
+        return progress._of_former() if is_of_former else progress
 
     def to_json(self) -> JsonObject:
         """Return it as a JSON object, equal to the one that the log returns."""
         parts = [{**asdict(part), "fields": list(part.fields)} for part in self._parts]
-        return {**asdict(self), "parts": None if self.parts is None else parts}
+        return {
+            "parts": None if self.parts is None else parts,
+            "since": self.since,
+            "until": self.until,
+            **asdict(self.reached),
+            "lacks": self.lacks,
+        }
 
     def next_part(self) -> "ReadingProgress":
         """Return the progress once the first part is done; its deletions follow after the other parts."""
@@ -116,20 +152,11 @@ class ReadingProgress:
             parts = *parts, replace(done, is_deletions=True)
         return ReadingProgress(parts=parts, since=self.since, until=self.until, lacks=self.lacks)
 
-    def without_job(self, lost_at: float) -> "ReadingProgress":
-        """Return the progress once the job is lost: the next one begins with the first row."""
-        return replace(self, job=None, anchor=lost_at, after=None, rows=0)
-
-    def with_rows(self, rows: int) -> "ReadingProgress":
-        """Return the progress once the events of `rows` more rows of the job are in the log."""
-        all_rows = self.rows + rows
-        return replace(self, rows=all_rows, most_rows=max(self.most_rows, all_rows))
-
     @property
     def is_untouched(self) -> bool:
         """True before the first job of the first part, if that has one."""
         is_deletions = self.part is not None and self.part.is_deletions
-        return self.job is None and not self.jobs and not is_deletions
+        return self.reached.job is None and not self.reached.jobs and not is_deletions
 
     @property
     def entities(self) -> frozenset[str]:
@@ -150,7 +177,7 @@ class ReadingProgress:
         if self.part is None or self.part.since is None:
             raise ValueError("it tells deletions since no time")
         parts = replace(self.part, is_deletions=True), *self._parts[1:]
-        return replace(self, parts=parts, has_rows=False)
+        return replace(self, parts=parts, reached=replace(self.reached, has_rows=False))
 
 
 def waiting(progress: JsonObject, reason: str) -> JsonObject:

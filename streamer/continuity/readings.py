@@ -169,7 +169,7 @@ class Readings:
             self._read_at = due_at
             return step
         self._delays.reset()
-        if step.progress.job is None or step.waits:
+        if step.progress.reached.job is None or step.waits:
             # Others can read meanwhile; the stream's changes are kept for one job.
             self.open.wait(hole.id, due_at)
         else:
@@ -220,7 +220,7 @@ class Readings:
         return Repaired(records=records)
 
     async def _cancel(self, hole: ContinuityRecord, order: SnapshotOrder) -> Repaired:
-        job = self.open.progress(hole.id).job
+        job = self.open.progress(hole.id).reached.job
         if job is not None and not self._steps.is_late:
             # A job that is left behind costs the org some space for 7 days.
             with suppress(StreamerError, TimeoutError):
@@ -260,7 +260,7 @@ class Readings:
             told = waiting(told, step.waits)
         if told == hole.progress and not step.events:
             return Repaired(again_in_s=step.again_in_s)
-        has_begun = step.progress.jobs > 0 and self.open.progress(hole.id).is_untouched
+        has_begun = step.progress.reached.jobs > 0 and self.open.progress(hole.id).is_untouched
         published = hole.published + added
         counted = replace(
             hole,

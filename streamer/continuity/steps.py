@@ -32,11 +32,12 @@ class Step:
         The job after a lost one brings the same rows again. It adds only the rows
         beyond the largest number that a job of this part has brought.
         """
-        if self.progress.job is None:
+        reached = self.progress.reached
+        if reached.job is None:
             # Each deletion is told once.
             return self.progress, len(self.events)
-        progress = self.progress.with_rows(len(self.events))
-        return progress, progress.most_rows - self.progress.most_rows
+        following = reached.with_rows(len(self.events))
+        return replace(self.progress, reached=following), following.most_rows - reached.most_rows
 
 
 COVERED_S = 60.0
@@ -149,8 +150,8 @@ class DeletedRecords:
         if wait_s := coverable_in_s(until, read.read_at):
             return Step(progress=progress, again_in_s=wait_s)
         # The time of a deletion is also the time at which it was saved.
-        start = progress.anchor or part.since - TRANSACTION_S
-        told = _place_of(progress.after)
+        start = progress.reached.anchor or part.since - TRANSACTION_S
+        told = _place_of(progress.reached.after)
         start = max(start, told[0])
         answer = await self.replication.deleted(
             part.entity, max(start, read.read_at - _DELETIONS_TOLD_S), end_of(until)
@@ -166,13 +167,13 @@ class DeletedRecords:
         page = left[:most]
         events = await self._told(part.entity, page, read)
         if page:
-            progress = replace(progress, after=_text_of_place(page[-1]))
+            progress = replace(progress, reached=replace(progress.reached, after=_text_of_place(page[-1])))
         step = Step(progress=progress, events=events, found=len(events))
         if len(left) > len(page):
             return step
         if is_last:
             return replace(step, progress=progress.next_part())
-        following = replace(progress, anchor=max(start, answer.until))
+        following = replace(progress, reached=replace(progress.reached, anchor=max(start, answer.until)))
         return replace(step, progress=following, again_in_s=asked_again_in_s(answer, start))
 
     async def _told(self, entity: str, page: Sequence[_DeletionPlace], read: SnapshotRead) -> list[Event]:

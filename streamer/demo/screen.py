@@ -93,7 +93,7 @@ class Screen:
         }
         table.add_row("→ log", *_cells(in_log, shown), style="cyan")
         for name, target in report.targets.items():
-            status = self._world.daemon.dispatchers[name].status
+            status = self._world.daemon.dispatching.dispatchers[name].status
             counts: dict[str, int | str] = {
                 "expected": target.expected,
                 "arrived": target.delivered,

@@ -49,11 +49,11 @@ async def settle(world: World, clock: Clock) -> None:
 
 async def evidence_of(world: World, clock: Clock) -> FlowState:
     """Return what the log holds, and what the daemon has still to read and to deliver."""
-    async with open_history(world.daemon.plan.settings.log, clock) as history:
+    async with open_history(world.daemon.in_effect.settings.log, clock) as history:
         unread = await _unread(world, history)
         # After the position: what is behind it is in the log by then.
         logged = await _logged(history)
-    statuses = {name: world.daemon.dispatchers[name].status for name in BEFORE}
+    statuses = {name: world.daemon.dispatching.dispatchers[name].status for name in BEFORE}
     return FlowState(
         logged=logged,
         unread=unread,

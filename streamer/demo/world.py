@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from streamer.app.daemon import App
 from streamer.app.plan import plan
+from streamer.app.supervising import DaemonOptions
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.demo.report import Accounts
@@ -55,16 +56,16 @@ class World:
     @property
     def letters_command(self) -> str:
         """Command that lists the dead letters while the demo runs."""
-        return f"streamer deadletters list --url http://localhost:{self.daemon.admin_port}"
+        return f"streamer deadletters list --url http://localhost:{self.daemon.supervising.ports.admin}"
 
     @property
     def console_url(self) -> str:
         """Address of the web console while the demo runs."""
-        return f"http://localhost:{self.daemon.admin_port}/console"
+        return f"http://localhost:{self.daemon.supervising.ports.admin}/console"
 
     def observe(self) -> None:
         """Add to the timeline what has changed since the last call."""
-        self.timeline.observe(self.daemon.dispatchers, self.accounts.tally.dead_letters.values())
+        self.timeline.observe(self.daemon.dispatching.dispatchers, self.accounts.tally.dead_letters.values())
         for said in map(self._said_of_shipment, sorted(self.accounts.poisoned)):
             if said:
                 self.timeline.add_once(f"the opportunity says why its shipment was refused: {said}")
@@ -124,7 +125,8 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
         }
         tally = Tally(clock=clock)
         configuration = _configuration(options, sandbox, erp, fulfillment, slack)
-        daemon = App(plan=plan(Document(data=configuration), clock), clock=clock, watcher=tally)
+        checked = plan(Document(data=configuration), clock)
+        daemon = App.of(checked, clock, options=DaemonOptions(watcher=tally))
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.run(stopping), name="daemon")
@@ -155,9 +157,9 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
 async def _ready(daemon: App, clock: Clock) -> None:
     """Wait until the daemon has subscribed."""
     looks = 0
-    while not daemon.ready:
-        if daemon.waits and looks * _LOOK_S >= _WAIT_S:
-            raise LogUnavailable(f"the demo can't begin: {'; '.join(daemon.waits)}")
+    while not daemon.status.is_complete:
+        if daemon.status.waits and looks * _LOOK_S >= _WAIT_S:
+            raise LogUnavailable(f"the demo can't begin: {'; '.join(daemon.status.waits)}")
         if looks * _LOOK_S >= _START_S:
             raise LogUnavailable("the demo can't begin: the daemon has not subscribed within five minutes")
         await clock.sleep(_LOOK_S)

@@ -38,7 +38,7 @@ class Monitor:
         self._status = status
         self._metrics = metrics
         self._clock = clock
-        self._pulses = pulses
+        self.pulses = pulses
         self.limits = limits
         self._detector = StuckDetector(clock)
         self._stuck: frozenset[Name] = frozenset()
@@ -122,7 +122,7 @@ class Monitor:
 
     def _update_thread_gauges(self) -> None:
         now = self._clock.monotonic()
-        beats = self._pulses.beats()
+        beats = self.pulses.beats()
         self._metrics.process.polled({name: 0.0 if at is None else now - at for name, at in beats.items()})
 
     def _update_stuck(self) -> None:
@@ -143,7 +143,7 @@ class Monitor:
         return dict([*self._threads(), *self._channels(), *self._subscribers()])
 
     def _threads(self) -> Iterator[tuple[Name, Activity]]:
-        for name, beat_at in self._pulses.beats().items():
+        for name, beat_at in self.pulses.beats().items():
             yield (PartKind.THREAD, name), Activity(since=beat_at, limit_s=self.limits.log_s)
 
     def _channels(self) -> Iterator[tuple[Name, Activity]]:

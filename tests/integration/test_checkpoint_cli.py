@@ -23,7 +23,7 @@ from tests.waiting import until
 
 async def call(daemon: App, *arguments: str, typed: str = "") -> Result:
     """Call a command of `checkpoint` in another thread, while this one serves the API."""
-    words = ["checkpoint", *arguments, "--url", f"http://localhost:{daemon.admin_port}"]
+    words = ["checkpoint", *arguments, "--url", f"http://localhost:{daemon.supervising.ports.admin}"]
     runner = CliRunner(env={"NO_COLOR": "1", "STREAMER_OPERATOR": "ada"})
     return await asyncio.to_thread(runner.invoke, app, words, input=typed)
 
@@ -178,7 +178,7 @@ async def way_out(daemon: App) -> list[str]:
     async with aiohttp.ClientSession() as http:
 
         async def named() -> list[str]:
-            async with http.get(f"http://localhost:{daemon.port}/readyz") as response:
+            async with http.get(f"http://localhost:{daemon.supervising.ports.probes}/readyz") as response:
                 return re.findall("`(streamer checkpoint set [^`]+)`", await response.text())
 
         # The last one has no history to go through first.

@@ -24,7 +24,7 @@ async def test_position_of_a_channel_is_shown_from_its_checkpoint_on(tmp_path: P
             async with running(config) as app:
 
                 def values(path: str) -> list[float | None]:
-                    shows = app.metrics.registry.get_sample_value
+                    shows = app.observers.metrics.registry.get_sample_value
                     return [shows(f"streamer_{each}", {"channel": path}) for each in NAMES]
 
                 if not shown:

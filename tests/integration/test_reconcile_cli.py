@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from streamer.app.ingest.orders import SnapshotOrders
-from streamer.app.ingest.repairing import Repairing
+from streamer.app.ingest.orders import OperatorOrders, SnapshotOrders
+from streamer.app.ingest.repairing import Repairing, carried_entities, readers_of
 from streamer.clock import SystemClock, TurnedClock
 from streamer.controls import AuditRecord, SnapshotOrder
 from streamer.events import Channel, OrgId, Start
@@ -28,7 +29,6 @@ from streamer.normalise import normaliser_for
 from streamer.normalise.malformed import as_event_time
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import SqliteLogSettings, Transport
@@ -148,11 +148,14 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         channel = Channel(org=OrgId(sandbox.org.settings.org_id), path=CHANGES)
         orders = SnapshotOrders(controls=log.controls, clock=clock)
         rest = Rest(http, tokens, clock, api_version="64.0")
-        records = RestRecords(rest)
         repairing = Repairing(
-            log=log, snapshots=orders, rest=rest, records=records, api_version="64.0", clock=clock
+            org=readers_of(rest, clock),
+            entities=partial(carried_entities, rest),
+            clock=clock,
+            log=log,
+            orders=OperatorOrders(snapshots=orders),
         )
-        rereading = Rereading(channel=channel, records=records, clock=clock)
+        rereading = Rereading(channel=channel, records=repairing.org.records, clock=clock)
         ingest = Ingest(
             source=source,
             log=ChannelLog(

@@ -20,7 +20,7 @@ async def test_process_that_owns_the_channel_follows_the_schedule(tmp_path: Path
         configuration = sandbox_configuration(sandbox.url, log=log, subscribers={}, channels=[CHANGES])
         configuration["reconcile"] = {"entities": ["Account"], "every": "1h"}
         async with running(written(tmp_path, configuration)) as daemon:
-            registry = daemon.metrics.registry
+            registry = daemon.observers.metrics.registry
             due = "streamer_reconcile_due_timestamp_seconds"
             await until(lambda: registry.get_sample_value(due, {"entity": "Account"}))
             assert (

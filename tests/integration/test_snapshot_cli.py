@@ -23,7 +23,7 @@ CLERK = {
 
 async def start(daemon: App, *arguments: str) -> Result:
     """Call `snapshot start` in another thread, while this one serves the API."""
-    words = ["snapshot", "start", *arguments, "--url", f"http://localhost:{daemon.admin_port}"]
+    words = ["snapshot", "start", *arguments, "--url", f"http://localhost:{daemon.supervising.ports.admin}"]
     return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, words)
 
 
@@ -48,7 +48,7 @@ async def test_snapshot_is_forecast_by_the_org_itself(tmp_path: Path) -> None:
                 assert refused.exit_code == 1, refused.output
                 assert f"Salesforce would refuse this snapshot: {place}" in " ".join(refused.output.split())
             await until(
-                lambda: daemon.metrics.registry.get_sample_value(
+                lambda: daemon.observers.metrics.registry.get_sample_value(
                     "streamer_org_limit_remaining", {"limit": "DailyApiRequests"}
                 )
             )

@@ -272,7 +272,7 @@ async def _daemon(**ports: int) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group, asyncio.timeout(_DEADLINE_S):
             group.create_task(app.run(stopping), name="daemon")
             try:
-                while not app.ready or app.waits:  # noqa: ASYNC110 - the daemon has no event for it
+                while not app.status.is_complete or app.status.waits:  # noqa: ASYNC110 - the daemon has no event for it
                     await asyncio.sleep(0.1)
                 yield
             finally:
@@ -283,4 +283,4 @@ def _app(folder: Path, **ports: int) -> App:
     file = folder / "streamer.yaml"
     file.write_text(_CONFIGURATION.format(folder=folder, **ports), encoding="utf-8")
     clock = SystemClock()
-    return App(plan=plan(load_document([file], os.environ), clock), clock=clock)
+    return App.of(plan(load_document([file], os.environ), clock), clock)

@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import structlog
 
@@ -23,20 +23,21 @@ _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 Order = TypeVar("Order", PositionOrder, Redrive, SnapshotOrder)
 
 
+def _leave_waiting(_: Channel) -> None:
+    """Let a channel that has failed wait."""
+
+
 @dataclass(slots=True, kw_only=True)
 class ChannelOrders(ABC, Generic[Order]):
     """Orders of one `kind` in the log, for the channels that this process owns.
 
-    An order that is carried out is ended in the log. `retry_now` is called with a
-    channel whose orders change: it can be one that has failed, and waits to be
-    tried again.
+    An order that is carried out is ended in the log.
     """
 
     kind: ClassVar[str]
 
     controls: Controls
     clock: Clock
-    retry_now: Callable[[Channel], None] = field(default=lambda _: None)
     _orders: Mapping[str, Order] | None = field(default=None, init=False)
     _followers: dict[Channel, Callable[[Mapping[str, Order]], None]] = field(default_factory=dict, init=False)
     _over: "asyncio.Queue[tuple[str, str, dict[str, Any]]]" = field(default_factory=asyncio.Queue, init=False)
@@ -53,8 +54,12 @@ class ChannelOrders(ABC, Generic[Order]):
     async def _write_end(self, order: Order, audit: AuditRecord) -> None:
         """Write that the order has ended at the time of `audit`; raises `LogUnavailable`."""
 
-    async def run(self) -> None:
-        """Follow the orders until cancelled."""
+    async def run(self, retry_now: Callable[[Channel], None] = _leave_waiting) -> None:
+        """Follow the orders until cancelled.
+
+        `retry_now` is called with a channel whose orders change: it can be one
+        that has failed, and waits to be tried again.
+        """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._end_orders(), name=f"ended orders: {self.kind}")
             async for board in self.controls.switched():
@@ -64,7 +69,7 @@ class ChannelOrders(ABC, Generic[Order]):
                     if is_changed or former is None:
                         self._pass_on(channel)
                     if is_changed:
-                        self.retry_now(channel)
+                        retry_now(channel)
 
     def subscribe(self, channel: Channel, follow: Callable[[Mapping[str, Order]], None]) -> None:
         """Call `follow` with the orders for `channel`, as soon as they are known and at each change.
@@ -182,3 +187,36 @@ class SnapshotOrders(ChannelOrders[SnapshotOrder]):
 
     async def _write_end(self, order: SnapshotOrder, audit: AuditRecord) -> None:
         await self.controls.order_snapshot(replace(order, ended_at=audit.at), audit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorOrders:
+    """Orders of all kinds to the channels that this process owns; a kind that is `None` is not followed."""
+
+    snapshots: SnapshotOrders
+    redrives: RedriveOrders | None = None
+    positions: PositionOrders | None = None
+
+    @classmethod
+    def of(cls, controls: Controls, log: RecordedHoles, clock: Clock) -> Self:
+        """Return the orders of every kind in `controls`."""
+        return cls(
+            snapshots=SnapshotOrders(controls=controls, clock=clock),
+            redrives=RedriveOrders(controls=controls, clock=clock),
+            positions=PositionOrders(controls=controls, log=log, clock=clock),
+        )
+
+    async def run(self, retry_now: Callable[[Channel], None] = _leave_waiting) -> None:
+        """Follow the orders until cancelled; `retry_now` is called with a channel that gets a position."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.snapshots.run(), name="snapshots")
+            if self.redrives is not None:
+                group.create_task(self.redrives.run(), name="redrives")
+            if self.positions is not None:
+                group.create_task(self.positions.run(retry_now), name="positions")
+
+    def unsubscribe(self, channel: Channel) -> None:
+        """Forget a channel that this process no longer owns."""
+        for kind in (self.positions, self.snapshots, self.redrives):
+            if kind is not None:
+                kind.unsubscribe(channel)

@@ -1,17 +1,15 @@
 """Repairs of an org's channels, and comparisons of the org with the log."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from streamer.app.assembly import Log
-from streamer.app.ingest.orders import RedriveOrders, SnapshotOrders
+from streamer.app.ingest.orders import OperatorOrders
 from streamer.channel_paths import ALL_CHANGES, carrier_of, change_channel, changed_entity
 from streamer.clock import Clock
 from streamer.continuity import (
-    BULK_FROM,
-    PAGE_ROWS,
     ChannelRepairs,
     EntityReader,
     GapRepair,
@@ -34,8 +32,7 @@ from streamer.events import Channel, DeadLetter, OrgId
 from streamer.ingest.reading.rereading import Rereading
 from streamer.normalise import Normaliser
 from streamer.ports import ControlledLog, PayloadReader, RecordedHoles
-from streamer.quota import BegunJobs, Governor, JobAllowance, JobCost, LimitsReading
-from streamer.quota.governor import renew_nothing
+from streamer.quota import Governor, JobAllowance, JobCost, LimitsReading
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -47,36 +44,40 @@ class RepairedLog(RecordedHoles, ControlledLog, Protocol):
     """Log, as repairs need it."""
 
 
+def readers_of(rest: Rest, clock: Clock) -> OrgReaders:
+    """Return what reads the entities of the org that `rest` asks."""
+    records = RestRecords(rest)
+    return OrgReaders(
+        queries=RestQueries(rest, clock),
+        replication=RestReplication(rest, clock),
+        records=records,
+        describer=records,
+    )
+
+
+async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
+    """Return the entities whose changes `channel` carries; raises what `Tooling` raises."""
+    if entity := changed_entity(channel.path):
+        return [entity]
+    setup = await Tooling(rest, api_version=rest.api_version).setup()
+    return sorted(setup.carried(channel.path))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Makes the repairs of an org's channels: see `EntityReader` for the limits and the two numbers."""
+    """Makes the repairs of an org's channels: see `EntityReader` for the limits and the sizes.
 
-    rest: Rest
-    records: RestRecords
-    api_version: str
+    `entities` returns the entities whose changes a channel carries.
+    """
+
+    org: OrgReaders
+    entities: Callable[[Channel], Awaitable[Sequence[str]]]
     clock: Clock
     log: RepairedLog
-    snapshots: SnapshotOrders
-    redrives: RedriveOrders | None = None
+    orders: OperatorOrders
     payloads: PayloadReader | None = None
-    limits: Callable[[], LimitsReading | None] = lambda: None
-    renew_limits: Callable[[], Awaitable[None]] = renew_nothing
-    bulk_from: int = BULK_FROM
-    page_rows: int = PAGE_ROWS
-    begun_jobs: BegunJobs = field(default_factory=BegunJobs)
-
-    async def follow_orders(self) -> None:
-        """Follow the orders of operators until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.snapshots.run(), name="snapshots")
-            if self.redrives is not None:
-                group.create_task(self.redrives.run(), name="redrives")
-
-    def release(self, channel: Channel) -> None:
-        """Forget the repairs of a channel that this process no longer owns."""
-        self.snapshots.unsubscribe(channel)
-        if self.redrives is not None:
-            self.redrives.unsubscribe(channel)
+    allowance: JobAllowance = field(default_factory=JobAllowance)
+    sizes: ReadingSizes = field(default_factory=ReadingSizes)
 
     def decoder(
         self, channel: Channel, normalise: Normaliser, unsealed: Callable[[DeadLetter], bytes]
@@ -114,58 +115,46 @@ class Repairing:
         """
         reader = EntityReader(
             channel=channel,
-            org=OrgReaders(
-                queries=RestQueries(self.rest, self.clock),
-                replication=RestReplication(self.rest, self.clock),
-                records=self.records,
-                describer=self.records,
-            ),
-            entities=lambda: self._entities(channel),
+            org=self.org,
+            entities=partial(self.entities, channel),
             clock=self.clock,
-            allowance=JobAllowance(
-                limits=self.limits, renew_limits=self.renew_limits, begun_jobs=self.begun_jobs
-            ),
-            sizes=ReadingSizes(bulk_from=self.bulk_from, page_rows=self.page_rows),
+            allowance=self.allowance,
+            sizes=self.sizes,
         )
-        gaps = GapRepair(channel=channel, rereading=rereading, describer=self.records, clock=self.clock)
-        ordered = Snapshots(channel=channel, log=self.log, ended=self.snapshots.end)
+        gaps = GapRepair(channel=channel, rereading=rereading, describer=self.org.describer, clock=self.clock)
+        ordered = Snapshots(channel=channel, log=self.log, ended=self.orders.snapshots.end)
         repairs = ChannelRepairs(
             channel=channel,
             gaps=gaps if repairs_gaps else None,
             readings=Readings(reader=reader, snapshots=ordered, clock=self.clock),
             redrives=self._redrives(channel, decoder),
         )
-        self.snapshots.subscribe(channel, repairs.follow)
+        self.orders.snapshots.subscribe(channel, repairs.follow)
         return repairs
 
     def _redrives(self, channel: Channel, decoder: LetterDecoder | None) -> LetterRedrives | None:
-        if self.redrives is None or decoder is None:
+        orders = self.orders.redrives
+        if orders is None or decoder is None:
             return None
         redrives = LetterRedrives(
             controls=self.log.controls,
             decoder=decoder,
             clock=self.clock,
-            ended=self.redrives.end,
+            ended=orders.end,
         )
-        self.redrives.subscribe(channel, redrives.follow)
+        orders.subscribe(channel, redrives.follow)
         return redrives
 
     @property
     def forecaster(self) -> SnapshotForecaster:
         """Forecaster of what a snapshot will cost."""
         return SnapshotForecaster(
-            queries=RestQueries(self.rest, self.clock),
-            describer=self.records,
-            limits=self.limits,
-            bulk_from=self.bulk_from,
-            page_rows=self.page_rows,
+            queries=self.org.queries,
+            describer=self.org.describer,
+            limits=self.allowance.limits,
+            bulk_from=self.sizes.bulk_from,
+            page_rows=self.sizes.page_rows,
         )
-
-    async def _entities(self, channel: Channel) -> Sequence[str]:
-        if entity := changed_entity(channel.path):
-            return [entity]
-        setup = await Tooling(self.rest, api_version=self.api_version).setup()
-        return sorted(setup.carried(channel.path))
 
 
 _LOW_PAUSE_S = 300.0
@@ -209,15 +198,14 @@ class Reconciling:
         )
 
     def _reconciliation(self) -> Reconciliation:
-        records = RestRecords(self.rest)
-        queries = RestQueries(self.rest, self.clock)
+        org = readers_of(self.rest, self.clock)
         return Reconciliation(
             history=self.log.history,
             records=OrgRecords(
-                queries=queries,
-                replication=RestReplication(self.rest, self.clock),
-                records=records,
-                describer=records,
+                queries=org.queries,
+                replication=org.replication,
+                records=org.records,
+                describer=org.describer,
                 clock=self.clock,
                 admit=self._admit,
             ),

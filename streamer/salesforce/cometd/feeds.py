@@ -32,12 +32,60 @@ class RepeatedRefusal:
 
 
 @dataclass(slots=True, kw_only=True)
+class BatchSlot:
+    """Place for one batch, from its offer until its consumer asks for the next one.
+
+    `is_open` is true while the consumer waits for the rest of an answer.
+    """
+
+    is_open: bool = field(default=False, init=False)
+    _offered: list[Batch] = field(default_factory=list, init=False)
+    _is_held: bool = field(default=False, init=False)
+    _error: StreamerError | None = field(default=None, init=False)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def offer(self, batch: Batch) -> None:
+        """Offer `batch` to the consumer."""
+        self.is_open = batch.more
+        self._offered = [batch]
+        self._settled.clear()
+        self._ready.set()
+
+    def release(self) -> None:
+        """Release every task that waits for the consumer, which gets nothing this time, or has left."""
+        self._settled.set()
+
+    def fail(self, error: StreamerError) -> None:
+        """End the consumer's iteration with `error`."""
+        self._error = error
+        self._ready.set()
+
+    async def settled(self) -> None:
+        """Return when the consumer has asked for more than the offered batch, or has left."""
+        await self._settled.wait()
+
+    async def next(self) -> Batch:
+        """Return the next batch and treat the one before it as done. Raises the error given to `fail`."""
+        if self._is_held:
+            self._is_held = False
+            self._settled.set()
+        await self._ready.wait()
+        if self._error is not None:
+            raise self._error
+        self._ready.clear()
+        self._is_held = True
+        # Removed, so that an idle channel does not keep its last megabytes in memory.
+        return self._offered.pop()
+
+
+@dataclass(slots=True, kw_only=True)
 class ChannelFeed:
-    """Hands the batches of one channel to its consumer, one at a time.
+    """Hands the batches of one channel to its consumer, one at a time, in its `slot`.
 
     `read_at` is the time of its last batch or of its subscription, in epoch
     seconds. `begins` is true from a subscription to new events only until the first
-    batch. `is_open` is true while its consumer waits for the rest of an answer.
+    batch.
     """
 
     channel: Channel
@@ -46,13 +94,8 @@ class ChannelFeed:
     refusals_seen: RepeatedRefusal | None = None
     read_at: float = 0.0
     begins: bool = False
-    is_open: bool = field(default=False, init=False)
+    slot: BatchSlot = field(default_factory=BatchSlot, init=False)
     _retained: RetainedMessages | None = field(default=None, init=False)
-    _offered: list[Batch] = field(default_factory=list, init=False)
-    _is_held: bool = field(default=False, init=False)
-    _error: StreamerError | None = field(default=None, init=False)
-    _ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _settled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     @property
     def path(self) -> str:
@@ -102,15 +145,15 @@ class ChannelFeed:
         except LastEventMissing:
             self.position.decide_by_time()
             self.state = FeedState.WANTED
-            self._settled.set()
+            self.slot.release()
             return
-        if messages and not (new or unreadable or self.is_open):
+        if messages and not (new or unreadable or self.slot.is_open):
             # The messages are skipped history; an empty batch would mean that no more history comes.
-            self._settled.set()
+            self.slot.release()
             return
-        self.read_at, self.begins, self.is_open = now, False, more
+        self.read_at, self.begins = now, False
         retained = self._retained
-        self._offered = [
+        self.slot.offer(
             Batch(
                 channel=self.channel,
                 read_at=now,
@@ -121,26 +164,7 @@ class ChannelFeed:
                 place_lost=retained is not None and retained.told_lost(),
                 unmarked_since=retained.told_unmarked() if retained is not None else None,
             )
-        ]
-        self._settled.clear()
-        self._ready.set()
-
-    async def settled(self) -> None:
-        """Return when the consumer has asked for more than the offered batch, or has left."""
-        await self._settled.wait()
-
-    async def next(self) -> Batch:
-        """Return the next batch and treat the one before it as done. Raises the error given to `fail`."""
-        if self._is_held:
-            self._is_held = False
-            self._settled.set()
-        await self._ready.wait()
-        if self._error is not None:
-            raise self._error
-        self._ready.clear()
-        self._is_held = True
-        # Removed, so that an idle channel does not keep its last megabytes in memory.
-        return self._offered.pop()
+        )
 
     def settle(self, checkpoint: Checkpoint) -> None:
         """Resume after `checkpoint`, which is in the log."""
@@ -148,18 +172,18 @@ class ChannelFeed:
 
     def fail(self, error: StreamerError) -> None:
         """End the consumer's iteration with `error`."""
-        self.state, self._error = FeedState.FAILED, error
-        self._ready.set()
+        self.state = FeedState.FAILED
+        self.slot.fail(error)
 
     def close(self) -> None:
         """Release every task that waits for the consumer, which has left."""
         self.state = FeedState.FAILED
-        self._settled.set()
+        self.slot.release()
 
     def _new(self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable]) -> Sequence[JsonObject]:
         if self._retained is None:
             return messages
-        if not (messages or unreadable or self.is_open):
+        if not (messages or unreadable or self.slot.is_open):
             self._retained.read_to_end()
         return self._retained.new(messages)
 
@@ -265,23 +289,23 @@ class Feeds:
             messages, broken = events.get(path, ()), unreadable.get(path, ())
             due = confirmed and (idle or now >= feed.read_at + _VERIFY_EVERY_S)
             due = feed.state is FeedState.SUBSCRIBED and (due or feed.begins)
-            if messages or broken or (not more and (due or feed.is_open)):
+            if messages or broken or (not more and (due or feed.slot.is_open)):
                 feed.offer(messages, broken, now, more=more, org_time=org_time)
                 offered.append(feed)
         if any(feed.state is FeedState.WANTED for feed in offered):
             self.changed.set()
         for feed in offered:
-            await feed.settled()
+            await feed.slot.settled()
 
     async def end_answer(self) -> None:
         """Let consumers commit their part of an answer whose end was lost; return when they have."""
         now = self._clock.now()
-        offered = [feed for feed in self._feeds.values() if feed.live and feed.is_open]
+        offered = [feed for feed in self._feeds.values() if feed.live and feed.slot.is_open]
         for feed in offered:
             feed.offer((), (), now, more=False)
         for feed in offered:
-            await feed.settled()
+            await feed.slot.settled()
 
 
 def _is_open(feed: ChannelFeed) -> bool:
-    return feed.is_open
+    return feed.slot.is_open

@@ -100,7 +100,7 @@ class CometdSource:
         feed = self._feeds.open(channel, after)
         try:
             while True:
-                yield await feed.next()
+                yield await feed.slot.next()
         finally:
             self._feeds.close(feed)
 

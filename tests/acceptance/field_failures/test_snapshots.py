@@ -6,6 +6,7 @@ import pytest
 
 from streamer.app.ingest import ingesting
 from streamer.app.ingest.repairing import Repairing
+from streamer.continuity.entity_reader import ReadingSizes
 from streamer.events import HoleCause, Repair
 from tests.acceptance.field_failures.world import World
 from tests.acceptance.replica.replica import difference, replica_of, state_of
@@ -17,7 +18,9 @@ async def test_snapshot_that_loses_the_changes_made_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch, bulk_from: int
 ) -> None:
     """Records are changed, deleted, restored and created beside its pages, and the log leads to the org's."""
-    monkeypatch.setattr(ingesting, "Repairing", partial(Repairing, bulk_from=bulk_from, page_rows=3))
+    monkeypatch.setattr(
+        ingesting, "Repairing", partial(Repairing, sizes=ReadingSizes(bulk_from=bulk_from, page_rows=3))
+    )
     world.more = {"channels": [{"path": CHANGES, "start": "latest"}]}
     accounts = [world.save(Name=f"No {number}", Phone="0") for number in range(30)]
     async with world.running():

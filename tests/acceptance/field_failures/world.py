@@ -9,6 +9,7 @@ from typing import Any
 
 from streamer.app.assembly import Log, open_log
 from streamer.app.ingest.ingesting import Ingesting
+from streamer.app.observers import Observers
 from streamer.app.plan import Plan, plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
@@ -84,10 +85,9 @@ class World:
                 settings=checked.settings,
                 logins=checked.logins,
                 clock=self.clock,
-                metrics=self.metrics,
+                observers=Observers(metrics=self.metrics),
                 status=self.status,
                 protection=protection,
-                watcher=None,
             )
             tasks = [
                 asyncio.create_task(ingesting.run(self._log), name="ingest"),

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 
-from streamer.app.ingest.orders import PositionOrders, SnapshotOrders
-from streamer.app.ingest.repairing import Repairing
+from streamer.app.ingest.orders import OperatorOrders, PositionOrders, SnapshotOrders
+from streamer.app.ingest.repairing import Repairing, carried_entities, readers_of
 from streamer.clock import TurnedClock
+from streamer.continuity.entity_reader import ReadingSizes
 from streamer.controls import AuditRecord, ChannelPosition, PositionOrder, SnapshotOrder
 from streamer.errors import Fenced, RetryLater
 from streamer.events import Channel, ContinuityRecord, OrgId, Repair, ReplayId, Start
@@ -23,9 +25,8 @@ from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.quota import LimitsMonitor
+from streamer.quota import JobAllowance, LimitsMonitor
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.sandbox import BulkLimits, OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.settings import Transport
@@ -226,24 +227,21 @@ class World:
             limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=metrics.org_limits)
             snapshots = SnapshotOrders(controls=self.log.controls, clock=self.clock)
             repairing = Repairing(
-                log=self.log,
-                snapshots=snapshots,
-                rest=rest,
-                records=RestRecords(rest),
-                api_version=_VERSION,
+                org=readers_of(rest, self.clock),
+                entities=partial(carried_entities, rest),
                 clock=self.clock,
+                log=self.log,
+                orders=OperatorOrders(snapshots=snapshots),
+                allowance=JobAllowance(limits=lambda: limits.latest, renew_limits=limits.renew),
                 # Both ways of reading, and several pages, whatever the few records of a history.
-                bulk_from=6,
-                page_rows=3,
-                limits=lambda: limits.latest,
-                renew_limits=limits.renew,
+                sizes=ReadingSizes(bulk_from=6, page_rows=3),
             )
             positions = PositionOrders(controls=self.log.controls, log=self.log, clock=self.clock)
             for side in (limits, snapshots, positions):
                 following = asyncio.create_task(side.run(), name="side task")
                 stack.callback(following.cancel)
             while True:
-                rereading = Rereading(channel=channel, records=repairing.records, clock=self.clock)
+                rereading = Rereading(channel=channel, records=repairing.org.records, clock=self.clock)
                 ingest = Ingest(
                     source=source,
                     log=ChannelLog(

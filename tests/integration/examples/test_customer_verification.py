@@ -59,7 +59,7 @@ class Desk:
 
     def count(self, metric: str, **labels: str) -> float:
         """Return the value of a metric."""
-        return self.app.metrics.registry.get_sample_value(f"streamer_{metric}", labels) or 0.0
+        return self.app.observers.metrics.registry.get_sample_value(f"streamer_{metric}", labels) or 0.0
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ async def test_customer_is_verified_with_its_group_and_its_owner(desk: Desk) -> 
 
 async def test_account_is_activated_once_it_is_verified(desk: Desk) -> None:
     """Not while the service is down; and the activation starts no second round."""
-    verification = desk.app.dispatchers[VERIFICATION]
+    verification = desk.app.dispatching.dispatchers[VERIFICATION]
     desk.service.faults.down = True
     first = desk.create(Name="Acme")
     await until(lambda: verification.status.last_failure)

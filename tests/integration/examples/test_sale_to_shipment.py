@@ -98,7 +98,7 @@ async def test_sale_is_invoiced_then_shipped_then_told(company: Company, tmp_pat
     erp.faults.down = True
     async with EXAMPLE.running(company.sandbox, tmp_path, **company.environ) as daemon:
         company.win(first)
-        invoice = daemon.dispatchers[SubscriberName("invoice")]
+        invoice = daemon.dispatching.dispatchers[SubscriberName("invoice")]
         await until(lambda: invoice.status.last_failure)
         assert (fulfillment.shipments, slack.messages, company.written(first)) == ({}, [], {})
         erp.faults.down = False

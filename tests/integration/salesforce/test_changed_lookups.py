@@ -49,7 +49,8 @@ class Desk:
 
     def lookups(self, result: str) -> float:
         """Return the number of look-ups that were `cached` or `read`."""
-        value = self.app.metrics.registry.get_sample_value("streamer_lookups_total", {"result": result})
+        registry = self.app.observers.metrics.registry
+        value = registry.get_sample_value("streamer_lookups_total", {"result": result})
         return value or 0.0
 
 

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from streamer.app.ingest.ingesting import Ingesting
+from streamer.app.observers import Observers
 from streamer.clock import TurnedClock
 from streamer.events import Channel, Event, OrgId, ReplayId, Start
 from streamer.ingest.positions import Positioning
@@ -161,10 +162,9 @@ async def test_channel_does_as_configured(
     ingesting = Ingesting(
         settings=Settings.model_validate({**configuration, "channels": [channel], "subscribers": {}}),
         clock=world.clock,
-        metrics=Metrics(clock=world.clock),
+        observers=Observers(metrics=Metrics(clock=world.clock)),
         status=Status(),
         logins=Logins(world.clock),
-        watcher=None,
     )
     await world.until_read(ingesting.run(cast("Any", log)), log, 4)
 

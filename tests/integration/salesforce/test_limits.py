@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from streamer.app.ingest.ingesting import Ingesting
+from streamer.app.observers import Observers
 from streamer.clock import SystemClock, TurnedClock
 from streamer.continuity import reason_of
 from streamer.controls import AuditRecord, SnapshotOrder
@@ -83,10 +84,10 @@ async def test_a_daemon_has_the_limits_among_its_metrics(tmp_path: Path) -> None
         log = {"sqlite": {"path": str(tmp_path / "log.db")}}
         configuration = sandbox_configuration(sandbox.url, log=log, subscribers={})
         async with running(written(tmp_path, configuration)) as app:
-            await until(lambda: left(app.metrics) is not None)
-            assert left(app.metrics, "DailyBulkV2QueryJobs") == 10_000
-            assert left(app.metrics, "DailyApiRequests") is not None
-        assert left(app.metrics) is None
+            await until(lambda: left(app.observers.metrics) is not None)
+            assert left(app.observers.metrics, "DailyBulkV2QueryJobs") == 10_000
+            assert left(app.observers.metrics, "DailyApiRequests") is not None
+        assert left(app.observers.metrics) is None
 
 
 @asynccontextmanager
@@ -100,10 +101,9 @@ async def reading(
     ingesting = Ingesting(
         settings=Settings.model_validate({**configuration, "channels": [channel]}),
         clock=clock,
-        metrics=Metrics(clock=clock),
+        observers=Observers(metrics=Metrics(clock=clock)),
         status=status,
         logins=Logins(clock),
-        watcher=None,
     )
     task = asyncio.create_task(ingesting.run(cast("Any", log)))
     try:

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from streamer.app.ingest.ingesting import Ingesting
+from streamer.app.observers import Observers
 from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError, CredentialsRefused, OrgChanged, SalesforceUnavailable
 from streamer.log.memory import MemoryLog
@@ -285,10 +286,9 @@ async def test_org_that_is_named_is_checked_without_the_log() -> None:
         ingesting = Ingesting(
             settings=Settings.model_validate({"org": other, "channels": ["/data/ChangeEvents"]}),
             clock=clock,
-            metrics=Metrics(clock=clock),
+            observers=Observers(metrics=Metrics(clock=clock)),
             status=Status(),
             logins=Logins(clock),
-            watcher=None,
         )
         with pytest.raises(OrgChanged):
             await ingesting.run(MemoryLog(down=True))  # type: ignore[arg-type] # it needs no condition here

@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamer.app.ingest.ingesting import Ingesting
+from streamer.app.observers import Observers
 from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.log.memory import MemoryLog
@@ -195,10 +196,9 @@ async def test_daemon_reads_them_beside_its_channels() -> None:
         ingesting = Ingesting(
             settings=settings,
             clock=clock,
-            metrics=Metrics(clock=clock),
+            observers=Observers(metrics=Metrics(clock=clock)),
             status=status,
             logins=Logins(clock),
-            watcher=None,
         )
         reading = asyncio.create_task(ingesting.run(log))  # type: ignore[arg-type] # it needs no condition here
         try:
@@ -233,10 +233,9 @@ async def test_address_in_use_is_told_before_the_login() -> None:
         ingesting = Ingesting(
             settings=settings,
             clock=clock,
-            metrics=Metrics(clock=clock),
+            observers=Observers(metrics=Metrics(clock=clock)),
             status=Status(),
             logins=Logins(clock),
-            watcher=None,
         )
         with pytest.raises(
             ConfigurationError, match=r"outbound: .* is in use already; choose another outbound\.port"

@@ -95,7 +95,7 @@ async def test_refused_login_of_a_new_configuration_leaves_the_former_one(tmp_pa
         sandbox.org.publish_platform_event(PAID, {"Account__c": "first"})
         path = configuration(sandbox, tmp_path)
         async with running(path) as app:
-            await until(lambda: app.ready)
+            await until(lambda: app.status.is_complete)
             path.write_text(path.read_text().replace("sandbox-secret", "mistyped"), encoding="utf-8")
             with capture_logs() as logs:
                 app.reload()

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from streamer.app.dispatching import Dispatching
+from streamer.app.observers import Observers
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redriving
+from streamer.app.reloading import PlanInEffect
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
 from streamer.controls import LetterFilter, Redrive
@@ -85,12 +87,12 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Dispatching]:
         """Deliver inside the context."""
+        observers = Observers(metrics=Metrics(clock=self.clock))
         dispatching = Dispatching(
-            plan=self.plan(),
+            in_effect=PlanInEffect(plan=self.plan()),
             clock=self.clock,
-            metrics=Metrics(clock=self.clock),
+            observers=observers,
             status=Status(),
-            watcher=None,
         )
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -256,7 +258,7 @@ async def test_subscriber_that_is_added_begins_with_what_is_delivered_from_then_
     async with world.running() as dispatching:
         await world.append("1")
         world.subscribers[SHIPMENT] = CHAIN[SHIPMENT]
-        dispatching.apply(world.plan())
+        dispatching.in_effect.apply(world.plan())
         await world.quiet()
         await world.append("2")
 

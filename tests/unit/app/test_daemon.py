@@ -12,9 +12,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.app.daemon import App
+from streamer.app.ingest.reading import SalesforceReading
 from streamer.app.plan import plan
+from streamer.app.supervising import DaemonOptions
 from streamer.clock import SystemClock, TurnedClock
-from streamer.configuration import load_document
+from streamer.configuration import Document, load_document
 from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
 from streamer.settings import ProtectRule, Settings
 from tests.configuration import sandbox_configuration, written
@@ -34,8 +36,8 @@ class Salesforce:
 
     def ingesting(self) -> "Reading":
         """Return what reads as configured now."""
-        self.app._status.ingest_started()
-        self.tried.append(self.app.plan.settings.org.api_version)
+        self.app.status.ingest_started()
+        self.tried.append(self.app.in_effect.settings.org.api_version)
         return Reading(self, self.answers.popleft())
 
 
@@ -51,7 +53,7 @@ class Reading:
         await asyncio.sleep(0)
         if self.answer == REFUSED:
             raise CredentialsRefused("Salesforce refused the login")
-        self.salesforce.app._status.logged_in()
+        self.salesforce.app.status.logged_in()
         if self.answer == ENDS:
             raise LogMisconfigured("a second owner")
         await asyncio.Event().wait()
@@ -62,10 +64,10 @@ async def reading(
     monkeypatch: pytest.MonkeyPatch, *answers: str
 ) -> AsyncIterator[tuple[Salesforce, "asyncio.Task[None]"]]:
     """Read with API version 64.0, as `answers` say."""
-    app = App(plan=World().plan(), clock=TurnedClock())
+    app = App.of(World().plan(), TurnedClock())
     salesforce = Salesforce(app, deque(answers))
-    monkeypatch.setattr(App, "_ingesting", lambda _: salesforce.ingesting())
-    task = asyncio.create_task(app._read(cast("Any", None)))
+    monkeypatch.setattr(SalesforceReading, "_ingesting", lambda _: salesforce.ingesting())
+    task = asyncio.create_task(app.reading.run(cast("Any", None)))
     await settled()
     try:
         yield salesforce, task
@@ -76,10 +78,10 @@ async def reading(
 
 async def configure(app: App, version: str) -> None:
     """Have Salesforce read with another version of its API."""
-    settings = app.plan.settings
+    settings = app.in_effect.settings
     org = settings.org.model_copy(update={"api_version": version})
     wanted: Settings = settings.model_copy(update={"org": org})
-    await app._apply(replace(app.plan, settings=wanted))
+    app.in_effect.apply(replace(app.in_effect.plan, settings=wanted))
     await settled()
 
 
@@ -115,19 +117,19 @@ async def test_what_stops_reading_later_is_not_the_configuration(monkeypatch: py
         failure = task.exception()
     assert isinstance(failure, ExceptionGroup)
     assert failure.subgroup(Stop)
-    assert salesforce.app.plan.settings.org.api_version == "65.0"
+    assert salesforce.app.in_effect.settings.org.api_version == "65.0"
 
 
 async def test_nothing_is_ready_before_the_first_step_of_what_reads_and_delivers() -> None:
     """A probe that asked between the log's opening and that step was told that all is well."""
     world = World()
-    app = App(plan=world.plan(ONE), clock=world.clock)
-    app._status.log_opened(cast("Any", world.log))
+    app = App.of(world.plan(ONE), world.clock)
+    app.status.log_opened(cast("Any", world.log))
     serving = asyncio.create_task(app._serve(cast("Any", world.log), asyncio.Event()))
     await asyncio.sleep(0)
     try:
-        assert app._status.ingests
-        assert app._status.subscribers.absent == {ONE}
+        assert app.status.ingests
+        assert app.status.subscribers.absent == {ONE}
     finally:
         serving.cancel()
         await asyncio.wait([serving])
@@ -135,19 +137,24 @@ async def test_nothing_is_ready_before_the_first_step_of_what_reads_and_delivers
 
 async def test_changed_rules_protect_from_the_next_event_on() -> None:
     """Without a new login, and said in the audit."""
-    app = App(plan=World().plan(), clock=TurnedClock())
-    former = app.plan.settings
+    options = DaemonOptions(reread=lambda: Document(data={}))
+    app = App.of(World().plan(), TurnedClock(), options=options)
+    former = app.in_effect.settings
     rule = ProtectRule.model_validate({"entity": "*", "fields": "Email", "how": "drop"})
     wanted = former.model_copy(update={"protect": (rule,)})
     with capture_logs() as lines:
-        await app._apply(replace(app.plan, settings=wanted, warnings=("doubtful",)))
+        assert app.supervising.reloading is not None
+        await app.supervising.reloading.apply(
+            replace(app.in_effect.plan, settings=wanted, warnings=("doubtful",))
+        )
 
-    assert app._protection.rules == (rule,)
-    assert not app._source_changed.is_set()
+    assert app.in_effect.protection.rules == (rule,)
+    assert not app.in_effect.source_replaced.is_set()
     told = {line["event"]: line for line in lines}
     assert told["configuration.applied"]["protection_changed"] is True
     assert told["configuration.applied"]["waiting_for_restart"] == []
     assert told["configuration.doubtful"]["reason"] == "doubtful"
+    assert told["audit.not_kept"]["what"] == "configuration.applied", "the log is not open yet"
 
 
 @pytest.mark.parametrize(("configured", "expected"), [(None, "127.0.0.2"), ("127.0.0.1", "127.0.0.1")])
@@ -155,13 +162,12 @@ async def test_probes_listen_where_the_process_runs_unless_a_host_is_configured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configured: str | None, expected: str
 ) -> None:
     """The default is of the machine or the container: here, an address that nothing else has."""
-    monkeypatch.setattr("streamer.app.daemon.default_host", lambda: "127.0.0.2")
+    monkeypatch.setattr("streamer.app.supervising.default_host", lambda: "127.0.0.2")
     log = {"sqlite": {"path": str(tmp_path / "log.db")}}
     configuration = sandbox_configuration("http://localhost:9", log=log)
     configuration["observe"] = {"port": 0} | ({"host": configured} if configured else {})
-    app = App(
-        plan=plan(load_document([written(tmp_path, configuration)]), SystemClock()), clock=SystemClock()
-    )
+    checked = plan(load_document([written(tmp_path, configuration)]), SystemClock())
+    app = App.of(checked, SystemClock())
     stopping = asyncio.Event()
     with capture_logs() as lines:
         running = asyncio.create_task(app.run(stopping))

@@ -11,7 +11,9 @@ from typing import Any, Self
 import pytest
 
 from streamer.app.dispatching import Dispatching
+from streamer.app.observers import Observers
 from streamer.app.plan import Plan
+from streamer.app.reloading import PlanInEffect
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
 from streamer.controls import AuditRecord, Control, ControlState, Switch
@@ -63,8 +65,12 @@ class World:
     @asynccontextmanager
     async def running(self, plan: Plan) -> AsyncIterator[Dispatching]:
         """Deliver inside the context."""
+        observers = Observers(metrics=Metrics(clock=self.clock))
         dispatching = Dispatching(
-            plan=plan, clock=self.clock, metrics=Metrics(clock=self.clock), status=Status(), watcher=None
+            in_effect=PlanInEffect(plan=plan),
+            clock=self.clock,
+            observers=observers,
+            status=Status(),
         )
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -182,7 +188,7 @@ async def test_plugin_that_exits_or_cancels_ends_no_other(target: ScriptedTarget
         for _ in range(3):
             await world.clock.turn(1)
             await world.quiet()
-        failed = dispatching.metrics.subscriber(ONE).attempts.failures[FailureClass.PLUGIN_ERROR]
+        failed = dispatching.observers.metrics.subscriber(ONE).attempts.failures[FailureClass.PLUGIN_ERROR]
 
         assert (world.delivered(ONE), world.delivered(OTHER)) == (3, 3)
         assert failed._value.get() == failures
@@ -274,11 +280,11 @@ async def test_new_configuration_leaves_others_alone(world: World) -> None:
     async with world.running(world.plan(ONE)) as dispatching:
         await world.happen(2)
         dispatcher = dispatching.dispatchers[ONE]
-        dispatching.apply(world.plan(ONE, OTHER))
+        dispatching.in_effect.apply(world.plan(ONE, OTHER))
         await world.quiet()
         assert dispatching.dispatchers[ONE] is dispatcher
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 2)
-        dispatching.apply(world.plan(OTHER))
+        dispatching.in_effect.apply(world.plan(OTHER))
         await world.happen(2)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 4)
         assert (world.targets[ONE].entered, world.targets[OTHER].entered) == (0, 1)
@@ -298,7 +304,7 @@ async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: Wo
 
     world.targets[OTHER] = refused = Refused()
     async with world.running(world.plan(ONE)) as dispatching:
-        dispatching.apply(world.plan(ONE, OTHER))
+        dispatching.in_effect.apply(world.plan(ONE, OTHER))
         await world.happen(2)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 0)
         assert dispatching.status.subscribers.plugin_problems() == [f"{OTHER}: ca_file: is no certificate"]
@@ -316,7 +322,7 @@ async def test_changed_subscriber_goes_on_where_it_was(world: World) -> None:
         await world.happen(3)
         await world.clock.turn(5)
         tried = target.began.count("1")
-        dispatching.apply(world.plan(ONE, max_in_flight=2))
+        dispatching.in_effect.apply(world.plan(ONE, max_in_flight=2))
         await world.happen(1)
         assert sorted(target.delivered) == ["0", "2", "3"]
         target.answers["1"].clear()
@@ -331,6 +337,6 @@ async def test_paused_subscriber_stays_paused_when_it_changes(world: World) -> N
     """A pause belongs to its name."""
     async with world.running(world.plan(ONE)) as dispatching:
         await world.switch(ONE, Switch.PAUSED)
-        dispatching.apply(world.plan(ONE, max_in_flight=2))
+        dispatching.in_effect.apply(world.plan(ONE, max_in_flight=2))
         await world.happen(2)
         assert world.delivered(ONE) == 0

@@ -32,10 +32,7 @@ class World:
 
     def orders(self) -> PositionOrders:
         """Return the orders."""
-        controls = self.log.controls
-        return PositionOrders(
-            controls=controls, log=self.log, clock=self.clock, retry_now=self.retried.append
-        )
+        return PositionOrders(controls=self.log.controls, log=self.log, clock=self.clock)
 
     async def open_orders(self) -> list[str]:
         """Return the ids of the orders in the log."""
@@ -48,7 +45,7 @@ async def test_order_reaches_its_channel_and_is_removed_after_it() -> None:
     """Although the log is away for a while."""
     world = World()
     orders = world.orders()
-    running = asyncio.create_task(orders.run())
+    running = asyncio.create_task(orders.run(world.retried.append))
     changes, other = orders.of(CHANGES), orders.of(ORDERS)
     await world.log.controls.order_position(ORDER, AUDIT)
     await world.clock.turn(0)
@@ -75,7 +72,7 @@ async def test_refusal_is_told_by_the_audit() -> None:
     world.log.continuity.append(refusal)
     await world.log.controls.order_position(ORDER, AUDIT)
     orders = world.orders()
-    running = asyncio.create_task(orders.run())
+    running = asyncio.create_task(orders.run(world.retried.append))
     await world.clock.turn(0)
     assert await orders.of(CHANGES).begin() is None
     await world.clock.turn(1)
@@ -92,7 +89,7 @@ async def test_channel_that_comes_later_finds_its_orders() -> None:
     orders = world.orders()
     await world.log.controls.order_position(ORDER, AUDIT)
     await world.log.controls.order_position(replace(ORDER, id="position:2", channel="/data/X"), AUDIT)
-    running = asyncio.create_task(orders.run())
+    running = asyncio.create_task(orders.run(world.retried.append))
     await world.clock.turn(0)
 
     assert await orders.of(CHANGES).begin() == ORDER
@@ -105,7 +102,7 @@ async def test_channel_that_has_left_is_called_no_more() -> None:
     """Another process carries out its orders, and this one keeps nothing of its former reading."""
     world = World()
     orders = world.orders()
-    running = asyncio.create_task(orders.run())
+    running = asyncio.create_task(orders.run(world.retried.append))
     former = orders.of(CHANGES)
     await world.clock.turn(0)
 

@@ -29,7 +29,7 @@ async def test_refusal_while_it_is_being_applied_stands() -> None:
         files=ConfigurationFiles(document=document, read=lambda: document),
         apply=apply,
         clock=clock,
-        metrics=metrics,
+        metrics=metrics.process,
         logins=Logins(clock),
     )
     running = asyncio.create_task(reloading.run())
@@ -58,7 +58,7 @@ async def test_check_that_fails_unexpectedly_leaves_the_former_one_in_effect() -
         files=ConfigurationFiles(document=document, read=read),
         apply=apply,
         clock=clock,
-        metrics=metrics,
+        metrics=metrics.process,
         logins=Logins(clock),
     )
     with capture_logs() as logs:
@@ -88,7 +88,7 @@ async def test_restored_configuration_is_logged() -> None:
         files=ConfigurationFiles(document=document, read=lambda: next(readings)),
         apply=apply,
         clock=clock,
-        metrics=Metrics(clock=clock),
+        metrics=Metrics(clock=clock).process,
         logins=Logins(clock),
     )
     with capture_logs() as logs:

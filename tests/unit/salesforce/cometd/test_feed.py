@@ -15,7 +15,7 @@ NOW = 1_735_700_000.0
 async def handed_over(feed: ChannelFeed, *messages: dict[str, Any]) -> Batch:
     """Offer `messages`, and return what the consumer gets."""
     feed.offer(messages, (), NOW, more=False)
-    return await feed.next()
+    return await feed.slot.next()
 
 
 async def test_event_with_an_earlier_time_than_the_last_one_is_no_history() -> None:
@@ -146,6 +146,6 @@ async def test_batch_has_the_times_of_both_clocks() -> None:
     feed.ask()
     feed.accept(NOW)
     feed.offer((), (), NOW, more=False, org_time=NOW - 300)
-    batch = await feed.next()
+    batch = await feed.slot.next()
 
     assert (batch.read_at, batch.org_time) == (NOW, NOW - 300)

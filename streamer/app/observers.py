@@ -1,11 +1,17 @@
-"""Watcher of passing events, on both sides of the log."""
+"""Observers of the events that pass through a daemon: metrics, a watcher, and a tracer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streamer.events import DeadLetter, Event, Outcome, SubscriberName
+from streamer.app.ingest.tracing import TracedIngest
+from streamer.clock import Clock
+from streamer.dispatch.delivery.attempts import DispatchObserver
+from streamer.events import Channel, DeadLetter, Event, Outcome, SubscriberName
+from streamer.ingest.relay import IngestObserver
+from streamer.observe.metrics import Metrics
 from streamer.observe.series import ChannelMetrics, SubscriberMetrics
+from streamer.observe.tracing import QueuedTracer
 from streamer.ports import Appended
 
 
@@ -65,3 +71,23 @@ class WatchedDispatch:
         """Pass a dead letter on."""
         self.metrics.set_aside(letter)
         self.watcher.set_aside(self.name, letter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observers:
+    """Metrics of a daemon, the watcher that is shown its events, and the tracer of their spans."""
+
+    metrics: Metrics
+    watcher: Watcher | None = None
+    tracer: QueuedTracer | None = None
+
+    def of_channel(self, channel: Channel, clock: Clock) -> IngestObserver:
+        """Return the observer of a channel's appends."""
+        metrics = self.metrics.channel(channel)
+        watched = WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+        return TracedIngest(observer=watched, tracer=self.tracer, clock=clock) if self.tracer else watched
+
+    def of_subscriber(self, name: SubscriberName) -> DispatchObserver:
+        """Return the observer of a subscriber's deliveries."""
+        metrics = self.metrics.subscriber(name)
+        return WatchedDispatch(name=name, metrics=metrics, watcher=self.watcher) if self.watcher else metrics

@@ -1,0 +1,115 @@
+"""Supervision of a daemon: its probes, metrics, admin API and console, and what runs beside its work."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from streamer.admin import AdminContext, serving_admin
+from streamer.app.observers import Observers, Watcher
+from streamer.app.plan import effective
+from streamer.app.reloading import PlanInEffect, Reloading
+from streamer.configuration import Document
+from streamer.console import ConsoleContext, Sampler, console_application
+from streamer.settings import AdminSettings
+from streamer.supervision.endpoint import Exposition, default_host, serving
+from streamer.supervision.health import Health, Heartbeat
+from streamer.supervision.loop_sampler import LoopSampler
+from streamer.supervision.monitor import Monitor
+from streamer.supervision.stacks import Diagnostics
+from streamer.supervision.status import Readiness, Status
+from streamer.supervision.watchdog import Watchdog
+
+_LOOP_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonOptions:
+    """Options of a daemon, beside its plan.
+
+    `reread` reads the configuration's files again; without it the daemon does
+    not follow changes. A `watcher` is shown events as they pass. A `watchdog`
+    writes the stacks of a loop that does not turn; it is for a process that
+    serves nothing else. `log_lines` returns its last log lines.
+    """
+
+    reread: Callable[[], Document] | None = None
+    watcher: Watcher | None = None
+    watchdog: Watchdog | None = None
+    log_lines: Callable[[], Sequence[str]] = tuple
+
+
+@dataclass(slots=True, kw_only=True)
+class ServedPorts:
+    """Ports of a daemon while it is served: of its probes, and of its admin API if that is configured."""
+
+    probes: int = 0
+    admin: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervising:
+    """Watches a daemon, serves what operators ask for, and follows the files of the configuration."""
+
+    in_effect: PlanInEffect
+    observers: Observers
+    status: Status
+    monitor: Monitor
+    admin: AdminContext
+    reloading: Reloading | None
+    options: DaemonOptions
+    ports: ServedPorts = field(default_factory=ServedPorts, init=False)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Watch and serve inside the context."""
+        settings, metrics, clock = self.in_effect.settings, self.observers.metrics, self.admin.clock
+        host, port = settings.observe.host or default_host(), settings.observe.port
+        heartbeat = Heartbeat(
+            clock=clock,
+            metrics=metrics,
+            limit_s=min(_LOOP_LIMIT_S, settings.observe.stuck_after_s),
+            watchdog=self.options.watchdog,
+        )
+        health = Health(lambda: self.status.state)
+        for each in (heartbeat, self.monitor, Readiness(self.status)):
+            each.register(health)
+        exposition = Exposition(metrics.registry, clock)
+        self.admin.diagnose = Diagnostics(
+            health=health, exposition=exposition, log_lines=self.options.log_lines
+        ).report
+        side_tasks = {
+            "heartbeat": heartbeat.run,
+            "monitor": self.monitor.run,
+            "loop sampler": LoopSampler(metrics=metrics).run,
+        }
+        console: web.Application | None = None
+        if settings.admin is not None and settings.admin.console.enabled:
+            sampler = Sampler(registry=metrics.registry, clock=clock)
+            console = self._console(settings.admin, health, sampler)
+            side_tasks["samples"] = sampler.run
+        if self.reloading is not None:
+            side_tasks["configuration"] = self.reloading.run
+        async with (
+            serving(health, exposition, host=host, port=port) as self.ports.probes,
+            serving_admin(self.admin, settings.admin, console) as self.ports.admin,
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [group.create_task(run(), name=name) for name, run in side_tasks.items()]
+            yield
+            for task in tasks:
+                task.cancel()
+
+    def _console(self, settings: AdminSettings, health: Health, sampler: Sampler) -> web.Application:
+        return console_application(
+            ConsoleContext(
+                admin=self.admin,
+                settings=settings,
+                health=health,
+                status=self.status,
+                sampler=sampler,
+                configuration=lambda: effective(self.in_effect.plan),
+            )
+        )
