@@ -19,6 +19,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.records.controls import AppliedControls
 from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 
 _log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ class ControlWatch:
         self._group = Names.of(clients.settings).ingest_group
         self._pulses = pulses
         self._loop = asyncio.get_running_loop()
-        self._thread: threading.Thread | None = None
+        self._thread: ServiceThread | None = None
         self._closing = threading.Event()
         self._delays = Delays(_BACKOFF)
         self._board: ControlState | None = None
@@ -75,11 +76,11 @@ class ControlWatch:
         self._closing.set()
         self._notify()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            await self._thread.join()
 
     def _start_thread(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
+            self._thread = ServiceThread(_NAME, self._serve, pulses=self._pulses, failed=self._fail)
             self._thread.start()
 
     def _notify(self) -> None:
@@ -97,15 +98,9 @@ class ControlWatch:
 
     # On the thread.
 
-    def _run(self) -> None:
-        pulse = self._pulses.begin(_NAME)
-        try:
-            while not self._closing.is_set():
-                self._follow_once(pulse)
-        except Exception as exc:  # noqa: BLE001 - every watcher raises it
-            self._loop.call_soon_threadsafe(self._fail, exc)
-        finally:
-            self._pulses.end(pulse)
+    def _serve(self, pulse: Pulse) -> None:
+        while not self._closing.is_set():
+            self._follow_once(pulse)
 
     def _follow_once(self, pulse: Pulse) -> None:
         """Follow the topic until closed or unavailable; pause in the latter case."""

@@ -1,5 +1,6 @@
 """Consumer without a group that fetches the assigned partitions, in a thread of its own."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -16,7 +17,8 @@ from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
 from streamer.log.kafka.cluster.producer import as_topic_partitions
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
 from streamer.log.kafka.feed.decoder import ReadPartition, RecordDecoder
-from streamer.observe.process import Pulses
+from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 
 _log = structlog.get_logger()
 
@@ -80,13 +82,13 @@ class PartitionReader:
         decoder: RecordDecoder,
         errors: KafkaErrors,
         pulses: Pulses,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Start to read, with `consumer`, the partitions that will be assigned."""
         self._consumer = consumer
         self._buffer = buffer
         self._decoder = decoder
         self._errors = errors
-        self._pulses = pulses
         self._pausing = PausedPartitions(consumer)
         self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._missing: SimpleQueue[MissingOffset] = SimpleQueue()
@@ -94,7 +96,9 @@ class PartitionReader:
         self._known_topics: frozenset[str] = frozenset()
         self._ends_due = 0.0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"read {decoder.subscriber}", daemon=True)
+        self._thread = ServiceThread(
+            f"read {decoder.subscriber}", self._serve, pulses=pulses, failed=self._fail, loop=loop
+        )
         self._thread.start()
 
     def begin(self, read_partition: ReadPartition, offset: int) -> None:
@@ -120,21 +124,18 @@ class PartitionReader:
     def close(self) -> None:
         """End the thread and close the consumer."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join_from_thread()
         self._consumer.close()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
 
     # On the thread.
 
-    def _run(self) -> None:
-        pulse = self._pulses.begin(self._thread.name)
-        try:
-            while not (self._closing.is_set() or self._buffer.closing):
-                pulse.beat()
-                self._turn()
-        except Exception as exc:  # noqa: BLE001 - the member raises it, and its caller handles it
-            self._failure = exc
-        finally:
-            self._pulses.end(pulse)
+    def _serve(self, pulse: Pulse) -> None:
+        while not (self._closing.is_set() or self._buffer.closing):
+            pulse.beat()
+            self._turn()
 
     def _turn(self) -> None:
         while not self._changes.empty():
