@@ -1,6 +1,5 @@
 """Encoder of appends into records, with the channels' checkpoints."""
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from dataclasses import dataclass, field
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.clock import Clock
 from streamer.errors import EventsRefused, ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.foreign_records import ForeignRecords
@@ -21,7 +19,6 @@ from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, forei
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.events import EventEncoder, Traceparent, continuity_message, decode
 from streamer.log.records import decode_checkpoint, encode_checkpoint
-from streamer.settings import KafkaLogSettings
 
 _POLL_S = 0.1
 _AT_ONCE = 1_000
@@ -62,9 +59,9 @@ class CommittedCheckpoints:
 class Checkpoints:
     """Assigns channels to partitions, and reads and writes their checkpoints."""
 
-    def __init__(self, clients: Clients, clock: Clock) -> None:
+    def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._clock = clock
+        self._clock = clients.clock
         self._names = Names.of(clients.settings)
         self._partitions = clients.settings.checkpoint_partitions
 
@@ -94,8 +91,7 @@ class Checkpoints:
         record of a newer Streamer.
         """
         place = TopicPartition(self._names.checkpoints, partition)
-        left_s = max(0.0, deadline - self._clock.monotonic())
-        retry = RetryPolicy(limit_s=left_s, wait=time.sleep, is_over=lambda: False)
+        retry = self._clients.retry(max(0.0, deadline - self._clock.monotonic()))
         with closing(self._consumer(errors, "read_committed")) as consumer:
             begin, end = retry.call(lambda: _bounds(consumer, place))
             self._wait_until_decided(place, end, retry, errors)
@@ -219,8 +215,10 @@ class AppendEncoder:
     """Encodes appends, and groups of appends."""
 
     def __init__(
-        self, settings: KafkaLogSettings, checkpoints: Checkpoints, traceparent: Traceparent | None = None
+        self, clients: Clients, checkpoints: Checkpoints, traceparent: Traceparent | None = None
     ) -> None:
+        settings = clients.settings
+        self.clock = clients.clock
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
         self.event = EventEncoder(self._names, settings.content_mode, traceparent).encode
@@ -284,7 +282,7 @@ class KafkaAppend:
         """Encode `events`; raises `EventsRefused` for events that JSON or Kafka cannot represent."""
         encode, largest, records = self._encoder.event, self._encoder.largest, self._records
         refused: list[tuple[Event, str]] = []
-        now_ms = round(time.time() * 1000)
+        now_ms = round(self._encoder.clock.now() * 1000)
         size = self.size
         for event in events:
             try:

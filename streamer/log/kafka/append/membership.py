@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
@@ -45,10 +44,9 @@ class Membership:
     until their `Share` was settled, for at most the grace period.
     """
 
-    def __init__(self, clients: Clients, *, clock: Clock, grace_s: float, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
         """Join the group; the first share comes after its first rebalance."""
         self._clients = clients
-        self._clock = clock
         self._grace_s = grace_s
         self._names = Names.of(clients.settings)
         self._errors = KafkaErrors(clients.settings)
@@ -122,9 +120,7 @@ class Membership:
             self._deny_questions()
 
     def _be_a_member(self, pulse: Pulse) -> None:
-        consumer = self._clients.checked_consumer(
-            self._errors, self._configuration(), clock=self._clock, name=_THREAD
-        )
+        consumer = self._clients.checked_consumer(self._errors, self._configuration(), name=_THREAD)
         try:
             consumer.subscribe(
                 [self._names.checkpoints],

@@ -9,7 +9,6 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.backoff import Backoff, Delays
-from streamer.clock import Clock
 from streamer.controls import ControlState
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import poll_many
@@ -38,10 +37,9 @@ class ControlWatch:
     elsewhere holds it up.
     """
 
-    def __init__(self, clients: Clients, clock: Clock, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, pulses: Pulses) -> None:
         """Build the watch on the running loop; nothing is read before the first watcher."""
         self._clients = clients
-        self._clock = clock
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).control
         self._group = Names.of(clients.settings).ingest_group
@@ -158,4 +156,4 @@ class ControlWatch:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
         }
-        return self._clients.checked_consumer(self._errors, configuration, clock=self._clock, name=_NAME)
+        return self._clients.checked_consumer(self._errors, configuration, name=_NAME)

@@ -73,8 +73,7 @@ class ConsumerThread:
         self._errors = KafkaErrors(clients.settings)
         self._subscriber = subscription.subscriber
         self._buffer = buffer
-        self._clock = log_context.clock
-        self._new_decoder = partial(RecordDecoder, subscription, log_context.clock)
+        self._new_decoder = partial(RecordDecoder, subscription, clients.clock)
         self._first = _first_place(log_context, subscription)
         names = Names.of(clients.settings)
         self._excluded = names.parked_expression if subscription.after else names.internal_expressions
@@ -84,16 +83,19 @@ class ConsumerThread:
         )
         parked = ParkedTopic.of(clients.settings, subscription.subscriber)
         self._recall = ParkedFetch(clients, parked)
-        retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=self._wait, is_over=lambda: buffer.closing)
+        retry = RetryPolicy(
+            clock=clients.clock, limit_s=RETRY_LIMIT_S, wait=self._wait, is_over=lambda: buffer.closing
+        )
         settler = KafkaSettler(clients, subscription.subscriber, receipts=subscription.receipts)
         self._context = ConsumerContext(
             subscriber=subscription.subscriber,
             buffer=buffer,
             assigned=AssignedPartitions(),
             settler=settler,
-            recorder=Recorder(subscription.subscriber, buffer, settler),
+            recorder=Recorder(subscription.subscriber, buffer, settler, clients.clock),
             restorations=Restorations(clients, log_context.topics.admin, parked, retry),
             admin=log_context.topics.admin,
+            clock=clients.clock,
             retry=retry,
             pulse=self._thread.pulse,
             number=itertools.count(1).__next__,
@@ -134,7 +136,7 @@ class ConsumerThread:
             self._context.settler.close()
 
     def _be_a_member(self, pulse: Pulse) -> None:
-        commits = Commits()
+        commits = Commits(self._clients.clock)
         configuration = self._configuration() | {"on_commit": commits.confirm}
         try:
             with (
@@ -159,12 +161,12 @@ class ConsumerThread:
             buffer=self._buffer,
             decoder=self._new_decoder(),
             errors=self._errors,
+            clock=self._clients.clock,
             pulses=self._pulses,
-            loop=self._loop,
         )
 
     def _consumer(self, configuration: Mapping[str, Any], name: str) -> Consumer:
-        return self._clients.checked_consumer(self._errors, configuration, clock=self._clock, name=name)
+        return self._clients.checked_consumer(self._errors, configuration, name=name)
 
     def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits, pulse: Pulse) -> None:
         # This comes before any look-up, which would wait until our own open transaction times out.

@@ -1,8 +1,6 @@
 """Consumer without a group that fetches the assigned partitions, in a thread of its own."""
 
-import asyncio
 import threading
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamer.clock import Clock
 from streamer.events import Partition
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
 from streamer.log.kafka.cluster.producer import as_topic_partitions
@@ -81,14 +80,15 @@ class PartitionReader:
         buffer: FeedBuffer,
         decoder: RecordDecoder,
         errors: KafkaErrors,
+        clock: Clock,
         pulses: Pulses,
-        loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Start to read, with `consumer`, the partitions that will be assigned."""
         self._consumer = consumer
         self._buffer = buffer
         self._decoder = decoder
         self._errors = errors
+        self._clock = clock
         self._pausing = PausedPartitions(consumer)
         self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._missing: SimpleQueue[MissingOffset] = SimpleQueue()
@@ -97,7 +97,7 @@ class PartitionReader:
         self._ends_due = 0.0
         self._closing = threading.Event()
         self._thread = ServiceThread(
-            f"read {decoder.subscriber}", self._serve, pulses=pulses, failed=self._fail, loop=loop
+            f"read {decoder.subscriber}", self._serve, pulses=pulses, failed=self._fail, loop=buffer.loop
         )
         self._thread.start()
 
@@ -205,9 +205,10 @@ class PartitionReader:
         Transaction markers occupy offsets and are never returned to us: only
         the position of the consumer shows that we are past them.
         """
-        due = time.monotonic() >= self._ends_due
+        now = self._clock.monotonic()
+        due = now >= self._ends_due
         if due:
-            self._ends_due = time.monotonic() + _ENDS_EVERY_S
+            self._ends_due = now + _ENDS_EVERY_S
         partitions = self._decoder.partitions if due else self._decoder.touched
         if not partitions:
             return

@@ -1,6 +1,5 @@
 """Rebalance callbacks of a subscriber's group, and the initial offsets of a new one."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -240,13 +239,11 @@ class Rebalance:
         self._buffer.revoke(gone)
         self._commits.repeat_at_once(consumer)
         offsets = OffsetCommitter(consumer=consumer, send=send_at_once)
-        deadline = time.monotonic() + self._context.hand_over_s
-        is_processed = False
+        clock, processed = self._context.clock, False
+        deadline = clock.monotonic() + self._context.hand_over_s
         try:
-            while (
-                not is_processed and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0
-            ):
-                is_processed = self._buffer.wait_until_processed(left_s)
+            while not processed and not self._buffer.closing and (left_s := deadline - clock.monotonic()) > 0:
+                processed = self._buffer.wait_until_processed(left_s)
                 self._context.recorder.record(self._assigned, offsets)
         finally:
             self._assigned.drop(gone)

@@ -1,6 +1,5 @@
 """Readers of Streamer's own topics, for operators: foreign records, and receipts of one event."""
 
-import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 
@@ -14,7 +13,7 @@ from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.append.encoder import checkpoint_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.control.controls import apply_message
@@ -105,7 +104,7 @@ class ReceiptReader:
         self._admin = admin
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).receipts
-        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._retry = clients.retry()
 
     def receipts(self, event: Event, since: float) -> FoundReceipts:
         """Return the receipts of `event` recorded since `since`.

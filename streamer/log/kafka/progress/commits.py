@@ -1,7 +1,6 @@
 """Offsets of a group: commits that are confirmed or given up in time, and the committed ones."""
 
 import math
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streamer.clock import Clock
 from streamer.events import Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, kafka_error
@@ -58,7 +58,8 @@ class Commits:
     frozen. Here the result arrives while the consumer is polled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._waiting: list[_Waiting] = []
         self.sent_at = -math.inf
         """Time of the last commit, in monotonic seconds."""
@@ -81,7 +82,7 @@ class Commits:
         A commit is not repeatable if another one can follow it before its
         confirmation.
         """
-        self.sent_at = time.monotonic()
+        self.sent_at = self._clock.monotonic()
         waiting = _Waiting(
             places=tuple(offsets),
             give_up_at=self.sent_at + _LIMIT_S,
@@ -117,7 +118,7 @@ class Commits:
 
     def give_up(self, *, all_of_them: bool = False) -> None:
         """Report to callers that have waited too long that their commit can have failed."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         for waiting in [each for each in self._waiting if all_of_them or each.give_up_at <= now]:
             self._waiting.remove(waiting)
             waiting.outcome(KafkaError(KafkaError._TIMED_OUT))

@@ -88,7 +88,7 @@ def pulses() -> Pulses:
 async def test_bug_in_the_membership_ends_the_wait_for_a_share(pulses: Pulses) -> None:
     """The daemon stops with it, and its log can be closed."""
     clients = BrokenClients(settings=SETTINGS)
-    membership = Membership(clients, clock=SystemClock(), grace_s=1.0, pulses=pulses)
+    membership = Membership(clients, grace_s=1.0, pulses=pulses)
     async with limited("the error"):
         for _ in range(2):
             with pytest.raises(Bug):
@@ -100,8 +100,8 @@ async def test_bug_in_the_membership_ends_the_wait_for_a_share(pulses: Pulses) -
 async def test_bug_in_a_writer_reaches_those_who_wait_and_those_who_come_later(pulses: Pulses) -> None:
     """None of them waits for ever, and the writer can be closed."""
     clients = Clients(settings=SETTINGS)
-    encoder = AppendEncoder(SETTINGS, Checkpoints(clients, SystemClock()))
-    topics = KnownTopics(clients, SystemClock())
+    encoder = AppendEncoder(clients, Checkpoints(clients))
+    topics = KnownTopics(clients)
     append = encoder.complete([], 0, replace(an_append().checkpoint, channel=CHANNEL), [], [])
     writer = PartitionWriter("writer", BrokenSession(), encoder, topics, SETTINGS, pulses=pulses)
     async with limited("the error"):
@@ -115,7 +115,7 @@ async def test_bug_in_a_writer_reaches_those_who_wait_and_those_who_come_later(p
 
 async def test_bug_in_the_watch_of_the_controls_reaches_each_watcher(pulses: Pulses) -> None:
     """Every watcher raises it, and the watch can be closed."""
-    watch = ControlWatch(BrokenClients(settings=SETTINGS), SystemClock(), pulses)
+    watch = ControlWatch(BrokenClients(settings=SETTINGS), pulses)
     async with limited("the error"):
         for _ in range(2):
             with pytest.raises(Bug):
@@ -125,8 +125,8 @@ async def test_bug_in_the_watch_of_the_controls_reaches_each_watcher(pulses: Pul
 
 async def test_bug_in_the_thread_of_a_member_ends_the_wait_for_its_feed(pulses: Pulses) -> None:
     """The daemon stops with it, and the thread has ended."""
-    clients, clock = BrokenClients(settings=SETTINGS), SystemClock()
-    context = LogContext(clients=clients, topics=TopicProvisioner(clients, clock), clock=clock, pulses=pulses)
+    clients = BrokenClients(settings=SETTINGS)
+    context = LogContext(clients=clients, topics=TopicProvisioner(clients), pulses=pulses)
     async with limited("the error"):
         with pytest.raises(Bug):
             async with follow(context, SUBSCRIPTION):
@@ -141,8 +141,8 @@ async def test_bug_in_the_thread_of_a_reader_reaches_its_member(pulses: Pulses) 
         buffer=FeedBuffer(),
         decoder=RecordDecoder(SUBSCRIPTION, SystemClock()),
         errors=KafkaErrors(SETTINGS),
+        clock=SystemClock(),
         pulses=pulses,
-        loop=asyncio.get_running_loop(),
     )
     with pytest.raises(Bug):
         await until(reader.missing_offset)
