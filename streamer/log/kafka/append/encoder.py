@@ -15,6 +15,7 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader, undecided
 from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.cluster.offsets import bounds
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, foreign, set_aside
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.events import EventEncoder, Traceparent, continuity_message, decode
@@ -22,7 +23,6 @@ from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
 _AT_ONCE = 1_000
-_CALL_S = 5.0
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Checkpoints:
         place = TopicPartition(self._names.checkpoints, partition)
         retry = self._clients.retry(max(0.0, deadline - self._clock.monotonic()))
         with closing(self._consumer(errors, "read_committed")) as consumer:
-            begin, end = retry.call(lambda: _bounds(consumer, place))
+            begin, end = retry.call(bounds, consumer, place)
             self._wait_until_decided(place, end, retry, errors)
             if begin == end:
                 return CommittedCheckpoints()
@@ -107,10 +107,10 @@ class Checkpoints:
         Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
         record of a newer Streamer.
         """
-        topic, orgs = self._names.checkpoints, set[OrgId]()
+        topic, orgs, retry = self._names.checkpoints, set[OrgId](), self._clients.retry()
         with closing(self._consumer(errors, "read_committed")) as consumer:
             places = [TopicPartition(topic, number) for number in range(self._partitions)]
-            ranges = {place.partition: _bounds(consumer, place) for place in places}
+            ranges = {place.partition: retry.call(bounds, consumer, place) for place in places}
         with BoundedReader(self._clients, errors, topic, ranges) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
@@ -122,7 +122,7 @@ class Checkpoints:
         self, place: TopicPartition, stable: int, retry: RetryPolicy, errors: KafkaErrors
     ) -> None:
         with closing(self._consumer(errors, "read_uncommitted")) as consumer:
-            _, end = retry.call(lambda: _bounds(consumer, place))
+            _, end = retry.call(bounds, consumer, place)
         if stable < end:
             raise undecided(place.topic, place.partition)
 
@@ -153,17 +153,6 @@ class Checkpoints:
             elif (message.offset() or 0) >= end:
                 return newest
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-
-
-def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """Return the begin and the end offset of a partition.
-
-    A newly elected leader knows the replicated end only after a moment, and a
-    fetch before that can end too early. This request is not answered before the
-    leader knows the end.
-    """
-    begin, end = consumer.get_watermark_offsets(place, timeout=_CALL_S)
-    return begin, end
 
 
 def checkpoint_of(message: Message, foreign_records: ForeignRecords) -> Checkpoint | None:

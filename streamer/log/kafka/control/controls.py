@@ -234,7 +234,8 @@ class KafkaControls:
     def _audit(self, last: int) -> list[AuditRecord]:
         errors, found = KafkaErrors(self._clients.settings), list[Message]()
         with errors.explained(doing="reading", subject=f"topic {self._names.audit}"):
-            [(begin, end)] = self._admin.bounds(self._names.audit, [0]).values()
+            retry = self._clients.retry(_LEADER_WITHIN_S)
+            [(begin, end)] = retry.call(self._admin.bounds, self._names.audit, [0]).values()
             read_range = {0: (max(begin, end - last), end)}
             with BoundedReader(self._clients, errors, self._names.audit, read_range) as reader:
                 while not reader.is_over:

@@ -15,6 +15,7 @@ from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.offsets import bounds
 from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.records.controls import AppliedControls
 from streamer.observe.process import Pulse, Pulses
@@ -24,7 +25,6 @@ _log = structlog.get_logger()
 
 _NAME = "kafka-controls"
 _POLL_S = 0.1
-_CALL_S = 5.0
 _AT_ONCE = 500
 _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
@@ -116,7 +116,7 @@ class ControlWatch:
             pulse.beat()
 
     def _follow(self, consumer: Consumer, pulse: Pulse) -> None:
-        begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
+        begin, end = bounds(consumer, TopicPartition(self._topic, 0))
         consumer.assign([TopicPartition(self._topic, 0, begin)])
         # From the beginning each time: the topic can have been created again.
         switches, through, shown = AppliedControls(), begin, False

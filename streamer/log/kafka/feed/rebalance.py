@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, SettledOffsets, Start
 from streamer.log.kafka.cluster.errors import RetryPolicy, kafka_error
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition
@@ -21,7 +22,6 @@ from streamer.log.kafka.progress.commits import (
     Commits,
     CommittedOffsets,
     OffsetCommitter,
-    checked,
     committed,
     send_at_once,
 )
@@ -103,24 +103,6 @@ class InitialOffsets:
                 return look_up(consumer, partitions, OFFSET_BEGINNING)
             case Start.LATEST:
                 return look_up(consumer, partitions, OFFSET_END)
-
-
-def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int) -> list[TopicPartition]:
-    """Return the offsets of `what`: `OFFSET_BEGINNING`, `OFFSET_END` or a time in milliseconds.
-
-    The end covers committed transactions only. Raises `KafkaException`.
-    """
-    if not partitions:
-        return []
-    asked = [TopicPartition(each.topic, each.partition, what) for each in partitions]
-    try:
-        return checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
-    except KafkaException:
-        # The consumer keeps asking the leaders that it knows; this refreshes them.
-        with suppress(KafkaException):
-            for topic in {each.topic for each in asked}:
-                consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S)
-        raise
 
 
 def _is_busy(error: Exception) -> bool:

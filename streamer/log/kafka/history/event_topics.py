@@ -14,8 +14,8 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import Headers, as_partition
-from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.commits import CommittedOffsets
 from streamer.log.kafka.records.events import decode, event_type

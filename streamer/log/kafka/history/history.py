@@ -26,8 +26,8 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.threads import iterate_in_thread
-from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.history.appended import AppendedReader
 from streamer.log.kafka.history.event_topics import EventTopics, PlaceReader, places_of
 from streamer.log.kafka.history.own_topics import ReceiptReader
@@ -156,7 +156,7 @@ class KafkaHistory:
 
     def _stored(self) -> list[StoredCheckpoint]:
         with self._errors.explained(doing="asking", subject=f"group {self._names.ingest_group}"):
-            owners = self._admin.owners(self._names.ingest_group, self._names.checkpoints)
+            owners = self._retry.call(self._admin.owners, self._names.ingest_group, self._names.checkpoints)
         return self._stored_without_owners(owners)
 
     def _stored_without_owners(self, owners: Mapping[int, str] | None = None) -> list[StoredCheckpoint]:

@@ -13,6 +13,7 @@ from streamer.events import Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.offsets import checked
 from streamer.log.kafka.cluster.producer import as_partition, as_topic_partitions
 from streamer.log.kafka.progress.metadata import decode
 from streamer.log.kafka.topics.admin import KafkaAdmin
@@ -152,14 +153,6 @@ def committed(
 ) -> list[TopicPartition]:
     """Return the group's offsets, negative if there is none. Raises `KafkaException`."""
     return checked(consumer.committed(list(partitions), timeout=timeout_s))
-
-
-def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Return the broker's answer about `partitions`; raises `KafkaException` for the first refused one."""
-    for partition in partitions:
-        if partition.error is not None:
-            raise KafkaException(partition.error)
-    return partitions
 
 
 def _identity(offsets: Sequence[TopicPartition]) -> frozenset[tuple[str, int, int]]:
