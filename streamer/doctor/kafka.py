@@ -8,6 +8,7 @@ from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined] 
 from streamer.clock import Clock
 from streamer.doctor.check import Area, Check, CheckResult, Once, counted, failed, ok, warning
 from streamer.errors import LogUnavailable
+from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.history.own_topics import OwnTopics
 from streamer.log.kafka.topics.checks import TopicInspector, TopicsFound
 from streamer.settings import KafkaLogSettings, Settings
@@ -100,7 +101,8 @@ class KafkaChecks:
     async def _sound(self) -> CheckResult:
         await self.cluster.needed(_BROKERS)
         states = (await self._topics()).states
-        foreign = await asyncio.to_thread(OwnTopics(self._kafka).foreign_records, states)
+        clients = Clients(settings=self._kafka)
+        foreign = await asyncio.to_thread(OwnTopics(clients).foreign_records, states)
         if not foreign:
             return ok("Streamer's own topics hold records of Streamer alone")
         count, shown = len(foreign), "; ".join(foreign[:_SHOWN])

@@ -41,19 +41,17 @@ class KafkaLog:
         self,
         clients: Clients,
         topics: TopicProvisioner,
-        clock: Clock,
         pulses: Pulses,
         traceparent: Traceparent | None = None,
     ) -> None:
         """Use `open` instead: it prepares the topics first, and closes every client."""
         self._clients = clients
         self._topics = topics
-        self._clock = clock
         self._pulses = pulses
-        self._connectivity = Connectivity(clients, clock)
-        self._checkpoints = Checkpoints(clients, clock)
-        self._encoder = AppendEncoder(clients.settings, self._checkpoints, traceparent)
-        self.controls = KafkaControls(clients, topics.admin, clock, pulses)
+        self._connectivity = Connectivity(clients)
+        self._checkpoints = Checkpoints(clients)
+        self._encoder = AppendEncoder(clients, self._checkpoints, traceparent)
+        self.controls = KafkaControls(clients, topics.admin, pulses)
         self.history = KafkaHistory(clients)
         self._writers: dict[int, PartitionWriter] = {}
         self._membership: Membership | None = None
@@ -75,14 +73,14 @@ class KafkaLog:
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
         within 10 s.
         """
-        clients = Clients(settings=settings)
-        topics = TopicProvisioner(clients, clock)
+        clients = Clients(settings=settings, clock=clock)
+        topics = TopicProvisioner(clients)
         executor = ThreadPoolExecutor(1, "kafka-topics")
         try:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
         finally:
             executor.shutdown(wait=False)
-        log = cls(clients, topics, clock, pulses or Pulses(clock), traceparent)
+        log = cls(clients, topics, pulses or Pulses(clock), traceparent)
         reaching = asyncio.create_task(log._connectivity.run(), name="log.reach")
         try:
             yield log
@@ -160,9 +158,7 @@ class KafkaLog:
         placed = {channel: self._checkpoints.partition_of(channel) for channel in channels}
         grace_s = self._clients.settings.append_deadline_s
         self._has_left = False
-        self._membership = membership = Membership(
-            self._clients, clock=self._clock, grace_s=grace_s, pulses=self._pulses
-        )
+        self._membership = membership = Membership(self._clients, grace_s=grace_s, pulses=self._pulses)
         try:
             version, last = 0, None
             while True:
@@ -183,9 +179,7 @@ class KafkaLog:
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
         """Open the feed of one subscriber."""
-        log_context = LogContext(
-            clients=self._clients, topics=self._topics, clock=self._clock, pulses=self._pulses
-        )
+        log_context = LogContext(clients=self._clients, topics=self._topics, pulses=self._pulses)
         return follow(log_context, subscription)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
@@ -213,7 +207,7 @@ class KafkaLog:
 
     def _writer(self, partition: int) -> PartitionWriter:
         if partition not in self._writers:
-            session = PartitionSession(partition, self._clients, self._checkpoints, self._mine, self._clock)
+            session = PartitionSession(partition, self._clients, self._checkpoints, self._mine)
             self._writers[partition] = PartitionWriter(
                 f"kafka-writer-{partition}",
                 session,

@@ -4,13 +4,16 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import structlog
 
+from streamer.clock import SystemClock
 from streamer.events import Event
+from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 from streamer.ports import Span
 from streamer.ports.tracing import EventTraces, TraceContext
 
@@ -73,14 +76,18 @@ class QueuedTracer:
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
         """Send inside the context; leaving it sends what waits, for two seconds at most."""
-        thread = threading.Thread(target=self._run, name="traces", daemon=True)
+        # Nobody judges its pulse: a collector can take any time.
+        pulses = Pulses(SystemClock())
+        thread = ServiceThread("traces", self._serve, pulses=pulses, failed=self._fail)
         thread.start()
         try:
             yield
         finally:
             self._closing = True
             self._wake.set()
-            await asyncio.to_thread(thread.join, _CLOSE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await thread.join()
 
     def trace_of(self, event: Event, /) -> TraceContext:
         """Return the trace of `event`."""
@@ -100,9 +107,12 @@ class QueuedTracer:
         """Count spans that were never made."""
         self._metrics.spans("dropped", spans)
 
+    def _fail(self, error: Exception) -> None:
+        self._note(_reason(error), 0)
+
     # On the thread.
 
-    def _run(self) -> None:
+    def _serve(self, _: Pulse) -> None:
         exporter = None
         is_last = False
         while not is_last:
@@ -114,7 +124,7 @@ class QueuedTracer:
                     exporter = exporter or self._make()
                     reason = exporter.export(batch)
                 except Exception as error:  # noqa: BLE001 - whatever a foreign library raises costs spans alone
-                    reason = f"{type(error).__name__}: {error}"
+                    reason = _reason(error)
                 self._note(reason, len(batch))
                 if reason and self._closing:
                     # The stop of the daemon does not wait for a dead collector.
@@ -136,6 +146,10 @@ class QueuedTracer:
         elif self._is_failing and not reason:
             _log.info("tracing.recovered")
         self._is_failing = bool(reason)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 @dataclass(slots=True, kw_only=True)

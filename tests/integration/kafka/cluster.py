@@ -10,7 +10,6 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from streamer.clock import SystemClock
 from streamer.errors import StreamerError
 from streamer.events import DeadLetter, Event, Receipt, Start, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
@@ -231,9 +230,8 @@ class Cluster:
             start=start,
             receipts=self._keeps_receipts,
         )
-        clients, clock = Clients(settings=self.settings), SystemClock()
-        log_context = LogContext(
-            clients=clients, topics=TopicProvisioner(clients, clock), clock=clock, pulses=Pulses(clock)
-        )
+        clients = Clients(settings=self.settings)
+        pulses = Pulses(clients.clock)
+        log_context = LogContext(clients=clients, topics=TopicProvisioner(clients), pulses=pulses)
         async with follow(log_context, subscription) as feed:
             yield Follower(feed)

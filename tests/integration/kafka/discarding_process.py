@@ -13,7 +13,6 @@ from pathlib import Path
 import orjson
 from confluent_kafka import KafkaException
 
-from streamer.clock import SystemClock
 from streamer.log.kafka.append.transactions import Transactions
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -26,7 +25,7 @@ RECORDS = [ProducerRecord(topic="t", value=b"x" * 500, key=b"k", partition=0, he
 
 def connected(settings: KafkaLogSettings) -> Transactions:
     """Return a producer that has its id."""
-    transactions = Transactions(Clients(settings=settings), "id", KafkaErrors(settings), SystemClock())
+    transactions = Transactions(Clients(settings=settings), "id", KafkaErrors(settings))
     transactions.begin(time.monotonic() + 60)
     return transactions
 

@@ -1,6 +1,5 @@
 """Three brokers that tests break one by one."""
 
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
@@ -13,8 +12,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
-from streamer.log.kafka.feed.rebalance import look_up
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from tests.integration.kafka.topics import own_settings, wait_until_known
 from tests.waiting import LIMIT_S, block_until
@@ -107,7 +106,7 @@ def test_offsets_are_told_soon_after_a_partition_got_another_leader(cluster: Clu
     admin = KafkaAdmin(clients)
     consumer = clients.consumer(KafkaErrors(clients.settings), {"group.id": clients.settings.prefix})
     places = [TopicPartition(_TOPIC, partition) for partition in range(_PARTITIONS)]
-    retry = RetryPolicy(limit_s=40, wait=time.sleep, is_over=lambda: False)
+    retry = clients.retry(40)
     with closing(consumer):
         before = admin.bounds(_TOPIC, range(_PARTITIONS)), look_up(consumer, places, OFFSET_END)
         leader = admin.cluster().topics[_TOPIC].partitions[0].leader

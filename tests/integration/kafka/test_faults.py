@@ -231,7 +231,7 @@ async def _told(log: KafkaLog) -> object:
 
 
 def _partition(settings: KafkaLogSettings) -> int:
-    return Checkpoints(Clients(settings=settings), SystemClock()).partition_of(CHANGES)
+    return Checkpoints(Clients(settings=settings)).partition_of(CHANGES)
 
 
 def _left_open(settings: KafkaLogSettings, transactional_id: str, partition: int) -> Producer:

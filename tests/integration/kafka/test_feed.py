@@ -464,7 +464,7 @@ async def test_leaving_waits_for_no_session_and_leaves_no_thread(kafka: str) -> 
         began = time.perf_counter()
 
     assert time.perf_counter() - began < cluster.settings.session_timeout_s
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("follow ")]
+    await until(lambda: not [each for each in threading.enumerate() if each.name.startswith("follow ")])
 
 
 def holes(lines: Sequence[Mapping[str, Any]]) -> list[tuple[int, int, int]]:

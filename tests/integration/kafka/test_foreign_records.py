@@ -16,6 +16,7 @@ from streamer.doctor import Area
 from streamer.errors import LogMisconfigured
 from streamer.events import ParkedLane
 from streamer.log.kafka.append.encoder import CommittedCheckpoints
+from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.history.own_topics import OwnTopics
 from streamer.log.kafka.log import KafkaLog
@@ -182,13 +183,13 @@ async def test_doctor_names_foreign_records(settings: KafkaLogSettings, tmp_path
         await log.controls.switch(PAUSED, done("subscriber.paused"))
         async with following(log):
             pass
-    assert OwnTopics(settings).foreign_records(states(settings)) == []
+    assert OwnTopics(Clients(settings=settings)).foreign_records(states(settings)) == []
     topics = [names.checkpoints, names.audit, names.continuity, names.dead_letters, names.receipts]
     topics += [names.control, names.parked(TARGET)]
     for topic in topics:
         write(settings, topic, b"subscriber/target" if topic == names.control else b"x")
 
-    found = OwnTopics(settings).foreign_records(states(settings))
+    found = OwnTopics(Clients(settings=settings)).foreign_records(states(settings))
     assert sorted(each.partition(",")[0] for each in found) == sorted(f"topic {topic}" for topic in topics)
     diagnosis = await examined(tmp_path, kept_in(settings), Area.LOG)
     [fault] = [line(each) for each in diagnosis.findings if each.name == "Kafka records"]

@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from confluent_kafka import Consumer, ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
-from streamer.clock import SystemClock
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.settings import KafkaLogSettings
@@ -66,6 +65,5 @@ def _consumer(settings: KafkaLogSettings) -> Consumer:
             "session.timeout.ms": _SESSION_MS,
             "heartbeat.interval.ms": 500,
         },
-        clock=SystemClock(),
         name="member",
     )

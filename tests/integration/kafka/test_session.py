@@ -20,24 +20,24 @@ from tests.integration.kafka.topics import ids, own_settings
 def settings(kafka: str) -> KafkaLogSettings:
     """Settings whose topics are there."""
     settings = own_settings(kafka)
-    TopicProvisioner(Clients(settings=settings), SystemClock()).prepare()
+    TopicProvisioner(Clients(settings=settings)).prepare()
     return settings
 
 
 def a_session(settings: KafkaLogSettings, group: set[int]) -> PartitionSession:
     """Return a session of a partition that is ours for as long as it is in `group`."""
     clients = Clients(settings=settings)
-    checkpoints = Checkpoints(clients, SystemClock())
+    checkpoints = Checkpoints(clients)
     partition = checkpoints.partition_of(CHANGES)
     group.add(partition)
-    session = PartitionSession(partition, clients, checkpoints, group.__contains__, SystemClock())
+    session = PartitionSession(partition, clients, checkpoints, group.__contains__)
     session.committed(CHANGES)
     return session
 
 
 def write(settings: KafkaLogSettings, session: PartitionSession, at: int) -> None:
     """Move the checkpoint."""
-    record = Checkpoints(Clients(settings=settings), SystemClock()).record(a_checkpoint(at))
+    record = Checkpoints(Clients(settings=settings)).record(a_checkpoint(at))
     session.write([record], {CHANGES: a_checkpoint(at)})
 
 
@@ -74,9 +74,9 @@ def test_former_owner_writes_nothing_behind_what_the_next_one_has_read(settings:
             return found
 
     clients = Clients(settings=settings)
-    disturbed = Disturbed(clients, SystemClock())
+    disturbed = Disturbed(clients)
     partition = disturbed.partition_of(CHANGES)
-    heir = PartitionSession(partition, clients, disturbed, {partition}.__contains__, SystemClock())
+    heir = PartitionSession(partition, clients, disturbed, {partition}.__contains__)
 
     assert heir.committed(CHANGES) == a_checkpoint(1)
     former.close()

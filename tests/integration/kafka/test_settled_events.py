@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
+from streamer.clock import SystemClock
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Event, Partition
-from streamer.log.kafka.cluster import bounded_reader
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
@@ -113,20 +113,34 @@ async def test_what_retention_takes_while_the_reading_begins_is_passed_over(clus
         swept(cluster, topic, (0, 6), over_holes=False)
 
 
+class StoppedClock(SystemClock):
+    """Clock that stands still until a test lets it go."""
+
+    def __init__(self) -> None:
+        """Stand still."""
+        super().__init__()
+        self.stands_still = True
+
+    def monotonic(self) -> float:
+        """Return the time, or the beginning of it."""
+        return 0.0 if self.stands_still else super().monotonic()
+
+
 async def test_reader_that_takes_its_time_is_not_told_that_nothing_moves(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster,
 ) -> None:
     """Only the time counts in which something was asked for; then an open transaction is told."""
     topic = cluster.create_for()
-    clients, errors = Clients(settings=cluster.settings), KafkaErrors(cluster.settings)
+    clock = StoppedClock()
+    clients, errors = Clients(settings=cluster.settings, clock=clock), KafkaErrors(cluster.settings)
     cluster.write(an_event(1))
     with cluster.transaction() as producer:
         producer.produce(topic, b"open", b"key", 0)
         producer.flush(_DEADLINE_S)
-        with BoundedReader(clients, errors, topic, {0: (0, 3)}) as sweeping:
+        with BoundedReader(clients, errors, topic, {0: (0, 3)}, idle_limit_s=1) as sweeping:
             while not sweeping.read(1, 0.1):
                 pass
-            monkeypatch.setattr(bounded_reader, "_IDLE_LIMIT_S", 1)
+            clock.stands_still = False
             await asyncio.sleep(1.3)
             assert not sweeping.read(1, 0.1)
             with pytest.raises(LogUnavailable, match="a transaction is open"):

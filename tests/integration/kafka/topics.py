@@ -12,7 +12,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streamer.clock import SystemClock
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
@@ -36,7 +35,7 @@ def warm_up(address: str) -> None:
     give_up_at = time.monotonic() + LIMIT_S
     while True:
         try:
-            return TopicProvisioner(Clients(settings=settings), SystemClock()).prepare()
+            return TopicProvisioner(Clients(settings=settings)).prepare()
         except LogUnavailable:
             if time.monotonic() > give_up_at:
                 raise

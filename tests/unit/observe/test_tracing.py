@@ -124,6 +124,21 @@ async def test_failures_are_told_once_and_so_is_their_end(
     assert world.counted == {"failed": 3, "exported": 1}
 
 
+async def test_exporter_that_fails_to_close_costs_one_line(world: World, logs: list[dict[str, Any]]) -> None:
+    """The daemon stops all the same, without a traceback."""
+
+    class Unclosable(ScriptedExporter):
+        def close(self) -> None:
+            raise OSError("no route to host")
+
+    world.exporter = Unclosable(open=world.exporter.open)
+    tracer = world.tracer()
+    async with tracer.sending():
+        tracer.ended(spans(1))
+    assert [line["event"] for line in logs] == ["tracing.unavailable"]
+    assert world.counted["exported"] == 1
+
+
 async def test_stop_does_not_try_a_dead_collector_again_and_again(world: World) -> None:
     """One batch fails, and the others are given up."""
     world.exporter.reason = "refused"

@@ -1,6 +1,5 @@
 """Encoder of appends into records, with the channels' checkpoints."""
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from dataclasses import dataclass, field
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.clock import Clock
 from streamer.errors import EventsRefused, ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.foreign_records import ForeignRecords
@@ -17,15 +15,14 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader, undecided
 from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.cluster.offsets import bounds
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, foreign, set_aside
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.events import EventEncoder, Traceparent, continuity_message, decode
 from streamer.log.records import decode_checkpoint, encode_checkpoint
-from streamer.settings import KafkaLogSettings
 
 _POLL_S = 0.1
 _AT_ONCE = 1_000
-_CALL_S = 5.0
 
 
 @dataclass(slots=True)
@@ -62,9 +59,9 @@ class CommittedCheckpoints:
 class Checkpoints:
     """Assigns channels to partitions, and reads and writes their checkpoints."""
 
-    def __init__(self, clients: Clients, clock: Clock) -> None:
+    def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._clock = clock
+        self._clock = clients.clock
         self._names = Names.of(clients.settings)
         self._partitions = clients.settings.checkpoint_partitions
 
@@ -94,10 +91,9 @@ class Checkpoints:
         record of a newer Streamer.
         """
         place = TopicPartition(self._names.checkpoints, partition)
-        left_s = max(0.0, deadline - self._clock.monotonic())
-        retry = RetryPolicy(limit_s=left_s, wait=time.sleep, is_over=lambda: False)
+        retry = self._clients.retry(max(0.0, deadline - self._clock.monotonic()))
         with closing(self._consumer(errors, "read_committed")) as consumer:
-            begin, end = retry.call(lambda: _bounds(consumer, place))
+            begin, end = retry.call(bounds, consumer, place)
             self._wait_until_decided(place, end, retry, errors)
             if begin == end:
                 return CommittedCheckpoints()
@@ -111,10 +107,10 @@ class Checkpoints:
         Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
         record of a newer Streamer.
         """
-        topic, orgs = self._names.checkpoints, set[OrgId]()
+        topic, orgs, retry = self._names.checkpoints, set[OrgId](), self._clients.retry()
         with closing(self._consumer(errors, "read_committed")) as consumer:
             places = [TopicPartition(topic, number) for number in range(self._partitions)]
-            ranges = {place.partition: _bounds(consumer, place) for place in places}
+            ranges = {place.partition: retry.call(bounds, consumer, place) for place in places}
         with BoundedReader(self._clients, errors, topic, ranges) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
@@ -126,7 +122,7 @@ class Checkpoints:
         self, place: TopicPartition, stable: int, retry: RetryPolicy, errors: KafkaErrors
     ) -> None:
         with closing(self._consumer(errors, "read_uncommitted")) as consumer:
-            _, end = retry.call(lambda: _bounds(consumer, place))
+            _, end = retry.call(bounds, consumer, place)
         if stable < end:
             raise undecided(place.topic, place.partition)
 
@@ -157,17 +153,6 @@ class Checkpoints:
             elif (message.offset() or 0) >= end:
                 return newest
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-
-
-def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """Return the begin and the end offset of a partition.
-
-    A newly elected leader knows the replicated end only after a moment, and a
-    fetch before that can end too early. This request is not answered before the
-    leader knows the end.
-    """
-    begin, end = consumer.get_watermark_offsets(place, timeout=_CALL_S)
-    return begin, end
 
 
 def checkpoint_of(message: Message, foreign_records: ForeignRecords) -> Checkpoint | None:
@@ -219,8 +204,10 @@ class AppendEncoder:
     """Encodes appends, and groups of appends."""
 
     def __init__(
-        self, settings: KafkaLogSettings, checkpoints: Checkpoints, traceparent: Traceparent | None = None
+        self, clients: Clients, checkpoints: Checkpoints, traceparent: Traceparent | None = None
     ) -> None:
+        settings = clients.settings
+        self.clock = clients.clock
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
         self.event = EventEncoder(self._names, settings.content_mode, traceparent).encode
@@ -284,7 +271,7 @@ class KafkaAppend:
         """Encode `events`; raises `EventsRefused` for events that JSON or Kafka cannot represent."""
         encode, largest, records = self._encoder.event, self._encoder.largest, self._records
         refused: list[tuple[Event, str]] = []
-        now_ms = round(time.time() * 1000)
+        now_ms = round(self._encoder.clock.now() * 1000)
         size = self.size
         for event in events:
             try:

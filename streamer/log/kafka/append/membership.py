@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.observe.process import Pulses
+from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 
 _log = structlog.get_logger()
 
@@ -44,10 +44,9 @@ class Membership:
     until their `Share` was settled, for at most the grace period.
     """
 
-    def __init__(self, clients: Clients, *, clock: Clock, grace_s: float, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
         """Join the group; the first share comes after its first rebalance."""
         self._clients = clients
-        self._clock = clock
         self._grace_s = grace_s
         self._names = Names.of(clients.settings)
         self._errors = KafkaErrors(clients.settings)
@@ -60,10 +59,8 @@ class Membership:
         self._failure: Exception | None = None
         self._closing = False
         self._is_in = False
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._pulses = pulses
-        self._pulse = pulses.begin(_THREAD)
-        threading.Thread(target=self._serve, name=_THREAD, daemon=True).start()
+        self._thread = ServiceThread(_THREAD, self._serve, pulses=pulses, failed=self._fail)
+        self._thread.start()
 
     async def share(self, *, after: int) -> Share:
         """Return the first share with a version beyond `after`.
@@ -110,26 +107,20 @@ class Membership:
         with self._settled:
             self._closing = True
             self._settled.notify_all()
-        await asyncio.shield(self._ended)
+        await self._thread.join()
 
     # On the thread.
 
-    def _serve(self) -> None:
+    def _serve(self, pulse: Pulse) -> None:
         try:
             while not self._closing and self._failure is None:
-                self._be_a_member()
-        except Exception as failure:  # noqa: BLE001 - whoever waits for a share raises it
-            self._fail(failure)
+                self._be_a_member(pulse)
         finally:
             self._is_in = False
             self._deny_questions()
-            self._pulses.end(self._pulse)
-            self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
-    def _be_a_member(self) -> None:
-        consumer = self._clients.checked_consumer(
-            self._errors, self._configuration(), clock=self._clock, name=_THREAD
-        )
+    def _be_a_member(self, pulse: Pulse) -> None:
+        consumer = self._clients.checked_consumer(self._errors, self._configuration(), name=_THREAD)
         try:
             consumer.subscribe(
                 [self._names.checkpoints],
@@ -138,7 +129,7 @@ class Membership:
                 on_lost=self._lost,
             )
             while not self._closing:
-                self._pulse.beat()
+                pulse.beat()
                 self._look_at(consumer.poll(_POLL_S))
                 self._answer_questions(consumer)
         except KafkaException as exc:
@@ -148,7 +139,7 @@ class Membership:
                 self._settled.wait_for(lambda: self._closing, _PAUSE_S)
         finally:
             # The consumer hands its partitions over and leaves, which can take long.
-            self._pulse.rest()
+            pulse.rest()
             with suppress(KafkaException):
                 consumer.close()
 
@@ -217,7 +208,7 @@ class Membership:
         """Commit an offset: the coordinator accepts it only from a member of this generation."""
         place = TopicPartition(self._names.checkpoints, partition, _NO_LAG)
         # librdkafka waits as long as a broker is frozen.
-        self._pulse.rest()
+        self._thread.pulse.rest()
         try:
             committed = consumer.commit(offsets=[place], asynchronous=False)
         except KafkaException as exc:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from streamer.clock import Clock
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.encoder import Checkpoints, CommittedCheckpoints
@@ -35,15 +34,12 @@ class PartitionSession:
     under way, and reads the checkpoints again.
     """
 
-    def __init__(
-        self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine, clock: Clock
-    ) -> None:
+    def __init__(self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine) -> None:
         """Serve `partition`; `mine` is asked before another process is fenced off."""
         self._partition = partition
         self._clients = clients
         self._checkpoints = checkpoints
         self._mine = mine
-        self._clock = clock
         self._names = Names.of(clients.settings)
         self._errors = KafkaErrors(clients.settings)
         self._transactions: Transactions | None = None
@@ -124,7 +120,7 @@ class PartitionSession:
 
     def _open(self, deadline: float) -> tuple[Transactions, CommittedCheckpoints]:
         id_ = self._names.ingest_transactions(self._partition)
-        transactions = Transactions(self._clients, id_, self._errors, self._clock)
+        transactions = Transactions(self._clients, id_, self._errors)
         try:
             # In this order, because only fencing makes the checkpoints certain.
             transactions.begin(deadline)
@@ -157,4 +153,4 @@ class PartitionSession:
                 raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
 
     def _deadline(self) -> float:
-        return self._clock.monotonic() + self._clients.settings.append_deadline_s
+        return self._clients.clock.monotonic() + self._clients.settings.append_deadline_s

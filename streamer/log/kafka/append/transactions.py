@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.backoff import Backoff, Delays
-from streamer.clock import Clock
 from streamer.errors import Fenced, LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_fencing, kafka_error
@@ -68,10 +67,10 @@ class Transactions:
     monotonic time.
     """
 
-    def __init__(self, clients: Clients, transactional_id: str, errors: KafkaErrors, clock: Clock) -> None:
+    def __init__(self, clients: Clients, transactional_id: str, errors: KafkaErrors) -> None:
         """Connect; nothing is fenced before `begin`."""
         timeout_ms = round(clients.settings.transaction_timeout_s * 1000)
-        self._clock = clock
+        self._clock = clients.clock
         self._failed: list[tuple[KafkaError, Content]] = []
         self._producer = TransactionalProducer(
             clients,

@@ -13,7 +13,8 @@ from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.transactions import UnwritableRecords
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
-from streamer.observe.process import Pulses
+from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 from streamer.settings import KafkaLogSettings
 
 
@@ -107,7 +108,6 @@ class PartitionWriter:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._queue = AppendQueue()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
         # Those that have no answer yet, and the error that has ended the thread.
         self._open: set[asyncio.Future[Any]] = set()
@@ -115,8 +115,8 @@ class PartitionWriter:
         # Failures by channel: the number known to the loop, and the number known to the thread.
         self._reported: Counter[Channel] = Counter()
         self._seen: Counter[Channel] = Counter()
-        self._pulse = pulses.begin(name)
-        threading.Thread(target=self._serve, args=(pulses,), name=name, daemon=True).start()
+        self._thread = ServiceThread(name, self._serve, pulses=pulses, failed=self._break_off)
+        self._thread.start()
 
     def append(self, append: EncodedAppend) -> asyncio.Future[None]:
         """Return a future that resolves when `append` is durable; it raises as `Append.commit` does."""
@@ -130,7 +130,7 @@ class PartitionWriter:
         """Finish earlier requests, drop the producer and end the thread."""
         self._closed = True
         self._queue.close()
-        await asyncio.shield(self._ended)
+        await self._thread.join()
 
     def _ask(self, channel: Channel, append: EncodedAppend | None) -> asyncio.Future[Any]:
         if self._failure is not None:
@@ -146,24 +146,18 @@ class PartitionWriter:
 
     # On the thread.
 
-    def _serve(self, pulses: Pulses) -> None:
-        try:
-            while self._is_asked():
-                if asked := self._queue.take(append=False):
-                    self._look_up(asked)
-                elif group := self._gather():
-                    self._write(group)
-            self._session.close()
-        except Exception as exc:  # noqa: BLE001 - every present and later caller gets it
-            self._loop.call_soon_threadsafe(self._break_off, exc)
-        finally:
-            pulses.end(self._pulse)
-            self._loop.call_soon_threadsafe(self._ended.set_result, None)
+    def _serve(self, pulse: Pulse) -> None:
+        while self._is_asked(pulse):
+            if asked := self._queue.take(append=False):
+                self._look_up(asked)
+            elif group := self._gather():
+                self._write(group)
+        self._session.close()
 
-    def _is_asked(self) -> bool:
-        self._pulse.rest()
+    def _is_asked(self, pulse: Pulse) -> bool:
+        pulse.rest()
         asked = self._queue.wait()
-        self._pulse.beat()
+        pulse.beat()
         return asked
 
     def _look_up(self, asked: QueuedRequest) -> None:
@@ -189,7 +183,7 @@ class PartitionWriter:
         return group
 
     def _has_topics(self, asked: QueuedRequest, append: EncodedAppend) -> bool:
-        self._pulse.beat()
+        self._thread.pulse.beat()
         try:
             self._topics.ensure(append.topics, self._settings.append_deadline_s)
         except LogUnavailable as exc:
@@ -203,7 +197,7 @@ class PartitionWriter:
     def _write(self, ready: Sequence[_Ready]) -> None:
         group = list(ready)
         while group := self._still_good(group):
-            self._pulse.beat()
+            self._thread.pulse.beat()
             try:
                 self._session.write(
                     self._encoder.group([ready.encoded for ready in group]),

@@ -1,6 +1,5 @@
 """Bounded reader of a topic: from given offsets up to given ends."""
 
-import time
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -8,10 +7,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 
-_IDLE_LIMIT_S = 25.0
 _CONFIGURATION: Mapping[str, Any] = {
     "isolation.level": "read_committed",
     "enable.auto.commit": False,
@@ -29,8 +27,8 @@ class BoundedReader:
     """Reads offset ranges of partitions once, without a group, and returns committed records.
 
     Blocking, for one thread. A range can end behind open transactions: records
-    below its end are awaited until their transaction is decided, for at most 25
-    s without progress.
+    below its end are awaited until their transaction is decided, for at most
+    `idle_limit_s` seconds without progress.
     """
 
     def __init__(
@@ -41,6 +39,7 @@ class BoundedReader:
         read_ranges: Mapping[int, tuple[int, int]],
         *,
         over_holes: bool = False,
+        idle_limit_s: float = RETRY_LIMIT_S,
     ) -> None:
         """Read `topic` from the first offset of each partition's range to below the second.
 
@@ -49,6 +48,8 @@ class BoundedReader:
         """
         self._topic = topic
         self._errors = errors
+        self._clock = clients.clock
+        self._idle_limit_s = idle_limit_s
         self._ends = {partition: end for partition, (begin, end) in read_ranges.items() if begin < end}
         self._stopped_at: dict[int, int] = {}
         self._has_moved = False
@@ -79,7 +80,7 @@ class BoundedReader:
         not decided in time.
         """
         found: list[Message] = []
-        asked_at, self._has_moved = time.monotonic(), False
+        asked_at, self._has_moved = self._clock.monotonic(), False
         for message in poll_many(self._consumer, count, timeout_s):
             error = message.error()
             if error is None:
@@ -91,7 +92,7 @@ class BoundedReader:
         if found:
             self._errors.clear()
         # Only the time spent in this call counts: a slow caller does not make the topic idle.
-        self._idle_s = 0.0 if self._has_moved else self._idle_s + time.monotonic() - asked_at
+        self._idle_s = 0.0 if self._has_moved else self._idle_s + self._clock.monotonic() - asked_at
         self._check_progress()
         return found
 
@@ -123,7 +124,7 @@ class BoundedReader:
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
     def _check_progress(self) -> None:
-        if self.is_over or self._idle_s < _IDLE_LIMIT_S:
+        if self.is_over or self._idle_s < self._idle_limit_s:
             return
         for partition in self._ends:
             if partition in self._stopped_at:

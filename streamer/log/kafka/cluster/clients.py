@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from streamer.clock import Clock
+from streamer.clock import Clock, SystemClock
 from streamer.configuration import dotted, unfit_files
 from streamer.errors import LogMisconfigured
 from streamer.librdkafka.options import (
@@ -25,7 +26,7 @@ from streamer.librdkafka.options import (
 )
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
-from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
+from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.settings import KafkaLogSettings
 
@@ -115,11 +116,14 @@ class Clients:
     Each client reports to the `KafkaErrors` it is made with. All raise
     `LogMisconfigured` for a setting that librdkafka refuses. With `connects`
     false, they know no brokers. `foreign` takes the records that readers leave
-    out, and `aborted` counts the transactions that fail.
+    out, and `aborted` counts the transactions that fail. All that use the
+    clients have their time from `clock`, and `pause` blocks between two tries.
     """
 
     settings: KafkaLogSettings
     connects: bool = True
+    clock: Clock = field(default_factory=SystemClock, compare=False)
+    pause: Callable[[float], object] = time.sleep
     foreign: ForeignRecords = field(default_factory=ForeignRecords, compare=False)
     aborted: AbortedTransactions = field(default_factory=AbortedTransactions, compare=False)
 
@@ -143,14 +147,18 @@ class Clients:
         return self._create(Consumer, {}, configuration, errors)
 
     def checked_consumer(
-        self, errors: KafkaErrors, configuration: Mapping[str, Any], *, clock: Clock, name: str
+        self, errors: KafkaErrors, configuration: Mapping[str, Any], *, name: str
     ) -> Consumer:
         """Return a long-lived consumer, which fails once it has lost its brokers for good.
 
         `name` is the client's in the log line. See `BrokerCheck`.
         """
-        client = partial(CheckedConsumer, check=BrokerCheck(clock, name))
+        client = partial(CheckedConsumer, check=BrokerCheck(self.clock, name))
         return self._create(client, {}, configuration, errors)
+
+    def retry(self, limit_s: float = RETRY_LIMIT_S) -> RetryPolicy:
+        """Return the policy for a call that blocks its thread until it succeeds."""
+        return RetryPolicy(clock=self.clock, limit_s=limit_s, wait=self.pause)
 
     def refused_options(self) -> Mapping[str, str]:
         """Return the reason why librdkafka refuses an option by itself, by option; nothing connects."""
@@ -268,14 +276,14 @@ class Connectivity:
     connection alive until a request on it has timed out.
     """
 
-    def __init__(self, clients: Clients, clock: Clock) -> None:
+    def __init__(self, clients: Clients) -> None:
         """Start as connected, because opening the log has just reached a broker."""
-        self._clock = clock
+        self._clock = clients.clock
         self._brokers = clients.settings.bootstrap_servers
         self._topic = Names.of(clients.settings).checkpoints
         self._errors = KafkaErrors(clients.settings)
         self._admin = RenewedAdminClient(clients, self._errors)
-        self._answered_at = clock.monotonic()
+        self._answered_at = self._clock.monotonic()
         self._last_error = ""
 
     @property

@@ -1,6 +1,5 @@
 """Errors of Kafka, translated into ours, and retries of calls while an error can pass."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import ParamSpec, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
 from streamer.later import LaterLogger
 from streamer.settings import KafkaLogSettings
@@ -217,6 +217,7 @@ class RetryPolicy:
     `LogUnavailable`; any other error of a call is never retried.
     """
 
+    clock: Clock
     limit_s: float
     wait: Callable[[float], object]
     is_over: Callable[[], bool] = lambda: False
@@ -227,11 +228,11 @@ class RetryPolicy:
         self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Answer:
         """Return the result of `call`; raises its last error."""
-        deadline = time.monotonic() + self.limit_s
+        deadline = self.clock.monotonic() + self.limit_s
         while True:
             try:
                 return call(*args, **kwargs)
             except (KafkaException, LogUnavailable) as exc:
-                if not self.can_pass(exc) or self.is_over() or time.monotonic() > deadline:
+                if not self.can_pass(exc) or self.is_over() or self.clock.monotonic() > deadline:
                     raise
             self.wait(self.pause_s)

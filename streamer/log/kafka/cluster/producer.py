@@ -184,6 +184,7 @@ class TransactionalProducer(RecordProducer):
         waits for an answer, it asks `failed` whether waiting is useless.
         """
         super().__init__(clients.producer(errors, configuration))
+        self._clock = clients.clock
         self._aborted = clients.aborted
         self._is_open = False
         self._known_topic = known_topic
@@ -263,10 +264,10 @@ class TransactionalProducer(RecordProducer):
         # The next call resumes one that timed out. Once a record was
         # refused, the waiting ones are never sent, and a commit would wait
         # for them until its deadline: so the reports are checked regularly.
-        deadline = time.monotonic() + timeout_s
+        deadline = self._clock.monotonic() + timeout_s
 
         def go_on() -> None:
-            call(self.live, min(_LOOK_S, max(_LEAST_S, deadline - time.monotonic())))
+            call(self.live, min(_LOOK_S, max(_LEAST_S, deadline - self._clock.monotonic())))
 
         try:
             self._retry(timeout_s).call(go_on)
@@ -274,7 +275,9 @@ class TransactionalProducer(RecordProducer):
             self.serve()
 
     def _retry(self, limit_s: float) -> RetryPolicy:
-        return RetryPolicy(limit_s=limit_s, wait=self._look, can_pass=is_retriable, pause_s=_PAUSE_S)
+        return RetryPolicy(
+            clock=self._clock, limit_s=limit_s, wait=self._look, can_pass=is_retriable, pause_s=_PAUSE_S
+        )
 
     def _look(self, timeout_s: float) -> None:
         self.live.poll(timeout_s)

@@ -1,14 +1,12 @@
 """Controls, audit and continuity records, in topics that every process reads."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from streamer.clock import Clock
 from streamer.controls import (
     AuditRecord,
     ContinuityFilter,
@@ -24,7 +22,7 @@ from streamer.log.continuity import MOST_RECORDS, LastStates
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord, RecordProducer, Tombstone, set_aside
 from streamer.log.kafka.control.letters import KafkaLetterCursor, LetterReader
@@ -64,8 +62,7 @@ def read_continuity(
     topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
     states = LastStates(admits, most=most)
     with errors.explained(doing="reading", subject=f"topic {topic}"):
-        retry = RetryPolicy(limit_s=_LEADER_WITHIN_S, wait=time.sleep)
-        read_ranges = retry.call(admin.bounds, topic, [0])
+        read_ranges = clients.retry(_LEADER_WITHIN_S).call(admin.bounds, topic, [0])
         with BoundedReader(clients, errors, topic, read_ranges, over_holes=True) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
@@ -101,6 +98,7 @@ class ControlWriter:
     def __init__(self, clients: Clients, *, deadline_s: float = _DEADLINE_S) -> None:
         """Connect lazily; a call has `deadline_s`."""
         self._clients = clients
+        self._clock = clients.clock
         self._deadline_s = deadline_s
         self._errors = KafkaErrors(clients.settings)
         self._producer: RecordProducer | None = None
@@ -120,7 +118,7 @@ class ControlWriter:
         self._executor.shutdown(wait=False)
 
     def _write(self, steps: Sequence[Step]) -> None:
-        deadline = time.monotonic() + self._deadline_s
+        deadline = self._clock.monotonic() + self._deadline_s
         topics = ", ".join(sorted({record.topic for step in steps for record in step}))
         with self._errors.explained(doing="writing to", subject=f"topic {topics}"):
             try:
@@ -134,8 +132,8 @@ class ControlWriter:
     def _deliver(self, step: Step, deadline: float) -> None:
         errors: list[KafkaError] = []
         producer = self._producer = self._producer or self._new_producer()
-        producer.produce(step, deadline - time.monotonic(), told=partial(_told, errors))
-        waiting = producer.live.flush(max(0.0, deadline - time.monotonic()))
+        producer.produce(step, deadline - self._clock.monotonic(), told=partial(_told, errors))
+        waiting = producer.live.flush(max(0.0, deadline - self._clock.monotonic()))
         if errors:
             raise KafkaException(errors[0])
         if waiting:
@@ -166,11 +164,11 @@ class KafkaControls:
     switched or removed without a record.
     """
 
-    def __init__(self, clients: Clients, admin: KafkaAdmin, clock: Clock, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, admin: KafkaAdmin, pulses: Pulses) -> None:
         self._clients = clients
         self._admin = admin
         self._names = Names.of(clients.settings)
-        self._watch = ControlWatch(clients, clock, pulses)
+        self._watch = ControlWatch(clients, pulses)
         self._writer = ControlWriter(clients)
 
     def switched(self) -> AsyncGenerator[ControlState, None]:
@@ -236,7 +234,8 @@ class KafkaControls:
     def _audit(self, last: int) -> list[AuditRecord]:
         errors, found = KafkaErrors(self._clients.settings), list[Message]()
         with errors.explained(doing="reading", subject=f"topic {self._names.audit}"):
-            [(begin, end)] = self._admin.bounds(self._names.audit, [0]).values()
+            retry = self._clients.retry(_LEADER_WITHIN_S)
+            [(begin, end)] = retry.call(self._admin.bounds, self._names.audit, [0]).values()
             read_range = {0: (max(begin, end - last), end)}
             with BoundedReader(self._clients, errors, self._names.audit, read_range) as reader:
                 while not reader.is_over:

@@ -1,7 +1,6 @@
 """Dead letters in their topic: an index of their offsets, and the reader of their bodies."""
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Iterator, Mapping
 from itertools import islice
@@ -14,7 +13,7 @@ from streamer.events import DeadLetter, LetterHead
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import Headers, set_aside
 from streamer.log.kafka.cluster.threads import iterate_in_thread
@@ -153,7 +152,7 @@ class LetterReader:
     def index(self) -> LetterIndex:
         """Return the index of the letters that exist now."""
         with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
-            retry = RetryPolicy(limit_s=_LEADER_WITHIN_S, wait=time.sleep)
+            retry = self._clients.retry(_LEADER_WITHIN_S)
             [(begin, end)] = retry.call(self._admin.bounds, self._topic, [0]).values()
         if end < self._through:
             # The topic was created again.

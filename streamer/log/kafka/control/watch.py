@@ -9,22 +9,22 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.backoff import Backoff, Delays
-from streamer.clock import Clock
 from streamer.controls import ControlState
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.offsets import bounds
 from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.records.controls import AppliedControls
 from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 
 _log = structlog.get_logger()
 
 _NAME = "kafka-controls"
 _POLL_S = 0.1
-_CALL_S = 5.0
 _AT_ONCE = 500
 _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
@@ -37,16 +37,15 @@ class ControlWatch:
     elsewhere holds it up.
     """
 
-    def __init__(self, clients: Clients, clock: Clock, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, pulses: Pulses) -> None:
         """Build the watch on the running loop; nothing is read before the first watcher."""
         self._clients = clients
-        self._clock = clock
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).control
         self._group = Names.of(clients.settings).ingest_group
         self._pulses = pulses
         self._loop = asyncio.get_running_loop()
-        self._thread: threading.Thread | None = None
+        self._thread: ServiceThread | None = None
         self._closing = threading.Event()
         self._delays = Delays(_BACKOFF)
         self._board: ControlState | None = None
@@ -75,11 +74,11 @@ class ControlWatch:
         self._closing.set()
         self._notify()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            await self._thread.join()
 
     def _start_thread(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
+            self._thread = ServiceThread(_NAME, self._serve, pulses=self._pulses, failed=self._fail)
             self._thread.start()
 
     def _notify(self) -> None:
@@ -97,15 +96,9 @@ class ControlWatch:
 
     # On the thread.
 
-    def _run(self) -> None:
-        pulse = self._pulses.begin(_NAME)
-        try:
-            while not self._closing.is_set():
-                self._follow_once(pulse)
-        except Exception as exc:  # noqa: BLE001 - every watcher raises it
-            self._loop.call_soon_threadsafe(self._fail, exc)
-        finally:
-            self._pulses.end(pulse)
+    def _serve(self, pulse: Pulse) -> None:
+        while not self._closing.is_set():
+            self._follow_once(pulse)
 
     def _follow_once(self, pulse: Pulse) -> None:
         """Follow the topic until closed or unavailable; pause in the latter case."""
@@ -123,7 +116,7 @@ class ControlWatch:
             pulse.beat()
 
     def _follow(self, consumer: Consumer, pulse: Pulse) -> None:
-        begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
+        begin, end = bounds(consumer, TopicPartition(self._topic, 0))
         consumer.assign([TopicPartition(self._topic, 0, begin)])
         # From the beginning each time: the topic can have been created again.
         switches, through, shown = AppliedControls(), begin, False
@@ -163,4 +156,4 @@ class ControlWatch:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
         }
-        return self._clients.checked_consumer(self._errors, configuration, clock=self._clock, name=_NAME)
+        return self._clients.checked_consumer(self._errors, configuration, name=_NAME)

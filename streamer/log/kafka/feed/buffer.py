@@ -89,7 +89,7 @@ class FeedBuffer:
 
     def __init__(self) -> None:
         """Begin empty, on the running loop."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
         lock = threading.RLock()
         # The member waits on the first condition, the reader on the second.
@@ -136,7 +136,7 @@ class FeedBuffer:
 
     def ask(self, settlement: Settlement) -> asyncio.Future[Recorded]:
         """Queue `settlement` for the thread; the future gets its result."""
-        done: asyncio.Future[Recorded] = self._loop.create_future()
+        done: asyncio.Future[Recorded] = self.loop.create_future()
         with self._changed:
             if self._broken is not None:
                 raise self._broken
@@ -188,7 +188,7 @@ class FeedBuffer:
 
     def settled(self, pending: PendingSettlement, outcome: Recorded | Exception) -> None:
         """Resolve the future of `pending`."""
-        self._loop.call_soon_threadsafe(conclude, pending.done, outcome)
+        self.loop.call_soon_threadsafe(conclude, pending.done, outcome)
 
     def take_unreadable(self, held: int) -> Mapping[Partition, Mapping[int, DeadLetter]]:
         """Return the dead letters of records without an event, to be recorded.
@@ -277,7 +277,7 @@ class FeedBuffer:
             return paused.intersection(already)
 
     def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._filled.set)
+        self.loop.call_soon_threadsafe(self._filled.set)
 
     def _is_processed(self) -> bool:
         return not self._changes and not self._handed

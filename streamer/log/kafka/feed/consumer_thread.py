@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -30,6 +29,8 @@ from streamer.log.kafka.progress.settler import KafkaSettler
 from streamer.log.kafka.progress.transactions import AssignedPartitions
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.specs import topic_expressions
+from streamer.observe.process import Pulse
+from streamer.observe.service_thread import ServiceThread
 from streamer.ports import Subscription
 
 _log = structlog.get_logger()
@@ -72,35 +73,37 @@ class ConsumerThread:
         self._errors = KafkaErrors(clients.settings)
         self._subscriber = subscription.subscriber
         self._buffer = buffer
-        self._clock = log_context.clock
-        self._new_decoder = partial(RecordDecoder, subscription, log_context.clock)
+        self._new_decoder = partial(RecordDecoder, subscription, clients.clock)
         self._first = _first_place(log_context, subscription)
         names = Names.of(clients.settings)
         self._excluded = names.parked_expression if subscription.after else names.internal_expressions
-        name = f"follow {subscription.subscriber}"
         self._pulses = log_context.pulses
-        self._pulse = log_context.pulses.begin(name)
+        self._thread = ServiceThread(
+            f"follow {subscription.subscriber}", self._serve, pulses=self._pulses, failed=self._fail
+        )
         parked = ParkedTopic.of(clients.settings, subscription.subscriber)
         self._recall = ParkedFetch(clients, parked)
-        retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=self._wait, is_over=lambda: buffer.closing)
+        retry = RetryPolicy(
+            clock=clients.clock, limit_s=RETRY_LIMIT_S, wait=self._wait, is_over=lambda: buffer.closing
+        )
         settler = KafkaSettler(clients, subscription.subscriber, receipts=subscription.receipts)
         self._context = ConsumerContext(
             subscriber=subscription.subscriber,
             buffer=buffer,
             assigned=AssignedPartitions(),
             settler=settler,
-            recorder=Recorder(subscription.subscriber, buffer, settler),
+            recorder=Recorder(subscription.subscriber, buffer, settler, clients.clock),
             restorations=Restorations(clients, log_context.topics.admin, parked, retry),
             admin=log_context.topics.admin,
+            clock=clients.clock,
             retry=retry,
-            pulse=self._pulse,
+            pulse=self._thread.pulse,
             number=itertools.count(1).__next__,
             hand_over_s=max(_HAND_OVER_S, clients.settings.session_timeout_s),
         )
         self._loop = asyncio.get_running_loop()
         self._joined: asyncio.Future[None] = self._loop.create_future()
         self._has_joined = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     async def start(self) -> None:
         """Return when the subscriber's first offsets are committed and it is about to join its group."""
@@ -116,23 +119,24 @@ class ConsumerThread:
         """Leave the group and end the thread."""
         self._recall.close()
         self._buffer.close()
-        if self._thread.ident is not None:
-            await asyncio.to_thread(self._thread.join)
+        await self._thread.join()
 
-    def _run(self) -> None:
+    def _fail(self, error: Exception) -> None:
+        conclude(self._joined, error)
+        self._buffer.break_off(error)
+
+    # On the thread.
+
+    def _serve(self, pulse: Pulse) -> None:
         try:
             while not self._buffer.closing:
-                self._be_a_member()
+                self._be_a_member(pulse)
             self._buffer.break_off(LogUnavailable("the feed was closed"))
-        except Exception as exc:  # noqa: BLE001 - the feed raises it, which stops the daemon
-            self._tell_joined(exc)
-            self._buffer.break_off(exc)
         finally:
             self._context.settler.close()
-            self._pulses.end(self._pulse)
 
-    def _be_a_member(self) -> None:
-        commits = Commits()
+    def _be_a_member(self, pulse: Pulse) -> None:
+        commits = Commits(self._clients.clock)
         configuration = self._configuration() | {"on_commit": commits.confirm}
         try:
             with (
@@ -142,7 +146,7 @@ class ConsumerThread:
                 closing(self._consumer(configuration, self._thread.name)) as consumer,
                 closing(self._reader()) as reader,
             ):
-                self._follow(consumer, reader, commits)
+                self._follow(consumer, reader, commits, pulse)
         except LogUnavailable as error:
             if not self._has_joined:
                 raise
@@ -157,21 +161,22 @@ class ConsumerThread:
             buffer=self._buffer,
             decoder=self._new_decoder(),
             errors=self._errors,
+            clock=self._clients.clock,
             pulses=self._pulses,
         )
 
     def _consumer(self, configuration: Mapping[str, Any], name: str) -> Consumer:
-        return self._clients.checked_consumer(self._errors, configuration, clock=self._clock, name=name)
+        return self._clients.checked_consumer(self._errors, configuration, name=name)
 
-    def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits) -> None:
+    def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits, pulse: Pulse) -> None:
         # This comes before any look-up, which would wait until our own open transaction times out.
         self._context.retry.call(self._context.settler.begin_anew)
         member = GroupMember(consumer, reader, commits, self._context)
         member.join(self._first)
         self._has_joined = True
-        self._tell_joined(None)
+        self._loop.call_soon_threadsafe(conclude, self._joined, None)
         while not self._buffer.closing:
-            self._pulse.beat()
+            pulse.beat()
             member.turn()
 
     def _begin_anew(self, error: LogUnavailable) -> None:
@@ -183,11 +188,8 @@ class ConsumerThread:
         self._wait(_PAUSE_S)
 
     def _wait(self, timeout_s: float) -> None:
-        self._pulse.beat()
+        self._thread.pulse.beat()
         self._buffer.wait(timeout_s)
-
-    def _tell_joined(self, error: Exception | None) -> None:
-        self._loop.call_soon_threadsafe(conclude, self._joined, error)
 
     def _configuration(self) -> dict[str, Any]:
         settings = self._clients.settings

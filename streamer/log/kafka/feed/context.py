@@ -19,11 +19,10 @@ from streamer.observe.process import Pulse, Pulses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogContext:
-    """Dependencies that all consumers of one log share: cluster, topics, clock and pulses."""
+    """Dependencies that all consumers of one log share: cluster, topics and pulses."""
 
     clients: Clients
     topics: TopicProvisioner
-    clock: Clock
     pulses: Pulses
 
 
@@ -43,6 +42,7 @@ class ConsumerContext:
     recorder: Recorder
     restorations: Restorations
     admin: KafkaAdmin
+    clock: Clock
     retry: RetryPolicy
     pulse: Pulse
     number: Callable[[], int]

@@ -1,7 +1,5 @@
 """Member of a subscriber's consumer group."""
 
-import time
-
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
@@ -68,7 +66,8 @@ class GroupMember:
         """Wait for a settlement; return how long to wait for the group instead."""
         if self._commits.are_waiting:
             # The loop asks for nothing else before the confirmation, and then for all finished events.
-            self._context.buffer.wait(self._commits.sent_at + _COMMIT_S - time.monotonic())
+            due_at = self._commits.sent_at + _COMMIT_S
+            self._context.buffer.wait(due_at - self._context.clock.monotonic())
             return _CONFIRMATION_S
         if not self._context.restorations:
             self._context.buffer.wait_for_settlement(_TURN_S)

@@ -1,7 +1,6 @@
 """Consumer without a group that fetches the assigned partitions, in a thread of its own."""
 
 import threading
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,12 +10,14 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamer.clock import Clock
 from streamer.events import Partition
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
 from streamer.log.kafka.cluster.producer import as_topic_partitions
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
 from streamer.log.kafka.feed.decoder import ReadPartition, RecordDecoder
-from streamer.observe.process import Pulses
+from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 
 _log = structlog.get_logger()
 
@@ -79,6 +80,7 @@ class PartitionReader:
         buffer: FeedBuffer,
         decoder: RecordDecoder,
         errors: KafkaErrors,
+        clock: Clock,
         pulses: Pulses,
     ) -> None:
         """Start to read, with `consumer`, the partitions that will be assigned."""
@@ -86,7 +88,7 @@ class PartitionReader:
         self._buffer = buffer
         self._decoder = decoder
         self._errors = errors
-        self._pulses = pulses
+        self._clock = clock
         self._pausing = PausedPartitions(consumer)
         self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._missing: SimpleQueue[MissingOffset] = SimpleQueue()
@@ -94,7 +96,9 @@ class PartitionReader:
         self._known_topics: frozenset[str] = frozenset()
         self._ends_due = 0.0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"read {decoder.subscriber}", daemon=True)
+        self._thread = ServiceThread(
+            f"read {decoder.subscriber}", self._serve, pulses=pulses, failed=self._fail, loop=buffer.loop
+        )
         self._thread.start()
 
     def begin(self, read_partition: ReadPartition, offset: int) -> None:
@@ -120,21 +124,18 @@ class PartitionReader:
     def close(self) -> None:
         """End the thread and close the consumer."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join_from_thread()
         self._consumer.close()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
 
     # On the thread.
 
-    def _run(self) -> None:
-        pulse = self._pulses.begin(self._thread.name)
-        try:
-            while not (self._closing.is_set() or self._buffer.closing):
-                pulse.beat()
-                self._turn()
-        except Exception as exc:  # noqa: BLE001 - the member raises it, and its caller handles it
-            self._failure = exc
-        finally:
-            self._pulses.end(pulse)
+    def _serve(self, pulse: Pulse) -> None:
+        while not (self._closing.is_set() or self._buffer.closing):
+            pulse.beat()
+            self._turn()
 
     def _turn(self) -> None:
         while not self._changes.empty():
@@ -204,9 +205,10 @@ class PartitionReader:
         Transaction markers occupy offsets and are never returned to us: only
         the position of the consumer shows that we are past them.
         """
-        due = time.monotonic() >= self._ends_due
+        now = self._clock.monotonic()
+        due = now >= self._ends_due
         if due:
-            self._ends_due = time.monotonic() + _ENDS_EVERY_S
+            self._ends_due = now + _ENDS_EVERY_S
         partitions = self._decoder.partitions if due else self._decoder.touched
         if not partitions:
             return

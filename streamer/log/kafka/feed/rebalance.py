@@ -1,6 +1,5 @@
 """Rebalance callbacks of a subscriber's group, and the initial offsets of a new one."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, SettledOffsets, Start
 from streamer.log.kafka.cluster.errors import RetryPolicy, kafka_error
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition
@@ -22,7 +22,6 @@ from streamer.log.kafka.progress.commits import (
     Commits,
     CommittedOffsets,
     OffsetCommitter,
-    checked,
     committed,
     send_at_once,
 )
@@ -104,24 +103,6 @@ class InitialOffsets:
                 return look_up(consumer, partitions, OFFSET_BEGINNING)
             case Start.LATEST:
                 return look_up(consumer, partitions, OFFSET_END)
-
-
-def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int) -> list[TopicPartition]:
-    """Return the offsets of `what`: `OFFSET_BEGINNING`, `OFFSET_END` or a time in milliseconds.
-
-    The end covers committed transactions only. Raises `KafkaException`.
-    """
-    if not partitions:
-        return []
-    asked = [TopicPartition(each.topic, each.partition, what) for each in partitions]
-    try:
-        return checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
-    except KafkaException:
-        # The consumer keeps asking the leaders that it knows; this refreshes them.
-        with suppress(KafkaException):
-            for topic in {each.topic for each in asked}:
-                consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S)
-        raise
 
 
 def _is_busy(error: Exception) -> bool:
@@ -240,13 +221,11 @@ class Rebalance:
         self._buffer.revoke(gone)
         self._commits.repeat_at_once(consumer)
         offsets = OffsetCommitter(consumer=consumer, send=send_at_once)
-        deadline = time.monotonic() + self._context.hand_over_s
-        is_processed = False
+        clock, processed = self._context.clock, False
+        deadline = clock.monotonic() + self._context.hand_over_s
         try:
-            while (
-                not is_processed and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0
-            ):
-                is_processed = self._buffer.wait_until_processed(left_s)
+            while not processed and not self._buffer.closing and (left_s := deadline - clock.monotonic()) > 0:
+                processed = self._buffer.wait_until_processed(left_s)
                 self._context.recorder.record(self._assigned, offsets)
         finally:
             self._assigned.drop(gone)

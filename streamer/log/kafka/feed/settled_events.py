@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import aclosing
@@ -12,6 +11,7 @@ from functools import partial
 import structlog
 from confluent_kafka import Message
 
+from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
 from streamer.events import Entry, Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
@@ -83,7 +83,12 @@ class SettledEventReader:
         self._reader = EventReader(subscription)
         self._errors = KafkaErrors(clients.settings)
         self._stopped = threading.Event()
-        self._retry = RetryPolicy(limit_s=retry_limit_s, wait=self._pause, is_over=self._stopped.is_set)
+        self._retry = RetryPolicy(
+            clock=clients.clock,
+            limit_s=retry_limit_s,
+            wait=self._stopped.wait,
+            is_over=self._stopped.is_set,
+        )
 
     def portions(self, begin: Mapping[Partition, int]) -> Generator[list[Entry], None, None]:
         """Yield entries in lists, which can be empty. Raises `LogUnavailable`, `LogMisconfigured`."""
@@ -146,9 +151,6 @@ class SettledEventReader:
             return None
         return Entry(partition=Partition(topic=topic, number=number), offset=offset, event=event)
 
-    def _pause(self, seconds: float) -> None:
-        self._stopped.wait(seconds)
-
 
 _PAUSE_S = 0.05
 _WARN_EVERY_S = 10.0
@@ -162,11 +164,14 @@ class Recorder:
     repeats no finished event.
     """
 
-    def __init__(self, subscriber: SubscriberName, buffer: FeedBuffer, settler: KafkaSettler) -> None:
+    def __init__(
+        self, subscriber: SubscriberName, buffer: FeedBuffer, settler: KafkaSettler, clock: Clock
+    ) -> None:
         """Record the settlements of `buffer` with `settler`."""
         self._subscriber = subscriber
         self._buffer = buffer
         self._settler = settler
+        self._clock = clock
         self._warned_at = -math.inf
 
     def record(self, assigned: Mapping[Partition, AssignedPartition], offsets: OffsetCommitter) -> None:
@@ -199,6 +204,7 @@ class Recorder:
                 assigned[partition].unreadable |= letters
 
     def _warn(self, reason: NotYet) -> None:
-        if time.monotonic() - self._warned_at >= _WARN_EVERY_S:
-            self._warned_at = time.monotonic()
+        now = self._clock.monotonic()
+        if now - self._warned_at >= _WARN_EVERY_S:
+            self._warned_at = now
             _log.warning("progress.not_recorded", subscriber=self._subscriber, reason=str(reason))

@@ -1,6 +1,5 @@
 """Reader of the events that are committed from now on, in all topics of events."""
 
-import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
@@ -16,9 +15,9 @@ from confluent_kafka import (
 
 from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.feed.rebalance import look_up
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.history.event_topics import event_topics, known_topics, logged_event
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.search.chunks import ANY_TYPE
@@ -50,7 +49,7 @@ class AppendedReader:
         self._admin = admin
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
-        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._retry = clients.retry()
         self._read: set[tuple[str, int]] = set()
 
     def pages(self) -> Generator[list[AppendedPage], None, None]:
@@ -62,7 +61,7 @@ class AppendedReader:
         ):
             self._begin(consumer, self._places(), OFFSET_END)
             yield [AppendedPage(events=[])]
-            looked_at = time.monotonic()
+            looked_at = self._clients.clock.monotonic()
             while True:
                 messages = list(_without_errors(poll_many(consumer, _AT_ONCE, _POLL_S)))
                 found = (logged_event(each, is_forwarded=False, matches=_any) for each in messages)
@@ -71,8 +70,8 @@ class AppendedReader:
                     skipped=self._caught_up(consumer, messages),
                 )
                 yield [page] if page.events or page.skipped else []
-                if time.monotonic() - looked_at >= _LOOK_FOR_TOPICS_S:
-                    looked_at = time.monotonic()
+                if self._clients.clock.monotonic() - looked_at >= _LOOK_FOR_TOPICS_S:
+                    looked_at = self._clients.clock.monotonic()
                     self._begin(consumer, self._places(), OFFSET_BEGINNING)
 
     def _places(self) -> list[TopicPartition]:

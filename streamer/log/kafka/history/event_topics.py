@@ -1,6 +1,5 @@
 """Event topics that a search looks at, a chunk at a time, or at one position."""
 
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -13,10 +12,10 @@ from streamer.errors import UnreadableEvent
 from streamer.events import Entry, Event, Partition, SubscriberName, record_id_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import Headers, as_partition
-from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.commits import CommittedOffsets
 from streamer.log.kafka.records.events import decode, event_type
@@ -98,7 +97,7 @@ class EventTopics:
         self._run = run
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
-        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._retry = clients.retry()
         self._read_event = EventRecords(asked)
         self._room = Room(events=asked.limit)
 
@@ -237,7 +236,7 @@ class PlaceReader:
         self._admin = admin
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
-        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._retry = clients.retry()
 
     def event(self, partition: Partition, offset: int) -> LoggedEvent | None:
         """Return the event at `offset`; `None` if it was deleted or the topic holds no events."""

@@ -1,7 +1,6 @@
 """Events of the topics, read without a group."""
 
 import asyncio
-import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -25,10 +24,10 @@ from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.append.encoder import checkpoint_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.threads import iterate_in_thread
-from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.history.appended import AppendedReader
 from streamer.log.kafka.history.event_topics import EventTopics, PlaceReader, places_of
 from streamer.log.kafka.history.own_topics import ReceiptReader
@@ -66,7 +65,7 @@ class KafkaHistory:
         self._admin = KafkaAdmin(clients)
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
-        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._retry = clients.retry()
         self._is_closed = False
         # Asyncio's own threads stay free: they resolve host names for ingest and dispatch.
         self._threads = ThreadPoolExecutor(_SEARCHES_AT_ONCE, "kafka-search")
@@ -157,7 +156,7 @@ class KafkaHistory:
 
     def _stored(self) -> list[StoredCheckpoint]:
         with self._errors.explained(doing="asking", subject=f"group {self._names.ingest_group}"):
-            owners = self._admin.owners(self._names.ingest_group, self._names.checkpoints)
+            owners = self._retry.call(self._admin.owners, self._names.ingest_group, self._names.checkpoints)
         return self._stored_without_owners(owners)
 
     def _stored_without_owners(self, owners: Mapping[int, str] | None = None) -> list[StoredCheckpoint]:

@@ -1,6 +1,5 @@
 """Readers of Streamer's own topics, for operators: foreign records, and receipts of one event."""
 
-import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 
@@ -10,23 +9,21 @@ from confluent_kafka import Message, TopicPartition
 from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import Event, Receipt
 from streamer.log.continuity import LastStates
-from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.append.encoder import checkpoint_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.control.controls import apply_message
 from streamer.log.kafka.control.letters import LetterIndex
-from streamer.log.kafka.feed.rebalance import look_up
 from streamer.log.kafka.history.event_topics import known_topics
 from streamer.log.kafka.records.controls import AppliedControls
 from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.records import RECORD_START, decode_audit, decode_receipt, decode_setback
 from streamer.ports import FoundReceipts
-from streamer.settings import KafkaLogSettings
 
 _AT_ONCE = 500
 _POLL_S = 0.5
@@ -39,13 +36,13 @@ _Look = Callable[[Message], object]
 class OwnTopics:
     """Reads the last records of Streamer's own topics, as their readers do. Blocking."""
 
-    def __init__(self, settings: KafkaLogSettings) -> None:
-        """Connect lazily."""
-        self._foreign = ForeignRecords()
-        self._clients = Clients(settings=settings, foreign=self._foreign)
-        self._admin = KafkaAdmin(self._clients)
-        self._errors = KafkaErrors(settings)
-        self._names = Names.of(settings)
+    def __init__(self, clients: Clients) -> None:
+        """Connect lazily; the foreign records go to those of `clients`."""
+        self._clients = clients
+        self._foreign = clients.foreign
+        self._admin = KafkaAdmin(clients)
+        self._errors = KafkaErrors(clients.settings)
+        self._names = Names.of(clients.settings)
 
     def foreign_records(self, topics: Collection[TopicState]) -> list[str]:
         """Return the places of the foreign records in those of `topics` that are Streamer's own.
@@ -73,7 +70,7 @@ class OwnTopics:
         return _look_at_parked if names.is_parked(topic) else readers.get(topic)
 
     def _read(self, topic: TopicState, look: _Look) -> None:
-        bounds = self._admin.bounds(topic.name, range(topic.partitions))
+        bounds = self._clients.retry().call(self._admin.bounds, topic.name, range(topic.partitions))
         ranges = {number: (max(begin, end - _LAST_RECORDS), end) for number, (begin, end) in bounds.items()}
         with BoundedReader(self._clients, self._errors, topic.name, ranges, over_holes=True) as reader:
             while not reader.is_over:
@@ -105,7 +102,7 @@ class ReceiptReader:
         self._admin = admin
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).receipts
-        self._retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=time.sleep)
+        self._retry = clients.retry()
 
     def receipts(self, event: Event, since: float) -> FoundReceipts:
         """Return the receipts of `event` recorded since `since`.

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -241,7 +240,7 @@ class ParkedFetch:
         return {home: sorted(offsets) for home, offsets in wanted.items()}
 
     def _found(self, wanted: Mapping[int, list[int]]) -> Mapping[tuple[int, int], Message]:
-        deadline = time.monotonic() + _DEADLINE_S
+        deadline = self._clients.clock.monotonic() + _DEADLINE_S
         consumer = self._consumer = self._consumer or self._connected()
         found = {
             (home, message.offset() or 0): message
@@ -260,7 +259,7 @@ class ParkedFetch:
                 consumer.assign([TopicPartition(self._topic.name, home, position)])
             message = consumer.poll(_POLL_S)
             if message is None:
-                if time.monotonic() > deadline:
+                if self._clients.clock.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
                 continue
             if (error := message.error()) is not None:

@@ -225,7 +225,10 @@ class Restorations:
         read_ranges = self._retry.call(self._admin.bounds, self._topic.name, homes)
         reader = None
         if any(begin < end for begin, end in read_ranges.values()):
-            reader = BoundedReader(self._clients, self._errors, self._topic.name, read_ranges)
+            limit_s = self._retry.limit_s
+            reader = BoundedReader(
+                self._clients, self._errors, self._topic.name, read_ranges, idle_limit_s=limit_s
+            )
         self._running.append(Restoration(reader, progress, self._clients.foreign))
 
     def __contains__(self, partition: Partition) -> bool:

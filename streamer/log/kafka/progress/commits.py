@@ -1,7 +1,6 @@
 """Offsets of a group: commits that are confirmed or given up in time, and the committed ones."""
 
 import math
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,10 +8,12 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streamer.clock import Clock
 from streamer.events import Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.offsets import checked
 from streamer.log.kafka.cluster.producer import as_partition, as_topic_partitions
 from streamer.log.kafka.progress.metadata import decode
 from streamer.log.kafka.topics.admin import KafkaAdmin
@@ -58,7 +59,8 @@ class Commits:
     frozen. Here the result arrives while the consumer is polled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._waiting: list[_Waiting] = []
         self.sent_at = -math.inf
         """Time of the last commit, in monotonic seconds."""
@@ -81,7 +83,7 @@ class Commits:
         A commit is not repeatable if another one can follow it before its
         confirmation.
         """
-        self.sent_at = time.monotonic()
+        self.sent_at = self._clock.monotonic()
         waiting = _Waiting(
             places=tuple(offsets),
             give_up_at=self.sent_at + _LIMIT_S,
@@ -117,7 +119,7 @@ class Commits:
 
     def give_up(self, *, all_of_them: bool = False) -> None:
         """Report to callers that have waited too long that their commit can have failed."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         for waiting in [each for each in self._waiting if all_of_them or each.give_up_at <= now]:
             self._waiting.remove(waiting)
             waiting.outcome(KafkaError(KafkaError._TIMED_OUT))
@@ -151,14 +153,6 @@ def committed(
 ) -> list[TopicPartition]:
     """Return the group's offsets, negative if there is none. Raises `KafkaException`."""
     return checked(consumer.committed(list(partitions), timeout=timeout_s))
-
-
-def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Return the broker's answer about `partitions`; raises `KafkaException` for the first refused one."""
-    for partition in partitions:
-        if partition.error is not None:
-            raise KafkaException(partition.error)
-    return partitions
 
 
 def _identity(offsets: Sequence[TopicPartition]) -> frozenset[tuple[str, int, int]]:

@@ -235,11 +235,11 @@ class TopicInspector:
 
     def __init__(self, settings: KafkaLogSettings, clock: Clock, *, timeout_s: float) -> None:
         """Connect lazily; each call takes about `timeout_s` seconds at most."""
-        clients = Clients(settings=settings)
+        clients = Clients(settings=settings, clock=clock)
         self._settings = settings
         self._names = Names.of(settings)
         self._admin = KafkaAdmin(clients)
-        self._coordinators = Coordinators(clients, self._admin, clock)
+        self._coordinators = Coordinators(clients, self._admin)
         self._checks = TopicChecks(settings)
         self._clock = clock
         self._timeout_s = timeout_s
@@ -248,6 +248,7 @@ class TopicInspector:
         """Return the live brokers, and the topics that we are allowed to see."""
         # A call reports a refusal only when its own time is over.
         retry = RetryPolicy(
+            clock=self._clock,
             limit_s=self._timeout_s,
             wait=self._admin.wait,
             can_pass=lambda error: isinstance(error, LogUnavailable),

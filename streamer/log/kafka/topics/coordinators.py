@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, is_denied, is_fencing, kafka_error
@@ -44,10 +43,10 @@ _GROUPS = _Coordinator(
 class Coordinators:
     """Tries both coordinators once, as every append and every consumer will need them. Blocking."""
 
-    def __init__(self, clients: Clients, admin: KafkaAdmin, clock: Clock) -> None:
+    def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
         self._clients = clients
         self._admin = admin
-        self._clock = clock
+        self._clock = clients.clock
         self._names = Names.of(clients.settings)
         self._errors = KafkaErrors(clients.settings)
 
@@ -90,6 +89,7 @@ class Coordinators:
 
     def _group_refusals(self, consumer: Consumer, group: str, deadline: float) -> Iterator[StreamerError]:
         retry = RetryPolicy(
+            clock=self._clock,
             limit_s=self._remaining(deadline),
             wait=self._admin.wait,
             can_pass=lambda error: isinstance(error, KafkaException) and not is_denied(kafka_error(error)),

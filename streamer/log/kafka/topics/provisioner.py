@@ -8,7 +8,6 @@ from dataclasses import replace
 import structlog
 from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
 
-from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
@@ -34,13 +33,13 @@ class TopicProvisioner:
     brokers.
     """
 
-    def __init__(self, clients: Clients, clock: Clock) -> None:
+    def __init__(self, clients: Clients) -> None:
         self._settings = clients.settings
         self._names = Names.of(clients.settings)
         self._admin = KafkaAdmin(clients)
-        self._coordinators = Coordinators(clients, self._admin, clock)
+        self._coordinators = Coordinators(clients, self._admin)
         self._checks = TopicChecks(clients.settings)
-        self._clock = clock
+        self._clock = clients.clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._specs = TopicSpecs(settings=clients.settings)
@@ -149,6 +148,7 @@ class TopicProvisioner:
 
     def _retry(self, deadline: float) -> RetryPolicy:
         return RetryPolicy(
+            clock=self._clock,
             limit_s=deadline - self._clock.monotonic(),
             wait=self._admin.wait,
             can_pass=lambda error: isinstance(error, LogUnavailable),

@@ -2,11 +2,9 @@
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -16,6 +14,7 @@ from streamer.errors import LogUnavailable
 from streamer.log.sqlite.database.errors import translated
 from streamer.log.sqlite.database.schema import open_reader, open_shared, open_writer
 from streamer.observe.process import Pulse, Pulses
+from streamer.observe.service_thread import ServiceThread
 
 _Result = TypeVar("_Result")
 _Connect = Callable[[Path], sqlite3.Connection]
@@ -49,7 +48,6 @@ class Worker:
         # Those that have no result yet, and the error that has ended the thread.
         self._open: set[asyncio.Future[Any]] = set()
         self._failure: Exception | None = None
-        self._ended = asyncio.Event()
 
     @classmethod
     def writing(cls, path: Path, *, group_weight: int, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
@@ -78,26 +76,15 @@ class Worker:
         The loop turns while the connection closes, which can copy all of the
         write-ahead log into the file.
         """
-        serve = partial(self._serve, pulses, pulses.begin(name))
-        threading.Thread(target=serve, name=name, daemon=True).start()
+        thread = ServiceThread(name, self._serve, pulses=pulses, failed=self._break_off)
+        thread.start()
         try:
             await self.submit(_nothing)
             yield self
         finally:
             self._closed = True
             self._jobs.put(None)
-            await self._until_ended()
-
-    async def _until_ended(self) -> None:
-        """Wait for the thread's end, also when cancelled: the next owner of the file must find it free."""
-        cancelled: asyncio.CancelledError | None = None
-        while not self._ended.is_set():
-            try:
-                await self._ended.wait()
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+            await _joined(thread)
 
     @property
     def is_closed(self) -> bool:
@@ -133,24 +120,17 @@ class Worker:
         self._jobs.put(job)
         return job.done
 
-    def _serve(self, pulses: Pulses, pulse: Pulse) -> None:
+    def _serve(self, pulse: Pulse) -> None:
         pulse.rest()
         try:
-            self._run_jobs(pulse)
-        except Exception as exc:  # noqa: BLE001 - every present and later caller gets it
-            self._loop.call_soon_threadsafe(self._break_off, exc)
+            while group := self._next_group():
+                pulse.beat()
+                results, failure = self._run_group(group)
+                self._loop.call_soon_threadsafe(_resolve, group, results, failure)
+                # At rest until the next job.
+                pulse.rest()
         finally:
             self._close_connection()
-            pulses.end(pulse)
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-    def _run_jobs(self, pulse: Pulse) -> None:
-        while group := self._next_group():
-            pulse.beat()
-            results, failure = self._run_group(group)
-            self._loop.call_soon_threadsafe(_resolve, group, results, failure)
-            # At rest until the next job.
-            pulse.rest()
 
     def _break_off(self, error: Exception) -> None:
         self._failure = error
@@ -226,6 +206,18 @@ def _failure_of(job: _Job, result: Any) -> Exception | None:
     except Exception as exc:  # noqa: BLE001 - the job's future raises it, and the others have their results
         return exc
     return None
+
+
+async def _joined(thread: ServiceThread) -> None:
+    """Wait for the thread's end, also when cancelled: the next owner of the file must find it free."""
+    cancelled: asyncio.CancelledError | None = None
+    while not thread.has_ended:
+        try:
+            await thread.join()
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def _nothing(_: sqlite3.Connection) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from streamer.clock import SystemClock
 from streamer.errors import EventsRefused
 from streamer.events import Channel, Event
 from streamer.log.kafka.append.encoder import AppendEncoder, Checkpoints, EncodedAppend, KafkaAppend
@@ -23,7 +22,8 @@ _SURROGATE = "\ud800"
 def encoder() -> AppendEncoder:
     """An encoder that needs no broker."""
     settings = KafkaLogSettings(bootstrap_servers="localhost:1", options={"message.max.bytes": 100_000})
-    return AppendEncoder(settings, Checkpoints(Clients(settings=settings), SystemClock()))
+    clients = Clients(settings=settings)
+    return AppendEncoder(clients, Checkpoints(clients))
 
 
 def test_group_keeps_the_order_and_ends_with_one_checkpoint_a_channel(encoder: AppendEncoder) -> None:
@@ -98,7 +98,7 @@ def test_refused_records_are_dropped_and_come_back_as_events(encoder: AppendEnco
 def test_channel_keeps_its_partition() -> None:
     """Where a checkpoint is kept is part of what is stored: it may never change."""
     settings = KafkaLogSettings(bootstrap_servers="localhost:1")
-    checkpoints = Checkpoints(Clients(settings=settings), SystemClock())
+    checkpoints = Checkpoints(Clients(settings=settings))
     paths = ("/data/ChangeEvents", "/event/Order_Placed__e", "/data/AccountChangeEvent")
 
     assert [checkpoints.partition_of(Channel(org=ORG, path=path)) for path in paths] == [3, 0, 5]
