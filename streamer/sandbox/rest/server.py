@@ -22,7 +22,7 @@ from streamer.sandbox.rest.composite.tree import add_tree
 from streamer.sandbox.rest.event_schemas import add_event_schemas
 from streamer.sandbox.rest.http_server import RestServer
 from streamer.sandbox.rest.metadata import RestMetadata
-from streamer.sandbox.rest.queries import QueryResources
+from streamer.sandbox.rest.query.resources import QueryResources
 from streamer.sandbox.rest.records import add_records
 from streamer.sandbox.rest.replication import ReplicationLimits, ReplicationResources
 from streamer.sandbox.rest.resources import Resources

@@ -12,7 +12,7 @@ from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import no_setup_access, not_found
 from streamer.sandbox.rest.call import NO_CONTENT, Handler, RestCall, SandboxResponse
-from streamer.sandbox.rest.queries import QueryResources
+from streamer.sandbox.rest.query.resources import QueryResources
 from streamer.sandbox.rest.representations import saved
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest.tooling.changes import ChannelChanges

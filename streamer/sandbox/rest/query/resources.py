@@ -9,7 +9,7 @@ from streamer.clock import Clock
 from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import RestCall, SandboxResponse
-from streamer.sandbox.rest.columns import columns
+from streamer.sandbox.rest.query.columns import columns
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope

@@ -1,0 +1,1 @@
+"""SOQL queries over REST: in pages, and the metadata of their columns."""
