@@ -10,6 +10,7 @@ from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.query.columns import columns
+from streamer.sandbox.rest.query.recent import RecentlyViewed
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
@@ -37,7 +38,8 @@ class QueryResources:
     """Serves `query` and `queryAll`; a cursor for further pages lives two days.
 
     `root` is what their paths begin with, and `scope` what they can see. The
-    columns in `single` are returned of one row alone.
+    columns in `single` are returned of one row alone. `recent` takes the records
+    that queries mark as viewed.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class QueryResources:
         root: str = "",
         scope: Callable[[RestCall], Scope] = _all_records,
         single: frozenset[str] = frozenset(),
+        recent: RecentlyViewed | None = None,
     ) -> None:
         self._clock = clock
         self._root = root
         self._scope = scope
         self._single = single
+        self._recent = recent
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._ids = IdSequence()
 
@@ -77,6 +81,8 @@ class QueryResources:
             return SandboxResponse(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
         self._check_single(run, rows)
+        if query.marks_viewed and not query.is_aggregate and self._recent is not None:
+            self._recent.mark(call.session.user_id, rows)
         cursor = _Cursor(
             user_id=call.session.user_id,
             rows=rows,
