@@ -27,6 +27,11 @@ _NUMBERS = {
 }
 
 
+def name_field(entity: Entity) -> str:
+    """Return the field that names a record to a reader: a number for some types."""
+    return _NUMBERS.get(entity.name, "Name")
+
+
 def fill_defaults(entity: Entity, record: Record, *, number: int) -> None:
     """Set the default values of a new record: its owner, its number, false for checkboxes."""
     for name, value in DEFAULTS.get(entity.name, {}).items():

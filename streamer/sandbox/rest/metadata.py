@@ -101,5 +101,5 @@ def _monthly(call: RestCall) -> dict[str, tuple[int, int]]:
 
 
 def _resources(call: RestCall) -> SandboxResponse:
-    names = ("sobjects", "query", "queryAll", "limits", "composite", "tooling", "jobs")
+    names = ("sobjects", "query", "queryAll", "limits", "recent", "composite", "tooling", "jobs")
     return SandboxResponse(body={name: f"{call.base}/{name}" for name in names})

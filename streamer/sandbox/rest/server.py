@@ -22,7 +22,8 @@ from streamer.sandbox.rest.composite.tree import add_tree
 from streamer.sandbox.rest.event_schemas import add_event_schemas
 from streamer.sandbox.rest.http_server import RestServer
 from streamer.sandbox.rest.metadata import RestMetadata
-from streamer.sandbox.rest.queries import QueryResources
+from streamer.sandbox.rest.query.recent import RecentlyViewed
+from streamer.sandbox.rest.query.resources import QueryResources
 from streamer.sandbox.rest.records import add_records
 from streamer.sandbox.rest.replication import ReplicationLimits, ReplicationResources
 from streamer.sandbox.rest.resources import Resources
@@ -59,7 +60,9 @@ def rest_routes(parts: RestParts) -> list[web.RouteDef]:
     add_collections(resources)
     parts.streaming.add_to(resources)
     add_records(resources)
-    QueryResources(parts.clock).add_to(resources)
+    recent = RecentlyViewed()
+    recent.add_to(resources)
+    QueryResources(parts.clock, recent=recent).add_to(resources)
     RestTooling(org, parts.clock).add_to(resources)
     RestQueryJobs(QueryJobs(parts.clock, org, parts.faults, parts.bulk, parts.spawn)).add_to(resources)
     RestIngestJobs(IngestJobs(parts.clock, org, parts.bulk, parts.spawn)).add_to(resources)

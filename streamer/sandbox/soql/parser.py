@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from streamer.sandbox.org.refusals import Refused
@@ -26,7 +27,7 @@ from streamer.sandbox.soql.time_functions import TIME_FUNCTIONS
 from streamer.sandbox.soql.tokens import QueryToken, malformed, tokens
 
 _SIGNS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
-_CLAUSES = ("from", "where", "group", "having", "order", "limit", "offset")
+_CLAUSES = ("from", "where", "group", "having", "order", "limit", "offset", "for")
 _MAX_DEPTH = 50
 _MAX_DIGITS = 9
 
@@ -47,6 +48,11 @@ class _Parser:
 
     def whole_query(self) -> SelectQuery:
         query = self._query()
+        if self._word("for"):
+            if not self._at_word("view", "reference"):
+                raise self._unexpected()
+            self._next()
+            query = replace(query, marks_viewed=True)
         self._take("end")
         return query
 

@@ -125,7 +125,8 @@ class SelectQuery:
 
     `text` is the whole query as it was written, also in a subquery. `source` is
     the type, or in a subquery of children the relationship. `selected` is empty
-    for `COUNT()`, and `every` is the argument of `FIELDS()`.
+    for `COUNT()`, and `every` is the argument of `FIELDS()`. It `marks_viewed`
+    its records where it ends with `FOR VIEW` or `FOR REFERENCE`.
     """
 
     text: str
@@ -139,11 +140,13 @@ class SelectQuery:
     order: tuple[OrderBy, ...] = ()
     limit: int | None = None
     offset: int = 0
+    marks_viewed: bool = False
 
     @property
     def has_more_than_conditions(self) -> bool:
-        """True where it groups, sorts or limits its rows."""
-        return bool(self.group or self.having or self.order or self.limit is not None or self.offset)
+        """True where it groups, sorts, limits or marks its rows."""
+        shapes = (self.group, self.having, self.order, self.limit is not None, self.offset, self.marks_viewed)
+        return any(shapes)
 
     @property
     def counts(self) -> bool:

@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 
@@ -189,3 +190,87 @@ async def test_job_waits_for_its_turn(slow: Sandbox, clock: TurnedClock) -> None
         await clock.turn(20)
         assert (await client("GET", f"{JOBS}/{job}"))[1]["state"] == "Aborted"
         assert list(told(slow)) == []
+
+
+# The guide's example, whose lines end as those of the file do that it sends.
+MULTIPART = """--BOUNDARY
+Content-Type: application/json
+Content-Disposition: form-data; name="job"
+
+{
+  "object":"Contact",
+  "contentType":"CSV",
+  "operation": "insert",
+  "lineEnding" : "LF"
+}
+
+--BOUNDARY
+Content-Type: text/csv
+Content-Disposition: form-data; name="content"; filename="content"
+
+FirstName,LastName,MailingCity
+Astro,Nomical,San Francisco
+Zoë,Østergård,Aarhus
+--BOUNDARY--
+"""
+DECLARED = {"Content-Type": 'multipart/form-data; boundary="BOUNDARY"'}
+
+
+async def posted(client: Client, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    """Post a job with its rows, and return the status and the body of the answer."""
+    async with client.http.post(f"/services/data/v66.0/{JOBS}/", data=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_job_is_created_together_with_its_rows(client: Client) -> None:
+    """The answer is the guide's: the upload is complete, and nothing more can be uploaded."""
+    status, job = await posted(client, MULTIPART.encode(), DECLARED)
+    assert (status, job["state"], "contentUrl" in job) == (200, "UploadComplete", False)
+    assert (job["object"], job["operation"]) == ("Contact", "insert")
+    assert await uploaded(client, job["id"], "LastName\nA\n") == 400
+    async with limited("the end of the job"):
+        while (state := (await described(client, job["id"]))["state"]) in {"UploadComplete", "InProgress"}:
+            pass
+    assert state == "JobComplete"
+    written = await result(client, job["id"], "successfulResults")
+    assert [(each["FirstName"], each["LastName"], each["MailingCity"]) for each in written] == [
+        ("Astro", "Nomical", "San Francisco"),
+        ("Zoë", "Østergård", "Aarhus"),
+    ]
+
+
+async def test_form_of_a_client_is_taken(client: Client) -> None:
+    """With the line ends of HTTP, and its parts in any order."""
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("content", b"Name\r\nAcme\r\n", content_type="text/csv", filename="content")
+    job = orjson.dumps({"object": "Account", "operation": "insert", "lineEnding": "CRLF"}).decode()
+    form.add_field("job", job, content_type="application/json")
+    status, answer = await posted(client, form)
+    assert (status, answer["state"], answer["lineEnding"]) == (200, "UploadComplete", "CRLF")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (MULTIPART.replace('"job"', '"other"'), DECLARED, 400, "API_ERROR"),
+        (MULTIPART.replace('name="content"', 'name="other"'), DECLARED, 400, "API_ERROR"),
+        (MULTIPART, {"Content-Type": "multipart/form-data"}, 400, "API_ERROR"),
+        (MULTIPART.replace('"insert"', '"merge"'), DECLARED, 400, "JSON_PARSER_ERROR"),
+        (MULTIPART.replace("San Francisco", "x" * 100_000), DECLARED, 400, "API_ERROR"),
+        (MULTIPART, {"Content-Type": "multipart/mixed; boundary=BOUNDARY"}, 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ],
+)
+async def test_wrong_job_with_rows_is_refused(
+    client: Client, body: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    """Without one of its parts, and with more than 100,000 characters; no job is left."""
+    found, (error,) = await posted(client, body.encode(), headers)
+    assert (found, error["errorCode"]) == (status, code)
+    assert (await client("GET", JOBS))[1]["records"] == []
+
+
+async def test_only_ingest_jobs_are_multipart(client: Client) -> None:
+    """Other resources take JSON alone."""
+    path = "/services/data/v66.0/sobjects/Account"
+    async with client.http.post(path, data=MULTIPART.encode(), headers=DECLARED) as response:
+        assert response.status == 415

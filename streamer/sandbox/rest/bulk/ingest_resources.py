@@ -5,6 +5,7 @@ refusals are the sandbox's own.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from streamer.sandbox.org.refusals import Refused, not_found
@@ -18,6 +19,7 @@ from streamer.sandbox.rest.bulk.ingest_jobs import (
     IngestState,
 )
 from streamer.sandbox.rest.bulk.job_body import job_body
+from streamer.sandbox.rest.bulk.multipart import MULTIPART, is_multipart, multipart_job
 from streamer.sandbox.rest.bulk.query_checks import unsupported
 from streamer.sandbox.rest.call import NO_CONTENT, RestCall, SandboxResponse
 from streamer.sandbox.rest.representations import chosen
@@ -43,7 +45,7 @@ class RestIngestJobs:
     def add_to(self, resources: Resources) -> None:
         """Serve all of them."""
         root, one = "/jobs/ingest", "/jobs/ingest/{id}"
-        resources.add(root, get=self._list, post=self._create)
+        resources.add(root, get=self._list, post=self._create, also_takes=MULTIPART)
         resources.add(one, get=self._describe, patch=self._change, delete=self._delete)
         resources.add(f"{one}/batches", put=self._upload)
         resources.add(f"{one}/successfulResults", get=self._successful)
@@ -55,29 +57,14 @@ class RestIngestJobs:
     def _create(self, call: RestCall) -> SandboxResponse:
         if float(call.version) < _SINCE:
             raise not_found()
-        body = call.json_object()
-        operation = IngestOperation(chosen(body, "operation", list(IngestOperation)))
-        chosen(body, "contentType", ["CSV"], "CSV")
-        key = body.get("externalIdFieldName")
-        entity = call.schema.entity(str(body.get("object", "")))
-        call.schema.check(entity.name, _RIGHTS[operation])
-        is_upsert = operation is IngestOperation.UPSERT
-        if is_upsert and (not isinstance(key, str) or call.schema.identifying(entity, key) is None):
-            raise Refused("INVALIDJOB", f"An upsert needs an external id field of {entity.name}")
-        request = IngestRequest(
-            object=entity.name,
-            operation=operation,
-            key=key if is_upsert else None,
-            format=CsvFormat(
-                chosen(body, "columnDelimiter", DELIMITERS, "COMMA"),
-                chosen(body, "lineEnding", LINE_ENDINGS, "LF"),
-            ),
-            version=call.version,
-            user_id=call.session.user_id,
-            client=client_of(call.headers),
-            schema=call.schema,
-        )
-        return SandboxResponse(body=_job(self._jobs.create(request)))
+        declared = call.headers.get("Content-Type", "")
+        if not is_multipart(declared):
+            return SandboxResponse(body=_job(self._jobs.create(_request(call))))
+        body, content = multipart_job(declared, call.body, self._jobs.limits.multipart_characters)
+        job = self._jobs.create(_request(replace(call, body=body)))
+        self._jobs.upload(job, content)
+        self._jobs.complete(job)
+        return SandboxResponse(body=_job(job))
 
     def _list(self, _call: RestCall) -> SandboxResponse:
         records = [{**_job(job), "jobType": "V2Ingest"} for job in self._jobs.all()]
@@ -151,6 +138,31 @@ class RestIngestJobs:
         if job.state not in INGEST_ENDED:
             raise unsupported(f"The job has no results in the state {job.state}")
         return job
+
+
+def _request(call: RestCall) -> IngestRequest:
+    body = call.json_object()
+    operation = IngestOperation(chosen(body, "operation", list(IngestOperation)))
+    chosen(body, "contentType", ["CSV"], "CSV")
+    key = body.get("externalIdFieldName")
+    entity = call.schema.entity(str(body.get("object", "")))
+    call.schema.check(entity.name, _RIGHTS[operation])
+    is_upsert = operation is IngestOperation.UPSERT
+    if is_upsert and (not isinstance(key, str) or call.schema.identifying(entity, key) is None):
+        raise Refused("INVALIDJOB", f"An upsert needs an external id field of {entity.name}")
+    return IngestRequest(
+        object=entity.name,
+        operation=operation,
+        key=key if is_upsert else None,
+        format=CsvFormat(
+            chosen(body, "columnDelimiter", DELIMITERS, "COMMA"),
+            chosen(body, "lineEnding", LINE_ENDINGS, "LF"),
+        ),
+        version=call.version,
+        user_id=call.session.user_id,
+        client=client_of(call.headers),
+        schema=call.schema,
+    )
 
 
 def _csv(job: IngestJob, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> SandboxResponse:

@@ -13,13 +13,15 @@ _UNBOUNDED = frozenset({"ALL", "CUSTOM"})
 
 
 def check_clauses(query: SelectQuery) -> None:
-    """Raise `Refused` for groups, aggregates, OFFSET, children and the unbounded `FIELDS()`."""
+    """Raise `Refused` for groups, aggregates, OFFSET, children, the unbounded `FIELDS()` and FOR VIEW."""
     if any(isinstance(each.item, SelectQuery) for each in query.selected):
         raise unsupported("Aggregate Relationships not supported in Bulk V2 Query with CSV content type")
     if query.group or query.counts or query.is_aggregate:
         raise unsupported("GROUP BY and functions are not supported in Bulk V2 Query")
     if query.offset:
         raise unsupported("OFFSET is not supported in Bulk V2 Query")
+    if query.marks_viewed:
+        raise unsupported("FOR VIEW and FOR REFERENCE are not supported in Bulk V2 Query")
     if query.every in _UNBOUNDED:
         raise unsupported(f"FIELDS({query.every}) is not supported in Bulk V2 Query")
 

@@ -9,12 +9,16 @@ from streamer.clock import Clock
 from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import RestCall, SandboxResponse
-from streamer.sandbox.rest.columns import columns
+from streamer.sandbox.rest.query.columns import columns
+from streamer.sandbox.rest.query.definition_checks import check_definition_page, check_definition_query
+from streamer.sandbox.rest.query.definitions import definition_scope, is_query_of_definitions
+from streamer.sandbox.rest.query.recent import RecentlyViewed
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
+from streamer.sandbox.soql.syntax import SelectQuery
 
 _CURSOR_S = 2 * 24 * 3600
 _MAX_CURSORS = 100
@@ -29,7 +33,9 @@ class _Cursor:
     opened_at: float
 
 
-def _all_records(call: RestCall) -> Scope:
+def _all_records(call: RestCall, query: SelectQuery) -> Scope:
+    if is_query_of_definitions(query):
+        return definition_scope(call.schema)
     return Scope(schema=call.schema, records=call.org.records)
 
 
@@ -37,7 +43,8 @@ class QueryResources:
     """Serves `query` and `queryAll`; a cursor for further pages lives two days.
 
     `root` is what their paths begin with, and `scope` what they can see. The
-    columns in `single` are returned of one row alone.
+    columns in `single` are returned of one row alone. `recent` takes the records
+    that queries mark as viewed.
     """
 
     def __init__(
@@ -45,13 +52,15 @@ class QueryResources:
         clock: Clock,
         *,
         root: str = "",
-        scope: Callable[[RestCall], Scope] = _all_records,
+        scope: Callable[[RestCall, SelectQuery], Scope] = _all_records,
         single: frozenset[str] = frozenset(),
+        recent: RecentlyViewed | None = None,
     ) -> None:
         self._clock = clock
         self._root = root
         self._scope = scope
         self._single = single
+        self._recent = recent
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._ids = IdSequence()
 
@@ -65,11 +74,13 @@ class QueryResources:
         query = parse(call.query.get("q", ""))
         deleted_too = call.path.startswith(f"{self._root}/queryAll")
         setting = Setting(
-            scope=self._scope(call),
+            scope=self._scope(call, query),
             now=self._clock.now(),
             include_deleted=deleted_too,
             url=call.base + self._root,
         )
+        if is_query_of_definitions(query):
+            check_definition_query(query)
         run = QueryRun(setting, query)
         if call.query.get("columns") == "true":
             return SandboxResponse(body=columns(run))
@@ -77,12 +88,15 @@ class QueryResources:
             return SandboxResponse(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
         self._check_single(run, rows)
+        if query.marks_viewed and not query.is_aggregate and self._recent is not None:
+            self._recent.mark(call.session.user_id, rows)
         cursor = _Cursor(
             user_id=call.session.user_id,
             rows=rows,
             page=_page_size(call),
             opened_at=self._clock.monotonic(),
         )
+        check_definition_page(run.entity.name, len(rows), cursor.page)
         locator = self._ids.issue("01g")
         if len(rows) > cursor.page:
             self._cursors[locator] = cursor

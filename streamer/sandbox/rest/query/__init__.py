@@ -1,0 +1,1 @@
+"""SOQL queries over REST: records, recently viewed ones, and definitions of types and fields."""
