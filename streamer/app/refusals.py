@@ -15,7 +15,6 @@ from streamer.settings import (
     Transport,
 )
 
-
 _GIVEN_TO_LIBRDKAFKA = frozenset(
     {"compression", "options", "security", "session_timeout_s", "transaction_timeout_s"}
 )
