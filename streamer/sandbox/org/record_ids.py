@@ -2,6 +2,7 @@
 
 import itertools
 import string
+import zlib
 
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _CHECKSUM = string.ascii_uppercase + "012345"
@@ -27,6 +28,11 @@ def normal_id(value: str) -> str | None:
     if len(value) not in {SHORT, LONG} or not (value.isascii() and value.isalnum()):
         return None
     return with_checksum(value[:SHORT])
+
+
+def lasting_id(prefix: str, name: str) -> str:
+    """Return the 15-character id that a thing of this name always has."""
+    return prefix + _INSTANCE + _base62(zlib.crc32(name.encode()), 9)
 
 
 class IdSequence:

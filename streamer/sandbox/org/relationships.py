@@ -88,16 +88,16 @@ class Child:
 
 def targets(entity: Entity, field: Field) -> tuple[str, ...]:
     """Return the types that a reference can point to; none for other fields."""
-    if field.type != "reference":
-        return ()
     if field.targets:
         return field.targets
+    if field.type != "reference":
+        return ()
     return tuple(entity.name if name == _SAME else name for name in _TARGETS.get(field.name, ()))
 
 
 def relationship_name(field: Field) -> str | None:
     """Return the name under which a reference leads to the parent: `Account`, `Merchandise__r`."""
-    if field.type != "reference":
+    if field.type != "reference" and not field.targets:
         return None
     custom = field.name.endswith("__c")
     return f"{field.name.removesuffix('__c')}__r" if custom else field.name.removesuffix("Id")

@@ -5,7 +5,7 @@ from typing import Any
 
 from streamer.sandbox.access.user import ObjectPermission
 from streamer.sandbox.org.automatic_fields import STAGES
-from streamer.sandbox.org.definitions.constraints import DEFAULT_PRECISION, length
+from streamer.sandbox.org.definitions.constraints import DEFAULT_PRECISION, DEFAULT_SCALE, length
 from streamer.sandbox.org.relationships import children, relationship_name, targets
 from streamer.sandbox.org.schema import READ_ONLY, Entity, Field, PlatformEvent, label
 from streamer.sandbox.rest.call import RestCall, SandboxResponse
@@ -13,16 +13,27 @@ from streamer.sandbox.rest.conditions import early_answer, modified
 from streamer.sandbox.rest.resources import Resources
 
 _MASTER = "012000000000000AAA"
+MASTER_RECORD_TYPE = {
+    "available": True,
+    "defaultRecordTypeMapping": True,
+    "developerName": "Master",
+    "master": True,
+    "name": "Master",
+    "recordTypeId": _MASTER,
+}
+"""The record type of records without another one."""
+
 _XSD = {"boolean": "boolean", "int": "int", "date": "date", "datetime": "dateTime"}
 _NUMBERS = frozenset({"double", "currency", "percent"})
-_SCALE = 2
 _NO_LENGTH = _NUMBERS | _XSD.keys() | {"address"}
-_EVENT_FIELDS = (
+EVENT_FIELDS = (
     Field(name="ReplayId"),
     Field(name="CreatedDate", type="datetime"),
     Field(name="CreatedById", type="reference"),
     Field(name="EventUuid"),
 )
+"""Fields that every platform event has."""
+
 _NEVER_IN_EVENT = frozenset({"IsDeleted", "SystemModstamp"})
 
 
@@ -114,9 +125,9 @@ def _summary(call: RestCall, name: str, entity: Entity | None = None) -> dict[st
 
 
 def _fields_of_event(event: PlatformEvent | None) -> Iterator[dict[str, Any]]:
-    yield from map(_plain_field, _EVENT_FIELDS)
+    yield from map(plain_field, EVENT_FIELDS)
     for field in event.fields.values() if event is not None else ():
-        yield {**_plain_field(field), "nillable": not field.required, "createable": True}
+        yield {**plain_field(field), "nillable": not field.required, "createable": True}
 
 
 def _event(call: RestCall, name: str, fields: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -125,18 +136,23 @@ def _event(call: RestCall, name: str, fields: Iterable[dict[str, Any]]) -> dict[
 
 
 def _event_fields(call: RestCall, entity: Entity) -> Iterator[dict[str, Any]]:
-    yield _plain_field(Field(name="Id", type="id"))
-    yield _plain_field(Field(name="ReplayId"))
-    yield _plain_field(Field(name="ChangeEventHeader", type="complexvalue"))
+    yield plain_field(Field(name="Id", type="id"))
+    yield plain_field(Field(name="ReplayId"))
+    yield plain_field(Field(name="ChangeEventHeader", type="complexvalue"))
     yield from (each for each in _fields(call, entity) if each["name"] not in {"Id", *_NEVER_IN_EVENT})
 
 
 def _fields(call: RestCall, entity: Entity) -> Iterator[dict[str, Any]]:
     for field in entity.fields.values():
         yield _field(call, entity, field)
+    for field in compound_fields(entity):
+        yield {**plain_field(field), "createable": False, "updateable": False}
+
+
+def compound_fields(entity: Entity) -> Iterator[Field]:
+    """Iterate over the compound fields of a type, which the org makes of their parts."""
     for name in sorted(entity.compounds - entity.fields.keys()):
-        kind = "address" if name.endswith("Address") else "string"
-        yield {**_plain_field(Field(name=name, type=kind)), "createable": False, "updateable": False}
+        yield Field(name=name, type="address" if name.endswith("Address") else "string")
 
 
 def _field(call: RestCall, entity: Entity, field: Field) -> dict[str, Any]:
@@ -145,7 +161,7 @@ def _field(call: RestCall, entity: Entity, field: Field) -> dict[str, Any]:
     compound, _ = entity.parts.get(field.name, (None, ""))
     to = targets(entity, field)
     return {
-        **_plain_field(field),
+        **plain_field(field),
         "nillable": writable and not field.required,
         "createable": permitted,
         "updateable": permitted,
@@ -157,7 +173,8 @@ def _field(call: RestCall, entity: Entity, field: Field) -> dict[str, Any]:
     }
 
 
-def _plain_field(field: Field) -> dict[str, Any]:
+def plain_field(field: Field) -> dict[str, Any]:
+    """Return what is said of a field without its type, and without a user who can write it."""
     custom = field.name.endswith("__c")
     number = field.type in _NUMBERS
     longest = 0 if field.type in _NO_LENGTH else length(field)
@@ -171,7 +188,7 @@ def _plain_field(field: Field) -> dict[str, Any]:
         "length": longest,
         "byteLength": 3 * longest,
         "precision": (field.precision or DEFAULT_PRECISION) if number else 0,
-        "scale": (_SCALE if field.scale is None else field.scale) if number else 0,
+        "scale": (DEFAULT_SCALE if field.scale is None else field.scale) if number else 0,
         "digits": 9 if field.type == "int" else 0,
         "custom": custom,
         "externalId": identifies or field.external_id,
@@ -215,13 +232,8 @@ def _picklist(entity: Entity, field: Field) -> list[dict[str, Any]]:
 
 def _master_record_type(call: RestCall, entity: Entity) -> dict[str, Any]:
     return {
+        **MASTER_RECORD_TYPE,
         "active": True,
-        "available": True,
-        "defaultRecordTypeMapping": True,
-        "developerName": "Master",
-        "master": True,
-        "name": "Master",
-        "recordTypeId": _MASTER,
         "urls": {"layout": f"{call.base}/sobjects/{entity.name}/describe/layouts/{_MASTER}"},
     }
 

@@ -136,7 +136,7 @@ class RecordAnswer:
         row: Row = {"attributes": self._attributes(self._entity, record)}
         for item in self._items:
             if not isinstance(item, Column):
-                row[item.name] = item.of(record["Id"])
+                row[item.name] = item.of(_key(record))
             elif item.path:
                 self._add_parent(row, record, item)
             else:
@@ -158,7 +158,12 @@ class RecordAnswer:
         row[name] = rest_value(known, read_field(entity, record, name)) if visible else None
 
     def _attributes(self, entity: Entity, record: Record) -> Mapping[str, str]:
-        return {"type": entity.name, "url": f"{self._url}/sobjects/{entity.name}/{record['Id']}"}
+        return {"type": entity.name, "url": f"{self._url}/sobjects/{entity.name}/{_key(record)}"}
+
+
+def _key(record: Record) -> str:
+    """Return what addresses a record: a definition of the schema has a DurableId for it."""
+    return str(record.get("DurableId") or record["Id"])
 
 
 class _Children:

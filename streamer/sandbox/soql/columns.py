@@ -1,9 +1,10 @@
 """Columns of a query: the fields that its names stand for, and their values in a record."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streamer.sandbox.org.records import Record, RecordStore, read_field
+from streamer.sandbox.org.records import Record, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.relationships import relationship_name, targets
 from streamer.sandbox.org.schema import Entity, Field
@@ -44,6 +45,18 @@ class ReadableSchema(Protocol):
         ...
 
 
+class ReadableRecords(Protocol):
+    """The records that a query can read, deleted ones included."""
+
+    def all(self, entity: Entity) -> Iterable[Record]:
+        """Return every record of a type."""
+        ...
+
+    def get(self, entity: Entity, record_id: str) -> Record | None:
+        """Return a record, or `None`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
     """The reference to a parent, and the name of the relationship."""
@@ -74,7 +87,7 @@ class Scope:
     """The types and the records that a query can see."""
 
     schema: ReadableSchema
-    records: RecordStore
+    records: ReadableRecords
 
     def entity(self, query: SelectQuery) -> Entity:
         """Return the queried type; raises `Refused` if there is none."""

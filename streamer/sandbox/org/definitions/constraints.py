@@ -13,6 +13,9 @@ from streamer.sandbox.org.schema import Entity, Field, Schema
 DEFAULT_PRECISION = 18
 """Most digits of a number that declares none."""
 
+DEFAULT_SCALE = 2
+"""Digits after the point of a number that declares none."""
+
 _LENGTHS = {"id": 18, "reference": 18, "textarea": 32_000, "phone": 40, "email": 80}
 _LENGTH = 255
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")

@@ -1,1 +1,1 @@
-"""SOQL queries over REST: in pages, and the metadata of their columns."""
+"""SOQL queries over REST: records, recently viewed ones, and definitions of types and fields."""

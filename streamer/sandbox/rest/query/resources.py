@@ -10,12 +10,15 @@ from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.query.columns import columns
+from streamer.sandbox.rest.query.definition_checks import check_definition_page, check_definition_query
+from streamer.sandbox.rest.query.definitions import definition_scope, is_query_of_definitions
 from streamer.sandbox.rest.query.recent import RecentlyViewed
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
+from streamer.sandbox.soql.syntax import SelectQuery
 
 _CURSOR_S = 2 * 24 * 3600
 _MAX_CURSORS = 100
@@ -30,7 +33,9 @@ class _Cursor:
     opened_at: float
 
 
-def _all_records(call: RestCall) -> Scope:
+def _all_records(call: RestCall, query: SelectQuery) -> Scope:
+    if is_query_of_definitions(query):
+        return definition_scope(call.schema)
     return Scope(schema=call.schema, records=call.org.records)
 
 
@@ -47,7 +52,7 @@ class QueryResources:
         clock: Clock,
         *,
         root: str = "",
-        scope: Callable[[RestCall], Scope] = _all_records,
+        scope: Callable[[RestCall, SelectQuery], Scope] = _all_records,
         single: frozenset[str] = frozenset(),
         recent: RecentlyViewed | None = None,
     ) -> None:
@@ -69,11 +74,13 @@ class QueryResources:
         query = parse(call.query.get("q", ""))
         deleted_too = call.path.startswith(f"{self._root}/queryAll")
         setting = Setting(
-            scope=self._scope(call),
+            scope=self._scope(call, query),
             now=self._clock.now(),
             include_deleted=deleted_too,
             url=call.base + self._root,
         )
+        if is_query_of_definitions(query):
+            check_definition_query(query)
         run = QueryRun(setting, query)
         if call.query.get("columns") == "true":
             return SandboxResponse(body=columns(run))
@@ -89,6 +96,7 @@ class QueryResources:
             page=_page_size(call),
             opened_at=self._clock.monotonic(),
         )
+        check_definition_page(run.entity.name, len(rows), cursor.page)
         locator = self._ids.issue("01g")
         if len(rows) > cursor.page:
             self._cursors[locator] = cursor

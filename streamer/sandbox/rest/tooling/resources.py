@@ -12,6 +12,12 @@ from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import no_setup_access, not_found
 from streamer.sandbox.rest.call import NO_CONTENT, Handler, RestCall, SandboxResponse
+from streamer.sandbox.rest.query.definitions import (
+    ENTITY,
+    FIELD,
+    definition_scope,
+    is_query_of_definitions,
+)
 from streamer.sandbox.rest.query.resources import QueryResources
 from streamer.sandbox.rest.representations import saved
 from streamer.sandbox.rest.resources import Resources
@@ -28,6 +34,7 @@ from streamer.sandbox.rest.tooling.objects import (
 )
 from streamer.sandbox.rest.tooling.setup import ChannelAdministration
 from streamer.sandbox.soql.columns import Scope
+from streamer.sandbox.soql.syntax import SelectQuery
 
 _ROOT = "/tooling"
 _SINCE = 47.0
@@ -62,13 +69,17 @@ class RestTooling:
             delete=self._deleted(ChannelChanges.delete_member),
         )
 
-    def _scope(self, call: RestCall) -> Scope:
+    def _scope(self, call: RestCall, query: SelectQuery) -> Scope:
+        if is_query_of_definitions(query):
+            # Rights on types and fields hide nothing here (SOAP API guide, Tooling API Objects).
+            _check_right(call, SetupRight.VIEW)
+            return definition_scope(call.org.schema)
         _check(call, SetupRight.VIEW)
         return tooling_scope(self._setup)
 
     def _list(self, call: RestCall) -> SandboxResponse:
         _check(call, SetupRight.VIEW)
-        names = (CHANNEL, MEMBER, ENRICHED_FIELD, SUBSCRIPTION)
+        names = (CHANNEL, MEMBER, ENRICHED_FIELD, ENTITY, FIELD, SUBSCRIPTION)
         types = [{"name": name, "urls": {"sobject": f"{call.base}{_ROOT}/sobjects/{name}"}} for name in names]
         return SandboxResponse(body={"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
 
@@ -112,6 +123,10 @@ def _check(call: RestCall, right: SetupRight) -> None:
     """Raise `Refused` unless the user has the right, in a version that has these objects."""
     if float(call.version) < _SINCE:
         raise not_found()
+    _check_right(call, right)
+
+
+def _check_right(call: RestCall, right: SetupRight) -> None:
     if call.schema.user.setup not in {right, SetupRight.CUSTOMIZE}:
         needed = "Customize Application" if right is SetupRight.CUSTOMIZE else "View Setup and Configuration"
         raise no_setup_access(needed)
