@@ -12,8 +12,16 @@ from streamer.sandbox.rest.call import RestCall, SandboxResponse
 from streamer.sandbox.rest.conditions import early_answer, modified
 from streamer.sandbox.rest.resources import Resources
 
-MASTER = "012000000000000AAA"
-"""Id of the record type that records have without another one."""
+_MASTER = "012000000000000AAA"
+MASTER_RECORD_TYPE = {
+    "available": True,
+    "defaultRecordTypeMapping": True,
+    "developerName": "Master",
+    "master": True,
+    "name": "Master",
+    "recordTypeId": _MASTER,
+}
+"""The record type of records without another one."""
 
 _XSD = {"boolean": "boolean", "int": "int", "date": "date", "datetime": "dateTime"}
 _NUMBERS = frozenset({"double", "currency", "percent"})
@@ -24,6 +32,8 @@ EVENT_FIELDS = (
     Field(name="CreatedById", type="reference"),
     Field(name="EventUuid"),
 )
+"""Fields that every platform event has."""
+
 _NEVER_IN_EVENT = frozenset({"IsDeleted", "SystemModstamp"})
 
 
@@ -222,14 +232,9 @@ def _picklist(entity: Entity, field: Field) -> list[dict[str, Any]]:
 
 def _master_record_type(call: RestCall, entity: Entity) -> dict[str, Any]:
     return {
+        **MASTER_RECORD_TYPE,
         "active": True,
-        "available": True,
-        "defaultRecordTypeMapping": True,
-        "developerName": "Master",
-        "master": True,
-        "name": "Master",
-        "recordTypeId": MASTER,
-        "urls": {"layout": f"{call.base}/sobjects/{entity.name}/describe/layouts/{MASTER}"},
+        "urls": {"layout": f"{call.base}/sobjects/{entity.name}/describe/layouts/{_MASTER}"},
     }
 
 

@@ -191,6 +191,7 @@ async def test_data_types_are_those_of_the_user_interface(client: Client) -> Non
     assert "BillingCity" not in account
     invoice = await data_types(client, "Invoice__c")
     assert {
+        "Name": "Text(80)",
         "Account__c": "Master-Detail(Account)",
         "Amount__c": "Currency(10, 2)",
         "Colours__c": "Picklist (Multi-Select)",

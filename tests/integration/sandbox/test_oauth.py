@@ -181,8 +181,9 @@ async def test_identity_has_the_keys_that_clients_read(sandbox: Sandbox) -> None
         org_id = sandbox.org.settings.org_id
         assert urls["partner"] == f"{sandbox.url}/services/Soap/u/{{version}}/{org_id}"
         assert urls["sobjects"] == f"{sandbox.url}/services/data/v{{version}}/sobjects/"
-        found = await http.get(urls["sobjects"].replace("{version}", "66.0"), headers=bearer)
-        assert found.status == 200
+        for name in ("sobjects", "recent"):
+            found = await http.get(urls[name].replace("{version}", "66.0"), headers=bearer)
+            assert found.status == 200
     names = {"nickname", "given_name", "family_name", "zoneinfo", "locale", "language", "utcOffset"}
     names |= {"nick_name", "first_name", "last_name", "timezone", "photos", "user_type", "active"}
     names |= {"email_verified", "picture", "profile", "is_app_installed", "asserted_user"}

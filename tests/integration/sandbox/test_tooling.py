@@ -264,9 +264,16 @@ async def test_older_versions_have_less(client: Client) -> None:
 
 
 async def test_managed_subscriptions_can_only_be_queried(client: Client) -> None:
-    """The org has none; tools look for them, and the list of objects names them."""
-    text = "SELECT Id, DeveloperName, TopicName, State, DefaultReplay FROM ManagedEventSubscription"
+    """The org has none; tools look for them, and the list of objects names them, since version 60.0."""
+    text = "SELECT Id, DeveloperName, FullName, Language, ManageableState, MasterLabel, Metadata, "
+    text += "NamespacePrefix, DefaultReplay, ErrorRecoveryReplay, State, TopicName "
+    text += "FROM ManagedEventSubscription"
     assert await query(client, text) == []
+    root = "/services/data/v59.0/tooling"
+    status, (error,) = await client("GET", f"{root}/query?q={text.replace(' ', '+')}")
+    assert (status, error["errorCode"]) == (400, "INVALID_TYPE")
+    _, earlier = await client("GET", f"{root}/sobjects")
+    assert "ManagedEventSubscription" not in [each["name"] for each in earlier["sobjects"]]
     _, listed = await client("GET", "tooling/sobjects")
     assert "ManagedEventSubscription" in [each["name"] for each in listed["sobjects"]]
     assert (await client("POST", "tooling/sobjects/ManagedEventSubscription", {"FullName": "X"}))[0] == 404

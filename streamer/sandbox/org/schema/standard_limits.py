@@ -24,6 +24,8 @@ _EVERYWHERE = {
     "Title": 128,
     "Username": 80,
 }
+# The name of a custom object's records, as orgs show it in their setup.
+_CUSTOM_NAME = 80
 _OF_TYPE: Mapping[tuple[str, str], int] = {
     ("Opportunity", "Name"): 120,
     ("Order", "Name"): 80,
@@ -34,6 +36,8 @@ _OF_TYPE: Mapping[tuple[str, str], int] = {
 
 def standard_length(type_name: str, field_name: str) -> int | None:
     """Return the length of the longest text in a standard field, `None` for that of its data type."""
+    if type_name.endswith("__c") and field_name == "Name":
+        return _CUSTOM_NAME
     known = _OF_TYPE.get((type_name, field_name)) or _EVERYWHERE.get(field_name)
     if known is not None:
         return known

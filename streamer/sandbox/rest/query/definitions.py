@@ -15,7 +15,7 @@ from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import not_found
 from streamer.sandbox.org.relationships import relationship_name, targets
 from streamer.sandbox.org.schema import READ_ONLY, STANDARD, Entity, Field, PlatformEvent, label
-from streamer.sandbox.rest.describe import EVENT_FIELDS, MASTER, compound_fields, plain_field
+from streamer.sandbox.rest.describe import EVENT_FIELDS, MASTER_RECORD_TYPE, compound_fields, plain_field
 from streamer.sandbox.rest.query.data_types import data_type
 from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.syntax import SelectQuery
@@ -23,14 +23,6 @@ from streamer.sandbox.soql.syntax import SelectQuery
 ENTITY, FIELD = "EntityDefinition", "FieldDefinition"
 
 _NO_ID = "000000000000000AAA"
-_MASTER_RECORD_TYPE = {
-    "available": True,
-    "defaultRecordTypeMapping": True,
-    "developerName": "Master",
-    "master": True,
-    "name": "Master",
-    "recordTypeId": MASTER,
-}
 _TRUE_OF_RECORDS = ("IsQueryable", "IsRetrieveable", "IsReplicateable", "IsEverUpdatable", "IsEverDeletable")
 _NEVER_TRUE = (
     "IsCustomSetting",
@@ -148,7 +140,7 @@ def _entity_record(name: str, shown: str, *, customizable: bool, stored: bool = 
         "IsCustomizable": customizable,
         "IsEverCreatable": not announces,
         "IsFlsEnabled": customizable,
-        "RecordTypesSupported": {"recordTypeInfos": [_MASTER_RECORD_TYPE] if stored else []},
+        "RecordTypesSupported": {"recordTypeInfos": [MASTER_RECORD_TYPE] if stored else []},
     }
 
 

@@ -1,7 +1,7 @@
 """Tooling objects as records, for queries and retrievals.
 
-Tooling API guide, PlatformEventChannel, PlatformEventChannelMember and
-EnrichedField.
+Tooling API guide, PlatformEventChannel, PlatformEventChannelMember, EnrichedField
+and ManagedEventSubscription.
 """
 
 from typing import Any
@@ -21,12 +21,11 @@ from streamer.sandbox.soql.columns import Scope
 
 CHANNEL, MEMBER, ENRICHED_FIELD = "PlatformEventChannel", "PlatformEventChannelMember", "EnrichedField"
 
-SUBSCRIPTION = "ManagedEventSubscription"
-"""Subscriptions whose position Salesforce keeps: the org has none, so a query finds nothing."""
-
 SINGLE = frozenset({"FullName", "Metadata"})
 """Fields that only a query for one record returns."""
 
+# Subscriptions whose position Salesforce keeps: the org has none, so a query finds nothing.
+_SUBSCRIPTION, _SUBSCRIPTION_SINCE = "ManagedEventSubscription", 60.0
 _COMMON = "Id:id DeveloperName FullName Language:picklist ManageableState:picklist MasterLabel "
 _COMMON += "Metadata:complexvalue NamespacePrefix "
 
@@ -43,7 +42,7 @@ _TYPES = (
     _type(MEMBER, MEMBER_PREFIX, f"{_COMMON} EventChannel FilterExpression:textarea SelectedEntity"),
     _type(ENRICHED_FIELD, "0vE", "Id:id ChannelMemberId:reference Field"),
     _type(
-        SUBSCRIPTION,
+        _SUBSCRIPTION,
         "18x",
         f"{_COMMON} DefaultReplay:picklist ErrorRecoveryReplay:picklist State:picklist TopicName",
     ),
@@ -51,32 +50,35 @@ _TYPES = (
 
 
 class ToolingSchema:
-    """The Tooling objects, as queries read them."""
+    """The Tooling objects of a version of the API, as queries read them."""
+
+    def __init__(self, version: float) -> None:
+        self._types = _TYPES if version >= _SUBSCRIPTION_SINCE else _TYPES[:-1]
 
     @property
     def entities(self) -> tuple[Entity, ...]:
         """All of them."""
-        return _TYPES
+        return self._types
 
     def entity(self, name: str) -> Entity:
         """Return the object of that name; raises `Refused` if there is none."""
-        found = next((each for each in _TYPES if each.name.lower() == name.lower()), None)
+        found = next((each for each in self._types if each.name.lower() == name.lower()), None)
         if found is None:
             raise not_found()
         return found
 
     def entity_of_id(self, record_id: str) -> Entity | None:
         """Return the object whose prefix this id has, or `None`."""
-        return next((each for each in _TYPES if each.prefix == record_id[:3]), None)
+        return next((each for each in self._types if each.prefix == record_id[:3]), None)
 
     def readable(self, entity: Entity, name: str) -> str | None:
         """Return the canonical name of a field, or `None`."""
         return entity.field_name(name)
 
 
-def tooling_scope(setup: ChannelAdministration) -> Scope:
+def tooling_scope(setup: ChannelAdministration, version: float) -> Scope:
     """Return the scope of a query: the records of channels, members and their enriched fields."""
-    schema, records = ToolingSchema(), RecordStore()
+    schema, records = ToolingSchema(version), RecordStore()
     channels = setup.channels()
     for channel in channels:
         records.put(schema.entity(CHANNEL), {**channel_record(channel), "IsDeleted": False})

@@ -24,10 +24,9 @@ from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest.tooling.changes import ChannelChanges
 from streamer.sandbox.rest.tooling.objects import (
     CHANNEL,
-    ENRICHED_FIELD,
     MEMBER,
     SINGLE,
-    SUBSCRIPTION,
+    ToolingSchema,
     channel_record,
     member_record,
     tooling_scope,
@@ -75,11 +74,12 @@ class RestTooling:
             _check_right(call, SetupRight.VIEW)
             return definition_scope(call.org.schema)
         _check(call, SetupRight.VIEW)
-        return tooling_scope(self._setup)
+        return tooling_scope(self._setup, float(call.version))
 
     def _list(self, call: RestCall) -> SandboxResponse:
         _check(call, SetupRight.VIEW)
-        names = (CHANNEL, MEMBER, ENRICHED_FIELD, ENTITY, FIELD, SUBSCRIPTION)
+        own = (entity.name for entity in ToolingSchema(float(call.version)).entities)
+        names = (ENTITY, FIELD, *own)
         types = [{"name": name, "urls": {"sobject": f"{call.base}{_ROOT}/sobjects/{name}"}} for name in names]
         return SandboxResponse(body={"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
 

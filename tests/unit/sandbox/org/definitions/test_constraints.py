@@ -183,6 +183,7 @@ def test_a_standard_field_is_enforced_where_it_is_repeated(
     ("type_name", "fields", "code"),
     [
         ("Account", {"Name": "A" * 256}, "STRING_TOO_LONG"),
+        ("Invoice__c", {"Name": "A" * 81}, "STRING_TOO_LONG"),
         ("Account", {"Name": "A", "BillingCity": "A" * 41}, "STRING_TOO_LONG"),
         ("Account", {"Name": "A", "Description": "A" * 32_001}, "STRING_TOO_LONG"),
         ("Account", {"Name": "A", "ParentId": "001000000000001AAA"}, "INVALID_CROSS_REFERENCE_KEY"),
