@@ -70,7 +70,7 @@ def _shown(value: object) -> str:
 
 
 def mapping_of(answer: object) -> Mapping[str, Any]:
-    """Return an answer as a dictionary; one that is no mapping as its text."""
+    """Return an answer as a dictionary. If it is not a mapping, return its text."""
     # The mapping can read from a resource that is closed by now.
     with suppress(BaseException):
         if isinstance(answer, Mapping):

@@ -90,7 +90,7 @@ class _DefinitionTypes:
         return found
 
     def entity_of_id(self, _record_id: str) -> Entity | None:
-        # The only reference is that of a field to its type.
+        # Only one reference exists: from a field to its type.
         return _TYPES[0]
 
     def readable(self, entity: Entity, name: str) -> str | None:
@@ -213,7 +213,7 @@ def _durable_id(type_name: str) -> str:
 
 
 def _type(name: str, example: Record) -> Entity:
-    """Return the type of which `example` is a record."""
+    """Return the type whose records look like `example`."""
     fields = {key: Field(name=key, type=_kind(key, value)) for key, value in example.items()}
     del fields["IsDeleted"]
     if "EntityDefinitionId" in fields:
