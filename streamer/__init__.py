@@ -3,10 +3,10 @@
 import os
 
 DISTRIBUTION = "streamer-salesforce"
-"""Name of the package as pip knows it."""
+"""Name of the package in the package index."""
 
-# gRPC reads this when it is first imported. With its own handling of forks, a process that a plugin forks can
-# crash before it has begun anything (seen with gRPC 1.85: a quarter of them).
+# gRPC reads this variable when it is first imported. With gRPC's own handling of forks, a process that a
+# plugin forks can crash at its start (seen with gRPC 1.85: a quarter of these processes).
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-# gRPC writes lines of its own to the standard error; what they say is in its errors as well.
+# gRPC writes its own lines to the standard error, but its exceptions contain the same information.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -10,16 +10,16 @@ _COLLECTED_AFTER = (50_000, 20, 100)
 
 
 def main() -> None:
-    """Run the command that the arguments name.
+    """Run the command in the arguments.
 
-    An interrupt while the command is imported, and a full disk under its
-    output, end it without a traceback.
+    An interrupt during the import of the command, or a full disk under its
+    output, ends it without a traceback.
     """
-    # Imports and events make many small objects without cycles: to search them for
-    # cycles after every few hundred would cost a tenth of the time.
+    # Imports and events create many small objects without cycles. A search for cycles
+    # after every few hundred objects would cost a tenth of the time.
     gc.set_threshold(*_COLLECTED_AFTER)
     try:
-        from streamer.cli import app  # noqa: PLC0415 - it takes so long that Ctrl-C can meet it
+        from streamer.cli import app  # noqa: PLC0415 - Ctrl-C can arrive during this slow import
 
         app(prog_name="streamer")
     except KeyboardInterrupt:
@@ -27,7 +27,7 @@ def main() -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise
-        # The rest of the buffer can't be written at the exit either.
+        # At the exit, the rest of the buffer can't be written either, so discard it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stderr.write(f"streamer: the output can't be written: {error.strerror}\n")
         sys.exit(1)

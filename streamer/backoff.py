@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Jitter = Callable[[float, float], float]
-"""Draws a number between two bounds, as `random.uniform` does."""
+"""Draws a number between two bounds, like `random.uniform`."""
 
-# Far beyond any limit, so that no number of failures overflows.
+# Enough to reach any limit, and few enough to avoid an overflow.
 _MOST_DOUBLINGS = 64
 
 
@@ -16,7 +16,7 @@ def no_jitter(_least: float, most: float) -> float:
 
 
 def full_jitter(random: Callable[[], float]) -> Jitter:
-    """Return a jitter that draws like `random.uniform`, from `random`, which returns numbers in [0, 1)."""
+    """Return a jitter like `random.uniform` that uses `random`, which returns numbers in [0, 1)."""
     return lambda least, most: least + random() * (most - least)
 
 
@@ -24,8 +24,8 @@ def full_jitter(random: Callable[[], float]) -> Jitter:
 class Backoff:
     """Exponential back-off: `first_s` seconds, then `factor` times as long each time, up to `limit_s`.
 
-    `jitter` draws each delay between zero and that ceiling, so that parts that
-    failed together do not retry together.
+    `jitter` draws each delay between zero and that value, so that parts that
+    failed together do not all retry together.
     """
 
     first_s: float
@@ -34,17 +34,17 @@ class Backoff:
     jitter: Jitter = no_jitter
 
     def ceiling_s(self, failures: int) -> float:
-        """Return the longest delay after `failures` (at least 1) failures in a row."""
+        """Return the longest delay after `failures` (at least 1) consecutive failures."""
         return min(self.limit_s, self.first_s * self.factor ** min(failures - 1, _MOST_DOUBLINGS))
 
     def delay_s(self, failures: int) -> float:
-        """Return the delay after `failures` failures in a row."""
+        """Return the delay after `failures` consecutive failures."""
         return self.jitter(0.0, self.ceiling_s(failures))
 
 
 @dataclass(slots=True)
 class Delays:
-    """Delays of one series of failures, until `reset` ends it."""
+    """Delays in one series of failures; `reset` ends the series."""
 
     backoff: Backoff
     failures: int = 0
@@ -55,5 +55,5 @@ class Delays:
         return self.backoff.delay_s(self.failures)
 
     def reset(self) -> None:
-        """Begin with the shortest delay again."""
+        """Make the next delay the shortest again."""
         self.failures = 0

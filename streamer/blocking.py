@@ -1,4 +1,4 @@
-"""Blocking plugins: subscribers whose `deliver` is a plain function, run on threads."""
+"""Blocking plugins: subscribers with a plain function `deliver`, which runs on threads."""
 
 import asyncio
 import inspect
@@ -34,17 +34,17 @@ _RUN_OF_A_CALLBACK = asyncio.Handle._run.__code__  # noqa: SLF001 - compared, no
 
 
 SUBSCRIBER: ContextVar[str] = ContextVar("subscriber", default="")
-"""Subscriber whose attempts the running code belongs to; tasks that its plugin starts inherit it."""
+"""Subscriber that the running code delivers for; tasks that its plugin starts inherit the value."""
 
 
 def subscriber_of(thread: int) -> str:
-    """Return the subscriber whose code the event loop of `thread` runs now, or an empty text."""
+    """Return the subscriber whose code the event loop of `thread` is running, or an empty text."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
     while frame is not None and frame.f_code is not _RUN_OF_A_CALLBACK:
         frame = frame.f_back
     if frame is None:
         return ""
-    # From Python 3.12 on, a task tells its context; only the loop's own callbacks do so in every version.
+    # Since Python 3.12, a task gives its context; only the loop's callbacks give it in every version.
     context: Context = frame.f_locals["self"]._context  # noqa: SLF001 - see above
     return context.get(SUBSCRIBER, "")
 
@@ -63,27 +63,27 @@ def told(calls: Iterable[traceback.FrameSummary]) -> list[str]:
 def on_threads(
     subscriber: Subscriber | BlockingSubscriber, *, name: SubscriberName, threads: int
 ) -> Subscriber:
-    """Return `subscriber` as it is if its `deliver` is asynchronous, otherwise with its calls on threads.
+    """Return `subscriber` itself if its `deliver` is asynchronous; otherwise run its calls on threads.
 
-    Raises `ConfigurationError` for one of whose methods only some block.
+    Raises `ConfigurationError` if only some of its methods block.
     """
     is_asynchronous = inspect.iscoroutinefunction(subscriber.deliver)
     many = getattr(subscriber, "deliver_many", None)
     if many is not None and inspect.iscoroutinefunction(many) != is_asynchronous:
         raise ConfigurationError("its deliver and deliver_many must both be asynchronous, or neither")
     if is_asynchronous:
-        return subscriber  # type: ignore[return-value] # its `deliver` is that of a `Subscriber`
+        return subscriber  # type: ignore[return-value] # its `deliver` makes it a `Subscriber`
     threaded = ThreadedSubscriber if many is None else ThreadedBatchSubscriber
     return threaded(subscriber, name=name, threads=threads)
 
 
 class ThreadedSubscriber:
-    """Makes the calls of a blocking plugin on at most `threads` threads of its own.
+    """Makes the calls of a blocking plugin on its own threads, at most `threads`.
 
-    Nothing can end a call that exceeds its time-out. So the thread is left to
-    it, and the next delivery of the same record waits until the call has ended:
-    a target is never given two events of one record at once. If the event is
-    the same, the outcome of the late call is its outcome.
+    A call that exceeds its time-out can't be ended. So it keeps its thread, and
+    the next delivery of the same record waits until the call has ended: a target
+    never receives two events of one record at once. If the next delivery is for
+    the same event, it gets the outcome of the late call.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ThreadedSubscriber:
         self._late: dict[str, tuple[Delivery, _Call]] = {}
 
     async def __aenter__(self) -> Self:
-        """Open the plugin, whichever kind of context it is, if it is one."""
+        """Enter the plugin if it is a context manager of either kind."""
         if hasattr(self._subscriber, "__aenter__"):
             await self._subscriber.__aenter__()
         elif hasattr(self._subscriber, "__enter__"):
@@ -108,7 +108,7 @@ class ThreadedSubscriber:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the plugin; threads whose calls never end stay behind."""
+        """Close the plugin; a thread whose call never ends remains."""
         try:
             if hasattr(self._subscriber, "__aexit__"):
                 await self._subscriber.__aexit__(exc_type, exc, traceback)
@@ -138,12 +138,12 @@ class ThreadedSubscriber:
             raise
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome | None:
-        """Return the plugin's own preview, `None` if it has none."""
+        """Return the plugin's own preview, or `None` if it has none."""
         own = self._subscriber
         return own.preview(delivery) if isinstance(own, Previewing) else None
 
     async def examine_target(self) -> TargetReport | None:
-        """Return the plugin's own report on its target, `None` if it makes none."""
+        """Return the plugin's report on its target, or `None` if it makes no reports."""
         own = self._subscriber
         if not isinstance(own, Examinable):
             return None
@@ -152,11 +152,11 @@ class ThreadedSubscriber:
 
 
 class ThreadedBatchSubscriber(ThreadedSubscriber):
-    """Makes the calls of a blocking plugin that takes several events in one call.
+    """Makes the calls of a blocking plugin that accepts several events in one call.
 
-    While a call that exceeded its time-out goes on, further events of its keys
-    are left out of the next calls, and count as failed. If an event is the
-    same when the call has ended, its outcome of that call counts.
+    While a call that exceeded its time-out continues, further events of its keys
+    are left out of other calls and count as failed. After the call has ended, an
+    event that was in it gets its outcome from that call.
     """
 
     def __init__(
@@ -167,18 +167,18 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
 
     @property
     def batch_size(self) -> Any:
-        """The plugin's own batch size; the reader checks it."""
+        """The plugin's own batch size; the caller checks it."""
         return self._subscriber.batch_size
 
     @property
     def batch_wait_s(self) -> Any:
-        """The plugin's own batch size; the reader checks it."""
+        """The plugin's own waiting time in seconds; the caller checks it."""
         return getattr(self._subscriber, "batch_wait_s", BATCH_WAIT_S)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Return the outcomes of the plugin's own `deliver_many`, and those of late calls."""
+        """Return the outcomes of the plugin's `deliver_many`, and outcomes of late calls."""
         known = [self._known(delivery) for delivery in deliveries]
-        # A late call that ends during this one has outcomes that only the next one returns.
+        # If a late call ends during this call, only the next call returns its outcomes.
         ended = [member for delivery in deliveries for member in self._ended(delivery)]
         fresh = tuple(delivery for delivery, outcome in zip(deliveries, known, strict=True) if not outcome)
         made = await self._made(fresh) if fresh else ()
@@ -211,14 +211,14 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
             return own.outcome
         if all(member.has_ended for member in members.values()):
             return None
-        reason = "the plugin's former call with an event of this key still runs"
+        reason = "the plugin's earlier call with an event of this key is still running"
         return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
     def _ended(self, delivery: Delivery) -> list["_LateMember"]:
-        """Return the members of ended calls that nothing awaits after `delivery`."""
+        """Return the members of ended calls that nobody awaits after `delivery`."""
         members = self._late_members.get(delivery.event.key, {})
         own = members.get(delivery.event.id)
-        # Another event comes when the former ones of its key are settled, unless the order is `none`.
+        # Another event of a key arrives only after the earlier ones are settled, unless `order` is `none`.
         awaited = members.values() if own is None else (own,)
         return [member for member in awaited if member.has_ended]
 
@@ -233,7 +233,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
 
 
 class _LateMember(NamedTuple):
-    """A delivery at the `place` among those of a `call` that exceeded its time-out."""
+    """A delivery and its `place` in a `call` that exceeded its time-out."""
 
     call: "_Call"
     delivery: Delivery
@@ -259,14 +259,14 @@ class _LateMember(NamedTuple):
 
 
 def _outcome(returned: Any) -> Outcome:
-    # Whoever awaits it examines it, as everything that a plugin returns.
+    # The caller checks it, like everything that a plugin returns.
     outcome: Outcome = returned
     return outcome
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Call:
-    """One call, on the thread `thread` once one is free; `ended` is set on the event loop."""
+    """One call. `thread` is set when a thread begins the call; `ended` is set on the event loop."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -276,31 +276,31 @@ class _Call:
     is_abandoned: bool = False
 
     def abandon(self) -> bool:
-        """Return whether a thread makes the call by now; if none does, none ever will."""
+        """Return whether a thread is making the call; otherwise no thread ever will."""
         self.is_abandoned = True
         return self.thread is not None and not self.ended.done()
 
     async def result(self) -> Any:
-        """Wait for the result, without ending the call when the wait is cancelled; raises what it raised."""
+        """Wait for the result, or raise the call's error; cancelling the wait does not end the call."""
         result = await asyncio.shield(self.ended)
-        # A plain function can return what an asynchronous one of its own will give.
+        # A plain function can return an awaitable.
         return await result if inspect.isawaitable(result) else result
 
     def where(self) -> list[str]:
-        """Return the innermost calls of the thread, without the values of their variables."""
+        """Return the innermost calls of the thread, without values of variables."""
         return told(calls_of(self.thread or 0)[-_SHOWN_CALLS:])
 
     def make(self) -> None:
-        """Make the call, on the present thread."""
+        """Make the call on the current thread."""
         self.thread = threading.get_ident()
         result: object = None
         error: BaseException | None = None
         try:
             if not self.is_abandoned:
                 result = self.function(*self.arguments)
-        except BaseException as exc:  # noqa: BLE001 - it is raised again where the result is awaited
+        except BaseException as exc:  # noqa: BLE001 - the caller that awaits the result gets it
             error = exc
-        # A daemon that has ended listens no more.
+        # After the daemon has ended, its loop accepts no calls.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._end, result, error)
 
@@ -310,16 +310,16 @@ class _Call:
         if error is None:
             self.ended.set_result(result)
             return
-        # A future takes no StopIteration, and the process must not end with the plugin's thread.
+        # A future does not accept StopIteration, and an error must not end the whole process.
         if isinstance(error, StopIteration):
             error = RuntimeError(f"StopIteration: {error}")
         self.ended.set_exception(error)
-        # Nobody may wait for it any more.
+        # Possibly nobody awaits the call any more, so read the exception here.
         self.ended.exception()
 
 
 class _Pool:
-    """Threads that are kept for the next call. They do not keep the process alive."""
+    """Threads that wait for the next call. They do not keep the process alive."""
 
     def __init__(self, name: str, limit: int) -> None:
         self._name = name
@@ -330,7 +330,7 @@ class _Pool:
         self._busy: set[_Call] = set()
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> _Call:
-        """Begin a call as soon as a thread is free."""
+        """Begin a call when a thread is free."""
         loop = asyncio.get_running_loop()
         call = _Call(function=function, arguments=arguments, loop=loop, ended=loop.create_future())
         self._busy.add(call)
@@ -343,7 +343,7 @@ class _Pool:
         return call
 
     def close(self) -> None:
-        """End the threads, each after its call."""
+        """End each thread after its current call."""
         for _ in range(self._threads):
             self._waiting.put(None)
         self._threads = 0

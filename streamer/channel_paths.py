@@ -1,4 +1,4 @@
-"""Paths of channels: their kinds, their names, and the retention of their events."""
+"""Paths of channels: kinds, names, and the retention of events."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class ChannelKind(StrEnum):
     CHANGES = "data"
     """Change Data Capture."""
     EVENTS = "event"
-    """Platform events, standard ones and those of Real-Time Event Monitoring included."""
+    """Platform events, including standard events and events of Real-Time Event Monitoring."""
     PUSH_TOPIC = "topic"
     GENERIC = "u"
     OUTBOUND = "outbound"
@@ -27,26 +27,26 @@ class ChannelKind(StrEnum):
 
     @classmethod
     def of(cls, path: str) -> "ChannelKind":
-        """Return the kind of the channel at `path`; an unknown path counts as a platform event's."""
+        """Return the kind of the channel at `path`; an unknown path counts as a platform event."""
         return _BY_ROOT.get(path[1:].partition("/")[0], cls.EVENTS)
 
     @property
     def retention_s(self) -> float:
-        """Time for which Salesforce retains events, in seconds (Streaming API guide, message durability).
+        """Time in seconds for which Salesforce retains events (Streaming API guide, message durability).
 
-        Outbound messages are repeated for this time (SOAP API guide, understanding
-        notifications).
+        Outbound messages are repeated during this time (SOAP API guide,
+        understanding notifications).
         """
         return (24 if self in _KEPT_FOR_A_DAY else 72) * _HOUR_S
 
     @property
     def is_on_pubsub(self) -> bool:
-        """True for a channel that the Pub/Sub API serves too (its guide names `/data` and `/event`)."""
+        """True if the Pub/Sub API also serves the channel (its guide names `/data` and `/event`)."""
         return self in {ChannelKind.CHANGES, ChannelKind.EVENTS}
 
     @property
     def is_keyed(self) -> bool:
-        """True for a channel whose events a `key` field can order; other channels order theirs by record."""
+        """True if a `key` field can order the channel's events; other channels order events by record."""
         return self in {ChannelKind.EVENTS, ChannelKind.GENERIC}
 
 
@@ -55,14 +55,14 @@ _BY_ROOT = {str(kind): kind for kind in ChannelKind}
 
 
 def without_filter(path: str) -> str:
-    """Return `path` without the filter of a PushTopic: `/topic/X` of `/topic/X?Status__c='Open'`."""
+    """Return `path` without the filter of a PushTopic: `/topic/X` for `/topic/X?Status__c='Open'`."""
     return path.partition("?")[0]
 
 
 def name_in_type(path: str) -> str:
-    """Return the name of a PushTopic or a generic channel as it appears in its events' types.
+    """Return the name of a PushTopic or a generic channel in the types of its events.
 
-    It is one word, as the names of entities are: `notifications_Demo` of
+    It is one word, like the name of an entity: `notifications_Demo` for
     `/u/notifications/Demo`.
     """
     return _NO_WORD.sub("_", without_filter(path).split("/", 2)[2])
@@ -71,15 +71,15 @@ def name_in_type(path: str) -> str:
 def change_channel(entity: str) -> str:
     """Return the path of the channel that carries the changes of one object.
 
-    `/data/AccountChangeEvent` of `Account`, and `/data/Invoice__ChangeEvent` of
-    `Invoice__c` (CDC guide, subscription channels).
+    It is `/data/AccountChangeEvent` for `Account`, and `/data/Invoice__ChangeEvent`
+    for `Invoice__c` (CDC guide, subscription channels).
     """
     custom = entity.endswith(_CUSTOM_OBJECT)
     return f"/data/{entity[:-1] if custom else entity}{_CHANGE_EVENT}"
 
 
 def changed_entity(path: str) -> str | None:
-    """Return the only object whose changes the channel at `path` carries, or `None` for several."""
+    """Return the one object whose changes the channel at `path` carries, or `None` for several."""
     name = path.rpartition("/")[2]
     stem = name.removesuffix(_CHANGE_EVENT)
     if ChannelKind.of(path) is not ChannelKind.CHANGES or not stem or stem == name:
@@ -90,8 +90,8 @@ def changed_entity(path: str) -> str | None:
 def carrier_of(entity: str, paths: Sequence[str]) -> str | None:
     """Return the channel in `paths` that carries the changes of `entity`, or `None`.
 
-    It is the entity's own channel, or the channel of all changes, or else the first
-    custom one.
+    It is the entity's own channel, else the channel of all changes, else the first
+    custom channel.
     """
     of_changes = [path for path in paths if ChannelKind.of(path) is ChannelKind.CHANGES]
     custom = [path for path in of_changes if changed_entity(path) is None]

@@ -1,8 +1,8 @@
-"""Clocks: the system clock, and one that a test turns.
+"""Clocks: the system clock, and a clock that tests control.
 
-Every part that waits, times out or stamps takes a :class:`Clock`. So a test
-turns through Salesforce's 110-second holds and 72-hour retentions instead of
-waiting for them.
+Every part that waits, times out or stamps uses a :class:`Clock`. So a test can
+skip Salesforce's 110-second holds and 72-hour retentions instead of waiting for
+them.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 CLOCKS_DIFFER_S = 60.0
-"""Most that this machine's clock and Salesforce's are taken to differ."""
+"""Largest assumed difference in seconds between this machine's clock and Salesforce's."""
 
 _SHARED_FROM_S = 1.0
 _SHARED_S = 0.05
 
 
 class Clock(Protocol):
-    """Source of time: returns it, waits for it and limits by it."""
+    """Source of time: it returns the time, waits, and limits the duration of code."""
 
     def now(self) -> float:
         """Return wall-clock time in seconds since the Unix epoch."""
@@ -38,15 +38,15 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body raises `TimeoutError` after `seconds`; `None` never does."""
+        """Return a context whose body raises `TimeoutError` after `seconds`; with `None`, it never does."""
         ...
 
 
 class SystemClock:
     """Clock of this machine.
 
-    A timeout of a second or more can fire up to 50 ms late. Timeouts that begin
-    together share a timer of the loop, so that a delivery does not pay for two
+    A timeout of a second or more can fire up to 50 ms late. Timeouts that end
+    together share a timer of the loop, so that a delivery does not need two timers
     of its own.
     """
 
@@ -66,7 +66,7 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
-        """Limit the body by the running loop's time."""
+        """Limit the body by the time of the running loop."""
         if seconds is None or seconds < _SHARED_FROM_S:
             return asyncio.timeout(seconds)
         loop = asyncio.get_running_loop()
@@ -76,14 +76,14 @@ class SystemClock:
 
 
 class _SharedTimers:
-    """Registry of loop timers, one for all timeouts that end within the same 50 ms."""
+    """Registry of loop timers: all timeouts that end within the same 50 ms share a timer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._ending: dict[int, set[_SharedTimeout]] = {}
 
     def begin(self, timeout: "_SharedTimeout", seconds: float) -> "set[_SharedTimeout]":
-        """Return the timeouts that expire with `timeout`, itself included; ended ones leave the set."""
+        """Return the set of timeouts that expire together with `timeout`; ended timeouts leave the set."""
         number = math.ceil((self.loop.time() + seconds) / _SHARED_S)
         ending = self._ending.get(number)
         if ending is None:
@@ -120,7 +120,7 @@ class _SharedTimeout:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._ending.discard(self)
-        # A cancellation from elsewhere stays a cancellation.
+        # A cancellation by other code stays a cancellation.
         if self._has_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
@@ -133,11 +133,11 @@ class _SharedTimeout:
 class TurnedClock:
     """Clock that stands still until a test turns it.
 
-    It starts at `now`, in seconds since the epoch, by default at
-    2025-01-01T00:00Z. While :meth:`turn` advances, sleeps and timeouts fire in
-    the order of their due times, and the tasks that they wake run before the
-    next one fires. Real I/O does not follow this clock: a test that uses a
-    socket turns the clock and then waits for the result.
+    It starts at `now`, in seconds since the epoch, by default at 2025-01-01T00:00Z.
+    While :meth:`turn` advances, sleeps and timeouts fire in the order of their due
+    times. The tasks that one of them wakes run before the next one fires. Real I/O
+    does not follow this clock: a test that uses a socket turns the clock and then
+    waits for the result.
     """
 
     def __init__(self, now: float = 1_735_689_600.0) -> None:
@@ -146,7 +146,7 @@ class TurnedClock:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
 
     def now(self) -> float:
-        """Return the turned time."""
+        """Return the time of this clock."""
         return self._now
 
     def monotonic(self) -> float:
@@ -164,7 +164,7 @@ class TurnedClock:
 
     @asynccontextmanager
     async def timeout(self, seconds: float | None) -> AsyncIterator[None]:
-        """Limit the body by the turned time."""
+        """Limit the body by the time of this clock."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as limit:
             entered = True
@@ -181,7 +181,7 @@ class TurnedClock:
                 entered = False
 
     async def turn(self, seconds: float) -> None:
-        """Advance by `seconds`; sleeps and timeouts that fall due on the way fire."""
+        """Advance by `seconds`; sleeps and timeouts that fall due meanwhile fire."""
         target = self._now + seconds
         await self._settle()
         while self._due and self._due[0][0] <= target:
@@ -192,18 +192,18 @@ class TurnedClock:
         self._now = max(self._now, target)
 
     def jump(self, seconds: float) -> None:
-        """Advance while no task runs, like a stopped process; due timers fire at the next turn."""
+        """Advance without running tasks, like a stopped process; due timers fire at the next turn."""
         self._now += seconds
 
     @property
     def waiting(self) -> int:
-        """Number of sleeps and timeouts that have not fired, finished ones included."""
+        """Number of sleeps and timeouts that have not fired, including finished ones."""
         return len(self._due)
 
     def _at(self, seconds: float, fire: Callable[[], None]) -> None:
         heapq.heappush(self._due, (self._now + seconds, next(self._order), fire))
 
     async def _settle(self) -> None:
-        # A chain of tasks that wake each other needs a few rounds of the loop.
+        # A chain of tasks that wake each other needs several rounds of the loop.
         for _ in range(25):
             await asyncio.sleep(0)

@@ -1,8 +1,8 @@
 """CloudEvents 1.0: the attributes of an event, and a delivery as a message.
 
 The Kafka, HTTP and MQTT protocol bindings 1.0 define the modes. In binary
-mode headers or properties hold the attributes; in structured mode the content
-is one document.
+mode, headers or properties hold the attributes; in structured mode, attributes and
+data are one document.
 """
 
 import base64
@@ -22,7 +22,7 @@ JSON = b"application/json"
 _STRUCTURED, _JSON = STRUCTURED.decode(), JSON.decode()
 
 ContentMode = Literal["binary", "structured", "plain"]
-"""Place of the attributes: beside the data, in one document with them, or nowhere."""
+"""Place of the attributes: next to the data (binary), in one document (structured), or nowhere (plain)."""
 
 
 def binary_headers(event: Event, event_type: bytes) -> dict[str, str | bytes | None]:
@@ -44,7 +44,7 @@ def binary_headers(event: Event, event_type: bytes) -> dict[str, str | bytes | N
 
 
 def attributes(event: Event) -> dict[str, str]:
-    """Return the attributes of `event` as texts, its channel and replay id as extensions."""
+    """Return the attributes of `event` as texts; its channel and replay id are extensions."""
     named = {
         "specversion": "1.0",
         "id": event.id,
@@ -58,25 +58,25 @@ def attributes(event: Event) -> dict[str, str]:
 
 
 def structured_document(event: Event, data: Any) -> JsonObject:
-    """Return the document of `event`, with `data` as its data."""
+    """Return the structured document of `event` with `data`."""
     return {**attributes(event), "datacontenttype": "application/json", "data": data}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Content with its media type; in binary mode, `attributes` are the CloudEvent's."""
+    """Content with its media type; in binary mode, `attributes` are the CloudEvent's attributes."""
 
     content: Content
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def data_of(delivery: Delivery) -> Any:
-    """Return the subscriber's `body` or, without one, the event's data."""
+    """Return the subscriber's `body` or, without a body, the event's data."""
     return delivery.event.data if delivery.body is None else delivery.body
 
 
 def document(delivery: Delivery) -> JsonObject:
-    """Return the CloudEvent as one JSON object, with the subscriber's `content` or `body` as its data."""
+    """Return the CloudEvent as one JSON object; its data is the subscriber's `content` or `body`."""
     content = delivery.content
     if content is None:
         return structured_document(delivery.event, data_of(delivery))
@@ -86,8 +86,8 @@ def document(delivery: Delivery) -> JsonObject:
 def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
     """Return `delivery` as a message of that `mode`.
 
-    An event that carries nothing of the body is skipped, and one that JSON
-    can't hold is rejected.
+    If the event has no field of the body, it is skipped. If JSON can't hold the
+    body, it is rejected.
     """
     if delivery.body == {} and delivery.content is None:
         return nothing_to_send()
@@ -103,21 +103,21 @@ def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
 def emptied(delivery: Delivery, mode: ContentMode, media_type: str) -> Message:
     """Return `delivery` as a message of that `mode` without data, whatever its body is.
 
-    It tells a target to forget a record: a tombstone in Kafka, or the end of a
-    retained message in MQTT. In structured mode `media_type` is the documents'
-    type.
+    It makes a target delete a record: as a tombstone in Kafka, or as the end of a
+    retained message in MQTT. In structured mode, `media_type` is the type of the
+    documents.
     """
     kind = _STRUCTURED if mode == "structured" else media_type
     return Message(content=Content(data=b"", type=kind), attributes=_beside(delivery, mode))
 
 
 def nothing_to_send() -> Skip:
-    """Return the outcome of an event that carries nothing of the body."""
+    """Return the outcome for an event that has no field of the body."""
     return Skip(reason="the event carries no field that body sends", sent=False)
 
 
 def written(value: Any, *, indented: bool = False) -> bytes | Reject:
-    """Return `value` as JSON in one line, or `indented`; a rejection if JSON can't hold it."""
+    """Return `value` as JSON in one line, or `indented`; return a rejection if JSON can't hold it."""
     try:
         return exact_json(value, indented=indented)
     except TypeError as exc:

@@ -1,4 +1,4 @@
-"""Switches, orders and audit records: what operators and Streamer order at run time."""
+"""Switches, orders and audit records: commands from operators and Streamer at run time."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ from streamer.events import (
 )
 
 MAX_SKIPPED_CHARACTERS = 400_000
-"""An order fits into one record of the log while the ids that it skips are no longer than this altogether."""
+"""Most characters of all skipped ids together, so that an order fits into one record of the log."""
 
 _SNAPSHOT = "snapshot:"
 _POSITION = "position:"
 
 
 class Switch(StrEnum):
-    """State of a subscriber's switch: it delivers, or it does not."""
+    """State of a subscriber's switch: whether it delivers."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -36,8 +36,8 @@ class Switch(StrEnum):
 class Control:
     """Last switching of a subscriber; `at` is in epoch seconds.
 
-    `by` is an operator's name, `guard` (too many dead letters) or `target` (it
-    wants no more events).
+    `by` is an operator's name, `guard` (there were too many dead letters) or
+    `target` (the target wants no more events).
     """
 
     subscriber: SubscriberName
@@ -49,12 +49,11 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilter:
-    """Filter of dead letters; a field that is `None` matches all of them.
+    """Filter of dead letters; a field that is `None` matches all letters.
 
-    `error` is a part of the error's text (of its first 2,000 characters), in any
-    case. With `channel`, a path,
-    it is a filter of the letters that ingest has set aside there. Times are
-    epoch seconds; `failed_before` is excluded.
+    `error` is a part of the error's first 2,000 characters, in any letter case.
+    With `channel` (a path), only letters match that ingest has set aside on that
+    channel. Times are epoch seconds; `failed_before` is exclusive.
     """
 
     ids: frozenset[str] | None = None
@@ -67,7 +66,7 @@ class LetterFilter:
     channel: str | None = None
 
     def admits(self, letter: DeadLetter | LetterHead) -> bool:
-        """Return true for a letter that every field matches."""
+        """Return true if every field matches the letter."""
         return (
             (self.ids is None or letter.id in self.ids)
             and self.subscriber in {None, letter.subscriber}
@@ -82,7 +81,7 @@ class LetterFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinuityFilter:
-    """Filter of continuity records; a field that is `None` matches all of them.
+    """Filter of continuity records; a field that is `None` matches all records.
 
     `channel` is a path, and `recorded_from` is in epoch seconds.
     """
@@ -93,7 +92,7 @@ class ContinuityFilter:
     recorded_from: float | None = None
 
     def admits(self, record: ContinuityRecord) -> bool:
-        """Return true for a record that every field matches."""
+        """Return true if every field matches the record."""
         return (
             self.channel in {None, record.channel.path}
             and self.cause in {None, record.cause}
@@ -103,12 +102,12 @@ class ContinuityFilter:
 
 
 def can_be_redriven(letter: DeadLetter | LetterHead) -> bool:
-    """Return true for a letter whose event a subscriber has read from the log."""
+    """Return true if a subscriber has read the letter's event from the log."""
     return letter.key is not None and letter.subscriber is not None and letter.partition is not None
 
 
 def can_be_ingested(letter: DeadLetter | LetterHead) -> bool:
-    """Return true for a letter of ingest with bytes that can be read or stored by now."""
+    """Return true for a letter of ingest whose bytes are known, so that it can be read or stored again."""
     is_read = ChannelKind.of(letter.channel_path) is not ChannelKind.OUTBOUND
     return _is_of_ingest(letter) and is_read and letter.has_raw
 
@@ -119,14 +118,14 @@ def _is_of_ingest(letter: DeadLetter | LetterHead) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redrive:
-    """Order to deliver dead letters of one subscriber again, or to read those of one channel again.
+    """Order to deliver one subscriber's dead letters again, or to read one channel's letters again.
 
-    Letters of a channel are read again, and their events appended, by the
-    process that owns the channel. The order covers the letters that failed
-    before `letters.failed_before`, so a letter that fails again is not redriven
-    for ever. `skipped` are the ids of letters that it leaves out. Unless
-    `include_superseded`, it leaves out any letter that a later event supersedes
-    before its turn comes. It is open while `ended_at` is `None`.
+    The process that owns the channel reads the channel's letters again and appends
+    their events. The order covers letters that failed before
+    `letters.failed_before`, so that a letter that fails again is not redriven for
+    ever. `skipped` are the ids of letters to skip. A letter is also skipped if a later
+    event supersedes it before its turn, unless `include_superseded` is set. The order
+    is open while `ended_at` is `None`.
     """
 
     id: str
@@ -139,17 +138,17 @@ class Redrive:
     ended_at: float | None = None
 
     def admits(self, letter: DeadLetter | LetterHead) -> bool:
-        """Return true for a letter that the order covers, and that can be delivered or read again."""
+        """Return true if the order covers the letter, and the letter can be delivered or read again."""
         takes = can_be_redriven if self.letters.channel is None else can_be_ingested
         return takes(letter) and self.letters.admits(letter) and letter.id not in self.skipped
 
     def without(self, letters: Collection[str]) -> "Redrive":
-        """Return the order that skips `letters` as well, by their ids."""
+        """Return the order with the ids `letters` added to the skipped letters."""
         return replace(self, skipped=self.skipped.union(letters))
 
 
 class Wanted(StrEnum):
-    """Activity that an operator wants of a snapshot."""
+    """Wanted state of a snapshot, set by an operator."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -158,15 +157,14 @@ class Wanted(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotOrder:
-    """Order to publish the records of one entity, as they are, in the channel at a path.
+    """Order to publish the current records of one entity on the channel at a path.
 
-    It covers the records that match `where` (SOQL), or all, with `fields`, or
-    all fields. With `since` (epoch seconds), it covers those that were changed
-    since then, and the deletions since then. The process that owns the channel carries it out, and keeps its
-    progress in the continuity record of the same `id`. `by` is the operator who
-    changed last what is `wanted`, at the epoch seconds `at`. The order stands
-    until its continuity record has a final state, and `ended_at` is `None`
-    until then.
+    It covers the records that match `where` (SOQL), or all records, with `fields`, or
+    with all fields. With `since` (epoch seconds), it covers only records changed or
+    deleted since then. The process that owns the channel executes the order, and keeps
+    the progress in the continuity record with the same `id`. `by` is the operator who
+    last changed `wanted`, at `at` (epoch seconds). The order is open until its
+    continuity record has a final state; until then, `ended_at` is `None`.
     """
 
     id: str
@@ -192,27 +190,27 @@ def is_ordered_snapshot(record: ContinuityRecord) -> bool:
 
 
 class ChannelPosition(StrEnum):
-    """Place in a channel at which an operator wants reading to go on."""
+    """Position at which an operator wants reading of a channel to continue."""
 
     LATEST = "latest"
     EARLIEST = "earliest"
     SINCE = "since"
-    """With the first retained event that was committed at a time, or later."""
+    """The first retained event that was committed at a given time or later."""
     REPLAY_ID = "replay_id"
-    """Behind a replay id."""
+    """After a given replay id."""
     START = "start"
-    """Where the configuration lets a new channel start."""
+    """The configured start of a new channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionOrder:
-    """Order to read the channel at a path on at another place.
+    """Order to continue reading of the channel at a path at another position.
 
-    The process that owns the channel carries it out between two answers, and
-    records that in the continuity record of the same `id`. `replay_id` and
-    `since` (epoch seconds) go with their places. Unless `repeat`, what the log
-    holds is left out when it is read again. `by` is the operator who gave the
-    order, at the epoch seconds `at`. It is open while `ended_at` is `None`.
+    The process that owns the channel executes the order between two answers, and
+    records it in the continuity record with the same `id`. `replay_id` and `since`
+    (epoch seconds) belong to the places of the same name. Unless `repeat` is set,
+    events that the log already has are skipped. `by` is the operator who gave the
+    order, at `at` (epoch seconds). The order is open while `ended_at` is `None`.
     """
 
     id: str
@@ -247,7 +245,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlState:
-    """Switches at one moment: the last control of each subscriber, and the open orders by their ids."""
+    """Current control of each subscriber, and the open orders by id."""
 
     controls: Mapping[SubscriberName, Control] = field(default_factory=dict)
     redrives: Mapping[str, Redrive] = field(default_factory=dict)
@@ -255,6 +253,6 @@ class ControlState:
     positions: Mapping[str, PositionOrder] = field(default_factory=dict)
 
     def pauses(self, subscriber: SubscriberName) -> bool:
-        """Return true while `subscriber` is paused."""
+        """Return true if `subscriber` is paused."""
         control = self.controls.get(subscriber)
         return control is not None and control.switch is Switch.PAUSED

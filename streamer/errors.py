@@ -1,11 +1,11 @@
-"""Errors, by what the caller does about them.
+"""Errors, grouped by the caller's reaction.
 
     StreamerError
-    ├── RetryLater            try the same thing again, with back-off
+    ├── RetryLater            try the same again, with back-off
     │   ├── SalesforceUnavailable
     │   ├── ServiceUnavailable
     │   └── LogUnavailable
-    ├── SetAside              this event can't go on, the channel can
+    ├── SetAside              this event can't continue, but the channel can
     │   ├── UnreadableEvent
     │   ├── EventsRefused
     │   ├── BrokenRoute
@@ -24,8 +24,8 @@
         │   └── ForeignRecord
         └── Fenced
 
-A message is one sentence that tells the operator what to do. Data travel as
-attributes, and never hold a secret.
+A message is one sentence that says what the operator can do. Data are passed as
+attributes, and never contain a secret.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ from streamer.known_secrets import KNOWN
 
 
 class StreamerError(Exception):
-    """Base of the errors that Streamer raises on purpose; its message repeats no secret that is in use."""
+    """Base of the errors that Streamer raises on purpose; the message hides all known secrets."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(*([KNOWN.hidden(message)] if message else []))
@@ -46,7 +46,7 @@ _Error = TypeVar("_Error", bound=Exception)
 
 
 def leaves(group: BaseExceptionGroup[_Error]) -> Iterator[_Error]:
-    """Yield the errors of `group` and of the groups within it."""
+    """Yield the errors of `group` and of its inner groups."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from leaves(error)
@@ -55,9 +55,9 @@ def leaves(group: BaseExceptionGroup[_Error]) -> Iterator[_Error]:
 
 
 class RetryLater(StreamerError):
-    """The other side is away or busy; trying again loses nothing.
+    """The other side is unreachable or busy; another try loses nothing.
 
-    `after_s` is the pause that it asked for, in seconds.
+    `after_s` is the requested pause in seconds.
     """
 
     def __init__(self, message: str, *, after_s: float | None = None) -> None:
@@ -70,11 +70,11 @@ class SalesforceUnavailable(RetryLater):
 
 
 class ServiceUnavailable(RetryLater):
-    """A service that `enrich` asks can't be reached, or is too busy: check it if this lasts."""
+    """A service for `enrich` can't be reached, or is too busy: check the service if this lasts."""
 
 
 class LogUnavailable(RetryLater):
-    """The log did not take or return events: check the brokers, or the disk."""
+    """The log did not accept or return events: check the brokers, or the disk."""
 
 
 class SetAside(StreamerError):
@@ -82,11 +82,11 @@ class SetAside(StreamerError):
 
 
 class UnreadableEvent(SetAside):
-    """A message does not have the shape that its channel promises."""
+    """A message does not have the form that its channel promises."""
 
 
 class EventsRefused(SetAside):
-    """The log refuses `events` for good, such as for their size."""
+    """The log will never accept `events`, for example because of their size."""
 
     def __init__(self, message: str, *, events: Sequence[Event]) -> None:
         super().__init__(message)
@@ -94,14 +94,14 @@ class EventsRefused(SetAside):
 
 
 class BrokenRoute(SetAside):
-    """A subscriber's when, body, content or text fails on an event: correct it, then redrive."""
+    """A subscriber's when, body, content or text fails for an event: correct it, then redrive."""
 
 
 class RecordsRefused(SetAside):
-    """Records can't be read: check the names, and what the org's user, or a service's client, can see.
+    """Records can't be read: check the names, and the permissions of the org's user or the service's client.
 
-    `field` is the name of the field that is refused, and empty when more than a
-    field is. `code` is the error code of Salesforce or of the service.
+    `field` is the name of the refused field, or empty if the refusal is not about a
+    field. `code` is the error code of Salesforce or of the service.
     """
 
     def __init__(self, message: str, *, code: str, field: str = "") -> None:
@@ -111,7 +111,7 @@ class RecordsRefused(SetAside):
 
 
 class Stop(StreamerError):
-    """Going on would fail again, or lose events, until an operator acts."""
+    """Another try would fail again, or lose events, until an operator acts."""
 
 
 class ConfigurationError(Stop):
@@ -123,11 +123,11 @@ class CredentialsRefused(Stop):
 
 
 class ServiceRefused(Stop):
-    """A service that `enrich` asks takes no request of ours: check its address and our credentials."""
+    """A service for `enrich` refuses all requests: check its address and our credentials."""
 
 
 class OrgChanged(Stop):
-    """The login leads to another org than the one that was meant: correct it, or name the new one."""
+    """The login leads to another org than intended: correct the login, or set the new org."""
 
 
 class SubscriptionRefused(Stop):
@@ -147,15 +147,15 @@ class ReplayIdRefused(Stop):
 
 
 class AllowanceLow(Stop):
-    """A replay would use up the day's events: wait until more of them are left, or allow it."""
+    """A replay would use up the day's events: wait until more events are left, or allow the replay."""
 
 
 class PublishingRefused(Stop):
-    """Salesforce takes no event of this kind from us: check its name and the user's permissions."""
+    """Salesforce accepts no event of this kind from us: check its name and the user's permissions."""
 
 
 class MostlyUnreadable(Stop):
-    """Most messages of a channel can't be read: a broken schema, not a poison event."""
+    """Most messages of a channel can't be read: the schema is broken, not a single event."""
 
 
 class LogMisconfigured(Stop):
@@ -163,8 +163,8 @@ class LogMisconfigured(Stop):
 
 
 class ForeignRecord(LogMisconfigured):
-    """Streamer's own part of the log holds a record that Streamer did not write."""
+    """Streamer's own part of the log has a record that Streamer did not write."""
 
 
 class Fenced(Stop):
-    """Another process owns these channels now; this one must release them."""
+    """Another process owns these channels now; this process must release them."""

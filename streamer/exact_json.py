@@ -1,9 +1,9 @@
-"""JSON whose numbers keep all of their digits, read within bounds, and written at any depth.
+"""JSON whose numbers keep all digits, with limits for reading, and no limit of depth for writing.
 
-A double holds 15 digits of every number, and JSON can hold more. A number that
-would lose a digit is read as a `Decimal`, and a `Decimal` is written with its
-digits. Text from outside is read within bounds of memory, and dead letters can
-be nested deeper than orjson writes.
+A double keeps only 15 digits of every number, but JSON can have more. A number that
+would lose a digit is read as a `Decimal`, and a `Decimal` is written with all its
+digits. Limits protect the memory from text that comes from outside. Dead letters
+can be nested deeper than orjson can write.
 """
 
 import base64
@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 MOST_DIGITS = 50
-"""Most digits of a number that is read as a `Decimal`; of more, the nearest double stands for it."""
+"""Most digits of a number that is read as a `Decimal`; a longer number becomes the nearest double."""
 
 _LARGEST_EXPONENT = 60
 _EXACT_CHARACTERS = 17
@@ -27,31 +27,31 @@ def _shape(byte: int) -> int:
     return ord("0") if chr(byte) in ".0123456789" else byte if chr(byte) == "e" else ord(" ")
 
 
-# By it, a search for a run of digits or for an exponent takes two microseconds a kilobyte.
+# With this table, a search for a run of digits or an exponent takes two microseconds per kilobyte.
 _DIGITS = bytes.maketrans(bytes(range(256)), bytes(_shape(each) for each in range(256)))
 _RUN = b"0" * _EXACT_CHARACTERS
 _EXPONENT = b"0e"
 
 
 def exact_value(raw: bytes | bytearray | memoryview | str) -> Any:
-    """Return the value of JSON, with a `Decimal` for each number that no double holds.
+    """Return the value of JSON, with a `Decimal` for each number that no double represents.
 
     Raises `orjson.JSONDecodeError`.
     """
     value = orjson.loads(raw)
     text = raw.encode() if isinstance(raw, str) else bytes(raw)
-    # A number of fewer characters has 15 digits at most.
+    # A shorter number has at most 15 digits.
     if _RUN not in text.translate(_DIGITS):
         return value
     try:
         return json.loads(text, parse_float=exact_number, parse_int=_integer)
     except (ValueError, RecursionError):
-        # Something that only orjson reads, such as what is nested deeply.
+        # Only orjson reads some values, for example deeply nested ones.
         return value
 
 
 def exact_number(text: str) -> float | Decimal:
-    """Return the number that `text` is, a `Decimal` where a double loses a digit. Raises `ValueError`."""
+    """Return the number in `text`, as a `Decimal` if a double would lose a digit. Raises `ValueError`."""
     approximate = float(text)
     if len(text) < _EXACT_CHARACTERS or not math.isfinite(approximate):
         return approximate
@@ -61,9 +61,9 @@ def exact_number(text: str) -> float | Decimal:
 
 
 def exact_json(value: Any, *, indented: bool = False) -> bytes:
-    """Return `value` as JSON for a target: without exponents, and a `Decimal` with all of its digits.
+    """Return `value` as JSON for a target: without exponents, and with all digits of each `Decimal`.
 
-    Raises `TypeError` for what JSON can't hold.
+    Raises `TypeError` for values that JSON can't hold.
     """
     option = orjson.OPT_INDENT_2 if indented else None
     written = orjson.dumps(value, default=exact_default, option=option)
@@ -73,14 +73,14 @@ def exact_json(value: Any, *, indented: bool = False) -> bytes:
 
 
 def exact_default(value: Any) -> Any:
-    """Return what orjson writes for a `Decimal`, which it does not know. Raises `TypeError` for others."""
+    """Return the JSON of a `Decimal` for orjson. Raises `TypeError` for other values."""
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(str(value))
-    raise TypeError(f"a {type(value).__name__} is no JSON")
+    raise TypeError(f"a {type(value).__name__} can't be written as JSON")
 
 
 def plain_number(value: float | Decimal) -> str:
-    """Return a finite number as decimal digits, without an exponent; a double has the fewest that mean it."""
+    """Return a finite number in decimal digits without an exponent; a double has as few as possible."""
     return f"{value if isinstance(value, Decimal) else Decimal(repr(value)):f}"
 
 
@@ -101,29 +101,29 @@ def _integer(text: str) -> int | float | Decimal:
 
 
 # An empty object takes 3 bytes of JSON and 70 of memory; a value between two commas takes 2 and 8 to 60.
-# Parsing so many takes some tenths of a second, in which no other thread runs either. A smaller body is
-# not worth counting.
+# Parsing this many takes some tenths of a second and blocks all threads. A smaller body need not be
+# counted.
 _COUNTED_FROM_BYTES = 1024 * 1024
 _MOST_CONTAINERS = 500_000
 _MOST_VALUES = 3_000_000
 
 
 class OversizedJson(ValueError):
-    """The text consists of so many values that they would not fit into memory."""
+    """The text has too many values to fit into memory."""
 
 
 def bounded_json(body: bytes | str) -> Any:
     """Return the value of the JSON in `body`, with all digits of its numbers (`exact_value`).
 
-    Raises `OversizedJson`, and `orjson.JSONDecodeError` for what is no JSON or is
-    nested in more than 1,024 levels.
+    Raises `OversizedJson`, and `orjson.JSONDecodeError` for text that is not JSON or
+    has more than 1,024 levels.
     """
     check_json(body)
     return exact_value(body)
 
 
 def check_json(body: bytes | str) -> None:
-    """Raise `OversizedJson` for a `body` whose values would take much memory, without parsing it."""
+    """Raise `OversizedJson` if the values of `body` would need too much memory; does not parse it."""
     if len(body) <= _COUNTED_FROM_BYTES:
         return
     raw = body.encode(errors="surrogatepass") if isinstance(body, str) else body
@@ -133,13 +133,13 @@ def check_json(body: bytes | str) -> None:
 
 def _check(found: int, most: int, what: str, raw: bytes) -> None:
     if found > most:
-        raise OversizedJson(f"a body of {len(raw)} bytes with {found} {what}: at most {most} are read")
+        raise OversizedJson(f"a body of {len(raw)} bytes with {found} {what}, but the limit is {most}")
 
 
 def raw_json(value: Any) -> bytes:
-    """Return `value` as JSON of any depth; every part of it is JSON, a `Decimal` or bytes.
+    """Return `value` as JSON of any depth. Every part of it must be JSON, a `Decimal` or bytes.
 
-    Bytes become base64. orjson reads 1,024 levels and writes 254.
+    Bytes become base64. orjson alone reads 1,024 levels but writes only 254.
     """
     try:
         return orjson.dumps(value, default=_base64)
@@ -148,7 +148,7 @@ def raw_json(value: Any) -> bytes:
 
 
 def _pieces(value: Any) -> list[str]:
-    # A stack instead of recursion: the deepest value must not exhaust the interpreter's.
+    # A stack instead of recursion, because a deep value would exceed Python's recursion limit.
     pieces: list[str] = []
     waiting: list[tuple[bool, Any]] = [(False, value)]
     while waiting:
@@ -178,7 +178,7 @@ def _base64(value: Any) -> Any:
 
 
 def _in_turn(members: Sequence[Sequence[tuple[bool, Any]]]) -> list[tuple[bool, Any]]:
-    """Return what a stack must hold to write `members` in order, with commas between them."""
+    """Return the stack entries that write `members` in order, with commas between them."""
     found: list[tuple[bool, Any]] = []
     for number, member in enumerate(members):
         found += [(True, ","), *member] if number else member

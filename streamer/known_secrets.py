@@ -1,8 +1,8 @@
-"""Secrets in use, which are taken out of every text that comes from outside.
+"""Secrets in use, which are removed from every text that comes from outside.
 
-A proxy, a target or an Apex method can repeat what it was sent, in a form of
-its own. Texts pass here where they enter: errors of Streamer's own when they
-are made, outcomes of plugins, answers of the org, log lines and pages.
+A proxy, a target or an Apex method can return a request's secrets in another form.
+So secrets are removed where texts enter: from errors when they are created, from
+outcomes of plugins, answers of the org, log lines and pages.
 """
 
 import json
@@ -17,21 +17,21 @@ from urllib.parse import quote, quote_plus, urlsplit
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 SHORTEST = 8
-"""Fewest characters of a known secret; a shorter one is a word of many sentences."""
+"""Fewest characters of a known secret; a shorter one would match ordinary words."""
 
-# The path of an address can be its secret, as a webhook's is; a short one is not.
+# The path of an address can be secret, as for a webhook; a short path is not secret.
 _SHORTEST_PATH = 20
 _SIGNING = "whsec_"
 
 
 @lru_cache(maxsize=1024)
 def forms_of(secret: str) -> frozenset[str]:
-    """Return all forms of `secret`: as it is, escaped, and in base64 within another text."""
+    """Return all forms of `secret`: unchanged, escaped, and in base64 within another text."""
     return frozenset(form for part in _parts(secret) for form in (*written_forms(part), *_base64_forms(part)))
 
 
 def written_forms(secret: str) -> tuple[str, ...]:
-    """Return `secret` as it is, and escaped for JSON, HTML, XML or an address."""
+    """Return `secret` unchanged, and escaped for JSON, HTML, XML or an address."""
     as_json = json.dumps(secret)[1:-1]
     quoted = quote(secret), quote(secret, safe=""), quote_plus(secret)
     escaped = escape(secret, quote=False)
@@ -55,12 +55,12 @@ def _with_small_digits(quoted: str) -> str:
 
 
 def _base64_forms(secret: str) -> Iterator[str]:
-    """Yield what base64 makes of `secret` in the middle of another text, such as `user:password`."""
+    """Yield the base64 of `secret` inside another text, such as `user:password`."""
     content = secret.encode()
     for before in range(3):
         shifted = bytes(before) + content
         whole = len(shifted) // 3 * 4
-        # Left out are the characters that depend on the neighbours.
+        # Leave out the characters that depend on the neighbouring text.
         middle = b64encode(shifted).decode()[(0, 2, 3)[before] : whole]
         yield middle
         yield middle.replace("+", "-").replace("/", "_")
@@ -68,7 +68,7 @@ def _base64_forms(secret: str) -> Iterator[str]:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """Yield `secret`, and the part of it that another could repeat alone."""
+    """Yield `secret`, and parts of it that could appear alone."""
     yield secret
     if secret.startswith(_SIGNING):
         yield secret.removeprefix(_SIGNING).rstrip("=")
@@ -86,16 +86,16 @@ def _parts(secret: str) -> Iterator[str]:
 
 
 MASK = "***"
-"""Stands for a secret."""
+"""Replacement for a secret."""
 _MASK = MASK.encode()
-# Tokens that are renewed for months; one that was used up can still be told late.
+# Enough for tokens that are renewed for months; even an old token can still appear.
 _MOST_RENEWED = 200
 
 
 class KnownSecrets:
     """Set of secrets that a process uses, safe for threads.
 
-    Values of the configuration stay; of those that are renewed, the latest stay.
+    Secrets from the configuration are kept; of renewed secrets, the latest are kept.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class KnownSecrets:
         self._forms: tuple[tuple[str, bytes], ...] = ()
 
     def configure(self, values: Iterable[str]) -> None:
-        """Add secrets of the configuration; very short ones are left out."""
+        """Add secrets from the configuration; very short ones are ignored."""
         new = {value for value in values if len(value) >= SHORTEST}
         with self._lock:
             if not new <= self._configured:
@@ -113,7 +113,7 @@ class KnownSecrets:
                 self._collect()
 
     def renew(self, *values: str) -> None:
-        """Add secrets that were just got, such as an access token, before they are used."""
+        """Add new secrets, such as an access token, before they are used."""
         with self._lock:
             for value in values:
                 if len(value) >= SHORTEST:
@@ -124,12 +124,12 @@ class KnownSecrets:
             self._collect()
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Forget all secrets."""
         with self._lock:
             self._configured, self._renewed, self._forms = set(), {}, ()
 
     def hidden(self, text: str) -> str:
-        """Return `text` with `***` for each secret, in every form in which it can be repeated."""
+        """Return `text` with `***` for each secret, in every form in which it can appear."""
         for form, _ in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
@@ -143,7 +143,7 @@ class KnownSecrets:
         return body
 
     def hidden_in(self, value: Any) -> Any:
-        """Return `value` with `***` for each secret in its texts, keys included, at any depth."""
+        """Return `value` with `***` for each secret in its texts and keys, at any depth."""
         match value:
             case str():
                 return self.hidden(str.__str__(value))
@@ -156,14 +156,14 @@ class KnownSecrets:
 
     def _collect(self) -> None:
         forms = {form for value in (*self._configured, *self._renewed) for form in forms_of(value)}
-        # The longest first: one secret can be a part of another.
+        # Longest first, because one secret can be a part of another.
         self._forms = tuple(
             (form, form.encode()) for form in sorted(forms, key=lambda each: (-len(each), each))
         )
 
 
 KNOWN = KnownSecrets()
-"""Secrets of this process: one set, as a process has one log, so that no part tells what another knows."""
+"""Secrets of this process; one shared set, so that no part reveals a secret of another part."""
 
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:

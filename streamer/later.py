@@ -1,8 +1,8 @@
 """Imports and loggers that cost nothing before their first use.
 
 `streamer check` and most other commands open no connection and log nothing, but
-they import the modules that would. aiohttp and structlog, which imports rich,
-take longer to import than all of Streamer.
+import modules that could. The import of aiohttp, or of structlog with rich, takes
+longer than the import of all of Streamer.
 """
 
 from importlib import import_module
@@ -10,10 +10,11 @@ from typing import Any
 
 
 class Later:
-    """Module `name`, imported when an attribute or a module of it is first read.
+    """Module `name`, imported when one of its attributes or submodules is first read.
 
-    A module that uses it imports the real one under `TYPE_CHECKING`, and has
-    `from __future__ import annotations`: an annotation would be such a use.
+    A module that uses this class imports the real module under `TYPE_CHECKING`. It
+    also needs `from __future__ import annotations`, because an annotation would
+    otherwise import the module.
     """
 
     def __init__(self, name: str) -> None:
@@ -25,7 +26,7 @@ class Later:
 
 
 class LaterLogger:
-    """Logger of structlog, made when it first logs."""
+    """Logger of structlog that is created when it first logs."""
 
     def __getattr__(self, method: str) -> Any:
         import structlog  # noqa: PLC0415 - see the module's docstring

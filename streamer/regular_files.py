@@ -1,4 +1,4 @@
-"""Regular files that a configuration names: a pipe or a device could be read for ever."""
+"""Regular files that a configuration names; reading a pipe or a device might never end."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LARGEST = 4 * 1024 * 1024
-"""Largest size, in bytes."""
+"""Largest size of a file in bytes."""
 
 _NO_FILE = "not a file, but a pipe or a device"
 _INHERITED = "/dev/stdin", "/dev/fd/"
@@ -28,14 +28,14 @@ def opened(path: str, flags: int) -> int:
 
 
 def content(path: Path) -> bytes:
-    """Return the bytes of a regular file. Raises `OSError`, also for one that is too large."""
+    """Return the bytes of a regular file. Raises `OSError`, also if the file is too large."""
     return _content(path, opened)
 
 
 def content_or_pipe(path: Path) -> bytes:
-    """Return the bytes of a regular file, or of a pipe that the shell opened: `<(…)`, or standard input.
+    """Return the bytes of a regular file, or of a pipe from the shell: `<(…)`, or standard input.
 
-    Raises `OSError`. A pipe that has a name in the file system is refused: it may have no writer.
+    Raises `OSError`. A named pipe in the file system is refused, because it can be without a writer.
     """
     is_inherited = path.as_posix().startswith(_INHERITED)
     return _content(path, None if is_inherited else opened)
@@ -49,7 +49,7 @@ def _content(path: Path, opener: Callable[[str, int], int] | None) -> bytes:
 
 
 def check(path: Path) -> None:
-    """Raise `OSError` unless `path` is a regular file, or a link to one, and not too large."""
+    """Raise `OSError` unless `path` is a regular file, or a link to one, and is not too large."""
     _check_size(check_kind(path).st_size)
 
 

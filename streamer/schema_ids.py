@@ -1,6 +1,6 @@
-"""Ids of event schemas, as they stand beside payloads.
+"""Ids of event schemas, which accompany payloads.
 
-Salesforce's own are fingerprints of 22 characters in base64url (REST API guide,
+Salesforce's ids are fingerprints of 22 characters in base64url (REST API guide,
 platform event schema).
 """
 
@@ -8,19 +8,19 @@ import re
 from typing import Any
 
 LONGEST_SCHEMA_ID = 100
-"""Most characters of an id that is taken from Salesforce, whose own have 22."""
+"""Most characters of an id that is accepted; Salesforce's own ids have 22 characters."""
 
 _ID = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_SCHEMA_ID}}}")
-# A quotation mark within a text of JSON has a backslash before it, so no text can look like this.
+# Inside a JSON text, a quotation mark follows a backslash, so no such text matches.
 _IN_MESSAGE = re.compile(rb'"data"\s*:\s*\{\s*"schema"\s*:\s*"([A-Za-z0-9_-]{1,%d})"' % LONGEST_SCHEMA_ID)
 
 
 def known_schema_id(value: Any) -> str:
-    """Return `value` if it can be the id of a schema, otherwise an empty text."""
+    """Return `value` if it can be a schema id, otherwise an empty text."""
     return value if type(value) is str and _ID.fullmatch(value) else ""
 
 
 def schema_id_in(raw: bytes) -> str:
-    """Return the id of the schema in a message that is no JSON, or an empty text."""
+    """Return the schema id in a message that is not JSON, or an empty text."""
     found = _IN_MESSAGE.search(raw)
     return found[1].decode("ascii") if found else ""

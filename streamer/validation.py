@@ -1,4 +1,4 @@
-"""Sentences for what pydantic refuses, in the words of the configuration."""
+"""Sentences about pydantic's validation errors, in the words of the configuration."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -19,7 +19,7 @@ _MISSING = "is missing"
 _UNKNOWN = "no such key"
 _TIME = "must be a time such as 2026-01-31T09:30:00Z"
 
-# The error's own `ctx` fills the braces.
+# Values from the error's `ctx` replace the braces.
 _SENTENCES: Mapping[str, str] = {
     "string_type": _TEXT,
     "int_type": _WHOLE,
@@ -65,13 +65,13 @@ _SENTENCES: Mapping[str, str] = {
 
 
 def mistakes(error: ValidationError) -> list[str]:
-    """Return each mistake in `error`, with its key; no value is repeated."""
+    """Return each mistake in `error` with its key; no value is repeated."""
     details = error.errors(include_url=False, include_input=False)
     return [_at(detail["loc"], sentence(detail)) for detail in details]
 
 
 def sentence(detail: Any, value: Any = None, field: FieldInfo | None = None) -> str:
-    """Return what is wrong with `value`, which `field` takes, by one of the errors of a `ValidationError`."""
+    """Return a sentence about one error of a `ValidationError`, for `value` of `field`."""
     kind = detail["type"]
     if kind == "string_type" and isinstance(value, int | float | date):
         return f"{_TEXT}: put it in quotes"
@@ -84,7 +84,7 @@ def sentence(detail: Any, value: Any = None, field: FieldInfo | None = None) -> 
         return f"{size} {entries}"
     if kind in _SENTENCES:
         return _SENTENCES[kind].format(**detail.get("ctx", {}))
-    # A sentence of our own or of a plugin's author, or a rule that plugins alone use.
+    # The sentence comes from our code or a plugin's author, or from a rule that only plugins use.
     message: str = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message.replace("Input should be", "must be").replace("a valid ", "a ")
     return message[:1].lower() + message[1:] if message else "is not allowed"

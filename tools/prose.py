@@ -42,7 +42,6 @@ RIGHT = (
     "What to do next",
     "What the log does not keep",
     "data.fields.Note is none",
-    "LastModifiedDate is no date-time",
     "a text has no parts",
     "those of the header are no fields",
 )

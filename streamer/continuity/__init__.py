@@ -1,4 +1,4 @@
-"""Repair of holes: changes that Salesforce withheld are read from the org."""
+"""Repair of holes: reads from the org the changes that Salesforce withheld."""
 
 from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader

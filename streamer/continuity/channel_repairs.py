@@ -1,4 +1,4 @@
-"""All repairs of one channel: its gap events, readings of whole entities, and redrives of its letters."""
+"""All repairs of one channel: gap events, readings of whole entities, and redrives of dead letters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,10 +24,10 @@ _NOTHING = Repaired()
 class ChannelRepairs:
     """The repairs of one channel: see `streamer.ingest.repairs.Repairs`.
 
-    Without `gaps`, gap events, overflows and changes of all records are recorded
-    alone. Without `readings`, no other hole is repaired either. The records of
-    changes that were redriven are read as they are now: newer events of them
-    can have come before.
+    Without `gaps`, gap events, overflows and changes of all records are only
+    recorded. Without `readings`, no other hole is repaired. After a redrive, the
+    records of the redriven changes are read again, because newer events of these
+    records can already be in the log.
     """
 
     channel: Channel
@@ -40,13 +40,13 @@ class ChannelRepairs:
 
     @property
     def has_work(self) -> bool:
-        """True while an entity or a letter waits to be read; gap events are repaired with the answers."""
+        """True if an entity or a dead letter waits to be read; gap events are repaired with the answers."""
         return self._reads or self._redrives
 
     @property
     def follows_changes(self) -> bool:
-        """True while new events of the log count: see `Repairs`."""
-        # Every event asks this, so no part is called while it has nothing open.
+        """True if `taken` must be called for new events: see `Repairs`."""
+        # Every event asks this, so a part without open work is not called.
         readings, gaps = self.readings, self.gaps
         return (readings is not None and bool(readings.open.holes) and readings.has_work) or (
             gaps is not None and bool(gaps.open) and gaps.follows_changes
@@ -61,7 +61,7 @@ class ChannelRepairs:
         return self.redrives is not None and self.redrives.has_work
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None], /) -> None:
-        """Go on with the open `holes`: see `Repairs`."""
+        """Continue the repairs of the open `holes`: see `Repairs`."""
         if self.gaps is not None:
             self.gaps.resume(holes)
         if self.readings is not None:
@@ -70,7 +70,7 @@ class ChannelRepairs:
             self.redrives.resume(wake)
 
     def follow(self, orders: Mapping[str, SnapshotOrder], /) -> None:
-        """Carry out the orders of snapshots in this channel: see `Readings.follow`."""
+        """Execute the orders for snapshots in this channel: see `Readings.follow`."""
         if self.readings is not None:
             self.readings.follow(orders)
 
@@ -79,7 +79,7 @@ class ChannelRepairs:
         return hole if self.readings is None else self.readings.adopted(hole)
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
-        """Return what can be repaired with an answer: see `Repairs`."""
+        """Return the repairs for an answer: see `Repairs`."""
         if self.gaps is None:
             return Repaired(records=holes_of(gaps, self.channel, read_at)) if gaps else _NOTHING
         if not (gaps or self.gaps.open or self.gaps.unreadable):
@@ -92,7 +92,7 @@ class ChannelRepairs:
         return Repaired(events=repaired.events, records=records)
 
     def taken(self, events: Sequence[Event], /) -> None:
-        """Take note of what enters the log: see `Repairs`."""
+        """Take note of events that enter the log: see `Repairs`."""
         self._read_later(events)
         if self.gaps is not None:
             self.gaps.taken(events)
@@ -118,7 +118,7 @@ class ChannelRepairs:
         return replace(repaired, again_in_s=max(0.0, at - redrives.clock.monotonic()))
 
     def _read_later(self, events: Sequence[Event]) -> None:
-        """Let no reading append what it has read of these records before."""
+        """Keep readings from appending earlier states of these records."""
         if self.readings is not None and self.readings.has_work:
             self.readings.taken(events)
 
@@ -141,11 +141,11 @@ class ChannelRepairs:
         return replace(repaired, again_in_s=max(0.0, self._reading_at - clock.monotonic()))
 
     async def _redriven(self, redrives: LetterRedrives) -> Repaired:
-        """Return the events of redriven letters, and then their records as they are now."""
+        """Return the events of redriven dead letters, followed by the current state of their records."""
         repaired = await redrives.step()
         self._redrive_at = redrives.clock.monotonic() + repaired.again_in_s
         events = [*repaired.stored, *repaired.events]
-        # A row that was read before must not follow them.
+        # An older row, already read, must not follow these events.
         self.taken(events)
         gaps = [each for each in events if each.is_gap]
         if self.gaps is not None:
@@ -158,7 +158,7 @@ class ChannelRepairs:
                 "redrive.overtaken",
                 channel=str(self.channel),
                 records=overtaken,
-                hint="these records have changed since: the log gets them once more, as they are now",
+                hint="these records have changed since: the log gets their current state once more",
             )
         return replace(repaired, events=[*repaired.events, *more.events], records=more.records)
 
@@ -169,18 +169,18 @@ class ChannelRepairs:
 
 
 def _has_changed_since(recovered: Event) -> bool:
-    """Return true for a record that has changed, or was deleted, after the event that it was read for."""
+    """Return true if the record was changed or deleted after the event for which it was read."""
     if recovered.is_deletion:
         return bool(recovered.data["recovered"]["reason"] != "GAP_DELETE")
     try:
-        # A record has whole seconds.
+        # A record's time has whole seconds.
         return from_text(recovered.data["fields"]["LastModifiedDate"])[:19] > recovered.time[:19]
     except (LookupError, TypeError, ValueError):
         return False
 
 
 def _as_gaps(events: Sequence[Event]) -> list[Event]:
-    """Return a gap event for each record that `events` change, instead of its last event."""
+    """Return one gap event for each record that `events` change, made from the record's last event."""
     last = {each.data.get("record_id"): each for each in events if each.is_change and not each.is_gap}
     return [_as_gap(each) for each in last.values()]
 

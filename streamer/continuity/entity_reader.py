@@ -26,24 +26,24 @@ from streamer.quota import Governor, JobAllowance, JobCost
 _log = structlog.get_logger()
 
 PAGE_ROWS = 2_000
-"""Most records of one step; one call reads them by their ids (REST API guide, sObject Collections)."""
+"""Most records of one step; one call can read them by id (REST API guide, sObject Collections)."""
 BULK_FROM = 10_000
-"""From this many records on, a query job is cheaper than queries over REST."""
+"""From this number of records on, a query job is cheaper than queries over REST."""
 _READY_S = 2.0
-# This many rows take some milliseconds.
+# Reading this many rows takes some milliseconds.
 _ROWS_AT_ONCE = 50
-# The limits are read as often.
+# The limits are read at the same interval.
 _LOW_PAUSE_S = 300.0
-# A proxy's date can name any time, and deletions up to the org's are waited for.
+# A proxy's date can be wrong by any amount, and a reading waits for deletions up to the org's time.
 _MOST_AHEAD_S = 86_400.0
-# A step makes one request or two.
+# A step makes at most two requests.
 _STEP = JobCost(requests=2)
 _JOB = JobCost(requests=1, bulk_jobs=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgReaders:
-    """Ports through which one org's entities are read."""
+    """Ports for reading the entities of one org."""
 
     queries: RecordQueries
     replication: Replication
@@ -53,7 +53,7 @@ class OrgReaders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingSizes:
-    """From `bulk_from` records on, a job is one of the Bulk API; a step reads at most `page_rows` records."""
+    """Jobs of at least `bulk_from` records use the Bulk API; a step reads at most `page_rows` records."""
 
     bulk_from: int = BULK_FROM
     page_rows: int = PAGE_ROWS
@@ -61,17 +61,18 @@ class ReadingSizes:
 
 @dataclass(slots=True, kw_only=True)
 class EntityReader:
-    """Reads the records that a `ReadingProgress` says are left, one or two requests at a time.
+    """Reads the remaining records of a `ReadingProgress`, with one or two requests per step.
 
-    A job that is not live has the records as they were when it began. Records that
-    have changed since are read again before their events are made. The stream names
-    them or, after a restart, the org. Until it can, all records of a page are read
-    again, so that a process that lives for less than a minute makes progress too.
-    Raises what the ports raise, and `UnreadableEvent`.
+    A job of the Bulk API returns the records as they were when it began. Records
+    that have changed since are read again before their events are made. The
+    stream names the changed records; after a restart, the org names them. Until
+    then, all records of a page are read again, so that even a process that lives
+    for less than a minute makes progress. Raises the errors of the ports, and
+    `UnreadableEvent`.
 
     It leaves a share of the org's requests and jobs to other clients: a step that
-    would use this share raises `RetryLater` instead. The `allowance` and the last
-    answer say what is left.
+    would use that share raises `RetryLater` instead. The `allowance` and the last
+    answer determine how much is left.
     """
 
     channel: Channel
@@ -84,25 +85,25 @@ class EntityReader:
     _shape: tuple[RecordSelection, RecordShape] | None = field(default=None, init=False)
 
     def taken(self, events: Sequence[Event]) -> None:
-        """Note changes that are already in the log; a later reading comes after them."""
+        """Take note of changes that are in the log; the events of a later step follow them."""
         if self._changed.job is not None:
             self._changed.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def forget_changes(self) -> None:
-        """Forget the changes that `taken` has noted, because it was not called for a while."""
+        """Forget the changes noted by `taken`, because it was not called for a while."""
         self._changed = ChangedRecords()
 
     async def step(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> Step:
-        """Return the next step of the reading that is named `snapshot`."""
+        """Return the next step of the reading with the name `snapshot`."""
         reached = progress.reached
         if not (reached.has_rows and reached.job):
-            # Ending a job frees some of the org's allowance.
+            # No check before a job is ended: ending a job frees a part of the org's allowance.
             self._ask(_STEP)
         if progress.parts is None:
             parts = tuple(RecordSelection(entity=each, since=progress.since) for each in await self._named())
             return Step(progress=replace(progress, parts=parts))
         part = progress.part
-        assert part is not None  # noqa: S101 - the reading would have ended
+        assert part is not None  # noqa: S101 - a reading without a part has ended
         read = self._read(snapshot, progress, position)
         if part.is_deletions:
             deleted = DeletedRecords(replication=self.org.replication, records=self.org.records)
@@ -125,9 +126,9 @@ class EntityReader:
     async def read_again(
         self, step: Step, stale: Sequence[str], snapshot: str, progress: ReadingProgress, position: ReplayId
     ) -> Step:
-        """Return a `step` from `progress` on with the records `stale` as they are now."""
+        """Return `step`, which follows `progress`, with the current state of the records `stale`."""
         part = progress.part
-        assert part is not None  # noqa: S101 - a step with events has one
+        assert part is not None  # noqa: S101 - a step with events has a part
         if part.is_deletions:
             present = await self.org.records.read(part.entity, stale, ("Id",))
             gone = [each for each in step.events if each.key not in present]
@@ -153,9 +154,9 @@ class EntityReader:
         )
 
     def _lost(self, progress: ReadingProgress, job: str, reason: str) -> Step:
-        """Begin a job again: Salesforce can fail or forget one for its own reasons.
+        """Begin another job, because Salesforce failed or dropped the last one.
 
-        A live one continues after the last record, with the present fields.
+        A job over REST continues after the last record, with the current fields.
         """
         reached = progress.reached
         wait_s = pause_after_loss_s(reached.jobs)
@@ -179,15 +180,15 @@ class EntityReader:
         self, query: RecordQuery, shape: RecordShape, progress: ReadingProgress, read: SnapshotRead
     ) -> Step:
         reached = progress.reached
-        assert reached.job is not None  # noqa: S101 - it was begun
+        assert reached.job is not None  # noqa: S101 - a job has begun
         name = _name(read.snapshot, reached.job)
         is_ready = await self.org.queries.is_ready(reached.job)
         if self._changed.job != name:
-            # The org dates the changes until now by its own clock, which this answer has shown.
+            # The org's clock dates the changes, and the last answer has shown that clock.
             begun_at, now = reached.anchor or 0.0, self._later_time()
             self._changed = ChangedRecords.of_restart(name, begun_at=begun_at, now=now)
         if not is_ready:
-            # A job that has taken long can take as long once more.
+            # A job that has taken long so far can take as long again.
             waited_s = self.clock.now() - (reached.anchor or self.clock.now())
             return Step(progress=progress, again_in_s=min(_READY_S + waited_s / 10, COVERED_S))
         if self._changed.is_due(read.read_at) and not self.org.queries.is_live(reached.job):
@@ -200,19 +201,19 @@ class EntityReader:
         is_large = found is None or found >= self.sizes.bulk_from
         in_bulk = await self._can_be_in_bulk(query, is_wanted=is_large and may_be_in_bulk(progress))
         anchor, asked_at = self.clock.now() - CLOCKS_DIFFER_S, self._later_time()
-        # Its name is not known yet, and changes can arrive before the answer.
+        # The job's name is not known yet, and changes can arrive before the answer.
         self._changed = changed = ChangedRecords(job="")
         job = await self.org.queries.begin(query, in_bulk=in_bulk)
         changed.job = _name(snapshot, job)
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
-        # The org dates the hole's last deletions by its own clock.
+        # The org's clock dates the last deletions of the hole.
         until = max(progress.until or 0.0, asked_at)
         jobs = progress.reached.jobs
         reached = replace(progress.reached, job=job, anchor=anchor, jobs=jobs + 1)
         return Step(progress=replace(progress, until=until, reached=reached), found=0 if jobs else found or 0)
 
     async def _can_be_in_bulk(self, query: RecordQuery, *, is_wanted: bool) -> bool:
-        """Return whether the Bulk API should run a job; raises `RetryLater` while too few are left."""
+        """Return whether to use a job of the Bulk API. Raises `RetryLater` if too few jobs are left."""
         if not is_wanted and self.org.queries.fits_pages(query):
             return False
         await self.allowance.renew_limits()
@@ -223,7 +224,7 @@ class EntityReader:
         return True
 
     async def _count(self, query: RecordQuery) -> int | None:
-        """Return the number of records to read, or `None` if the org can't count so many in time."""
+        """Return the number of records to read, or `None` if the org can't count them in time."""
         try:
             return await self.org.queries.count(query)
         except RecordsRefused as error:
@@ -255,13 +256,13 @@ class EntityReader:
         return Step(progress=done, events=events)
 
     async def _ended(self, progress: ReadingProgress, job: str) -> Step:
-        """End the job, whose last page is in the log."""
+        """End the job; its last page is in the log."""
         await self.org.queries.end(job)
         self._changed = ChangedRecords()
         return Step(progress=progress.next_part())
 
     def _later_time(self) -> float:
-        """Return the present time by the org's clock, or by ours if that is ahead."""
+        """Return the current time by the org's clock or by ours, whichever is later."""
         ahead_s = self.org.queries.ahead_s
         return self.clock.now() + (ahead_s if 0.0 < ahead_s < _MOST_AHEAD_S else 0.0)
 
@@ -281,7 +282,7 @@ class EntityReader:
 
 @dataclass(slots=True)
 class _Rows:
-    """Records of a page's rows, by their ids; `lacks` names those that can't be read."""
+    """Records from a page's rows, by id; `lacks` says why some can't be read."""
 
     records: dict[str, OrgRecord] = field(default_factory=dict)
     lacks: str = ""
@@ -300,5 +301,5 @@ class _Rows:
 
 
 def _name(snapshot: str, job: str) -> str:
-    # All jobs over REST have one name.
+    # All jobs over REST have the same name.
     return f"{snapshot} {job}"

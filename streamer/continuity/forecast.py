@@ -11,18 +11,18 @@ from streamer.normalise.records import RecordShape
 from streamer.ports import Describer, RecordQueries
 from streamer.quota import Governor, JobCost, LimitsReading, bulk_job, cost_sentence, query
 
-# The description of the entity, and the count.
+# One request describes the entity, and one counts its records.
 _AROUND = JobCost(requests=2)
-# One for the deletions, and one for the deleted records that exist again.
+# One request finds the deletions, and one finds deleted records that exist again.
 _DELETIONS = JobCost(requests=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotForecast:
-    """Cost of a snapshot of `records` records, by a query job of the Bulk API or over REST.
+    """Cost of a snapshot of `records` records, with a query job of the Bulk API or over REST.
 
-    `sentence` names the cost and the remaining allowance. `waits` says why not all
-    of it can be read now, and is empty when it can.
+    `sentence` states the cost and the remaining allowance. `waits` says why the
+    snapshot can't be read completely now; it is empty if it can.
     """
 
     records: int
@@ -34,7 +34,7 @@ class SnapshotForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotForecaster:
-    """Counts the records of a snapshot with two requests; `EntityReader` explains the numbers."""
+    """Estimates a snapshot with two requests, by the same numbers as `EntityReader`."""
 
     queries: RecordQueries
     describer: Describer
@@ -43,10 +43,10 @@ class SnapshotForecaster:
     page_rows: int = PAGE_ROWS
 
     async def forecast(self, order: SnapshotOrder) -> SnapshotForecast:
-        """Return what `order` will cost.
+        """Return the expected cost of `order`.
 
         If Salesforce would refuse the order, it raises `RecordsRefused` with the
-        mistake and the remedy. Else it raises what the ports raise.
+        mistake and a remedy. Otherwise it raises the errors of the ports.
         """
         part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
         records = await self._count(part, await self._shape(part))
@@ -70,7 +70,7 @@ class SnapshotForecaster:
             remedy = "check its API name, and that the user of org.auth can see it"
             raise RecordsRefused(f"the object {part.entity}: {error}: {remedy}", code=error.code) from error
         except UnreadableEvent as error:
-            remedy = "correct them, let the user of org.auth see them, or name none for all"
+            remedy = "correct them, let the user of org.auth see them, or omit them to read all fields"
             raise RecordsRefused(f"the fields: {error}: {remedy}", code="") from error
 
     async def _count(self, part: RecordSelection, shape: RecordShape) -> int:

@@ -1,4 +1,4 @@
-"""Repair of gap events: the records that they name are read, and published as recovered."""
+"""Repair of gap events: reads the records that they name, and publishes recovered events."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,17 +33,17 @@ _GAP_TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
 _GAP_NAMES = ("change", "entity", "record_id")
 _GAP_KEY = "gap"
 _RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
-# Salesforce's own texts are shorter; a record of the log has to hold all of them.
+# Salesforce's own texts are shorter. One record of the log must hold all these texts.
 _LONGEST_TEXT = 300
 _LARGEST_NUMBER = 2**53
 _log = structlog.get_logger()
 
 
 def gap_to_json(gap: Event) -> JsonObject | None:
-    """Return a gap event as a small object of JSON, `None` for one without a readable record.
+    """Return a gap event as a small JSON object, or `None` if it names no valid record.
 
-    Without its fields: a gap event has none of a user's, and what it has was not
-    protected.
+    The object has no fields of the record: a gap event has no values of a user,
+    and any others are not protected.
     """
     data = gap.data
     texts = {name: getattr(gap, name) for name in _GAP_TEXTS} | {
@@ -60,16 +60,16 @@ def gap_to_json(gap: Event) -> JsonObject | None:
 
 
 def gap_from_json(progress: JsonObject) -> Event:
-    """Return the gap event that `gap_to_json` wrote; raises `ValueError`."""
+    """Return the gap event that `gap_to_json` wrote. Raises `ValueError`."""
     found = progress.get(_GAP_KEY)
     if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in _GAP_TEXTS):
         raise ValueError("a field is missing")
     data = found.get("data")
     told = data if isinstance(data, dict) else {}
     if not all(isinstance(told.get(name), str) for name in _GAP_NAMES):
-        raise ValueError("it names no record")
+        raise ValueError("it does not name a record")
     if not _RECORD_ID.fullmatch(told["record_id"]):
-        raise ValueError("it names no record by its id")
+        raise ValueError("it does not name a record by its id")
     texts = {name: found[name] for name in _GAP_TEXTS}
     known = {**texts, "id": EventId(found["id"]), "replay_id": replay_id_from_text(found["replay_id"])}
     gap = Event(**known, subject=told["record_id"], data=told)
@@ -86,12 +86,12 @@ def _is_small(value: Any) -> bool:
     return _is_small_text(value) or value is None or (type(value) is int and abs(value) <= _LARGEST_NUMBER)
 
 
-# This many whole records take some megabytes.
+# This many complete records need some megabytes.
 _AT_ONCE = 200
-# They are in memory together, and in one append.
+# These records are in memory together, and in one append.
 _MOST_AT_ONCE = 1_000
 _MOST_OPEN = 10_000
-# A new field is then read too.
+# After this time, an entity is described again, so that new fields are read too.
 _SHAPE_S = 3600.0
 _NOTHING = Repaired()
 
@@ -104,7 +104,7 @@ class _Gap:
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """Records being read, their `rows` once they have come, and the records changed in the log since."""
+    """Request for records: its `rows` if answered, and `told`, the records changed in the log since."""
 
     ids: Sequence[str]
     shape: RecordShape
@@ -114,7 +114,7 @@ class _Read:
 
     @property
     def current(self) -> list[str]:
-        """Ids whose rows are the latest known state."""
+        """Ids whose rows are the latest known states."""
         return [each for each in self.ids if each not in self.told]
 
 
@@ -122,12 +122,12 @@ class _Read:
 class GapRepair:
     """Reads the records of one channel's gap events, and publishes the values that the events lack.
 
-    A gap event names a record that has changed, and holds none of its values (CDC
-    guide, gap events). A record that can't be read now is read later, even after a
-    restart: its continuity record stays open until then and keeps the gap event in
-    `progress`. A late answer is used with the channel's next answer, without the
-    records that the stream changed meanwhile. At most 10,000 wait; more are not
-    repaired. One answer repairs at most 1,000.
+    A gap event names a changed record without any of its values (CDC guide, gap
+    events). If the record can't be read now, it is read later, even after a
+    restart: until then, its continuity record stays open and keeps the gap event
+    in `progress`. A late answer is used with the channel's next answer, without
+    the records that changed in the stream meanwhile. At most 10,000 gap events
+    wait; further ones are not repaired. One answer repairs at most 1,000.
     """
 
     channel: Channel
@@ -137,22 +137,22 @@ class GapRepair:
     open: dict[str, dict[str, _Gap]] = field(default_factory=dict, init=False)
     """Gap events that wait for their records, by entity and hole."""
     unreadable: list[ContinuityRecord] = field(default_factory=list, init=False)
-    """Last states of holes whose gap event can't be read; they wait for the log."""
+    """Final states of holes whose gap event can't be read; they wait for the log."""
     _shapes: dict[str, tuple[float, RecordShape]] = field(default_factory=dict, init=False)
     _reads: dict[str, _Read] = field(default_factory=dict, init=False)
 
     @property
     def follows_changes(self) -> bool:
-        """True while an answer is late, because the stream can change its records before it comes."""
+        """True while a request is unanswered, because the stream can change its records meanwhile."""
         return bool(self._reads)
 
     def taken(self, events: Sequence[Event], /) -> None:
-        """Note changes that enter the log; a late answer is older than these."""
+        """Take note of changes that enter the log, because a late answer is older than these."""
         for read in self._reads.values():
             read.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def resume(self, holes: Sequence[ContinuityRecord], /) -> None:
-        """Continue with the gap events that wait in the log: see `Repairs`."""
+        """Continue with the gap events that are open in the log: see `Repairs`."""
         for hole in holes:
             if hole.cause is not HoleCause.GAP_EVENT:
                 continue
@@ -182,7 +182,7 @@ class GapRepair:
                 del waiting[hole_id]
         self.open = {entity: waiting for entity, waiting in self.open.items() if waiting}
         for hole_id in ended.keys() & new.keys():
-            # The log has no earlier state of it.
+            # The log has no earlier state of this hole.
             ended[hole_id] = replace(ended[hole_id], updated_at=None)
         return Repaired(events=events, records=[*records, *({**new, **ended}.values())])
 
@@ -192,7 +192,7 @@ class GapRepair:
     async def _read(
         self, entity: str, gaps: Sequence[_Gap], events: list[Event], ended: dict[str, ContinuityRecord]
     ) -> None:
-        """Add the recovered events of `gaps` and the last states of their holes, as far as both are known."""
+        """Add the recovered events of `gaps` to `events`, and the final states of their holes to `ended`."""
         for part in _parts(gaps):
             shape = await self._shape(entity)
             if shape is None:
@@ -207,7 +207,7 @@ class GapRepair:
                     continue
                 try:
                     events.append(_recovered(gap.event, read))
-                except Exception as error:  # noqa: BLE001 - whatever a row does, it costs only itself
+                except Exception as error:  # noqa: BLE001 - a bad row must not affect the other rows
                     reason = str(error) if isinstance(error, UnreadableEvent) else type(error).__name__
                     ended[gap.hole.id] = self._ended(gap.hole, Repair.NONE, f"{gap.hole.detail}: {reason}")
                 else:
@@ -217,7 +217,7 @@ class GapRepair:
             _log.info("gaps.repaired", channel=str(self.channel), entity=entity, records=len(part))
 
     async def _answered(self, entity: str, ids: Sequence[str], shape: RecordShape) -> _Read | None:
-        """Return an answer about `ids`, or the late one, if it covers any of them."""
+        """Return a new answer about `ids`, or a late answer if it covers any of them; or `None`."""
         read = self._reads.get(entity)
         if read is None or (read.rows is not None and not {*read.current} & {*ids}):
             await self.rereading.asked(entity, partial(self._rows, entity, ids, shape))
@@ -232,7 +232,7 @@ class GapRepair:
             read.rows = await self.rereading.records.read(entity, ids, shape.select)
         except Exception:
             self._reads.pop(entity, None)
-            # It can be a field that is gone.
+            # The cause can be a removed field, so describe the entity again.
             self._shapes.pop(entity, None)
             raise
 

@@ -1,4 +1,4 @@
-"""Steps of a channel's readings; their answers can come late."""
+"""Steps of a channel's readings, whose answers can be late."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,7 +12,7 @@ from streamer.continuity.steps import ChangedRecords, Step
 from streamer.events import Event, ReplayId
 
 LONGEST_S = 20.0
-"""Longest time that the stream waits for a step."""
+"""Longest time in seconds that the stream waits for a step."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,13 +26,13 @@ class _Asked:
 
 @dataclass(slots=True, kw_only=True)
 class LateSteps:
-    """Makes the steps of `reader`, one at a time, and also uses late answers.
+    """Makes the steps of `reader` one at a time, and uses late answers.
 
-    Repeating a slow request brings no answer sooner. So a request is never
-    cancelled, which could also lose a token that it renews. The stream continues
-    meanwhile. Its changes can be newer than the answer, so the changed records are
-    read once more before the answer is used. `on_answer` is called when a late
-    answer has come.
+    A repeated request is not answered sooner. A cancelled request can lose a token
+    that it is renewing. So no request is cancelled, and the stream continues
+    meanwhile. The stream's changes can be newer than a late answer, so the changed
+    records are read again before the answer is used. `on_answer` is called when a
+    late answer arrives.
     """
 
     reader: EntityReader
@@ -43,26 +43,26 @@ class LateSteps:
 
     @property
     def is_late(self) -> bool:
-        """True while a request has no answer."""
+        """True while a request is unanswered."""
         return self._asked is not None and not self._asked.answer.done()
 
     @property
     def reading(self) -> str | None:
-        """Id of the reading whose answer has come late, for the next call."""
+        """Id of the reading whose request is unanswered, or whose answer the next call uses."""
         return self._asked.reading if self._asked is not None else None
 
     def taken(self, events: Sequence[Event]) -> None:
-        """Note changes that enter the log."""
+        """Take note of changes that enter the log."""
         self.reader.taken(events)
         if self._asked is not None:
             self._asked.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def miss_changes(self) -> None:
-        """Note that `taken` was not called for a while, so that no answer to earlier requests is used."""
+        """Record that `taken` was not called for a while, so that earlier answers are not used."""
         self._has_missed = True
 
     def forget_missed(self) -> None:
-        """Forget earlier requests before a step, if changes were missed since."""
+        """Before a step, forget earlier requests if changes were missed."""
         if not self._has_missed:
             return
         self._has_missed = False
@@ -73,9 +73,9 @@ class LateSteps:
     async def step(self, reading: str, progress: ReadingProgress, position: ReplayId) -> Step:
         """Return the next step of a reading.
 
-        Raises `TimeoutError` if no answer has come in time. Once `is_late` is
-        false, a later call for the same step uses the answer. Raises what
-        `EntityReader` raises.
+        Raises `TimeoutError` if no answer arrives in time. Once `is_late` is false,
+        a new call for the same step uses the answer. Raises the errors of
+        `EntityReader`.
         """
         asked = self._asked
         if asked is None or (asked.reading, asked.progress) != (reading, progress):
@@ -92,7 +92,7 @@ class LateSteps:
         return replace(step, events=[replace(each, replay_id=position) for each in step.events])
 
     async def brief(self, request: Coroutine[Any, Any, None]) -> None:
-        """Make a request of another kind; it continues after a `TimeoutError`."""
+        """Make another request. After a `TimeoutError`, the request continues in the background."""
         task = asyncio.create_task(request, name=f"reading {self.reader.channel}")
         task.add_done_callback(_retrieved)
         async with self.clock.timeout(LONGEST_S):
@@ -122,6 +122,6 @@ class LateSteps:
 
 
 def _retrieved(late: "asyncio.Task[Any]") -> None:
-    # asyncio reports an error that nothing has looked at.
+    # Reading the exception stops asyncio from reporting it.
     if not late.cancelled():
         late.exception()

@@ -1,4 +1,4 @@
-"""Redrives of one channel's dead letters: read again by today's rules, a few at a time."""
+"""Redrives of one channel's dead letters: reads them again with the current rules, a few at a time."""
 
 import asyncio
 from collections import deque
@@ -28,16 +28,16 @@ _log = structlog.get_logger()
 
 
 def is_stored(letter: DeadLetter) -> bool:
-    """Return true for the letter of an event that was read and protected, and that the log refused."""
+    """Return true for a letter of a readable, protected event that the log refused."""
     return letter.reason == "refused_by_log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterDecoder:
-    """Reads one channel's dead letters again, as its messages are read today.
+    """Reads one channel's dead letters in the same way as its messages.
 
     `unsealed` returns the bytes of a letter, and raises `UnreadableEvent`.
-    `payloads` decodes those of the Pub/Sub API; without it, they stay letters.
+    `payloads` decodes payloads of the Pub/Sub API; without it, they can't be read.
     """
 
     channel: Channel
@@ -47,10 +47,10 @@ class LetterDecoder:
     payloads: PayloadReader | None = None
 
     async def events(self, letter: DeadLetter) -> Sequence[Event]:
-        """Return the events of `letter`, at their own positions, with `redriven` in their data.
+        """Return the events of `letter` at their own positions, with `redriven` in their data.
 
-        Raises `UnreadableEvent` for a letter that can't be read, with an error that
-        quotes no encrypted content, and else as `PayloadReader` does.
+        Raises `UnreadableEvent` if the letter can't be read; the error quotes no
+        encrypted content. Otherwise raises the errors of `PayloadReader`.
         """
         events = [_stored_event(letter)] if is_stored(letter) else await self._read(letter)
         redriven = {
@@ -83,16 +83,16 @@ class LetterDecoder:
                 raise UnreadableEvent(f"not JSON: {error}") from None
             return await self._decoded(raw, letter)
         if not isinstance(message, dict) and letter.schema_id and not _is_of_cometd(letter):
-            # A payload can be JSON by chance.
+            # A binary payload can be valid JSON by chance.
             return await self._decoded(raw, letter)
         return self._placed(message, letter)
 
     async def _decoded(self, raw: bytes, letter: DeadLetter) -> JsonObject | Unreadable:
         if not letter.schema_id:
-            raise UnreadableEvent("no schema of its payload is known")
+            raise UnreadableEvent("the schema of its payload is unknown")
         if self.payloads is None:
             raise UnreadableEvent(
-                "its schema comes over the Pub/Sub API, which no channel uses: set transport: pubsub"
+                "only the Pub/Sub API has its schema, and no channel uses that API: set transport: pubsub"
             )
         piece = Unreadable(
             raw=raw,
@@ -104,12 +104,12 @@ class LetterDecoder:
         return await self.payloads.message(piece, self.channel)
 
     def _placed(self, message: Any, letter: DeadLetter) -> JsonObject:
-        """Return a message of this channel, with a position that JSON can't hold."""
+        """Return the message with its binary position. Raises `UnreadableEvent` for another channel's."""
         if not isinstance(message, dict) or not isinstance(message.get("data"), dict):
             raise UnreadableEvent("its bytes are not a message of a channel")
         path = message.get("channel")
         if type(path) is not str or without_filter(path) != without_filter(self.channel.path):
-            raise UnreadableEvent(f"its message is not of {self.channel.path}")
+            raise UnreadableEvent(f"its message does not belong to {self.channel.path}")
         data = message["data"]
         if letter.replay_id is None or _is_of_cometd(letter) or not isinstance(data.get("event"), dict):
             return message
@@ -118,19 +118,19 @@ class LetterDecoder:
 
 
 def _is_of_cometd(letter: DeadLetter) -> bool:
-    """Return true for a letter that has no position of the Pub/Sub API."""
+    """Return true if the letter has no position of the Pub/Sub API."""
     return letter.replay_id is None or is_of_cometd(letter.replay_id)
 
 
 def _stored_event(letter: DeadLetter) -> Event:
     if letter.event is None:
-        raise UnreadableEvent("its event holds data that JSON can't")
+        raise UnreadableEvent("its event has data that JSON can't hold")
     try:
         data = bounded_json(letter.raw)
     except ValueError as error:
-        raise UnreadableEvent(f"its event's data are no JSON: {error}") from None
+        raise UnreadableEvent(f"the data of its event are not JSON: {error}") from None
     if not isinstance(data, dict):
-        raise UnreadableEvent("its event's data are not an object")
+        raise UnreadableEvent("the data of its event are not an object")
     return replace(letter.event, data=data)
 
 
@@ -142,7 +142,7 @@ _BACKOFF = Backoff(first_s=2.0, limit_s=300.0)
 _LONGEST_STEP_S = 10.0
 _LONGEST_ERROR = 500
 _LATE_S = 1.0
-# Of letters and of their bytes: those that are kept in memory, and those that one append takes.
+# Limits in letters and bytes: first for letters kept in memory, then for one append.
 _MOST_FOUND, _MOST_FOUND_BYTES = 500, 8 * 1024 * 1024
 _MOST_APPENDED, _MOST_APPENDED_BYTES = 50, 2 * 1024 * 1024
 _Answer = TypeVar("_Answer")
@@ -156,7 +156,7 @@ class _ListedLetter(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class _Listing:
-    """Letters of an order: those `found` are in memory, and `unread` were gone when their turn came."""
+    """Letters of an order: `found` are in memory, `left` remain, and `unread` had disappeared."""
 
     order: str
     cursor: LetterCursor
@@ -165,7 +165,7 @@ class _Listing:
     unread: set[str] = field(default_factory=set)
 
     def next_page(self) -> list[_ListedLetter]:
-        """Take letters that fit into memory, at least one."""
+        """Remove and return letters that fit into memory together, at least one."""
         page = [self.left.popleft()]
         size = page[0].size
         while self.left and len(page) < _MOST_FOUND and size + self.left[0].size <= _MOST_FOUND_BYTES:
@@ -176,7 +176,7 @@ class _Listing:
 
 @dataclass(slots=True)
 class _Orders:
-    """Orders of one channel by their ids; those that are `over` wait to be removed."""
+    """Orders of one channel by id; `over` are finished orders that are not removed yet."""
 
     all: Mapping[str, Redrive] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
@@ -190,20 +190,20 @@ class _Orders:
 
     @property
     def first(self) -> Redrive | None:
-        """Oldest open order."""
+        """Oldest open order, or `None`."""
         left = [each for name, each in self.all.items() if name not in self.over]
         return min(left, key=lambda each: (each.at, each.id), default=None)
 
 
 @dataclass(slots=True, kw_only=True)
 class LetterRedrives:
-    """Carries out the orders to redrive letters of the decoder's channel, one after the other.
+    """Executes the orders to redrive dead letters of the decoder's channel, one after another.
 
-    The letters are read again in the order in which they were first set aside.
-    Their events enter the log in the transaction that removes them. One that still
-    can't be read stays, with the new reason, and counts as set aside now, so that
-    its order does not cover it any more. A passing failure is retried with
-    back-off. `ended` is called when an order has no letters left.
+    Letters are read in the order in which they were first set aside. One
+    transaction appends their events and removes the letters. If a letter still
+    can't be read, it stays with the new reason and the current time, so that its
+    order no longer covers it. A transient failure is retried with back-off.
+    `ended` is called when an order has no letters left.
     """
 
     controls: Controls
@@ -221,11 +221,11 @@ class LetterRedrives:
         return self._orders.first is not None
 
     def resume(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when there is a new order."""
+        """Set `wake`, which is called when the orders change."""
         self._orders.wake = wake
 
     def follow(self, orders: Mapping[str, Redrive]) -> None:
-        """Carry out `orders` of this channel, by their ids, and no others."""
+        """Execute these `orders` of the channel, by id, and no others."""
         self._orders.follow(orders)
 
     async def step(self) -> Repaired:
@@ -244,20 +244,20 @@ class LetterRedrives:
             if listing.found:
                 return await self._redriven(order, listing.found)
         except TimeoutError:
-            # Readings under way continue meanwhile.
+            # Other repairs continue meanwhile.
             return Repaired(again_in_s=_LATE_S)
         except StreamerError as error:
             return self._waiting(order, error)
-        # The last step's result is durable, so none of it was found again.
+        # The last step's result is durable, because its letters were not found again.
         self._orders.over.add(order.id)
         self.ended(order)
         return Repaired()
 
     async def _found(self, order: Redrive, listing: _Listing) -> list[DeadLetter]:
-        """Return the first letters of an order that were not returned before; none once no letter is left."""
+        """Return the next letters of an order, or an empty list if no letter is left."""
         while True:
             if not listing.left:
-                # The last time, this finds that all are gone: a commit of some can have failed.
+                # The final look also finds letters whose removal failed.
                 await self._list(listing, order)
             if not listing.left:
                 return []
@@ -266,7 +266,7 @@ class LetterRedrives:
                 found = {letter.id: letter async for letter in letters if order.admits(letter)}
             listing.unread |= {head.id for head in page} - found.keys()
             if found:
-                # In the order of the list.
+                # Keep the order of the list.
                 return [found[head.id] for head in page if head.id in found]
 
     async def _list(self, listing: _Listing, order: Redrive) -> None:
@@ -278,7 +278,7 @@ class LetterRedrives:
                 async for head in heads
                 if order.admits(head) and head.channel in {str(channel), channel.path}
             ]
-        # Letters of one answer can have one time, and the log lists them in their order.
+        # Letters of one answer can have the same time; the log lists them in their order.
         left.sort(key=lambda head: head.first_failed_at)
         listing.left = deque(head for head in left if head.id not in listing.unread)
 
@@ -322,19 +322,19 @@ class LetterRedrives:
         )
 
     async def _read(self, letter: DeadLetter) -> Sequence[Event] | str:
-        """Return the events of `letter`, or the reason why it can't be read."""
+        """Return the events of `letter`, or the reason why the letter can't be read."""
         try:
             return await self._awaited(f"letter {letter.id}", partial(self.decoder.events, letter))
         except (TimeoutError, RetryLater, Stop):
             raise
         except StreamerError as error:
             return str(error)
-        except Exception as error:  # noqa: BLE001 - whatever a letter does, it costs only itself
-            # The error's own text can quote a value.
+        except Exception as error:  # noqa: BLE001 - a bad letter must not affect the other letters
+            # The error's message can quote a value.
             return type(error).__name__
 
     def _kept(self, letter: DeadLetter, reason: str, order: Redrive) -> DeadLetter:
-        # Not before the order's end, by another process's clock, or the order would take it again and again.
+        # Another process's clock dated the order. An earlier time would redrive the letter again.
         now = max(self.clock.now(), order.letters.failed_before or 0.0)
         return replace(
             letter,
@@ -345,7 +345,7 @@ class LetterRedrives:
         )
 
     async def _awaited(self, what: str, begin: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
-        """Return what `begin` returns; behind a `TimeoutError` it goes on, for the next call for `what`."""
+        """Return the result of `begin`. After a `TimeoutError`, the next call for `what` gets the result."""
         if self._late is None or (self._late[0] != what and self._late[1].done()):
             task = asyncio.create_task(begin(), name=f"redrive {self.decoder.channel}")
             task.add_done_callback(_retrieved)
@@ -354,7 +354,7 @@ class LetterRedrives:
             raise TimeoutError
         task = self._late[1]
         async with self.clock.timeout(_LONGEST_STEP_S):
-            # A request can renew the token, and a renewal that is broken off can lose it.
+            # A request can renew the token, and a cancelled renewal can lose the token.
             await asyncio.wait([task])
         self._late = None
         answer: _Answer = task.result()
@@ -368,6 +368,6 @@ class LetterRedrives:
 
 
 def _retrieved(task: "asyncio.Task[Any]") -> None:
-    # asyncio reports an error that nothing has looked at.
+    # Reading the exception stops asyncio from reporting it.
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""Readings of one channel that are open, their order, and the rules for lost jobs."""
+"""Open readings of one channel, their order, and the rules for lost jobs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from streamer.events import ContinuityRecord, HoleCause
 class OpenReadings:
     """Open readings by the ids of their holes, oldest first.
 
-    One that waits for a time lets the later ones go on. An overflow waits until
-    the earlier readings of its entity have ended, so that those that come
-    meanwhile can be read together. One reading can hold others: they end with it.
-    The log can also hold `broken` ones, whose progress can't be read.
+    While one reading waits for a time, later readings can continue. An overflow
+    waits until the earlier readings of its entity have ended, so that several
+    overflows can be repaired by one reading. A reading can hold other readings,
+    which end with it. `broken` are readings in the log with unreadable progress.
     """
 
     holes: dict[str, ContinuityRecord] = field(default_factory=dict)
@@ -27,12 +27,12 @@ class OpenReadings:
     _held: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def put(self, hole: ContinuityRecord) -> None:
-        """Take a new reading, or the new state of one; raises `ValueError` for an invalid progress."""
+        """Add a new reading, or the new state of a reading. Raises `ValueError` for invalid progress."""
         self._progress[hole.id] = ReadingProgress.of(hole.progress)
         self.holes[hole.id] = hole
 
     def remove(self, hole_id: str) -> None:
-        """Remove a reading; those that it held are read by themselves."""
+        """Remove a reading; the readings that it held continue separately."""
         for known in (self.holes, self._progress, self._due_at, self._held):
             known.pop(hole_id, None)
 
@@ -41,15 +41,15 @@ class OpenReadings:
         return self._progress[hole_id]
 
     def wait(self, hole_id: str, due_at: float) -> None:
-        """Let a reading wait until `due_at`, in monotonic seconds."""
+        """Make a reading wait until `due_at`, in monotonic seconds."""
         self._due_at[hole_id] = due_at
 
     def due_at(self, hole_id: str) -> float:
-        """Return when a reading goes on."""
+        """Return the time at which a reading can continue, in monotonic seconds."""
         return self._due_at.get(hole_id, 0.0)
 
     def next(self, now: float, is_paused: Callable[[ContinuityRecord], bool]) -> ContinuityRecord | None:
-        """Return the first reading that can go on `now`, or else the one that can first."""
+        """Return the first reading that can continue `now`; else the reading that can continue first."""
         entities: set[str] = set()
         waiting: list[ContinuityRecord] = []
         held = {each for some in self._held.values() for each in some}
@@ -66,18 +66,18 @@ class OpenReadings:
         return min(waiting, key=lambda hole: self.due_at(hole.id), default=None)
 
     def hold(self, hole_id: str) -> None:
-        """Let a reading that has begun hold the overflows that it repairs too, to the last of their times."""
+        """Make a new reading hold the overflows that it also repairs, and extend it to their latest time."""
         held = [each for each in self._repaired_with(hole_id) if each != hole_id]
         self._held[hole_id] = held
         until = max(self._progress[each].until or 0.0 for each in [hole_id, *held])
         self._progress[hole_id] = replace(self._progress[hole_id], until=until)
 
     def held_by(self, hole_id: str) -> Sequence[ContinuityRecord]:
-        """Return the readings that end with another one."""
+        """Return the readings that end with the reading `hole_id`."""
         return [self.holes[each] for each in self._held.get(hole_id, ()) if each in self.holes]
 
     def _repaired_with(self, hole_id: str) -> Iterator[str]:
-        """Yield the overflows whose changes the job of a reading finds: it was asked for after them."""
+        """Yield the overflows whose changes a reading's job finds, because the job began after them."""
         begun = self._progress[hole_id]
         reads = begun.part
         if begun.parts is None or len(begun.parts) > 1 or reads is None or reads.since is None or reads.where:
@@ -99,9 +99,9 @@ class OpenReadings:
 
 
 _MOST_JOBS = 8
-# Of those that Salesforce refuses for their contents: a field can be gone meanwhile.
+# Limit for jobs that are refused for their contents, for example because a field was removed.
 _MOST_REFUSED = 3
-# One that was deleted needs no pause; what overloads the org takes hours to pass.
+# After a deleted job, no pause is needed; an overload of the org can last for hours.
 _PAUSES_S = (0.0, 60.0, 240.0, 960.0, 3_600.0)
 _MOST_IN_BULK = 2
 TOO_LONG = "QUERY_TIMEOUT"
@@ -109,22 +109,22 @@ TOO_LONG = "QUERY_TIMEOUT"
 _BUSY = frozenset(
     {TOO_LONG, "REQUEST_RUNNING_TOO_LONG", "UNABLE_TO_LOCK_ROW", "UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"}
 )
-# Of a job that has failed, was aborted, or is gone.
+# Codes of a job that failed, was aborted, or no longer exists.
 _LOST = frozenset({"Failed", "Aborted", "NOT_FOUND", "ENTITY_IS_DELETED", "INVALID_QUERY_LOCATOR"})
 
 
 def can_begin_again(progress: ReadingProgress, error: RecordsRefused) -> bool:
-    """Return whether another job can read what is left, after an `error` of the last one."""
+    """Return whether another job can read the remaining records after an `error` of the last job."""
     return progress.reached.jobs < (_MOST_JOBS if error.code in _BUSY | _LOST else _MOST_REFUSED)
 
 
 def pause_after_loss_s(jobs: int) -> float:
-    """Return the pause after the loss of the last of so many jobs of a part."""
+    """Return the pause in seconds after a part has lost its `jobs`-th job."""
     return _PAUSES_S[min(jobs, len(_PAUSES_S)) - 1] if jobs else 0.0
 
 
 def pause_left_s(progress: ReadingProgress, now: float) -> float:
-    """Return what is left `now` of the pause after a lost job, also in another process."""
+    """Return the remaining pause in seconds after a lost job; works in another process too."""
     reached = progress.reached
     if reached.job is not None or not reached.jobs or reached.anchor is None:
         return 0.0
@@ -132,13 +132,13 @@ def pause_left_s(progress: ReadingProgress, now: float) -> float:
 
 
 def may_be_in_bulk(progress: ReadingProgress) -> bool:
-    """Return false once jobs of the Bulk API were lost; pages over REST can't be, and become smaller."""
+    """Return false after several lost Bulk API jobs; REST pages can't be lost, and can become smaller."""
     return progress.reached.jobs < _MOST_IN_BULK
 
 
 @contextmanager
 def refusals_can_pass() -> Iterator[None]:
-    """Raise `SalesforceUnavailable` for a refusal that can pass, of what is asked for beside a job."""
+    """Turn a transient refusal of a request outside of jobs into `SalesforceUnavailable`."""
     try:
         yield
     except RecordsRefused as error:

@@ -1,4 +1,4 @@
-"""Progress of the reading of entities, as its continuity record keeps it, and the queries that follow."""
+"""Progress of a reading, as its continuity record stores it, and the resulting queries."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,9 +20,8 @@ _PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
 class RecordSelection:
     """Records of one entity to read: those that match `where` (SOQL), or all.
 
-    With `since` (epoch seconds), only records that changed since then, and the
-    deletions since then; with `is_deletions`, only these deletions. Without
-    `fields`, all fields are read.
+    With `since` (epoch seconds), only records changed or deleted since then; with
+    `is_deletions`, only the deletions. Without `fields`, all fields are read.
     """
 
     entity: str
@@ -33,9 +32,9 @@ class RecordSelection:
 
     @classmethod
     def of(cls, found: Any) -> Self:
-        """Return the part in a JSON object; raises `ValueError`."""
+        """Return the part in a JSON object. Raises `ValueError`."""
         if not isinstance(found, dict) or found.keys() - _PART:
-            raise ValueError("a part is not an object of the known fields")
+            raise ValueError("a part is not an object with the known fields")
         part = cls(
             entity=found.get("entity", ""),
             where=found.get("where", ""),
@@ -44,11 +43,11 @@ class RecordSelection:
             is_deletions=found.get("is_deletions") is True,
         )
         if not all(isinstance(each, str) for each in (part.entity, part.where, *part.fields)):
-            raise ValueError("a part names its entity, its condition or its fields by no text")
+            raise ValueError("the entity, the condition or a field of a part is not a text")
         if not part.entity:
             raise ValueError("a part has no entity")
         if part.is_deletions and part.since is None:
-            raise ValueError("it tells deletions since no time")
+            raise ValueError("a part of deletions has no time")
         return part
 
 
@@ -56,14 +55,14 @@ class RecordSelection:
 class PartProgress:
     """Position in the first part of a reading, and the job that reads its records.
 
-    The rows after `after` are not read yet; once `has_rows` is true, the job only
-    has to be ended. `anchor` (epoch seconds) is a time before the job began; this
-    part had `jobs` jobs. Once a job is lost, `anchor` is the time of the loss. The
-    job has brought `rows` records to the log; `most_rows` is the largest number of
-    the part's jobs.
+    The rows after `after` are not read yet. If `has_rows` is true, all rows are
+    read, and the job must only be ended. `jobs` counts the jobs of this part.
+    `anchor` (epoch seconds) is a time before the job began, or the time at which
+    the last job was lost. The current job has added `rows` records to the log;
+    `most_rows` is the largest number of any job of the part.
 
-    In a part of deletions, those up to `anchor`, and up to the time and the record
-    in `after`, are published.
+    In a part of deletions, the deletions before `anchor` are published, and so are
+    those up to the time and record in `after`.
     """
 
     job: str | None = None
@@ -76,7 +75,7 @@ class PartProgress:
 
     @classmethod
     def of(cls, found: JsonObject) -> Self:
-        """Return the position among the members of a reading's progress; raises `ValueError`."""
+        """Return the position from the JSON of a reading's progress. Raises `ValueError`."""
         reached = cls(
             job=found.get("job"),
             anchor=_time_of(found.get("anchor")),
@@ -91,25 +90,25 @@ class PartProgress:
         return reached
 
     def without_job(self, lost_at: float) -> "PartProgress":
-        """Return the position once the job is lost: the next one begins with the first row."""
+        """Return the position after the job was lost; the next job begins at the first row."""
         return replace(self, job=None, anchor=lost_at, after=None, rows=0)
 
     def with_rows(self, rows: int) -> "PartProgress":
-        """Return the position once the events of `rows` more rows of the job are in the log."""
+        """Return the position after `rows` more rows of the job are in the log."""
         all_rows = self.rows + rows
         return replace(self, rows=all_rows, most_rows=max(self.most_rows, all_rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingProgress:
-    """Position of a reading: the parts that are left, and how far it has `reached` in the first of them.
+    """Position of a reading: the remaining parts, and the position `reached` in the first part.
 
-    While `parts` is `None`, the entities are not known yet; each will be read,
-    whole or `since` a time.
+    While `parts` is `None`, the entities are not known yet; each of them will be
+    read, completely or `since` a time.
 
-    The deletions of all parts follow all rows, up to `until` at least, so the org
-    has to cover that time only once. `lacks` says which changes can't be found any
-    more.
+    The deletions of all parts follow after all rows, up to `until` at least, so the
+    org must cover that time only once. `lacks` describes changes that can no longer
+    be found.
     """
 
     parts: tuple[RecordSelection, ...] | None
@@ -120,7 +119,7 @@ class ReadingProgress:
 
     @classmethod
     def of(cls, found: JsonObject) -> Self:
-        """Return the progress that `to_json` wrote; raises `ValueError`."""
+        """Return the progress that `to_json` wrote. Raises `ValueError`."""
         parts = found.get("parts")
         progress = cls(
             parts=None if parts is None else tuple(map(RecordSelection.of, _list_of(parts))),
@@ -135,7 +134,7 @@ class ReadingProgress:
         return progress._of_former() if is_of_former else progress
 
     def to_json(self) -> JsonObject:
-        """Return it as a JSON object, equal to the one that the log returns."""
+        """Return the progress as a JSON object, equal to the object that the log returns."""
         parts = [{**asdict(part), "fields": list(part.fields)} for part in self._parts]
         return {
             "parts": None if self.parts is None else parts,
@@ -146,7 +145,7 @@ class ReadingProgress:
         }
 
     def next_part(self) -> "ReadingProgress":
-        """Return the progress once the first part is done; its deletions follow after the other parts."""
+        """Return the progress after the first part; that part's deletions follow after the other parts."""
         parts, done = self._parts[1:], self.part
         if done is not None and done.since is not None and not done.is_deletions:
             parts = *parts, replace(done, is_deletions=True)
@@ -154,18 +153,18 @@ class ReadingProgress:
 
     @property
     def is_untouched(self) -> bool:
-        """True before the first job of the first part, if that has one."""
+        """True if the first part reads rows and its first job has not begun."""
         is_deletions = self.part is not None and self.part.is_deletions
         return self.reached.job is None and not self.reached.jobs and not is_deletions
 
     @property
     def entities(self) -> frozenset[str]:
-        """Entities that are left, if they are known."""
+        """Entities of the remaining parts; empty if they are not known yet."""
         return frozenset(part.entity for part in self._parts)
 
     @property
     def part(self) -> RecordSelection | None:
-        """Part that is read now; `None` once all are."""
+        """The current part, or `None` if no part is left."""
         return next(iter(self._parts), None)
 
     @property
@@ -173,23 +172,23 @@ class ReadingProgress:
         return self.parts or ()
 
     def _of_former(self) -> Self:
-        """Return the progress from a former release, in which each part's deletions followed its rows."""
+        """Return progress of an earlier release, in which each part's deletions followed its own rows."""
         if self.part is None or self.part.since is None:
-            raise ValueError("it tells deletions since no time")
+            raise ValueError("a part of deletions has no time")
         parts = replace(self.part, is_deletions=True), *self._parts[1:]
         return replace(self, parts=parts, reached=replace(self.reached, has_rows=False))
 
 
 def waiting(progress: JsonObject, reason: str) -> JsonObject:
-    """Return the `progress` of a continuity record, with the `reason` why its repair waits.
+    """Return `progress` of a continuity record with the `reason` why its repair waits.
 
-    The next progress replaces it.
+    The next progress replaces the reason.
     """
     return {**progress, _WAITS: reason[:_LONGEST_REASON]}
 
 
 def reason_of(progress: JsonObject) -> str:
-    """Return why the repair of a continuity record with this `progress` waits, or an empty text."""
+    """Return the reason why a repair with this `progress` waits, or an empty text."""
     return str(progress.get(_WAITS, ""))
 
 
@@ -214,15 +213,15 @@ def _time_of(found: Any) -> float | None:
 
 
 TRANSACTION_S = 1_200.0
-"""A record's stamp is the time of its save; its transaction can be committed ten minutes later."""
+"""A record's stamp is the time of its save. The transaction can commit up to ten minutes later."""
 _STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
 
 
 async def shape_of(part: RecordSelection, describer: Describer) -> RecordShape:
     """Return the columns to read for `part`.
 
-    Raises what `describer` raises, and `UnreadableEvent` for a field that the
-    entity does not have.
+    Raises the errors of `describer`, and `UnreadableEvent` if the entity lacks a
+    field.
     """
     shape = RecordShape.of(await describer.describe(part.entity))
     if not part.fields:
@@ -234,7 +233,7 @@ async def shape_of(part: RecordSelection, describer: Describer) -> RecordShape:
 
 
 def query_of(part: RecordSelection, shape: RecordShape) -> RecordQuery:
-    """Return the query for the records of `part`. Raises `RecordsRefused` when there can be none."""
+    """Return the query for the records of `part`. Raises `RecordsRefused` if the part is invalid."""
     try:
         return RecordQuery(entity=part.entity, fields=shape.select, where=_condition(part, shape))
     except ValueError as error:
@@ -242,7 +241,7 @@ def query_of(part: RecordSelection, shape: RecordShape) -> RecordQuery:
 
 
 def time_text(epoch_s: float) -> str:
-    """Return a time as SOQL and events write it."""
+    """Return a time in the form of SOQL and of events."""
     return as_event_time(datetime.fromtimestamp(epoch_s, UTC))
 
 

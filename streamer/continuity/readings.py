@@ -1,4 +1,4 @@
-"""Readings of whole entities: after an overflow, after a replay id that was refused, and on demand."""
+"""Readings of whole entities: after an overflow, after a refused replay id, and on demand."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 _BACKOFF = Backoff(first_s=5.0, limit_s=600.0)
 _MOST_OPEN = 10_000
-# The org's answer is a part of it.
+# The detail can quote the org's answer.
 _LONGEST_DETAIL = 1_000
 _OURS = frozenset(
     {
@@ -40,15 +40,16 @@ _OURS = frozenset(
 
 
 def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
-    """Return what must be read to repair a new hole, or `None` for one that no reading repairs.
+    """Return the records to read for a new hole, or `None` if no reading can repair it.
 
-    An overflow hides changes of one transaction, and so what has been changed
-    since shortly before its commit is read. A change of all records leaves the
-    whole entity to be read, and the deletions of that time. The org's clock can be
-    ahead of ours, so both extend to that commit at least. A replay id that was
-    refused hides what has been changed in the channel's entities since the last
-    moment at which nothing was missing, and so does a start before the retention. A channel that starts with
-    a snapshot has all its entities read.
+    An overflow hides changes of one transaction, so changes since shortly before
+    its commit are read. After a change of all records, the whole entity is read,
+    and deletions since that commit. The org's clock can be ahead of ours, so both
+    extend at least to the commit.
+
+    A refused replay id hides changes in the channel's entities since the last
+    time at which nothing was missing. So does a start before the retention. If a
+    channel starts with a snapshot, all its entities are read.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
@@ -73,12 +74,12 @@ def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
 
 @dataclass(slots=True, kw_only=True)
 class Readings:
-    """Readings of one channel's entities, one after the other, oldest first: see `OpenReadings`.
+    """Readings of one channel's entities, one after another, the oldest first: see `OpenReadings`.
 
-    A refusal by the org ends a reading, and its hole stays. A passing failure is
-    retried with back-off, without end, and the record names the reason meanwhile.
-    While one reading is paused, or waits until the org covers some time, the next
-    one continues. At most 10,000 wait; more are not repaired.
+    If the org refuses a reading, the reading ends and its hole stays. A transient
+    failure is retried without end, with back-off, and the record states the reason
+    meanwhile. If a reading is paused or waits for the org, the next reading
+    continues. At most 10,000 readings wait; further holes are not repaired.
     """
 
     reader: EntityReader
@@ -91,14 +92,14 @@ class Readings:
     _wake: Callable[[], None] = field(default=lambda: None, init=False)
 
     def __post_init__(self) -> None:
-        """Be woken by answers that come late."""
+        """Connect late answers to `wake`."""
         self._steps = LateSteps(reader=self.reader, clock=self.clock, on_answer=self._answered)
 
     @property
     def has_work(self) -> bool:
-        """True while a reading is open that is not paused, or an order waits for an answer."""
+        """True if a reading is open and not paused, or an order waits for an answer."""
         holes = self.open.holes
-        # Each answer asks this, and thousands can be open: the first that is not paused decides.
+        # Each answer asks this, and thousands can be open: stop at the first that is not paused.
         return bool(
             not all(map(self.snapshots.pauses, holes.values()))
             or self.open.broken
@@ -108,27 +109,27 @@ class Readings:
         )
 
     def resume(self, holes: Sequence[ContinuityRecord], wake: Callable[[], None]) -> None:
-        """Go on with the readings that are open in the log."""
+        """Continue the readings that are open in the log."""
         self._wake = wake
         for hole in holes:
             if hole.cause in _OURS:
                 self._resume(hole)
 
     def follow(self, orders: Mapping[str, SnapshotOrder]) -> None:
-        """Begin, pause, continue and cancel snapshots as `orders` of this channel, by their ids, want it.
+        """Begin, pause, continue and cancel snapshots by this channel's `orders` (keyed by id).
 
-        It replaces the orders of the last call. Until the first one, every
-        ordered snapshot waits.
+        The call replaces all earlier orders. Until the first call, every ordered
+        snapshot waits.
         """
         paused = self._paused()
         self.snapshots.follow(orders)
-        # While there was nothing to do, nobody noted what the stream told.
+        # Without open work, the caller did not report the stream's changes.
         if paused - self._paused():
             self._steps.miss_changes()
         self._wake()
 
     def adopted(self, hole: ContinuityRecord) -> ContinuityRecord:
-        """Return a new hole, open if a reading repairs it."""
+        """Return a new hole; it is open if a reading will repair it."""
         progress = progress_of(hole)
         if progress is None or len(self.open.holes) >= _MOST_OPEN:
             return hole
@@ -146,14 +147,14 @@ class Readings:
         if self.open.broken:
             records, self.open.broken = self.open.broken, []
             return Repaired(records=records)
-        # The last call's result is durable now.
+        # The result of the last call is durable now.
         self.snapshots.tell_ended()
         if orders := self.snapshots.unknown(self.open.holes):
             return await self._answer(orders)
         if cancelled := self.snapshots.cancelled(self.open.holes.values()):
             return await self._cancel(*cancelled)
         hole = self._next()
-        # An order ends the wait for the next step, and not the pause of requests.
+        # An order ends the wait for the next step, but not a pause between requests.
         if hole is None or (pause_s := self._pause_s(hole)) > 0:
             return Repaired(again_in_s=0.0 if hole is None else pause_s)
         repaired = await self._read(hole, position)
@@ -161,7 +162,7 @@ class Readings:
         return replace(repaired, again_in_s=0.0 if following is None else self._pause_s(following))
 
     async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
-        # Not before: a page that is being read is compared with the changes.
+        # Not earlier: a page that is being read is compared with the changes.
         self._steps.forget_missed()
         step = await self._tried(hole, position)
         due_at = self.clock.monotonic() + step.again_in_s
@@ -170,7 +171,7 @@ class Readings:
             return step
         self._delays.reset()
         if step.progress.reached.job is None or step.waits:
-            # Others can read meanwhile; the stream's changes are kept for one job.
+            # Other readings can run meanwhile; the stream's changes are kept for one job only.
             self.open.wait(hole.id, due_at)
         else:
             self._read_at = due_at
@@ -222,7 +223,7 @@ class Readings:
     async def _cancel(self, hole: ContinuityRecord, order: SnapshotOrder) -> Repaired:
         job = self.open.progress(hole.id).reached.job
         if job is not None and not self._steps.is_late:
-            # A job that is left behind costs the org some space for 7 days.
+            # An unfinished job uses space in the org for 7 days.
             with suppress(StreamerError, TimeoutError):
                 await self._steps.brief(self.reader.org.queries.end(job))
         state = Repair.PARTIAL if hole.published else Repair.NONE
@@ -235,7 +236,7 @@ class Readings:
             return self._waiting(hole, "the last request has no answer yet")
         try:
             return await self._steps.step(hole.id, self.open.progress(hole.id), position)
-        except Exception as error:  # noqa: BLE001 - whatever an org answers, it ends its reading at most
+        except Exception as error:  # noqa: BLE001 - an unexpected answer must end this reading only
             return self._failed(hole, error)
 
     def _failed(self, hole: ContinuityRecord, error: Exception) -> Repaired:
@@ -249,7 +250,7 @@ class Readings:
             case StreamerError():
                 return self._given_up(hole, str(error))
             case _:
-                # The error's own text can quote a value.
+                # The error's message can quote a value.
                 place = extract_tb(error.__traceback__)[-1]
                 return self._given_up(hole, f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
@@ -265,7 +266,7 @@ class Readings:
         counted = replace(
             hole,
             progress=told,
-            # Records can come after they were counted, or be too many to be counted in time.
+            # More records than counted can arrive, and the count can be missing.
             found=max(hole.found + step.found, published),
             published=published,
             updated_at=self.clock.now(),

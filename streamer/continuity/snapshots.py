@@ -1,4 +1,4 @@
-"""Orders of snapshots in one channel, and what the log holds of them."""
+"""Orders for snapshots in one channel, and their records in the log."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,12 @@ _LONGEST_DETAIL = 500
 
 @dataclass(slots=True, kw_only=True)
 class Snapshots:
-    """Orders of snapshots in one channel.
+    """Orders for snapshots in one channel.
 
-    Each becomes an open continuity record of its id, once: an order whose record
-    has a final state in the log is not carried out again. `ended` is called with
-    such a record, once it is durable; the caller then removes the order.
+    Each order becomes one open continuity record with the order's id. An order
+    whose record has a final state in the log is not executed again. `ended` is
+    called with a final record once it is durable; the caller then removes the
+    order.
     """
 
     channel: Channel
@@ -32,7 +33,7 @@ class Snapshots:
 
     @property
     def has_untold(self) -> bool:
-        """True while `tell_ended` has something to tell."""
+        """True if `tell_ended` has a record to report."""
         return bool(self._untold)
 
     def follow(self, orders: Mapping[str, SnapshotOrder]) -> None:
@@ -48,7 +49,7 @@ class Snapshots:
         return self._orders is None if order is None else order.wanted is Wanted.PAUSED
 
     def cancelled(self, holes: Collection[ContinuityRecord]) -> tuple[ContinuityRecord, SnapshotOrder] | None:
-        """Return the first of `holes` that an operator has cancelled, and the order to do so."""
+        """Return the first of `holes` that an operator has cancelled, with its order, or `None`."""
         for hole in holes:
             order = (self._orders or {}).get(hole.id)
             if order is not None and order.wanted is Wanted.CANCELLED:
@@ -56,23 +57,23 @@ class Snapshots:
         return None
 
     def unknown(self, holes: Mapping[str, ContinuityRecord]) -> Sequence[SnapshotOrder]:
-        """Return the orders that are not among `holes`, and not known to have ended."""
+        """Return the orders that are not in `holes` and have not ended as far as is known."""
         orders = (self._orders or {}).values()
         return [each for each in orders if each.id not in holes and self._known.get(each.id) != each]
 
     async def begun(self, orders: Sequence[SnapshotOrder]) -> Sequence[ContinuityRecord]:
-        """Return the first records, open or refused, of those `orders` without a record in the log.
+        """Return the first records, open or refused, of those `orders` that have no record in the log.
 
-        Raises what the log raises.
+        Raises the errors of the log.
         """
         found = await self.log.holes([each.id for each in orders])
-        # They can have changed meanwhile.
+        # An order can have changed meanwhile.
         self._known.update((each.id, each) for each in orders)
         self._untold += [record for record in found.values() if record.state is not Repair.OPEN]
         return [self._begun(each) for each in orders if each.id not in found]
 
     def end(self, record: ContinuityRecord) -> None:
-        """Note a final state, which is durable before the next `tell_ended`."""
+        """Store a final state, which is durable before the next `tell_ended`."""
         if not is_ordered_snapshot(record):
             return
         if order := (self._orders or {}).get(record.id):
@@ -80,7 +81,7 @@ class Snapshots:
         self._untold.append(record)
 
     def tell_ended(self) -> None:
-        """Tell which snapshots have ended; their records are durable."""
+        """Report ended snapshots, whose records are durable."""
         untold, self._untold = self._untold, []
         for record in untold:
             self.ended(record)
@@ -112,15 +113,15 @@ class Snapshots:
 
 
 def cancellation(order: SnapshotOrder) -> str:
-    """Return the words about a snapshot that was cancelled."""
+    """Return a note that a snapshot was cancelled."""
     return f"cancelled by {order.by}"
 
 
 def snapshot_mistake(channel: str, entity: str, where: str, fields: Sequence[str]) -> str:
-    """Return what is wrong with a snapshot in the channel at a path, or an empty text."""
+    """Return the mistake in an order for a snapshot in a channel (by path), or an empty text."""
     carried = changed_entity(channel)
     if carried is not None and carried != entity:
-        return f"{channel} carries {carried} alone"
+        return f"{channel} carries only {carried}"
     try:
         RecordQuery(entity=entity, fields=("Id", *(each for each in fields if each != "Id")), where=where)
     except ValueError as error:

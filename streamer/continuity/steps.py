@@ -1,4 +1,4 @@
-"""Steps of a reading, with the records that change or are deleted meanwhile."""
+"""Steps of a reading, and the records that change or are deleted meanwhile."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -14,10 +14,10 @@ from streamer.ports import Changed, Deletions, RecordReader, Replication
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of a reading: its progress, the events of the records read, and when the next step is due.
+    """One step of a reading: its progress, the events of the records read, and the pause after it.
 
-    The caller appends the step before anything that it reads later. `waits` says
-    why the next step must wait; other readings can use the time.
+    The caller appends the step before anything that it reads later. `waits` is
+    the reason why the next step must wait; other readings can use that time.
     """
 
     progress: ReadingProgress
@@ -29,36 +29,36 @@ class Step:
     def counted(self) -> tuple[ReadingProgress, int]:
         """Return the progress with the rows of this step, and how many records it adds to PUBLISHED.
 
-        The job after a lost one brings the same rows again. It adds only the rows
-        beyond the largest number that a job of this part has brought.
+        After a lost job, the next job returns the same rows again. It adds only the
+        rows beyond the largest number that any job of this part has returned.
         """
         reached = self.progress.reached
         if reached.job is None:
-            # Each deletion is told once.
+            # Each deletion is published once.
             return self.progress, len(self.events)
         following = reached.with_rows(len(self.events))
         return replace(self.progress, reached=following), following.most_rows - reached.most_rows
 
 
 COVERED_S = 60.0
-"""Pause before the org is asked again about a span that it does not cover yet."""
+"""Pause in seconds before the org is asked again about a span that it does not cover yet."""
 
 
 def coverable_in_s(until: float, now: float) -> float:
-    """Return in how many seconds an answer can cover the time `until`; before that, none is asked for."""
+    """Return in how many seconds an answer can cover the time `until`; do not ask earlier."""
     return max(0.0, until + CLOCKS_DIFFER_S - now)
 
 
 def end_of(until: float) -> float:
-    """Return the end of the span to ask for, so that the answer holds all that the org did before `until`.
+    """Return the end of the span to request, so that the answer covers all changes before `until`.
 
-    The org's clock can be ahead of this one.
+    The org's clock can be ahead of ours.
     """
     return until + CLOCKS_DIFFER_S
 
 
 def asked_again_in_s(answer: Changed | Deletions, start: float) -> float:
-    """Return in how many seconds to continue after an `answer` about the time since `start`."""
+    """Return in how many seconds to ask again after an `answer` about the time since `start`."""
     return 0.0 if answer.has_more and answer.until > start else COVERED_S
 
 
@@ -67,11 +67,12 @@ _MOST_CHANGED = 200_000
 
 @dataclass(slots=True, kw_only=True)
 class ChangedRecords:
-    """Records that have changed since `job` began, by their short ids.
+    """Records that have changed since `job` began, by short id.
 
-    The process that began the job learns them from the stream. After a restart, the
-    org names the records that had changed `until` then, as soon as it can. Before
-    that, and once too many have changed, every record counts as changed.
+    The process that began the job learns the changes from the stream. After a
+    restart, the org names the records that changed `until` then, once it can. Until
+    the org has answered, or if too many have changed, every record counts as
+    changed.
     """
 
     job: str | None = None
@@ -82,22 +83,22 @@ class ChangedRecords:
 
     @classmethod
     def of_restart(cls, job: str, *, begun_at: float, now: float) -> Self:
-        """Return the records changed since another process began the job at that time."""
-        # A change that was committed later can have an earlier stamp.
+        """Return the records changed since another process began the job at `begun_at`."""
+        # A later commit can have an earlier stamp.
         start = begun_at - TRANSACTION_S
         return cls(job=job, until=now, _since={"changed": start, "deleted": start})
 
     def add(self, ids: Iterable[str]) -> None:
-        """Note records that have changed."""
+        """Add records that have changed."""
         if len(self._ids) < _MOST_CHANGED:
             self._ids.update(map(short_id, ids))
 
     def is_due(self, now: float) -> bool:
-        """Return true while the org must be asked and can answer."""
+        """Return true if the org must be asked and can answer `now`."""
         return not (self._is_complete or coverable_in_s(self.until, now)) and now >= self._asked_again_at
 
     async def ask(self, replication: Replication, entity: str, now: float) -> None:
-        """Ask the org one question; raises what `replication` raises."""
+        """Ask the org one question. Raises the errors of `replication`."""
         lagging = min(self._since, key=self._since.__getitem__)
         start = self._since[lagging]
         answer: Changed | Deletions
@@ -116,25 +117,25 @@ class ChangedRecords:
         return all(each >= self.until for each in self._since.values())
 
     def __contains__(self, record_id: str) -> bool:
-        """Return true for a record that can have changed."""
+        """Return true if the record has changed or may have changed."""
         return not self._is_complete or len(self._ids) >= _MOST_CHANGED or short_id(record_id) in self._ids
 
 
-# The org reports the deletions of 15 days.
+# The org reports deletions of the last 15 days.
 _DELETIONS_TOLD_S = 15 * 24 * 3600.0 - 3600.0
 _DELETIONS_AT_ONCE = 5_000
 _DeletionPlace = tuple[float, str]
-"""Time of a deletion in whole milliseconds, and its record."""
+"""Time of a deletion, rounded to milliseconds, and its record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedRecords:
-    """Reads the deletions since a part's time, oldest first, except of records that exist again.
+    """Reads the deletions since a part's time, oldest first, without records that exist again.
 
-    It asks the org as soon as one answer can cover the reading's whole time. Later
-    answers cover only later times, so a deletion that the org reports late never
-    lies before a published one. The progress keeps the time and the record of the
-    last published deletion, so each is published once.
+    It first asks the org when one answer can cover the reading's whole time.
+    Further answers cover only later times, so a deletion that the org reports late
+    is never earlier than a published deletion. The progress stores the time and
+    record of the last published deletion, so each deletion is published once.
     """
 
     replication: Replication
@@ -143,13 +144,13 @@ class DeletedRecords:
     async def step(
         self, part: RecordSelection, progress: ReadingProgress, read: SnapshotRead, *, most: int
     ) -> Step:
-        """Return the next `most` deletions, or the time for the request; raises what the ports raise."""
-        assert part.since is not None  # noqa: S101 - the part tells deletions
+        """Return the next `most` deletions, or a pause before the request. Raises the errors of the ports."""
+        assert part.since is not None  # noqa: S101 - a part of deletions has a time
         until = read.read_at if progress.until is None else progress.until
         progress = replace(progress, until=until)
         if wait_s := coverable_in_s(until, read.read_at):
             return Step(progress=progress, again_in_s=wait_s)
-        # The time of a deletion is also the time at which it was saved.
+        # A deletion's time is the time of its save, before the transaction's commit.
         start = progress.reached.anchor or part.since - TRANSACTION_S
         told = _place_of(progress.reached.after)
         start = max(start, told[0])
@@ -157,11 +158,11 @@ class DeletedRecords:
             part.entity, max(start, read.read_at - _DELETIONS_TOLD_S), end_of(until)
         )
         if answer.since > start and not progress.lacks:
-            lacks = f"{part.entity}: the org tells no deletions before {time_text(answer.since)}"
+            lacks = f"{part.entity}: the org reports no deletions before {time_text(answer.since)}"
             progress = replace(progress, lacks=lacks)
         is_last = answer.until >= until and not answer.has_more
         left = [each for each in await _deletion_places(answer) if each > told]
-        # The stream brings later ones.
+        # The stream brings later deletions.
         end = end_of(until) if is_last else answer.until
         left = [each for each in left if each[0] < end]
         page = left[:most]

@@ -1,6 +1,6 @@
-"""Values that travel from Salesforce through the log to the targets.
+"""Values that pass from Salesforce through the log to the targets.
 
-This package does no I/O and knows no transport, log or target.
+This package does no I/O, and depends on no transport, log or target.
 """
 
 from streamer.events.continuity import ContinuityRecord, HoleCause, Repair

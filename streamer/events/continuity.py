@@ -7,52 +7,52 @@ from streamer.events.event import Channel, JsonObject, ReplayId
 
 
 class HoleCause(StrEnum):
-    """Reason for which events are, or can be, missing."""
+    """Reason why events are missing or can be missing."""
 
     REPLAY_ID_REFUSED = "replay_id_refused"
     PLACE_LOST = "place_lost"
-    """No replay id marked the place, and the last event in the log is not retained, or there was none."""
+    """No replay id marks the position, and the last event is unknown or no longer retained."""
     BEFORE_RETENTION = "before_retention"
-    """Reading begins at a time whose events Salesforce no longer retains."""
+    """Reading begins at a time that is before Salesforce's retention."""
     POSITION_SET = "position_set"
     """An operator has ordered another position."""
     POSITION_REFUSED = "position_refused"
-    """An operator has ordered a replay id that Salesforce refuses: the position is as it was."""
+    """An operator has ordered a replay id that Salesforce refused: the position is unchanged."""
     GAP_EVENT = "gap_event"
-    """An event names records that have changed, without their values."""
+    """An event names changed records without their values."""
     OVERFLOW = "overflow"
     """A transaction had more changes of one entity than Salesforce reports."""
     ENTITY_CHANGE = "entity_change"
     """All records of an entity have changed: the event names `001*`."""
     SNAPSHOT = "snapshot"
-    """An operator asks for the records of an entity, or a new channel starts with those of its entities."""
+    """An operator orders the records of an entity, or a new channel starts with its records."""
 
 
 class Repair(StrEnum):
-    """State of a hole; all but `OPEN` are final."""
+    """State of a hole. All states except `OPEN` are final."""
 
     OPEN = "open"
-    """It waits for its repair, or its repair is under way."""
+    """The repair is waiting or in progress."""
     FULL = "full"
-    """Nothing is missing."""
+    """No event is missing."""
     PARTIAL = "partial"
-    """Something is missing, and nothing will repair it."""
+    """Some events are missing, and will not be repaired."""
     NONE = "none"
-    """Nothing was repaired, and nothing will try."""
+    """Nothing was repaired, and nothing will be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinuityRecord:
-    """Durable record of a hole in a channel, or of a snapshot: its place, its cause and its repair.
+    """Durable record of a hole in a channel, or of a snapshot: its position, its cause and its repair.
 
-    The log keeps the last state of each `id`. The hole begins behind the replay id
-    `after`, or at `verified_at`, and ends at `until`, which is `None` while it is
-    open-ended. `entity` is the API name of the object that it concerns, `None` for
-    all of the channel. A repair keeps its own position in `progress`, a small
-    object of JSON, and counts the records that it has `found` in the org, and the
-    records that it has `published`: after a lost job, the rows of the job that
-    brought most of them. Times are epoch seconds; `updated_at` is the
-    time of the last change of the state, and `None` before the first.
+    The log keeps the last state of each `id`. The hole begins after the replay id
+    `after`, or at `verified_at`. It ends at `until`, which is `None` while the end
+    is open. `entity` is the API name of the object, or `None` for the whole
+    channel. A repair stores its own progress in `progress`, a small JSON object. It
+    counts the records `found` in the org, and the records `published`. If jobs were
+    lost, `published` counts the rows of the job that returned most rows. Times are
+    epoch seconds; `updated_at` is the time of the last change of the state, or
+    `None` for the first state.
     """
 
     id: str
@@ -72,10 +72,10 @@ class ContinuityRecord:
 
     @property
     def is_new(self) -> bool:
-        """True for the first state of a record."""
+        """True if this is the first state of the record."""
         return self.updated_at is None
 
     @property
     def is_unrepaired(self) -> bool:
-        """True for a final state in which events stay missing."""
+        """True for a final state in which events are still missing."""
         return self.state in {Repair.PARTIAL, Repair.NONE}

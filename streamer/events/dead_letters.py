@@ -10,7 +10,7 @@ _HEAD_ERROR_LENGTH = 2_000
 
 
 class Stage(StrEnum):
-    """Side of the log that set an event aside."""
+    """Part of Streamer that set an event aside."""
 
     INGEST = "ingest"
     DISPATCH = "dispatch"
@@ -18,17 +18,16 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """Event set aside, with everything that is needed to understand and redrive it.
+    """Event that was set aside, with everything needed to understand and redrive it.
 
-    `id` is the same when the same event is set aside again. `reason` is a stable
-    word to filter by, `error` a sentence, `hint` advice for the operator, and
-    `first_error` the error of the first attempt. `raw` holds the bytes that could
-    not be read or appended. `schema_id` names their schema, and `event_uuid` is the
-    id that came beside an Avro payload; both are empty where unknown. `partition`
-    and `offset` are the event's place in the log, if it had one. Where the content
-    was too large to keep, `raw` is its beginning, and `whole_size` and
-    `whole_sha256` tell its size in bytes and its hash; else they are 0 and empty.
-    Times are epoch seconds.
+    If the same event is set aside again, `id` is the same. `reason` is a stable
+    word for filters, `error` a sentence, `hint` advice for the operator, and
+    `first_error` the error of the first attempt. `raw` are the bytes that could not
+    be read or appended. `schema_id` names their schema, and `event_uuid` is the id
+    next to an Avro payload; both are empty if unknown. `partition` and `offset` are
+    the event's position in the log, if it has one. If the content was too large to
+    keep, `raw` is its beginning, `whole_size` its size in bytes, and `whole_sha256`
+    its hash; otherwise they are 0 and empty. Times are epoch seconds.
     """
 
     id: str
@@ -55,17 +54,17 @@ class DeadLetter:
 
     @property
     def channel_path(self) -> str:
-        """Path of the channel, which can have its org before it."""
+        """Path of the channel, without the org that can precede it."""
         return self.channel[max(0, self.channel.find("/")) :]
 
     @property
     def key(self) -> str | None:
-        """Key of the event, `None` without an event."""
+        """Key of the event, or `None` without an event."""
         return None if self.event is None else self.event.key
 
     @property
     def has_raw(self) -> bool:
-        """True when the letter has all the bytes that could not be read or appended."""
+        """True if the letter has all the bytes that could not be read or appended."""
         return bool(self.raw) and not self.whole_size
 
     @property
@@ -93,12 +92,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterHead:
-    """Dead letter without its content, as lists and orders need it.
+    """Dead letter without its content, for lists and orders.
 
-    `error` is the beginning of the letter's. `event_id` can also be the id that
-    came beside a payload. `event_type` and `key` are `None` where the letter has no
-    event, so that no subscriber can get it again. `size` is the size of the whole
-    letter in the log, in bytes, where the log gives it.
+    `error` is the beginning of the letter's error. `event_id` can be the id next to
+    a payload. Without an event, `event_type` and `key` are `None`, and the letter
+    can't be delivered to a subscriber again. `size` is the size of the whole letter
+    in the log, in bytes, if the log reports it.
     """
 
     id: str
@@ -120,5 +119,5 @@ class LetterHead:
 
     @property
     def channel_path(self) -> str:
-        """Path of the channel, which can have its org before it."""
+        """Path of the channel, without the org that can precede it."""
         return self.channel[max(0, self.channel.find("/")) :]

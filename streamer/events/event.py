@@ -1,4 +1,4 @@
-"""Event: one change to one record, or one message; its channel, and the ids of all."""
+"""Event (one change to one record, or one message), its channel, and their ids."""
 
 import base64
 import binascii
@@ -12,28 +12,28 @@ OrgId = NewType("OrgId", str)
 """The 18-character id of a Salesforce org."""
 
 ReplayId = NewType("ReplayId", bytes)
-"""Salesforce's position in a channel: opaque bytes, never computed with.
+"""Salesforce's position in a channel: opaque bytes, never used for arithmetic.
 
-The integers of CometD are kept as their decimal digits in ASCII. Any other
-bytes are a position of the Pub/Sub API.
+Integers from CometD are stored as decimal digits in ASCII. Any other bytes are
+a position of the Pub/Sub API.
 """
 
 EventId = NewType("EventId", str)
-"""Deterministic id of an event: reading the event again gives the same one."""
+"""Deterministic id of an event: the same event always has the same id."""
 
 SubscriberName = NewType("SubscriberName", str)
-"""The key of a subscriber in the configuration."""
+"""Name of a subscriber, its key in the configuration."""
 
 JsonObject = dict[str, Any]
 
 _CONTAINERS = (dict, list)
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
 _SUFFIXES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-# The event of an overflow has this id (Change Data Capture guide, overflow events).
+# The event of an overflow has this record id (Change Data Capture guide, overflow events).
 _NO_RECORD = "000000000000000AAA"
 
 LONGEST_REPLAY_ID = 256
-"""Most bytes of a replay id that is taken from Salesforce, whose own have ten."""
+"""Most bytes of a replay id that is accepted; Salesforce's own replay ids have ten bytes."""
 
 _BASE64 = "base64:"
 
@@ -46,10 +46,10 @@ _Class = TypeVar("_Class")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def _value_of_every_event(cls: type[_Class]) -> type[_Class]:
-    """Make `cls` a dataclass that only the type checker keeps frozen.
+    """Make `cls` a dataclass that is frozen only for the type checker.
 
-    Python sets each field of a frozen dataclass by a call. For each event that
-    takes 1 µs of the 12 for parsing, normalising and encoding.
+    Python sets each field of a frozen dataclass with a call. That would take 1 µs
+    of the 12 µs for parsing, normalising and encoding one event.
     """
     return dataclass(slots=True, kw_only=True)(cls)
 
@@ -58,12 +58,11 @@ def _value_of_every_event(cls: type[_Class]) -> type[_Class]:
 class Event:
     """One change to one record, or one message: a CloudEvents 1.0 event.
 
-    `time` is RFC 3339 in UTC with milliseconds: the commit time, or for a record
-    of a snapshot the time at which it was read. Events with the same `key` stay
-    in order. `channel` (a path) and `replay_id` are the event's position; the
-    same change of the org read elsewhere differs in these alone. An event that
-    was forwarded has in `receipts` what became of it at each upstream
-    subscriber, by the subscriber's name.
+    `time` is RFC 3339 in UTC with milliseconds: the commit time or, for a record in
+    a snapshot, the time at which it was read. Events with the same `key` stay in
+    order. `channel` (a path) and `replay_id` are the event's position. If the same
+    change is read elsewhere, the event differs only in its position. A forwarded
+    event has `receipts` with the result at each earlier subscriber, by name.
     """
 
     id: EventId
@@ -79,17 +78,17 @@ class Event:
 
     @property
     def is_change(self) -> bool:
-        """True for a change event, and for a record that was read in its place."""
+        """True for a change event, and for a record that was read instead of a change event."""
         return self.type.startswith(_CHANGES)
 
     @property
     def is_gap(self) -> bool:
-        """True for a change event that stands for changes which Salesforce does not tell."""
+        """True for a change event without values: Salesforce withheld the changes."""
         return self.is_change and self.type.endswith(".gap")
 
     @property
     def is_deletion(self) -> bool:
-        """True for the change event, or the PushTopic notification, of a deleted record."""
+        """True for the change event or the PushTopic notification of a deletion."""
         return self.type.startswith(_RECORDS) and self.type.endswith(".deleted")
 
 
@@ -102,53 +101,53 @@ class Channel:
 
     @property
     def retention_s(self) -> float:
-        """Time for which Salesforce retains the events of this channel, in seconds."""
+        """Time in seconds for which Salesforce retains the events of this channel."""
         return ChannelKind.of(self.path).retention_s
 
     def expires_at(self, verified_at: float) -> float:
-        """Return when Salesforce can forget what follows `verified_at`, both in epoch seconds."""
+        """Return when Salesforce can drop the events after `verified_at`; both are epoch seconds."""
         return verified_at + self.retention_s
 
     def __str__(self) -> str:
-        """Return `org/path`, the key of this channel in the log."""
+        """Return the org and the path, which is the key of this channel in the log."""
         return f"{self.org}{self.path}"
 
 
 def replay_id_to_text(replay_id: ReplayId) -> str:
-    """Return `replay_id` as text: printable ASCII as it is, any other as `base64:…`."""
+    """Return `replay_id` as text: printable ASCII unchanged, other bytes as `base64:…`."""
     if replay_id.isascii():
         text = replay_id.decode("ascii")
         if text.isprintable() and not text.startswith(_BASE64):
             return text
-    # Every event of the Pub/Sub API passes here: this is half as expensive as base64.b64encode.
+    # Every event of the Pub/Sub API passes here, and this takes half the time of base64.b64encode.
     return _BASE64 + binascii.b2a_base64(replay_id, newline=False).decode("ascii")
 
 
 def replay_id_from_text(text: str) -> ReplayId:
-    """Return the replay id that `replay_id_to_text` wrote; raises `ValueError`."""
+    """Return the replay id that `replay_id_to_text` wrote. Raises `ValueError`."""
     if text.startswith(_BASE64):
         return ReplayId(base64.b64decode(text[len(_BASE64) :], validate=True))
     return ReplayId(text.encode("ascii"))
 
 
 def is_of_cometd(replay_id: ReplayId) -> bool:
-    """Return true for a position that was read over CometD; only its own are decimal digits."""
+    """Return true for a position from CometD; only CometD's positions are decimal digits."""
     return replay_id.isdigit()
 
 
 def optional_replay_text(replay_id: ReplayId | None) -> str | None:
-    """Return `replay_id`, if there is one, as text."""
+    """Return `replay_id` as text, or `None`."""
     return None if replay_id is None else replay_id_to_text(replay_id)
 
 
 def optional_replay_id(text: str | None) -> ReplayId | None:
-    """Return the replay id of `text`, if there is one; raises `ValueError`."""
+    """Return the replay id in `text`, or `None`. Raises `ValueError`."""
     return None if text is None else replay_id_from_text(text)
 
 
 def json_copy(value: Any) -> Any:
-    """Return a copy of JSON that shares no list and no object with `value`."""
-    # A comprehension that asks before it calls takes half the time: most values are scalars.
+    """Return a copy of a JSON value that shares no list and no object with `value`."""
+    # Checking the type before the call takes half the time, because most values are scalars.
     if type(value) is dict:
         return {k: json_copy(v) if type(v) in _CONTAINERS else v for k, v in value.items()}
     if type(value) is list:
@@ -157,14 +156,14 @@ def json_copy(value: Any) -> Any:
 
 
 def short_id(record_id: str) -> str:
-    """Return the 15 characters of an id that count: the last three of 18 only check the others."""
+    """Return the 15 characters of an id that identify the record; the last three of 18 are a checksum."""
     return record_id[:15]
 
 
 def record_id_of(value: object) -> str | None:
-    """Return `value` as a record's id with 18 characters, or `None` for anything else than an id.
+    """Return `value` as a record id with 18 characters, or `None` if `value` is not an id.
 
-    The last three characters tell which of the others are capitals.
+    The last three characters encode which of the others are capitals.
     """
     if not isinstance(value, str) or _ID.fullmatch(value) is None or value == _NO_RECORD:
         return None

@@ -1,4 +1,4 @@
-"""Deliveries, the outcomes of attempts at them, and their receipts."""
+"""Deliveries, the outcomes of their attempts, and their receipts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,40 +9,40 @@ from streamer.events.event import Event, EventId, SubscriberName
 
 
 class FailureClass(StrEnum):
-    """Kind of a failed attempt, for metrics and lists; a plugin names the one that fits best."""
+    """Kind of a failed attempt, for metrics and lists; a plugin names the best match."""
 
     HTTP_3XX = "http_3xx"
     HTTP_4XX = "http_4xx"
     HTTP_5XX = "http_5xx"
     RATE_LIMITED = "rate_limited"
-    """The target asks for fewer requests."""
+    """The target asked for fewer requests."""
     REFUSED_CREDENTIALS = "refused_credentials"
     TIMEOUT = "timeout"
     CONNECTION = "connection"
-    """No connection, or one that broke."""
+    """No connection was possible, or the connection broke."""
     UNEXPECTED_ANSWER = "unexpected_answer"
-    """The target reports success, but not in its own words."""
+    """The target reported success, but in an unexpected form."""
     REJECTED = "rejected"
-    """The event can never succeed, and no status says so."""
+    """The target will never accept the event, although no HTTP status says so."""
     BROKEN_ROUTE = "broken_route"
-    """The subscriber's `when`, `body`, `content` or `text` fails on the event."""
+    """The subscriber's `when`, `body`, `content` or `text` failed for the event."""
     LOOKUP = "lookup"
-    """A record that the subscriber's `enrich` names could not be read."""
+    """A record of the subscriber's `enrich` could not be read."""
     PLUGIN_ERROR = "plugin_error"
-    """The plugin raised something, or returned no outcome."""
+    """The plugin raised an exception, or returned no outcome."""
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """The target has accepted the event, with `answer`."""
+    """The target accepted the event and returned `answer`."""
 
     answer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """This event can succeed later; `after_s`, where the target asked for it, overrides the schedule."""
+    """This event can succeed later. If the target asked for a delay, `after_s` replaces the schedule."""
 
     reason: str
     after_s: float | None = None
@@ -51,14 +51,14 @@ class Retry:
 
 
 LONGEST_PAUSE_S = 86_400.0
-"""Longest `after_s` of an outcome."""
+"""Longest `after_s` of an outcome, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The whole target needs a pause of `after_s`; it costs this event no attempt.
+    """The whole target needs a pause of `after_s`; this event loses no attempt.
 
-    `alert` means that the target takes nothing until an operator acts.
+    `alert` means that the target accepts nothing until an operator acts.
     """
 
     reason: str
@@ -72,7 +72,7 @@ class Hold:
 class Reject:
     """This event can never succeed at this target.
 
-    `sent` is false when no request was sent, so that the outcome says nothing
+    `sent` is false if no request was sent; then the outcome gives no information
     about the target's health.
     """
 
@@ -85,7 +85,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """This event is not for this target; `sent` is false when no request was sent."""
+    """This event is not meant for this target. `sent` is false if no request was sent."""
 
     reason: str
     sent: bool = True
@@ -93,7 +93,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disable:
-    """The target wants no more events, now or later."""
+    """The target wants no more events, neither now nor later."""
 
     reason: str
     answer: str = ""
@@ -105,14 +105,14 @@ Outcome = Delivered | Retry | Hold | Reject | Skip | Disable
 
 
 class WrittenText(str):
-    """Text in a `body` that an operator wrote in the configuration, and no event holds."""
+    """Text in a `body` that comes from the configuration and not from an event."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """Bytes that a target gets as they are, of a media type such as `application/xml`."""
+    """Bytes to send to a target unchanged, with a media type such as `application/xml`."""
 
     data: bytes
     type: str
@@ -122,14 +122,14 @@ class Content:
 class Delivery:
     """One event on its way to one target.
 
-    `key` is the idempotency key: the same on every attempt, after restarts and
-    redrives. `attempt` counts from 1. `body` is the event in the target's own
-    shape, and `{}` where the event carries none of its fields; its numbers can be
-    `Decimal`. `content` is sent in place of it, by a plugin that takes it. `text`
-    is a sentence for people. Each is `None` where not configured. `receipts` come
-    from the subscribers before this one, by name. `traceparent` is the attempt's
-    span as W3C Trace Context writes it, for the header of this name of the request;
-    `None` where tracing is off.
+    `key` is the idempotency key: it is the same for every attempt, restart and
+    redrive. `attempt` counts from 1. `body` is the event in the form that the target
+    needs, or `{}` if the event has none of the body's fields; its numbers can be
+    `Decimal`. A plugin that supports `content` sends it instead of `body`. `text` is
+    a sentence for people. Each of the three is `None` if not configured. `receipts`
+    are from the subscribers before this one, by name. `traceparent` is the attempt's
+    span in the format of W3C Trace Context, for the request header of that name;
+    `None` if tracing is off.
     """
 
     event: Event
@@ -146,7 +146,7 @@ class Delivery:
 class Receipt:
     """Durable record of a finished delivery, with the target's answer.
 
-    `attempts` includes the one that succeeded, which took `seconds`. The other
+    `attempts` includes the successful attempt, which took `seconds`. The other
     times are epoch seconds.
     """
 
@@ -163,9 +163,9 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarded:
-    """Event that a subscriber has settled, forwarded to the subscriber `to`, which comes after it.
+    """Event that one subscriber has settled, forwarded to the later subscriber `to`.
 
-    The `receipts` of the event name the subscriber, and those before it. `at`
+    The event's `receipts` name the settling subscriber, and those before it. `at`
     is in epoch seconds.
     """
 

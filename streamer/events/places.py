@@ -7,7 +7,7 @@ from streamer.events.event import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """One ordered part of the log, and the unit in which processes share work."""
+    """One ordered part of the log; processes share the work by partitions."""
 
     topic: str
     number: int
@@ -15,7 +15,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Event with its position in the log, where it takes `size` bytes."""
+    """Event with its position in the log; `size` is its size there in bytes."""
 
     partition: Partition
     offset: int
@@ -27,7 +27,7 @@ class Entry:
 class SettledOffsets:
     """Settled offsets of one subscriber in one partition.
 
-    Every offset below `next_offset` is settled, and so is each in
+    Every offset below `next_offset` is settled, and so is each offset in
     `settled_above`.
     """
 
@@ -35,18 +35,18 @@ class SettledOffsets:
     settled_above: frozenset[int] = frozenset()
 
     def covers(self, offset: int) -> bool:
-        """Return true for a settled `offset`."""
+        """Return true if `offset` is settled."""
         return offset < self.next_offset or offset in self.settled_above
 
     @property
     def end(self) -> int:
-        """Offset after the last settled one."""
+        """Offset after the last settled offset."""
         return max(self.next_offset, max(self.settled_above, default=-1) + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setback:
-    """Failures of the head of a lane, and the time of its next attempt.
+    """Failures of a lane's head, and the time of its next attempt.
 
     `attempts` counts the attempts so far. `first_failed_at` and `due_at` are epoch
     seconds.
@@ -63,8 +63,8 @@ class Setback:
 class ParkedLane:
     """Lane that the log keeps because its head keeps failing.
 
-    `offsets` are its events' offsets in the partition that they were read from,
-    ascending.
+    `offsets` are the offsets of its events, ascending, in the partition from which
+    the events were read.
     """
 
     lane: str

@@ -1,4 +1,4 @@
-"""Batches of a channel as they are read, and the positions after which reading goes on."""
+"""Batches of a channel, and the positions at which reading continues."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from streamer.events.event import Channel, EventId, ReplayId
 
 
 class Start(StrEnum):
-    """Position at which reading begins when no other is known."""
+    """Position at which reading begins if no other position is known."""
 
     LATEST = "latest"
     EARLIEST = "earliest"
@@ -19,10 +19,10 @@ class Start(StrEnum):
 class Unreadable:
     """A piece of a response that could not be read as a message.
 
-    `error` can quote the piece; `summary`, where there is one, says what it can
-    without that. `event_id` belongs to an event that was read and can't be stored.
-    `schema_id` and `event_uuid` came beside the piece, where they are known; with
-    the schema, an Avro payload can be decoded later.
+    `error` can quote the piece; `summary`, if set, describes the error without a
+    quotation. `event_id` is set for an event that was read but can't be stored.
+    `schema_id` and `event_uuid` accompanied the piece, if known; with the schema,
+    an Avro payload can be decoded later.
     """
 
     raw: bytes
@@ -36,19 +36,20 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Result of one read of a channel, possibly without messages.
+    """Result of one read of a channel; it can be empty.
 
-    `messages` are the transport's own payloads, in Salesforce's order; a
-    normaliser turns each into events. `read_at` is in epoch seconds. A large
-    answer comes in several batches; in all but the last, `more` is true. The
-    `position` of an empty batch is where Salesforce says that reading has come
-    to; without one, it is where the last message was. `place_lost` says that the
-    last event in the log is not among those that Salesforce retains: others
-    between it and this batch can be missing. `unmarked_since` (epoch seconds)
-    comes once with each subscription that begins at a time, because neither an
-    id nor an event marks the place: what Salesforce does not retain of the
-    events since then is missing. `org_time` is Salesforce's time in the answer,
-    in epoch seconds, where the transport names it.
+    `messages` are payloads of the transport, in Salesforce's order; a normaliser
+    turns each into events. `read_at` is in epoch seconds. `org_time` is Salesforce's
+    time in the answer, in epoch seconds, if the transport reports it. A large answer
+    has several batches, and `more` is true in all but the last. In an empty batch,
+    `position` is the position that Salesforce reports; without it, the position of
+    the last message counts.
+
+    `place_lost` means that Salesforce no longer retains the last event in the log,
+    so events between it and this batch can be missing. `unmarked_since` (epoch
+    seconds) is set once in each subscription that begins at a time, because neither
+    an id nor an event marks the position: events since then are missing if
+    Salesforce no longer retains them.
     """
 
     channel: Channel
@@ -66,19 +67,21 @@ class Batch:
 class Checkpoint:
     """Position up to which a channel has been appended to the log.
 
-    The log is complete up to and including `replay_id`; with `None` it holds
-    nothing yet. `appended` are the ids of later events that the log already
-    holds: the events of a split message share one replay id, and reading
-    resumes before all of them. `open_replay_id` is the replay id of those
-    events, and `None` once an answer without events has shown that no other one
-    shares it. Then the ids mark the place on the other transport. `verified_at`
-    (epoch seconds) is the last moment at which no event was known to be missing.
-    `positioned_at` is the time of the event, or of the answer, that the ids are
-    of, and `None` where it is unknown: once it is older than the retention,
-    Salesforce can forget them although nothing is missing.
-    While there is no `replay_id` because an operator has skipped events,
-    `skips_after` is the id before them: reading can begin behind it, and time or
-    the last event says what follows the skipped ones.
+    The log is complete up to and including `replay_id`; with `None`, it has no
+    event yet. `appended` are the ids of later events that the log already has: the
+    events of a split message share one replay id, and reading resumes before all of
+    them. `open_replay_id` is their replay id. It is `None` once an answer without
+    events has shown that no further event has that replay id; then the ids in
+    `appended` mark the position on the other transport.
+
+    `verified_at` (epoch seconds) is the last time at which no event was known to be
+    missing. `positioned_at` is the time of the event or answer with the replay ids,
+    or `None` if unknown. If it is older than the retention, Salesforce can have
+    dropped the replay ids although no event is missing.
+
+    If an operator skips events, there is no `replay_id` at first. Then `skips_after`
+    is the replay id before the skipped events: reading can begin after it, and time
+    or the last event marks the end of the skipped events.
     """
 
     channel: Channel
@@ -92,16 +95,17 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEventsAfter(Checkpoint):
-    """Checkpoint behind which an operator skips all but new events: the first subscription asks for those.
+    """Checkpoint after which an operator skips all events but new ones.
 
-    A later one, while no answer has come, begins behind `skips_after`.
+    The first subscription requests new events. If there was no answer yet, a later
+    subscription begins after `skips_after`.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoughtPlace(Checkpoint):
-    """Checkpoint whose last event is sought among the messages after `replay_id`, which an operator named.
+    """Checkpoint whose last event is sought among the messages after `replay_id`.
 
-    The other fields come from the log's checkpoint. Messages in the log are not
-    yielded again; messages after its last event are.
+    An operator named `replay_id`; the other fields come from the log's checkpoint.
+    Messages in the log are not yielded again; messages after its last event are.
     """

@@ -1,1 +1,1 @@
-"""Ingest from Salesforce into the log: the core loop of a channel, and its restarts."""
+"""Ingest from Salesforce into the log: the core loop of a channel, and its supervisor."""

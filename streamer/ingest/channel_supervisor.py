@@ -24,7 +24,7 @@ _STEADY_S = 60.0
 
 
 class ChannelState(StrEnum):
-    """Activity of one owned channel."""
+    """State of one owned channel's ingest."""
 
     RUNNING = "running"
     RECOVERING = "recovering"
@@ -33,7 +33,7 @@ class ChannelState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelStatus:
-    """State of a channel, with a sentence that explains it."""
+    """State of a channel, with the reason for the state."""
 
     state: ChannelState
     reason: str = ""
@@ -41,7 +41,7 @@ class ChannelStatus:
 
 @dataclass(slots=True)
 class _OwnedChannel:
-    """One owned channel: its task, its state, its present run, and the event that ends its pause."""
+    """One owned channel: its task, its status, its current run, and the event that ends its pause."""
 
     task: "asyncio.Task[None]"
     status: ChannelStatus | None = None
@@ -51,14 +51,15 @@ class _OwnedChannel:
 
 @dataclass(slots=True, kw_only=True)
 class ChannelSupervisor:
-    """Runs one `Ingest` for each owned channel, and restarts it when it ends.
+    """Runs one `Ingest` for each owned channel, and restarts it when it fails.
 
-    Failures that can pass are retried with back-off, from the checkpoint in the
-    log. A failure that needs an operator is logged and retried too, at first
-    soon and later every five minutes, so that a repaired permission needs no
-    restart. `joined` is set once the first share of channels has arrived, even
-    an empty one. `released` is called with each channel that has stopped
-    because another process owns it, or because the keeper ends.
+    A transient failure is retried with back-off, from the checkpoint in the log.
+    A failure that needs an operator is logged and also retried, first after a
+    second and later every five minutes, so that a repaired permission needs no
+    restart. `joined` is true once this process has received its first share of
+    channels, even an empty share. The supervisor calls `released` for each channel
+    that it has stopped, because another process owns the channel or the
+    supervisor itself ends.
     """
 
     ownership: Ownership
@@ -72,35 +73,35 @@ class ChannelSupervisor:
 
     @property
     def status(self) -> Mapping[Channel, ChannelStatus]:
-        """State of each owned channel; channels of other processes are absent."""
+        """Status of each owned channel; channels of other processes are absent."""
         return {channel: each.status for channel, each in self._owned.items() if each.status is not None}
 
     @property
     def busy_since(self) -> Mapping[Channel, float]:
-        """Time since which each channel waits for the log, in monotonic seconds; absent if it does not."""
+        """Time since which each channel waits for the log, in monotonic seconds; others are absent."""
         return _known({channel: run.log.busy_since for channel, run in self._runs()})
 
     @property
     def verified_at(self) -> Mapping[Channel, float]:
-        """Time up to which no event of each channel is missing, in epoch seconds; absent while unknown."""
+        """Time up to which no event of a channel is missing, in epoch seconds; absent while it is unknown."""
         return _known({channel: run.log.verified_at for channel, run in self._runs()})
 
     def retry_now(self, channel: Channel) -> None:
-        """Try a channel that has failed now, rather than when its pause is over."""
+        """End the pause of a failed channel and try the channel now."""
         owned = self._owned.get(channel)
         if owned is not None and owned.retried is not None:
             owned.retried.set()
 
     async def run(self) -> None:
-        """Follow the ownership until cancelled, then stop every channel."""
+        """Follow the ownership until this task is cancelled, then stop every channel."""
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follow(group), name="ownership")
             try:
-                # The task itself is not awaited, or our cancellation would end it first.
+                # Awaiting the task itself would cancel it together with us, before the channels are stopped.
                 await asyncio.wait([following])
             finally:
-                # This comes before the ownership is given up: the next owner must not
-                # start while this process still reads.
+                # Stop before the ownership is released: the next owner must not start
+                # while this process still reads.
                 while self._owned:
                     await self._stop(list(self._owned))
 

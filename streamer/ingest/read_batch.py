@@ -1,4 +1,4 @@
-"""Batch as it was read: its events, and the dead letters of what could not be read."""
+"""Batch after reading: its events, and dead letters of its unreadable messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from streamer.events import DeadLetter, Event
 class ReadBatch:
     """Events and dead letters of one batch, each in Salesforce's order.
 
-    `mixed` holds both in that order, and nothing if there are no dead letters:
-    `of` makes such a batch.
+    `mixed` has both in that order; it is empty if there are no dead letters. Use
+    `of` to create a batch.
     """
 
     events: Sequence[Event] = ()
@@ -26,7 +26,7 @@ class ReadBatch:
         return cls(events=events, dead_letters=dead_letters, mixed=mixed if dead_letters else ())
 
     def with_events(self, made: Sequence[Event | DeadLetter]) -> "ReadBatch":
-        """Return this batch with `made` instead of its events, one for each."""
+        """Return this batch with each event replaced by the matching item of `made`."""
         if made is self.events:
             return self
         following = iter(made)

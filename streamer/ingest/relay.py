@@ -20,10 +20,10 @@ from streamer.ports import Append, Appended, EventLog, Source
 
 
 class IngestObserver(Protocol):
-    """Counts and measures appends; must not block or raise."""
+    """Counts and measures appends. Its methods must not block or raise."""
 
     def taken(self, events: Sequence[Event], read_at: float) -> None:
-        """These events, read at `read_at` (epoch seconds), will be in the log with the next append."""
+        """The next append will contain these events, which were read at `read_at` (epoch seconds)."""
         ...
 
     def appended(self, appended: Appended, seconds: float) -> None:
@@ -33,9 +33,9 @@ class IngestObserver(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class GrowingAppend:
-    """Append to the log, and what its commit holds beside the events.
+    """Append to the log, with the dead letters and records that its commit adds to the events.
 
-    Events that the log refuses are set aside by `quarantine`.
+    `quarantine` makes dead letters of events that the log refuses.
     """
 
     append: Append
@@ -48,7 +48,7 @@ class GrowingAppend:
     _first: Event | None = field(default=None, init=False)
 
     def add(self, read: ReadBatch, read_at: float) -> None:
-        """Add what was read at `read_at`, in epoch seconds."""
+        """Add events and dead letters that were read at `read_at`, in epoch seconds."""
         self.set_aside += read.dead_letters
         if events := read.events:
             self._events += len(events)
@@ -60,9 +60,10 @@ class GrowingAppend:
                 self._set_aside(refused)
 
     async def commit(self, checkpoint: Checkpoint) -> Appended:
-        """Commit all of it together with `checkpoint`.
+        """Commit everything together with `checkpoint`.
 
-        Raises what the log raises, and `LogMisconfigured` when it refuses no event in particular.
+        Raises the errors of the log, and `LogMisconfigured` if the log refuses the
+        append without naming an event.
         """
         while True:
             try:
@@ -85,27 +86,27 @@ class GrowingAppend:
 
     def _set_aside(self, refused: EventsRefused) -> None:
         if not refused.events:
-            # With nothing to set aside, the same append would be refused for ever.
+            # With no event to set aside, the same append would be refused for ever.
             raise LogMisconfigured(
-                f"The log refuses an append and names no event of it: {refused}"
+                f"The log refuses an append and names no event in it: {refused}"
             ) from refused
         self._events -= len(refused.events)
         self.set_aside += self.quarantine.refused(refused)
 
 
-# An answer of tens of megabytes is committed in several transactions, to bound the memory of its records.
+# An answer of tens of megabytes is committed in several transactions, to limit memory.
 _MOST_BYTES = 8 * 1024 * 1024
-# A channel that is busy gives a quarter of its time to repairs.
+# A busy channel gives a quarter of its time to repairs.
 _TIMES_WITHOUT = 3.0
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True, kw_only=True)
 class ChannelLog:
-    """The log, as the ingest of one channel uses it.
+    """The log for the ingest of one channel.
 
-    While it waits for the log, `busy_since` holds the start of the wait, in
-    monotonic seconds. `verified_at` is the checkpoint's, `None` while it is unknown.
+    During a wait for the log, `busy_since` is the start of the wait in monotonic
+    seconds. `verified_at` comes from the checkpoint, and is `None` while unknown.
     """
 
     channel: Channel
@@ -126,20 +127,20 @@ class ChannelLog:
         return await self.answered(self.log.open_holes(self.channel))
 
     def begin(self, quarantine: Quarantine) -> GrowingAppend:
-        """Return a new append, whose refused events are set aside by `quarantine`."""
+        """Return a new append; `quarantine` makes dead letters of refused events."""
         return GrowingAppend(
             append=self.log.begin(self.channel), quarantine=quarantine, observer=self.observer
         )
 
     async def commit(self, growing: GrowingAppend, checkpoint: Checkpoint) -> None:
-        """Commit an append together with `checkpoint`; raises as `GrowingAppend.commit` does."""
+        """Commit an append together with `checkpoint`; raises the errors of `GrowingAppend.commit`."""
         began = self.clock.monotonic()
         appended = await self.answered(growing.commit(checkpoint))
         self.verified_at = verified_at(checkpoint)
         self.observer.appended(appended, self.clock.monotonic() - began)
 
     async def answered(self, request: Awaitable[_Answer]) -> _Answer:
-        """Return the log's answer to `request`; until then the loop waits for the log."""
+        """Return the log's answer to `request`; meanwhile `busy_since` is set."""
         self.busy_since = self.clock.monotonic()
         answer = await request
         self.busy_since = None
@@ -148,9 +149,9 @@ class ChannelLog:
 
 @dataclass(slots=True, kw_only=True)
 class _Taken:
-    """Messages of an answer so far: `position` is the channel's checkpoint after the commit of `append`.
+    """The part of an answer that was read so far; `position` is the checkpoint after the commit.
 
-    `gaps` are the gap events among them, and `is_quiet` says that no message came.
+    `gaps` are the gap events in it. `is_quiet` means that it has no messages.
     """
 
     append: GrowingAppend
@@ -161,7 +162,7 @@ class _Taken:
 
 @dataclass(slots=True, kw_only=True)
 class _Pauses:
-    """Pauses between the steps of the repairs: those that they ask for, and those of a busy channel."""
+    """Pauses between the steps of the repairs: requested by a step, or required by a busy channel."""
 
     clock: Clock
     _due_at: float = field(default=0.0, init=False)
@@ -170,24 +171,24 @@ class _Pauses:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the next step; not above zero when it is due."""
+        """Seconds until the next step; zero or less if the step is due."""
         return max(self._due_at, self._busy_until) - self.clock.monotonic()
 
     def wake(self) -> None:
-        """Let the next step be due at once; a busy channel keeps its share of the time."""
+        """Make the next step due at once, except for the pause of a busy channel."""
         self._due_at, self._is_woken = 0.0, True
 
     def begin(self) -> float:
-        """Return the time at which a step begins."""
+        """Record that a step begins, and return the time."""
         self._is_woken = False
         return self.clock.monotonic()
 
     def end(self, began: float, *, again_in_s: float, is_busy: bool) -> None:
-        """Note the end of a step that `began` then; `is_busy` says that a batch has come meanwhile."""
+        """Record the end of a step that `began` then; `is_busy` means that a batch arrived meanwhile."""
         now = self.clock.monotonic()
         if not self._is_woken:
             self._due_at = now + again_in_s
-        # A batch that had to wait is followed by others that have not.
+        # After a batch that had to wait, other batches must pass without a wait.
         self._busy_until = now + (now - began) * _TIMES_WITHOUT if is_busy else 0.0
 
 
@@ -195,11 +196,12 @@ class _Pauses:
 class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
-    An answer's events are committed together with its replay id, so a crash repeats
-    nothing and skips nothing. It can be cancelled at any moment. With `repairs`,
-    changes that Salesforce withheld are read from the org, with the answers and
-    between them. With `admission`, a replay can be stopped before it begins. An
-    order of another position is taken between two answers.
+    An answer's events and its replay id are committed together, so a crash
+    repeats nothing and skips nothing. `Ingest` can be cancelled at any time. With
+    `repairs`, changes that Salesforce withheld are read from the org, together
+    with answers and between them. With `admission`, a replay can be stopped before
+    it begins. An operator's order for another position is executed between two
+    answers.
     """
 
     source: Source
@@ -212,14 +214,14 @@ class Ingest:
     _pauses: _Pauses = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin without a pause."""
+        """Start without a pause."""
         self._pauses = _Pauses(clock=self.log.clock)
 
     async def run(self) -> None:
         """Relay batches until the source ends.
 
-        Raises what the source and the log raise, with two exceptions: refused
-        events are set aside, and the policy decides about a refused replay id.
+        Raises the errors of the source and the log, with two exceptions: refused
+        events become dead letters, and a policy decides about a refused replay id.
         """
         checkpoint = await self.log.checkpoint()
         if self.repairs is not None:
@@ -254,25 +256,25 @@ class Ingest:
                 if batch.more and taken.append.append.size < _MOST_BYTES:
                     continue
                 await self._repair(batch, taken)
-                # Asking for the next batch tells the source that this one is
+                # The request for the next batch tells the source that this batch is
                 # safe, so no step may come between the commit and the next turn.
                 checkpoint = known = await self._commit(batch, taken)
                 self.source.settle(checkpoint)
                 taken = self._begin(checkpoint)
-                # An empty last piece of a large answer is not a quiet answer.
+                # The empty last part of a large answer is not a quiet answer.
                 taken.is_quiet = not batch.more
 
     async def _ordered(
         self, checkpoint: Checkpoint | None, after: Checkpoint | Start
     ) -> tuple[Checkpoint | None, Checkpoint | Start]:
-        """Return where reading continues by the order of an operator, or else `checkpoint` and `after`."""
+        """Return where reading continues by an operator's order; without one, `checkpoint` and `after`."""
         order = await self.log.answered(self.positioning.next_order())
         if order is None:
             return checkpoint, after
         return None, self.positioning.moved(order, await self.log.checkpoint())
 
     async def _refused(self, refused: ReplayIdRefused) -> tuple[Checkpoint | None, Checkpoint | Start]:
-        """Return where reading goes on without a replay id that Salesforce has refused."""
+        """Return where reading continues without a replay id that Salesforce refused."""
         stored = await self.log.checkpoint()
         if not self.positioning.is_ordered_id:
             return None, self.positioning.resumed(refused, stored)
@@ -284,9 +286,9 @@ class Ingest:
     async def _next(
         self, reader: BatchReader, checkpoint: Checkpoint | None, *, is_between: bool
     ) -> Batch | None:
-        """Return the next batch; between two answers and with a `checkpoint`, repair until it comes.
+        """Return the next batch. Between two answers and with a `checkpoint`, run repairs until it arrives.
 
-        Raises `PositionOrdered` between two answers.
+        Between two answers, it raises `PositionOrdered` if there is an order.
         """
         if is_between:
             self._check_orders()
@@ -319,7 +321,7 @@ class Ingest:
         taken.append.add(stored, batch.read_at)
 
     async def _repair(self, batch: Batch, taken: _Taken) -> None:
-        """Add the repairs that belong to the answer that ends with `batch`."""
+        """Add the repairs that belong to the answer that `batch` completes."""
         append = taken.append
         if self.repairs is None:
             append.continuity += holes_of(taken.gaps, self.log.channel, batch.read_at)
@@ -327,13 +329,13 @@ class Ingest:
         repaired = await self.repairs.repaired(taken.gaps, batch.read_at)
         append.continuity += repaired.records
         if repaired.events:
-            # They have the positions of their gap events, which have advanced the checkpoint.
+            # The repaired events share the positions of their gap events, which the checkpoint includes.
             append.add(self.messages.stored(ReadBatch(events=repaired.events)), batch.read_at)
 
     async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
-        """Append the next part of the repairs; the pause that it asks for outlasts the batches meanwhile."""
+        """Append the next part of the repairs; its requested pause lasts even if batches arrive."""
         began = self._pauses.begin()
-        # A channel that was reset has no position before its next event.
+        # After a reset, a channel has no position until its next event.
         position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")
         repaired = await repairs.step(position)
         if not repaired.is_empty:
@@ -341,14 +343,14 @@ class Ingest:
         self._pauses.end(began, again_in_s=repaired.again_in_s, is_busy=reader.has_come)
 
     async def _append(self, repaired: Repaired, checkpoint: Checkpoint) -> None:
-        """Append what was repaired between two answers, at the position of the former."""
+        """Append repairs between two answers, at the position of the last answer."""
         growing = self.log.begin(self.messages.quarantine)
         growing.continuity += repaired.records
         growing.redriven += repaired.redriven
         growing.set_aside += repaired.set_aside
         now = self.log.clock.now()
         growing.add(ReadBatch(events=repaired.stored), now)
-        # Letters that still can't be stored say nothing new about the channel.
+        # Dead letters that still can't be stored give no new information about the channel.
         made = self.messages.stored(ReadBatch(events=repaired.events), is_judged=not repaired.redriven)
         growing.add(made, now)
         await self._write(growing, checkpoint)

@@ -1,7 +1,7 @@
 """Conversion of transport messages to events: pure functions, one file for each kind.
 
-A normaliser belongs to one channel. It raises nothing: it returns a message of
-another shape than the channel promises as `Unreadable`.
+A normaliser belongs to one channel. It raises nothing: a message without the
+form that the channel promises becomes `Unreadable`.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,8 @@ Normaliser = Callable[[Sequence[Any]], list[Event | Unreadable]]
 def normaliser_for(channel: Channel, *, key: str | None = None) -> Normaliser:
     """Return the normaliser for the messages of `channel`.
 
-    `key` names the field by which platform events and generic events are
-    ordered; change events and PushTopic notifications are ordered by their
-    record.
+    `key` names the field that orders platform events and generic events. Change
+    events and PushTopic notifications are ordered by their record.
     """
     match ChannelKind.of(channel.path):
         case ChannelKind.CHANGES:

@@ -1,8 +1,8 @@
-"""Conversion of Change Data Capture messages, in the shape of CometD, to events.
+"""Conversion of Change Data Capture messages, in the form of CometD, to events.
 
-The shapes follow the Change Data Capture Developer Guide: the
-ChangeEventHeader; a body that holds only the changed fields on an update; a key
-with the value null for a cleared field.
+The form is described in the Change Data Capture Developer Guide: the
+ChangeEventHeader; on an update, a body with only the changed fields; null as the
+value of a cleared field.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from streamer.exact_json import raw_json
 from streamer.normalise.malformed import from_epoch_ms, replay_id_of, unreadable
 
 LONGEST_TEXT = 262_144
-"""Most characters of a text or a diff that is worked on; Salesforce's longest text area has half as many."""
+"""Most characters of a text or diff to process; twice as long as Salesforce's longest text area."""
 
 _HASH = re.compile(r"\+\+\+ ([0-9a-fA-F]{64})\s*", re.ASCII)
 _HUNK = re.compile(r"@@ -(\d{1,9})(,\d{1,9})? \+\d{1,9}(,\d{1,9})? @@.*", re.ASCII)
@@ -27,40 +27,40 @@ _CONTEXT, _REMOVED, _ADDED, _NOTE = " ", "-", "+", "\\"
 _MARKS = (_CONTEXT, _REMOVED, _ADDED, _NOTE, "")
 
 Line = tuple[str, str]
-"""Text of a line, and the newline that ends it: empty for the last line, and for one that a diff adds."""
+"""Text and newline of a line; the newline is empty for the last line and for a line that a diff adds."""
 
 
 def is_diff(value: JsonObject) -> bool:
-    """Return whether an object among the fields of an event stands for the diff of a text."""
+    """Return whether a field's value, an object, represents the diff of a text."""
     return len(value) == 1 and type(value.get("diff")) is str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hunk:
-    """Lines with their marks, and the line of the former value that the header names, from 1."""
+    """Lines with their marks; `at` is the line number in the former value from the header, from 1."""
 
     at: int
     lines: Sequence[str]
 
     @property
     def only_adds(self) -> bool:
-        """True for a hunk without a line of the former value."""
+        """True if no line of the hunk comes from the former value."""
         return all(line[:1] in (_ADDED, _NOTE) for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDiff:
-    """Diff of one text: the SHA-256 of the new value, and the changes that lead to it."""
+    """Diff of one text: the changes from the former value, and the SHA-256 of the new value."""
 
     sha256: str
     hunks: Sequence[_Hunk]
 
     @classmethod
     def parse(cls, text: str) -> "TextDiff | None":
-        """Return the diff that `text` holds, or `None` when it holds none, or one that is too long.
+        """Return the diff in `text`, or `None` if `text` has no diff or is too long.
 
-        The counts in a hunk's header are not used: the marks of the lines say
-        the same.
+        The counts in a hunk's header are not used: the marks of the lines imply
+        the counts.
         """
         if len(text) > LONGEST_TEXT:
             return None
@@ -72,15 +72,15 @@ class TextDiff:
         return cls(sha256=stated[1].lower(), hunks=hunks)
 
     def leads_to(self, value: str) -> bool:
-        """Return whether `value` is the new value, by its hash."""
-        # JSON can hold a lone surrogate, which has no other UTF-8 than this.
+        """Return whether `value` has the hash of the new value."""
+        # JSON can contain a lone surrogate, which UTF-8 can't encode otherwise.
         return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest() == self.sha256
 
     def applied_to(self, former: str) -> str | None:
-        """Return the new value, verified by its hash, or `None` when `former` is not the former value.
+        """Return the new value, verified by its hash, or `None` if `former` is not the former value.
 
-        A `former` that is the new value already is returned as it is. The time
-        that this takes is linear in the length of both texts.
+        If `former` is already the new value, it is returned. The time is linear in
+        the length of both texts.
         """
         if len(former) > LONGEST_TEXT:
             return None
@@ -92,7 +92,7 @@ class TextDiff:
         return None
 
     def _candidates(self, former: str) -> Iterator[str]:
-        """Yield the new values that the possible readings give, the likely ones first."""
+        """Yield the new values for the possible interpretations of the diff, likely ones first."""
         only_add = any(hunk.only_adds for hunk in self.hunks)
         for lines in _splits(former):
             for inserts_before in (0, 1) if only_add else (0,):
@@ -101,10 +101,10 @@ class TextDiff:
                     yield from _joined(patched, usual=lines[0][1] or "\n")
 
     def _patched(self, lines: Sequence[Line], inserts_before: int) -> list[Line] | None:
-        """Return the new lines, or `None` when a line of the diff is not where it says.
+        """Return the new lines, or `None` if a line of the diff does not match the former value.
 
-        diff(1) counts an insertion from the line before it (0), Java's
-        libraries from the line after it (1).
+        For the position of an insertion, diff(1) gives the line before it (0), and
+        Java's libraries give the line after it (1).
         """
         patched: list[Line] = []
         done = 0
@@ -130,7 +130,7 @@ class TextDiff:
 
 
 def _hunks(lines: Sequence[str]) -> Sequence[_Hunk] | None:
-    """Return the hunks that `lines` hold, or `None` when they hold anything else."""
+    """Return the hunks in `lines`, or `None` if `lines` contain anything else."""
     hunks: list[tuple[int, list[str]]] = []
     for line in lines:
         if line.startswith("@@"):
@@ -146,7 +146,7 @@ def _hunks(lines: Sequence[str]) -> Sequence[_Hunk] | None:
 
 
 def _splits(text: str) -> Iterator[Sequence[Line]]:
-    """Yield the lines of `text`; a lone carriage return is a newline first, and a character then."""
+    """Yield the lines of `text`, first with a lone carriage return as a newline, then as a character."""
     yield _lines(_NEWLINE, text)
     if "\r" in text.replace("\r\n", ""):
         yield _lines(_NEWLINE_OF_LF, text)
@@ -158,10 +158,10 @@ def _lines(newline: re.Pattern[str], text: str) -> Sequence[Line]:
 
 
 def _joined(lines: Sequence[Line], *, usual: str) -> Iterator[str]:
-    """Yield the text of `lines` with their own newlines, or `usual` ones, and then with those of one kind.
+    """Yield the text of `lines` with their own newlines or `usual`, then with one kind of newline.
 
-    An edit in a browser can have changed all of them, which no diff of lines
-    tells.
+    An edit in a browser can have changed all newlines, and a diff of lines does
+    not show such a change.
     """
     if not lines:
         yield ""
@@ -185,13 +185,13 @@ _KIND = {
     "GAP_OVERFLOW": "gap",
     "SNAPSHOT": "snapshot",
 }
-# A change of more records than these is examined, so that a message of a megabyte never becomes
-# hundreds of thousands of events, or gigabytes of them. An event of 1 MB, Salesforce's largest, has
-# no room for more ids.
+# If a change has more records than this, its size is checked, so that a message of a megabyte never
+# becomes hundreds of thousands of events, or gigabytes of events. Salesforce's largest event, 1 MB,
+# has no room for more ids than the limit.
 _MANY = 50
 _MOST_RECORDS = 60_000
 _SHORTEST_ID = 15
-# Ids and names are kept by the thousand, as keys of lanes and of caches.
+# Thousands of ids and names are kept as keys of lanes and caches, so they must be short.
 _LONGEST_NAME = 255
 _MOST_BYTES = 100_000_000
 
@@ -200,8 +200,8 @@ class ChangeNormaliser:
     """Turns each change message of one channel into one event per record, in the header's order.
 
     An update of "all records of a type" (record id `001*`, sent when a field's
-    type is converted) changes more than the event can tell, so it is a gap. An
-    event with large texts that came as diffs names them in `diff_fields`.
+    type is converted) is a gap, because it does not contain the changes. If an
+    event has large texts as diffs, `diff_fields` names their fields.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -211,7 +211,7 @@ class ChangeNormaliser:
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
         """Return the events of `messages` in order; a message that is not a change event is `Unreadable`."""
         read: list[Event | Unreadable] = []
-        # One loop without a call per message, because every event of a backlog passes it.
+        # This loop handles every event of a backlog, so it makes few calls per message.
         for message in messages:
             try:
                 data = message["data"]
@@ -228,7 +228,7 @@ class ChangeNormaliser:
                 del fields[_HEADER]
                 nulled, diffs = _nulled_and_diffs(fields)
                 changed, transaction = header.get("changedFields") or [], _transaction(key, sequence, header)
-            except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
+            except Exception as error:  # noqa: BLE001 - a bad message must not affect the other messages
                 read.append(unreadable(message, "a change event", error))
                 continue
             body: JsonObject = {
@@ -277,9 +277,9 @@ def _transaction(key: str, sequence: int, header: JsonObject) -> JsonObject:
 
 
 def _identified(key: Any, sequence: Any) -> tuple[str, int]:
-    # Event ids are made of these, so values of another type must not be converted.
+    # Event ids contain both values, so a value of another type must not be converted.
     if type(key) is not str or type(sequence) is not int:
-        raise ValueError("transactionKey or sequenceNumber is of another type")
+        raise ValueError("transactionKey or sequenceNumber has another type")
     if len(key) > _LONGEST_NAME:
         raise ValueError(f"transactionKey has {len(key)} characters")
     return key, sequence
@@ -290,7 +290,7 @@ def _texts(values: Any, payload: JsonObject) -> list[str]:
         raise ValueError("recordIds is not a list of record ids")
     for value in values:
         if type(value) is not str or not value:
-            raise ValueError("recordIds holds something that is not a record id")
+            raise ValueError("recordIds contains a value that is not a record id")
     if len(values) > 1 or len(values[0]) > _LONGEST_NAME:
         _check_lengths(values)
         if len(values) > _MANY:
@@ -300,15 +300,15 @@ def _texts(values: Any, payload: JsonObject) -> list[str]:
 
 def _check_lengths(record_ids: Sequence[str]) -> None:
     if max(map(len, record_ids)) > _LONGEST_NAME:
-        raise ValueError(f"recordIds holds an id of more than {_LONGEST_NAME} characters")
+        raise ValueError(f"recordIds contains an id of more than {_LONGEST_NAME} characters")
 
 
 def _check_many(record_ids: list[str], payload: JsonObject) -> None:
-    """Raise `ValueError` where the events of many records, each with all of `payload` but them, take much."""
+    """Raise `ValueError` if events for all these records would be too large together."""
     if len(record_ids) > _MOST_RECORDS:
-        raise ValueError(f"{len(record_ids)} recordIds are more than {_MOST_RECORDS}")
+        raise ValueError(f"it has {len(record_ids)} recordIds, more than {_MOST_RECORDS}")
     if any(len(each) < _SHORTEST_ID for each in record_ids):
-        raise ValueError("recordIds holds something that is not a record id")
+        raise ValueError("recordIds contains a value that is not a record id")
     shared = len(raw_json(payload)) - len(raw_json(record_ids))
     if shared * len(record_ids) > _MOST_BYTES:
         raise ValueError(f"its events of {len(record_ids)} records have more than {_MOST_BYTES} bytes")
@@ -324,7 +324,7 @@ def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FB
 
 
 def _nulled_and_diffs(fields: JsonObject) -> tuple[list[str], Sequence[str]]:
-    """Return the names of the cleared fields, and of the fields whose diff the event carries."""
+    """Return the names of the cleared fields, and of the fields whose value is a diff."""
     for value in fields.values():
         if value is None or type(value) is dict:
             break

@@ -1,4 +1,4 @@
-"""Reading of messages one by one: their shape, position and times, and the malformed ones."""
+"""Parts that all normalisers share: positions, times, and messages that are malformed."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,24 +16,24 @@ _LONGEST_ERROR = 300
 def each_read(
     messages: Sequence[Any], expected: str, event: Callable[[JsonObject], Event]
 ) -> list[Event | Unreadable]:
-    """Return the `event` of each message's data in order; one for which it raises is `Unreadable`."""
+    """Return the `event` of each message's data in order; if `event` raises, the message is `Unreadable`."""
     read: list[Event | Unreadable] = []
     for message in messages:
         try:
             read.append(event(message["data"]))
-        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
+        except Exception as error:  # noqa: BLE001 - a bad message must not affect the other messages
             read.append(unreadable(message, expected, error))
     return read
 
 
 def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:
-    """Return `message`, which is not the `expected` kind, as `Unreadable` with its bytes and its position."""
+    """Return `message`, which is not of the `expected` kind, as `Unreadable` with bytes and position."""
     summary = f"Not {expected}: {type(error).__name__}"
     told = f"{summary}: {str(error)[:_LONGEST_ERROR]}"
     return Unreadable(
         raw=raw_json(message),
         error=told,
-        # A key is one that was looked for, and other texts can quote the message.
+        # A missing key is a name from our code; other error messages can quote the message.
         summary=told if type(error) is KeyError else summary,
         replay_id=_replay_id(message),
         schema_id=_schema_id(message),
@@ -41,10 +41,10 @@ def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:
 
 
 def replay_id_of(about: Any) -> ReplayId:
-    """Return the position of a message by its `event` member: a number of CometD, or opaque bytes.
+    """Return the position in a message's `event` member: a number of CometD, or opaque bytes.
 
-    A number below zero is refused: to Salesforce it is an order to begin
-    elsewhere.
+    A negative number is refused, because Salesforce would start at another
+    position.
     """
     position = about["replayId"]
     if type(position) is int and position >= 0:
@@ -72,7 +72,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _YEAR_10000_MS = 253_402_300_800_000
 
 
-# The events of a transaction share their time, and a backlog repeats times at short intervals.
+# The events of a transaction have the same time, and a backlog repeats times often.
 @lru_cache(maxsize=1024, typed=True)
 def from_epoch_ms(epoch_ms: int) -> str:
     """Return `epoch_ms`, milliseconds since the epoch, as RFC 3339 in UTC.
@@ -86,9 +86,9 @@ def from_epoch_ms(epoch_ms: int) -> str:
 
 
 def from_text(text: str) -> str:
-    """Return a date-time that Salesforce wrote (`…Z`, `…+0000`) as RFC 3339 in UTC.
+    """Return a date-time from Salesforce (`…Z`, `…+0000`) as RFC 3339 in UTC.
 
-    Raises `ValueError` if `text` is not a date-time, or lies before 1970.
+    Raises `ValueError` if `text` is not a date-time, or is before 1970.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -100,11 +100,11 @@ def from_text(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _whole_seconds(seconds: int) -> str:
-    # Events come in bursts of the same second, and strftime is slow.
+    # Many events have the same second, and strftime is slow.
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def as_event_time(moment: datetime) -> str:
-    """Return `moment` in the format of event times, so that the texts compare; without a zone it is UTC."""
+    """Return `moment` in the format of event times, so that texts compare like times; no zone means UTC."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,10 +13,11 @@ from streamer.normalise.malformed import each_read, from_epoch_ms, from_text, re
 class GenericNormaliser:
     """Turns each message of one generic channel into its event.
 
-    The payload is what the sender wrote, text as a rule, and stays as it is
-    (Streaming API guide, generic events). With a `key`, messages are ordered by
-    that member of a payload that is a JSON object, or text that holds one; the
-    others are ordered by nothing, as all are without a `key`.
+    The payload is what the sender wrote, usually a text, and is not changed
+    (Streaming API guide, generic events). `key` names a member of the payload's
+    JSON object, or of the object in its text; the member's value orders the
+    messages. Messages without that member are not ordered, and without a `key`,
+    no messages are.
     """
 
     def __init__(self, channel: Channel, *, key: str | None = None) -> None:
@@ -64,11 +65,11 @@ _LONGEST_ID = 255
 class PushTopicNormaliser:
     """Turns each notification of one PushTopic into its event.
 
-    A notification has the type of the change, its time and position in
+    A notification has the type of the change, its time and its position in
     `data.event`, and the fields of the topic's query in `data.sobject`
-    (Streaming API guide, PushTopic notifications). It tells neither the object
-    nor the fields that changed. One without a record's `Id`, such as the query
-    of the topic can leave out, is ordered by its own id.
+    (Streaming API guide, PushTopic notifications). It contains neither the object
+    nor the names of the changed fields. If the query omits the record's `Id`, the
+    event is not ordered with others.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -87,13 +88,13 @@ class PushTopicNormaliser:
         if type(change) is not str or not change.isidentifier() or len(change) > _LONGEST_ID:
             raise ValueError("type is not the name of a change")
         if type(fields) is not dict:
-            raise ValueError("sobject is of another type")
+            raise ValueError("sobject has another type")
         replay_id = replay_id_of(about)
         record_id = fields.get("Id")
-        # It goes into ids, and so into checkpoints, which have to stay small.
+        # The record id becomes a part of event ids, and thus of checkpoints, which must stay small.
         if type(record_id) is not str or not 0 < len(record_id) <= _LONGEST_ID:
             record_id = None
-        # Whatever shares a replay id is told apart by its record and its change.
+        # Notifications with the same replay id differ in their record or their change.
         position = f"{self._topic}:{replay_id_to_text(replay_id)}"
         event_id = EventId(":".join((position, record_id or "", change)))
         return Event(
@@ -109,22 +110,22 @@ class PushTopicNormaliser:
         )
 
 
-# Ids and names are kept by the thousand, as keys of caches. A position is part of an id without a UUID.
+# Thousands of ids and names are kept as keys of caches. Without a UUID, the id contains the position.
 _LONGEST_NAME = 500
 
 
 class PlatformEventNormaliser:
     """Turns each platform event message of one channel into its event.
 
-    The id is the `EventUuid` (sent by endpoints from 52.0 on), which a
-    publisher's duplicate repeats under another replay id. Without one, the id
-    is made of the position. `EventApiName` names the event on a custom channel,
-    which can carry several kinds; any other channel carries the one that its
-    path names.
+    The event id is the `EventUuid` (sent by endpoints since 52.0). A publisher's
+    duplicate has the same `EventUuid` and another replay id. Without an
+    `EventUuid`, the id is made from the position. A custom channel can carry
+    several kinds of events, and `EventApiName` names the kind; any other channel
+    carries the event in its path.
     """
 
     def __init__(self, channel: Channel, *, key: str | None = None) -> None:
-        """Read the messages of `channel`, ordered by the field `key` if given."""
+        """Read the messages of `channel`; the field `key`, if given, orders them."""
         self._channel = channel
         self._key = key
         self._name = channel.path.rpartition("/")[2]
@@ -144,7 +145,7 @@ class PlatformEventNormaliser:
             raise ValueError("EventApiName is not the API name of an event")
         uuid = about.get("EventUuid") or f"{self._channel}:{replay_id_to_text(replay_id)}"
         if type(uuid) is not str:
-            raise ValueError("EventUuid is of another type")
+            raise ValueError("EventUuid has another type")
         if len(uuid) > _LONGEST_NAME:
             raise ValueError(f"EventUuid has {len(uuid)} characters")
         event_id = EventId(uuid)
@@ -171,9 +172,10 @@ _RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 class OutboundNormaliser:
     """Turns each notification of one channel into its event.
 
-    The id belongs to the notification, which Salesforce repeats until it is
-    acknowledged. A notification carries no commit time, so the event has the time
-    of its arrival. Its id also stands for its position, since the channel has none.
+    The event id is the notification's id, which stays the same when Salesforce
+    repeats the notification. A notification has no commit time, so the event has
+    the time of its arrival. A notification has no position either, so its id is
+    used as the position.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -187,7 +189,7 @@ class OutboundNormaliser:
     def _read(self, message: Any) -> Event | Unreadable:
         try:
             return self._event(message)
-        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
+        except Exception as error:  # noqa: BLE001 - a bad message must not affect the other messages
             return unreadable(message, "an outbound message", error)
 
     def _event(self, message: JsonObject) -> Event:
@@ -218,5 +220,5 @@ class OutboundNormaliser:
 
 def _record_id(value: Any, what: str) -> str:
     if type(value) is not str or not _RECORD_ID.fullmatch(value):
-        raise ValueError(f"{what} is not an id of Salesforce")
+        raise ValueError(f"{what} is not a Salesforce id")
     return value

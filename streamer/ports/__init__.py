@@ -1,7 +1,7 @@
 """Ports: the contracts between the core and its adapters.
 
 Each port has an in-memory twin in the package and at least one real adapter.
-One contract test suite runs on all of them.
+The same contract tests run on all of them.
 """
 
 from streamer.ports.controls import ControlledLog, Controls, LetterCursor, LogRoom

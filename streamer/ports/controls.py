@@ -1,4 +1,4 @@
-"""Contracts of operation: switches, the audit, dead letters and continuity records, kept in the log."""
+"""Contracts for operators: switches, the audit, dead letters and continuity records, kept in the log."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,42 +22,43 @@ from streamer.ports.history import EventHistory
 class LetterCursor(Protocol):
     """Reader of the dead letters that remembers how far it has read; for one task at a time.
 
-    It costs as much as the letters that it returns, and the changes since its last
-    call. Each method raises `LogUnavailable`.
+    Its cost grows with the letters that it returns, and with the changes since
+    its last call. Each method raises `LogUnavailable`.
     """
 
     def heads(self) -> AsyncGenerator[LetterHead, None]:
         """Yield the heads of the letters that were set aside since the last call.
 
-        The first call yields the heads of all present letters. A call yields each
-        id at most once, with its latest letter. An id that a later call yields
-        again was set aside again. Apart from the heads, memory does not grow with the number
-        of letters. A caller that stops early can get some heads again.
+        The first call yields the heads of all existing letters. A call yields each
+        id at most once, with its latest letter. If a later call yields an id again,
+        the letter was set aside again. Apart from the heads, memory does not grow
+        with the number of letters. A caller that stops early can get some heads
+        again.
         """
         ...
 
     async def kept(self, ids: Collection[str], /) -> Collection[str]:
-        """Return those of `ids`, which `heads` has yielded, whose letters still exist."""
+        """Return the `ids` (from `heads`) whose letters still exist."""
         ...
 
     def letters(self, ids: Collection[str], /) -> AsyncGenerator[DeadLetter, None]:
-        """Yield the letters with these ids that still exist, in any order; the ids come from `heads`."""
+        """Yield the letters with these `ids` (from `heads`) that still exist, in any order."""
         ...
 
 
 class Controls(Protocol):
     """Switches, orders, dead letters, continuity records and the audit, kept in the log for every process.
 
-    A call that writes returns when its change and its audit record are
-    durable; no change takes effect before its record. It raises
-    `LogUnavailable` when that is uncertain: the caller can repeat the call,
-    which can write the record twice.
+    A call that writes returns when its change and its audit record are durable;
+    no change takes effect before its audit record. If that is uncertain, the call
+    raises `LogUnavailable`: the caller can repeat the call, and the record can
+    then be written twice.
     """
 
     def switched(self) -> AsyncGenerator[ControlState, None]:
-        """Yield the control state, and again after each change that any process makes.
+        """Yield the control state, now and after each change by any process.
 
-        While the log can't be read, the iterator waits.
+        The iterator waits while the log can't be read.
         """
         ...
 
@@ -66,11 +67,11 @@ class Controls(Protocol):
         ...
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open a redrive, or end the one with this id and forget it. Raises `LogUnavailable`."""
+        """Open a redrive, or end and forget the redrive with this id. Raises `LogUnavailable`."""
         ...
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
-        """Add the ids of `letters` to those that an open redrive skips.
+        """Add the ids in `letters` to the letters that an open redrive skips.
 
         A redrive that has ended stays ended, even if its end is written first.
         Raises `LogUnavailable`.
@@ -78,15 +79,15 @@ class Controls(Protocol):
         ...
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord, /) -> None:
-        """Open a snapshot, change its order, or end the one with this id and forget it.
+        """Open a snapshot, change its order, or end and forget the order with this id.
 
-        The last order of an id counts, so a new one reopens an ended snapshot.
+        The last order with an id counts, so a new order reopens an ended snapshot.
         Raises `LogUnavailable`.
         """
         ...
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord, /) -> None:
-        """Open an order to change a channel's position, or end the one with this id and forget it.
+        """Open an order to change a channel's position, or end and forget the order with this id.
 
         Raises `LogUnavailable`.
         """
@@ -101,25 +102,25 @@ class Controls(Protocol):
         ...
 
     def letter_cursor(self) -> LetterCursor:
-        """Return a cursor that has read nothing yet."""
+        """Return a new cursor, which starts at the first letter."""
         ...
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
-        """Return the latest states of the continuity records that `chosen` admits, oldest first.
+        """Return the latest states of the continuity records that match `chosen`, oldest first.
 
-        It returns at most the `last` recorded ones. Records that can't be read are
-        logged and left out. Raises `LogUnavailable`.
+        It returns at most the `last` records. Unreadable records are logged and
+        left out. Raises `LogUnavailable`.
         """
         ...
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
-        """Remove dead letters by their ids, for good. Raises `LogUnavailable`."""
+        """Remove dead letters by id, permanently. Raises `LogUnavailable`."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRoom:
-    """Room of the embedded log at `path`: the bytes in use, and their bound."""
+    """Storage of the embedded log at `path`: the bytes in use, and their limit."""
 
     path: Path
     used: int
@@ -127,7 +128,7 @@ class LogRoom:
 
 
 class ControlledLog(LogReader, Protocol):
-    """Log, as dispatch reads it and operators control it."""
+    """The log for dispatch and for operators."""
 
     @property
     def controls(self) -> Controls:
@@ -136,17 +137,17 @@ class ControlledLog(LogReader, Protocol):
 
     @property
     def storage(self) -> LogRoom | None:
-        """Room of a log that has a bound of its own."""
+        """Storage of the log, if the log has its own limit; otherwise `None`."""
         ...
 
     @property
     def foreign_records(self) -> Mapping[str, int]:
-        """Number of the foreign records that this process has left out, by topic or table."""
+        """Number of foreign records that this process has skipped, by topic or table."""
         ...
 
     @property
     def aborted_transactions(self) -> int:
-        """Number of transactions of this process that did not end with a commit."""
+        """Number of this process's transactions that were not committed."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Contracts of dispatch: one subscriber's place in the log, and what it settles there."""
+"""Contracts of dispatch: a subscriber's position in the log, and the work that it settles there."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -22,18 +22,17 @@ from streamer.events import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One subscriber's selection of the log.
+    """One subscriber's selection from the log.
 
-    `patterns` are event types, with `*` for any run of characters. `start` is
-    the position of a subscriber that the log does not know yet; after that its
-    recorded progress counts. With `receipts`, the subscriber settles with
-    receipts, and the log never moves its progress back, which would write them
-    twice.
+    `patterns` are event types, with `*` for any run of characters. `start` is the
+    position of a subscriber that is new to the log; later, its recorded progress
+    counts. With `receipts`, the subscriber settles with receipts. Then the log never
+    moves its progress back, because receipts would be written twice.
 
-    A subscriber that comes `after` others reads the events that these forward
-    to it, and no others; it begins with the first. `downstream` are the
-    subscribers to which it forwards: what it forwards from now on is kept for
-    them, whether they have begun or not.
+    A subscriber with `after` reads only events that these subscribers forward to it,
+    beginning with the first. `downstream` are the subscribers to which it forwards
+    events: the log keeps forwarded events for them from now on, even if they have
+    not begun yet.
     """
 
     subscriber: SubscriberName
@@ -48,9 +47,9 @@ class Subscription:
 class Assigned:
     """Partitions that this process owns from now on, and their `progress`.
 
-    `assignment` numbers the assignments of a feed: a settlement names the one
-    under which its events were read. `parked` are the parked lanes of these
-    partitions.
+    `assignment` numbers the assignments of a feed. A settlement names the
+    assignment under which its events were read. `parked` are the parked lanes of
+    these partitions.
     """
 
     assignment: int
@@ -62,8 +61,8 @@ class Assigned:
 class Revoked:
     """Partitions that this process no longer owns; no attempt at their events may begin.
 
-    Finished events can still be settled until the next `read`, unless another
-    process owns the partitions already.
+    Until the next `read`, finished events can still be settled, unless another
+    process already owns the partitions.
     """
 
     partitions: frozenset[Partition]
@@ -71,11 +70,11 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Entries of some partitions, in order for each partition, without settled ones.
+    """Entries of some partitions, in order for each partition, without settled entries.
 
     `through` is the offset up to which each partition was read (exclusive): an
-    offset below it without an entry does not concern this subscriber. `behind`
-    is the number of entries that are known to follow.
+    offset below it without an entry does not concern this subscriber. `behind` is
+    the known number of entries that follow.
     """
 
     entries: Sequence[Entry]
@@ -85,12 +84,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneChange:
-    """Change of one parked lane of one partition.
+    """Change of one parked lane in one partition.
 
-    The events `joined` are parked behind the present ones, in rising offsets;
-    the events whose offsets are in `left` are no longer parked. `setback`
-    replaces that of the lane; `None` forgets the lane, which then holds no
-    events. Recording the same change twice is harmless.
+    The events in `joined` are parked after the present events, in ascending
+    offsets. The events with offsets in `left` are no longer parked. `setback`
+    replaces the lane's setback; `None` removes the lane, which then has no events.
+    Recording the same change twice is harmless.
     """
 
     partition: Partition
@@ -104,10 +103,10 @@ class LaneChange:
 class Settlement:
     """Finished work of a subscriber, recorded atomically.
 
-    All of it belongs to partitions that `progress` names. `redriven` are the
-    ids of dead letters to remove, because `lanes` parks their events; a letter
-    that is also in `set_aside` failed again, and stays. Events of one key are
-    `forwarded` in the order in which they were settled.
+    All work belongs to partitions in `progress`. `redriven` are the ids of dead
+    letters to remove, because `lanes` parks their events. A letter that is also in
+    `set_aside` has failed again, and stays. `forwarded` events with the same key are
+    in the order in which they were settled.
     """
 
     assignment: int
@@ -120,7 +119,7 @@ class Settlement:
 
     @property
     def is_plain(self) -> bool:
-        """True when the settlement holds progress and nothing else."""
+        """True if the settlement contains only progress."""
         return not (self.set_aside or self.lanes or self.receipts or self.redriven or self.forwarded)
 
 
@@ -128,9 +127,9 @@ class Settlement:
 class Recorded:
     """Part of a settlement that is in the log.
 
-    Everything of `partitions` is; those that were revoked since are missing.
-    For `crowded` ones the log can hardly keep more offsets above the prefix:
-    the caller reads no more of them until a later record leaves them out.
+    The log has all work in `partitions`; partitions that were revoked meanwhile are
+    missing. For `crowded` partitions, the log can hardly store more offsets above the
+    prefix: the caller stops reading them until a later `Recorded` no longer lists them.
     """
 
     partitions: frozenset[Partition] = frozenset()
@@ -138,18 +137,18 @@ class Recorded:
 
 
 class Feed(Protocol):
-    """One process's share of one subscriber's reading and settling."""
+    """Reading and settling of one subscriber's events, for one process."""
 
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page or change of assignment, and return it.
 
-        A request for the next one confirms that the former change is in
-        effect. Raises `LogUnavailable`; the caller can read again.
+        The next call confirms that the last change is in effect. Raises
+        `LogUnavailable`; the caller can read again.
         """
         ...
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Stop reading these partitions until they are resumed or revoked; the others go on."""
+        """Stop reading these partitions until they are resumed or revoked; other partitions continue."""
         ...
 
     def resume(self, partitions: frozenset[Partition]) -> None:
@@ -159,49 +158,49 @@ class Feed(Protocol):
     async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record a settlement atomically, and return the part of it that is in the log.
 
-        Progress that is already in the log is recorded again, which proves
-        that this process still owns the partition. Partitions that were
-        revoked since are left out silently when the settlement holds only
-        progress for them. Raises `Fenced` when another process owns them.
-        Raises `LogUnavailable` when the result is uncertain; the caller can
-        settle again. A receipt and a forwarded event must not be written
-        twice: with receipts, `LogUnavailable` means that nothing is in the log.
+        Progress that is already in the log is recorded again, which proves that
+        this process still owns the partition. If the settlement has only progress
+        for a partition that was revoked meanwhile, the partition is left out
+        silently. Raises `Fenced` if another process owns the partitions. Raises
+        `LogUnavailable` if the result is uncertain; the caller can settle again. A
+        receipt or forwarded event must not be written twice, so with receipts,
+        `LogUnavailable` means that nothing is in the log.
         """
         ...
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
         """Return parked events of an owned partition, in the order of `offsets`; they stay parked.
 
-        Events that are not parked, or whose partition was revoked, are left
-        out. Raises `LogUnavailable`; the caller can recall again.
+        Events that are not parked, or whose partition was revoked, are left out.
+        Raises `LogUnavailable`; the caller can recall again.
         """
         ...
 
 
 class LogReader(Protocol):
-    """Log, as dispatch reads it."""
+    """The log for dispatch."""
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
-        """Return a context that gives one subscriber's feed; leaving it releases the partitions.
+        """Return a context that provides one subscriber's feed; leaving it releases the partitions.
 
-        Entering raises `LogUnavailable` when the caller can try again, and
-        `LogMisconfigured` when an operator must act.
+        On entry, raises `LogUnavailable` if the caller can try again, and
+        `LogMisconfigured` if an operator must act.
         """
         ...
 
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield the entries that a subscriber has settled, from the offsets in `begin` on, and end.
+        """Yield the entries that a subscriber has settled, from the offsets in `begin` to the present.
 
-        The entries of a partition come in order, without parked and unread
-        ones. Deliveries of the subscriber go on undisturbed. Memory is
-        bounded. Raises `LogUnavailable`.
+        The entries of a partition come in order; parked and unread entries are left
+        out. The subscriber's deliveries continue meanwhile. Memory is bounded.
+        Raises `LogUnavailable`.
         """
         ...
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Name the configured subscribers; the log need not keep events that only others have not read.
+        """Name the configured subscribers; the log need not keep events that only other subscribers lack.
 
         Raises `LogUnavailable`.
         """

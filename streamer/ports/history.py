@@ -21,15 +21,15 @@ MOST_FOUND = 1_000
 """Most events in the answer to one search."""
 
 MOST_SCANNED = 2_000_000
-"""Most positions in the log that one search looks at."""
+"""Most log positions that one search examines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryStart:
-    """Offsets at which the events since a time begin.
+    """Offsets at which the events since a given time begin.
 
-    `begins_at` (epoch seconds) is the time of the log's first event if earlier
-    events since the requested time can have been deleted; otherwise it is `None`.
+    If earlier events since that time can have been deleted, `begins_at` (epoch
+    seconds) is the time of the log's first event; otherwise it is `None`.
     """
 
     offsets: Mapping[Partition, int]
@@ -38,7 +38,7 @@ class HistoryStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPage:
-    """Events in the order of their partitions; about `left` offsets follow."""
+    """Events in the order of their partitions, and about how many offsets are `left`."""
 
     events: Sequence[Event]
     left: int = 0
@@ -46,18 +46,18 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSearch:
-    """Search for events; a field that is `None` or empty matches all of them.
+    """Search for events; a field that is `None` or empty matches all events.
 
-    `record` is a record's id with 15 or 18 characters, or another key of events.
+    `record` is a record id with 15 or 18 characters, or another key of events.
     `types` are patterns, with `*` for any run of characters; `channel` is a path.
-    `since` and `until` (excluded) are epoch seconds, and compared with the events'
-    own times. With `forwarded_to`, it searches the copies that were forwarded to
-    this subscriber.
+    `since` and `until` (exclusive) are epoch seconds, and are compared with the
+    events' own times. With `forwarded_to`, the search covers the copies that were
+    forwarded to this subscriber.
 
-    The answer has at most `limit` events, and the search looks at about `scan`
-    positions in the log. `cursor` continues an earlier search by the same fields.
-    With `every_partition`, a log of several partitions is searched beyond those in
-    which the events of a key lie today.
+    The answer has at most `limit` events, and the search examines about `scan` log
+    positions. `cursor` continues an earlier search with the same fields. Events with
+    a key are in one partition, unless the number of partitions has changed;
+    `every_partition` searches all partitions.
     """
 
     event_id: EventId | None = None
@@ -75,13 +75,13 @@ class EventSearch:
 
     @property
     def key(self) -> str | None:
-        """Key of the wanted events: a record's id with 18 characters, or another key as it is."""
+        """Key of the wanted events: a record id in 18 characters, or another key unchanged."""
         return record_id_of(self.record) or self.record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedEvent:
-    """Event with its position in the log; `appended_at` is `None` in a log that does not keep that time."""
+    """Event with its position in the log; `appended_at` is `None` if the log does not store that time."""
 
     entry: Entry
     appended_at: float | None = None
@@ -94,13 +94,13 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundEvents:
-    """Answer to a search that looked at `scanned` positions.
+    """Answer to a search that examined `scanned` log positions.
 
     With `is_whole`, nothing is left to search. Otherwise `cursor` continues the
-    search, and is empty where it would be too long; `reached` (epoch seconds) is
-    the time of the event up to which all partitions were searched, and `None` if
-    there is no such event. Events of one partition come in order. Those of several
-    are in the order of their times as far as `reached`.
+    search; it is empty if it would be too long. `reached` (epoch seconds) is the
+    time of the event up to which all partitions were searched, or `None` if there is
+    no such event. Events of one partition are in order. Events of several partitions
+    are in the order of their times, as far as `reached`.
     """
 
     events: Sequence[LoggedEvent]
@@ -112,7 +112,7 @@ class FoundEvents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundReceipts:
-    """Receipts of one event, oldest first; without `is_whole`, later receipts were not searched."""
+    """Receipts of one event, oldest first. Without `is_whole`, later receipts were not searched."""
 
     receipts: Sequence[Receipt]
     is_whole: bool = True
@@ -120,11 +120,10 @@ class FoundReceipts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberPlace:
-    """Recorded work of one subscriber around one position in the log.
+    """Recorded work of one subscriber at one position in the log.
 
-    `progress` is the subscriber's progress in the partition, `None` if none is
-    recorded. `lane` is the parked lane that holds the event at the position, if
-    any.
+    `progress` is the subscriber's progress in the partition, or `None` if none is
+    recorded. If the event at the position is parked, `lane` is its parked lane.
     """
 
     progress: SettledOffsets | None = None
@@ -133,10 +132,9 @@ class SubscriberPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendedPage:
-    """Events that were appended, in the order of their partitions.
+    """Appended events, in the order of their partitions.
 
-    `skipped` positions before them were left out, because the reader was too far
-    behind.
+    `skipped` positions before them were left out, because the reader was too slow.
     """
 
     events: Sequence[LoggedEvent]
@@ -144,10 +142,10 @@ class AppendedPage:
 
 
 class EventHistory(Protocol):
-    """Log, as operators and processes without ownership read it.
+    """The log for operators, and for processes that do not own it.
 
-    Nothing is changed, and memory is bounded. Every method raises
-    `LogUnavailable`, and `LogMisconfigured` when an operator must act.
+    It changes nothing, and memory is bounded. Every method raises
+    `LogUnavailable`, and `LogMisconfigured` if an operator must act.
     """
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
@@ -155,28 +153,28 @@ class EventHistory(Protocol):
         ...
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:
-        """Return where the change events of `entity` begin that were appended since `at` (epoch seconds).
+        """Return where the change events of `entity` appended since `at` (epoch seconds) begin.
 
         A few older events can come first.
         """
         ...
 
     def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
-        """Yield the change events of `entity` from `start` to the present end of the log.
+        """Yield the change events of `entity` from `start` to the current end of the log.
 
         Memory is bounded.
         """
         ...
 
     async def find(self, asked: EventSearch, /) -> FoundEvents:
-        """Return committed events that a search matches; raises `ValueError` for a foreign cursor.
+        """Return committed events that match a search. Raises `ValueError` for another search's cursor.
 
         Events can be missing for a moment after their commit.
         """
         ...
 
     async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
-        """Return the event at a position in the log, or `None` if there is none or it was deleted."""
+        """Return the event at a position in the log, or `None` if the position has no event (any more)."""
         ...
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
@@ -186,14 +184,14 @@ class EventHistory(Protocol):
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /
     ) -> SubscriberPlace:
-        """Return a subscriber's recorded work around a position in the log."""
+        """Return a subscriber's recorded work at a position in the log."""
         ...
 
     def appended(self) -> AsyncGenerator[AppendedPage, None]:
         """Yield pages of the events that are appended from now on, without end.
 
-        The first page is empty; every event that is appended after it will come.
-        Appends never wait for the reader. A reader that is too slow gets the latest
-        events, and the number of positions that it has missed.
+        The first page is empty, and every event that is appended after it will
+        follow. Appends never wait for the reader. If the reader is too slow, it gets
+        the latest events, and the number of positions that it has missed.
         """
         ...

@@ -1,4 +1,4 @@
-"""Contracts of ingest: the source of a channel, the records behind it, and the log that its events enter."""
+"""Contracts of ingest: a channel's source, the org's records, and the log to which events are appended."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,31 +22,34 @@ class Source(Protocol):
     """Reader of one org's channels."""
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield the batches of `channel` after `after`, in Salesforce's order, past and future ones.
+        """Yield the batches of `channel` after `after`, in Salesforce's order, first old, then new.
 
-        A request for the next batch confirms that the former one was taken.
-        After a batch that ends an answer (`more` is false) it confirms that
-        the answer is in the log, so that the source can ask Salesforce for
-        more. A source that loses its session resumes by itself, after the
-        checkpoint of the last `settle`, or else after `after`. It can then
-        repeat messages of the checkpoint's open replay id, but never skips
-        any. After a checkpoint of another transport, or one without a complete
-        replay id, it yields what follows the checkpoint's last event, or else
-        what was committed since `CLOCKS_DIFFER_S` before its `verified_at`; then the first
-        batch says so by `unmarked_since`. It yields an empty batch when Salesforce
-        has confirmed that nothing new came.
+        The request for the next batch confirms that the last batch was accepted. If
+        the last batch ends an answer (`more` is false), the request also confirms
+        that the answer is in the log, so that the source can ask Salesforce for
+        more.
 
-        Raises `SubscriptionRefused` or `CredentialsRefused` when an operator
-        must act, and `ReplayIdRefused` when Salesforce no longer knows the
-        position. The source retries everything else itself, with back-off and
-        without end. Closing the iterator ends the subscription.
+        A source that loses its session resumes by itself, after the checkpoint of
+        the last `settle`, or after `after`. It can then repeat messages of the
+        checkpoint's open replay id, but never skips any.
+
+        After a checkpoint of another transport, or without a complete replay id, it
+        yields the messages that follow the checkpoint's last event. Without that
+        event, it yields all messages that were committed since `CLOCKS_DIFFER_S`
+        before `verified_at`; then the first batch has `unmarked_since`. If
+        Salesforce confirms that there is nothing new, it yields an empty batch.
+
+        Raises `SubscriptionRefused` or `CredentialsRefused` if an operator must
+        act, and `ReplayIdRefused` if Salesforce no longer knows the position. The
+        source retries after every other failure, with back-off and without end.
+        Closing the iterator ends the subscription.
         """
         ...
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
         """Resume the checkpoint's channel after `checkpoint`, which is in the log.
 
-        Does nothing for a channel that is not being read.
+        Does nothing if the channel is not being read.
         """
         ...
 
@@ -55,33 +58,32 @@ class PayloadReader(Protocol):
     """Decoder of Avro payloads that were set aside."""
 
     async def message(self, piece: Unreadable, channel: Channel, /) -> JsonObject | Unreadable:
-        """Return the message of a payload; `piece` has its bytes, its position and its schema's id.
+        """Return the message of a payload; `piece` has its bytes, its position and its schema id.
 
-        Raises `RetryLater` while the schema can't be fetched, and a `Stop` when
-        an operator must allow us to read it.
+        Raises `RetryLater` if the schema can't be fetched now, and a `Stop` if the
+        user needs permission to read it.
         """
         ...
 
 
 class RecordReader(Protocol):
-    """Reader of one org's records as they are now."""
+    """Reader of the current records of one org."""
 
     @property
     def requests_left(self) -> float | None:
-        """Share of the org's daily requests that is left, from 0 to 1; `None` while it is unknown."""
+        """Share of the org's daily requests that is left, from 0 to 1; `None` if unknown."""
         ...
 
     async def read(
         self, entity: str, ids: Sequence[str], fields: Sequence[str], /
     ) -> Mapping[str, JsonObject]:
-        """Return `fields` of the records of `entity`, by id, at the price of one request.
+        """Return `fields` of the records of `entity`, by id; this costs one request.
 
-        Records that are too large for one answer cost some more. There are at
-        most 2,000 `ids`. Records that are deleted, or that the user can't see,
-        are left out, and so can fields be. Raises `RetryLater`
-        when there is no answer, a `Stop` when an operator must act, and
-        `RecordsRefused`, with the name of the field where it is known, when
-        Salesforce refuses the request.
+        Records that are too large for one answer cost a few more requests. There are
+        at most 2,000 `ids`. A record that is deleted or invisible to the user is
+        left out, and so can fields be. Raises `RetryLater` if there is no answer, a
+        `Stop` if an operator must act, and `RecordsRefused` if Salesforce refuses
+        the request, with the name of the field if it is known.
         """
         ...
 
@@ -90,32 +92,32 @@ class Describer(Protocol):
     """Reader of the definitions of one org's entities."""
 
     async def describe(self, entity: str, /) -> JsonObject:
-        """Return the describe of `entity`, at the price of one request.
+        """Return the describe of `entity`; this costs one request.
 
-        Its `name` is the entity's in Salesforce's spelling, and `fields` is a list
-        of objects, one for each field that the user can see, with its `name`, its
-        `type` and its `compoundFieldName`. Raises as `RecordReader.read` does.
+        Its `name` is the entity's name in Salesforce's spelling. `fields` is a list
+        with an object for each field that the user can see, with its `name`, its
+        `type` and its `compoundFieldName`. Raises the errors of `RecordReader.read`.
         """
         ...
 
 
 class Append(Protocol):
-    """Append to one channel, which grows until it is committed, atomically.
+    """Append to one channel; it grows until it is committed atomically.
 
-    Events are encoded when they are added, and not kept. An append that is
-    dropped without a commit leaves nothing in the log.
+    Events are encoded when they are added, and then dropped. An append without a
+    commit leaves nothing in the log.
     """
 
     @property
     def size(self) -> int:
-        """Size of the added events, in bytes."""
+        """Size of the added events in bytes."""
         ...
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events` behind the events added before; nothing is written yet.
+        """Encode `events` and add them at the end; nothing is written yet.
 
-        Raises `EventsRefused` when the log can never take some of them; the
-        others are added.
+        Raises `EventsRefused` if the log can never accept some of them; the other
+        events are added.
         """
         ...
 
@@ -128,28 +130,28 @@ class Append(Protocol):
         continuity: Sequence[ContinuityRecord] = (),
         redriven: Collection[str] = (),
     ) -> None:
-        """Write the events and the other records atomically, and return when they are durable and visible.
+        """Write the events and the other records atomically; return when they are durable and visible.
 
-        `checkpoint` covers all of them. A continuity record replaces the former
-        state of its id, and keeps the time at which that was recorded. `redriven`
-        are the ids of dead letters that are removed; those of `set_aside` come
-        after them, and unknown ids are ignored. Commits of one channel take
-        effect in the order of the calls. Commits that wait at the same time are written
-        together. The log is bounded: a call waits until there is room.
+        `checkpoint` covers all of them. A continuity record replaces the earlier
+        record with its id, and keeps its time of recording. `redriven`
+        are ids of dead letters to remove, before those in `set_aside` are written;
+        unknown ids are ignored. Commits of one channel take effect in the order of
+        the calls. Commits that wait at the same time are written together. If the
+        log is full, the call waits for space.
 
-        Raises `EventsRefused` when the log can never take some of the events:
-        nothing of the append is visible, it no longer holds those events, and
-        the caller can commit it again. Raises `LogUnavailable` when the result
-        is uncertain, or when the checkpoint is no longer the one that was
-        read: the caller reads the checkpoint again before it does anything
-        else. Raises `Fenced` when another process owns the channel.
+        Raises `EventsRefused` if the log can never accept some of the events: then
+        no part of the append is visible, these events are removed from the append,
+        and the caller can commit it again. Raises `LogUnavailable` if the result is
+        uncertain, or if the log's checkpoint has changed since it was read: the
+        caller must read the checkpoint again first. Raises `Fenced` if another
+        process owns the channel.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """Committed append: the number of its events, the first of them, and the other records."""
+    """Committed append: the number of its events, its first event, and its other records."""
 
     checkpoint: Checkpoint
     events: int = 0
@@ -159,22 +161,21 @@ class Appended:
 
 
 class EventLog(Protocol):
-    """Durable, ordered record of events, as ingest writes it."""
+    """Durable, ordered record of events, for ingest."""
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint, or `None` for a channel that was never appended.
+        """Return the last committed checkpoint, or `None` if nothing was appended to the channel yet.
 
-        The answer is certain: an append whose result is still open is fenced
-        off or awaited first. Raises `LogUnavailable`; the caller tries again.
+        The answer is certain: an append with an open result is first fenced off or
+        awaited. Raises `LogUnavailable`; the caller tries again.
         """
         ...
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
         """Return the continuity records of `channel` whose last state is open, oldest first.
 
-        They are certain once `checkpoint` has answered. Records that can't be
-        read are logged and left out. Raises `LogUnavailable`; the caller tries
-        again.
+        They are certain once `checkpoint` has answered. Unreadable records are
+        logged and left out. Raises `LogUnavailable`; the caller tries again.
         """
         ...
 
@@ -184,44 +185,44 @@ class EventLog(Protocol):
 
 
 class RecordedHoles(Protocol):
-    """Continuity records of a log, by their ids."""
+    """Continuity records of a log, by id."""
 
     async def holes(self, ids: Collection[str], /) -> Mapping[str, ContinuityRecord]:
-        """Return the last states of the continuity records `ids`, without those that were never recorded.
+        """Return the last states of the continuity records with these `ids`; unknown ids are left out.
 
-        Those of a channel are certain for its owner, once `EventLog.checkpoint`
-        has answered. Records that can't be read are logged and left out. Raises
-        `LogUnavailable`; the caller tries again.
+        For the owner of a channel, the channel's records are certain once
+        `EventLog.checkpoint` has answered. Unreadable records are logged and left
+        out. Raises `LogUnavailable`; the caller tries again.
         """
         ...
 
 
 class KnownOrgs(Protocol):
-    """Orgs that a log has read."""
+    """Orgs whose events are in a log."""
 
     async def known_orgs(self) -> frozenset[OrgId]:
-        """Return the orgs of whose channels the log has checkpoints. Raises `LogUnavailable`."""
+        """Return the orgs with checkpoints in the log. Raises `LogUnavailable`."""
         ...
 
 
 class Ownership(Protocol):
-    """Distribution of the channels over the processes."""
+    """Distribution of the channels among the processes."""
 
     def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield the channels that this process owns, and again after each change.
+        """Yield the channels that this process owns, now and after each change.
 
-        A request for the next set confirms that the former one is in effect:
-        this process has released the channels that are no longer in it.
-        Closing the iterator releases all of them.
+        The request for the next set confirms that the last set is in effect: this
+        process has released the channels that are no longer in it. Closing the
+        iterator releases all channels.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCheckpoint:
-    """Last checkpoint of a channel, stored at `stored_at` in epoch seconds, `None` where that is unknown.
+    """Last checkpoint of a channel; `stored_at` is in epoch seconds, or `None` if unknown.
 
-    `owner` names the process that reads the channel, and is empty while none does.
+    `owner` names the process that reads the channel; it is empty if no process does.
     """
 
     checkpoint: Checkpoint
@@ -237,8 +238,8 @@ class RecordedPositions(Protocol):
         ...
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
-        """Return the most events that can have been appended since `at`, of types that match `patterns`.
+        """Return an upper limit for the events appended since `at` (epoch seconds) that match `patterns`.
 
-        There can be less: a log counts what is cheap to count. `at` is in epoch seconds.
+        The real number can be smaller, because a log counts what is cheap to count.
         """
         ...

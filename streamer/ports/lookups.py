@@ -1,4 +1,4 @@
-"""Contracts of look-ups: readers of records from the org or a service, and the org that plugins use."""
+"""Contracts of look-ups: readers of records from the org or a service, and the org for plugins."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -16,11 +16,11 @@ from streamer.ports.writing import ApexRestCall, ApexSoapCall, OrgWriter, WriteO
 
 
 class LookupReader(Protocol):
-    """Reader of records as they are now; each `RecordReader` is one."""
+    """Reader of current records; each `RecordReader` is a `LookupReader`."""
 
     @property
     def requests_left(self) -> float | None:
-        """Share of the day's requests that is left, from 0 to 1; `None` where it is unknown or unlimited."""
+        """Share of the day's requests that is left, from 0 to 1; `None` if unknown or unlimited."""
         ...
 
     async def read(
@@ -28,16 +28,16 @@ class LookupReader(Protocol):
     ) -> Mapping[str, JsonObject | RecordsRefused]:
         """Return `fields` of the records of `entity`, by id.
 
-        Records that are missing are left out, and so can fields be. A record that
-        is refused by itself is its refusal. Raises `RetryLater` when there is no
-        answer, a `Stop` when an operator must act, and `RecordsRefused` for all
-        `ids`, with the name of the field where it is known.
+        Missing records are left out, and so can fields be. If a single record is
+        refused, its value is the refusal. Raises `RetryLater` if there is no answer,
+        a `Stop` if an operator must act, and `RecordsRefused` if all `ids` are
+        refused, with the name of the field if it is known.
         """
         ...
 
 
 class LookupService(LookupReader, Protocol):
-    """Reader of the records of one service, which has no entities: it is asked for one without a name."""
+    """Reader of the records of one service. A service has no entities, so `entity` is empty."""
 
     @property
     def batch(self) -> int:
@@ -46,7 +46,7 @@ class LookupService(LookupReader, Protocol):
 
     @property
     def max_in_flight(self) -> int:
-        """Most calls at once."""
+        """Most concurrent calls."""
         ...
 
     async def __aenter__(self) -> Self:
@@ -63,17 +63,17 @@ class LookupService(LookupReader, Protocol):
         ...
 
     def preview(self, record_id: str, /) -> Preview:
-        """Return the request that reads one record, with secrets masked; makes no connection."""
+        """Return the request that would read one record, with secrets masked; makes no connection."""
         ...
 
 
 class LookupPlugin(Protocol):
     """Class behind an entry point of the group `streamer.lookups`.
 
-    `Settings` validates what `enrich` has under the name of the entry point.
+    `Settings` validates the part of `enrich` under the name of the entry point.
     """
 
-    # A property, so that a class whose settings are of a narrower type fits.
+    # A property, so that a class with a narrower settings type also matches.
     @property
     def Settings(self) -> type[BaseModel]:  # noqa: N802 - a class within the plugin's class
         """Model of the service's settings."""
@@ -86,35 +86,34 @@ class LookupPlugin(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSource:
-    """Maker of a service; equal ones make the same, so that their look-ups share calls and cache."""
+    """Source of a service. Look-ups with equal sources share the service, its calls and its cache."""
 
-    # It can hold secrets.
+    # The key can contain secrets.
     key: str = field(repr=False)
     make: Callable[[Clock], LookupService] = field(compare=False, repr=False)
 
 
 class Org(Protocol):
-    """Org that the daemon reads, as a plugin can use it."""
+    """The org that the daemon reads, for plugins."""
 
     @property
     def login_url(self) -> str:
-        """Address of the org's login."""
+        """Address at which to log in to the org."""
         ...
 
     @property
     def client_name(self) -> str | None:
-        """Name with which Salesforce marks changes by this deployment; `None` if it has none."""
+        """Name with which Salesforce marks this deployment's changes; `None` without a name."""
         ...
 
     def publisher(
         self, transport: PublishTransport, *, timeout_s: float
     ) -> AbstractAsyncContextManager[EventPublisher]:
-        """Return a context that opens a publisher with a connection of its own.
+        """Return a context that opens a publisher with its own connection.
 
-        `timeout_s` bounds one request with its answer. The publisher shares the
-        access token with this process's other clients of the org. Entering the
-        context raises `ConfigurationError` for an address, a file or a proxy that
-        can't be used.
+        `timeout_s` limits one request with its answer. The publisher shares the
+        access token with this process's other clients of the org. On entry, raises
+        `ConfigurationError` if an address, a file or a proxy can't be used.
         """
         ...
 
@@ -128,18 +127,18 @@ class Org(Protocol):
     def preview_of_event(
         self, transport: PublishTransport, topic: str, event: OutgoingEvent
     ) -> Preview | Unpublished:
-        """Return the request by which a publisher sends `event` alone, or the result without one.
+        """Return the request with which a publisher would send only `event`, or its refusal.
 
-        Its address names the login instead of the host, which only a login reveals.
-        Without the schema of the `topic`, it shows the Pub/Sub API's content as
-        JSON. Like the other previews, it makes no connection.
+        The request shows the login's address, because only a login reveals the
+        host. Without the schema of the `topic`, the content for the Pub/Sub API is
+        shown as JSON. Like the other previews, it makes no connection.
         """
         ...
 
     def preview_of_record(self, operation: WriteOperation, record: JsonObject) -> Preview | WriteRefused:
-        """Return the request by which a writer changes `record` alone, or the result without one."""
+        """Return the request with which a writer would change only `record`, or its refusal."""
         ...
 
     def preview_of_call(self, call: ApexRestCall | ApexSoapCall) -> Preview | WriteRefused:
-        """Return the request by which a writer calls a method, or the result without one."""
+        """Return the request with which a writer would call a method, or its refusal."""
         ...

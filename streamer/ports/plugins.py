@@ -1,4 +1,4 @@
-"""Contracts of the plugins, which deliver to targets."""
+"""Contracts of plugins, which deliver events to targets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""
 
 BATCH_WAIT_S = 0.01
-"""Time for which the first delivery of a batch waits for others, where the plugin names none."""
+"""Default time in seconds for which the first delivery of a batch waits for others."""
 
 LONGEST_BATCH_WAIT_S = 1.0
-"""Largest `batch_wait_s` of a plugin."""
+"""Largest `batch_wait_s` of a plugin, in seconds."""
 
 
 class Subscriber(Protocol):
-    """Delivery to one target, implemented by a plugin."""
+    """Delivery to one target; a plugin implements it."""
 
     async def __aenter__(self) -> Self:
         """Open connections; called once before the first delivery.
 
-        Raises a `Stop`, such as `ConfigurationError`, when an operator must
-        act. After any other error, or when the subscriber's
-        `deliver_timeout_s` is over, the daemon opens it again.
+        Raises a `Stop`, such as `ConfigurationError`, if an operator must act.
+        After any other error, or after the subscriber's `deliver_timeout_s`, the
+        daemon opens it again.
         """
         ...
 
@@ -49,21 +49,21 @@ class Subscriber(Protocol):
         ...
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Try once, and return the outcome.
+        """Try to deliver once, and return the outcome.
 
-        Called for many keys at once, never twice at once for one key. An
-        exception counts as `Retry`; dispatch retries, not the plugin. A call
-        that exceeds the subscriber's `deliver_timeout_s` is cancelled.
+        Called for many keys at once, but never twice at once for the same key. An
+        exception counts as `Retry`; dispatch retries, not the plugin. A call that
+        exceeds the subscriber's `deliver_timeout_s` is cancelled.
         """
         ...
 
 
 @runtime_checkable
 class Previewing(Protocol):
-    """Subscriber that shows what it would send; a plugin need not."""
+    """Optional ability of a subscriber: it shows what it would send."""
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return what `deliver` would send first, or its outcome when it would send nothing.
+        """Return the first request of `deliver`, or its outcome if `deliver` would send nothing.
 
         Called without opening the subscriber. Makes no connection.
         """
@@ -72,10 +72,10 @@ class Previewing(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetReport:
-    """Result of a call that changes nothing at a target.
+    """Result of a harmless call to a target.
 
-    `found` says what the call proved, or what is wrong; with `is_well` false,
-    `remedy` says what to do. Neither holds a secret.
+    `found` says what the call proved, or what is wrong. If `is_well` is false,
+    `remedy` says what to do. Neither text contains a secret.
     """
 
     is_well: bool
@@ -85,70 +85,70 @@ class TargetReport:
 
 @runtime_checkable
 class Examinable(Protocol):
-    """Subscriber that can try its target without an effect; a plugin need not."""
+    """Optional ability of a subscriber: it tests its target without an effect."""
 
     async def examine_target(self) -> TargetReport:
-        """Try the way to the target, and the credentials, by calls that change nothing there.
+        """Test the connection and the credentials with calls that change nothing at the target.
 
-        Called without opening the subscriber, also while a daemon delivers: it
-        opens what it needs, and takes nothing over from that daemon. It sends
-        no event. A blocking plugin makes it a plain function.
+        Called without opening the subscriber, possibly while a daemon delivers: it
+        opens its own connections, and takes nothing from that daemon. It sends no
+        event. In a blocking plugin, it is a plain function.
         """
         ...
 
 
 class BlockingSubscriber(Protocol):
-    """Delivery to one target by blocking calls, such as those of `requests`.
+    """Delivery to one target with blocking calls, such as calls of `requests`.
 
-    It can be a context, `with` or `async with`, which is opened before the
-    first delivery and closed after the last one.
+    It can be a context manager, for `with` or `async with`. The daemon enters it
+    before the first delivery and leaves it after the last one.
     """
 
     def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Try once, and return the outcome, as `Subscriber.deliver` does.
+        """Try to deliver once, and return the outcome, as `Subscriber.deliver` does.
 
-        Called on threads, on several at once for different keys. A call that
-        exceeds the subscriber's `deliver_timeout_s` counts as failed but goes
-        on; the next call for its key begins when it has ended.
+        Called on several threads at once, for different keys. A call that exceeds
+        the subscriber's `deliver_timeout_s` counts as failed but continues; the
+        next call for its key begins after it has ended.
         """
         ...
 
 
 class BatchSubscriber(Subscriber, Protocol):
-    """Delivery to a target that takes several events in one call, implemented by a plugin.
+    """Delivery to a target that accepts several events in one call; a plugin implements it.
 
-    Dispatch calls `deliver_many`, also for a single event. It calls `deliver`
-    where `batch_size` is 1, and so does the delivery of a test event.
+    Dispatch calls `deliver_many`, even for a single event. Only if `batch_size` is
+    1, and for a test event, is `deliver` called.
     """
 
     @property
     def batch_size(self) -> int:
-        """Most deliveries in one call, from 1 to `LARGEST_BATCH`; read once, before the plugin is opened."""
+        """Most deliveries in one call, from 1 to `LARGEST_BATCH`; read once before the plugin is opened."""
         ...
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time that the first delivery waits for others, up to `LONGEST_BATCH_WAIT_S`.
+        """Longest time in seconds that the first delivery waits for others, up to `LONGEST_BATCH_WAIT_S`.
 
-        A class without it waits for `BATCH_WAIT_S`. A batch goes out at once
-        when it is full, or when nothing more can come.
+        A class without this property waits for `BATCH_WAIT_S`. A batch is sent
+        at once if it is full, or if no more deliveries can join it.
         """
         ...
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Try each delivery once, and return an outcome for each, in the order of `deliveries`.
+        """Try to deliver each delivery once; return an outcome for each, in the order of `deliveries`.
 
-        No two of them share a lane, and so a key, unless `order: none` lets
-        events of a key overtake each other. Several calls can run at once, for
-        different lanes. An exception counts as `Retry` for all of them, and so
-        does another number of outcomes. A call that exceeds the subscriber's
+        No two deliveries share a lane, and thus a key, except with `order: none`,
+        when events of a key can overtake each other. Several calls can run at once,
+        for different lanes. An exception, or a wrong number of outcomes, counts as
+        `Retry` for all deliveries. A call that exceeds the subscriber's
         `deliver_timeout_s` is cancelled.
         """
         ...
 
 
 class BlockingBatchSubscriber(BlockingSubscriber, Protocol):
-    """Delivery of several events in one blocking call; `batch_size` and `batch_wait_s` as above."""
+    """Delivery of several events in one blocking call; see `BatchSubscriber` for the properties."""
 
     @property
     def batch_size(self) -> int:
@@ -157,32 +157,31 @@ class BlockingBatchSubscriber(BlockingSubscriber, Protocol):
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time that the first delivery waits for others."""
+        """Longest time in seconds that the first delivery waits for others."""
         ...
 
     def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Try each delivery once, as `BatchSubscriber.deliver_many` does.
+        """Try to deliver each delivery once, as `BatchSubscriber.deliver_many` does.
 
-        Called on threads. A call that exceeds the subscriber's
-        `deliver_timeout_s` counts as failed but goes on. Until it has ended,
-        its events and those of their keys are left out of further calls, and
-        count as failed.
+        Called on threads. A call that exceeds the subscriber's `deliver_timeout_s`
+        counts as failed but continues. Until it has ended, further events of its
+        keys are left out of other calls and count as failed.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
-    """Bounds of one call of `deliver_many`."""
+    """Limits of one call of `deliver_many`."""
 
     size: int
     wait_s: float
 
     @classmethod
     def of(cls, subscriber: object) -> "Batching | None":
-        """Return the bounds that a subscriber asks for; `None` if it takes one delivery at a time.
+        """Return the limits that a subscriber states, or `None` if it takes one delivery at a time.
 
-        Raises `ConfigurationError` for bounds that can't be.
+        Raises `ConfigurationError` for invalid limits.
         """
         if not hasattr(subscriber, "deliver_many"):
             return None
@@ -201,11 +200,11 @@ def _nothing(_event_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginContext:
-    """Context of a plugin, beside its settings.
+    """Context of a plugin, in addition to its settings.
 
-    `receives` is true for an event type that a channel of the daemon carries
-    and the subscriber's `on` selects. A plugin whose class sets `uses_org` gets
-    the `org` that the daemon reads.
+    `receives` is true for an event type that a channel of the daemon carries and
+    that the subscriber's `on` selects. If the plugin's class sets `uses_org`, `org`
+    is the org that the daemon reads.
     """
 
     name: SubscriberName
@@ -217,19 +216,19 @@ class PluginContext:
 class Plugin(Protocol):
     """Class behind an entry point of the group `streamer.subscribers`.
 
-    `Settings` validates the `settings` of a subscriber that `uses` it. A class
-    with `takes_content = True` sends the `content` of a delivery, and one with
-    `takes_text = False` never its `text`. A class with `uses_org = True` gets
-    the daemon's org in its context, and its subscribers are made again when the
+    `Settings` validates the `settings` of a subscriber that `uses` the plugin. With
+    `takes_content = True`, the plugin sends the `content` of a delivery. With
+    `takes_text = False`, it never sends the `text`. With `uses_org = True`, its
+    context has the daemon's org, and its subscribers are created again when the
     org's settings change.
     """
 
-    # A property, so that a class whose settings are of a narrower type fits.
+    # A property, so that a class with a narrower settings type also matches.
     @property
     def Settings(self) -> type[BaseModel]:  # noqa: N802 - a class within the plugin's class
         """Model of the plugin's settings."""
         ...
 
     def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber | BlockingSubscriber:
-        """Return a subscriber, or one of the kinds that take batches; no I/O happens yet."""
+        """Return a subscriber, possibly of a kind that takes batches; no I/O happens yet."""
         ...

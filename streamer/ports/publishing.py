@@ -1,4 +1,4 @@
-"""Contracts of publishing: platform events on their way into an org, their results, and previews."""
+"""Contracts of publishing: platform events for an org, the results, and previews."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from streamer.events import ReplayId
 
 
 class PublishTransport(StrEnum):
-    """API over which events are published."""
+    """API for publishing events."""
 
     PUBSUB = "pubsub"
     """The Pub/Sub API, over gRPC."""
@@ -22,9 +22,9 @@ class PublishTransport(StrEnum):
 class OutgoingEvent:
     """Platform event to publish.
 
-    `fields` are JSON values by the API names of the event's fields; a number
-    can also be a `Decimal`. `id` is the same on every try. Over the Pub/Sub API
-    it becomes the event's `EventUuid`; REST takes none.
+    `fields` are JSON values, keyed by the API names of the event's fields; a number
+    can also be a `Decimal`. `id` is the same on every try. The Pub/Sub API uses it
+    as the event's `EventUuid`; the REST API accepts no id.
     """
 
     id: str
@@ -33,7 +33,7 @@ class OutgoingEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """Salesforce has accepted the event as `event_uuid`; REST tells no replay id."""
+    """Salesforce has accepted the event as `event_uuid`; the REST API returns no replay id."""
 
     event_uuid: str
     replay_id: ReplayId | None = None
@@ -41,11 +41,11 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpublished:
-    """The event was refused, for a reason of its own.
+    """The event itself was refused.
 
-    `code` is a stable word, `reason` a sentence with the remedy. `sent` is
-    false when the event did not leave this process. With `is_transient`,
-    Salesforce says that the event can succeed later.
+    `code` is a stable word, and `reason` a sentence with a remedy. `sent` is false
+    if the event did not leave this process. `is_transient` means that, by
+    Salesforce's answer, the event can succeed later.
     """
 
     code: str
@@ -56,10 +56,10 @@ class Unpublished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """No answer tells whether the event was published.
+    """Without an answer, it is unknown whether the event was published.
 
-    A `RetryLater` as the `error` allows another try with the same id, a `Stop`
-    asks for an operator first.
+    If `error` is a `RetryLater`, the caller can try again with the same id; if it
+    is a `Stop`, an operator must act first.
     """
 
     error: StreamerError
@@ -70,15 +70,15 @@ PublishResult = Published | Unpublished | Unanswered
 
 
 class EventPublisher(Protocol):
-    """Publisher of platform events, which serves many callers at once."""
+    """Publisher of platform events; many callers can use it at once."""
 
     async def publish(self, topic: str, events: Sequence[OutgoingEvent], /) -> Sequence[PublishResult]:
-        """Try once to publish `events` in their order, and return the result of each.
+        """Try once to publish `events` in order, and return the result of each.
 
-        `topic` is the API name of the event, such as `Order_Placed__e`. A token
-        that has expired is renewed, and a schema that has changed is fetched
-        again. Events behind a request that was not answered are not sent, and
-        are `Unanswered` too. Raises no error of Streamer's.
+        `topic` is the API name of the event, such as `Order_Placed__e`. An expired
+        token is renewed, and a changed schema is fetched again. After an unanswered
+        request, the remaining events are not sent, and are `Unanswered` too. Raises
+        no `StreamerError`.
         """
         ...
 
@@ -88,7 +88,7 @@ class Preview:
     """Request that a plugin would send for a delivery, with secrets masked.
 
     `request` is its first line, such as `POST https://erp.acme.com/invoices`.
-    `headers` are what goes beside the `content`, whatever the protocol calls it.
+    `headers` accompany the `content`, whatever the protocol calls them.
     """
 
     request: str

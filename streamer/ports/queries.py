@@ -1,4 +1,4 @@
-"""Contracts for reading an org's records in volume, and for finding changed records."""
+"""Contracts for reading many records of an org, and for finding changed records."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 _NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 _LONGEST_WHERE = 100_000
-# A text with its escapes, one that nothing ends, or a parenthesis.
+# Matches a text with its escapes, a text without an end, or a parenthesis.
 _PARTS = re.compile(r"'(?:[^'\\]|\\.)*(?:'|(?P<open>\Z|\\\Z))|(?P<bracket>[()])", re.DOTALL)
 _KEYWORD = re.compile(r"\s*where\b", re.IGNORECASE)
 
@@ -16,13 +16,12 @@ _KEYWORD = re.compile(r"\s*where\b", re.IGNORECASE)
 class RecordQuery:
     """Query for the records of one entity.
 
-    `fields` are columns of `RecordShape.select`, `Id` among them. `where` is a
-    condition of SOQL, without the word WHERE, and empty for all records. With
-    `with_deleted`, records in the Recycle Bin are found too.
+    `fields` are columns of `RecordShape.select`, and must include `Id`. `where` is
+    a SOQL condition without the word WHERE; if empty, all records match. With
+    `with_deleted`, records in the Recycle Bin match too.
 
-    Raises `ValueError` for invalid names, and for an incomplete `where`: one with
-    an open text, or with brackets that don't match. Salesforce reports other
-    mistakes.
+    Raises `ValueError` for invalid names, and for an incomplete `where`, which has
+    an open text or unbalanced brackets. Salesforce reports other mistakes.
     """
 
     entity: str
@@ -31,7 +30,7 @@ class RecordQuery:
     with_deleted: bool = False
 
     def __post_init__(self) -> None:
-        """Check what becomes part of a query's text."""
+        """Check the values that become part of a query."""
         for name in (self.entity, *self.fields):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name[:80]!r} is not a name of an object or a field")
@@ -44,7 +43,7 @@ class RecordQuery:
 
 
 def _mistake(where: str) -> str:
-    """Return what is wrong with a condition that is put between brackets, or an empty text."""
+    """Return the mistake in a condition that would be put in brackets, or an empty text."""
     if len(where) > _LONGEST_WHERE:
         return f"has more than {_LONGEST_WHERE} characters: shorten it"
     if _KEYWORD.match(where):
@@ -65,10 +64,10 @@ def _mistake(where: str) -> str:
 class RecordPage:
     """Page of a query's records.
 
-    Each of the `rows` has the query's fields by their names: as JSON, or as the
-    texts of a CSV, with `None` for an empty one. `following` is where the next page
-    begins, and `None` after the last. A row can show its record as early as
-    `read_at`, in epoch seconds of this process's clock.
+    Each of the `rows` has values by field name: JSON values, or texts of a CSV with
+    `None` for an empty cell. `following` is the position of the next page, or `None`
+    after the last page. A row shows its record at `read_at` (epoch seconds of this
+    process's clock) or later.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -77,47 +76,47 @@ class RecordPage:
 
 
 class RecordQueries(Protocol):
-    """Reader of all the records that a query finds.
+    """Reader of all records that match a query.
 
-    Every method raises `RetryLater` when there is no answer, a `Stop` when an
-    operator must act, and `RecordsRefused`, with Salesforce's code, when Salesforce
-    refuses the request. The caller can repeat a request without loss: it reads the
-    same. An incomplete page is not an answer.
+    Every method raises `RetryLater` if there is no answer, a `Stop` if an operator
+    must act, and `RecordsRefused`, with Salesforce's code, if Salesforce refuses the
+    request. The caller can safely repeat a request: it reads the same records. An
+    incomplete page is not an answer.
     """
 
     @property
     def requests_left(self) -> float | None:
-        """Share of the org's daily requests that is left, from 0 to 1; `None` while it is unknown."""
+        """Share of the org's daily requests that is left, from 0 to 1; `None` if unknown."""
         ...
 
     @property
     def ahead_s(self) -> float:
-        """Seconds by which Salesforce's clock was ahead of ours at the last answer, 0.0 before the first."""
+        """Seconds by which Salesforce's clock was ahead of ours at the last answer; 0.0 before the first."""
         ...
 
     async def count(self, query: RecordQuery, /) -> int:
-        """Return how many records the query finds now; this costs one request."""
+        """Return the number of records that match the query now; this costs one request."""
         ...
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
         """Return a job that reads the records; its text stays valid after a restart.
 
-        `in_bulk`, Salesforce prepares the whole answer, which `page` gives as it
-        was at about that time. Otherwise every page is read from the org on
-        request, and nothing has to be ended. A query that is too long for this is
-        always read in bulk. A `RetryLater` can leave a job behind, which Salesforce
-        forgets after 7 days.
+        With `in_bulk`, Salesforce prepares the whole answer, and `page` returns the
+        records as they were at about that time. Otherwise every page is read from
+        the org on request, and nothing has to be ended. A query that is too long
+        for a request is always read in bulk. After a `RetryLater`, a job can remain,
+        which Salesforce deletes after 7 days.
         """
         ...
 
     def fits_pages(self, query: RecordQuery, /) -> bool:
-        """Return false for a query that is so long that only a Bulk job can read it."""
+        """Return false if the query is so long that only a Bulk job can read it."""
         ...
 
     def is_live(self, job: str, /) -> bool:
         """Return whether each page of `job` is read from the org on request.
 
-        Its records come in the order of their ids, so a page's `following` stays
+        Then records are in the order of their ids, so a page's `following` stays
         valid even if the entity or its fields change.
         """
         ...
@@ -125,22 +124,22 @@ class RecordQueries(Protocol):
     async def is_ready(self, job: str, /) -> bool:
         """Return whether the pages of `job` can be read.
 
-        Raises `RecordsRefused` when the job has failed, was aborted, or is gone:
-        begin another.
+        Raises `RecordsRefused` if the job has failed, was aborted, or no longer
+        exists: then begin another job.
         """
         ...
 
     async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
-        """Return the next page of a job that is ready, of at most `most` rows, and fewer when they are large.
+        """Return the next page of a ready job, with at most `most` rows, or fewer if rows are large.
 
-        `after` is the `following` of the page before, `None` for the first. It
-        stays valid as long as the job exists, so a page can be read again. The
-        records come in no defined order. The last page can be empty.
+        `after` is the `following` of the last page, or `None` for the first page. It
+        is valid as long as the job exists, so a page can be read again. The
+        order of the records is not defined. The last page can be empty.
         """
         ...
 
     async def end(self, job: str, /) -> None:
-        """Delete the org's results of `job`; a job that no longer exists is not a failure."""
+        """Delete the results of `job` in the org; succeed also if the job no longer exists."""
         ...
 
 
@@ -148,9 +147,9 @@ class RecordQueries(Protocol):
 class Changed:
     """Records that were created, changed or restored within a span, and still exist.
 
-    `ids` are complete up to `until` (epoch seconds), and can extend beyond it. With
-    `has_more`, one answer can't hold the span, and the rest, from `until` on, can
-    be requested at once. Without it, only time moves `until`.
+    `ids` are complete up to `until` (epoch seconds), and can include later changes.
+    With `has_more`, the span is too long for one answer, and the rest after `until`
+    can be requested at once. Otherwise `until` advances only with time.
     """
 
     ids: Sequence[str]
@@ -171,8 +170,8 @@ class Deletions:
     """Records that were deleted within a span, and not restored.
 
     They are complete from `since` (the earliest time that the org still reports) to
-    `until`, both in epoch seconds, and can extend beyond `until`. With `has_more`,
-    one answer can't hold the span, as in `Changed`.
+    `until`, both in epoch seconds, and can include later deletions. With `has_more`,
+    the span is too long for one answer, as in `Changed`.
     """
 
     deleted: Sequence[Deletion]
@@ -182,18 +181,18 @@ class Deletions:
 
 
 class Replication(Protocol):
-    """Finder of the records that changed within a span of time, in epoch seconds.
+    """Finder of the records that changed within a time span, in epoch seconds.
 
-    Spans are extended to whole minutes, at least two. An answer can end before the
-    span does: because the span holds too many records (`has_more`), or because the
-    org does not cover the rest yet. It covers no moment before `CLOCKS_DIFFER_S`
-    have passed, and none in which one of its transactions is open. The caller
-    continues from `until`: at once in the first case, and after a while in the
-    second. An `until` that has moved proves nothing, because it moves with the time
-    of asking.
+    A span is extended to whole minutes, at least two. An answer can end before the
+    span for two reasons: the span has too many records (`has_more`), or the org does
+    not cover the rest yet. The org covers a time only after `CLOCKS_DIFFER_S` have
+    passed, and only when no transaction of that time is open. The caller continues
+    from `until`, at once in the first case, and after a while in the second. An
+    `until` that has advanced proves nothing, because it advances with the time of
+    the request.
 
-    Both methods raise as those of `RecordQueries` do. A span that begins more
-    than 30 days ago is refused, as INVALID_REPLICATION_DATE.
+    Both methods raise the errors of `RecordQueries`. Salesforce refuses a span that
+    begins more than 30 days ago, with INVALID_REPLICATION_DATE.
     """
 
     async def changed(self, entity: str, start: float, end: float, /) -> Changed:
@@ -201,5 +200,5 @@ class Replication(Protocol):
         ...
 
     async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
-        """Return the records of `entity` that were deleted from `start` to `end`; the org reports 15 days."""
+        """Return the records of `entity` deleted from `start` to `end`; the org reports the last 15 days."""
         ...

@@ -1,4 +1,4 @@
-"""Contract of tracing: the trace of each event, its spans, and their taker."""
+"""Contract of tracing: the trace of each event, its spans, and their receiver."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ _REMEMBERED = 4096
 
 
 class TraceContext(NamedTuple):
-    """Trace of one event; ids in hexadecimal digits, as W3C Trace Context writes them.
+    """Trace of one event; the ids are hexadecimal, as in W3C Trace Context.
 
-    `receipt_id` is the span of the event's receipt, the first of the trace, and
-    `append_id` the one of its append, from which all that follows descends.
+    `receipt_id` is the span for the receipt of the event, the first of the trace.
+    `append_id` is the span for its append, the parent of all later spans.
     """
 
     trace_id: str
@@ -39,15 +39,14 @@ class TraceContext(NamedTuple):
 class EventTraces:
     """Traces of events; the share `ratio` of them is sampled.
 
-    The ids are a hash of the event's source and id, so that every process, and
-    every reading of one event, finds the same trace. The decision equals
-    OpenTelemetry's sampler `TraceIdRatioBased`, which compares the lower half of
-    the trace id.
+    The ids are a hash of the event's source and id, so that every process, and every
+    reading of one event, gets the same trace. As in OpenTelemetry's sampler
+    `TraceIdRatioBased`, the lower half of the trace id decides about sampling.
     """
 
     def __init__(self, ratio: float) -> None:
         self._bound = round(ratio * _IDS)
-        # An event is asked for several times in a row.
+        # The trace of an event is requested several times in a row.
         self._known = lru_cache(_REMEMBERED)(self._made)
 
     def of(self, event: Event) -> TraceContext:
@@ -55,7 +54,7 @@ class EventTraces:
         return self._known(event.source, event.id)
 
     def _made(self, source: str, event_id: str) -> TraceContext:
-        # An id that UTF-8 can't hold is refused by the log, and not here.
+        # The log refuses an id that UTF-8 can't encode; this function must not fail.
         identity = f"{source}\0{event_id}".encode(errors="surrogatepass")
         digest = blake2b(identity, digest_size=32, person=_PERSON).hexdigest()
         is_sampled = int(digest[16:32], 16) < self._bound
@@ -68,7 +67,7 @@ def traceparent(trace_id: str, span_id: str, *, is_sampled: bool) -> str:
 
 
 class SpanKind(StrEnum):
-    """Part of a span in the exchange of messages, in OpenTelemetry's words."""
+    """Role of a span in the exchange of messages, in OpenTelemetry's terms."""
 
     CONSUMER = "consumer"
     PRODUCER = "producer"
@@ -80,8 +79,8 @@ class SpanKind(StrEnum):
 class Span:
     """Finished piece of work for one event; times are epoch seconds.
 
-    `error` is a stable word for what went wrong, empty if nothing did.
-    Attributes hold ids, names and numbers, and nothing of an event's data.
+    `error` is a stable word for the failure, or empty. Attributes are ids, names and
+    numbers, and no data of the event.
     """
 
     name: str
@@ -96,9 +95,9 @@ class Span:
 
 
 class Tracer(Protocol):
-    """Taker of spans; its methods never wait and never raise.
+    """Receiver of spans; its methods never wait and never raise.
 
-    Where tracing is off there is no tracer, so that an event costs nothing.
+    If tracing is off, there is no tracer, so that an event costs nothing.
     """
 
     def trace_of(self, event: Event, /) -> TraceContext:
@@ -106,9 +105,9 @@ class Tracer(Protocol):
         ...
 
     def ended(self, spans: Sequence[Span], /) -> None:
-        """Take spans of sampled traces; those that find no room are dropped and counted."""
+        """Accept spans of sampled traces; if there is no room, spans are dropped and counted."""
         ...
 
     def dropped(self, spans: int, /) -> None:
-        """Count spans that were never made."""
+        """Count spans that were never created."""
         ...

@@ -15,15 +15,15 @@ class WriteKind(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     UPSERT = "upsert"
-    """Updates the record that an external id names, or creates it."""
+    """Updates the record with an external id, or creates it."""
     DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOperation:
-    """Change that is made to records of the type `sobject`.
+    """Change to records of the type `sobject`.
 
-    `external_id` is the field that names the record of an upsert.
+    For an upsert, `external_id` is the field that identifies the record.
     """
 
     kind: WriteKind
@@ -41,12 +41,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRefused:
-    """Salesforce refused a change or a call, which therefore changed nothing.
+    """Salesforce refused a change or a call, so nothing was changed.
 
-    `code` is Salesforce's error code, such as `UNABLE_TO_LOCK_ROW`, or empty,
-    and `message` its sentence. `answer` is the beginning of what an Apex method
-    said. `sent` is false when nothing left this process. With `is_general`, the
-    refusal is about the operation, and not about the one record.
+    `code` is Salesforce's error code, such as `UNABLE_TO_LOCK_ROW`, or empty, and
+    `message` its sentence. `answer` is the beginning of an Apex method's answer.
+    `sent` is false if no request was sent. `is_general` means that the refusal
+    concerns the operation and not this record.
     """
 
     code: str
@@ -62,9 +62,9 @@ WriteResult = Written | WriteRefused | Unanswered
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApexRestCall:
-    """Call of an Apex REST method: `path` begins behind `/services/apexrest/`, and is encoded.
+    """Call of an Apex REST method; `path` follows `/services/apexrest/`, and is URL-encoded.
 
-    Without a `body`, none is sent.
+    If `body` is `None`, no body is sent.
     """
 
     method: str
@@ -77,7 +77,7 @@ class ApexRestCall:
 class ApexSoapCall:
     """Call of a web service method of an Apex class, `Name` or `namespace/Name`.
 
-    `arguments` are sent in their order, as the WSDL of the class has them.
+    `arguments` are sent in order, as the WSDL of the class defines them.
     """
 
     apex_class: str
@@ -87,7 +87,7 @@ class ApexSoapCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The method has returned `value`: JSON, or a text; of a SOAP method it is the `result`."""
+    """The method returned `value`: JSON or a text; for a SOAP method, its `result`."""
 
     value: Any
 
@@ -101,15 +101,14 @@ def _nobody() -> None:
 
 
 class OrgWriter(Protocol):
-    """Writer into an org, which serves many callers at once.
+    """Writer of records and calls to an org; many callers can use it at once.
 
-    No method raises an error of Streamer's, save for `user`. After an
-    `Unanswered` whose error is a `RetryLater`, it is uncertain whether
-    Salesforce has acted.
+    No method except `user` raises a `StreamerError`. If a result is `Unanswered`
+    with a `RetryLater`, it is uncertain whether Salesforce has acted.
     """
 
     async def user(self) -> str:
-        """Return the id of the user that writes the records; empty where the login did not tell it.
+        """Return the id of the user that writes the records; empty if the login did not name it.
 
         Raises a `RetryLater` or a `Stop`.
         """
@@ -118,20 +117,20 @@ class OrgWriter(Protocol):
     async def write(
         self, operation: WriteOperation, records: Sequence[JsonObject], /
     ) -> Sequence[WriteResult]:
-        """Try once to change `records`, each apart from the others, and return the result of each.
+        """Try once to change `records`, each independently, and return the result of each.
 
-        An update and a delete name the record by `Id`, an upsert by the
-        operation's external id. Changes to one record are made in their order.
-        A token that has expired is renewed.
+        An update and a delete identify the record by `Id`, and an upsert by the
+        operation's external id. Changes to one record are made in order. An expired
+        token is renewed.
         """
         ...
 
     async def call(
         self, call: ApexRestCall | ApexSoapCall, /, *, on_sent: Callable[[], None] = _nobody
     ) -> CallResult:
-        """Call a method once, and return what it answered.
+        """Call a method once, and return its answer.
 
-        `on_sent` is called when the whole request has been handed to the
-        network, and again if it is sent again with a renewed token.
+        `on_sent` is called when the network has taken the whole request, and once
+        more if the request is sent again with a renewed token.
         """
         ...

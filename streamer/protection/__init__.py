@@ -1,7 +1,7 @@
-"""Protection of fields: rules that drop, mask or hash what must not be stored.
+"""Protection of fields: rules that drop, mask or hash values that must not be stored.
 
 Pure functions over events. A value that a rule names is replaced before the
-event is encoded, so nothing behind ingest ever holds it.
+event is encoded, so no part after ingest ever has it.
 """
 
 from streamer.protection.events import ProtectedEvents

@@ -1,4 +1,4 @@
-"""Protected events: every value that a rule names, replaced in an event's data and in its key."""
+"""Protection of events: it replaces every value that a rule names, in the data and in the key."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,9 @@ _MEMBER = re.compile(r'\{\s*"')
 
 @dataclass(slots=True, kw_only=True)
 class _Parts:
-    """Parts of an event's data that differ from the given ones, or are `DROPPED`.
+    """Parts of an event's data that must be replaced, or are `DROPPED`.
 
-    `keyed` holds the protected fields, in which the field of the key is looked
-    up.
+    The event's key is looked up in `keyed`, the protected fields.
     """
 
     differing: JsonObject = field(default_factory=dict)
@@ -34,17 +33,17 @@ class _Parts:
 
 
 class ProtectedEvents:
-    """Protects the events of one channel; `key` names the field by which they are ordered, if any."""
+    """Protects the events of one channel; `key` names the field that orders them, if any."""
 
     def __init__(self, rules: Rules, *, key: str | None = None) -> None:
         self._rules = rules
         self._key = key
 
     def of(self, events: Sequence[Event]) -> Iterator[Event | NotProtected]:
-        """Yield `events` without what the rules protect; one in which they name nothing stays as it is.
+        """Yield `events` with their protected values replaced; an event without such values is unchanged.
 
-        In the place of an event that does not have the shape that its type
-        promises comes a `NotProtected`: it must not be stored.
+        If an event does not have the form of its type, a `NotProtected` is yielded
+        instead: the event must not be stored.
         """
         of_type = self._rules.of
         for event in events:
@@ -56,8 +55,8 @@ class ProtectedEvents:
                 protected: Event | NotProtected = self._with(event, _parts(event, rules))
             except NotProtected as error:
                 protected = error
-            except Exception as error:  # noqa: BLE001 - whatever an event does, it costs only itself
-                # The error's own text can quote the event.
+            except Exception as error:  # noqa: BLE001 - a bad event must not affect the other events
+                # The error's message can quote the event.
                 protected = NotProtected(f"protecting it raised {type(error).__name__}")
             yield protected
 
@@ -72,7 +71,7 @@ class ProtectedEvents:
         if self._key is not None:
             value = parts.keyed.get(self._key)
             key = event.id if value is None else str(value)
-        # dataclasses.replace takes four times as long.
+        # dataclasses.replace would take four times as long.
         return Event(
             id=event.id,
             source=event.source,
@@ -105,13 +104,13 @@ def _parts(event: Event, rules: FieldRules) -> _Parts:
 
 
 def _treat_names(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Leave out the names of dropped fields, as for a user who can't see them, and of diffs that are gone."""
+    """Remove the names of dropped fields, as for a user without access, and of removed diffs."""
     known, of = rules.known, rules.of
     for member in ("changed_fields", "nulled_fields"):
         names = data[member]
         if names == []:
             continue
-        # Those of Salesforce's header are not checked before: anything else than names could be there.
+        # Salesforce's header is not checked earlier, so the lists can contain values that are not names.
         texts = names if type(names) is list and set(map(type, names)) == _TEXTS else _texts_of(names)
         kept = [name for name in texts if (known.get(name) or of(name)) is not DROP]
         if texts is not names or len(kept) < len(texts):
@@ -126,7 +125,7 @@ def _texts_of(names: Any) -> list[str]:
 
 
 def _treat_others(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Treat the values beside the fields that rules name, except a payload."""
+    """Replace values outside of the fields that rules name, except a payload."""
     transaction = data.get("transaction")
     for place, treatment in rules.data.items():
         member, _, name = place.partition(".")
@@ -138,7 +137,7 @@ def _treat_others(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
 
 
 def _treat_reread(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Treat the date of a record that was read again as the field that it comes from."""
+    """Treat the date of a record that was read again like the field that it comes from."""
     reread = data.get("reread")
     if reread is not None:
         date = treated_whole(reread["last_modified"], rules.of(_MODIFIED))
@@ -146,7 +145,7 @@ def _treat_reread(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
 
 
 def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
-    """Treat the payload of a generic event: as a whole, or the members of the JSON that it is or holds."""
+    """Treat the payload of a generic event: as a whole, or the members of its JSON."""
     whole = rules.data.get("payload", KEEP)
     held = _held(payload)
     if whole is not KEEP:
@@ -154,16 +153,17 @@ def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
         held = treated_whole(held, whole)
     elif rules.names_fields and "payload" not in rules.data and held is not None:
         held = _members(held, rules)
-        # Text is serialised again even if it is unchanged: a repeated member would stay in the given one.
+        # Text is always written again: the original text could contain a second member of the same name.
         parts.differing["payload"] = exact_text(held) if type(payload) is str else held
     parts.keyed = held if type(held) is dict else {}
 
 
 def _held(payload: Any) -> Any:
-    """Return the object or list that a payload is, or holds as text, or `None`.
+    """Return the object or list that is a payload, or that its text contains; otherwise `None`.
 
-    Raises `NotProtected` for text that is cut off, or else only resembles JSON:
-    its members can't be told apart. A line of a log can begin with a bracket.
+    Raises `NotProtected` for text that resembles JSON but is cut off or invalid,
+    because its members can't be found. Other text, such as a line of a log, can
+    also begin with a bracket.
     """
     if type(payload) is not str:
         return payload if type(payload) in {dict, list} else None
@@ -171,12 +171,12 @@ def _held(payload: Any) -> Any:
     if not text.startswith(_BRACKETS):
         return None
     try:
-        # It refuses what others read as JSON and can't be written.
+        # orjson refuses values that `exact_tree` would read but that can't be written.
         orjson.loads(text)
         return exact_tree(text)
     except orjson.JSONDecodeError:
         if _MEMBER.search(text):
-            raise NotProtected("its payload begins like JSON and is not JSON") from None
+            raise NotProtected("its payload begins like JSON, but is not JSON") from None
         return None
 
 

@@ -1,4 +1,4 @@
-"""Rules compiled for each type of event: the treatment of each of its fields, by all of its names."""
+"""Rules compiled for each type of event: the treatment of each field, by all of its names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ _CUSTOM, _CUSTOM_PART = "__c", "__s"
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return a predicate that is true for a lower-case name that matches one of `patterns`.
+    """Return a predicate that is true if a lower-case name matches one of `patterns`.
 
-    `*` stands for any run of characters, dots included. Letter case does not
-    count, as in Salesforce's names.
+    `*` matches any run of characters, including dots. The letter case of patterns
+    does not matter, as for Salesforce's names.
     """
     lowered = [pattern.lower() for pattern in patterns]
     exact = frozenset(pattern for pattern in lowered if _ANY_RUN not in pattern)
@@ -39,11 +39,11 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def names_of(path: str) -> Iterator[str]:
-    """Yield the lower-case names by which a rule can mean the field at `path`.
+    """Yield the lower-case names by which a rule can name the field at `path`.
 
-    `path` joins the names of a field and of the parts in it with dots. These are
-    the path and the fields around it. A part of a compound field also has its other
-    name and the compound field's.
+    `path` joins the names of a field and of its inner parts with dots. The names
+    are the path itself and the paths of the enclosing fields. A part of a compound
+    field also has its other name, and the name of the compound field.
     """
     lowered = path.lower()
     yield lowered
@@ -59,7 +59,7 @@ def names_of(path: str) -> Iterator[str]:
 
 
 def _flat(compound: str, part: str) -> Iterator[str]:
-    """Yield the name that a part has outside of its compound field."""
+    """Yield the name of a part outside of its compound field."""
     if compound == _NAME:
         yield part
     elif compound.endswith(_ADDRESS):
@@ -69,7 +69,7 @@ def _flat(compound: str, part: str) -> Iterator[str]:
 
 
 def _compound(name: str) -> Iterator[str]:
-    """Yield a field's names as a part of a compound field, and the compound field's name."""
+    """Yield the names of a field as part of a compound field, and the name of the compound field."""
     if name in _PARTS_OF_NAMES:
         yield from (f"{_NAME}.{name}", _NAME)
     elif name.endswith(_CUSTOM_PART):
@@ -81,7 +81,7 @@ def _compound(name: str) -> Iterator[str]:
 
 
 def _matches(parts: Sequence[str], name: str) -> bool:
-    """Return whether `name` has `parts` in their order, with any run between them, in linear time."""
+    """Return whether `name` has `parts` in order, with any text in between; takes linear time."""
     first, *between, last = parts
     at, end = len(first), len(name) - len(last)
     if at > end or not (name.startswith(first) and name.endswith(last)):
@@ -96,7 +96,7 @@ def _matches(parts: Sequence[str], name: str) -> bool:
 
 _RECORD_ID = "id"
 _WITH_RECORD_ID = "salesforce.topic."
-# Types and names come from outside, so their number has no bound of its own.
+# Types and names come from outside, so their number must be limited.
 _MOST_TYPES = 4_096
 _MOST_NAMES = 4_096
 _LONGEST_KNOWN = 255
@@ -104,9 +104,9 @@ _LONGEST_KNOWN = 255
 
 @dataclass(slots=True, kw_only=True)
 class FieldRules:
-    """Treatments of the fields of one type of event; the first rule that names a field decides.
+    """Treatments of the fields of one type of event; the first rule that names a field applies.
 
-    The record id of a PushTopic notification, which is also its key, is kept.
+    The record id of a PushTopic notification is kept, because it is also the key.
     """
 
     rules: Sequence[tuple[ProtectRule, Treatment]]
@@ -117,13 +117,13 @@ class FieldRules:
     _matchers: Sequence[tuple[Callable[[str], bool], Treatment]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Take the first treatment of each value beside the fields, and compile the patterns of these."""
+        """Find the first treatment of each value outside of the fields, and compile the field patterns."""
         self.data = {name: treatment for rule, treatment in reversed(self.rules) for name in rule.data}
         self._matchers = [(matcher(rule.fields), treatment) for rule, treatment in self.rules if rule.fields]
         self.names_fields = bool(self._matchers)
 
     def of(self, path: str) -> Treatment:
-        """Return the treatment of the field at `path`: its name, and those of the parts in it, with dots."""
+        """Return the treatment of the field at `path`, which joins field and inner parts with dots."""
         found = self.known.get(path)
         if found is None:
             found = self._decided(path)
@@ -146,7 +146,7 @@ class FieldRules:
 class Rules:
     """All rules of a configuration.
 
-    Raises `ValueError` for a rule that hashes while there is no key.
+    Raises `ValueError` if a rule hashes but there is no key.
     """
 
     def __init__(self, rules: Iterable[ProtectRule], settings: ProtectionSettings) -> None:
@@ -154,7 +154,7 @@ class Rules:
         self._by_type: dict[str, FieldRules | None] = {}
 
     def of(self, event_type: str) -> FieldRules | None:
-        """Return the rules of one type of event, or `None` when none is about it."""
+        """Return the rules for one type of event, or `None` if no rule is about it."""
         try:
             return self._by_type[event_type]
         except KeyError:

@@ -1,4 +1,4 @@
-"""Treatments of a value: dropped, masked, hashed, sealed or kept, with exact numbers."""
+"""Treatments of a value (drop, mask, hash, seal, keep), and exact numbers."""
 
 import base64
 import hashlib
@@ -24,17 +24,17 @@ else:
     hashes = Later("cryptography.hazmat.primitives.hashes")
     hkdf = Later("cryptography.hazmat.primitives.kdf.hkdf")
 
-# Hashes of fields are HMACs with the key itself. These keys must not be the hash of any value.
+# Hashes of fields are HMACs with the key itself, so these derived keys must not equal any hash.
 _SALT = b"streamer"
 _OF_CONTENT, _OF_DIGESTS = b"unreadable messages", b"digests of unreadable messages"
 
 
 SEALED = b"encrypted:"
-"""Beginning of what is encrypted."""
+"""Prefix of encrypted bytes."""
 
 
 class WrongKey(ValueError):
-    """The bytes are sealed with another key, or damaged."""
+    """The bytes were encrypted with another key, or are damaged."""
 
 
 def sealed(content: bytes, key: str, key_id: str) -> bytes:
@@ -43,7 +43,7 @@ def sealed(content: bytes, key: str, key_id: str) -> bytes:
 
 
 def unsealed(found: bytes, key: str) -> bytes:
-    """Return what `sealed` encrypted; raises `WrongKey` for another key."""
+    """Return the content that `sealed` encrypted. Raises `WrongKey` for another key."""
     try:
         return fernet.Fernet(_derived(key, _OF_CONTENT)).decrypt(found.split(b":", 2)[-1])
     except fernet.InvalidToken:
@@ -51,7 +51,7 @@ def unsealed(found: bytes, key: str) -> bytes:
 
 
 def keyed_digest(content: bytes, key: str) -> str:
-    """Return a digest of `content` that tells nothing without the key."""
+    """Return a digest of `content` that reveals nothing without the key."""
     return hmac.digest(_derived(key, _OF_DIGESTS), content, "sha256").hex()
 
 
@@ -60,53 +60,53 @@ def _derived(key: str, purpose: bytes) -> bytes:
     return base64.urlsafe_b64encode(derived)
 
 
-# No integer of 64 bits is longer.
+# Every 64-bit integer fits into this many characters.
 _LONGEST_INTEGER = 20
 _LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
-# Above it, the shortest digits of a float are not those of its value.
+# Above this number, a float's shortest digits can differ from its exact value.
 _MOST_EXACT = 2**53
-# Beyond a float, digits without an exponent could be without end.
+# With a larger exponent than any float's, the digits without an exponent could be extremely many.
 _MOST_EXPONENT = 400
 
 
 class ExactNumber(float):
-    """A number that a float would write with other digits than `text`.
+    """A number whose digits in `text` a float would not reproduce.
 
-    As a key it equals the value that is read without rules (`exact_value`).
+    As a key, it equals the value that is read without rules (`exact_value`).
     """
 
     __slots__ = ("text",)
     text: str
 
     def __new__(cls, text: str) -> Self:
-        """Return the number that `text` is in JSON."""
+        """Return the number in the JSON text `text`."""
         number = super().__new__(cls, text)
         number.text = text
         return number
 
     def __str__(self) -> str:
-        """Return the digits that the number has where no rule applies."""
+        """Return the digits that the number has if no rule applies."""
         return str(exact_number(self.text))
 
 
 def exact_tree(text: str) -> Any:
-    """Return the value of a JSON text, with an `ExactNumber` where another number would lose digits.
+    """Return the value of a JSON text, with an `ExactNumber` where a float would lose digits.
 
-    Raises `ValueError` for invalid JSON, and `RecursionError` for JSON that is
+    Raises `ValueError` for invalid JSON, and `RecursionError` if the JSON is
     nested too deeply.
     """
     return json.loads(text, parse_float=_decimal, parse_int=_integer)
 
 
 def exact_text(value: Any) -> str:
-    """Return a value of `exact_tree` as JSON, in which each number has its digits."""
+    """Return a value from `exact_tree` as JSON that keeps the digits of each number."""
     return orjson.dumps(value, default=_as_written).decode()
 
 
 def plain_digits(number: str) -> str:
-    """Return a number without exponent and needless point or zeros; the same for equal numbers.
+    """Return a number without exponent, needless point or needless zeros; equal numbers give equal texts.
 
-    A number that no float can hold keeps an exponent.
+    A number beyond the range of floats keeps an exponent.
     """
     value = Decimal(number)
     if not value:
@@ -121,11 +121,10 @@ def plain_digits(number: str) -> str:
 
 
 def float_digits(number: float) -> str:
-    """Return a float as `plain_digits` of an equal integer, or of the shortest number that stands for it.
+    """Return `plain_digits` of a float: of the equal integer, or of its shortest decimal number.
 
-    Integers that are read are never as large as the largest floats, so such a float
-    stands for a number in digits: `1e23` is a one with 23 zeros, which no float
-    equals.
+    A float beyond the range of integers stands for its shortest decimal number:
+    `1e23` becomes a one with 23 zeros, although no float equals that number.
     """
     if number.is_integer() and _LEAST_INTEGER <= number <= _MOST_INTEGER:
         return str(int(number))
@@ -146,7 +145,7 @@ def _integer(text: str) -> int | float:
 def _as_written(value: object) -> Any:
     if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
-    raise TypeError(f"a {type(value).__name__} is no JSON")
+    raise TypeError(f"a {type(value).__name__} can't be written as JSON")
 
 
 _KEY_ID_BYTES = 4
@@ -154,22 +153,22 @@ _HIDDEN = "*"
 
 
 class FixedTreatment(Enum):
-    """Treatments that look at no value."""
+    """Treatments that do not depend on the value."""
 
     KEEP = "keep"
     DROP = "drop"
 
 
-# Python 3.11 takes long to look a member of an enum up, and some are compared for each field.
+# In Python 3.11, access to an enum member is slow, and some are compared for each field.
 KEEP: Final = FixedTreatment.KEEP
 DROP: Final = FixedTreatment.DROP
 
 Treatment = Callable[[Any], Any] | FixedTreatment
-"""Replaces a single value (not a mapping, a list or null), or keeps or drops any."""
+"""Replaces a single value (not a mapping, a list or null), or keeps or drops any value."""
 
 
 def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
-    """Return the treatment of `rule`; raises `ValueError` for hashes without a key."""
+    """Return the treatment of `rule`. Raises `ValueError` for a hash without a key."""
     match rule.how:
         case How.KEEP:
             return FixedTreatment.KEEP
@@ -182,11 +181,11 @@ def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
 
 
 def canonical_text(value: Any) -> str:
-    """Return a single value of JSON as text, the same for numbers that are equal.
+    """Return a single JSON value as text; equal numbers give equal texts.
 
-    A number is in decimal digits without an exponent, and without a point where
-    it is whole: `12` of `12.0`, which is how one transport writes the `12` of
-    the other. Of JSON in a text it has all digits.
+    A number has decimal digits without an exponent, and without a point if it is
+    whole: `12` for `12.0`, because one transport writes `12` where the other writes
+    `12.0`. A number from JSON inside a text keeps all its digits.
     """
     if type(value) is str:
         return value
@@ -200,7 +199,7 @@ def canonical_text(value: Any) -> str:
 
 
 def key_id_of(settings: ProtectionSettings) -> str:
-    """Return the id that begins each hash; empty without a key."""
+    """Return the id of the key, which begins each hash; empty without a key."""
     if settings.key is None:
         return ""
     return settings.key_id or hmac.digest(_key(settings), b"key id", "sha256")[:_KEY_ID_BYTES].hex()
@@ -211,7 +210,7 @@ def _mask(rule: ProtectRule) -> Treatment:
 
     def masked(value: Any) -> str:
         whole = canonical_text(value)
-        # Of a short value, the end would be most of it.
+        # The last characters of a short value would be most of it.
         shown = whole[-last:] if last and len(whole) >= 2 * last else ""
         return (_HIDDEN * (len(whole) - len(shown)) if rule.keep_length else text) + shown
 
@@ -229,7 +228,7 @@ def _hash(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
         text = canonical_text(value)
         text = text.strip() if trims else text
         text = text.lower() if lowers else text
-        # JSON can hold a lone surrogate, which has no other UTF-8 than this.
+        # JSON can contain a lone surrogate, which UTF-8 can't encode otherwise.
         within, around = inner.copy(), outer.copy()
         within.update(text.encode("utf-8", "surrogatepass"))
         around.update(within.digest())
@@ -239,9 +238,9 @@ def _hash(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
 
 
 def _hmac_states(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
-    """Return the states of HMAC-SHA-256 after the key, inside and outside (RFC 2104).
+    """Return the inner and outer states of HMAC-SHA-256 after the key (RFC 2104).
 
-    A copy of them takes a third of the time of `hmac.digest`.
+    Copying these states takes a third of the time of `hmac.digest`.
     """
     block = hashlib.sha256().block_size
     padded = (hashlib.sha256(key).digest() if len(key) > block else key).ljust(block, b"\0")

@@ -1,4 +1,4 @@
-"""Treatment of the fields of an event and of the parts in them, down to the last value."""
+"""Treatment of an event's fields and their inner parts, down to single values."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,35 +8,35 @@ from streamer.protection.rules import FieldRules
 from streamer.protection.treatments import DROP, KEEP, FixedTreatment, Treatment
 
 DROPPED = object()
-"""Stands for a value that is no longer there."""
+"""Marks a value that was removed."""
 
-# A generic event can hold any JSON.
+# A generic event can contain any JSON.
 _DEEPEST = 64
 _LONGEST_PATH = 4_096
 
 
 class NotProtected(Exception):
-    """An event in which protected fields can't be told from others; its text quotes nothing of the event."""
+    """Protected fields of an event can't be distinguished from others; the error quotes no value."""
 
 
 def treated_fields(fields: JsonObject, rules: FieldRules, diffs: Collection[str] = ()) -> JsonObject:
-    """Return `fields` as `rules` treat them, or `fields` themselves where these name none of them.
+    """Return `fields` as treated by `rules`, or `fields` itself if the rules name none of them.
 
     Null stays null unless it is dropped. A text diff (its path is in `diffs`) is
     always dropped: it contains parts of the text, and its hash matches nothing that
-    a consumer holds. Raises `NotProtected` for values that are nested too deeply.
+    a consumer holds. Raises `NotProtected` if the values are nested too deeply.
     """
     return _Fields(rules, diffs).of(fields, "", 0)
 
 
 def treated_list(values: list[Any], rules: FieldRules) -> list[Any]:
-    """Return a list that is a whole payload, with the members of its objects treated as fields."""
+    """Return a payload that is a list; the members of its objects are treated as fields."""
     found = _Fields(rules, ()).of_list(values, "", KEEP, 0)
     return found if isinstance(found, list) else []
 
 
 def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
-    """Return `value` with each single value in it treated, or `DROPPED`; raises `NotProtected` as above."""
+    """Return `value` with each single value treated, or `DROPPED`. Raises `NotProtected` as above."""
     if treatment is DROP:
         return DROPPED
     if value is None or isinstance(treatment, FixedTreatment):
@@ -51,7 +51,7 @@ def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
 
 
 class _Fields:
-    """Walks through the fields of one event."""
+    """Visits all fields of one event."""
 
     __slots__ = ("_diffs", "_rules")
 
@@ -60,10 +60,10 @@ class _Fields:
         self._diffs = diffs
 
     def of(self, fields: JsonObject, prefix: str, depth: int) -> JsonObject:
-        """Return the fields whose paths begin with `prefix`, or `fields` itself where nothing changes."""
+        """Return the fields whose paths begin with `prefix`, or `fields` itself if nothing changes."""
         known = self._rules.known
         treated: JsonObject | None = None
-        # One loop without a call for each field, because every event of the type passes it.
+        # This loop handles every event of the type, so it makes few calls per field.
         for name, value in fields.items():
             path = prefix + name if prefix else name
             treatment = known.get(path) or self._rules.of(path)
@@ -85,7 +85,7 @@ class _Fields:
         return fields if treated is None else treated
 
     def of_list(self, values: list[Any], path: str, treatment: Treatment, depth: int) -> Any:
-        """Return the values of a list, `DROPPED` when all of them are dropped."""
+        """Return the values of a list, or `DROPPED` if all of them are dropped."""
         new = [self._of_element(each, path, treatment, depth) for each in values]
         kept = [each for each in new if each is not DROPPED]
         return kept if kept or (not values and treatment is not DROP) else DROPPED

@@ -1,4 +1,4 @@
-"""Quota: the org's limits, what is left, and which replays and repairs wait."""
+"""Quota: the org's limits, the remaining allowances, and the replays and repairs that must wait."""
 
 from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
 from streamer.quota.forecast import headroom

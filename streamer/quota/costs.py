@@ -1,4 +1,4 @@
-"""Costs of reading records: requests, jobs and pages, whose number an org limits by day."""
+"""Costs of reading records, in units that an org limits per day: requests, jobs and pages."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -6,27 +6,27 @@ from math import ceil
 from streamer.quota.limits import Limit, LimitsReading, OrgLimit
 
 QUERY_PAGE = 2_000
-"""Records in a page of a REST query (REST API guide, query options header); pages can be smaller."""
+"""Records on a page of a REST query (REST API guide, query options header); pages can be smaller."""
 BULK_PAGE = 50_000
-"""Rows in a page of a Bulk query job that is asked for so many (Bulk API 2.0 guide, get results)."""
+"""Rows on a page of a Bulk query job, if requested (Bulk API 2.0 guide, get results)."""
 COLLECTION = 200
-"""Whole records that one request of sObject Collections reads here; Salesforce takes up to 2,000 ids."""
+"""Records that one request of sObject Collections reads here; Salesforce accepts up to 2,000 ids."""
 
-# To create a job and to delete it.
+# One request creates a job, and one deletes it.
 _AROUND_JOB = 2
 _LEAST_SHOWN = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCost:
-    """Cost of a job: all its REST `requests`, and the Bulk query jobs and result pages among what they do."""
+    """Cost of a job: all its REST `requests`, including those for Bulk query jobs and result pages."""
 
     requests: int = 0
     bulk_jobs: int = 0
     bulk_pages: int = 0
 
     def __add__(self, other: "JobCost") -> "JobCost":
-        """Return the cost of both."""
+        """Return the sum of both costs."""
         return JobCost(
             requests=self.requests + other.requests,
             bulk_jobs=self.bulk_jobs + other.bulk_jobs,
@@ -38,28 +38,27 @@ ONE_REQUEST = JobCost(requests=1)
 
 
 def query(records: int, *, page: int = QUERY_PAGE) -> JobCost:
-    """Return the cost of reading `records` by REST queries; one that finds nothing is a request too."""
+    """Return the cost of reading `records` with REST queries; a query without a result is a request too."""
     return JobCost(requests=max(1, ceil(records / page)))
 
 
 def bulk_job(records: int, *, page: int = BULK_PAGE, polls: int = 20) -> JobCost:
-    """Return the cost of reading `records` by one query job of the Bulk API 2.0.
+    """Return the cost of reading `records` with one query job of the Bulk API 2.0.
 
-    `polls` are the requests that ask whether the job is done; how many there are
-    depends on the time that Salesforce takes. A page is smaller where its file
-    would exceed 1 GB.
+    `polls` are the requests that ask whether the job is done; their number depends
+    on Salesforce's speed. A page has fewer rows if its file would exceed 1 GB.
     """
     pages = max(1, ceil(records / page))
     return JobCost(requests=_AROUND_JOB + polls + pages, bulk_jobs=1, bulk_pages=pages)
 
 
 def collections(records: int, *, at_once: int = COLLECTION) -> JobCost:
-    """Return the cost of reading `records` by their ids."""
+    """Return the cost of reading `records` by id."""
     return JobCost(requests=ceil(records / at_once))
 
 
 def cost_sentence(cost: JobCost, reading: LimitsReading | None) -> str:
-    """Return a sentence that tells `cost`, and its share of what is left today where `reading` knows."""
+    """Return a sentence with `cost` and, if `reading` is known, its share of today's remaining allowance."""
     left = _left(reading, OrgLimit.API_REQUESTS, cost.requests)
     parts = [f"about {cost.requests:,} {_plural('request', cost.requests)}{left}"]
     if cost.bulk_jobs:

@@ -1,4 +1,4 @@
-"""Forecast of the time at which an allowance is used up."""
+"""Forecast of the time at which an allowance will be used up."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from streamer.quota.limits import Limit
 
 WINDOW_S = 3600.0
-"""The rate comes from the readings of this span."""
+"""Time span in seconds of the readings that determine the rate."""
 
-# Salesforce's numbers are accurate within five minutes: over less time they tell no rate.
+# Salesforce's numbers are accurate within five minutes, so a shorter time gives no rate.
 _LEAST_S = 900.0
 _HORIZON_S = 24 * 3600.0
 _MOST_READINGS = 64
@@ -16,33 +16,33 @@ _MOST_READINGS = 64
 
 @dataclass(slots=True)
 class Forecast:
-    """Extrapolates what remains of an allowance of a rolling 24 hours.
+    """Extrapolates the remainder of an allowance in a rolling 24 hours.
 
     The remainder falls with use, and recovers 24 hours after the use; only the sum
-    of both can be seen. The forecast assumes that the last hour's sum continues. It
-    has none while less than 15 minutes are known, while the remainder does not
-    fall, or where it would last for more than 24 hours, after which the use of now
-    returns.
+    of both can be seen. The forecast assumes that the last hour's trend continues.
+    There is no forecast in three cases: less than 15 minutes are known, the
+    remainder does not fall, or it would last for more than 24 hours, when today's
+    use recovers.
     """
 
     _readings: deque[tuple[float, Limit]] = field(default_factory=lambda: deque(maxlen=_MOST_READINGS))
 
     def add(self, limit: Limit | None, read_at: float) -> None:
-        """Take the next reading, at `read_at` in monotonic seconds; `None` for an org without the limit."""
+        """Add a reading at `read_at` in monotonic seconds; `None` if the org does not have the limit."""
         if limit is None or (self._readings and self._readings[-1][1].most != limit.most):
-            # With another maximum, the difference of two remainders does not measure use.
+            # If the maximum has changed, the difference of two remainders does not measure use.
             self._readings.clear()
         if limit is not None:
             self._readings.append((read_at, limit))
         self.forget_before(read_at - WINDOW_S)
 
     def forget_before(self, read_at: float) -> None:
-        """Drop the readings that are older."""
+        """Drop the readings before `read_at`."""
         while self._readings and self._readings[0][0] < read_at:
             self._readings.popleft()
 
     def seconds_left(self) -> float | None:
-        """Return the seconds from the last reading until nothing remains, or `None` without a forecast."""
+        """Return the seconds between the last reading and the end of the allowance, or `None`."""
         if not self._readings or not self._readings[-1][1].most:
             return None
         (began, first), (ended, last) = self._readings[0], self._readings[-1]
@@ -56,10 +56,10 @@ class Forecast:
 
 
 def headroom(limit: Limit) -> float | None:
-    """Return how many times the use of the last 24 hours an allowance of a rolling 24 hours holds.
+    """Return how many times the use of the last 24 hours fits into a rolling allowance.
 
-    At an even rate, what is used returns a day later, so that one reading tells
-    it: from 1.0 on, the rate can go on. `None` where nothing was used.
+    At an even rate, use recovers a day later, so one reading is enough: the rate can
+    continue if the result is at least 1.0. `None` if nothing was used.
     """
     used = limit.most - limit.remaining
     return limit.most / used if used > 0 else None

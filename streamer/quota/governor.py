@@ -1,4 +1,4 @@
-"""Governor of repairs: keeps a share of the org's requests and jobs for others."""
+"""Governor of repairs: it keeps a share of the org's requests and jobs for other clients."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -13,15 +13,15 @@ _NO_JOBS = "of the org's daily Bulk query jobs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Governor:
-    """Says whether a repair can make its next calls now.
+    """Decides whether a repair can make its next calls now.
 
-    A fifth of the daily requests and of the Bulk query jobs stays for others.
-    `reading` returns the latest limits, and `requests_left` the share of the
-    requests that the last answer of the REST API gave, which is fresher.
-    `untold_jobs` returns how many jobs were begun that a reading need not count.
-    Unknown limits hold nothing up: Salesforce then refuses the calls themselves.
-    Other requests to the org renew both, at the latest by the next reading of the
-    limits, so a repair that waits needs no calls to find out.
+    A fifth of the daily requests and of the Bulk query jobs is reserved for other
+    clients. `reading` returns the latest limits. `requests_left` returns the share of
+    requests in the last answer of the REST API, which is more recent. `untold_jobs`
+    returns the number of new jobs that a reading may not count yet. If limits are
+    unknown, no repair waits: Salesforce then refuses the calls itself. Other requests
+    to the org renew both values, at the latest the next reading of the limits, so a
+    waiting repair needs no calls of its own.
     """
 
     reading: Callable[[], LimitsReading | None]
@@ -30,13 +30,13 @@ class Governor:
 
     @property
     def has_bulk_jobs(self) -> bool:
-        """False for an org whose limits allow no Bulk query job at all."""
+        """False if the org's limits allow no Bulk query job at all."""
         reading = self.reading()
         jobs = reading.limits.get(OrgLimit.BULK_QUERY_JOBS) if reading else None
         return jobs is None or jobs.most > 0
 
     def reason_to_wait(self, cost: JobCost = ONE_REQUEST) -> str:
-        """Return why the calls of `cost` have to wait, as a part of a sentence, or an empty text."""
+        """Return the reason why calls of this `cost` must wait, or an empty text."""
         reading = self.reading()
         limits = reading.limits if reading else {}
         requests = limits.get(OrgLimit.API_REQUESTS)
@@ -56,16 +56,17 @@ class Governor:
 
 
 def _is_low(left: float, needed: int, limit: Limit | None) -> bool:
-    """Return whether less than the kept share is left, or would be after `needed` more."""
+    """Return whether less than the reserved share is left, now or after `needed` more."""
     if left < KEPT_SHARE or limit is None or not limit.most:
-        # Without the maximum, the share alone decides.
+        # Without the maximum, only the share is known.
         return left < KEPT_SHARE
     return left * limit.most - needed < KEPT_SHARE * limit.most
 
 
 def _low(left: float, needed: int, of_what: str) -> str:
     return (
-        f"{left:.1%} {of_what} are left, {needed:,} more would be used, and {KEPT_SHARE:.0%} stay for others"
+        f"{left:.1%} {of_what} are left, {needed:,} more would be used, "
+        f"and {KEPT_SHARE:.0%} are reserved for others"
     )
 
 
@@ -81,11 +82,11 @@ class BegunJobs:
     _at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_JOBS))
 
     def note(self, at: float) -> None:
-        """Note a job before it is requested, because the answer can be lost."""
+        """Record a job before it is requested, because the answer can be lost."""
         self._at.append(at)
 
     def untold(self, reading: LimitsReading) -> int:
-        """Return how many jobs a `reading` of the limits may not count yet."""
+        """Return the number of jobs that a `reading` of the limits may not count yet."""
         since = reading.read_at - _COUNTED_WITHIN_S
         while self._at and self._at[0] < since:
             self._at.popleft()
@@ -93,15 +94,15 @@ class BegunJobs:
 
 
 async def renew_nothing() -> None:
-    """Leave the limits as they are."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobAllowance:
-    """Limits of the org as repairs know them, and the jobs that repairs have begun since.
+    """Limits of the org, and the jobs that repairs have begun since the limits were read.
 
-    `renew_limits` is called before a Bulk job begins; the `begun_jobs` of all the
-    org's readers are added to its result.
+    `renew_limits` is called before a Bulk job begins. `begun_jobs` counts the jobs of
+    all readers of the org.
     """
 
     limits: Callable[[], LimitsReading | None] = lambda: None
@@ -109,5 +110,5 @@ class JobAllowance:
     begun_jobs: BegunJobs = field(default_factory=BegunJobs)
 
     def governor(self, requests_left: Callable[[], float | None]) -> Governor:
-        """Return the governor, given the share of requests that the last answer left."""
+        """Return the governor; `requests_left` returns the share of requests in the last answer."""
         return Governor(reading=self.limits, requests_left=requests_left, untold_jobs=self.begun_jobs.untold)

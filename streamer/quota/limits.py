@@ -1,4 +1,4 @@
-"""Limits of an org, as the REST API tells them (REST API guide, list org limits)."""
+"""Limits of an org, as reported by the REST API (REST API guide, list org limits)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from enum import StrEnum
 from typing import Any
 
 KEPT_SHARE = 0.2
-"""Share of a limit that replays and repairs leave to others."""
+"""Share of a limit that replays and repairs leave to other clients."""
 
-# No org has a larger limit, and floats could not hold one exactly.
+# No org has a larger limit, and a float could not represent it exactly.
 _MOST = 10**15
 
 
 class OrgLimit(StrEnum):
-    """Limits that matter here, by Salesforce's keys; an org has those of its version and licences."""
+    """Limits that Streamer uses, by Salesforce's keys; an org has those of its version and licences."""
 
     DELIVERED_EVENTS = "DailyDeliveredPlatformEvents"
-    """Platform and change events, counted once for each client, in a rolling 24 hours."""
+    """Platform and change events in a rolling 24 hours; each event counts once for each client."""
     PUSH_TOPIC_EVENTS = "DailyDurableStreamingApiEvents"
     GENERIC_EVENTS = "DailyDurableGenericStreamingApiEvents"
     PUBLISHED_EVENTS = "HourlyPublishedPlatformEvents"
     PUBLISHED_STANDARD_VOLUME_EVENTS = "HourlyPublishedStandardVolumePlatformEvents"
     STANDARD_VOLUME_EVENTS = "DailyStandardVolumePlatformEvents"
     MONTHLY_EVENTS = "MonthlyPlatformEvents"
-    """Up to version 47."""
+    """For API versions up to 47."""
     MONTHLY_EVENT_ENTITLEMENT = "MonthlyPlatformEventsUsageEntitlement"
-    """From version 48 on."""
+    """For API versions since 48."""
     STREAMING_CLIENTS = "DurableStreamingApiConcurrentClients"
     API_REQUESTS = "DailyApiRequests"
     BULK_JOBS = "DailyBulkApiBatches"
@@ -35,20 +35,20 @@ class OrgLimit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit: the `most` that can be used, and what is `remaining` of it."""
+    """One limit: the maximum `most`, and the `remaining` part."""
 
     most: int
     remaining: int
 
     @property
     def share_left(self) -> float | None:
-        """Share that is left; `None` for a limit of nothing, which the org does not have."""
+        """Share that is left; `None` if the maximum is 0, because the org lacks the feature."""
         return self.remaining / self.most if self.most else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsReading:
-    """The limits of an answer, and when it came: `at` in epoch seconds, `read_at` in monotonic ones."""
+    """Limits in one answer; `at` is in epoch seconds, `read_at` in monotonic seconds."""
 
     limits: Mapping[OrgLimit, Limit]
     at: float
@@ -56,7 +56,7 @@ class LimitsReading:
 
 
 def limits_of(answer: Any) -> dict[OrgLimit, Limit]:
-    """Return the known limits of an answer to `GET …/limits`; what can't be read of it is left out."""
+    """Return the known limits in an answer to `GET …/limits`; unreadable limits are left out."""
     if not isinstance(answer, dict):
         return {}
     read = {each: _limit(answer.get(each.value)) for each in OrgLimit}
@@ -71,7 +71,7 @@ def _limit(value: Any) -> Limit | None:
 
 
 def _count(value: Any) -> int | None:
-    """Return `value` as a count; one below zero, of a limit that was overdrawn, is zero."""
+    """Return `value` as a count; a negative remainder of an exceeded limit counts as zero."""
     if type(value) is not int or value > _MOST:
         return None
     return max(0, value)

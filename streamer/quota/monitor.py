@@ -1,4 +1,4 @@
-"""Monitor of the org's limits: reads them every five minutes, and tells when events run out."""
+"""Monitor of the org's limits: reads them every five minutes, and warns before events run out."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,37 +29,37 @@ _LATE_S = 9 * _HOUR_S
 
 
 class LimitsObserver(Protocol):
-    """Records what the org's limits are; must not block or raise."""
+    """Records the org's limits. Its methods must not block or raise."""
 
     def limits_read(self, limits: Mapping[str, tuple[int, int]], at: float) -> None:
-        """All limits of the org, `(maximum, remaining)` by name, as they are at `at` in epoch seconds."""
+        """All limits of the org, `(maximum, remaining)` by name, read at `at` in epoch seconds."""
         ...
 
     def used_up(self, limit: str, at: float | None) -> None:
-        """A limit is used up at `at` in epoch seconds by the forecast; `None` without one."""
+        """By the forecast, a limit is used up at `at` (epoch seconds); `None` without a forecast."""
         ...
 
     def forgotten(self) -> None:
-        """The limits are read no longer."""
+        """The limits are no longer read."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class _Failures:
-    """Failures in a row to read the limits: the delays after them, and the kind that was logged last."""
+    """Consecutive failures to read the limits: the delays after them, and the last logged kind."""
 
     delays: Delays = field(default_factory=lambda: Delays(_BACKOFF))
     logged: type[StreamerError] | None = None
 
     def note(self, error: StreamerError, reason: str, pause_s: float) -> None:
-        """Log the first failure of its kind."""
-        # A refusal calls an operator, also after a failure that passes by itself.
+        """Log the failure, if it is the first of its kind."""
+        # A refusal needs an operator, so it is logged even after a transient failure.
         if type(error) is not self.logged:
             self.logged = type(error)
             _log.warning("limits.not_read", reason=reason, tried_again_in_s=round(pause_s))
 
     def end(self) -> None:
-        """Note that the limits were read."""
+        """Record that the limits were read."""
         if self.logged is not None:
             self.logged = None
             _log.info("limits.read_again")
@@ -68,14 +68,14 @@ class _Failures:
 
 @dataclass(slots=True, kw_only=True)
 class _EventsLeft:
-    """Forecast of when the delivered events run out; logs once that they do, and once that they do not."""
+    """Forecast of the end of the delivered events; logs once when it is near, and once when it is not."""
 
     observer: LimitsObserver
     _forecast: Forecast = field(default_factory=Forecast, init=False)
     _runs_out: bool = field(default=False, init=False)
 
     def add(self, delivered: Limit | None, read_at: float, now: float) -> None:
-        """Take the next reading, at `read_at` in monotonic seconds and at `now` in epoch seconds."""
+        """Add a reading, at `read_at` in monotonic seconds and `now` in epoch seconds."""
         self._forecast.add(delivered, read_at)
         left_s = self._forecast.seconds_left()
         used_up_at = None if left_s is None else now + left_s
@@ -83,7 +83,7 @@ class _EventsLeft:
         self._tell(delivered, left_s, used_up_at)
 
     def age(self, read_at: float) -> None:
-        """Drop what is too old at `read_at`, in monotonic seconds, because there was no reading."""
+        """Without a new reading, drop readings that are too old at `read_at` (monotonic seconds)."""
         self._forecast.forget_before(read_at - WINDOW_S)
         if self._forecast.seconds_left() is None:
             self.observer.used_up(OrgLimit.DELIVERED_EVENTS.value, None)
@@ -98,7 +98,7 @@ class _EventsLeft:
                 remaining=remaining,
                 most=delivered.most if delivered else None,
                 reason="at the rate of the last hour; Salesforce then delivers no event to any client until "
-                "the use of 24 hours before returns",
+                "earlier use is 24 hours old",
             )
         elif self._runs_out and (left_s is None or left_s > _LATE_S):
             self._runs_out = False
@@ -107,12 +107,12 @@ class _EventsLeft:
 
 @dataclass(slots=True, kw_only=True)
 class LimitsMonitor:
-    """Reads the limits of one org while `run` does, and keeps the latest reading.
+    """Reads the limits of one org while `run` is running, and keeps the latest reading.
 
-    `read` returns the answer to `GET …/limits`, which is accurate within five
-    minutes and costs a request. No failure of it reaches anything else. It needs
-    the permission View Setup and Configuration: a refusal is told once, and the
-    limits are asked for every hour.
+    `read` returns the answer to `GET …/limits`, which is accurate within five minutes
+    and costs a request. A failure affects nothing else. Reading needs the permission
+    View Setup and Configuration: a refusal is logged once, and the limits are then
+    requested every hour.
     """
 
     read: Callable[[], Awaitable[Any]]
@@ -125,24 +125,24 @@ class LimitsMonitor:
     _renewable_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Begin without a reading."""
+        """Start without a reading."""
         self._events_left = _EventsLeft(observer=self.observer)
 
     @property
     def latest(self) -> LimitsReading | None:
-        """Latest reading; `None` before the first, and when it is a day old."""
+        """Latest reading, or `None` if there is none or it is a day old."""
         reading = self._reading
         if reading is None or self.clock.monotonic() - reading.read_at > _OLDEST_S:
             return None
         return reading
 
     async def renew(self) -> None:
-        """Read the limits now, unless that was tried within the last seconds or has been refused."""
+        """Read the limits now, unless that was tried a few seconds ago or was refused."""
         if self.clock.monotonic() >= self._renewable_at:
             await self._next()
 
     async def tried(self, within_s: float) -> None:
-        """Wait until the limits have been asked for once, with or without success, for so long at most."""
+        """Wait until the limits have been requested once, successfully or not, but at most `within_s`."""
         if self._tried.is_set():
             return
         try:
@@ -152,7 +152,7 @@ class LimitsMonitor:
             return
 
     async def run(self) -> None:
-        """Read until cancelled."""
+        """Read the limits until this task is cancelled."""
         try:
             while True:
                 pause_s = await self._next()
@@ -162,7 +162,7 @@ class LimitsMonitor:
             self.observer.forgotten()
 
     async def _next(self) -> float:
-        """Read the limits once, and return the seconds until the next time."""
+        """Read the limits once, and return the seconds until the next reading."""
         pause_s = await self._asked()
         is_read = pause_s == _EVERY_S
         self._renewable_at = self.clock.monotonic() + (_FRESH_S if is_read else pause_s)
@@ -172,9 +172,7 @@ class LimitsMonitor:
         try:
             limits = limits_of(await self.read())
             if not limits:
-                raise SalesforceUnavailable(
-                    "GET limits was answered, but not with limits that are known here"
-                )
+                raise SalesforceUnavailable("the answer to GET limits has no limits that this version knows")
         except RequestRefused as error:
             self._not_read(error, _refusal(error), _HOUR_S)
             return _HOUR_S
@@ -204,7 +202,7 @@ def _refusal(error: RequestRefused) -> str:
         return str(error)
     return (
         f"{error}: give the user of org.auth the permission View Setup and Configuration; until then there "
-        "are no metrics of the org's limits, and no replay is held back for want of events"
+        "are no metrics of the org's limits, and replays do not wait for events"
     )
 
 

@@ -1,4 +1,4 @@
-"""Replays of retained events, which count as delivered again, against the day's remainder."""
+"""Replays of retained events, which count again, checked against the day's remaining events."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from streamer.quota.monitor import LimitsMonitor
 
 _log = structlog.get_logger()
 
-# A channel must not wait for long where the limits can't be read.
+# If the limits can't be read, a channel must not wait for long.
 _FIRST_READING_S = 10.0
 _LIMITS = {
     ChannelKind.CHANGES: (OrgLimit.DELIVERED_EVENTS, "platform and change events"),
@@ -24,13 +24,14 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayAllowance:
-    """Lets a channel read all that Salesforce retains while enough of the day's events is left.
+    """Lets a channel read all retained events only if enough of the day's events are left.
 
-    The channel is one that Salesforce retains events of: outbound messages are not.
+    The channel has a retention at Salesforce, so it is not a channel of outbound
+    messages.
 
-    An event counts again each time it is delivered, also where the log leaves it
-    out (Platform Events guide, allocations). Where the limits are unknown, the
-    replay goes on, and the log says so.
+    An event counts each time it is delivered, even if the log already has it
+    (Platform Events guide, allocations). If the limits are unknown, the replay
+    continues, and a log line says so.
     """
 
     channel: Channel
@@ -47,19 +48,19 @@ class ReplayAllowance:
         limit = reading.limits.get(key) if reading else None
         share = limit.share_left if limit else None
         if limit is None or share is None:
-            reason = f"Salesforce does not tell how many {events} are left today"
+            reason = f"Salesforce does not report how many {events} are left today"
             _log.warning("replay.not_checked", channel=str(self.channel), reason=reason)
         elif share < KEPT_SHARE:
             raise AllowanceLow(
-                f"{self.channel.path} would be read from the earliest event that Salesforce retains, and of "
-                f"{limit.most:,} {events} that the org delivers in 24 hours, {limit.remaining:,} are left "
-                f"({share:.1%}, {key.value}): each event counts again when it is read again, and can use "
-                f"them up for all clients; the channel continues by itself when {KEPT_SHARE:.0%} are left, "
-                "or now with replay_retained: always"
+                f"{self.channel.path} would be read from the earliest event that Salesforce retains, but "
+                f"only {limit.remaining:,} of {limit.most:,} {events} in 24 hours are left ({share:.1%}, "
+                f"{key.value}): each event counts again when it is read again, and the replay can use up the "
+                f"events of all clients; the channel continues by itself when {KEPT_SHARE:.0%} are left, or "
+                "now with replay_retained: always"
             )
 
     def _reads_all(self, after: Checkpoint | Start) -> bool:
-        """Return whether the source reads all that is retained, to find the place of `after` in it."""
+        """Return whether the source would read all retained events to find the position `after`."""
         if isinstance(after, Start):
             return after is Start.EARLIEST
         replay_id = after.replay_id or after.skips_after

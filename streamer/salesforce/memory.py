@@ -1,4 +1,4 @@
-"""In-memory twins: a source that plays a script, and a reader of scripted records."""
+"""In-memory twins: a source that plays scripted batches, and a reader of scripted records."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
@@ -13,11 +13,11 @@ from streamer.salesforce.retained import LastEventMissing, RetainedMessages, pla
 class MemorySource:
     """Source that yields scripted `batches`, by the path of their channel.
 
-    An iterator ends with its script. Reading after a checkpoint skips the
-    messages that the checkpoint covers, as Salesforce does; a replay id that
-    the script does not hold covers none. `opened` lists the paths that were
-    read, and their starting positions, in the order of the calls. A checkpoint
-    without a replay id covers the messages up to its last event.
+    An iterator ends with its script. As at Salesforce, reading after a
+    checkpoint skips the messages that the checkpoint covers. If the script does
+    not contain the replay id, no message is skipped. A checkpoint without a
+    replay id covers the messages up to its last event. `opened` lists the paths
+    that were read, with their starting positions, in the order of the calls.
     """
 
     def __init__(self, batches: Mapping[str, Sequence[Batch]]) -> None:
@@ -32,16 +32,16 @@ class MemorySource:
             yield batch
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Keep what was settled last of each path; a script loses no session."""
+        """Keep the last settled checkpoint of each path; a script loses no session."""
         self.settled[checkpoint.channel.path] = checkpoint
 
 
 class MemoryRecords:
-    """Reader of the records in `records`, by entity and id, and of the `describes` of entities.
+    """Reader of `records`, by entity and id, and of the `describes` of entities.
 
-    While `error` is set, it is raised. A request for a field of `hidden` is
-    refused, and describes go without it. `requests` lists the entity, the ids
-    and the fields of each request; a describe has neither.
+    If `error` is set, each call raises it. A request for a field in `hidden` is
+    refused, and describes omit the field. `requests` lists the entity, ids and
+    fields of each request; both lists are empty for a describe.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class MemoryRecords:
         self.requests: list[tuple[str, list[str], list[str]]] = []
 
     async def read(self, entity: str, ids: Sequence[str], fields: Sequence[str], /) -> dict[str, JsonObject]:
-        """Return what `records` holds."""
+        """Return the matching entries of `records`."""
         self.requests.append((entity, list(ids), list(fields)))
         if self.error is not None:
             raise self.error
@@ -72,7 +72,7 @@ class MemoryRecords:
         }
 
     async def describe(self, entity: str, /) -> JsonObject:
-        """Return what `describes` holds, without the `hidden` fields."""
+        """Return the entry of `describes`, without the `hidden` fields."""
         self.requests.append((entity, [], []))
         if self.error is not None:
             raise self.error
@@ -126,5 +126,5 @@ def _new(batch: Batch, retained: RetainedMessages) -> Sequence[Any]:
 
 def _selected(script: Sequence[Batch], retained: RetainedMessages) -> list[Batch]:
     selected = [(batch, _new(batch, retained)) for batch in script]
-    # An empty batch would say that nothing more comes of what was left out.
+    # An empty batch would mean that no more of the skipped messages follow.
     return [replace(batch, messages=new) for batch, new in selected if new or not batch.messages]

@@ -1,8 +1,8 @@
-"""Messages as both transports hand them on.
+"""The common message form of both transports.
 
 `{"channel": …, "data": {"schema": …, "payload": …, "event": {"replayId": …}}}`
 
-The replay id is a number over CometD, and opaque bytes over the Pub/Sub API.
+Over CometD, the replay id is a number; over the Pub/Sub API, opaque bytes.
 """
 
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from streamer.events import ReplayId
 
 
 def replay_id_of(message: Any) -> ReplayId | None:
-    """Return the position of `message` in its channel, or `None` if it carries none."""
+    """Return the position of `message` in its channel, or `None` if the message has no replay id."""
     value = _at(message, "data", "event", "replayId")
     if type(value) is bytes:
         return ReplayId(value)
@@ -20,10 +20,10 @@ def replay_id_of(message: Any) -> ReplayId | None:
 
 
 def committed_at(message: Any) -> float | None:
-    """Return the commit time of `message` in epoch seconds, or `None` if it carries none.
+    """Return the commit time of `message` in epoch seconds, or `None` if the message has no time.
 
-    PushTopic and generic events carry it beside their replay id, change events
-    in their header, platform events in `CreatedDate`.
+    PushTopic and generic events contain the time next to their replay id,
+    change events in their header, and platform events in `CreatedDate`.
     """
     created = _at(message, "data", "event", "createdDate")
     if created is not None:

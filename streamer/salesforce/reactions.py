@@ -1,4 +1,4 @@
-"""Reactions to refusals of Salesforce, and the delays before the next try."""
+"""Reactions to Salesforce's refusals, and the delays before the next try."""
 
 from collections.abc import Callable
 from enum import Enum, auto
@@ -6,7 +6,7 @@ from enum import Enum, auto
 from streamer.backoff import Backoff, Delays, full_jitter
 
 STEADY_S = 10.0
-"""A session that lasted so long was not ended by what had ended the one before."""
+"""Once a session has lasted this long, its loss has a new cause, so the back-off starts over."""
 
 
 class Reaction(Enum):
@@ -15,32 +15,32 @@ class Reaction(Enum):
     TRY_AGAIN = auto()
     """The cause is unknown: begin again, with back-off."""
     HANDSHAKE = auto()
-    """The server does not know our session, or has ended it: begin a new one, with the same token."""
+    """The server does not know the session, or has ended it: begin a new session with the same token."""
     RENEW_TOKEN = auto()
-    """The token has expired: get another one, then begin a new session."""
+    """The token has expired: get a new token, then begin a new session."""
     LEAVE_ALONE = auto()
     """The server is too busy or has too many clients: return after minutes."""
     WAIT_FOR_ALLOWANCE = auto()
     """The daily event allowance of the org is used up: wait for its rolling 24 hours to pass."""
     REFUSE_REPLAY_ID = auto()
-    """The position of one channel is no longer known: its owner decides."""
+    """Salesforce no longer knows the position of one channel: the channel's owner decides."""
     REFUSE_CHANNEL = auto()
     """One channel cannot be read until an operator acts."""
     RETRY_CHANNEL = auto()
-    """One channel is refused in a way that a lost session causes too: believe it when it lasts."""
+    """The refusal can also come from a lost session: believe it only if it is repeated."""
     GIVE_UP = auto()
     """The server will never accept a session with this configuration."""
 
 
 class RecoveryDelays:
-    """Delays before the next try, one series for each kind of cause.
+    """Delays before the next try, with one series for each kind of cause.
 
-    Most causes are gone at once, so each series begins with a second. While the
-    allowance is used up, the second try comes after minutes.
+    Most causes disappear at once, so each series begins with a second. If the
+    daily allowance is used up, the second delay lasts minutes.
     """
 
     def __init__(self, random: Callable[[], float]) -> None:
-        """Draw the jitter from `random`, which gives numbers in [0, 1)."""
+        """`random` returns numbers in [0, 1) for the jitter."""
         jitter = full_jitter(random)
         self.usual = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
         self.login = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
@@ -58,7 +58,7 @@ class RecoveryDelays:
                 return self.usual
 
     def admitted(self) -> None:
-        """Start over after an answer that shows that Salesforce has admitted us."""
+        """Start these series again, because Salesforce has accepted a request."""
         self.login.reset()
         self._busy.reset()
         self._allowance.reset()

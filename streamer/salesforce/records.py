@@ -16,8 +16,8 @@ _QUOTED = re.compile(r"['\"](\w{1,80})['\"]", re.ASCII)
 class RestRecords:
     """Reader of the records that the REST API's user can see.
 
-    One request for sObject Collections (REST API guide) returns many records in the
-    order of the ids, and null for each missing record.
+    One request for sObject Collections (REST API guide) returns many records, in
+    the order of the ids, with null for each missing record.
     """
 
     def __init__(self, rest: Rest) -> None:
@@ -32,9 +32,10 @@ class RestRecords:
     async def read(self, entity: str, ids: Sequence[str], fields: Sequence[str], /) -> dict[str, JsonObject]:
         """Return `fields` of records, by id: see `streamer.ports.RecordReader`.
 
-        Each field has the name under which it was requested, whatever its letter
-        case in the org. Records that are too large for one answer are read in
-        parts. Records whose request took too long are read at the next call.
+        Each field has the name that the caller requested, even if the org writes it
+        in another letter case. Records that are too large for one answer are read
+        in parts. If a request took too long, the next call reads fewer records at
+        once.
         """
         found: dict[str, JsonObject] = {}
         at_once = self._at_once.get(entity, len(ids))
@@ -69,7 +70,7 @@ class RestRecords:
         except RequestRefused as error:
             raise RecordsRefused(str(error), code=error.code, field=_field(str(error), asked)) from error
         if not isinstance(answer, list) or len(answer) != len(ids):
-            raise SalesforceUnavailable(f"POST {path} was answered, but not with one record for each id")
+            raise SalesforceUnavailable(f"the answer to POST {path} does not have one record for each id")
         return {
             each: {asked[name.lower()]: value for name, value in record.items() if name.lower() in asked}
             for each, record in zip(ids, answer, strict=True)
@@ -84,13 +85,13 @@ class RestRecords:
         except RequestRefused as error:
             raise RecordsRefused(str(error), code=error.code) from error
         if not _is_describe(answer, entity):
-            raise SalesforceUnavailable(f"GET {path} was answered, but not with a describe of {entity}")
+            raise SalesforceUnavailable(f"the answer to GET {path} is not a describe of {entity}")
         describe: JsonObject = answer
         return describe
 
 
 def _is_describe(answer: Any, entity: str) -> bool:
-    """Return whether an answer has the name of `entity`, in any case, and a list of fields."""
+    """Return whether `answer` has the name of `entity`, in any letter case, and a list of fields."""
     if not isinstance(answer, dict) or not isinstance(answer.get("fields"), list):
         return False
     name = answer.get("name")

@@ -1,4 +1,4 @@
-"""Responses of Salesforce: their bodies, read within bounds, and the server's time."""
+"""Responses of Salesforce: their bodies, read with limits, and the server's time."""
 
 from email.utils import parsedate_to_datetime
 
@@ -6,7 +6,7 @@ from aiohttp import ClientResponse
 
 from streamer.clock import Clock
 
-# The largest answer that is read, 64 MB, takes so long at 2 Mbit/s.
+# Time in which the largest answer, 64 MB, arrives at 2 Mbit/s.
 _WHOLE_S = 300.0
 
 
@@ -20,12 +20,12 @@ async def read_body(
     """Return the complete body of `response`, of at most `limit` bytes.
 
     Raises `BodyTooLarge`, `TimeoutError` after `idle_s` without new bytes or
-    after `whole_s` altogether, and aiohttp's `ClientPayloadError` when the
-    connection ends too early.
+    `whole_s` in total, and aiohttp's `ClientPayloadError` if the connection
+    ends too early.
     """
     chunks: list[bytes] = []
     size = 0
-    # Without it, a server that sends a byte now and then would hold a channel for ever.
+    # Without this limit, a server that sends a byte now and then would block a channel for ever.
     async with clock.timeout(whole_s):
         while not response.content.at_eof():
             async with clock.timeout(idle_s):
@@ -38,7 +38,7 @@ async def read_body(
 
 
 def time_of(response: ClientResponse) -> float | None:
-    """Return the server's time in epoch seconds, up to a second early; `None` without a valid date."""
+    """Return the server's time in epoch seconds, up to a second early; `None` if it sent no valid date."""
     try:
         return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
     except (ValueError, OverflowError):

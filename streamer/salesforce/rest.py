@@ -23,18 +23,18 @@ from streamer.web.reasons import connection_reason
 
 _TIMEOUT_S = 120.0
 _TEXT_LIMIT = 500
-# Larger answers to GET are pages of records, which are the org's own data.
+# A larger answer to a GET is a page of records, so its content comes from the org.
 _SMALL = 64 * 1024
 _LONGEST_WAIT_S = 3600.0
-# An Apex method threw an exception: the service is there, and says what it made of the request.
+# An Apex method threw an exception: the service works, and describes the failure.
 _APEX_ERROR = "APEX_ERROR"
 _USAGE = re.compile(r"api-usage=(\d{1,12})/(\d{1,12})", re.ASCII)
 
 
 class RequestRefused(StreamerError):
-    """Salesforce understood the request and refused it: the caller decides what follows.
+    """Salesforce understood the request and refused it: the caller decides how to react.
 
-    `status` is the HTTP status, `code` Salesforce's error code, such as
+    `status` is the HTTP status. `code` is Salesforce's error code, such as
     `NOT_FOUND` or `MALFORMED_QUERY`, or empty.
     """
 
@@ -45,16 +45,16 @@ class RequestRefused(StreamerError):
 
 
 class AnswerTooLarge(SalesforceUnavailable):
-    """The answer has more bytes, or more values, than the caller takes: ask for less at once."""
+    """The answer has more bytes or values than the caller accepts: request less at once."""
 
 
 class AnswerTooLate(SalesforceUnavailable):
-    """The answer did not come in time: what was asked for can be too much at once."""
+    """The answer did not arrive in time: the request can be too large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestResponse:
-    """Answer as it came, whatever its status; the names of `headers` are found in any case."""
+    """Answer with any status. Names of `headers` are found in any letter case."""
 
     status: int
     body: bytes
@@ -63,22 +63,22 @@ class RestResponse:
 
     @property
     def refuses_token(self) -> bool:
-        """True when a new token can help."""
+        """True if a new token can help."""
         return self.status == HTTPStatus.UNAUTHORIZED
 
 
 SignedRequest = Callable[[AccessToken], RestRequest]
-"""Makes a request that holds the token itself, a new one for each try."""
+"""Returns a request that contains the token itself; called again for each try."""
 
 
 class Rest:
-    """Client of one org's REST API, which renews a refused token once.
+    """Client of one org's REST API. It renews a refused token once.
 
-    Every call raises `SalesforceUnavailable` when the answer is missing or a
-    server error (it is uncertain whether a change was made), `RetryLater` when
-    the org's requests are used up, `CredentialsRefused` when the login or a
-    new token is refused, and `RequestRefused` for every other failure. Answers
-    of more than `answer_bytes` are not read, and count as missing
+    Each call raises `SalesforceUnavailable` if the answer is missing or is a
+    server error; a change may or may not have been made. It raises `RetryLater`
+    if the org has used up its requests, `CredentialsRefused` if the login or a
+    new token is refused, and `RequestRefused` for every other failure. An answer
+    of more than `answer_bytes` is not read and counts as missing
     (`AnswerTooLarge`).
     """
 
@@ -107,16 +107,16 @@ class Rest:
 
     @property
     def requests_left(self) -> float | None:
-        """Share of the org's daily requests that the last answer said is left; `None` before it did."""
+        """Share of the org's daily requests that was left at the last answer; `None` if still unknown."""
         return self._requests_left
 
     @property
     def ahead_s(self) -> float:
-        """Seconds by which Salesforce's clock was ahead of ours at the last dated answer, by its header."""
+        """Seconds by which Salesforce's clock was ahead of ours, by the last answer with a date."""
         return self._ahead_s
 
     async def get(self, path: str, **parameters: str) -> Any:
-        """Return the JSON at `path`, which begins with `/services/` or is relative to the API version."""
+        """Return the JSON at `path`, which starts with `/services/` or is relative to the API version."""
         return await self.ask(RestRequest(method="GET", path=path, query=parameters))
 
     async def post(self, path: str, body: Mapping[str, Any] | orjson.Fragment) -> Any:
@@ -124,15 +124,15 @@ class Rest:
         return await self.ask(RestRequest(method="POST", path=path, body=exact_json(body)))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Change the resource at `path` by `body`; return the JSON of the answer, or `None` without one."""
+        """Change the resource at `path`; return the JSON of the answer, or `None` if the answer is empty."""
         return await self.ask(RestRequest(method="PATCH", path=path, body=exact_json(body)))
 
     async def delete(self, path: str) -> Any:
-        """Delete the resource at `path`; return the JSON of the answer, or `None` without one."""
+        """Delete the resource at `path`; return the JSON of the answer, or `None` if the answer is empty."""
         return await self.ask(RestRequest(method="DELETE", path=path))
 
     async def ask(self, request: RestRequest, *, answer_bytes: int | None = None) -> Any:
-        """Return the JSON of the answer to `request`, of `answer_bytes` at most, or `None` without one."""
+        """Return the JSON of the answer, at most `answer_bytes` long, or `None` if the answer is empty."""
         answer = await self.exchange(request, answer_bytes=answer_bytes)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal(str(request), answer)
@@ -141,12 +141,12 @@ class Rest:
         except OversizedJson as exc:
             raise AnswerTooLarge(f"{request} failed: {exc}") from exc
         except orjson.JSONDecodeError as exc:
-            raise SalesforceUnavailable(f"{request} was answered, but not with JSON") from exc
+            raise SalesforceUnavailable(f"the answer to {request} is not JSON") from exc
 
     async def query(self, soql: str, *, resource: str = "query") -> AsyncGenerator[JsonObject, None]:
-        """Yield every record that `soql` finds, page by page; a caller that leaves early closes it.
+        """Yield every record that matches `soql`, page by page. A caller that stops early closes it.
 
-        `resource` is `query`, or another that is asked likewise, such as
+        `resource` is `query`, or another resource with the same interface, such as
         `tooling/query`.
         """
         page = await self.get(resource, q=soql)
@@ -158,12 +158,12 @@ class Rest:
             following = page.get("nextRecordsUrl")
             if not isinstance(following, str):
                 raise SalesforceUnavailable(
-                    f"a page of the query is not the last, but names no next one: {soql}"
+                    f"a page of the query names no next page, but is not the last: {soql}"
                 )
             page = await self.get(following)
 
     async def retrieve(self, sobject: str, record_id: str, fields: Sequence[str] = ()) -> JsonObject:
-        """Return one record, with all its fields or only `fields`."""
+        """Return one record, with all its fields or only with `fields`."""
         path = f"sobjects/{quote(sobject, safe='')}/{quote(record_id, safe='')}"
         record: JsonObject = await self.get(path, **({"fields": ",".join(fields)} if fields else {}))
         return record
@@ -181,11 +181,11 @@ class Rest:
         on_sent: Callable[[], None] | None = None,
         answer_bytes: int | None = None,
     ) -> RestResponse:
-        """Return the answer to one request, whatever its status, with a new token if that can help.
+        """Return the answer with any status. Try once more with a new token if `refuses_token` says so.
 
-        `on_sent` is called when the whole body has been handed to the network.
-        `answer_bytes` replaces the client's own limit. Raises what the login
-        raises, and `SalesforceUnavailable` without an answer.
+        The client calls `on_sent` when the network has taken the whole body.
+        `answer_bytes` replaces the client's own limit. Raises the errors of the
+        login, and `SalesforceUnavailable` if no answer arrives.
         """
         most = self._answer_bytes if answer_bytes is None else answer_bytes
         token = await self._tokens.token()
@@ -211,7 +211,7 @@ class Rest:
                 self._clock.timeout(_TIMEOUT_S),
                 await send(self._http, signed.method, url, proxy=token.proxy, **sending) as response,
             ):
-                # A long body would make the date seem old.
+                # Read the date before a long body, which would make the date seem old.
                 self._note_time(response)
                 body = await read_body(response, self._clock, limit=answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
@@ -223,7 +223,7 @@ class Rest:
         except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
             raise SalesforceUnavailable(f"{signed} failed: {connection_reason(exc)}") from exc
         if signed.method != "GET" or response.status >= HTTPStatus.BAD_REQUEST or len(body) <= _SMALL:
-            # A proxy or an Apex method can repeat the request, and with it the token.
+            # A proxy or an Apex method can return the request, and with it the token.
             body = KNOWN.hidden_bytes(body)
         told = response.headers
         self._note_usage(told.get("Sforce-Limit-Info", ""))
@@ -258,7 +258,7 @@ def _sending(
 def _records(page: Any, soql: str) -> list[JsonObject]:
     records = page.get("records", []) if isinstance(page, dict) else None
     if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
-        raise SalesforceUnavailable(f"the query was answered, but not with records: {soql}")
+        raise SalesforceUnavailable(f"the answer to the query has no records: {soql}")
     return records
 
 
@@ -278,12 +278,12 @@ def refusal(request: str, answer: RestResponse) -> StreamerError:
 
 
 def new_token_refused(said: str) -> CredentialsRefused:
-    """Return the error for a token that is refused although it is new; `said` tells the request and why."""
-    return CredentialsRefused(f"{said}, with a token that was new: check the user's and the app's access")
+    """Return the error for a new token that was refused; `said` describes the request and the reason."""
+    return CredentialsRefused(f"{said}, although the token was new: check the user's and the app's access")
 
 
 def _error(body: bytes) -> tuple[str, str]:
-    # The form is `[{"errorCode": …, "message": …}]`; the first error tells the most.
+    # The form is `[{"errorCode": …, "message": …}]`; the first error says most.
     try:
         parsed = bounded_json(body)
     except ValueError:

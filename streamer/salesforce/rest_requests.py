@@ -1,4 +1,4 @@
-"""Requests to Salesforce's REST API, as sent and as previewed."""
+"""Requests to Salesforce's REST API, and their previews."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from streamer.ports import Preview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestRequest:
-    """Request that no token has signed yet.
+    """Request without a token.
 
-    `path` is encoded. It begins with `/services/`, or is relative to the API
-    version. Without a `body`, none is sent.
+    `path` is already URL-encoded. It starts with `/services/`, or is relative to
+    the API version. If `body` is `None`, no body is sent.
     """
 
     method: str
@@ -32,8 +32,8 @@ class RestRequest:
 class RestOptions:
     """Options that all requests to one org share.
 
-    Salesforce notes the name of the `client` in the origin of the changes that
-    it makes (REST API guide, call options header).
+    Salesforce adds the name of the `client` to the origin of each change that
+    the client makes (REST API guide, call options header).
     """
 
     api_version: str = "64.0"
@@ -47,14 +47,14 @@ class RestOptions:
         return URL(org_url + path).extend_query(request.query)
 
     def headers(self, request: RestRequest, access_token: str) -> dict[str, str]:
-        """Return the headers of `request`, save for those that the HTTP client adds."""
+        """Return the headers of `request`, without those that the HTTP client adds."""
         own = {"Authorization": f"Bearer {access_token}", "Content-Type": "application/json"}
         if self.client is not None:
             own["Sforce-Call-Options"] = f"client={self.client}"
         return {**own, **request.headers}
 
     def preview(self, request: RestRequest, login_url: str) -> Preview:
-        """Return `request` as it is sent after a login at `login_url`, which names the host to send it to."""
+        """Return a preview of `request`. It shows `login_url`, because only a login names the org's host."""
         path = self.address(request, login_url).raw_path_qs
         return Preview(
             request=f"{request.method} {path}, in {login_url}",
@@ -67,7 +67,7 @@ _Item = TypeVar("_Item")
 
 
 def in_requests(items: Iterable[tuple[int, _Item]], *, most: int, most_bytes: int) -> Iterator[list[_Item]]:
-    """Yield the items, each given with its size in bytes, in lists that fit into a request."""
+    """Yield the items in lists that fit into a request; each item is given with its size in bytes."""
     request: list[_Item] = []
     filled = 0
     for size, item in items:

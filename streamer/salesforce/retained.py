@@ -1,4 +1,4 @@
-"""Selection of retained messages after a checkpoint."""
+"""Selection of the retained messages that follow a checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,14 +20,14 @@ from streamer.events import (
 from streamer.normalise import Normaliser, normaliser_for
 from streamer.salesforce.message import committed_at, replay_id_of
 
-# Commits are dated to the millisecond.
+# Commit times have a precision of a millisecond.
 _LATER_S = 0.0005
-# Our clock dates a quiet answer, and the last event can seem later. Only a search takes longer for it.
+# Our clock dates a quiet answer, so the last event can seem later. A large value only prolongs a search.
 _QUIET_DIFFER_S = 900.0
 
 
 class LastEventMissing(Exception):
-    """The log's last event is not among the retained messages: read them again from the beginning."""
+    """The log's last event is not among the retained messages: read them again from the first."""
 
 
 class _State(Enum):
@@ -39,14 +39,16 @@ class _State(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastEvent:
-    """Last event in the log: it marks the position among the messages that Salesforce retains.
+    """Last event in the log. It marks the position among the messages that Salesforce retains.
 
-    Both transports have the same event ids, so it is found by its id, which is
-    among the `appended`, or by its replay id `last` if this comes from the same
-    transport. A message that was committed after `until` (epoch seconds) follows it.
+    It is found by its id, which is in `appended`, because both transports use the
+    same event ids. If the checkpoint comes from the same transport, it is also
+    found by its replay id `last`. A message that was committed after `until`
+    (epoch seconds) follows it.
 
-    A quiet answer has come since if it `is_closed`. Then Salesforce can have
-    forgotten it by its age, and time decides as if it were not known.
+    `is_closed` means that a quiet answer has arrived since. Then Salesforce may
+    have dropped the event because of its age, and time decides as if the event
+    were unknown.
     """
 
     until: float
@@ -57,16 +59,16 @@ class LastEvent:
 
     @property
     def is_known(self) -> bool:
-        """True if any message can be recognised."""
+        """True if there is an id by which to recognise a message."""
         return bool(self.appended) or self.last is not None
 
     @property
     def marks_position(self) -> bool:
-        """True if it is retained, unless events are missing."""
+        """True if Salesforce must still retain the event, so that its absence means lost events."""
         return self.last is not None or not self.is_closed
 
     def held(self, message: Any) -> frozenset[EventId]:
-        """Return the ids of the events in `message` that are among the appended."""
+        """Return the ids in `appended` that belong to events of `message`."""
         if not self.appended or isinstance(message, Unreadable):
             return frozenset()
         return self.appended & {event.id for event in self.normalise([message]) if type(event) is Event}
@@ -74,7 +76,7 @@ class LastEvent:
 
 @dataclass(slots=True, kw_only=True)
 class _Found:
-    """Position at which the last event was found, and the ids of the appended events that were met."""
+    """Position at which the last event was found, and the ids of the appended events seen so far."""
 
     at: ReplayId | None = None
     ids: set[EventId] = field(default_factory=set)
@@ -85,17 +87,18 @@ class RetainedMessages:
     """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
 
     Both transports have the same order, so the `last_event` marks the position:
-    messages up to it are dropped, and none after it. If the log has only its
-    replay id, all events of that replay id are dropped as well.
+    it and all messages before it are dropped, and no message after it. If the log
+    knows only its replay id, all events of that replay id are dropped as well.
 
-    Without such an event, time decides: messages are dropped until the first one
-    that was committed at `since` (epoch seconds) or later. A message that follows
-    the last event, before it was found, shows that it is no longer retained:
-    `is_lost` says so, once. If only time marks the position from the beginning,
-    Salesforce must retain all events since `unmarked_since`.
+    Without such an event, time decides: messages are dropped until the first
+    message that was committed at `since` (epoch seconds) or later. If a message
+    that follows the last event arrives before the last event was found, Salesforce
+    no longer retains the last event; `is_lost` reports that once. If nothing but
+    time ever marked the position, `unmarked_since` is the time since which
+    Salesforce must have retained all events.
 
-    A selection serves one pass through the messages; `afresh` returns another one
-    for the next pass.
+    A selection is used for one pass through the messages; `afresh` returns a new
+    selection for the next pass.
     """
 
     since: float
@@ -113,7 +116,7 @@ class RetainedMessages:
 
     @classmethod
     def from_time(cls, since: float, *, after: ReplayId | None) -> "RetainedMessages":
-        """Return the selection of messages after the replay id `after` that were committed since `since`."""
+        """Return the selection of messages after the id `after` that were committed at `since` or later."""
         return cls(since=since, unmarked_since=since if after is None else None)
 
     @classmethod
@@ -122,10 +125,10 @@ class RetainedMessages:
     ) -> "RetainedMessages":
         """Return the selection of the messages that follow `checkpoint`.
 
-        `last` is its open replay id if that comes from the transport being read.
-        The default of `since` is earlier than `verified_at` by a margin, so that
-        differing clocks lose nothing. Behind events that an operator skips, it is
-        later than the log's last event, so that nothing comes again.
+        `last` is the checkpoint's open replay id, if it comes from the transport
+        being read. By default, `since` is earlier than `verified_at` by a margin, so
+        that differing clocks lose no message. After events that an operator skips,
+        `since` is later than the log's last event, so that no skipped event returns.
         """
         is_closed = checkpoint.open_replay_id is None
         last_event = LastEvent(
@@ -141,39 +144,39 @@ class RetainedMessages:
         )
 
     def afresh(self) -> "RetainedMessages":
-        """Return the same selection for another pass from the beginning."""
+        """Return the same selection for another pass from the first message."""
         return replace(self)
 
     def by_time(self) -> "RetainedMessages":
-        """Return the selection by time alone, for another pass from the beginning."""
+        """Return the selection by time alone, for another pass from the first message."""
         by_time = replace(self, last_event=None)
         if self.last_event is None or not self.last_event.is_closed:
             by_time.is_lost, by_time.unmarked_since = True, None
         return by_time
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
-        """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
+        """Return the `messages`, in Salesforce's order, that follow the checkpoint.
 
-        Raises `LastEventMissing` when it has dropped messages in search of an event
-        that is not there: read them again, and let time decide.
+        Raises `LastEventMissing` if it has already dropped messages in search of a
+        missing event: then read them again with `by_time`.
         """
         if self._state is _State.PASSED:
             return messages
         return [message for message in messages if self._is_new(message)]
 
     def read_to_end(self) -> None:
-        """Note that Salesforce retains no more messages; raises `LastEventMissing` as `new` does."""
+        """Record that Salesforce retains no more messages. Raises `LastEventMissing`, as `new` does."""
         if self.last_event is not None and self._state is _State.SEEKING:
             self._give_up(self.last_event)
         self._state = _State.PASSED
 
     def told_lost(self) -> bool:
-        """Return `is_lost`, and false from then on."""
+        """Return `is_lost` at the first call, and false afterwards."""
         told, self.is_lost = self.is_lost, False
         return told
 
     def told_unmarked(self) -> float | None:
-        """Return `unmarked_since`, and `None` from then on."""
+        """Return `unmarked_since` at the first call, and `None` afterwards."""
         if self._is_told:
             return None
         self._is_told = True
@@ -198,10 +201,10 @@ class RetainedMessages:
         return True
 
     def _is_repeated(self, last_event: LastEvent, message: Any) -> bool:
-        """Return true for a message of the last event's position that the log holds.
+        """Return true for a message that the log holds, at the last event's position.
 
-        The last events of two transports can have two replay ids, the one behind the
-        other. A publisher's duplicate is new.
+        Two transports can give the last events two successive replay ids. A
+        duplicate from the publisher is new.
         """
         position, held = position_of(message), last_event.held(message)
         is_repeated = (position == self._found.at and bool(held or not last_event.appended)) or bool(
@@ -226,7 +229,7 @@ class RetainedMessages:
         return False
 
     def _give_up(self, last_event: LastEvent) -> None:
-        """Continue without the last event if time would have dropped the same messages; raise otherwise."""
+        """Stop the search if time would have dropped the same messages; else raise `LastEventMissing`."""
         if self._uncertain:
             raise LastEventMissing
         self.is_lost = not last_event.is_closed
@@ -236,12 +239,12 @@ class RetainedMessages:
 def place_after(
     checkpoint: Checkpoint, *, over_cometd: bool
 ) -> tuple[ReplayId | None, RetainedMessages | None]:
-    """Return the replay id after which to read, and which of the following messages to drop.
+    """Return the replay id after which to read, and a selection that drops messages already in the log.
 
-    The id belongs to the transport being read: it is the last complete one, or the
-    last one before events that an operator has skipped. If all of the checkpoint's
-    ids belong to that transport, nothing is dropped, unless the checkpoint asks to
-    search for its position.
+    The replay id belongs to the transport being read: it is the last complete
+    id, or the last id before events that an operator has skipped. If all ids of
+    the checkpoint belong to that transport, no selection is needed, unless the
+    checkpoint asks for a search.
     """
     complete, last, skips_after = (
         each if each is not None and is_of_cometd(each) is over_cometd else None
@@ -252,7 +255,7 @@ def place_after(
     if complete is not None and last == checkpoint.open_replay_id:
         return complete, None
     if complete is not None:
-        # After a complete id, the log holds only the last event.
+        # Only the last event of the log can follow a complete id.
         return complete, RetainedMessages.after(checkpoint, last=last, since=0.0)
     retained = RetainedMessages.after(checkpoint, last=last)
     is_marked = retained.last_event is not None and retained.last_event.marks_position
@@ -265,11 +268,11 @@ def place_after(
 class StreamPosition:
     """Position from which one channel is subscribed, over either transport.
 
-    Reading resumes after `complete`, the checkpoint's last complete replay id.
-    While no id is complete, or while an id is another transport's, no id marks the
-    position: `retained` drops messages that are in the log already. `skips_after`
-    takes the place of `complete` once new events were subscribed behind events that
-    are skipped; the log holds none that was committed at `skips_until` or later.
+    Reading resumes after `complete`, the checkpoint's last complete replay id. If
+    no id is complete, or an id belongs to the other transport, `retained` drops
+    the messages that the log already holds. If an operator skips events,
+    `skips_after` replaces `complete` once new events are subscribed; the log holds
+    no event that was committed at `skips_until` or later.
     """
 
     over_cometd: ClassVar[bool]
@@ -292,9 +295,9 @@ class StreamPosition:
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     def subscribed(self, now: float) -> None:
-        """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
+        """Record that no message committed after `now` (epoch seconds) may be missed."""
         if self.start is Start.LATEST:
-            # An extra message does no harm before the first read.
+            # Before the first read, an extra message does no harm.
             self.start, self.complete = Start.EARLIEST, self.skips_after
             since = max(now - CLOCKS_DIFFER_S, self.skips_until)
             self.retained = RetainedMessages.from_time(since, after=self.complete)
@@ -308,14 +311,14 @@ def _wanted_since(checkpoint: Checkpoint) -> float:
 
 
 def _known_since(checkpoint: Checkpoint) -> float | None:
-    """Return the time since which events can be missing, with a margin for differing clocks."""
+    """Return the time since which events can be missing, minus a margin for differing clocks."""
     if checkpoint.verified_at:
         return checkpoint.verified_at - CLOCKS_DIFFER_S
-    # Only unreadable messages have come: messages that were retained then can have come after them.
+    # Only unreadable messages have arrived, so every message retained at that time can follow them.
     known = checkpoint.positioned_at
     return None if known is None else known - CLOCKS_DIFFER_S
 
 
 def position_of(message: Any) -> ReplayId | None:
-    """Return the replay id of a message, or of one that can't be read; `None` if it carries none."""
+    """Return the replay id of a message or of an unreadable piece; `None` if it has no replay id."""
     return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)

@@ -1,17 +1,17 @@
-"""Observer of the sessions with Salesforce, for metrics."""
+"""Observer of the sessions with Salesforce; it feeds metrics."""
 
 from typing import Protocol
 
 
 class SessionObserver(Protocol):
-    """Counts and measures session events; must not block or raise."""
+    """Counts and measures session events. Its methods must not block or raise."""
 
     def handshaken(self) -> None:
         """A new session has begun."""
         ...
 
     def answered(self, events: int, size: int) -> None:
-        """An answer with `events` events, of `size` bytes, was read whole."""
+        """An answer with `events` events and `size` bytes was read completely."""
         ...
 
     def lost(self, reason: str) -> None:

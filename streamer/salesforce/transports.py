@@ -14,7 +14,7 @@ from streamer.settings import OUTBOUND_ROOT, Settings, Transport
 
 
 class SubscribedSource(Source, Protocol):
-    """Source that tells which of its channels Salesforce has accepted, and which it leaves unanswered."""
+    """Source that knows which channels Salesforce has accepted, and which it does not answer."""
 
     @property
     def subscribed(self) -> frozenset[str]:
@@ -23,15 +23,16 @@ class SubscribedSource(Source, Protocol):
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of connections in a row that have brought nothing in time, by path; absent without any."""
+        """Number of consecutive connections that received nothing in time, by path, without the zeros."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transports:
-    """Source that reads each channel over its own transport, or from the endpoint for outbound messages.
+    """Source that reads each channel over its transport, or outbound messages from the endpoint.
 
-    `payloads` decodes what the Pub/Sub API has sent, while a channel is read over it.
+    If any channel is read over the Pub/Sub API, `payloads` decodes payloads from
+    that API.
     """
 
     sources: Mapping[Transport, SubscribedSource]
@@ -41,12 +42,12 @@ class Transports:
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """Paths that Salesforce has accepted, over any transport."""
+        """Paths that Salesforce has accepted on any transport."""
         return frozenset(path for source in self._sources for path in source.subscribed)
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of connections in a row that have brought nothing in time, by path; absent without any."""
+        """Number of consecutive connections that received nothing in time, by path, without the zeros."""
         return {path: times for source in self._sources for path, times in source.overdue.items()}
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
@@ -54,7 +55,7 @@ class Transports:
         return self._source(channel).batches(channel, after=after)
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Let the checkpoint's channel resume after it."""
+        """Make the checkpoint's channel resume after the checkpoint."""
         self._source(checkpoint.channel).settle(checkpoint)
 
     @property
@@ -76,10 +77,10 @@ async def opened(
     *,
     outbound: SubscribedSource | None = None,
 ) -> AsyncIterator[Transports]:
-    """Open the source of each transport that a channel of `settings` uses; no other one is imported.
+    """Open the source of each transport that `settings` use; other transports are not imported.
 
     Channels of outbound messages are read from `outbound`. Raises
-    `ConfigurationError` when the Pub/Sub API's address can't be used.
+    `ConfigurationError` if the Pub/Sub API's address can't be used.
     """
     transports = {each.path: settings.transport_of(each) for each in settings.channels}
     sources: dict[Transport, SubscribedSource] = {}

@@ -1,4 +1,4 @@
-"""Records as the events of a log describe them, and their differences from the org."""
+"""States of records by the events in the log, and their differences from the org."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _SNAPSHOT = ".snapshot"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRecord:
-    """Last state of a record in the log: the time up to which it is known, and whether it was deleted."""
+    """Last state of a record in the log: the time up to which it is known, and whether it is deleted."""
 
     at: float
     is_deleted: bool
@@ -27,23 +27,23 @@ class KnownRecord:
 
 @dataclass(slots=True)
 class KnownRecords:
-    """Last states of the records that have events, by their ids.
+    """Last states of the records that have events, by record id.
 
-    A record takes about 120 bytes: its id and a time, which is negative for one
-    that was deleted.
+    A record needs about 120 bytes: its id, and a time that is negative if the
+    record is deleted.
     """
 
     _times: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Return the number of records that are left."""
+        """Return the number of remaining records."""
         return len(self._times)
 
     def add(self, event: Event) -> None:
-        """Take a change event; of one record, the event with the latest time counts.
+        """Add a change event; of one record's events, the event with the latest time counts.
 
-        A gap event says nothing of the record's state. Channels that carry the
-        same record can have reached different places.
+        A gap event gives no state of its record. Several channels can carry the same
+        record, and can have been read up to different times.
         """
         record_id = event.data.get("record_id")
         if event.is_gap or not isinstance(record_id, str):
@@ -53,15 +53,15 @@ class KnownRecords:
             self._times[record_id] = -at if event.is_deletion else at
 
     def take(self, record_id: str) -> KnownRecord | None:
-        """Remove a record, and return its state; `None` if it has no event."""
+        """Remove a record and return its state, or `None` if it has no event."""
         return _state(self._times.pop(record_id, None))
 
     def get(self, record_id: str) -> KnownRecord | None:
-        """Return the state of a record; `None` if it has no event."""
+        """Return the state of a record, or `None` if it has no event."""
         return _state(self._times.get(record_id))
 
     def between(self, since: float, until: float) -> Iterator[str]:
-        """Yield the ids of the records whose last event lies in a span of time."""
+        """Yield the ids of the records whose last event is between two times."""
         return (record_id for record_id, at in self._times.items() if since <= abs(at) <= until)
 
 
@@ -72,9 +72,9 @@ def _state(at: float | None) -> KnownRecord | None:
 def _known_at(event: Event) -> float:
     """Return the time up to which an event covers its record, by Salesforce's clock.
 
-    The event of a record that was read has the time of reading, by the clock of
-    the process that read it. An event can have been sent by another clock of
-    Salesforce's than the record's stamp, so its `LastModifiedDate` counts too.
+    If the record was read for the event, the event has the time of reading by the
+    reader's clock. Salesforce can date an event and its record by different
+    clocks, so the event's `LastModifiedDate` counts too.
     """
     at = seconds_of(event.time) or 0.0
     if event.type.endswith(_SNAPSHOT):
@@ -85,7 +85,7 @@ def _known_at(event: Event) -> float:
 
 
 def seconds_of(text: Any) -> float | None:
-    """Return a time with its zone in epoch seconds, or `None` for anything else."""
+    """Return a time with a zone in epoch seconds, or `None` for any other value."""
     if not isinstance(text, str):
         return None
     try:
@@ -96,27 +96,27 @@ def seconds_of(text: Any) -> float | None:
 
 
 MOST_TOLD = 10_000
-"""Most differences that are told one by one; others are counted alone."""
+"""Largest number of differences that are listed; further differences are only counted."""
 
 
 class DriftKind(StrEnum):
-    """Way in which the log differs from the org."""
+    """Kind of a difference between the log and the org."""
 
     MISSING = "missing"
-    """The org has changed the record later than any event says."""
+    """The record's last change in the org is later than its last event."""
     DELETION = "deletion_missing"
-    """The org has deleted the record, and the log has no deletion."""
+    """The org has deleted the record, but the log has no deletion."""
     ABSENT = "absent"
-    """The log has the record, and the org neither has it nor reports its deletion."""
+    """The log has the record; the org does not have it and reports no deletion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """One difference.
 
-    The record was changed or deleted in the org at `changed_at`, and the log
-    knows it as it was at `known_at`: both in epoch seconds, and `None` where
-    there is no such time. `detail` says more about it.
+    `changed_at` is the time of the record's change or deletion in the org, and
+    `known_at` the time of its last known state in the log. Both are in epoch
+    seconds, or `None` if unknown. `detail` explains the difference.
     """
 
     kind: DriftKind
@@ -128,13 +128,13 @@ class Drift:
 
 @dataclass(slots=True)
 class Findings:
-    """Differences that were found: the first `MOST_TOLD`, and the counts of all."""
+    """Differences found so far: the first `MOST_TOLD`, and the counts of all."""
 
     drift: list[Drift] = field(default_factory=list)
     counts: Counter[DriftKind] = field(default_factory=Counter)
 
     def add(self, found: Drift) -> None:
-        """Add one."""
+        """Add a difference."""
         self.counts[found.kind] += 1
         if len(self.drift) < MOST_TOLD:
             self.drift.append(found)
@@ -144,11 +144,11 @@ class Findings:
 class Reconciled:
     """Result of a comparison.
 
-    It covers what the org changed from `since` to `until` (epoch seconds) in
-    `entity`, which the channel at `channel` carries: `records` of the org and
-    `deletions`. `drift` holds at most `MOST_TOLD` of the differences, `counts`
-    all of them by kind. `stamp` is the field whose times were compared. `notes`
-    say what could not be compared.
+    It covers the org's changes to `entity` from `since` to `until` (epoch seconds):
+    `records` changed records and `deletions`. The channel at `channel` carries the
+    entity. `drift` lists at most `MOST_TOLD` differences; `counts` counts all
+    differences by kind. `stamp` is the field whose times were compared. `notes`
+    describe what could not be compared.
     """
 
     entity: str
@@ -164,39 +164,39 @@ class Reconciled:
 
     @property
     def has_drift(self) -> bool:
-        """True when the log differs from the org."""
+        """True if the log differs from the org."""
         return any(self.counts.values())
 
 
 TRANSACTION_S = 1_200.0
-"""Longest time that is taken to lie between a record's stamp and the commit that makes its event."""
+"""Longest assumed time in seconds between a record's stamp and the commit that causes its event."""
 DELIVERY_S = 300.0
-"""Longest time that is taken to lie between a commit and the appending of its event."""
+"""Longest assumed time in seconds between a commit and the append of its event."""
 _ALL_CHANGES = "/data/ChangeEvents"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedWindow:
-    """What is compared: changes from `since` to `until` (epoch seconds); `notes` say what is left out."""
+    """Time span to compare, from `since` to `until` (epoch seconds); `notes` say what is excluded."""
 
     since: float
     until: float
     notes: tuple[str, ...] = ()
 
     def cut(self, begins_at: float | None) -> "ComparedWindow":
-        """Return the window in a log that begins at that time."""
+        """Return the window for a log that begins at `begins_at`."""
         if begins_at is None or begins_at <= self.since:
             return self
-        note = f"the log holds no earlier events than those of {shown(begins_at)}: compared from there"
+        note = f"the log holds no events before {shown(begins_at)}: compared from there"
         return window(begins_at, self.until, (*self.notes, note))
 
 
 def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: float) -> ComparedWindow:
     """Return the window that ends at `until`, or earlier if later changes can still lack their events.
 
-    A record's stamp is older than the commit of its transaction, by up to
-    `TRANSACTION_S`. The log is complete up to the `verified_at` of the channel's
-    checkpoint, and not beyond `DELIVERY_S` ago. Raises `ConfigurationError` when
+    A record's stamp can be up to `TRANSACTION_S` older than the commit of its
+    transaction. The log is complete up to the `verified_at` of the channel's
+    checkpoint, but not for the last `DELIVERY_S`. Raises `ConfigurationError` if
     nothing is left to compare.
     """
     complete = min(checkpoint.verified_at, now - DELIVERY_S)
@@ -208,13 +208,13 @@ def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: fl
             read = shown(checkpoint.verified_at)
             notes = (f"the channel was read up to {read} and no further: check that its daemon runs",)
         if until is not None:
-            notes = (*notes, f"events of changes after {shown(last)} can be under way: compared up to there")
+            notes = (*notes, f"events of changes after {shown(last)} can still arrive: compared up to there")
         until = last
     return window(since, until, notes)
 
 
 def window(since: float, until: float, notes: tuple[str, ...]) -> ComparedWindow:
-    """Return a window; raises `ConfigurationError` for an empty one."""
+    """Return a window. Raises `ConfigurationError` if the window is empty."""
     if since >= until:
         said = "".join(f" ({each})" for each in notes)
         raise ConfigurationError(
@@ -227,10 +227,10 @@ def window(since: float, until: float, notes: tuple[str, ...]) -> ComparedWindow
 def checkpoint_for(
     entity: str, path: str | None, org: OrgId, checkpoints: Sequence[Checkpoint]
 ) -> Checkpoint:
-    """Return the checkpoint of the channel that carries `entity`: the one at `path`, or the entity's own.
+    """Return the checkpoint of the channel at `path`, or of a channel that carries `entity`.
 
-    Without either, it is the channel of all changes. Raises `ConfigurationError`
-    when the log has no such channel.
+    Without `path`, the entity's own channel comes first, then the channel of all
+    changes. Raises `ConfigurationError` if the log has no such channel.
     """
     known = {
         each.channel.path: each
@@ -244,11 +244,11 @@ def checkpoint_for(
             return known[each]
     listed = ", ".join(sorted(known)) or "none"
     raise ConfigurationError(
-        f"the log has no channel {' and no channel '.join(wanted)} with the changes of {entity}: name one "
-        f"with --channel; channels of this org with changes: {listed}"
+        f"the log has no channel {' and no channel '.join(wanted)} with the changes of {entity}: name a "
+        f"channel with --channel; channels of this org with changes: {listed}"
     )
 
 
 def shown(epoch_s: float) -> str:
-    """Return a time as events have it."""
+    """Return a time in the form of events."""
     return as_event_time(datetime.fromtimestamp(epoch_s, UTC))

@@ -1,4 +1,4 @@
-"""Reader of what an org has changed and deleted in a span of time."""
+"""Reader of the records that an org has changed and deleted in a time span."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ _READY_S = 2.0
 _TRIES = 5
 _JOB = JobCost(requests=1, bulk_jobs=1)
 _LONGEST_WAIT_S = 60.0
-# Open transactions of the org hide what comes later, and Salesforce ends them.
+# Open transactions in the org hide later deletions, until Salesforce ends the transactions.
 _LOOKS = 10
-# The org reports the deletions of 15 days.
+# The org reports deletions of the last 15 days.
 _TOLD_S = 15 * 24 * 3600.0 - 3600.0
 
 _Answer = TypeVar("_Answer")
@@ -30,7 +30,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciledEntity:
-    """An object by its API name, and the field that holds when a record was changed last."""
+    """An object by its API name, and the field with the time of a record's last change."""
 
     name: str
     stamp: str
@@ -39,7 +39,7 @@ class ReconciledEntity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVersion:
-    """A record that the org has: when it was changed last, by anyone and by a user."""
+    """A record in the org: the time of its last change by anyone, and by a user."""
 
     id: str
     at: float
@@ -48,7 +48,7 @@ class RecordVersion:
 
 @dataclass(slots=True, kw_only=True)
 class Deleted:
-    """Times of deletions by the ids of their records, complete from `since` to `until`."""
+    """Times of deletions by record id, complete from `since` to `until`."""
 
     since: float
     until: float
@@ -56,14 +56,14 @@ class Deleted:
 
 
 async def admit_all(_: JobCost) -> None:
-    """Let every call be made at once."""
+    """Return at once, so that no call has to wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgRecords:
-    """Reads ids and times over the org's API; asks a few times more when there is no answer.
+    """Reads ids and times over the org's API; tries a few more times after a transient failure.
 
-    `admit` returns when calls of a cost can be made. Raises what the ports raise.
+    `admit` returns when calls with a given cost can be made. Raises the errors of the ports.
     """
 
     queries: RecordQueries
@@ -75,7 +75,7 @@ class OrgRecords:
     admit: Callable[[JobCost], Awaitable[None]] = admit_all
 
     async def entity(self, name: str) -> ReconciledEntity:
-        """Return the object of that name, in any case."""
+        """Return the object with that name, in any letter case."""
         describe = await self._asked(lambda: self.describer.describe(name))
         fields = {each["name"] for each in describe["fields"] if isinstance(each.get("name"), str)}
         stamp = next((each for each in _STAMPS if each in fields), None)
@@ -86,13 +86,13 @@ class OrgRecords:
         return ReconciledEntity(name=found, stamp=stamp, has_modified=_STAMPS[1] in fields)
 
     async def count(self, entity: ReconciledEntity, window: ComparedWindow) -> int:
-        """Return the number of records that were changed in the window, and not again since."""
+        """Return the number of records whose last change is in the window."""
         return await self._asked(lambda: self.queries.count(_query(entity, window)))
 
     async def changed(
         self, entity: ReconciledEntity, window: ComparedWindow, count: int
     ) -> AsyncGenerator[list[RecordVersion], None]:
-        """Yield these records, a page at a time."""
+        """Yield the records whose last change is in the window, a page at a time."""
         query = _query(entity, window)
         if count >= self.bulk_from:
             await self.admit(_JOB)
@@ -100,7 +100,7 @@ class OrgRecords:
         try:
             begun_at = self.clock.monotonic()
             while not await self._asked(lambda: self.queries.is_ready(job)):
-                # A job that has taken long can take as long again.
+                # A job that has taken long so far can take as long again.
                 waited_s = self.clock.monotonic() - begun_at
                 await self.clock.sleep(min(_READY_S + waited_s / 10, _LONGEST_WAIT_S))
             after: str | None = None
@@ -114,7 +114,7 @@ class OrgRecords:
             await self.queries.end(job)
 
     async def present(self, entity: ReconciledEntity, ids: Sequence[str]) -> dict[str, RecordVersion]:
-        """Return those of `ids` that the org has, by their ids."""
+        """Return the records in `ids` that the org has, by id."""
         found: dict[str, RecordVersion] = {}
         for place in range(0, len(ids), _IDS_AT_ONCE):
             some = ids[place : place + _IDS_AT_ONCE]
@@ -123,7 +123,7 @@ class OrgRecords:
         return found
 
     async def deleted(self, entity: ReconciledEntity, since: float, until: float) -> Deleted:
-        """Return the deletions from `since` to `until`, waiting until the org reports the last."""
+        """Return the deletions from `since` to `until`; wait until the org reports the last of them."""
         begin = max(since, self.clock.now() - _TOLD_S)
         found = Deleted(since=begin, until=begin)
         pause_s, looks = coverable_in_s(until, self.clock.now()), 0
@@ -171,6 +171,6 @@ def _record(entity: ReconciledEntity, row: Mapping[str, Any]) -> RecordVersion:
     record_id, at = row.get("Id"), seconds_of(row.get(entity.stamp))
     if not isinstance(record_id, str) or at is None:
         raise SalesforceUnavailable(
-            f"a record of {entity.name} was answered without an Id or with an invalid {entity.stamp}"
+            f"the org returned a record of {entity.name} without an Id or with an invalid {entity.stamp}"
         )
     return RecordVersion(id=record_id, at=at, modified_at=seconds_of(row.get(_STAMPS[1])))

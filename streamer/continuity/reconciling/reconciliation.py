@@ -30,7 +30,7 @@ _SAYS_DELETED = "the log says that it was deleted"
 
 
 class Phase(StrEnum):
-    """Part that a comparison reads."""
+    """Source that a comparison is currently reading."""
 
     LOG = "log"
     ORG = "org"
@@ -38,10 +38,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Comparison to make: the changes of `entity` from `since` to `until`, in epoch seconds.
+    """Requested comparison: the changes of `entity` from `since` to `until`, in epoch seconds.
 
-    Without `until`, it ends at the latest comparable change. With `channel` (a
-    path), only that channel's events count.
+    Without `until`, it ends at the latest change that can be compared. With
+    `channel` (a path), only events of that channel count.
     """
 
     entity: str
@@ -54,11 +54,12 @@ class Asked:
 class Reconciliation:
     """Compares the changes in `org` with the `history` of its events.
 
-    The log is read first: memory keeps one time for each record. The org's changes
-    pass page by page, and only differences are kept. So memory grows with the
-    records that have events in the window, not with the log or its events.
+    The log is read first, and memory keeps one time per record. Then the org's
+    changes are read page by page, and only differences are kept. So memory grows
+    with the number of records that have events in the window, not with the size of
+    the log.
 
-    `observe` gets a phase's progress: the part done, and the total.
+    `observe` receives the progress of a phase: the done part and the total.
     """
 
     history: EventHistory
@@ -69,8 +70,8 @@ class Reconciliation:
     async def compare(self, asked: Asked) -> Reconciled:
         """Return the differences.
 
-        Raises `RecordsRefused`, `ConfigurationError` where there is nothing to
-        compare, and what the ports raise.
+        Raises `RecordsRefused`, `ConfigurationError` if there is nothing to
+        compare, and the errors of the ports.
         """
         entity = await self.records.entity(asked.entity)
         checkpoints = await self.history.checkpoints()
@@ -107,7 +108,7 @@ class Reconciliation:
                 for event in page.events:
                     if channel is None or event.channel == channel:
                         known.add(event)
-                # The first page tells how long the log is.
+                # The first page states the length of the log.
                 total = total if begun else page.left
                 begun = True
                 self.observe(Phase.LOG, max(0, total - page.left), total)
@@ -137,8 +138,8 @@ class Reconciliation:
         findings: Findings,
         deleted: Deleted,
     ) -> Sequence[str]:
-        """Look up the records that only the log has; return the ids for which this failed."""
-        # Those of the org's changes are taken already.
+        """Look up the records that only the log has; return notes if that was not possible."""
+        # The records with changes in the org were already removed from `known`.
         alone = [each for each in known.between(window.since, window.until) if each not in deleted.times]
         present = await self.records.present(entity, alone)
         for found in _restored(alone, present, known, window):
@@ -146,12 +147,12 @@ class Reconciliation:
         absent = [each for each in alone if each not in present and not _is_deleted(known, each)]
         if not absent:
             return ()
-        # The org reports a deletion up to a minute late.
+        # The org can report a deletion up to a minute late.
         now = self.records.clock.now()
         later = await self.records.deleted(entity, window.until, now)
         if later.until < now:
             return (
-                f"the org tells no deletions after {shown(later.until)} yet: absent records are not told",
+                f"the org reports no deletions after {shown(later.until)} yet: absent records are not listed",
             )
         for each in absent:
             if each not in later.times:
@@ -160,7 +161,7 @@ class Reconciliation:
 
 
 def _missing(record: RecordVersion, known: KnownRecord | None, window: ComparedWindow) -> Drift | None:
-    """Return the difference between a record in the org and in the log, if there is one."""
+    """Return the difference between a record in the org and its state in the log, or `None`."""
     if known is not None and not known.is_deleted and known.at >= record.at - _STAMPS_DIFFER_S:
         return None
     detail = ""
@@ -181,10 +182,10 @@ def _missing(record: RecordVersion, known: KnownRecord | None, window: ComparedW
 def _restored(
     ids: Sequence[str], present: dict[str, RecordVersion], known: KnownRecords, window: ComparedWindow
 ) -> Iterator[Drift]:
-    """Yield the records that the log says were deleted in the window, and the org still has."""
+    """Yield the records that the log says were deleted in the window, but that the org still has."""
     for each in ids:
         record = present.get(each)
-        # The event of a record that was restored later can be on its way.
+        # If a record was restored later, its event can still be on its way.
         if record is not None and _is_deleted(known, each) and record.at <= window.until:
             found = _missing(record, known.get(each), window)
             if found is not None:
@@ -192,7 +193,7 @@ def _restored(
 
 
 def _deletions(deleted: Deleted, known: KnownRecords, window: ComparedWindow) -> Iterator[Drift]:
-    """Yield the records that the org deleted in the window although their last event is not a deletion."""
+    """Yield the records that the org deleted in the window but whose last event is not a deletion."""
     for record_id, at in deleted.times.items():
         if window.since <= at <= window.until and not _is_deleted(known, record_id):
             found = known.get(record_id)
@@ -213,6 +214,6 @@ def _is_deleted(known: KnownRecords, record_id: str) -> bool:
 
 def _lacks(deleted: Deleted, window: ComparedWindow) -> Iterator[str]:
     if deleted.since > window.since:
-        yield f"the org tells no deletions before {shown(deleted.since)}: earlier ones are not compared"
+        yield f"the org reports no deletions before {shown(deleted.since)}: earlier ones are not compared"
     if deleted.until < window.until:
-        yield f"the org tells no deletions after {shown(deleted.until)} yet: later ones are not compared"
+        yield f"the org reports no deletions after {shown(deleted.until)} yet: later ones are not compared"

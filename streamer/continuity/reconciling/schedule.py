@@ -1,4 +1,4 @@
-"""Comparisons of the org with the log that are made again and again."""
+"""Regular comparisons of the org with the log."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,38 +19,38 @@ _log = structlog.get_logger()
 
 _COMPARED, _BY = "reconcile.compared", "streamer"
 _MOST_RECORDS = 1_000
-# To look costs nothing: ownership, and one time for each entity.
+# A look costs almost nothing: it checks the ownership, and one time for each entity.
 _LOOK_S = 5.0
 _RETRY_S = 3_600.0
-# A change is compared once it is 25 minutes old.
+# A change can be compared once it is 25 minutes old.
 _COMPLETE_S = 1_500.0
-# The org reports the deletions of 15 days.
+# The org reports deletions of the last 15 days.
 _OLDEST_S = 14 * 86_400.0
 
 
 class ReconcileObserver(Protocol):
-    """Records what comparisons find; must not block or raise."""
+    """Records the results of comparisons. Its methods must not block or raise."""
 
     def compared(self, entity: str, at: float, counts: Mapping[str, int]) -> None:
-        """The log was compared at `at`, in epoch seconds, and differs in so many records of each kind."""
+        """The log was compared at `at` (epoch seconds); `counts` are the differing records by kind."""
         ...
 
     def due(self, entity: str, at: float) -> None:
-        """The next comparison is due at `at`, in epoch seconds."""
+        """The next comparison is due at `at` (epoch seconds)."""
         ...
 
     def failed(self, entity: str) -> None:
-        """A comparison could not be made."""
+        """A comparison has failed."""
         ...
 
     def forgotten(self, entity: str) -> None:
-        """Another process compares the entity."""
+        """This process no longer compares the entity."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastComparison:
-    """Last comparison of an entity: when it was made, its span of time, and the differences by kind."""
+    """Last comparison of an entity: its time, its time span, and the differences by kind."""
 
     at: float
     since: float
@@ -59,7 +59,7 @@ class LastComparison:
 
     @classmethod
     def of(cls, record: AuditRecord) -> "LastComparison":
-        """Return the one of an audit record; raises `ValueError`, `KeyError` or `TypeError`."""
+        """Return the comparison in an audit record. Raises `ValueError`, `KeyError` or `TypeError`."""
         since, until = (
             datetime.fromisoformat(record.detail[each]).timestamp() for each in ("since", "until")
         )
@@ -69,7 +69,7 @@ class LastComparison:
 
 @dataclass(slots=True)
 class _Visited:
-    """Time of the next comparison of an entity, and the last one, once the audit was asked for it."""
+    """Time of the next comparison of an entity; the last comparison, if the audit has been read."""
 
     due_at: float
     is_known: bool = False
@@ -80,12 +80,12 @@ class _Visited:
 class ReconcileSchedule:
     """Compares each of the `entities` every `every_s` seconds, in the process that `owns` its channel.
 
-    `compare` takes an entity, and the time since which its changes are compared.
-    The audit keeps each comparison, so that a restart or another process continues
-    from there. The next one begins where the last ended or, if that found
-    differences, where it began: so differences are found again until they are
-    mended, for 14 days. A failed comparison is repeated after an hour. No failure
-    reaches anything else.
+    `compare` is called with an entity and the start of the time span. The audit
+    stores each comparison, so that a restarted or another process continues from
+    there. The next time span begins at the end of the last one. If the last
+    comparison found differences, the next span begins at the same time, so that
+    differences are reported until they are repaired, for 14 days. A failed
+    comparison is repeated after an hour. No failure affects other tasks.
     """
 
     entities: Sequence[str]
@@ -98,7 +98,7 @@ class ReconcileSchedule:
     _visited: dict[str, _Visited] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
-        """Compare until cancelled."""
+        """Compare until this task is cancelled."""
         try:
             while True:
                 for entity in self.entities:
@@ -119,13 +119,13 @@ class ReconcileSchedule:
             if self.clock.now() >= visited.due_at:
                 await self._compare(entity, self._since(visited.last))
         except ConfigurationError as error:
-            # A log that is new has nothing to compare.
+            # A new log has nothing to compare.
             _log.info("reconcile.postponed", entity=entity, reason=str(error), tried_again_in_s=_RETRY_S)
             self._postpone(entity)
         except StreamerError as error:
             self._failed(entity, str(error))
-        except Exception as error:  # noqa: BLE001 - whatever an org answers, it costs this comparison at most
-            # The error's own text can quote a value.
+        except Exception as error:  # noqa: BLE001 - an unexpected answer must affect this comparison only
+            # The error's message can quote a value.
             self._failed(entity, type(error).__name__)
 
     async def _compare(self, entity: str, since: float) -> None:
@@ -167,7 +167,7 @@ class ReconcileSchedule:
             self.observer.forgotten(entity)
 
     async def _recorded(self, entity: str) -> LastComparison | None:
-        """Return the last comparison of `entity` that the audit has."""
+        """Return the last comparison of `entity` in the audit, or `None`."""
         for record in reversed(await self.controls.audit(last=_MOST_RECORDS)):
             if record.what == _COMPARED and record.detail.get("entity") == entity:
                 try:

@@ -1,4 +1,4 @@
-"""Positions of a channel: the checkpoint after each read, operators' orders, and the start."""
+"""Positions of a channel: its start, the checkpoint after each read, and an operator's orders."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,19 +25,19 @@ from streamer.ingest.read_batch import ReadBatch
 from streamer.ports import RecordedHoles
 from streamer.settings import StartTime, StartWord
 
-# A header of a proxy, for example, can name any time.
+# The date can be wrong by any amount, for example if a proxy sets it.
 _MOST_BEHIND_S = 86_400.0
-# While an id marks the place, an old date would only make the position seem old.
+# If an id marks the position, an old date would only make the position seem old.
 _MOST_BEHIND_AN_ID_S = 900.0
 _log = structlog.get_logger()
 
 
 def advanced(checkpoint: Checkpoint | None, read: ReadBatch, batch: Batch) -> Checkpoint:
-    """Return the checkpoint that follows `checkpoint` once `read` is appended.
+    """Return the checkpoint after `read`, which follows `checkpoint`.
 
-    The last replay id stays open, because more events can carry it (split
-    events share one); all ids before it are complete. No event is known to be
-    missing up to the last event's commit.
+    The last replay id stays open, because split events share a replay id and more
+    of them can follow. All replay ids before it are complete. Up to the last
+    event's commit, no event is known to be missing.
     """
     former = checkpoint or Checkpoint(
         channel=batch.channel, replay_id=None, verified_at=0.0, positioned_at=batch.read_at
@@ -59,10 +59,10 @@ def advanced(checkpoint: Checkpoint | None, read: ReadBatch, batch: Batch) -> Ch
     ids.reverse()
     replay_id = before or former.open_replay_id or former.replay_id
     if last == former.open_replay_id:
-        # It stays open, also where no id before it is known.
+        # The id stays open, even if no earlier id is known.
         replay_id, ids = former.replay_id, [*former.appended, *ids]
     elif before is None and _is_of_other_transport(last, former.open_replay_id):
-        # It can be the open position under another name: its events stay known by their ids.
+        # The new id can be the open position on the other transport, so its event ids are kept.
         ids = [*former.appended, *ids]
     committed_at = _committed_at(read)
     return Checkpoint(
@@ -79,10 +79,10 @@ def advanced(checkpoint: Checkpoint | None, read: ReadBatch, batch: Batch) -> Ch
 def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     """Return the checkpoint that follows `checkpoint` after an answer without messages.
 
-    It completes the last replay id: split events are stored together, so none
-    of them can still come. No event is known to be missing up to now. A
-    position that came with the answer lies at or beyond the last event, which the
-    other transport is still searched for.
+    The answer completes the last replay id, because Salesforce stores split
+    events together and none can follow. Up to now, no event is known to be
+    missing. If the answer has a position, that position is at or after the last
+    event; the other transport still has to search for the last event.
     """
     replay_id, skips_after = batch.position, None
     positioned_at: float | None = batch.read_at
@@ -105,16 +105,16 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
 
 
 def verified_at(checkpoint: Checkpoint | None) -> float | None:
-    """Return the last moment at which no event was known to be missing, `None` where there is none."""
-    # A checkpoint that has seen nothing but unreadable messages knows no time.
+    """Return the last time at which no event was known to be missing, or `None` if it is unknown."""
+    # After unreadable messages only, a checkpoint has no time.
     return (checkpoint.verified_at if checkpoint else 0.0) or None
 
 
 def complete_until(checkpoint: Checkpoint | None) -> float | None:
-    """Return the last moment up to which the log is complete, `None` without a checkpoint.
+    """Return the last time up to which the log is complete, or `None` if it is unknown.
 
-    A channel that has seen nothing but unreadable messages can lack all that
-    Salesforce retained when the first of them came.
+    If a channel has received only unreadable messages, the log can lack all
+    events that Salesforce retained when the first message arrived.
     """
     if checkpoint is None or checkpoint.verified_at or checkpoint.positioned_at is None:
         return verified_at(checkpoint)
@@ -122,9 +122,9 @@ def complete_until(checkpoint: Checkpoint | None) -> float | None:
 
 
 def without_appended(read: ReadBatch, checkpoint: Checkpoint) -> ReadBatch:
-    """Return `read` without the events that the log already holds according to `checkpoint`."""
-    # Only messages at the checkpoint's position are ever read again, and
-    # a publisher's duplicate elsewhere is Salesforce's event, not our repeat.
+    """Return `read` without the events that, by `checkpoint`, the log already holds."""
+    # Only messages at the checkpoint's position can be read again. Elsewhere,
+    # the same event id is a publisher's duplicate, which must be kept.
     seen = frozenset(checkpoint.appended)
     position = checkpoint.open_replay_id
     items = read.mixed or read.events
@@ -133,11 +133,12 @@ def without_appended(read: ReadBatch, checkpoint: Checkpoint) -> ReadBatch:
 
 
 def _is_dated_by_org(behind_s: float, *, by_time: bool) -> bool:
-    """Return whether Salesforce's clock, so far behind ours, dates a quiet answer.
+    """Return whether Salesforce's clock, which is `behind_s` behind ours, dates a quiet answer.
 
-    Events are committed by that clock. By ours, the next ones can seem older than the
-    answer, and reading would leave them out where it resumes by time. With an id, that
-    is on the other transport alone, and the usual margin covers a minute.
+    Salesforce's clock dates the commits of events. By our faster clock, later
+    events could seem older than the answer, and reading that resumes by time
+    would drop them. If an id marks the position, only the other transport resumes
+    by time, and its usual margin covers a minute.
     """
     if by_time:
         return 0.0 < behind_s < _MOST_BEHIND_S
@@ -149,10 +150,11 @@ def _is_of_other_transport(replay_id: ReplayId | None, other: ReplayId | None) -
 
 
 def _verified_at(former: float, committed: float, *, by_time: bool) -> float:
-    """Return the later of two times; `by_time` says that reading would resume by this one, for want of an id.
+    """Return the later of two times; with `by_time`, a time of Salesforce's clock.
 
-    It must be by Salesforce's clock then. Our clock dates a quiet answer: if it is
-    ahead, events that were committed after the first one would lie before it.
+    `by_time` means that reading resumes by this time, because no id is known. Our
+    clock dates a quiet answer. If our clock is ahead, events that are committed
+    after that answer would seem earlier.
     """
     if not by_time:
         return max(former, committed)
@@ -169,10 +171,10 @@ class PositionOrdered(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class OrderedPositions:
-    """Orders to change the position of one channel, each carried out once, the oldest first.
+    """An operator's orders for the position of one channel. Each is executed once, the oldest first.
 
-    An order is carried out when the continuity record of its id is in the log.
-    `ended` is called with both then, and is to remove the order.
+    An order is finished when the continuity record with its id is in the log.
+    Then `ended` is called with the order and the record; it must remove the order.
     """
 
     log: RecordedHoles
@@ -184,18 +186,18 @@ class OrderedPositions:
 
     @property
     def current(self) -> PositionOrder | None:
-        """Order that is being carried out: reading has moved, and the log does not hold it yet."""
+        """Order in progress: reading has moved, but the log does not have the order's record yet."""
         return self._current
 
     @property
     def has_order(self) -> bool:
-        """True while an order waits and none is being carried out, or while that one was withdrawn."""
+        """True if an order waits and none is in progress, or if the order in progress was withdrawn."""
         if self._current is not None:
             return self._current.id not in self._orders
         return not self._known.issuperset(self._orders)
 
     def resume(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when there is a new order."""
+        """Set `wake`, which is called when the orders change."""
         self._wake = wake
 
     def follow(self, orders: Mapping[str, PositionOrder]) -> None:
@@ -205,15 +207,17 @@ class OrderedPositions:
         self._wake()
 
     async def begin(self) -> PositionOrder | None:
-        """Return the oldest order that the log does not hold, to be carried out now, if there is one.
+        """Return the oldest order that the log does not hold, and mark it as in progress; else `None`.
 
-        Raises what the log raises, and `RetryLater` when the current order was
-        withdrawn: the log has no trace of it. It is certain for the channel's
-        owner, as `RecordedHoles.holes` is.
+        Raises the errors of the log, and `RetryLater` if the order in progress was
+        withdrawn; the log then has no trace of that order. For the channel's owner,
+        the result is as certain as `RecordedHoles.holes`.
         """
         if self._current is not None:
             self._current = None
-            raise RetryLater("the order of another position was withdrawn: reading continues where it was")
+            raise RetryLater(
+                "the order for another position was withdrawn: reading continues at the old position"
+            )
         waiting = [each for name, each in self._orders.items() if name not in self._known]
         found = await self.log.holes([each.id for each in waiting])
         for order in waiting:
@@ -224,7 +228,7 @@ class OrderedPositions:
         return None
 
     def recorded(self, records: Mapping[str, ContinuityRecord]) -> None:
-        """Note that `records`, by their ids, are in the log, and with its own the current order."""
+        """Take note that `records` (by id) are in the log; this can finish the current order."""
         if self._current is not None and self._current.id in records:
             order, self._current = self._current, None
             self._end(order, records[order.id])
@@ -236,36 +240,36 @@ class OrderedPositions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Since:
-    """Start with the first retained event that was committed at `at` (epoch seconds), or later."""
+    """Start at the first retained event that was committed at `at` (epoch seconds) or later."""
 
     at: float
 
     def __str__(self) -> str:
-        """Return it with the time in UTC."""
+        """Return the start in words, with the time in UTC."""
         return f"since {datetime.fromtimestamp(self.at, UTC).isoformat(timespec='seconds')}"
 
 
 ChannelStart = Start | Since | Literal["snapshot"]
-"""Start of a channel: `snapshot` begins with new events, and then reads the records that there are."""
+"""Start of a channel: `snapshot` starts with new events, then reads the existing records."""
 
 
 def configured_start(configured: StartWord | StartTime) -> ChannelStart:
-    """Return the start that a channel's settings name."""
+    """Return the start in a channel's settings."""
     if isinstance(configured, StartTime):
         return Since(at=configured.since.timestamp())
     return "snapshot" if configured is StartWord.SNAPSHOT else Start(configured)
 
 
 def source_position(channel: Channel, start: ChannelStart) -> Checkpoint | Start:
-    """Return the position after which a source begins to read `channel`."""
+    """Return the position from which a source starts to read `channel`."""
     if isinstance(start, Since):
-        # A source without a replay id begins so long before the time, and this time is of Salesforce's clock.
+        # A source subtracts this margin, but `at` is already a time of Salesforce's clock.
         return Checkpoint(channel=channel, replay_id=None, verified_at=start.at + CLOCKS_DIFFER_S)
     return Start.LATEST if start == "snapshot" else start
 
 
 def tell_position(channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float) -> None:
-    """Log where reading of `channel` resumes, and the age of that position at `now` where it has one."""
+    """Log where reading of `channel` resumes, and how old that position is at `now`, if it has a time."""
     if checkpoint is None:
         reason = "there is no checkpoint"
         _log.info("channel.positioned", channel=str(channel), at=str(start), reason=reason)

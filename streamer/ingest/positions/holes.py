@@ -1,4 +1,4 @@
-"""Continuity records of the holes that ingest detects."""
+"""Continuity records for the holes that ingest detects."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from streamer.events import (
 )
 from streamer.ingest.positions.checkpoints import complete_until
 
-# Salesforce's own ids are short; others must not make a record too large for the log.
+# Salesforce's ids are short. A longer id must not make a record too large for the log.
 _LONGEST_ID = 200
 _LONGEST_DETAIL = 500
 
 
 def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[ContinuityRecord]:
-    """Return the records of the gap events among `events`, with ids that are the same at each reading.
+    """Return the records of the gap events in `events`. Their ids are the same at each reading.
 
-    `read_at` is in epoch seconds. The hole ends with the commit that the event
-    announces.
+    `read_at` is in epoch seconds. The hole ends at the commit time in the gap
+    event.
     """
     return [_hole_of(event, channel, read_at) for event in events if event.is_gap]
 
@@ -39,12 +39,14 @@ def refused_hole(
 ) -> ContinuityRecord:
     """Return the record of a replay id that Salesforce refused at `now`, in epoch seconds.
 
-    Nothing is missing where reading resumes at the earliest retained event, the
-    last moment at which nothing was missing lies within the retention, and the id
-    is older than that: it was forgotten by its age. An id that is refused earlier
-    shows that the stream was reset, and retains nothing from before. Otherwise
-    events are missing up to the first one that is retained, or up to `now` where
-    reading resumes at the latest, or where the stream was reset.
+    No event is missing if three conditions hold. Reading resumes at the earliest
+    retained event. The last time at which nothing was missing is within the
+    retention. The refused id is older than the retention, so Salesforce dropped
+    it because of its age.
+
+    If a younger id is refused, the stream was reset and retains nothing from
+    before. Then, or if reading resumes at the latest event, events are missing
+    up to `now`. Otherwise events are missing up to the first retained event.
     """
     verified = complete_until(checkpoint)
     retained_from = now - channel.retention_s
@@ -66,26 +68,28 @@ def refused_hole(
 
 
 def without_place(hole: ContinuityRecord) -> ContinuityRecord:
-    """Return the record of a refused replay id once the last event is not among the retained ones."""
+    """Return the record of a refused replay id after the last event was also not found."""
     if hole.state is not Repair.FULL:
         return hole
     return replace(
-        hole, state=Repair.NONE, detail=f"{hole.detail}; the last event in the log is not among the retained"
+        hole,
+        state=Repair.NONE,
+        detail=f"{hole.detail}; Salesforce no longer retains the last event in the log",
     )
 
 
 def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> ContinuityRecord:
-    """Return the record of a last event that Salesforce does not retain, found at `now`, in epoch seconds.
+    """Return the record for a last event that Salesforce, at `now` (epoch seconds), does not retain.
 
-    Salesforce keeps events in their order, so nothing is missing if it forgot
-    that one by its age. If not, its stream was reset.
+    Salesforce keeps events in order. So no event is missing if Salesforce dropped
+    the last event because of its age. Otherwise the stream was reset.
     """
     last = optional_replay_text(checkpoint.open_replay_id)
     return ContinuityRecord(
         id=_bounded(f"place:{channel}:{last}:{checkpoint.verified_at:.3f}"),
         channel=channel,
         cause=HoleCause.PLACE_LOST,
-        detail="The last event in the log is not among the retained ones; reading continues at the earliest",
+        detail="Salesforce no longer retains the last event in the log; reading continues at the earliest",
         recorded_at=now,
         state=Repair.NONE,
         after=checkpoint.open_replay_id,
@@ -95,25 +99,25 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
 
 
 def forgotten_until(channel: Channel, since: float, now: float) -> float | None:
-    """Return the time before which Salesforce can have forgotten events that are later than `since`.
+    """Return the time before which Salesforce can have dropped events committed after `since`.
 
-    All times are in epoch seconds. `None` says that all events since then are
-    retained at `now`, however the clocks differ.
+    All times are in epoch seconds. `None` means that all those events are
+    retained at `now`, even if the clocks differ.
     """
     retained_from = now - channel.retention_s
     return None if since - CLOCKS_DIFFER_S >= retained_from else retained_from
 
 
 def hole_before(channel: Channel, since: float, now: float) -> ContinuityRecord | None:
-    """Return the record of what is no longer retained of a channel that is read since the time `since`.
+    """Return the record of the events after `since` that Salesforce no longer retains, or `None`.
 
-    Both times are in epoch seconds. There is none if all of it is retained.
+    The channel will be read from `since`. All times are in epoch seconds.
     """
     retained_from = forgotten_until(channel, since, now)
     if retained_from is None:
         return None
     return ContinuityRecord(
-        # A channel starts once: its checkpoint enters the log with this record.
+        # A channel starts only once: its first checkpoint enters the log with this record.
         id=_bounded(f"start:{channel}:{now:.3f}"),
         channel=channel,
         cause=HoleCause.BEFORE_RETENTION,
@@ -126,17 +130,18 @@ def hole_before(channel: Channel, since: float, now: float) -> ContinuityRecord 
 
 
 def unmarked_hole(channel: Channel, since: float, until: float, now: float) -> ContinuityRecord:
-    """Return the record of what was forgotten of a channel whose checkpoint marks no place, found at `now`.
+    """Return the record of events that were dropped before `until`; the checkpoint marks no position.
 
-    All times are in epoch seconds. Nothing is known to be missing before `since`.
+    All times are in epoch seconds. Before `since`, no event is known to be
+    missing. The record is made at `now`.
     """
     return ContinuityRecord(
         # The same position can be read again before the record is in the log.
         id=_bounded(f"place:{channel}::{since:.3f}"),
         channel=channel,
         cause=HoleCause.PLACE_LOST,
-        detail="No event marks the position, which is older than the retention; reading continues at the "
-        "earliest event",
+        detail="No event marks the position, and the position is older than the retention; reading "
+        "continues at the earliest event",
         recorded_at=now,
         state=Repair.NONE,
         verified_at=since,
@@ -145,10 +150,10 @@ def unmarked_hole(channel: Channel, since: float, until: float, now: float) -> C
 
 
 def forgotten_too(hole: ContinuityRecord, until: float, now: float) -> ContinuityRecord:
-    """Return the record of a position, where events before `until` were forgotten by `now`."""
+    """Return the record of a position, extended by the events that were dropped before `until`."""
     detail = hole.detail
     if hole.state is Repair.FULL:
-        detail = f"{detail}; what Salesforce retained of it has become too little"
+        detail = f"{detail}; Salesforce has dropped events after that position"
     later = max(until, hole.until or until)
     return replace(hole, state=Repair.NONE, detail=detail[:_LONGEST_DETAIL], until=later, recorded_at=now)
 
@@ -189,7 +194,7 @@ def _cause(event: Event) -> HoleCause:
 def _refused_id(channel: Channel, checkpoint: Checkpoint | None) -> str:
     if checkpoint is None:
         return f"refused:{uuid4()}"
-    # The same position can be refused again, before the record is in the log.
+    # The same position can be refused again before the record is in the log.
     after = "" if checkpoint.replay_id is None else replay_id_to_text(checkpoint.replay_id)
     return _bounded(f"refused:{channel}:{after}:{checkpoint.verified_at:.3f}")
 

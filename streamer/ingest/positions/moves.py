@@ -1,4 +1,4 @@
-"""Moves of a position by an order, and their continuity records."""
+"""Moves of a channel's position by an operator's order, and their continuity records."""
 
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -27,12 +27,12 @@ _LONGEST_DETAIL = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """Effect of an order: reading continues `after` a position.
+    """Effect of an order: reading continues from `after`.
 
-    `state` is what is known beforehand of the events behind `lost_from` (epoch
-    seconds, `None` where the log has no checkpoint) and before `lost_until`:
-    with `Repair.FULL` none is missing. `skips` is true where the operator wants
-    them left out, so that nothing reads their records.
+    `state` describes the events between `lost_from` and `lost_until` (epoch
+    seconds; `lost_from` is `None` if the log has no checkpoint). `Repair.FULL`
+    means that no event is missing. `skips` is true if the operator wants to skip
+    these events, so that no repair reads their records.
     """
 
     after: Checkpoint | Start
@@ -47,11 +47,11 @@ class Move:
 def move_of(
     order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float
 ) -> Move:
-    """Return what `order` comes to at `now` (epoch seconds), where the log has `checkpoint`.
+    """Return the effect of `order` at `now` (epoch seconds), given the log's `checkpoint`.
 
-    `start` is the channel's in the configuration. Events behind the last moment
-    at which nothing was missing are left out by a place beyond it. A place
-    before it loses nothing while that moment lies within the retention.
+    `start` is the channel's configured start. A position after the last time at
+    which nothing was missing skips the events in between. A position before
+    that time loses nothing if the time is within the retention.
     """
     if order.place is ChannelPosition.START:
         return _to_start(order, channel, checkpoint, start, now)
@@ -65,10 +65,10 @@ def move_of(
         case PositionOrder(place=ChannelPosition.REPLAY_ID, replay_id=bytes(replay_id)):
             named = ReplayId(replay_id)
             sought, is_known = _behind(named, checkpoint)
-            # Without a last event that is known by its id, nothing shows on which side of it the id lies.
+            # Only a last event that is known by its event id shows on which side of it the replay id is.
             state = Repair.FULL if is_known or verified is None else Repair.NONE
-            where = f"behind the replay id {replay_id_to_text(named)}"
-            unknown = "" if state is Repair.FULL else "; the log can't tell whether that is further on"
+            where = f"after the replay id {replay_id_to_text(named)}"
+            unknown = "" if state is Repair.FULL else "; the log can't tell whether that id is further on"
             return Move(
                 after=sought or Checkpoint(channel=channel, replay_id=named, verified_at=0.0),
                 state=state,
@@ -86,8 +86,8 @@ def move_of(
 def position_record(
     move: Move, order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, now: float
 ) -> ContinuityRecord:
-    """Return the record of an order that is carried out at `now`, in epoch seconds."""
-    again = ", and what the log holds of that is repeated" if order.repeat else ""
+    """Return the record of an order that is executed at `now`, in epoch seconds."""
+    again = ", and events that the log already holds are repeated" if order.repeat else ""
     return ContinuityRecord(
         id=order.id,
         channel=channel,
@@ -102,9 +102,9 @@ def position_record(
 
 
 def known_place(after: Checkpoint | Start) -> Checkpoint | None:
-    """Return the position of a channel that reads on `after`, where an id or the last event marks it.
+    """Return the position `after`, if an id or the last event marks it; otherwise `None`.
 
-    It holds as long as the source finds that place. `None` where the log can't know it.
+    It is valid as long as the source finds that position.
     """
     if not isinstance(after, Checkpoint):
         return None
@@ -114,17 +114,17 @@ def known_place(after: Checkpoint | Start) -> Checkpoint | None:
         return after if after.appended or after.replay_id is not None else None
     if after.open_replay_id is None and after.skips_after is None:
         return None
-    # The id that the operator named lies elsewhere.
+    # The id that the operator named marks another position.
     return Checkpoint(**_values(after) | {"replay_id": None})
 
 
 def refused_move(
     record: ContinuityRecord, checkpoint: Checkpoint | None, now: float
 ) -> tuple[ContinuityRecord, Checkpoint | Start]:
-    """Return the record and the position of an order that asked to read after the id of `checkpoint`.
+    """Return the record and the position of an order to read after the replay id of `checkpoint`.
 
-    Salesforce has refused that at `now` (epoch seconds), so what it retains is
-    read, and time decides what of it the log holds.
+    Salesforce refused that replay id at `now` (epoch seconds). So all retained
+    events are read, and time decides which of them the log already holds.
     """
     refused = refused_hole(record.channel, checkpoint, Start.EARLIEST, now)
     detail = f"{record.detail}; Salesforce refused the replay id in the log"[:_LONGEST_DETAIL]
@@ -135,20 +135,21 @@ def refused_move(
 
 
 def skipped_to_id(record: ContinuityRecord) -> ContinuityRecord:
-    """Return the record of an order whose replay id turns out to lie further on than the log's end."""
+    """Return the record of an order whose replay id proved to be after the log's last event."""
     detail = (
-        f"{record.detail}; that is further on than the last event in the log, and what is between is skipped"
+        f"{record.detail}; that id is further on than the last event in the log, so the events between "
+        "are skipped"
     )
     return replace(record, state=Repair.NONE, detail=detail[:_LONGEST_DETAIL])
 
 
 def without_ids(checkpoint: Checkpoint) -> Checkpoint:
-    """Return `checkpoint` with nothing but its last event, or time, to mark the place."""
+    """Return `checkpoint` without replay ids, so that only its last event or its time marks the position."""
     return replace(checkpoint, replay_id=None, skips_after=None)
 
 
 def unchanged_record(record: ContinuityRecord, order: PositionOrder, said: str) -> ContinuityRecord:
-    """Return the record of an `order` whose replay id Salesforce refused: nothing has changed."""
+    """Return the record of an `order` whose replay id Salesforce refused; the position is unchanged."""
     named = optional_replay_text(order.replay_id)
     detail = (
         f"{order.by} has ordered to read after the replay id {named}, and Salesforce refused it: the "
@@ -182,7 +183,7 @@ def _skipping(after: Checkpoint | Start, lost_from: float | None, until: float, 
 
 
 def _new_events(channel: Channel, checkpoint: Checkpoint | None, now: float) -> Checkpoint | Start:
-    """Return the place of new events, with the id and the time behind which the log holds nothing."""
+    """Return the position of new events, with the id and the time after which the log holds nothing."""
     known = None
     if checkpoint is not None:
         known = checkpoint.open_replay_id or checkpoint.replay_id or checkpoint.skips_after
@@ -190,7 +191,7 @@ def _new_events(channel: Channel, checkpoint: Checkpoint | None, now: float) -> 
         return Start.LATEST
     positioned_at = checkpoint.positioned_at
     if positioned_at is not None and known == checkpoint.replay_id:
-        # Our clock dates a quiet answer. If it is ahead, new events can have earlier times.
+        # Our clock dates a quiet answer. If our clock is ahead, new events can have earlier times.
         positioned_at -= CLOCKS_DIFFER_S
     return NewEventsAfter(
         channel=channel,
@@ -209,8 +210,8 @@ def _back(
     is_retained = verified is None or verified - CLOCKS_DIFFER_S >= retained_from
     where = "at the earliest retained event" if since is None else f"at {_text(since.at)}"
     if checkpoint is not None and not order.repeat:
-        # Without the id, the source leaves out what the log holds by the last event.
-        # Where a quiet answer has closed the position, nothing but the id tells what that is.
+        # Without the id, the source uses the last event to drop what the log already holds.
+        # After a quiet answer no event is open, so only the id marks the position.
         is_open = checkpoint.open_replay_id is not None
         after: Checkpoint | Start = replace(checkpoint, replay_id=None) if is_open else checkpoint
         where = "with the first retained event that the log does not hold"
@@ -226,14 +227,14 @@ def _back(
 
 
 def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpoint | None, bool]:
-    """Return the place behind a replay id, and whether reading shows if that lies beyond the log's end."""
+    """Return the position after a replay id, and whether reading can show that it is after the log's end."""
     if checkpoint is None:
         return None, False
     if replay_id in {checkpoint.replay_id, checkpoint.open_replay_id}:
-        # It is where the log ends: the last event does not come behind it.
+        # This id is the log's end: the last event can't follow it.
         return checkpoint, True
     values = _values(checkpoint)
-    # The id of a quiet answer can be that of the last event, which is found by it then.
+    # The id of a quiet answer can belong to the last event, which is then found by it.
     last = checkpoint.open_replay_id or checkpoint.replay_id
     appended = checkpoint.appended if checkpoint.open_replay_id is not None else ()
     values |= {"replay_id": replay_id, "open_replay_id": last, "appended": appended}

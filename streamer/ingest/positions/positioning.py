@@ -1,4 +1,4 @@
-"""Positioning of a channel: where its reading starts and continues, and the resulting holes."""
+"""Positioning of a channel: where reading starts and continues, and the resulting holes."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -41,18 +41,19 @@ from streamer.ingest.positions.moves import (
 OnRefused = Literal["repair", "earliest", "latest", "fail"]
 
 Found = Callable[[ContinuityRecord], ContinuityRecord]
-"""Call that returns the state of a new hole, which is open if it will be repaired."""
+"""Returns the state of a new hole, which is open if it will be repaired."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Begun:
-    """How reading began at the present position.
+    """How reading began at the current position.
 
-    `since` is the time that was named for it, until the first batch shows what is
-    retained. `skips` says that events before it are skipped, and `is_from_earliest`
-    that all retained events are read.
+    `since` is the time that was named as the position; it is set until the first
+    batch shows which events are retained. `skips` means that events before the
+    position are skipped. `is_from_earliest` means that all retained events are
+    read.
     """
 
     since: Since | None = None
@@ -62,13 +63,13 @@ class _Begun:
 
 @dataclass(slots=True, kw_only=True)
 class Positioning:
-    """Decides where the reading of one channel starts and continues.
+    """Decides where reading of one channel starts and continues.
 
-    `start` applies while the log has no checkpoint, and `on_refused` when
-    Salesforce refuses a replay id. With `orders`, an operator can order another
-    position. A decision after which events are missing, or can be, opens a hole.
-    The next commit writes the `holes`, so that a record and the position that it
-    explains are in the log together; then `recorded` is called.
+    `start` applies if the log has no checkpoint, `on_refused` if Salesforce
+    refuses a replay id, and `orders` if an operator wants another position. If
+    events are or can be missing after a decision, it opens a hole. The next
+    commit writes the `holes`, so that a position and the record that explains it
+    enter the log together. After the commit, call `recorded`.
     """
 
     channel: Channel
@@ -82,11 +83,11 @@ class Positioning:
 
     @property
     def holes(self) -> Sequence[ContinuityRecord]:
-        """Records that the log does not hold yet."""
+        """Records that are not in the log yet."""
         return list(self._holes.values())
 
     def recorded(self) -> None:
-        """Note that the log holds the `holes`, and with them the finished order."""
+        """Take note that the log has the `holes`; this can finish an order."""
         recorded, self._holes = self._holes, {}
         self._begun.skips = False
         if self.orders is not None:
@@ -97,9 +98,9 @@ class Positioning:
     ) -> Checkpoint | Start:
         """Return where reading starts, given the `checkpoint` in the log.
 
-        `repaired` is called with new holes, unless nothing repairs them, and
-        `wake` when there is a new order. The first commit of a new channel holds
-        the record of a first snapshot.
+        If `repaired` is set, it is called with each new hole. `wake` is called when
+        there is a new order. If a new channel starts with a snapshot, its first
+        commit contains the snapshot's record.
         """
         self._repaired = repaired
         if self.orders is not None:
@@ -115,23 +116,23 @@ class Positioning:
 
     @property
     def has_order(self) -> bool:
-        """True while an operator's order waits to be carried out."""
+        """True while an operator's order is waiting."""
         return self.orders is not None and self.orders.has_order
 
     async def next_order(self) -> PositionOrder | None:
-        """Return the order to carry out now: see `OrderedPositions.begin`."""
+        """Return the next order to execute: see `OrderedPositions.begin`."""
         return await self.orders.begin() if self.orders is not None else None
 
     def moved(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return where `order` lets reading continue; the log has the checkpoint `stored`.
+        """Return where reading continues by `order`, given the log's checkpoint `stored`.
 
-        The order's record is written with the first batch that follows, so that
-        a crash before that leaves the position and the order as they are.
+        The order's record is written with the first batch that follows. A crash
+        before that leaves the position and the order unchanged.
         """
         now = self.clock.now()
         move = move_of(order, self.channel, stored, self.start, now)
         hole = position_record(move, order, self.channel, stored, now)
-        # This hole includes the unrecorded holes of the former position.
+        # The order's hole covers the unrecorded holes of the earlier position.
         self._holes = {name: each for name, each in self._holes.items() if each.state is Repair.OPEN}
         is_from_time = order.since is not None and (move.skips or move.lost_from is None)
         self._begun = _Begun(
@@ -155,12 +156,12 @@ class Positioning:
 
     @property
     def is_ordered_id(self) -> bool:
-        """True while the position is a replay id that an operator named and the log has not recorded."""
+        """True if the position is a replay id from an operator's order that the log has not recorded."""
         order = self._unrecorded_order
         return order is not None and order.place is ChannelPosition.REPLAY_ID
 
     def kept(self, refused: ReplayIdRefused, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return the position in the log, because Salesforce has `refused` the ordered replay id."""
+        """Return the position in the log, because Salesforce `refused` the ordered replay id."""
         order = self._unrecorded_order
         if order is None:
             raise refused
@@ -175,7 +176,7 @@ class Positioning:
         if self.on_refused == "fail":
             raise _with_way_out(refused) from refused
         resumes_at = Start.EARLIEST if self.on_refused == "repair" else Start(self.on_refused)
-        # If an id is refused before its retention ends, the stream was reset, and nothing is retained.
+        # An id that is refused within its retention shows that the stream was reset and retains nothing.
         hole = self._found(refused_hole(self.channel, stored, resumes_at, self.clock.now()))
         self._holes[hole.id] = hole
         log = _log.error if hole.is_unrepaired else _log.warning
@@ -188,12 +189,12 @@ class Positioning:
             answer=str(refused),
         )
         if stored is not None and resumes_at is Start.EARLIEST:
-            # Without the id, the source finds the log's last event and leaves out what precedes it.
+            # Without the id, the source finds the log's last event and drops the events before it.
             return without_ids(stored)
         return resumes_at
 
     def came(self, batch: Batch, checkpoint: Checkpoint | None) -> None:
-        """Note the holes that show in `batch`, which follows `checkpoint`."""
+        """Record the holes that `batch` reveals; the batch follows `checkpoint`."""
         if batch.place_lost:
             self._lose_place(checkpoint)
         since = 0.0 if self._begun.is_from_earliest else batch.unmarked_since
@@ -203,12 +204,12 @@ class Positioning:
 
     @property
     def _unrecorded_order(self) -> PositionOrder | None:
-        """Order that is being carried out and is not in the log yet."""
+        """Order in progress whose record is not in the log yet."""
         order = self.orders.current if self.orders is not None else None
         return order if order is not None and order.id in self._holes else None
 
     def _read_retained(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return the position for an order to read after the id in the log, which Salesforce has refused."""
+        """Return the position for an order, after Salesforce refused the replay id in the log."""
         hole, after = refused_move(self._holes[order.id], stored, self.clock.now())
         self._holes[order.id] = hole = hole if self._begun.skips else self._found(hole)
         _log.warning("replay_id.refused", channel=str(self.channel), order=order.id, state=hole.state)
@@ -220,7 +221,7 @@ class Positioning:
         self._holes[snapshot.id] = snapshot
 
     def _begin_unmarked(self, since: float, checkpoint: Checkpoint | None, read_at: float) -> None:
-        """Note what was forgotten since a time, from which on reading has begun with a batch of `read_at`."""
+        """Record the events that were dropped since a time, if reading began at that time."""
         named, self._begun.since = self._begun.since, None
         if named is not None:
             self._begin_since(named, read_at)
@@ -233,7 +234,7 @@ class Positioning:
             _log.warning("place.lost", channel=str(self.channel), verified_at=complete, state=hole.state)
 
     def _begin_since(self, since: Since, read_at: float) -> None:
-        """Note the hole of a channel that starts at a time before Salesforce's retention."""
+        """Record the hole of a channel that starts before Salesforce's retention."""
         if hole := hole_before(self.channel, since.at, read_at):
             hole = self._found(hole)
             self._holes[hole.id] = hole
@@ -241,16 +242,16 @@ class Positioning:
 
     @property
     def _explaining(self) -> Sequence[ContinuityRecord]:
-        """Records, not in the log yet, that say since when events can be missing before this position."""
+        """Unrecorded records that state since when events can be missing before this position."""
         causes = {HoleCause.REPLAY_ID_REFUSED}
         if not self._begun.skips:
             causes.add(HoleCause.POSITION_SET)
         return [each for each in self._holes.values() if each.cause in causes and each.verified_at]
 
     def _forget_more(self, since: float, read_at: float) -> None:
-        """Judge the records of the present position by what was retained when reading began."""
+        """Extend the records of this position by the events that were dropped before reading began."""
         for hole in self._explaining:
-            # The log holds everything up to the last moment at which nothing was missing.
+            # The log holds all events up to the last time at which nothing was missing.
             begin = max(since, (hole.verified_at or 0.0) - CLOCKS_DIFFER_S)
             if until := forgotten_until(self.channel, begin, read_at):
                 self._holes[hole.id] = self._found(forgotten_too(hole, until, read_at))
@@ -258,7 +259,7 @@ class Positioning:
     def _lose_place(self, checkpoint: Checkpoint | None) -> None:
         order = self._unrecorded_order
         if order is not None and order.place is ChannelPosition.REPLAY_ID:
-            # Salesforce retains everything after the named id, so the log's end lies before it.
+            # Salesforce retains every event after the named id, so the log's end is before that id.
             self._begun.skips = True
             self._holes[order.id] = skipped_to_id(self._holes[order.id])
         without = {name: without_place(hole) for name, hole in self._holes.items()}
@@ -272,19 +273,19 @@ class Positioning:
         _log.warning("place.lost", channel=str(self.channel), verified_at=hole.verified_at, state=hole.state)
 
     def _found(self, hole: ContinuityRecord) -> ContinuityRecord:
-        """Return the state of a hole to which the policy applies."""
+        """Return the state of a hole by the policy for refused replay ids."""
         if self._repaired is None or self.on_refused != "repair" or hole.state is Repair.FULL:
             return hole
         return self._repaired(hole)
 
 
 def _with_way_out(refused: ReplayIdRefused) -> ReplayIdRefused:
-    """Return the error of a channel that stops at a refused replay id, with the operator's choices."""
+    """Return the error for a channel that stops at a refused replay id, with the operator's choices."""
     command = f"streamer checkpoint set {shlex.quote(refused.path)}"
     said = str(refused).rstrip(".")
     return ReplayIdRefused(
-        f"{said}. on_refused_replay_id is fail, so an operator decides: `{command} --earliest` reads what "
-        f"Salesforce still retains, and `{command} --latest` new events only; or set on_refused_replay_id to "
-        "repair, earliest or latest",
+        f"{said}. on_refused_replay_id is fail, so an operator decides: `{command} --earliest` reads all "
+        f"events that Salesforce still retains, and `{command} --latest` only new events; or set "
+        "on_refused_replay_id to repair, earliest or latest",
         path=refused.path,
     )

@@ -1,4 +1,4 @@
-"""Messages of a channel, read into the events and dead letters that the log stores."""
+"""Reading of a channel's messages into the events and dead letters that the log stores."""
 
 from streamer.ingest.reading.message_reader import MessageReader
 

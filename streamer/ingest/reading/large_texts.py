@@ -1,4 +1,4 @@
-"""Large texts whose change came as a diff: completed from a cache of former values, or read again."""
+"""Large texts that arrive as diffs: completed from a cache of earlier values, or read from the org."""
 
 import sys
 from collections import OrderedDict
@@ -14,14 +14,14 @@ from streamer.normalise.malformed import from_text
 
 _TextPlace = tuple[str, str]
 
-# A key and its place in the dictionary, in bytes.
+# Memory of a key and its dictionary entry, in bytes.
 _OVERHEAD_BYTES = 250
 
 
 class TextCache:
     """Last known texts by record and field, in at most `limit_bytes` of memory.
 
-    The least recently used ones make room for new ones.
+    If the limit is reached, the least recently used texts are dropped.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -31,7 +31,7 @@ class TextCache:
 
     @property
     def size(self) -> int:
-        """Memory that the texts take, in bytes."""
+        """Memory of the texts in bytes."""
         return self._size
 
     def get(self, record_id: str, field: str) -> str | None:
@@ -42,7 +42,7 @@ class TextCache:
         return text
 
     def put(self, record_id: str, field: str, text: str) -> None:
-        """Keep `text` as the last known one of a field, unless it is larger than the limit."""
+        """Keep `text` as the last known text of a field, unless it exceeds the limit."""
         self.forget(record_id, field)
         self._texts[record_id, field] = text
         self._size += _text_size((record_id, field), text)
@@ -51,7 +51,7 @@ class TextCache:
             self._size -= _text_size(place, oldest)
 
     def forget(self, record_id: str, field: str) -> None:
-        """Keep no text of a field."""
+        """Drop the text of a field."""
         text = self._texts.pop((record_id, field), None)
         if text is not None:
             self._size -= _text_size((record_id, field), text)
@@ -62,31 +62,32 @@ def _text_size(place: _TextPlace, text: str) -> int:
 
 
 _MODIFIED = "LastModifiedDate"
-# A diff is sent for a new value of 1,000 characters whose length has changed by less than half.
+# Salesforce sends a diff if the new value has 1,000 characters and its length has changed by less than half.
 _SHORTEST_WITH_DIFF = 500
-# Patching and hashing so much takes some hundredths of a second.
+# Patching and hashing this many characters takes some hundredths of a second.
 _CHARACTERS_AT_ONCE = 1_000_000
 Diffs = Mapping[str, TextDiff | None]
-"""Diffs of one event by field; `None` stands for one that can't be read."""
+"""Diffs of one event by field; `None` stands for an unreadable diff."""
 
 
 class LargeTextObserver(Protocol):
-    """Counts large texts that came as diffs; must not block or raise."""
+    """Counts large texts that arrived as diffs. Its methods must not block or raise."""
 
     def large_texts(self, *, applied: int = 0, reread: int = 0, marked: int = 0) -> None:
-        """Count texts that the former value completed, that were read again, and that stay diffs."""
+        """Count texts completed from a former value, texts read from the org, and texts that stay diffs."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class LargeTexts:
-    """Makes the large texts of one channel's change events whole, as far as possible.
+    """Completes the large texts of one channel's change events as far as possible.
 
-    The former values come from earlier events, in `cache`. A completed value has
-    the hash that its diff names, so a former value that is out of date does no
-    harm. With `rereading`, the others are read from the org. The rest stays in the
-    event as a diff, named in `diff_fields`. A field that `hides` names, by the
-    event's type and its own name, is neither remembered nor completed nor read.
+    Former values come from earlier events and are kept in `cache`. A completed
+    value must have the hash in its diff, so an outdated former value does no
+    harm. With `rereading`, other texts are read from the org. Any remaining diff
+    stays in the event, and `diff_fields` names its field. If `hides` returns true
+    for an event type and a field, the field is never remembered, completed or
+    read.
     """
 
     cache: TextCache
@@ -97,7 +98,7 @@ class LargeTexts:
     _worked: int = field(default=0, init=False)
 
     async def completed(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Return `events`, in their order, with the texts that could be made whole; raises nothing."""
+        """Return `events`, in their order, with the completed texts. Raises nothing."""
         made = list(events)
         unknown: dict[int, Diffs] = {}
         for place, event in enumerate(events):
@@ -125,7 +126,7 @@ class LargeTexts:
             self.cache.forget(record_id, name)
 
     async def _applied(self, event: Event) -> tuple[Event, Diffs]:
-        """Return `event` with the texts that the former values complete, and its other diffs."""
+        """Return `event` with the texts completed from former values, and the remaining diffs."""
         record_id, fields = event.data["record_id"], event.data["fields"]
         texts: dict[str, str] = {}
         unknown: dict[str, TextDiff | None] = {}
@@ -149,7 +150,7 @@ class LargeTexts:
         return _completed(event, texts), unknown
 
     async def _reread(self, made: list[Event], unknown: Mapping[int, Diffs], rereading: Rereading) -> None:
-        """Put the values that the org has now into the events of `made` whose diffs are `unknown`."""
+        """Put the org's current values into those events of `made` whose diffs are `unknown`."""
         wanted: dict[str, dict[str, set[str]]] = {}
         for place in unknown:
             event = made[place]
@@ -163,7 +164,7 @@ class LargeTexts:
                 made[place] = await self._with_present_values(event, unknown[place], record)
 
     async def _with_present_values(self, event: Event, diffs: Diffs, record: JsonObject) -> Event:
-        """Return `event` with the values of `record`; one without the diff's hash counts as a later one."""
+        """Return `event` with the values of `record`; a value without the diff's hash counts as later."""
         modified = _second(record.get(_MODIFIED))
         changed = _second(event.data["fields"].get(_MODIFIED))
         is_later = modified is not None and (changed is None or modified >= changed)
@@ -184,7 +185,7 @@ class LargeTexts:
         return _completed(event, texts, {"fields": later, "last_modified": modified} if later else None)
 
     async def _yield_after(self, characters: int) -> None:
-        """Let other tasks run now and then while there is much to do."""
+        """Let other tasks run after a large amount of work."""
         self._worked += characters
         if self._worked > _CHARACTERS_AT_ONCE:
             self._worked = 0
@@ -204,8 +205,8 @@ def _completed(event: Event, texts: Mapping[str, str], reread: JsonObject | None
 
 
 def _second(modified: Any) -> str | None:
-    """Return a date of a record or an event as RFC 3339 in UTC, without milliseconds, or `None`."""
-    # Salesforce writes whole seconds in one place and milliseconds in the other.
+    """Return the date of a record or event as RFC 3339 in UTC without milliseconds, or `None`."""
+    # Salesforce writes milliseconds in some places only, so compare whole seconds.
     try:
         return f"{from_text(modified)[:19]}Z"
     except (OverflowError, TypeError, ValueError):

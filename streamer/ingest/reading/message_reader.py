@@ -1,4 +1,4 @@
-"""Reader of a channel's batches: messages become protected events and dead letters."""
+"""Reader of a channel's batches: it turns messages into protected events and dead letters."""
 
 import asyncio
 import hashlib
@@ -48,7 +48,7 @@ _TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")
 
 @dataclass(slots=True)
 class Protection:
-    """Rules in effect for all channels of a process; new rules can replace them while it runs."""
+    """Protection rules for all channels of a process; they can be replaced while the process runs."""
 
     rules: Sequence[ProtectRule] = ()
     settings: ProtectionSettings = field(default_factory=ProtectionSettings)
@@ -56,18 +56,18 @@ class Protection:
     process_key: str = field(default_factory=lambda: secrets.token_hex(32), init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Compile the rules."""
+        """Compile the initial rules."""
         self.apply(self.rules, self.settings)
 
     def apply(self, rules: Sequence[ProtectRule], settings: ProtectionSettings) -> None:
-        """Protect the next batch of each channel by `rules`; without rules, events pass unread."""
+        """Use `rules` from the next batch of each channel on; without rules, events are not examined."""
         self.rules, self.settings = rules, settings
         self.compiled = Rules(rules, settings) if rules else None
 
 
 @dataclass(slots=True, kw_only=True)
 class ChannelProtection:
-    """Protection of one channel; `key` names the field by which its events are ordered, if any."""
+    """Protection of one channel; `key` names the field that orders its events, if any."""
 
     protection: Protection
     channel: Channel
@@ -75,17 +75,17 @@ class ChannelProtection:
 
     @property
     def has_rules(self) -> bool:
-        """True while there are rules for this channel or for others."""
+        """True if there is a rule for any channel of the process."""
         return self.protection.compiled is not None
 
     def protected(self, events: Sequence[Event]) -> Sequence[Event | Unreadable]:
         """Return `events`, in their order, with protected values removed, masked or hashed.
 
-        They are `events` itself if no rule applies to any of them. An event that
-        can't be protected is `Unreadable`.
+        If no rule applies to any event, it returns `events` itself. An event that
+        can't be protected becomes `Unreadable`.
         """
         rules = self.protection.compiled
-        # The event's type decides, not the channel: an event can reach a channel to which it does not belong.
+        # The event's type decides and not the channel, because an event can arrive on a wrong channel.
         if rules is None or not any(map(rules.of, {event.type for event in events})):
             return events
         key = self.key if ChannelKind.of(self.channel.path).is_keyed else None
@@ -95,16 +95,16 @@ class ChannelProtection:
         ]
 
     def hides(self, event_type: str, name: str) -> bool:
-        """Return whether the rules protect a field of this type of event."""
+        """Return whether the rules protect this field of this event type."""
         rules = self.protection.compiled
         of_type = rules.of(event_type) if rules is not None else None
         return of_type is not None and of_type.of(name) is not FixedTreatment.KEEP
 
     def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
-        """Return the part of `piece` to keep, or `None` to keep it as it is.
+        """Return the part of `piece` that a dead letter keeps, or `None` to keep `piece` as it is.
 
-        A `torn` piece of an answer can belong to a channel that it does not name,
-        so the rules of all channels apply.
+        A `torn` piece of an answer can belong to another channel than the one it
+        names, so the rules of all channels apply.
         """
         rules, settings = self.protection.rules, self.protection.settings
         if settings.unreadable is UnreadableBytes.KEEP:
@@ -121,7 +121,7 @@ class ChannelProtection:
     def unsealed(self, letter: DeadLetter) -> bytes:
         """Return the raw bytes of `letter`, decrypted if they are encrypted.
 
-        Raises `UnreadableEvent` without their key.
+        Raises `UnreadableEvent` if the key is missing or wrong.
         """
         if not letter.raw.startswith(SEALED):
             return letter.raw
@@ -134,14 +134,16 @@ class ChannelProtection:
             raise UnreadableEvent("its bytes are encrypted with another protection.key") from None
 
     def _digest_without_key(self, piece: Unreadable) -> str:
-        """Return a digest that distinguishes `piece` from others at its position and reveals only its size.
+        """Return a digest of `piece` that reveals only its size.
 
-        An event's digest comes from its id, which is not a secret. The digest of a
-        message at a known position comes from its size. Each process that reads
-        them again gets the same digests. The digest of a piece at an unknown
-        position needs a key, because an attacker could guess the value behind a
-        plain digest by trying all possible ones. The key belongs to this process,
-        so another process that reads the piece makes another dead letter.
+        An event's digest comes from its id, which is not secret. If the position is
+        known, the digest is the message's size. Every process that reads the same
+        message gets the same digest.
+
+        Without a known position, the digest needs a key, because an attacker could
+        find the value behind a plain digest by trying all possible values. Each
+        process has its own key, so another process that reads the piece again makes
+        a second dead letter.
         """
         if piece.event_id is not None:
             return hashlib.sha256(piece.event_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -151,7 +153,7 @@ class ChannelProtection:
 
 
 def unprotected_event(raw: bytes) -> Event | None:
-    """Return the event that could not be protected from its letter's `raw`; `None` for other letters."""
+    """Return the event in `raw`, if `raw` is a letter of an event that could not be protected; or `None`."""
     if not raw.startswith(b'{"event":'):
         return None
     try:
@@ -182,11 +184,11 @@ def _unreadable(event: Event, error: NotProtected) -> Unreadable:
 
 @dataclass(slots=True, kw_only=True)
 class MessageReader:
-    """Reads the messages of one channel, in two steps: into events, and into what of them is stored.
+    """Reads one channel's messages in two steps: `read` into events, then `stored` for the log.
 
-    Without `large_texts`, large texts that came as diffs stay diffs. With
-    `protection`, the log and the observer get what `stored` returns, and no
-    value that is protected. Both steps raise `MostlyUnreadable`.
+    Without `large_texts`, texts that arrive as diffs stay diffs. With
+    `protection`, the log and the observer receive the result of `stored`, which
+    has no protected values. Both steps raise `MostlyUnreadable`.
     """
 
     channel: Channel
@@ -196,7 +198,7 @@ class MessageReader:
     protection: ChannelProtection | None = None
 
     async def read(self, batch: Batch, checkpoint: Checkpoint | None) -> ReadBatch:
-        """Return what is in `batch` that the log does not hold by `checkpoint`, with whole texts."""
+        """Return the part of `batch` that the log, by `checkpoint`, does not have, with completed texts."""
         read = self._read(batch)
         if checkpoint is not None and checkpoint.appended:
             read = without_appended(read, checkpoint)
@@ -205,16 +207,16 @@ class MessageReader:
         return read.with_events(await self.large_texts.completed(read.events))
 
     def stored(self, read: ReadBatch, *, is_judged: bool = True) -> ReadBatch:
-        """Return `read` as protection lets it be stored; what can't be protected is set aside.
+        """Return `read` in protected form; an event that can't be protected becomes a dead letter.
 
-        Without `is_judged`, the quarantine does not count what is set aside.
+        Without `is_judged`, the quarantine does not count these dead letters.
         """
         if self.protection is None or not self.protection.has_rules:
             return read
         protected = self.protection.protected(read.events)
         if protected is read.events:
             return read
-        # The quarantine counts messages, and a message can be several events.
+        # The quarantine counts messages, and one message can contain several events.
         unreadable = {item.replay_id for item in protected if isinstance(item, Unreadable)}
         if is_judged:
             self.quarantine.judge(read=0, unreadable=len(unreadable))
@@ -223,8 +225,8 @@ class MessageReader:
         )
 
     def _read(self, batch: Batch) -> ReadBatch:
-        # The position of an unreadable piece among the messages is unknown; put
-        # first, it can't make the checkpoint pass a message.
+        # The position of an unreadable piece among the messages is unknown. At the
+        # front, it can't move the checkpoint past a message.
         made = [*batch.unreadable, *self.normalise(batch.messages)]
         events = [item for item in made if type(item) is Event]
         unreadable = len(made) - len(events)
@@ -245,14 +247,14 @@ class MessageReader:
 
 
 class BatchReader:
-    """Reads batches in a task of its own, one for each `ask`; enter it before, and leave it afterwards.
+    """Reads batches in its own task, one for each `ask`, so that the caller can work meanwhile.
 
-    So its caller can do something else until a batch has come. Leaving it closes
-    the source's iterator.
+    Enter it before you ask, and leave it afterwards. Leaving it closes the
+    source's iterator.
     """
 
     def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
-        # Every batch passes here, and a future for each would cost more than all the rest.
+        # Every batch passes through here; a future for each batch would be the largest cost.
         self._batches = batches
         self._asked = asyncio.Event()
         self._turn = asyncio.Event()
@@ -261,40 +263,40 @@ class BatchReader:
         self._has_come = self._is_left = False
 
     async def __aenter__(self) -> Self:
-        """Start the task, which reads nothing before it is asked."""
+        """Start the task, which reads nothing until `ask` is called."""
         self._task = asyncio.create_task(self._run(), name="batches")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the iterator, in the task that has read from it."""
+        """Close the iterator in the task that has read from it."""
         self._is_left = True
         self._task.cancel()
         await asyncio.wait([self._task])
 
     @property
     def has_come(self) -> bool:
-        """True once the answer to the last `ask` can be taken without waiting."""
+        """True if `batch` would return without waiting."""
         return self._has_come
 
     def ask(self) -> None:
-        """Ask for the next batch, which confirms the former one: see `streamer.ports.Source`."""
+        """Ask for the next batch, which confirms the previous batch: see `streamer.ports.Source`."""
         self._has_come = False
         self._turn.clear()
         self._asked.set()
 
     def interrupt(self) -> None:
-        """Let a `turn` return although nothing has come."""
+        """Make `turn` return although no batch has arrived."""
         self._turn.set()
 
     async def turn(self) -> None:
-        """Return when a batch has come, or after an `interrupt`."""
+        """Return when a batch has arrived, or after `interrupt`."""
         await self._turn.wait()
         self._turn.clear()
 
     async def batch(self) -> Batch | None:
-        """Return the batch that was asked for, `None` after the last one; raises what the source raises."""
+        """Return the requested batch, or `None` after the last one. Raises the errors of the source."""
         while not self._has_come:
             await self.turn()
         if self._error is not None:
@@ -310,8 +312,10 @@ class BatchReader:
                     self._batch = await anext(batches, None)
                 except asyncio.CancelledError:
                     if not self._is_left:
-                        # A part of the source was cancelled, and nobody is to wait for it.
-                        self._error = SalesforceUnavailable("reading was broken off within: it begins again")
+                        # A part of the source was cancelled: report it, or the caller would wait for ever.
+                        self._error = SalesforceUnavailable(
+                            "reading was cancelled from within: it begins again"
+                        )
                         self._come()
                     raise
                 except Exception as error:  # noqa: BLE001 - it is raised by `batch`

@@ -1,4 +1,4 @@
-"""Quarantine of events that cannot be read or appended."""
+"""Quarantine for messages that can't be read, and events that the log refuses."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -19,40 +19,40 @@ _ENOUGH = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretBytes:
-    """Content of a dead letter instead of bytes that can hold protected fields.
+    """Replacement for the bytes of a dead letter if they can contain protected fields.
 
-    Neither the `digest` nor what is `kept`, if anything, tells anything without
-    a key.
+    Without a key, neither the `digest` nor the `kept` bytes reveal any value.
     """
 
     digest: str
     kept: bytes = b""
 
     def error(self, piece: Unreadable) -> str:
-        """Return the error of `piece` without any text of its bytes."""
+        """Return the error of `piece` without any text from its bytes."""
         summary, size = piece.summary or "It can't be decoded", len(piece.raw)
         what = "are encrypted" if self.kept else "are withheld"
         return f"{summary}; its {size} bytes can hold protected fields and {what}"
 
     def hint(self, channel: Channel) -> str:
-        """Return what an operator can do about a message of `channel`."""
+        """Return advice for an operator about a message of `channel`."""
         if self.kept:
             return (
                 "The raw bytes are encrypted with protection.key: docs/protection.md says how to read them."
             )
         hours = channel.retention_s / 3600
         return (
-            "Nothing of the message is in the log, because of protect. Salesforce retains it for "
-            f"{hours:.0f} hours. With protection.unreadable: encrypt, the next one is kept, and is secret."
+            "Because of protect, the log has no part of the message. Salesforce retains it for "
+            f"{hours:.0f} hours. With protection.unreadable: encrypt, the next such message is kept and "
+            "encrypted."
         )
 
 
 @dataclass(slots=True, kw_only=True)
 class Quarantine:
-    """Sets events of one channel aside, and stops the channel when most of them are unreadable.
+    """Makes dead letters of one channel's bad messages; stops the channel if most messages are bad.
 
-    A single bad event is poison. When most events are bad, a schema or a
-    transport is broken, and setting them all aside would only hide it.
+    A single bad message is set aside. If most messages are bad, a schema or a
+    transport is broken, and setting all of them aside would only hide that.
     """
 
     clock: Clock
@@ -64,13 +64,13 @@ class Quarantine:
     ) -> DeadLetter:
         """Return the dead letter of a piece that is not JSON, or of a message that is not an event.
 
-        With `secret`, it holds nothing of the piece but that, and neither do
-        lines that are logged.
+        With `secret`, neither the letter nor the log lines contain any other part
+        of the piece.
         """
         if secret is None:
             digest = hashlib.sha256(piece.raw).hexdigest()
             hint = (
-                "Look at the raw bytes; if the shape is a new one, update Streamer, then "
+                "Look at the raw bytes; if their form is new, update Streamer, then "
                 f"`streamer deadletters redrive --channel {quote(channel.path)}`."
             )
         else:
@@ -102,10 +102,10 @@ class Quarantine:
         )
 
     def judge(self, *, read: int, unreadable: int) -> None:
-        """Count a batch; raise `MostlyUnreadable` when most of the last hundred messages were unreadable.
+        """Count a batch. Raises `MostlyUnreadable` if most of the last hundred messages were unreadable.
 
-        More `unreadable` messages of the same batch are counted with `read` as
-        zero, so only a new batch begins a new window.
+        To count more `unreadable` messages of the same batch, call it again with
+        `read` as zero; only a new batch begins a new window.
         """
         if read and self._read >= _WINDOW:
             self._read = self._unreadable = 0
@@ -114,7 +114,7 @@ class Quarantine:
         if self._unreadable * 2 > self._read >= _ENOUGH:
             raise MostlyUnreadable(
                 f"{self._unreadable} of the last {self._read} messages could not be read: the channel sends "
-                "a shape that this version does not know. Nothing was passed over: update, then restart."
+                "a form that this version does not know. No message was skipped: update, then restart."
             )
 
     def refused(self, refused: EventsRefused) -> list[DeadLetter]:
@@ -132,7 +132,7 @@ class Quarantine:
         )
         now = self.clock.now()
         return DeadLetter(
-            # Publishers can give several events the same id.
+            # Publishers can give the same id to several events.
             id=f"{event.id}:{position}:refused",
             stage=Stage.INGEST,
             channel=event.channel,

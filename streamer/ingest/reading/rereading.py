@@ -1,4 +1,4 @@
-"""Reading of records again, for what their events do not tell."""
+"""Reads records from the org to complete their events."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ _BACKOFF = Backoff(first_s=10.0, limit_s=600.0)
 _LEAST_LEFT = 0.2
 _LOW_PAUSE_S = 900.0
 
-# A CometD session ends 40 s after an answer whose channel has not asked for more.
+# Salesforce ends a CometD session 40 s after an answer if a channel does not ask for more.
 _MOST_S = 10.0
 _SHARE_OF_TIME = 0.25
 _LEAST_S = 1.0
 
-# One answer holds a few large fields of so many records in some megabytes.
+# With a few large fields, this many records fit into an answer of some megabytes.
 _RECORDS = 50
 _ENTITIES = 256
 _ALL = ""
@@ -34,23 +34,23 @@ _ALL = ""
 _Answer = TypeVar("_Answer")
 
 Wanted = Mapping[str, Mapping[str, AbstractSet[str]]]
-"""Names of fields, by entity and record id."""
+"""Wanted field names, by entity and record id."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Pauses:
-    """Pauses after failures, for one entity or for all."""
+    """Pauses after failures, for one entity or for all entities."""
 
     clock: Clock
     _until: dict[str, float] = field(default_factory=dict)
     _delays: dict[str, Delays] = field(default_factory=dict)
 
     def hold(self, what: str) -> bool:
-        """Return whether `what` has to wait."""
+        """Return whether `what` must wait."""
         return self.clock.monotonic() < self._until.get(what, 0.0)
 
     def begin(self, what: str, at_least_s: float) -> float:
-        """Begin a pause, longer than the one before it, and return its seconds."""
+        """Begin a pause that is longer than the last one; return its length in seconds."""
         if len(self._until) > _ENTITIES:
             self._until.clear()
             self._delays.clear()
@@ -60,20 +60,20 @@ class _Pauses:
         return pause_s
 
     def end(self, *what: str) -> None:
-        """Begin with short pauses again."""
+        """Let the next pause be short again."""
         for each in what:
             self._delays.pop(each, None)
 
 
 @dataclass(slots=True, kw_only=True)
 class Rereading:
-    """Reads the records of one channel's events as they are now.
+    """Reads the current records of one channel's events.
 
-    It raises nothing and is always brief: it takes at most 10 s at once and a
-    quarter of the time in the long run, so that a slow org does not hold up the
-    channel. It asks for nothing while less time is left than the last answer
-    took. After a failure it asks for nothing for 10 s, and longer each time. It
-    leaves a fifth of the org's daily requests to others.
+    It raises nothing. A slow org must not delay the channel: a call takes at most
+    10 s, and all calls together take at most a quarter of the time. It sends no
+    request if less time is left than the last answer took. After a failure it
+    pauses for 10 s, and longer each time. It leaves a fifth of the org's daily
+    requests unused.
     """
 
     channel: Channel
@@ -86,11 +86,11 @@ class Rereading:
     _took_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Begin without a pause."""
+        """Start without a pause."""
         self._pauses = _Pauses(clock=self.clock)
 
     async def read(self, wanted: Wanted) -> dict[str, JsonObject]:
-        """Return the records that could be read, by id, with the wanted fields; others are left out."""
+        """Return the readable records, by id, with the wanted fields; other records are absent."""
         found: dict[str, JsonObject] = {}
         for entity, fields_by_id in wanted.items():
             for ids in _parts(list(fields_by_id)):
@@ -102,7 +102,7 @@ class Rereading:
         return found
 
     async def asked(self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer | None:
-        """Return the answer to one request about `entity`; `None` without one, or when it has to wait."""
+        """Return the answer to one request about `entity`, or `None` if there is none or it must wait."""
         limit_s = self._limit_s()
         if limit_s < min(max(_LEAST_S, self._took_s), _MOST_S) or self._must_wait(entity):
             return None
@@ -110,8 +110,8 @@ class Rereading:
         reading = asyncio.create_task(request(), name=f"reread {self.channel}")
         try:
             async with self.clock.timeout(limit_s):
-                # A request can renew the token, and a renewal that is broken off can lose it:
-                # what is late ends by itself.
+                # A request can renew the token, and a cancelled renewal can lose the token:
+                # let a late request end by itself.
                 answer = await asyncio.shield(reading)
         except TimeoutError:
             self._failed(_ALL, entity, f"there was no answer in {limit_s:.0f} s")
@@ -138,7 +138,7 @@ class Rereading:
     def _leave_requests(self, entity: str) -> None:
         left = self.records.requests_left
         if left is not None and left < _LEAST_LEFT:
-            reason = f"{left:.0%} of the org's daily requests are left, which others need"
+            reason = f"only {left:.0%} of the org's daily requests are left, and other clients need them"
             self._failed(_ALL, entity, reason, at_least_s=_LOW_PAUSE_S)
 
     def _failed(self, what: str, entity: str, reason: str, *, at_least_s: float = 0.0) -> None:
@@ -153,12 +153,12 @@ class Rereading:
 
     def _ended(self, began: float, late: "asyncio.Task[Any]") -> None:
         self._took_s = self.clock.monotonic() - began
-        # asyncio reports an error that nothing has looked at.
+        # Reading the exception stops asyncio from reporting it.
         if not late.cancelled() and late.exception() is None:
             self._pauses.end(_ALL)
 
     def _limit_s(self) -> float:
-        """Return the seconds that the next request can take."""
+        """Return the number of seconds that the next request may take."""
         now = self.clock.monotonic()
         since_s = now - self._spent_at if self._spent_at is not None else 0.0
         self._spent_at = now

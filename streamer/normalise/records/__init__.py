@@ -1,7 +1,7 @@
 """Conversion of the org's records, from REST or the Bulk API 2.0, to events.
 
-A record becomes an event as the change stream would have told it: the same
-names, the same compound fields, the same form of each value.
+The event of a record has the form of a change event: the same names, the same
+compound fields, and the same form of each value.
 """
 
 from streamer.normalise.records.events import (

@@ -1,10 +1,10 @@
-"""Events about records that were read from the org, with values as change events carry them.
+"""Events about records that were read from the org, with values in the form of change events.
 
-None of them claims what changed: `changed_fields` and `nulled_fields` are empty.
-All fields that the user can see are in `fields`, null where they are empty, so
-that a consumer that merges fields, and compound ones part by part, ends at the
-state of the record. Older events of the record can follow in the log, when the
-stream brings them later: the order is right at the end only.
+Such an event does not say what changed: `changed_fields` and `nulled_fields` are
+empty. `fields` has all fields that the user can see, with null for an empty
+field. So a consumer that merges fields, and compound fields part by part, gets
+the state of the record. Older events of the record can follow in the log, if the
+stream delivers them later; only the final state is certain.
 """
 
 import math
@@ -24,9 +24,9 @@ from streamer.normalise.malformed import as_event_time
 class OrgRecord:
     """One record as it was when it was read.
 
-    `fields` have the form of a change event's, with null for an empty one. The
-    times are as in events (`2025-01-01T00:00:00.000Z`), and `None` where the entity
-    has none.
+    `fields` have the form of a change event's fields, with null for an empty
+    field. The times have the form of event times (`2025-01-01T00:00:00.000Z`), and
+    are `None` if the entity has no such field.
     """
 
     entity: str
@@ -45,11 +45,11 @@ _SNAPSHOT = "SNAPSHOT"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRead:
-    """Read of records for the snapshot `snapshot`, an id that no other has.
+    """Read of records for the snapshot `snapshot`, which is a unique id.
 
-    `position` is the position of `channel` at which the events are appended.
-    `read_at` is the time in epoch seconds at which the records were so. They
-    come from the job of the number `job`, which counts those of their entity.
+    The events are appended at `position` of `channel`. `read_at` (epoch seconds)
+    is the time at which the records had these values. `job` numbers the jobs of
+    their entity.
     """
 
     snapshot: str
@@ -60,45 +60,44 @@ class SnapshotRead:
 
 
 def snapshot_event(record: OrgRecord, read: SnapshotRead) -> Event:
-    """Return the event of a record that a snapshot has read; its id is made of those of both.
+    """Return the event of a record in a snapshot; its id contains both ids.
 
-    After a lost job, the next one can bring the record again, as it is then.
-    That is another event, and its id has the number of the job.
+    After a lost job, the next job can return the record again, possibly with
+    other values. So the id of that event also contains the number of the job.
 
-    It has the time of the read, not the record's `LastModifiedDate`: the log
-    forgets events by their time, and a new subscriber passes over those before its
-    own.
+    The event's time is the time of the read and not `LastModifiedDate`: the log
+    deletes old events, and a new subscriber skips events before its start.
     """
     event_id = f"{read.snapshot}:{record.id}" + (f":{read.job}" if read.job > 1 else "")
     return _of_snapshot(record.entity, record.id, read, event_id, "snapshot", _body(_SNAPSHOT, record.fields))
 
 
 def snapshot_deletion(entity: str, record_id: str, read: SnapshotRead, *, deleted_at: float) -> Event:
-    """Return the deletion of a record that a snapshot has found to be gone since `deleted_at`.
+    """Return the deletion of a record that was gone since `deleted_at` when a snapshot looked.
 
-    It is a deletion like any other. Its id differs from that of the record's
-    row, which the same snapshot can have read before, and from that of another
-    deletion of the record, which was restored meanwhile.
+    The event has the form of any deletion. Its id differs from the id of the
+    record's row, which the same snapshot can have read before. It also differs
+    between two deletions of the record, if the record was restored in between.
     """
     event_id = f"{read.snapshot}:{record_id}:deleted:{deleted_at * 1000:.0f}"
     return _of_snapshot(entity, record_id, read, event_id, "deleted", _body("DELETE", {}))
 
 
 def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> Event:
-    """Return the event that tells what the gap event of one record did not.
+    """Return the event that supplies the values which the gap event of one record lacks.
 
-    `record` is the record as it was at `read_at` (epoch seconds), and `None`
-    when it is gone: then the event is a deletion. Otherwise it has the type of
-    the change, save that a record whose deletion the gap tells, and which
-    exists again, is undeleted. Time, position and transaction are the gap's.
+    `record` is the record at `read_at` (epoch seconds), or `None` if it is gone:
+    then the event is a deletion. Otherwise the event has the gap's type of
+    change. If the gap is about a deletion but the record exists again, it was
+    undeleted. Time, position and transaction are copied from the gap.
 
-    Raises `ValueError` for a gap that is not about one record: an overflow, or
-    a change of all records of a type.
+    Raises `ValueError` if the gap is not about one record: for an overflow, or
+    for a change of all records of a type.
     """
     change = gap.data["change"].removeprefix(_GAP)
     if not gap.is_gap or change == gap.data["change"] or change not in _KIND:
         raise ValueError(
-            f"{gap.data['change']} is not a gap in the changes of one record: resynchronise its type"
+            f"{gap.data['change']} is not a gap in the changes of one record: read its type's records again"
         )
     if record is None or record.is_deleted:
         change = "DELETE"
@@ -107,7 +106,7 @@ def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> 
     data = {
         "record_id": gap.data["record_id"],
         "entity": gap.data["entity"],
-        # Several gaps can be about one record.
+        # Several gaps can be about the same record, so copy its fields.
         **_body(change, json_copy(record.fields) if record is not None and change != "DELETE" else {}),
         "recovered": {"reason": gap.data["change"], "read_at": _time(read_at)},
     }
@@ -149,19 +148,19 @@ def _time(epoch_s: float) -> str:
 
 
 FieldValue = Callable[[Any], Any]
-"""Returns the value of a field, given as JSON or as the text of a CSV; raises `ValueError`."""
+"""Returns the value of a field, given as JSON or as the text of a CSV. Raises `ValueError`."""
 Number = float | int | Decimal
-# Up to here a float holds every integer.
+# Up to this number, a float represents every integer exactly.
 _MOST_EXACT = 2**53
 _LONGEST_NUMBER = 64
 _INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?", re.ASCII)
 
 
 def value_of(data_type: str) -> FieldValue:
-    """Return the function for the fields of a data type, by its name in a describe.
+    """Return the function that converts values of a data type, which is named as in a describe.
 
-    A value without a form of its own, such as a picklist, a date or a time of day,
-    stays as it is, and so do values of unknown types.
+    A value without a special form, such as a picklist, a date or a time of day, is
+    returned unchanged. So is a value of an unknown type.
     """
     return _BY_TYPE.get(data_type, _as_it_is)
 
@@ -179,20 +178,20 @@ def _boolean(value: Any) -> bool | None:
         case str() if value.lower() in {"true", "false"}:
             return value.lower() == "true"
         case _:
-            raise ValueError("no boolean")
+            raise ValueError("not a boolean")
 
 
 def _integer(value: Any) -> int | None:
     number = _number(value)
     if isinstance(number, float | Decimal):
         if number != int(number):
-            raise ValueError("no integer")
+            raise ValueError("not an integer")
         return int(number)
     return number
 
 
 def _decimal(value: Any) -> Number | None:
-    """Return a number as the double that events carry; one that no double holds keeps its digits."""
+    """Return a number as a double, as in events; a number that no double can hold keeps its digits."""
     number = _number(value)
     if isinstance(number, int) and abs(number) <= _MOST_EXACT:
         return float(number)
@@ -208,32 +207,32 @@ def _number(value: Any) -> Number | None:
         return value
     if isinstance(value, float | Decimal) and math.isfinite(value):
         return value
-    raise ValueError("no number")
+    raise ValueError("not a number")
 
 
 def _number_of_text(text: str) -> Number:
     if len(text) > _LONGEST_NUMBER:
-        raise ValueError("no number")
+        raise ValueError("not a number")
     if _INTEGER.fullmatch(text):
         return int(text.partition(".")[0])
     try:
         number = exact_number(text)
     except ValueError:
-        raise ValueError("no number") from None
+        raise ValueError("not a number") from None
     if not math.isfinite(number):
-        raise ValueError("no number")
+        raise ValueError("not a number")
     return number
 
 
 def date_time(value: Any) -> str | None:
-    """Return a date-time (`…+0000` of REST, `…Z` of Bulk) as change events write it, in UTC with a `Z`."""
+    """Return a date-time (`…+0000` from REST, `…Z` from Bulk) in the form of change events: UTC with `Z`."""
     if value is None or value == "":
         return None
     try:
         moment = datetime.fromisoformat(value)
         aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (OverflowError, TypeError, ValueError):
-        raise ValueError("no date-time") from None
+        raise ValueError("not a date-time") from None
     return f"{aware.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 

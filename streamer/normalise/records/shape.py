@@ -1,4 +1,4 @@
-"""Shape of an entity's records: the fields to select, and where a change event has each.
+"""Shape of an entity's records: the fields to select, and the place of each field in a change event.
 
 Sources: REST API guide, sObject describe; Object reference, compound fields;
 Change Data Capture guide, change event body fields and change events for users.
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 
 _RECORD_ID, _MODIFIED, _STAMP, _DELETED = "Id", "LastModifiedDate", "SystemModstamp", "IsDeleted"
 _OWN_USE = (_MODIFIED, _STAMP, _DELETED)
-# The guide names three of them; the last two are the reading user's own.
+# The guide names the first ones; the last two depend on the user who reads.
 _NEVER_IN_EVENTS = frozenset(
     {
         *(_RECORD_ID, _STAMP, _DELETED),
@@ -26,24 +26,24 @@ _NEVER_IN_EVENTS = frozenset(
         *("LastViewedDate", "LastReferencedDate"),
     }
 )
-# Bytes come from a resource of their own, and lists of ids are read through their junctions.
+# Bytes have a separate resource, and lists of ids are read through their junction objects.
 _NOT_SELECTED = frozenset({"address", "location", "base64", "complexvalue", "junctionIdList"})
 
 _PERSON_NAME = "Name"
-# A contact has this field as well, and always the name of a person.
+# A contact also has a field Name, but always the name of a person.
 _OF_PERSONS, _IS_PERSON = "Account", "IsPersonAccount"
 _ADDRESS = "Address"
-# For preferences, events list the names that are set.
+# For preferences, an event has the list of the names that are set.
 _LISTS = {"User": ("UserPreferences", "EmailPreferences")}
 _BOOLEAN = value_of("boolean")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Place of a selected field in an event: `part` of the compound field `within`, or the field itself.
+    """Place of a selected field in an event: `part` of the compound field `within`, or a field of its own.
 
-    With `listed`, `within` is a list of the parts that are true. `of_person` is set
-    for a field that only person accounts have, or only other accounts.
+    With `listed`, `within` is a list of the parts that are true. `of_person` is true
+    if only person accounts have the field, and false if only other accounts have it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class _Place:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names that can mean the field: the column's, the event field's, and its path."""
+        """Names that can mean the field: its column, its field in an event, and its path."""
         if self.within is None:
             return frozenset({self.name})
         return frozenset({self.name, self.within, f"{self.within}.{self.part}"})
@@ -63,10 +63,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordShape:
-    """Fields of the records of one entity, as the user sees them.
+    """Fields of the records of one entity that the user can see.
 
-    `select` names the columns of a query, over REST or Bulk, `Id` first: for a
-    compound field its parts, never the field itself.
+    `select` names the columns of a query over REST or Bulk; `Id` is first. For a
+    compound field, it names the parts and never the field itself.
     """
 
     entity: str
@@ -76,10 +76,10 @@ class RecordShape:
 
     @classmethod
     def of(cls, describe: JsonObject) -> "RecordShape":
-        """Return the shape of the entity of a describe (see `streamer.ports.Describer`).
+        """Return the shape of the entity in a describe (see `streamer.ports.Describer`).
 
-        The shape can select fields that the org's change events lack. It leaves out
-        only those that no change event ever has.
+        The shape can select fields that are missing in the org's change events. It
+        omits only fields that are missing in every change event.
         """
         entity = describe["name"]
         fields = {name: field for name, field in _named(describe["fields"]) if not _is_hidden(field)}
@@ -97,11 +97,11 @@ class RecordShape:
         return cls(entity=entity, select=_selected(own, places), _places=places, _tells_persons=tells_persons)
 
     def record(self, row: Mapping[str, Any]) -> OrgRecord:
-        """Return a row of a query's answer, JSON or the texts of a CSV by column, as a record.
+        """Return a row of a query's answer as a record; values are JSON or texts of a CSV, by column.
 
-        A field that the row does not have is left out, and an empty one is
-        null. Raises `UnreadableEvent` for a row without an id, and for a value
-        of another type than the describe promises; its text quotes no value.
+        A field that is missing in the row is missing in the record; an empty field
+        is null. Raises `UnreadableEvent` if the row has no id, or if a value does
+        not have the type in the describe; the error quotes no value.
         """
         record_id = row.get(_RECORD_ID)
         if type(record_id) is not str or not _ID.fullmatch(record_id):
@@ -119,8 +119,8 @@ class RecordShape:
     def limited_to(self, names: Iterable[str]) -> "RecordShape":
         """Return the shape with only the fields `names`: names of columns, or of fields of a change event.
 
-        A compound field stands for all of its parts. Raises `ValueError` with the
-        unknown names.
+        The name of a compound field selects all of its parts. Raises `ValueError`
+        with the unknown names.
         """
         wanted = set(names)
         kept = [place for place in self._places if place.names & wanted]
@@ -128,7 +128,7 @@ class RecordShape:
         if unknown:
             raise ValueError(f"{self.entity} has no field {', '.join(sorted(unknown))} that can be selected")
         if self._tells_persons:
-            # Without it, the two forms of an account's name can't be told apart.
+            # Without this field, the two forms of an account's name can't be distinguished.
             kept += [each for each in self._places if each.name == _IS_PERSON and each not in kept]
         return replace(self, select=_selected(self.select, kept), _places=kept)
 
@@ -154,7 +154,7 @@ def _selected(own: Iterable[str], places: Iterable[_Place]) -> tuple[str, ...]:
 
 
 def _named(described: Iterable[Any]) -> Iterator[tuple[str, JsonObject]]:
-    """Yield the fields of a describe by their names; an answer from outside can contain anything."""
+    """Yield the fields of a describe with their names; the describe can contain anything."""
     for field in described:
         name = field.get("name") if isinstance(field, dict) else None
         if isinstance(name, str) and _NAME.fullmatch(name):
@@ -172,7 +172,7 @@ def _type(field: JsonObject) -> str:
 
 def _compound_of(name: str, field: JsonObject) -> str | None:
     compound = field.get("compoundFieldName")
-    # A name can be described as a compound field of itself.
+    # A describe can name a field as its own compound field.
     return compound if isinstance(compound, str) and compound != name else None
 
 
@@ -192,10 +192,10 @@ def _place(entity: str, name: str, field: JsonObject, compound: str | None, *, t
 
 
 def _part(compound: str, name: str) -> str:
-    """Return the name that the component `name` has within `compound`.
+    """Return the name of the component `name` within `compound`.
 
-    `City` of `BillingCity`, `Latitude` of `Site__Latitude__s`, and the same
-    name within the name of a person.
+    Examples: `City` for `BillingCity`, `Latitude` for `Site__Latitude__s`. Parts
+    of a person's name keep their names.
     """
     stem = compound.rpartition("__")[0]
     if stem and name.startswith(f"{stem}__"):

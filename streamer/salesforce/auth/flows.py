@@ -1,4 +1,4 @@
-"""OAuth 2 flows of Salesforce: token requests, their addresses and refusals, and the logins in use."""
+"""Salesforce's OAuth 2 flows: token requests, address checks, refusals, and the shared logins."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _ASSERTION_LIFETIME_S = 180
 
 
 def token_form(auth: Auth, *, login_url: str, now: float) -> dict[str, str]:
-    """Return the form that the token endpoint takes; `now` is in epoch seconds.
+    """Return the form for the token endpoint; `now` is in epoch seconds.
 
-    The audience of a JWT is by default test.salesforce.com for the address of
-    a sandbox org, and login.salesforce.com otherwise. Raises
-    `ConfigurationError` when the private key can't sign.
+    By default, the audience of a JWT is test.salesforce.com if `login_url` is
+    the address of a sandbox org, and login.salesforce.com otherwise. Raises
+    `ConfigurationError` if the private key can't sign.
     """
     match auth:
         case JwtAuth():
@@ -71,7 +71,7 @@ def token_form(auth: Auth, *, login_url: str, now: float) -> dict[str, str]:
 
 
 def secrets_of(auth: Auth) -> tuple[str, ...]:
-    """Return every value of `auth` that must never be shown."""
+    """Return all secret values of `auth`, such as passwords and keys."""
     return tuple(value.get_secret_value() for _, value in auth if isinstance(value, SecretStr))
 
 
@@ -85,7 +85,7 @@ def _assertion(auth: JwtAuth, *, login_url: str, now: float) -> str:
     try:
         return jwt.encode(claims, auth.key.get_secret_value(), algorithm="RS256")
     except (ValueError, TypeError, jwt.PyJWTError):
-        # The parser's own words may quote the key.
+        # The parser's message can quote the key.
         raise ConfigurationError(
             "org.auth.key is not an RSA private key in PEM: point it at the file that begins with "
             "-----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
@@ -99,39 +99,39 @@ def _audience(login_url: str) -> str:
     return "https://login.salesforce.com"
 
 
-# urlsplit silently drops line breaks, which belong in no address.
+# urlsplit silently drops line breaks, so the pattern refuses them.
 _ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?", re.ASCII)
 _LONGEST_ADDRESS = 2_000
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
-    """Return `url` without a trailing slash, if it may receive a token or a password.
+    """Return `url` without a trailing slash, if a token or a password can safely go to it.
 
     Plain http is accepted for loopback only, or with `allow_http`. Raises
-    `ConfigurationError`, which calls the address `named`.
+    `ConfigurationError`; its message calls the address `named`.
     """
     scheme, host = _address_parts(url, named)
     if scheme == "http" and not (allow_http or is_loopback(host)):
         raise ConfigurationError(
-            f"{named} is http://{host}, where anyone on the way could read the token: "
-            "use https, or set org.allow_http if that network is trusted"
+            f"{named} is http://{host}, and others in the network could read the token: "
+            "use https, or set org.allow_http if the network is trusted"
         )
     return url.rstrip("/")
 
 
 def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str]) -> None:
-    """Raise `ConfigurationError` if the host of `instance_url` is neither the login's site nor `allowed`.
+    """Check that the host of `instance_url` is on the login's site or in `allowed`.
 
-    Whoever answers a login in Salesforce's place could otherwise have every
-    request, with its token, sent to another server.
+    A false login server could otherwise direct every request, with its token,
+    to another server. Raises `ConfigurationError`.
     """
     named = "instance_url in the answer to the login"
     host, login = _address_parts(instance_url, named)[1], _address_parts(login_url, "org.login_url")[1]
     if host in allowed or _site(host) == _site(login) or (is_loopback(host) and is_loopback(login)):
         return
     raise ConfigurationError(
-        f"{login} sends us to {host}, which is another site: "
-        f"if that is right, add {host} to org.instance_hosts"
+        f"{login} directs requests to {host}, which is another site: "
+        f"if {host} is right, add it to org.instance_hosts"
     )
 
 
@@ -139,7 +139,7 @@ def _address_parts(url: str, named: str) -> tuple[str, str]:
     """Return scheme and host."""
     try:
         parts = urlsplit(url)
-        # A port out of range is found when it is looked at.
+        # urlsplit checks the port only when `port` is read.
         host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
@@ -153,13 +153,13 @@ def _site(host: str) -> str:
     host = host.rstrip(".")
     if is_loopback(host) or is_address(host) or host.rpartition(".")[2].isdigit():
         return host
-    # A public suffix itself is nobody's, and so is a name of one label.
+    # A public suffix has no owner, and neither has a name of one label.
     return _public_suffixes().privatesuffix(host) or host
 
 
 @lru_cache(maxsize=1)
 def _public_suffixes() -> PublicSuffixList:
-    # The list comes with the package: nothing is downloaded.
+    # The package contains the list: nothing is downloaded.
     return PublicSuffixList()
 
 
@@ -175,9 +175,9 @@ class _Login:
 class Logins:
     """Lends the tokens of orgs.
 
-    A user and an app have few grants, and a login can use its refresh token up.
-    So parts that use one org with the same settings at the same time share one
-    token.
+    Salesforce allows few grants per user and app, and a login can use up its
+    refresh token. So all parts that use one org with the same settings share
+    one token.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -186,9 +186,9 @@ class Logins:
 
     @asynccontextmanager
     async def opened(self, org: OrgSettings) -> AsyncIterator[tuple[Tokens, aiohttp.ClientSession]]:
-        """Lend the tokens of `org`, and the HTTP client that gets them; nobody logs in yet.
+        """Lend the tokens of `org`, and the HTTP client that fetches them. This call does not log in.
 
-        Raises `ConfigurationError` when a secret would travel in the clear.
+        Raises `ConfigurationError` if a secret would be sent unencrypted.
         """
         login = self._logins.get(org)
         if login is None:
@@ -203,7 +203,7 @@ class Logins:
                 await login.http.close()
 
     async def _made(self, org: OrgSettings) -> _Login:
-        # A command that opens no connection holds logins too.
+        # A command that opens no connection also creates `Logins`, so this import is late.
         import aiohttp  # noqa: PLC0415 - see `streamer.later`
 
         from streamer.salesforce.auth.tokens import Tokens  # noqa: PLC0415 - as said
@@ -250,8 +250,8 @@ _ADVICE_BY_CODE = {
 def refusal(code: str, description: str, *, login_url: str) -> StreamerError:
     """Return the error for the token endpoint's `code` and `description`.
 
-    The codes and descriptions come from Salesforce's help on OAuth flow errors.
-    Transient ones become `SalesforceUnavailable`.
+    Salesforce's help on OAuth flow errors lists the codes and descriptions.
+    Transient errors become `SalesforceUnavailable`.
     """
     said = f"{code}: {description}" if description else code
     if code in _TRANSIENT_CODES or any(word in description.lower() for word in _TRANSIENT_WORDS):

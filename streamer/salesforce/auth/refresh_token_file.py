@@ -1,4 +1,4 @@
-"""File that keeps the latest refresh token, for all processes that log in with it."""
+"""File that keeps the latest refresh token for all processes that log in with it."""
 
 import asyncio
 import fcntl
@@ -17,19 +17,19 @@ _KEY = "org.auth.token_file"
 # A login takes half a minute at most.
 _WAIT_S = 90.0
 _LOOK_S = 0.05
-# Each line belongs to one configured token: those of former ones are forgotten in time.
+# Each configured token has one line. The oldest lines are dropped.
 _MOST_LINES = 20
 _ID_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshTokenFile:
-    """Keeps what Salesforce gave in exchange for the `configured` refresh token.
+    """Keeps the latest successor of the `configured` refresh token.
 
-    A line of the file is encrypted with the configured token, and known by its
-    digest: an operator who configures a newly issued token begins with that
-    one. A lock on `path` + `.lock` allows one login at a time, in all
-    processes that share the storage.
+    Each line of the file belongs to one configured token: it starts with the
+    token's digest and is encrypted with the token. So a newly issued token
+    starts without a successor. A lock on `path` + `.lock` allows one login at a
+    time in all processes that share the storage.
     """
 
     path: Path
@@ -38,10 +38,10 @@ class RefreshTokenFile:
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Keep the file for one login.
+        """Lock the file for one login.
 
-        Raises `ConfigurationError` where it could not be written afterwards, and
-        `SalesforceUnavailable` while another process keeps it.
+        Raises `ConfigurationError` if the lock file can't be opened, and
+        `SalesforceUnavailable` if another process holds the lock for 90 s.
         """
         with self._refusing():
             descriptor = await asyncio.to_thread(self._opened_lock)
@@ -52,10 +52,10 @@ class RefreshTokenFile:
             os.close(descriptor)
 
     async def current(self) -> str:
-        """Return the latest token. Raises `ConfigurationError` unless the next one can be written."""
+        """Return the latest token. Raises `ConfigurationError` if its successor could not be written."""
         with self._refusing():
             lines = await asyncio.to_thread(self._lines)
-            # A token is spent only where there is a place for the next.
+            # A login uses the token up, so the file must be writable first.
             await asyncio.to_thread(self._write, lines)
         found = lines.get(self._id)
         if found is None:
@@ -87,8 +87,8 @@ class RefreshTokenFile:
             except BlockingIOError as error:
                 if self.clock.monotonic() > until:
                     raise SalesforceUnavailable(
-                        f"another process has kept {self.path} for {_WAIT_S:.0f} s, and no login is possible "
-                        "meanwhile: look for a process that hangs"
+                        f"another process has held the lock of {self.path} for {_WAIT_S:.0f} s, so no "
+                        "login is possible: look for a process that hangs"
                     ) from error
                 await self.clock.sleep(_LOOK_S)
             else:
@@ -101,7 +101,7 @@ class RefreshTokenFile:
         return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def _lines(self) -> dict[str, bytes]:
-        """Return the lines of the file by the digests of their configured tokens."""
+        """Return the lines of the file, keyed by the digest of the configured token."""
         try:
             lines = regular_files.content(self.path).split(b"\n")
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class RefreshTokenFile:
 
     def _write(self, lines: dict[str, bytes]) -> None:
         partial = self.path.with_name(self.path.name + ".partial")
-        # Without waiting for a reader, where it is a pipe.
+        # O_NONBLOCK: if the file is a pipe, opening it must not wait for a reader.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(partial, flags, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -131,6 +131,6 @@ class RefreshTokenFile:
             yield
         except OSError as error:
             raise ConfigurationError(
-                f"{self.path} can't be used ({error.strerror}): let {_KEY} name a file that this user can "
+                f"{self.path} can't be used ({error.strerror}): set {_KEY} to a file that this user can "
                 "write, on storage that all processes share"
             ) from error

@@ -30,7 +30,7 @@ from streamer.web.reasons import connection_reason
 
 _ANSWER_LIMIT = 64 * 1024
 _TIMEOUT_S = 30.0
-# Visible ASCII, because it goes into a header.
+# Visible ASCII, because the token is sent in a header.
 _TOKEN = re.compile(r"[!-~]{1,16000}")
 _ORG_ID = re.compile(r"[A-Za-z0-9]{18}")
 _USER_ID = re.compile(r"[A-Za-z0-9]{15,18}")
@@ -39,9 +39,9 @@ _IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/([A-Za-z0-9]{15,18})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """Access token, the org that it opens, the proxy to that org, and the user, if the login named one.
+    """Access token with its org, the proxy to the org, and the user if Salesforce named one.
 
-    Salesforce's clock was `ahead_s` seconds ahead of ours at the login.
+    At the login, Salesforce's clock was `ahead_s` seconds ahead of ours.
     """
 
     access_token: str = field(repr=False)
@@ -55,11 +55,11 @@ class AccessToken:
 class Tokens:
     """Holder of one org's access token, shared by all callers.
 
-    It logs in when a token is first needed. Salesforce does not announce the
-    end of a token: a caller whose token is refused asks for a renewed one.
-    After a refused password the refusal stands for a minute, and then longer.
-    The constructor raises `ConfigurationError` when a secret would travel in
-    the clear.
+    It logs in when a caller first needs a token. Salesforce does not announce
+    that a token has expired: a caller whose token is refused asks for another.
+    After a refused password, all callers get the same refusal for a minute,
+    then for longer. The constructor raises `ConfigurationError` if a secret
+    would be sent unencrypted.
     """
 
     def __init__(self, http: aiohttp.ClientSession, org: OrgSettings, clock: Clock) -> None:
@@ -81,17 +81,17 @@ class Tokens:
         self._ahead_s = 0.0
 
     async def token(self) -> AccessToken:
-        """Return the current token; log in when there is none yet.
+        """Return the current token; log in if there is no token yet.
 
-        Raises `CredentialsRefused` or `ConfigurationError` when an operator
-        must act, and `SalesforceUnavailable` when the caller can try again.
+        Raises `CredentialsRefused` or `ConfigurationError` if an operator must
+        act, and `SalesforceUnavailable` if the caller can try again.
         """
         return self._token or await self.refreshed(None)
 
     async def refreshed(self, stale: AccessToken | None) -> AccessToken:
-        """Return a token other than `stale`; many callers at once share one login and its failure.
+        """Return a token other than `stale`; concurrent callers share one login and its failure.
 
-        Raises as `token` does.
+        Raises the same errors as `token`.
         """
         attempts = self._attempts
         async with self._lock:
@@ -140,7 +140,7 @@ class Tokens:
         )
 
     async def _granted(self, auth: Auth) -> dict[str, Any]:
-        """Return the token endpoint's answer, which holds an access token."""
+        """Return the token endpoint's answer, which contains an access token."""
         form = token_form(auth, login_url=self._url, now=self._clock.now())
         KNOWN.renew(form.get("assertion", ""))
         status, answer = await self._ask("POST", f"{self._url}/services/oauth2/token", data=form)
@@ -150,12 +150,12 @@ class Tokens:
         return answer
 
     async def _exchanged(self, auth: RefreshAuth) -> dict[str, Any]:
-        """Return the answer to the latest refresh token, whose successor is durable by then."""
+        """Return the answer to the latest refresh token. By then, the next refresh token is on disk."""
         exchange = asyncio.create_task(self._rotated(auth), name="refresh-token")
         try:
             return await asyncio.shield(exchange)
         except asyncio.CancelledError:
-            # The token may be used up, so its successor is waited for and kept.
+            # The token may be used up, so wait for its successor and keep it.
             await asyncio.gather(exchange, return_exceptions=True)
             raise
 
@@ -166,9 +166,9 @@ class Tokens:
             if _text(answer, "refresh_token") not in {"", former}:
                 raise ConfigurationError(
                     "Salesforce has replaced the refresh token, as orgs with rotation do at each login, and "
-                    "there is no place for the new one: issue another, and let org.auth.token_file name a "
-                    "file on storage that all processes share, or use flow jwt or client_credentials, which "
-                    "need none"
+                    "Streamer has no file for the new token: issue another token, and set "
+                    "org.auth.token_file to a file on storage that all processes share, or use flow jwt or "
+                    "client_credentials, which need no refresh token"
                 )
             return answer
         kept = RefreshTokenFile(path=auth.token_file, configured=former, clock=self._clock)
@@ -176,7 +176,7 @@ class Tokens:
             current = await kept.current()
             KNOWN.renew(current)
             answer = await self._granted(auth.model_copy(update={"refresh_token": SecretStr(current)}))
-            # Before the access token is used: whatever follows can fail.
+            # Keep the token first: the next steps of the login can fail.
             if _text(answer, "refresh_token") not in {"", current}:
                 await kept.keep(_text(answer, "refresh_token"))
         return answer
@@ -184,7 +184,7 @@ class Tokens:
     async def _identity(
         self, answer: dict[str, Any], access_token: str, instance_url: str
     ) -> tuple[OrgId, str]:
-        """Return the ids of the org and of the user, which is empty where Salesforce does not tell it."""
+        """Return the ids of the org and of the user; the user is empty if Salesforce does not name it."""
         found = _IN_IDENTITY.search(_text(answer, "id"))
         if found:
             org, user = OrgId(found[1]), found[2] or ""
@@ -193,7 +193,7 @@ class Tokens:
         if self._token is not None and self._token.org != org:
             raise ConfigurationError(
                 f"{self._url} now logs in to org {org} instead of {self._token.org}: "
-                "positions of one org mean nothing in another, so restart with a log of its own"
+                "replay ids of one org are not valid in another, so restart with a separate log"
             )
         return org, user
 
@@ -214,7 +214,7 @@ class Tokens:
         try:
             async with (
                 self._clock.timeout(_TIMEOUT_S),
-                # A redirect would carry our secrets to an address that is not configured.
+                # A redirect would send our secrets to an address that is not configured.
                 await send(self._http, method, url, proxy=proxy, **options) as response,
             ):
                 body = await read_body(response, self._clock, limit=_ANSWER_LIMIT, idle_s=_TIMEOUT_S)
@@ -245,7 +245,7 @@ class Tokens:
         return refusal(code, description, login_url=self._url)
 
     def _without_secrets(self, text: str) -> str:
-        # Here also the short ones.
+        # Unlike `KNOWN`, this also hides short secrets.
         for secret in filter(None, secrets_of(self._auth)):
             text = text.replace(secret, MASK)
         return " ".join(KNOWN.hidden(text).split())[:200]

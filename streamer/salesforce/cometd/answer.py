@@ -1,4 +1,4 @@
-"""One whole answer of the Streaming API, sorted into replies and events, and replay positions."""
+"""One answer of the Streaming API, sorted into replies and events; and a channel's replay position."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -20,44 +20,44 @@ from streamer.salesforce.cometd.protocol import (
 )
 from streamer.salesforce.retained import StreamPosition
 
-# The objects of a part are parsed, normalised and encoded while a processor's
-# caches hold them, and are gone before the next part is parsed.
+# A part is small enough for a processor's caches while its objects are parsed,
+# normalised and encoded. They are freed before the next part is parsed.
 _PART_BYTES = 512 * 1024
 
-# In a longer part, the search for a boundary is given up.
+# If a part is longer, the search for a boundary stops.
 _LONGEST_PART_BYTES = 4 * 1024 * 1024
-# The loop stands still while these are sorted, normalised and encoded. Ordinary parts have fewer.
+# Sorting, normalising and encoding these messages blocks the event loop. Ordinary parts have fewer.
 _PART_MESSAGES = 4_000
 _MOST_UNCUT = 20_000
 
 # Each becomes a dead letter.
 _MOST_STRAYS = 10_000
-_STRAY = "no Bayeux message"
+_STRAY = "not a Bayeux message"
 # Our requests have a few hundred messages at most, and each has one reply.
 _MOST_REPLIES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsortedMessages:
-    """Unsorted rest of an answer: parsed messages, and then JSON, if any."""
+    """Rest of an answer that is not sorted yet: parsed messages, then unparsed JSON."""
 
     messages: Sequence[Any] = ()
     content: memoryview | None = None
 
     @property
     def size(self) -> int:
-        """Bytes that are not parsed."""
+        """Size of the unparsed JSON in bytes."""
         return len(self.content or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BayeuxResponse:
-    """Answer to one POST: replies by their meta channel, events by their channel, both in order.
+    """Answer to one POST: replies by meta channel and events by channel, both in order.
 
-    A large answer comes in parts. `rest` is not yet sorted, and `following`
-    returns the next part of it, together with the replies so far. A part that
-    takes long to find is sorted by `slowly_following` only, which belongs in a
-    thread.
+    A large answer is returned in parts. `rest` is the unsorted rest, and
+    `following` returns its next part together with all replies so far. If a
+    boundary takes long to find, only `slowly_following` sorts the part; call it
+    in a thread.
     """
 
     status: int
@@ -70,28 +70,28 @@ class BayeuxResponse:
 
     @classmethod
     def beginning(cls, status: int, body: bytes) -> "BayeuxResponse":
-        """Sort the first part of `body`; raises `TornBody` when it is not complete."""
+        """Sort the first part of `body`. Raises `TornBody` if the part is not complete."""
         return cls.quickly(status, body) or cls.slowly(status, body)
 
     @classmethod
     def quickly(cls, status: int, body: bytes) -> "BayeuxResponse | None":
-        """Sort the first part of `body`, or return `None` where that takes long."""
+        """Sort the first part of `body`, or return `None` if that would take long."""
         if body.startswith(b"[") and (part := cls._part(status, memoryview(body)[1:], parse_json)):
             return part
         return _genuine(cls._sorted(status, frame)) if (frame := _quickly_parsed(body)) else None
 
     @classmethod
     def slowly(cls, status: int, body: bytes) -> "BayeuxResponse":
-        """Sort the first part of `body`; raises `TornBody` when it is not complete."""
+        """Sort the first part of `body`, however long it takes. Raises `TornBody` if it is not complete."""
         part = cls._part(status, memoryview(body)[1:], _parsed_part) if body.startswith(b"[") else None
         return part or _genuine(cls._sorted(status, parse(body)))
 
     def following(self) -> "BayeuxResponse":
-        """Sort the next part; raises `TornBody` when it is not complete."""
+        """Sort the next part. Raises `TornBody` if the part is not complete."""
         return self.quickly_following() or self.slowly_following()
 
     def quickly_following(self) -> "BayeuxResponse | None":
-        """Sort the next part, or return `None` where that takes long."""
+        """Sort the next part, or return `None` if that would take long."""
         rest = self.rest or UnsortedMessages()
         if rest.messages:
             frame = Frame(messages=list(rest.messages), size=0)
@@ -102,15 +102,15 @@ class BayeuxResponse:
         return self._joined(self._sorted(self.status, frame_or_none)) if frame_or_none else None
 
     def slowly_following(self) -> "BayeuxResponse":
-        """Sort the next part; raises `TornBody` when it is not complete."""
+        """Sort the next part, however long it takes. Raises `TornBody` if it is not complete."""
         content = (self.rest or UnsortedMessages()).content or b"]"
         part = self._part(self.status, content, _parsed_part)
         return self._joined(part or self._sorted(self.status, parse(b"".join((b"[", content)))))
 
     def _joined(self, part: "BayeuxResponse") -> "BayeuxResponse":
-        """Return `part` with the replies before it; raises `Oversized`."""
+        """Return `part` with the earlier replies added. Raises `Oversized` if there are too many."""
         strays = self.strays + part.strays
-        _check_number(strays, _MOST_STRAYS, "pieces that are no Bayeux messages")
+        _check_number(strays, _MOST_STRAYS, "pieces that are not Bayeux messages")
         replies = {
             channel: [*self.replies.get(channel, ()), *part.replies.get(channel, ())]
             for channel in self.replies | part.replies
@@ -122,7 +122,7 @@ class BayeuxResponse:
     def _part(
         cls, status: int, content: memoryview | bytes, parsed: Callable[[bytes], Frame | None]
     ) -> "BayeuxResponse | None":
-        """Sort the part of `content` up to a boundary, or return `None` if none is found."""
+        """Sort `content` up to the first boundary, or return `None` if no boundary is found."""
         seam = SEAM.search(content, _PART_BYTES, _PART_BYTES + _LONGEST_PART_BYTES)
         if seam is None:
             return None
@@ -130,24 +130,24 @@ class BayeuxResponse:
         try:
             frame = parsed(b"".join((b"[", content[:end], b"]")))
         except TornBody:
-            # There is no boundary, or bytes are missing: parsing the whole answer shows which.
+            # The match is inside a message, or bytes are missing: parsing the whole answer shows which.
             return None
         return cls._sorted(status, frame, memoryview(content)[end + 1 :]) if frame else None
 
     @classmethod
     def of(cls, status: int, body: bytes) -> "BayeuxResponse":
-        """Sort `body` without a cut; raises `TornBody` when it is not complete."""
+        """Sort the whole `body` at once. Raises `TornBody` if it is not complete."""
         frame = parse(body)
         _check_number(len(frame.messages), _MOST_UNCUT, "messages")
         answer = _genuine(cls._sorted(status, frame, most=_MOST_UNCUT))
-        _check_number(answer.strays, _MOST_STRAYS, "pieces that are no Bayeux messages")
+        _check_number(answer.strays, _MOST_STRAYS, "pieces that are not Bayeux messages")
         return answer
 
     @classmethod
     def _sorted(
         cls, status: int, frame: Frame, content: memoryview | None = None, *, most: int | None = None
     ) -> "BayeuxResponse":
-        """Sort the first messages of `frame`; the others, and then `content`, are the rest."""
+        """Sort the first messages of `frame`; its other messages and `content` become the rest."""
         cut = most or _PART_MESSAGES
         messages, waiting = frame.messages, frame.messages[cut:]
         if waiting:
@@ -155,7 +155,7 @@ class BayeuxResponse:
         replies: dict[str, list[JsonObject]] = {}
         events: dict[str, list[JsonObject]] = defaultdict(list)
         strays = []
-        # Every event of a backlog passes this loop, so it must be cheap.
+        # This loop handles every event of a backlog, so it must be cheap.
         for message in messages:
             try:
                 events[message["channel"]].append(message)
@@ -183,8 +183,8 @@ class BayeuxResponse:
     def events_of(self, path: str) -> Sequence[JsonObject]:
         """Return the events of the channel at `path`.
 
-        If a PushTopic is read with a filter, its events can name the channel with
-        or without it: no guide says which.
+        Events of a PushTopic that is read with a filter can name the channel with
+        or without the filter: no guide says which.
         """
         topic = without_filter(path)
         if topic == path:
@@ -193,10 +193,10 @@ class BayeuxResponse:
         return [event for events in named for event in events]
 
     def unreadable_of(self, paths: Sequence[str]) -> dict[str, list[Unreadable]]:
-        """Return the unreadable pieces by the channel that they name.
+        """Return the unreadable pieces, keyed by the channel that each piece names.
 
-        A piece that names none of `paths` goes to the first of them, so that it
-        is always reported.
+        A piece that names no channel of `paths` is added to the first of `paths`,
+        so that each piece is reported.
         """
         found: dict[str, list[Unreadable]] = defaultdict(list)
         by_name = {without_filter(path): path for path in paths}
@@ -220,7 +220,7 @@ def _parsed_part(body: bytes) -> Frame:
 
 
 def _genuine(answer: BayeuxResponse) -> BayeuxResponse:
-    """Return `answer`; if it is another server's document and not Bayeux, without unreadable pieces."""
+    """Return `answer`, but without unreadable pieces if the document is not Bayeux at all."""
     if answer.replies or answer.events or answer.rest:
         return answer
     return replace(answer, unreadable=())
@@ -249,19 +249,19 @@ ALL_RETAINED = -2
 class ReplayPosition(StreamPosition):
     """Position of one channel, and its number in the replay map.
 
-    The consumer drops the events of the open id that it already holds, and does
-    not get the messages that `retained` drops.
+    The consumer drops events of the open id that are already in the log, and
+    does not receive the messages that `retained` drops.
     """
 
     over_cometd: ClassVar = True
 
     def replay(self) -> int:
-        """Return this channel's number in the replay map of a subscription."""
+        """Return the replay number for a subscription."""
         if self.complete is not None:
             return int(self.complete)
         return NEW_EVENTS if self.start is Start.LATEST else ALL_RETAINED
 
     def decide_by_time(self) -> None:
-        """Note that Salesforce no longer retains the last event in the log."""
+        """Switch to positions by time, because Salesforce no longer retains the last event in the log."""
         if self.retained is not None:
             self.retained = self.retained.by_time()

@@ -1,4 +1,4 @@
-"""Feeds of all channels that are read over one session, each with its consumer."""
+"""Feeds of all channels that share one session; each feed has one consumer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class FeedState(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class RepeatedRefusal:
-    """Refusals in a row: their number, and the time of the first on the monotonic clock."""
+    """Number of consecutive refusals, and the time of the first on the monotonic clock."""
 
     since: float
     times: int = 0
@@ -33,7 +33,7 @@ class RepeatedRefusal:
 
 @dataclass(slots=True, kw_only=True)
 class BatchSlot:
-    """Place for one batch, from its offer until its consumer asks for the next one.
+    """Slot for one batch, from its offer until its consumer asks for the next batch.
 
     `is_open` is true while the consumer waits for the rest of an answer.
     """
@@ -53,7 +53,7 @@ class BatchSlot:
         self._ready.set()
 
     def release(self) -> None:
-        """Release every task that waits for the consumer, which gets nothing this time, or has left."""
+        """Release every task that waits for the consumer: it gets no batch this time, or has left."""
         self._settled.set()
 
     def fail(self, error: StreamerError) -> None:
@@ -62,11 +62,11 @@ class BatchSlot:
         self._ready.set()
 
     async def settled(self) -> None:
-        """Return when the consumer has asked for more than the offered batch, or has left."""
+        """Return when the consumer has asked for the batch after the offered one, or has left."""
         await self._settled.wait()
 
     async def next(self) -> Batch:
-        """Return the next batch and treat the one before it as done. Raises the error given to `fail`."""
+        """Return the next batch; the previous batch counts as done. Raises the error given to `fail`."""
         if self._is_held:
             self._is_held = False
             self._settled.set()
@@ -75,7 +75,7 @@ class BatchSlot:
             raise self._error
         self._ready.clear()
         self._is_held = True
-        # Removed, so that an idle channel does not keep its last megabytes in memory.
+        # Pop the batch, so that an idle channel does not keep it in memory.
         return self._offered.pop()
 
 
@@ -83,9 +83,9 @@ class BatchSlot:
 class ChannelFeed:
     """Hands the batches of one channel to its consumer, one at a time, in its `slot`.
 
-    `read_at` is the time of its last batch or of its subscription, in epoch
-    seconds. `begins` is true from a subscription to new events only until the first
-    batch.
+    `read_at` is the time of the last batch or of the subscription, in epoch
+    seconds. `begins` is true between a subscription to new events only and its
+    first batch.
     """
 
     channel: Channel
@@ -108,7 +108,7 @@ class ChannelFeed:
         return self.state in {FeedState.ASKED, FeedState.SUBSCRIBED}
 
     def ask(self) -> int:
-        """Return the replay number for a subscription; from now on events belong to this feed."""
+        """Return the replay number for a subscription; from now on, the feed accepts events."""
         self.state = FeedState.ASKED
         replay = self.position.replay()
         self._retained = self.position.retained.afresh() if self.position.retained else None
@@ -116,12 +116,12 @@ class ChannelFeed:
         return replay
 
     def accept(self, now: float) -> None:
-        """Note that Salesforce has accepted the subscription, at `now` in epoch seconds."""
+        """Record that Salesforce accepted the subscription at `now`, in epoch seconds."""
         self.state, self.refusals_seen, self.read_at = FeedState.SUBSCRIBED, None, now
         self.position.subscribed(now)
 
     def release(self) -> None:
-        """Forget the current session, which is over."""
+        """Forget the current session, because it has ended."""
         if self.state is not FeedState.FAILED:
             self.state = FeedState.WANTED
 
@@ -134,11 +134,11 @@ class ChannelFeed:
         more: bool,
         org_time: float | None = None,
     ) -> None:
-        """Offer a batch to the consumer; `more` says that the answer continues.
+        """Offer a batch to the consumer; `more` means that the answer continues.
 
-        `now` is our time and `org_time` Salesforce's, in epoch seconds.
-
-        The state is `WANTED` afterwards if the messages must be read again, in another session.
+        `now` is our time and `org_time` Salesforce's, in epoch seconds. If the
+        messages must be read again in another session, the feed's state is `WANTED`
+        afterwards.
         """
         try:
             new = self._new(messages, unreadable)
@@ -148,7 +148,7 @@ class ChannelFeed:
             self.slot.release()
             return
         if messages and not (new or unreadable or self.slot.is_open):
-            # The messages are skipped history; an empty batch would mean that no more history comes.
+            # All messages are old. An empty batch would mean that no more history follows.
             self.slot.release()
             return
         self.read_at, self.begins = now, False
@@ -167,7 +167,7 @@ class ChannelFeed:
         )
 
     def settle(self, checkpoint: Checkpoint) -> None:
-        """Resume after `checkpoint`, which is in the log."""
+        """Resume after `checkpoint` in the next session; the log already has the checkpoint."""
         self.position = ReplayPosition.after(checkpoint)
 
     def fail(self, error: StreamerError) -> None:
@@ -176,7 +176,7 @@ class ChannelFeed:
         self.slot.fail(error)
 
     def close(self) -> None:
-        """Release every task that waits for the consumer, which has left."""
+        """Release every task that waits for the consumer, because the consumer has left."""
         self.state = FeedState.FAILED
         self.slot.release()
 
@@ -192,10 +192,9 @@ _VERIFY_EVERY_S = 60.0
 
 
 class Feeds:
-    """Registry of the feeds by path; hands answers over to them.
+    """Registry of the feeds by path; distributes answers to them.
 
-    `changed` is set whenever a feed was added or removed, or wants to be
-    subscribed.
+    `changed` is set when a feed is added, is removed, or needs a subscription.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -224,9 +223,9 @@ class Feeds:
         return [feed for feed in self._feeds.values() if feed.state is FeedState.WANTED]
 
     def open(self, channel: Channel, after: Checkpoint | Start) -> ChannelFeed:
-        """Add a feed; each channel has one consumer at a time."""
+        """Add a feed. Raises `RuntimeError` if the channel already has a consumer."""
         if channel.path in self._feeds:
-            raise RuntimeError(f"{channel} is being read already")
+            raise RuntimeError(f"{channel} already has a consumer")
         feed = ChannelFeed(channel=channel, position=ReplayPosition.after(after))
         self._feeds[channel.path] = feed
         self.changed.set()
@@ -244,7 +243,7 @@ class Feeds:
         self.changed.set()
 
     def release(self) -> None:
-        """Forget the session, which is over; all feeds are subscribed again in the next one."""
+        """Forget the ended session; the next session subscribes all feeds again."""
         for feed in self._feeds.values():
             feed.release()
 
@@ -260,7 +259,7 @@ class Feeds:
             await self.changed.wait()
 
     def settle(self, checkpoint: Checkpoint) -> None:
-        """Let the checkpoint's channel resume after it."""
+        """Make the checkpoint's channel resume after the checkpoint."""
         feed = self._feeds.get(checkpoint.channel.path)
         if feed is not None:
             feed.settle(checkpoint)
@@ -270,13 +269,13 @@ class Feeds:
     ) -> None:
         """Give each channel's consumer its part of `answer`; return when all have asked for the next.
 
-        While `more` of the answer follows, each consumer has then taken its
-        part in. After the end of the answer, each has it in the log.
+        If `more` of the answer follows, each consumer has then accepted its part.
+        At the end of the answer, each consumer has its part in the log.
 
-        An answer `confirmed` by a successful connect proves that nothing is
-        missing. Then consumers get an empty batch if no channel has events, and
-        from time to time beside the traffic of others. A consumer of new events
-        only gets one at once, because its position begins here. `org_time` is
+        `confirmed` means that a successful connect proves the answer complete.
+        Then consumers receive an empty batch if no channel has events, and
+        occasionally while other channels have events. A consumer of new events
+        only receives one at once, because its position begins here. `org_time` is
         Salesforce's time in the answer, in epoch seconds.
         """
         live = {path: feed for path, feed in self._feeds.items() if feed.live}
@@ -298,7 +297,7 @@ class Feeds:
             await feed.slot.settled()
 
     async def end_answer(self) -> None:
-        """Let consumers commit their part of an answer whose end was lost; return when they have."""
+        """Let consumers commit their part of an incomplete answer; return when they have."""
         now = self._clock.now()
         offered = [feed for feed in self._feeds.values() if feed.live and feed.slot.is_open]
         for feed in offered:

@@ -1,4 +1,4 @@
-"""Bayeux in Salesforce's dialect: the parser of answers, and the meaning of refusals and advice."""
+"""Salesforce's dialect of Bayeux: a parser of answers, and reactions to refusals and advice."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ DISCONNECT = "/meta/disconnect"
 
 JsonObject = dict[str, Any]
 
-# Salesforce holds a connect for 110 s. A server that advises an hour would silence the client for as long.
+# Salesforce holds a connect for 110 s. Without limits, a server's advice could silence the client.
 _LONGEST_INTERVAL_S = 60.0
 _LONGEST_TIMEOUT_S = 180.0
 _LONGEST_WAIT_MS = 3_600_000
@@ -39,14 +39,14 @@ class BayeuxError:
 
     @classmethod
     def parse(cls, text: Any) -> "BayeuxError | None":
-        """Return the error in `text`, or `None` if it has another form."""
+        """Return the error in `text`, or `None` if `text` has another form."""
         found = _ERROR.match(text) if isinstance(text, str) else None
         return cls(code=int(found[1]), args=found[2], message=found[3]) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """The server's advice about reconnecting, within bounds; the latest value of each field counts."""
+    """The server's advice about reconnecting, limited to sensible values; later advice replaces earlier."""
 
     reconnect: str = "retry"
     interval_s: float = 0.0
@@ -66,9 +66,9 @@ class Advice:
 
 
 def causes(reply: Mapping[str, Any]) -> list[str]:
-    """Return the causes that a refusal names, the true one first.
+    """Return the causes that a refusal names; the true cause is first.
 
-    Salesforce hides it in `ext.sfdc.failureReason`, behind an `error` that can
+    Salesforce puts the true cause into `ext.sfdc.failureReason`; `error` can
     name another cause (Streaming API guide, handling errors).
     """
     ext = reply.get("ext")
@@ -80,7 +80,7 @@ def causes(reply: Mapping[str, Any]) -> list[str]:
 def reaction(reply: Mapping[str, Any]) -> Reaction:
     """Return the required reaction to the unsuccessful `reply` (Streaming API guide, error codes)."""
     errors = [error for cause in causes(reply) if (error := BayeuxError.parse(cause))]
-    # A busy server says so in the failure reason, and can say 401 in `error`.
+    # A busy server reports 503 in the failure reason, while `error` can say 401.
     if any(error.code == HTTPStatus.SERVICE_UNAVAILABLE for error in errors):
         return Reaction.LEAVE_ALONE
     if _names_no_channel(reply):
@@ -121,7 +121,7 @@ _REACTIONS: tuple[tuple[str | None, int, str, Reaction], ...] = (
 
 
 def _names_no_channel(reply: Mapping[str, Any]) -> bool:
-    # This is how a server answers a subscription after it lost the session; its error can mislead.
+    # A server that lost the session answers a subscription like this; its error can mislead.
     advice = reply.get("advice")
     return (
         reply.get("channel") == SUBSCRIBE
@@ -132,19 +132,19 @@ def _names_no_channel(reply: Mapping[str, Any]) -> bool:
 
 
 def _seconds(milliseconds: Any, default: float) -> float:
-    # `true` is an int to Python, and NaN or a negative wait would make us spin.
+    # To Python, `true` is an int. NaN or a negative wait would make the client loop without a pause.
     if type(milliseconds) in {int, float} and 0 <= milliseconds <= _LONGEST_WAIT_MS:
         return float(milliseconds) / 1000
     return default
 
 
-# Matches a whole string, or one structural byte. A lone quote is a string that never ends.
+# Matches a whole string or one structural byte. A lone quote begins a string that never ends.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
 """Possible boundary between two messages; the same bytes can occur inside a message."""
 _CHANNEL = re.compile(rb'"channel"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 _REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
-# Each takes a microsecond where a body is examined byte by byte.
+# Examining a body byte by byte takes a microsecond per token.
 _MOST_TOKENS = 1_000_000
 # orjson reads 1,024 levels.
 _DEEPEST = 20_000
@@ -152,16 +152,16 @@ _MOST_UNREADABLE = 10_000
 
 
 class TornBody(Exception):
-    """The body is not complete JSON: part of it was lost in transit."""
+    """The body is not complete JSON: a part was lost in transit."""
 
 
 class Oversized(TornBody):
-    """The body consists of so many pieces that they would not fit into memory."""
+    """The body has too many pieces to fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Messages of one answer in order, and the unreadable pieces; `size` in bytes."""
+    """Messages of one answer in order, and its unreadable pieces; `size` is in bytes."""
 
     messages: list[Any]
     size: int
@@ -169,18 +169,19 @@ class Frame:
 
 
 def parse(body: bytes, *, is_part: bool = False) -> Frame:
-    """Return the messages in `body`: a JSON array of messages, or one message.
+    """Return the messages in `body`, which is a JSON array of messages or one message.
 
-    From a complete body with a message that is not JSON, such as invalid UTF-8, it
-    still returns all others. A message can even leave brackets or a string open, if
-    the last one is whole and `body` is a whole answer. Raises `TornBody`, and
-    `Oversized` for a body whose values would take much memory.
+    One message that is not JSON, for example because of invalid UTF-8, does
+    not affect the other messages of a complete body. A message can even leave
+    brackets or a string open, if `body` is a whole answer and its last message
+    is complete. Raises `TornBody` for an incomplete body, and `Oversized` for
+    a body whose values would need too much memory.
     """
     return parse_json(body) or _piecemeal(body, is_part=is_part)
 
 
 def parse_json(body: bytes) -> Frame | None:
-    """Return the messages in `body` as `parse` does, or `None` where it is not JSON as a whole."""
+    """Return the messages in `body` as `parse` does, or `None` if `body` is not valid JSON."""
     try:
         parsed = bounded_json(body)
     except OversizedJson as exc:
@@ -191,15 +192,15 @@ def parse_json(body: bytes) -> Frame | None:
 
 
 def channels_named_in(raw: bytes) -> list[str]:
-    """Return every value that a key `channel` seems to have in `raw`, the last one first."""
+    """Return every value of a possible key `channel` in `raw`, the last value first."""
     return [name.decode(errors="replace").replace("\\/", "/") for name in reversed(_CHANNEL.findall(raw))]
 
 
 def split(body: bytes) -> list[bytes]:
     """Return the elements of the array `body`, or `body` itself if it is an object.
 
-    It examines only brackets and strings; an element need not be valid JSON.
-    Raises `TornBody` when they do not close.
+    It examines only brackets and strings, so an element need not be valid JSON.
+    Raises `TornBody` if the brackets or a string stay open.
     """
     body = body.strip()
     array = b"[" + body + b"]" if body.startswith(b"{") else body
@@ -258,7 +259,7 @@ def _pieces(body: bytes) -> list[bytes]:
 
 
 def _seamed(array: bytes) -> list[bytes]:
-    """Return the pieces of an array that a message within it leaves open, cut where messages meet."""
+    """Return the pieces of an array in which a message leaves brackets open; cut at each boundary."""
     if not (array.startswith(b"[") and array.endswith(b"]")):
         return []
     inside = array[1:-1]
@@ -267,7 +268,7 @@ def _seamed(array: bytes) -> list[bytes]:
 
 
 def _is_whole(piece: bytes) -> bool:
-    """Return whether `piece` is a message: nothing behind it was lost in transit."""
+    """Return whether `piece` is a complete message, so that no bytes after it were lost in transit."""
     try:
         message = orjson.loads(piece)
     except orjson.JSONDecodeError:

@@ -24,19 +24,19 @@ from streamer.salesforce.responses import BodyTooLarge, read_body, time_of
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
 
-# Most bytes of an answer that is sorted on the event loop; only a connect's answers are longer.
+# Largest answer that is sorted on the event loop. Only answers to a connect are larger.
 _SMALL_BYTES = 64 * 1024
 
 
 class SessionLost(Exception):
-    """The session has failed: begin another one, and subscribe again from the positions in the log.
+    """The session has failed: begin a new session, and subscribe from the positions in the log.
 
-    `reason` is one of a few stable words. The server still knows a `polite`
-    session, so we end it with a disconnect.
+    `reason` is one of a few stable words. If the loss is `polite`, the server
+    still knows the session, so the client ends it with a disconnect.
     """
 
     def __init__(self, reason: str, detail: str, *, reaction: Reaction, polite: bool = False) -> None:
-        """Take the reason as a word and as a sentence, and the required reaction."""
+        """`reason` is a word, `detail` a sentence, and `reaction` the required reaction."""
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.reaction = reaction
@@ -44,7 +44,7 @@ class SessionLost(Exception):
 
     @classmethod
     def by(cls, reply: Mapping[str, Any]) -> "SessionLost":
-        """Return the loss of the session that an unsuccessful `reply` means."""
+        """Return the error for the unsuccessful `reply`."""
         reaction = protocol.reaction(reply)
         detail = "; ".join(protocol.causes(reply))[:500] or "no cause given"
         return cls(reaction.name.lower(), f"{reply.get('channel')} failed with {detail}", reaction=reaction)
@@ -52,11 +52,11 @@ class SessionLost(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BayeuxOptions:
-    """Options of a session; times in seconds, sizes in bytes.
+    """Options of a session: times in seconds, sizes in bytes.
 
-    A connect is overdue `grace_s` after the time for which the server holds it.
-    Salesforce refuses requests of 32,768 bytes, and can answer with more than
-    ten million (Streaming API guide).
+    The server holds a connect for a known time; the connect is overdue
+    `grace_s` after that time. Salesforce refuses requests of 32,768 bytes, and
+    can send answers of more than ten million bytes (Streaming API guide).
     """
 
     api_version: str = "64.0"
@@ -69,14 +69,14 @@ class BayeuxOptions:
 
 
 class BayeuxSession:
-    """Client of one Bayeux session. Every call raises `SessionLost` when no complete answer came.
+    """Client of one Bayeux session. Every call raises `SessionLost` if no complete answer arrives.
 
-    A new session has new cookies and new TCP connections, so that neither an
-    expired routing cookie nor a half-open connection outlives its session.
+    A new session has new cookies and new TCP connections, so that an expired
+    routing cookie or a half-open connection ends with its session.
     """
 
     def __init__(self, token: AccessToken, clock: Clock, options: BayeuxOptions) -> None:
-        """Prepare a session with the org of `token`."""
+        """Prepare a session with the org that issued `token`."""
         self._clock = clock
         self._options = options
         self._proxy = token.proxy
@@ -89,16 +89,16 @@ class BayeuxSession:
         self._client_id = ""
         self.advice = Advice()
         self.org_time: float | None = None
-        """Salesforce's time in the last answer, in epoch seconds; `None` where it names none."""
+        """Salesforce's time in the last answer, in epoch seconds; `None` if the answer has no time."""
         self.connects = 0
         self.subscribed: set[str] = set()
         self.used: set[str] = set()
-        """Paths that were subscribed at any time; their events can still be on the way."""
+        """Paths that were ever subscribed in this session; their events can still arrive."""
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
-            # The session has only one server, so a bare IP can set cookies, and
-            # loopback without TLS can set secure ones.
+            # The session has only one server, so cookies of a bare IP address are safe,
+            # and so are secure cookies of loopback without TLS.
             cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=self._url.origin()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._options.tcp_timeout_s),
         )
@@ -107,7 +107,7 @@ class BayeuxSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End a session that was not lost with a disconnect, then close every connection."""
+        """Disconnect if the server still knows the session, then close every connection."""
         try:
             if self._client_id and (not isinstance(error, SessionLost) or error.polite):
                 await self._disconnect()
@@ -131,7 +131,7 @@ class BayeuxSession:
         self._client_id = client_id
 
     async def connect(self) -> BayeuxResponse:
-        """Wait for events; the first call returns at once. A large answer comes in parts."""
+        """Wait for events; the first call returns at once. A large answer is returned in parts."""
         self.connects += 1
         message: JsonObject = {"channel": protocol.CONNECT, "connectionType": "long-polling"}
         status, body = await self._received(
@@ -150,9 +150,9 @@ class BayeuxSession:
     async def subscribe(
         self, replay: Mapping[str, int]
     ) -> AsyncGenerator[tuple[BayeuxResponse, dict[str, JsonObject | None]], None]:
-        """Subscribe every path of `replay` from its number, a few paths per request.
+        """Subscribe every path of `replay` from its replay number, a few paths per request.
 
-        Yields each answer with its reply to each path.
+        Yields each answer with the reply for each path.
         """
         self.used |= replay.keys()
         self.subscribed |= replay.keys()
@@ -173,7 +173,7 @@ class BayeuxSession:
             yield answer, _by_path(chunk, answer.replies[protocol.SUBSCRIBE])
 
     async def unsubscribe(self, paths: AbstractSet[str]) -> AsyncGenerator[BayeuxResponse, None]:
-        """Stop the delivery of `paths`, even if the server refuses; yields its answers."""
+        """Stop the delivery of `paths`, even if the server refuses; yield the server's answers."""
         self.subscribed -= paths
         messages = [
             self._numbered({"channel": protocol.UNSUBSCRIBE, "subscription": path}) for path in sorted(paths)
@@ -182,9 +182,9 @@ class BayeuxSession:
             yield await self._post(chunk, timeout_s=self._options.request_timeout_s)
 
     def reply(self, answer: BayeuxResponse, channel: str) -> JsonObject:
-        """Return the reply of the meta `channel` in `answer`, and follow its advice.
+        """Return the reply of the meta `channel` in `answer`, and store its advice.
 
-        Raises `SessionLost` if there is none.
+        Raises `SessionLost` if the answer has no such reply.
         """
         replies = answer.replies.get(channel)
         if not replies:
@@ -198,7 +198,7 @@ class BayeuxSession:
                 [self._numbered({"channel": protocol.DISCONNECT})], timeout_s=self._options.farewell_s
             )
         except SessionLost:
-            # The server ends an abandoned session by itself after 40 s.
+            # The server itself ends an abandoned session after 40 s.
             return
 
     def _numbered(self, message: JsonObject) -> JsonObject:
@@ -219,7 +219,7 @@ class BayeuxSession:
         except TimeoutError as exc:
             raise SessionLost(
                 "overdue",
-                f"no answer in {timeout_s:g} s{through(self._proxy)}, or none that was complete in time",
+                f"no complete answer in {timeout_s:g} s{through(self._proxy)}",
                 reaction=Reaction.TRY_AGAIN,
             ) from exc
         except ProxyFailed as exc:
@@ -230,7 +230,7 @@ class BayeuxSession:
 
     async def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         async with self._clock.timeout(timeout_s):
-            # Not in the client's defaults, which aiohttp sends to a proxy as well.
+            # Not as the client's default headers, because aiohttp sends those to a proxy as well.
             response = await send(
                 self._http, "POST", self._url, proxy=self._proxy, headers=self._headers, data=body
             )
@@ -240,7 +240,7 @@ class BayeuxSession:
             return response.status, await read_body(response, self._clock, limit=limit, idle_s=timeout_s)
 
 
-# Statuses whose bodies come from load balancers and proxies.
+# Reactions to statuses that come from load balancers and proxies.
 _BY_STATUS: Mapping[int, Reaction] = {
     HTTPStatus.UNAUTHORIZED: Reaction.RENEW_TOKEN,
     HTTPStatus.FORBIDDEN: Reaction.HANDSHAKE,
@@ -278,7 +278,7 @@ def _chunks(messages: Iterable[JsonObject], limit: int) -> Iterable[list[JsonObj
 
 
 def _by_path(asked: Iterable[JsonObject], replies: Iterable[JsonObject]) -> dict[str, JsonObject | None]:
-    # A reply names its channel, or a list of them; after a lost session it has only the request's id.
+    # A reply names one or several channels; after a lost session, it has only the id of the request.
     found: dict[str, JsonObject] = {}
     for reply in replies:
         named = reply.get("subscription") or str(reply.get("id"))

@@ -26,18 +26,18 @@ _DEFAULTS = BayeuxOptions()
 
 
 class CometdSource:
-    """Reads channels over the Streaming API; enter it before reading, and leave it afterwards.
+    """Reads channels over the Streaming API. Enter it before you read, and leave it afterwards.
 
     All channels share one session, because Salesforce limits sessions. An
-    answer's events go to their channels' consumers at once. The next connect is
-    sent when all consumers have asked for more, so the answer is then in the
-    log. Consumers that take longer than 40 s lose the session, because
-    Salesforce ends it; each channel then resumes at its position, as after any
-    loss.
+    answer's events go to the consumers of their channels at once. The source
+    sends the next connect when all consumers have asked for more, because the
+    whole answer is then in the log. If consumers take longer than 40 s,
+    Salesforce ends the session; each channel then resumes at its position in
+    the log.
 
-    Salesforce counts an event as delivered once it has written the event. So an
-    answer that was not read whole always ends the session: only a new
-    subscription from the log's positions brings its events back.
+    Salesforce counts an event as delivered once the server has written it. So
+    an answer that did not arrive whole always ends the session: only a new
+    subscription from the positions in the log delivers its events again.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CometdSource:
         observer: SessionObserver | None = None,
         random: Callable[[], float] = system_random.random,
     ) -> None:
-        """Read the org of `tokens`; `random` gives numbers in [0, 1) for the jitter."""
+        """Read the org of `tokens`; `random` returns numbers in [0, 1) for the jitter."""
         self._tokens = tokens
         self._clock = clock
         self._options = options
@@ -75,11 +75,11 @@ class CometdSource:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of sessions in a row whose connect was not answered in time, by path; absent without any."""
+        """Number of consecutive sessions whose connect was not answered in time, by path; empty if 0."""
         return dict.fromkeys(self._feeds.paths, self._overdue) if self._overdue else {}
 
     async def __aenter__(self) -> Self:
-        """Start the reader; it connects to Salesforce while any channel is read."""
+        """Start the reader, which connects to Salesforce while any channel is read."""
         await self._owner.__aenter__()
         self._reader = self._owner.create_task(self._run(), name="cometd reader")
         return self
@@ -92,11 +92,11 @@ class CometdSource:
         if kind is asyncio.CancelledError:
             await self._owner.__aexit__(kind, error, trace)
         else:
-            # An error of the body is not the reader's: it propagates unchanged, outside of a group.
+            # The reader did not raise this error: it propagates unchanged, outside of an exception group.
             await self._owner.__aexit__(None, None, None)
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield the batches of `channel` after `after`, old and then new: see `streamer.ports.Source`."""
+        """Yield the batches of `channel` after `after`, first old, then new: see `streamer.ports.Source`."""
         feed = self._feeds.open(channel, after)
         try:
             while True:
@@ -105,7 +105,7 @@ class CometdSource:
             self._feeds.close(feed)
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Resume after `checkpoint`, which is in the log, when the session is lost."""
+        """Resume after `checkpoint`, which is in the log, if the session is lost."""
         self._feeds.settle(checkpoint)
 
     async def _run(self) -> None:
@@ -148,10 +148,10 @@ class CometdSource:
         if answer is None:
             return
         while answer.rest:
-            # The complete parts of an answer count even if its end is lost.
+            # The complete parts of an answer count even if its end is missing.
             self._observer.answered(answer.count, answer.size)
             await self._feeds.hand_over(answer, confirmed=False, more=True)
-            # No consumer waits for a part without events.
+            # A part without events waits for no consumer, so yield to the loop here.
             await asyncio.sleep(0)
             try:
                 answer = await session.following(answer)
@@ -162,9 +162,9 @@ class CometdSource:
         if confirmed:
             self.last_answer_at = self._clock.now()
         self._observer.answered(answer.count, answer.size)
-        # Events count as delivered even beside a reply that ends the session.
-        # The first connect is answered at once, whether or not there are
-        # events, so it proves nothing.
+        # Events count as delivered even in an answer whose reply ends the session.
+        # The server answers the first connect at once, whether or not there are
+        # events, so the first answer proves nothing.
         confirmed = confirmed and session.connects > 1
         await self._feeds.hand_over(answer, confirmed=confirmed, org_time=session.org_time)
         await self._follow(session, answer)
@@ -172,7 +172,7 @@ class CometdSource:
             await self._subscribing.bring_up_to_date(session, held=False)
 
     async def _connected(self, session: BayeuxSession) -> BayeuxResponse | None:
-        """Hold one connect while serving feeds that come and go; return `None` when all have left."""
+        """Hold one connect and serve new and closed feeds; return `None` if no feed is left."""
         connect = self._tasks.create_task(_outcome(session), name="cometd connect")
         try:
             while await self._interrupted(connect):
@@ -197,8 +197,8 @@ class CometdSource:
 
     async def _follow(self, session: BayeuxSession, answer: BayeuxResponse) -> None:
         if protocol.DISCONNECT in answer.replies:
-            # Servers from v64 on move clients elsewhere like this, even with
-            # a successful connect beside it.
+            # Since v64, servers move clients to another server like this, even
+            # together with a successful connect.
             detail = "the server ended the session"
             raise SessionLost("server_disconnect", detail, reaction=Reaction.HANDSHAKE)
         reply = session.reply(answer, protocol.CONNECT)
@@ -213,7 +213,7 @@ class CometdSource:
         else:
             self._delays.admitted()
             if session.connects > 1:
-                # The server answers the first connect at once, so it does not prove a connection that lasts.
+                # The server answers the first connect at once, so it does not prove a stable connection.
                 self._delays.usual.reset()
                 self._overdue = 0
         if session.advice.interval_s:
@@ -228,7 +228,7 @@ class CometdSource:
             raise ConfigurationError(f"Salesforce can't serve this client ({lost}): check org.api_version")
         if lost.reaction is Reaction.RENEW_TOKEN:
             await self._tokens.refreshed(token)
-        # A session that this process ended itself needs no delay.
+        # If this process ended the session, no delay is needed.
         delay = 0.0 if lost.polite else self._delays.after(lost.reaction).next_s()
         log = _log.info if lost.reaction is Reaction.HANDSHAKE else _log.warning
         log("session.lost", reason=lost.reason, detail=str(lost), tried_again_in_s=delay)

@@ -1,4 +1,4 @@
-"""Update of a session's subscriptions to the channels that are read."""
+"""Subscribes a session to the channels that are read, and unsubscribes the other channels."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
@@ -29,9 +29,8 @@ class Subscribing:
     """Subscribes and unsubscribes channels, and handles Salesforce's replies.
 
     Every channel is subscribed in the end, or its consumer gets the reason.
-    Some refusals come both from a wrong name and from a session that was lost
-    meanwhile. They count when three new sessions have repeated them over at
-    least a minute.
+    Some refusals can mean a wrong name or a lost session. Such a refusal is
+    final only after three new sessions have repeated it over at least a minute.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Subscribing:
         random: Callable[[], float],
         spawn: Spawn,
     ) -> None:
-        """Serve `feeds`; `spawn` starts tasks that wait to subscribe again."""
+        """Serve `feeds`; `spawn` starts tasks that subscribe again after a delay."""
         self._feeds = feeds
         self._clock = clock
         self._observer = observer
@@ -51,9 +50,10 @@ class Subscribing:
         self._spawn = spawn
 
     async def bring_up_to_date(self, session: BayeuxSession, *, held: bool) -> None:
-        """Unsubscribe channels without a consumer and subscribe new ones; `held` is true during a connect.
+        """Unsubscribe channels without a consumer, and subscribe new channels.
 
-        Raises `SessionLost` when that is not possible within this session.
+        `held` is true during a connect. Raises `SessionLost` if this session can't
+        change the subscriptions.
         """
         self._feeds.changed.clear()
         gone = session.subscribed - self._feeds.paths
@@ -63,8 +63,8 @@ class Subscribing:
         wanted = self._feeds.wanted
         again = sorted(feed.path for feed in wanted if feed.path in session.used)
         if again:
-            # Events of the former subscription can still be on their way, ahead
-            # of the position from which this one reads.
+            # Events of the earlier subscription can still arrive. They would be
+            # ahead of the position of the new subscription.
             detail = f"{', '.join(again)} must be read from another position"
             raise SessionLost("subscribed_again", detail, reaction=Reaction.HANDSHAKE, polite=True)
         if wanted:
@@ -86,8 +86,8 @@ class Subscribing:
     async def _take(self, session: BayeuxSession, answer: BayeuxResponse, *, held: bool) -> None:
         self._observer.answered(answer.count, answer.size)
         if held and answer.count:
-            # The held connect can return earlier events, or later ones.
-            detail = "events came beside a held connect, and their order is not known"
+            # The held connect can return earlier or later events.
+            detail = "events arrived during a held connect, and their order is not known"
             raise SessionLost("overtaken", detail, reaction=Reaction.HANDSHAKE, polite=True)
         await self._feeds.hand_over(answer, confirmed=False, org_time=session.org_time)
 

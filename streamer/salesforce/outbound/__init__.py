@@ -1,1 +1,1 @@
-"""Outbound messages: an endpoint that Salesforce calls, read as a channel."""
+"""Outbound messages: an endpoint that Salesforce calls, and a source that reads it as a channel."""

@@ -1,7 +1,7 @@
 """HTTPS endpoint to which Salesforce sends outbound messages (SOAP API guide, outbound messaging).
 
-An envelope is acknowledged when the log holds all its notifications. Whatever
-else happens, Salesforce sends it again, for 24 hours.
+An envelope is acknowledged when the log holds all its notifications. Without an
+acknowledgement, Salesforce sends the envelope again, for 24 hours.
 """
 
 import asyncio
@@ -37,25 +37,25 @@ _MESSAGE_PATH = OUTBOUND_ROOT + "{name}"
 _LOG_EVERY_S = 60.0
 _PARSED_IN_THREAD_FROM = 64 * 1024
 _PARSED_AT_ONCE = 4
-# Bodies that arrive, however slowly, wait for no other one, so all of them together are bounded.
+# Bodies can arrive slowly and side by side, so their total size is bounded.
 _MOST_HELD_BYTES = 64 * 1024 * 1024
-_TRY_AGAIN = "Not taken: send it again."
+_TRY_AGAIN = "Not accepted: send the envelope again."
 
 
 class EndpointObserver(Protocol):
     """Counts answers; must not block or raise."""
 
     def expect(self, path: str, outcomes: Iterable[str]) -> None:
-        """Requests for the channel `path` can be answered with these outcomes from now on."""
+        """From now on, requests for the channel `path` can have these outcomes."""
         ...
 
     def answered(self, path: str, outcome: str) -> None:
-        """Answer a request for the channel `path`; `outcome` is one of a few stable words."""
+        """A request for the channel `path` was answered; `outcome` is one of a few stable words."""
         ...
 
 
 class _Refusal(Exception):
-    """Answer without an acknowledgement; `reason` is for the log, and `sentence` for Salesforce."""
+    """Answer without an acknowledgement: `reason` goes into the log, `sentence` to Salesforce."""
 
     def __init__(self, outcome: EndpointOutcome, status: int, sentence: str, *, reason: str = "") -> None:
         super().__init__(sentence)
@@ -67,9 +67,9 @@ class _Refusal(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Endpoint:
-    """Hands what Salesforce sends to `source`, and answers with what came of it.
+    """Hands notifications from Salesforce to `source`, and answers with the outcome.
 
-    No secret, session id or record reaches a log line or an answer.
+    No log line and no answer contains a secret, a session id or a record.
     """
 
     settings: OutboundSettings
@@ -104,7 +104,7 @@ class Endpoint:
         return web.Response(status=204 if is_owned else 503, headers={"Cache-Control": "no-store"})
 
     async def _receive(self, request: web.Request) -> web.Response:
-        # A name that is not configured appears in no label and no log line.
+        # An unknown name must not appear in a label or a log line.
         name = request.match_info["name"]
         message = self.settings.messages.get(name)
         path = OUTBOUND_ROOT + name if message is not None else ""
@@ -123,7 +123,7 @@ class Endpoint:
         return acknowledgement()
 
     async def _taken(self, request: web.Request, path: str, *, is_known: bool) -> EndpointOutcome:
-        """Return when the log holds the request's notifications."""
+        """Return the outcome when the log holds the request's notifications."""
         org = self.source.organization(path)
         if org is None:
             raise _Refusal(EndpointOutcome.NOT_OWNED, 503, _TRY_AGAIN)
@@ -137,7 +137,7 @@ class Endpoint:
 
     @asynccontextmanager
     async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
-        """Yield the whole body, which counts as held from its first byte on until the context is left."""
+        """Yield the whole body. Its bytes count as held until the context ends."""
         body, most = bytearray(), self.settings.max_body_bytes
         try:
             while chunk := await self._chunk(request):
@@ -181,24 +181,24 @@ class Endpoint:
         secret = message.secret.get_secret_value() if message and message.secret else ""
         given = request.match_info.get("secret", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, secret.encode()) or message is None:
-            # An unknown name and a wrong secret look alike.
+            # An unknown name and a wrong secret get the same answer.
             raise _Refusal(EndpointOutcome.UNKNOWN_ADDRESS, 404, "There is nothing at this address.")
         tls = self.settings.tls
         if tls is not None and tls.client_subject is not None and tls.client_subject not in _names(request):
             raise _Refusal(
                 EndpointOutcome.REFUSED_CLIENT,
                 403,
-                "The certificate is of another client.",
+                "The client certificate belongs to another client.",
                 reason="the client's certificate does not have the name outbound.tls.client_subject",
             )
 
     def _is_known(self, message: OutboundMessageSettings | None) -> bool:
-        """Return true where a secret or a certificate shows that the sender is Salesforce."""
+        """Return true if a secret or a certificate proves that the sender is Salesforce."""
         tls = self.settings.tls
         return bool((message and message.secret) or (tls and tls.client_ca_file))
 
     def _tell(self, path: str, refusal: _Refusal) -> None:
-        """Log a refusal that an operator can end, at most once a minute."""
+        """Log a refusal that an operator can fix, at most once a minute for each channel and outcome."""
         now = self.clock.monotonic()
         key = (path, refusal.outcome)
         if refusal.reason and now - self._logged_at.get(key, -_LOG_EVERY_S) >= _LOG_EVERY_S:
@@ -208,7 +208,7 @@ class Endpoint:
 
 
 def tls_files(settings: OutboundSettings) -> TlsFiles | None:
-    """Return the files of the endpoint's certificate, `None` without TLS."""
+    """Return the files of the endpoint's certificate, or `None` without TLS."""
     if settings.tls is None:
         return None
     return TlsFiles(
@@ -221,9 +221,9 @@ def tls_files(settings: OutboundSettings) -> TlsFiles | None:
 
 @asynccontextmanager
 async def serving_outbound(endpoint: Endpoint) -> AsyncIterator[int]:
-    """Serve `endpoint` inside the context; yields the port.
+    """Serve `endpoint` while the context is open, and yield the port.
 
-    Raises `ConfigurationError` when the address or a certificate can't be used.
+    Raises `ConfigurationError` if the address or a certificate can't be used.
     """
     settings = endpoint.settings
     listener = listening(
@@ -244,8 +244,8 @@ def _check_organization(envelope: NotificationsEnvelope, org: str) -> None:
         raise _Refusal(
             EndpointOutcome.WRONG_ORGANIZATION,
             403,
-            "The envelope is of another organisation.",
-            reason="of another organisation than the one that org.auth logs in to",
+            "The envelope comes from another organisation.",
+            reason="the envelope comes from another organisation than the org of org.auth",
         )
 
 

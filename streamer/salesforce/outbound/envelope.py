@@ -1,7 +1,7 @@
-"""SOAP envelopes of outbound messages, parsed, answered and masked (SOAP API guide).
+"""SOAP envelopes of outbound messages: parsing, answers and masking (SOAP API guide).
 
-An envelope holds up to 100 notifications, each about one record. Names are compared
-without their namespaces.
+An envelope has up to 100 notifications, each about one record. Element names are
+compared without their namespaces.
 """
 
 import re
@@ -20,7 +20,7 @@ MOST_NOTIFICATIONS = 100
 
 
 class MalformedEnvelope(Exception):
-    """The body is not an envelope with outbound messages; the text does not quote it."""
+    """The body is not an envelope with outbound messages; the error does not quote the body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class NotificationsEnvelope:
     """Notifications of one org, in their order.
 
     A message is `{"organization_id", "action_id", "notification_id", "entity",
-    "fields"}`. Each value is text, or `None` if missing.
+    "fields"}`. The other values are text, or `None` if missing.
     """
 
     organization_id: str
@@ -36,10 +36,10 @@ class NotificationsEnvelope:
 
 
 def parse_envelope(body: bytes) -> NotificationsEnvelope:
-    """Return the envelope in `body`; raises `MalformedEnvelope`.
+    """Return the envelope in `body`. Raises `MalformedEnvelope`.
 
-    It refuses entities, document types, and more than 24 levels, 50,000 elements or
-    100 notifications.
+    It refuses entities, document types, more than 24 levels, more than 50,000
+    elements, and more than 100 notifications.
     """
     try:
         root = parse_xml(body)
@@ -54,9 +54,9 @@ def parse_envelope(body: bytes) -> NotificationsEnvelope:
         raise MalformedEnvelope("the envelope names no organisation")
     found = [each for each in notifications.children if each.name == "Notification"]
     if not found:
-        raise MalformedEnvelope("the envelope holds no notification")
+        raise MalformedEnvelope("the envelope has no notification")
     if len(found) > MOST_NOTIFICATIONS:
-        raise MalformedEnvelope(f"the envelope holds more than {MOST_NOTIFICATIONS} notifications")
+        raise MalformedEnvelope(f"the envelope has more than {MOST_NOTIFICATIONS} notifications")
     action = notifications.text("ActionId")
     messages = [_message(each, organization_id=organization, action_id=action) for each in found]
     return NotificationsEnvelope(organization_id=organization, messages=messages)
@@ -94,30 +94,30 @@ class EndpointOutcome(StrEnum):
 
     ACKNOWLEDGED = "acknowledged"
     SET_ASIDE = "set_aside"
-    """Acknowledged, and kept as a dead letter, because it could not be read."""
+    """Acknowledged, but unreadable, and therefore kept as a dead letter."""
     UNKNOWN_ADDRESS = "unknown_address"
-    """No such message, or a wrong secret."""
+    """No message has this name, or the secret is wrong."""
     REFUSED_CLIENT = "refused_client"
     """The client's certificate has another subject."""
     NOT_OWNED = "not_owned"
-    """Another process reads the channel, or none does at the moment."""
+    """Another process reads the channel, or no process reads it at the moment."""
     BROKEN_OFF = "broken_off"
-    """The body did not come whole."""
+    """The body did not arrive completely."""
     TOO_LARGE = "too_large"
     UNREADABLE = "unreadable"
     WRONG_ORGANIZATION = "wrong_organization"
     UNAVAILABLE = "unavailable"
-    """The log did not take the notifications in time."""
+    """The log did not accept the notifications in time."""
     FAILED = "failed"
 
 
 def acknowledgement() -> web.Response:
-    """Return the answer that lets Salesforce forget the notifications of an envelope."""
+    """Return the answer that acknowledges all notifications of an envelope."""
     return _answer(_ACKNOWLEDGEMENT, status=200)
 
 
 def fault(status: int, sentence: str) -> web.Response:
-    """Return a SOAP fault, after which Salesforce sends the notifications again."""
+    """Return a SOAP fault; Salesforce then sends the notifications again."""
     code = "Server" if status >= _SERVER_ERRORS else "Client"
     return _answer(_FAULT.format(code=code, sentence=escape(sentence)), status=status)
 

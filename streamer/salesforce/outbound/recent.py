@@ -1,8 +1,8 @@
-"""Ids of the notifications that the log holds, kept with the channel's checkpoint.
+"""Ids of recent notifications, kept in the log with the channel's checkpoint.
 
-Salesforce sends a notification again until it is acknowledged, for 24 hours
-(SOAP API guide, outbound messaging). So the ids of a day are kept, in slots: an
-append rewrites only the slot that is being filled, and not all of them.
+Salesforce repeats a notification for 24 hours, until it is acknowledged (SOAP
+API guide, outbound messaging). So the log keeps the ids of a day. It keeps them
+in slots, so that an append rewrites one slot and not all ids.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -17,31 +17,31 @@ from streamer.ports import Append, EventLog
 _log = structlog.get_logger()
 
 KEPT_S = 24 * 3600.0 + 2 * CLOCKS_DIFFER_S
-"""Seconds for which an id is kept at least, unless there are too many of them."""
+"""Seconds for which an id is kept; with too many ids, old ones are dropped earlier."""
 
 SLOT_IDS = 1_000
-"""Ids from which on a slot is full."""
+"""Number of ids that fill a slot."""
 
 MOST_SLOTS = 200
-"""Most slots of a channel."""
+"""Largest number of slots of a channel."""
 
 _STEP_S = 0.001
 
 
 @dataclass(slots=True)
 class RecentNotifications:
-    """Ids of one channel's recent notifications, at least 200,000 of them or those of a day.
+    """Ids of one channel's recent notifications: those of a day, but at most 200,000.
 
-    A slot is a checkpoint of its own: `appended` are its ids, and `verified_at` is
-    the time of the last one. Slots are filled in turn; one whose last id is older
-    than a day is reused.
+    Each slot is a separate checkpoint: `appended` are its ids, and
+    `verified_at` is the time of the last id. Slots are filled one after the
+    other. A slot is used again when its last id is older than a day.
     """
 
     _slots: list[Checkpoint] = field(default_factory=list)
     _ids: set[EventId] = field(default_factory=set)
 
     def __contains__(self, id_: object) -> bool:
-        """Return true for a notification that the log is known to hold."""
+        """Return true if the log is known to hold the notification."""
         return id_ in self._ids
 
     def __len__(self) -> int:
@@ -50,11 +50,11 @@ class RecentNotifications:
 
     @property
     def newest(self) -> Checkpoint | None:
-        """Slot that was written last."""
+        """The slot that was written last."""
         return max(self._slots, key=_time, default=None)
 
     def load(self, slots: Iterable[Checkpoint]) -> None:
-        """Replace the known ids by those in the log."""
+        """Replace the known ids with the ids in the log."""
         self._slots = list(slots)
         self._ids = {id_ for slot in self._slots for id_ in slot.appended}
 
@@ -70,13 +70,13 @@ class RecentNotifications:
         return Checkpoint(
             channel=slot_channel(channel, number),
             replay_id=ReplayId(appended[-1].encode()) if appended else None,
-            # The latest time tells which slot is being filled, so no two have the same.
+            # The slot with the latest time is the one being filled, so times must differ.
             verified_at=max(now, current.verified_at + _STEP_S) if current else now,
             appended=appended,
         )
 
     def committed(self, slot: Checkpoint) -> None:
-        """Note that the log holds `slot`."""
+        """Record that the log holds `slot`."""
         number = int(slot.channel.path.rpartition("#")[2])
         if number == len(self._slots):
             self._slots.append(slot)
@@ -94,7 +94,7 @@ class RecentNotifications:
                 "outbound.ids_forgotten",
                 channel=str(self._slots[oldest].channel),
                 age_s=round(now - _time(self._slots[oldest])),
-                hint="more than 200,000 notifications in a day: one that Salesforce repeats late can be "
+                hint="more than 200,000 notifications in a day: if Salesforce repeats one late, it can be "
                 "in the log twice",
             )
         return oldest
@@ -102,9 +102,9 @@ class RecentNotifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationLog:
-    """`EventLog` of one channel of outbound messages, which keeps `recent` in `log`.
+    """`EventLog` of one channel of outbound messages; it keeps the `recent` ids in `log`.
 
-    The ids are committed in one transaction with their events.
+    Ids and their events are committed in one transaction.
     """
 
     log: EventLog
@@ -112,7 +112,7 @@ class NotificationLog:
     clock: Clock
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Read all slots of `channel`; returns the newest, without its ids. Raises `LogUnavailable`."""
+        """Read all slots of `channel`; return the newest without its ids. Raises `LogUnavailable`."""
         slots: list[Checkpoint] = []
         while len(slots) < MOST_SLOTS:
             slot = await self.log.checkpoint(slot_channel(channel, len(slots)))
@@ -134,7 +134,7 @@ class NotificationLog:
 
 @dataclass(slots=True, kw_only=True)
 class NotificationAppend:
-    """Growing append, which is committed with the slot that names its notifications."""
+    """Append that commits the ids of its notifications as a slot."""
 
     append: Append
     within: NotificationLog
@@ -143,11 +143,11 @@ class NotificationAppend:
 
     @property
     def size(self) -> int:
-        """Size of the added events, in bytes."""
+        """Size of the added events in bytes."""
         return self.append.size
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events`; one that is refused is set aside, and its id is kept too."""
+        """Encode `events` and keep their ids; a refused event is set aside, but its id is kept too."""
         self._ids += [event.id for event in events]
         self.append.add(events)
 

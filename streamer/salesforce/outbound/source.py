@@ -1,4 +1,4 @@
-"""Source of the notifications that Salesforce sends to the endpoint, and their inbox."""
+"""Source of the notifications that Salesforce sends to the endpoint, with one inbox per channel."""
 
 import asyncio
 from collections import deque
@@ -18,20 +18,20 @@ _log = structlog.get_logger()
 
 
 class NotTaken(Exception):
-    """The log does not hold the notifications: Salesforce has to send them again."""
+    """The log does not hold the notifications: Salesforce must send them again."""
 
 
 class InboxObserver(Protocol):
-    """Counts notifications; must not block or raise."""
+    """Counts notifications. Its methods must not block or raise."""
 
     def repeated(self, path: str, notifications: int) -> None:
-        """Salesforce has sent notifications again that the log holds."""
+        """Salesforce repeated notifications that the log already holds."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """Notifications of one envelope of `size` bytes, or the envelope as something that can't be read."""
+    """Notifications of one envelope of `size` bytes, or the unreadable envelope itself."""
 
     messages: Sequence[JsonObject] = ()
     unreadable: Sequence[Unreadable] = ()
@@ -46,7 +46,7 @@ class _Waiting:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Group:
-    """Arrivals that are appended together, without the notifications that the log holds already."""
+    """Arrivals that are appended together, without notifications that the log already holds."""
 
     messages: list[JsonObject] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
@@ -54,13 +54,13 @@ class Group:
     _answers: list[asyncio.Future[None]] = field(default_factory=list)
 
     def settle(self) -> None:
-        """Acknowledge the arrivals: the log holds all their notifications."""
+        """Acknowledge the arrivals, because the log holds all their notifications."""
         for answer in self._answers:
             if not answer.done():
                 answer.set_result(None)
 
     def refuse(self, reason: str) -> None:
-        """Let Salesforce send the arrivals again."""
+        """Make Salesforce send the arrivals again."""
         for answer in self._answers:
             if not answer.done():
                 answer.set_exception(NotTaken(reason))
@@ -70,7 +70,7 @@ class Inbox:
     """Queue between the endpoint and the channel's consumer, bounded in bytes."""
 
     def __init__(self, org: OrgId, recent: Container[str]) -> None:
-        """Take notifications of `org`, and leave out those whose ids are `recent`."""
+        """Accept notifications of `org`, and skip those whose ids are in `recent`."""
         self.org = org
         self._recent = recent
         self._waiting: deque[_Waiting] = deque()
@@ -78,7 +78,7 @@ class Inbox:
         self._arrived = asyncio.Event()
 
     async def deliver(self, arrival: Arrival) -> None:
-        """Return when the log holds all notifications of `arrival`; raises `NotTaken`."""
+        """Return when the log holds all notifications of `arrival`. Raises `NotTaken`."""
         if self._bytes + arrival.size > _MOST_WAITING_BYTES:
             raise NotTaken("too many notifications wait for the log")
         waiting = _Waiting(arrival=arrival, answer=asyncio.get_running_loop().create_future())
@@ -88,7 +88,7 @@ class Inbox:
         await waiting.answer
 
     async def take(self) -> Group:
-        """Wait for arrivals, and return some of them in their order; there can be nothing new in them."""
+        """Wait for arrivals, and return some of them in order; all can be repetitions."""
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
@@ -96,13 +96,13 @@ class Inbox:
         while self._waiting and len(group.messages) < _MOST_AT_ONCE:
             waiting = self._waiting.popleft()
             self._bytes -= waiting.arrival.size
-            # Salesforce was told to send again what waited for too long.
+            # If an arrival waited too long, Salesforce was already asked to send it again.
             if not waiting.answer.done():
                 self._add(waiting, group, seen)
         return group
 
     def close(self, reason: str) -> None:
-        """Refuse all arrivals that wait."""
+        """Refuse all waiting arrivals."""
         group = Group(_answers=[waiting.answer for waiting in self._waiting])
         self._waiting.clear()
         self._bytes = 0
@@ -125,11 +125,11 @@ _NOT_READ = "this process does not read the channel"
 
 
 class OutboundSource:
-    """Source whose channels are filled by the endpoint.
+    """Source whose batches come from the endpoint.
 
-    An arrival is acknowledged when its batch was committed, and refused when
-    the batch's consumer ends before. The order of arrivals means nothing:
-    Salesforce repeats notifications, and sends later ones meanwhile.
+    An arrival is acknowledged when its batch is committed. It is refused if the
+    batch's consumer ends first. The order of arrivals has no meaning: Salesforce
+    repeats old notifications between new ones.
     """
 
     def __init__(self, clock: Clock, observer: InboxObserver) -> None:
@@ -140,25 +140,25 @@ class OutboundSource:
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """Paths of the channels that are read."""
+        """Paths of the channels that are being read."""
         return frozenset(self._inboxes)
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Nothing: Salesforce need not send anything."""
+        """Always empty, because Salesforce need not send anything."""
         return {}
 
     def organization(self, path: str) -> OrgId | None:
-        """Return the org whose notifications the channel `path` takes, `None` while it is not read."""
+        """Return the org whose notifications the channel `path` accepts; `None` while nobody reads it."""
         inbox = self._inboxes.get(path)
         return None if inbox is None else inbox.org
 
     def recent(self, channel: Channel) -> RecentNotifications:
-        """Return the notifications of `channel` that the log is known to hold, the same object each time."""
+        """Return the notifications of `channel` that the log is known to hold; always the same object."""
         return self._recent.setdefault(channel, RecentNotifications())
 
     async def deliver(self, path: str, arrival: Arrival) -> None:
-        """Return when the log holds `arrival`; raises `NotTaken`, within 20 s."""
+        """Return when the log holds `arrival`. Raises `NotTaken` after 20 s at the latest."""
         inbox = self._inboxes.get(path)
         if inbox is None:
             raise NotTaken(_NOT_READ)
@@ -166,10 +166,10 @@ class OutboundSource:
             async with self._clock.timeout(_ANSWERED_WITHIN_S):
                 await inbox.deliver(arrival)
         except TimeoutError:
-            raise NotTaken(f"the log has not taken them within {_ANSWERED_WITHIN_S:.0f} s") from None
+            raise NotTaken(f"the log did not accept them within {_ANSWERED_WITHIN_S:.0f} s") from None
 
-    async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:  # noqa: ARG002 - Salesforce knows itself what is not acknowledged
-        """Yield what arrives for `channel`, without what `recent` holds; see `streamer.ports.Source`."""
+    async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:  # noqa: ARG002 - Salesforce knows which messages need repeating
+        """Yield the arrivals for `channel` that are not in `recent`: see `streamer.ports.Source`."""
         inbox = self._inboxes[channel.path] = Inbox(channel.org, self.recent(channel))
         _log.info("channel.subscribed", channel=str(channel))
         try:
@@ -187,11 +187,11 @@ class OutboundSource:
                         )
                     group.settle()
                 finally:
-                    group.refuse("the log did not take them")
+                    group.refuse("the log did not accept them")
         finally:
             if self._inboxes.get(channel.path) is inbox:
                 del self._inboxes[channel.path]
             inbox.close(_NOT_READ)
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Do nothing: the request for the next batch has the same meaning."""
+        """Do nothing: the consumer's request for the next batch settles the last one."""

@@ -1,4 +1,4 @@
-"""Access to an org for publishers and writers, with a login that is shared in the process."""
+"""Access to an org for publishers and writers; all users in the process share one login."""
 
 import random as system_random
 import re
@@ -23,14 +23,14 @@ from streamer.ports import (
 from streamer.salesforce.auth.flows import Logins
 from streamer.settings import OrgSettings
 
-# The caller has delays of its own; a longer one would hold up its next try after an outage.
+# The caller has its own delays; a longer limit would delay its next try after an outage.
 _RECONNECT_LIMIT_S = 5.0
-# Receipts keep less than that of an answer.
+# A receipt keeps less of an answer than this.
 _ANSWER_BYTES = 4 * 1024 * 1024
 
 
 def event_name(topic: str) -> str:
-    """Return the API name in `Order_Placed__e` or `/event/Order_Placed__e`; raises `ValueError`."""
+    """Return the API name in `Order_Placed__e` or `/event/Order_Placed__e`. Raises `ValueError`."""
     name = topic.removeprefix("/event/")
     if not re.fullmatch(r"[A-Za-z]\w{0,79}__e", name, re.ASCII):
         raise ValueError("must be the API name of a custom platform event, such as Order_Placed__e")
@@ -39,7 +39,7 @@ def event_name(topic: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgAccess:
-    """Org with these settings: see `streamer.ports.Org`."""
+    """Access to the org of `settings`: see `streamer.ports.Org`."""
 
     settings: OrgSettings
     clock: Clock
@@ -48,7 +48,7 @@ class OrgAccess:
 
     @property
     def login_url(self) -> str:
-        """Address of the org's login."""
+        """Address at which to log in."""
         return self.settings.login_url
 
     @property
@@ -60,7 +60,7 @@ class OrgAccess:
     async def publisher(
         self, transport: PublishTransport, *, timeout_s: float
     ) -> AsyncIterator[EventPublisher]:
-        """Give a publisher: see `streamer.ports.Org`. The other transport is not imported."""
+        """Yield a publisher: see `streamer.ports.Org`. Only the chosen transport is imported."""
         async with self.logins.opened(self.settings) as (tokens, http):
             if transport is PublishTransport.REST:
                 from streamer.salesforce.publish.rest import RestPublisher  # noqa: PLC0415 - as said
@@ -88,7 +88,7 @@ class OrgAccess:
 
     @asynccontextmanager
     async def writer(self, *, timeout_s: float) -> AsyncIterator[OrgWriter]:
-        """Give a writer: see `streamer.ports.Org`."""
+        """Yield a writer: see `streamer.ports.Org`."""
         from streamer.salesforce.rest import Rest  # noqa: PLC0415 - as said
         from streamer.salesforce.write.apex import ApexCaller  # noqa: PLC0415 - most daemons write nothing
         from streamer.salesforce.write.collections import Collections  # noqa: PLC0415 - as said
@@ -113,19 +113,19 @@ class OrgAccess:
     def preview_of_event(
         self, transport: PublishTransport, topic: str, event: OutgoingEvent
     ) -> Preview | Unpublished:
-        """Return the request of an event: see `streamer.ports.Org`."""
+        """Return the request that would publish an event: see `streamer.ports.Org`."""
         from streamer.salesforce.publish import previews  # noqa: PLC0415 - a daemon shows none
 
         return previews.preview_of_event(self.settings, transport, topic, event)
 
     def preview_of_record(self, operation: WriteOperation, record: JsonObject) -> Preview | WriteRefused:
-        """Return the request of a record: see `streamer.ports.Org`."""
+        """Return the request that would write a record: see `streamer.ports.Org`."""
         from streamer.salesforce.publish import previews  # noqa: PLC0415 - as said
 
         return previews.preview_of_record(self.settings, operation, record)
 
     def preview_of_call(self, call: ApexRestCall | ApexSoapCall) -> Preview | WriteRefused:
-        """Return the request of a call: see `streamer.ports.Org`."""
+        """Return the request that would make a call: see `streamer.ports.Org`."""
         from streamer.salesforce.publish import previews  # noqa: PLC0415 - as said
 
         return previews.preview_of_call(self.settings, call)

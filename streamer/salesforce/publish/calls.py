@@ -1,4 +1,4 @@
-"""Calls of the Pub/Sub API that publish: their token, and their bounds in events and bytes."""
+"""Calls of the Pub/Sub API for publishing, and the limits of a request in events and bytes."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,7 +17,7 @@ _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
 
 MOST_BYTES = 2_800_000
-"""Most bytes of a request: Salesforce advises 3 MB, and ends the call of one of more than 4 MB."""
+"""Most bytes of a request: Salesforce advises 3 MB, and ends a call whose request exceeds 4 MB."""
 
 MOST_EVENTS = 200
 """Most events of a request, as Salesforce advises."""
@@ -25,20 +25,20 @@ MOST_EVENTS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
-    """Makes the calls that publish, on one connection."""
+    """Makes the calls for publishing on one connection."""
 
     connection: PubSubConnection
     tokens: Tokens
 
     async def user(self) -> str:
-        """Return the id of the user that publishes; empty where the login did not tell it."""
+        """Return the id of the user that publishes; empty if the login did not name it."""
         return (await self.tokens.token()).user
 
     async def ask(self, call: Call[_Request, _Response], request: _Request, *, topic: str) -> _Response:
         """Return the answer to a call about `topic`.
 
-        Raises a `RetryLater` or a `Stop`. After a `RetryLater` it is uncertain
-        whether Salesforce has acted on the request.
+        Raises a `RetryLater` or a `Stop`. After a `RetryLater`, Salesforce may or
+        may not have acted on the request.
         """
         token = await self.tokens.token()
         try:
@@ -56,12 +56,12 @@ class Calls:
 
 
 LARGEST_EVENT = 1024 * 1024
-"""Most bytes of an event; Salesforce refuses those of more than 1 MB (Pub/Sub API guide, allocations)."""
+"""Most bytes of an event; Salesforce refuses more than 1 MB (Pub/Sub API guide, allocations)."""
 
 
 def too_large(size: int) -> Unpublished | None:
-    """Return the result of an event of `size` bytes, or `None` if Salesforce takes it."""
+    """Return the result for an event of `size` bytes, or `None` if Salesforce accepts that size."""
     if size <= LARGEST_EVENT:
         return None
-    reason = f"it has {size:,} bytes; Salesforce takes 1 MB at most: send less in it"
+    reason = f"it has {size:,} bytes; Salesforce accepts 1 MB at most: send less data in it"
     return Unpublished(code="too_large", reason=reason, sent=False)

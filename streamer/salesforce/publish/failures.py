@@ -1,4 +1,4 @@
-"""Failures of publishing: the errors of calls, and the refusals of single events."""
+"""Failures of publishing: errors of calls, and refusals of single events."""
 
 import re
 
@@ -13,7 +13,7 @@ from streamer.ports import Unpublished
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
 from streamer.salesforce.reactions import Reaction
 
-# Status codes of events that can succeed later (Platform Events guide, publishing).
+# Status codes of events that can be accepted later (Platform Events guide, publishing).
 _TRANSIENT = re.compile(
     r"LIMIT_EXCEEDED|PLATFORM_EVENT_PUBLISHING_UNAVAILABLE|PLATFORM_EVENT_ENCRYPTION_ERROR"
 )
@@ -22,14 +22,14 @@ _LONGEST_CODE = 60
 
 
 def call_failure(topic: str, ended: CallEnded) -> StreamerError:
-    """Return the error for a call about `topic` that has ended: a `RetryLater`, or a `Stop`."""
+    """Return the error for an ended call about `topic`: a `RetryLater` or a `Stop`."""
     said = f"{topic} can't be published ({ended.detail})"
     match ended.reaction:
         case Reaction.GIVE_UP:
             return unserved(ended)
         case Reaction.RENEW_TOKEN:
             return CredentialsRefused(
-                f"{said}, with a token that was new: check the user's and the app's access"
+                f"{said}, although the token was new: check the user's and the app's access"
             )
         case Reaction.REFUSE_CHANNEL | Reaction.RETRY_CHANNEL:
             return refused_topic(topic, ended.detail)
@@ -40,15 +40,15 @@ def call_failure(topic: str, ended: CallEnded) -> StreamerError:
 
 
 def refused_topic(topic: str, detail: str) -> PublishingRefused:
-    """Return the error for a topic that takes nothing from us."""
+    """Return the error for a topic to which we can't publish."""
     return PublishingRefused(
-        f"Salesforce takes no {topic} from us ({detail[:_LONGEST]}): check that the org has this platform "
-        "event, and that the user may create it"
+        f"Salesforce accepts no {topic} from us ({detail[:_LONGEST]}): check that the org has this platform "
+        "event, and that the user can create it"
     )
 
 
 def refused_event(code: str, message: str) -> Unpublished:
-    """Return the result of an event that Salesforce has refused with `code` and `message`."""
+    """Return the result for an event that Salesforce refused with `code` and `message`."""
     known = _TRANSIENT.search(f"{code} {message}")
     word = re.sub(r"\W+", "_", known[0] if known else code).strip("_").lower()[:_LONGEST_CODE]
     said = " ".join(message.split())[:_LONGEST] or "no reason given"

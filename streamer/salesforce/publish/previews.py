@@ -1,4 +1,4 @@
-"""Previews of requests to an org, made by the functions that make what is sent."""
+"""Previews of requests to an org, built by the same functions as the requests."""
 
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
@@ -24,13 +24,13 @@ from streamer.xml.elements import UnfitForXml
 def preview_of_record(
     org: OrgSettings, operation: WriteOperation, record: JsonObject
 ) -> Preview | WriteRefused:
-    """Return the call that changes `record`: see `streamer.ports.Org`."""
+    """Return the request that would change `record`: see `streamer.ports.Org`."""
     request = collections.request_of(operation, record)
     return request if isinstance(request, WriteRefused) else _marked(org).preview(request, org.login_url)
 
 
 def preview_of_call(org: OrgSettings, call: ApexRestCall | ApexSoapCall) -> Preview | WriteRefused:
-    """Return the call of an Apex method: see `streamer.ports.Org`."""
+    """Return the request that would call an Apex method: see `streamer.ports.Org`."""
     try:
         if isinstance(call, ApexRestCall):
             request = apex.rest_request(call)
@@ -44,7 +44,7 @@ def preview_of_call(org: OrgSettings, call: ApexRestCall | ApexSoapCall) -> Prev
 def preview_of_event(
     org: OrgSettings, transport: PublishTransport, topic: str, event: OutgoingEvent
 ) -> Preview | Unpublished:
-    """Return the call that publishes `event`: see `streamer.ports.Org`."""
+    """Return the request that would publish `event`: see `streamer.ports.Org`."""
     fields = rest.json_body(event)
     if isinstance(fields, Unpublished):
         return fields

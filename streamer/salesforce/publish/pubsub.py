@@ -15,7 +15,7 @@ from streamer.salesforce.publish.failures import refused_event
 from streamer.salesforce.publish.topics import PublishTopic, TopicCache
 from streamer.salesforce.rest_requests import in_requests
 
-# Tag and length of an event in its request.
+# Bytes for the tag and the length of an event in its request.
 _FRAME_BYTES = 8
 
 Results = dict[int, PublishResult]
@@ -25,8 +25,8 @@ _Numbered = tuple[int, ProducerEvent]
 class PubSubPublisher:
     """Encodes events with the current schema of their topic, and publishes many in one request.
 
-    An event that the schema or Salesforce refuses is tried once more if the topic
-    has a new schema by then.
+    If the schema or Salesforce refuses an event, and the topic has a new schema by
+    then, the event is sent once more.
     """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
@@ -49,7 +49,7 @@ class PubSubPublisher:
     async def _send_with_newer(
         self, former: PublishTopic, events: Sequence[OutgoingEvent], results: Results
     ) -> None:
-        """Send the refused events again, if the topic has another schema than `former`."""
+        """Send the refused events again if the topic has another schema than `former`."""
         refused = {number: result for number, result in results.items() if _can_be_outdated(result)}
         if not refused:
             return
@@ -63,7 +63,7 @@ class PubSubPublisher:
             await self._send(present, {number: events[number] for number in refused}, results)
 
     async def _send(self, topic: PublishTopic, events: Mapping[int, OutgoingEvent], results: Results) -> None:
-        """Publish `events`, and note each result; of Streamer's errors it raises only those of the login."""
+        """Publish `events`, and store each result; only errors of the login are raised."""
         user = await self._calls.user()
         encoded: list[tuple[int, _Numbered]] = []
         for number, event in events.items():
@@ -87,7 +87,7 @@ class PubSubPublisher:
     async def _asked(
         self, topic: PublishTopic, request: Sequence[_Numbered], results: Results
     ) -> StreamerError | None:
-        """Make one request and note the results, or return the error if it brought none."""
+        """Make one request and store the results; return the error if it has no results."""
         message = PublishRequest(topic_name=topic.path, events=[event for _, event in request])
         try:
             response = await self._calls.ask(PUBLISH, message, topic=topic.path)
@@ -105,7 +105,7 @@ class PubSubPublisher:
         return None
 
     def _encoded(self, topic: PublishTopic, event: OutgoingEvent, user: str) -> ProducerEvent:
-        # The publisher sets both (Pub/Sub API samples).
+        # The publisher must set both fields (Pub/Sub API samples).
         stamps = {"CreatedDate": round(self._clock.now() * 1000), "CreatedById": user}
         payload = topic.encoder.encode({**stamps, **event.fields})
         return ProducerEvent(id=event.id, schema_id=topic.schema_id, payload=payload)

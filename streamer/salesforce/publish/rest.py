@@ -17,11 +17,11 @@ from streamer.salesforce.publish.failures import refused_event, refused_topic
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest, in_requests
 
-# Subrequests of a composite call (REST API guide, composite).
+# Most subrequests of a composite call (REST API guide, composite).
 _MOST_EVENTS = 25
-# A larger body would hold the event loop up while it is sent.
+# Sending a larger body would block the event loop.
 _MOST_BYTES = 900_000
-# Salesforce replaces such a reference within a composite call by a part of an earlier answer.
+# In a composite call, Salesforce replaces such a reference with a part of an earlier answer.
 _REFERENCE = b"@{"
 _OF_THE_TOPIC = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 _OF_THE_TYPE = "INVALID_TYPE"
@@ -32,8 +32,8 @@ _Body = tuple[int, bytes]
 class RestPublisher:
     """Publishes events by `POST …/sobjects/TOPIC`, several in one composite call.
 
-    REST takes no ids, so a repeated event can't be told from a new one, unless
-    one of its fields tells.
+    REST accepts no ids. So a consumer can recognise a repeated event only by
+    its fields.
     """
 
     def __init__(self, rest: Rest, clock: Clock, *, api_version: str, timeout_s: float) -> None:
@@ -64,7 +64,7 @@ class RestPublisher:
     async def _asked(
         self, topic: str, part: Sequence[_Body], results: dict[int, PublishResult]
     ) -> StreamerError | None:
-        """Make one request, and note the results; return the error of a request without them."""
+        """Make one request and store the results; return the error if it has no results."""
         try:
             async with self._clock.timeout(self._timeout_s):
                 found = await self._results(topic, part)
@@ -101,17 +101,17 @@ class RestPublisher:
         answers = answer.get("compositeResponse") if isinstance(answer, dict) else None
         if not isinstance(answers, list) or len(answers) != len(part):
             raise SalesforceUnavailable(
-                f"{topic}: the composite call was answered without a result for each event"
+                f"{topic}: the answer to the composite call lacks a result for some events"
             )
         return [_subresult(topic, each) for each in answers]
 
 
 def json_body(event: OutgoingEvent) -> bytes | Unpublished:
-    """Return the fields of `event` as JSON, or the result of one that can't be sent."""
+    """Return the fields of `event` as JSON, or its result if JSON can't hold the fields."""
     try:
         body = exact_json(dict(event.fields))
     except (TypeError, ValueError) as error:
-        reason = f"it is no JSON that can be sent: {error}"
+        reason = f"its fields can't be sent as JSON: {error}"
         return Unpublished(code="field_refused", reason=reason, sent=False)
     return too_large(len(body)) or body
 
@@ -126,7 +126,7 @@ def _path(topic: str) -> str:
 
 
 def _without_references(request: Sequence[_Body]) -> Sequence[Sequence[_Body]]:
-    """Return the parts of a request, in order; an event with a reference in it is one of its own."""
+    """Return the parts of a request, in order; if any event has a reference, each event is one part."""
     if not any(_REFERENCE in body for _, body in request):
         return [request]
     return [[each] for each in request]
@@ -161,7 +161,7 @@ def _refusal(topic: str, status: int, code: str, message: str) -> PublishResult:
 
 
 def _event_uuid(body: JsonObject) -> str:
-    """Return the `EventUuid`, which is the message of the "error" that says that the event is enqueued."""
+    """Return the `EventUuid`: the message of the "error" which reports that the event was enqueued."""
     errors = body.get("errors")
     for each in errors if isinstance(errors, list) else ():
         if isinstance(each, dict) and each.get("statusCode") == "OPERATION_ENQUEUED":

@@ -1,4 +1,4 @@
-"""Topics to which events are published, with their present schemas."""
+"""Topics to which events are published, with their current schemas."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from streamer.salesforce.publish.calls import Calls
 from streamer.salesforce.publish.failures import refused_topic
 from streamer.salesforce.pubsub.avro import UnusableSchema
 
-# An event that the schema does not take can be meant for a newer one; many such events ask once.
+# A refused event can need a newer schema. Many refused events cause only one request in this time.
 _FRESH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishTopic:
-    """Topic as it was `at` a time of the clock, with the encoder of its schema."""
+    """Topic with the encoder of its schema, fetched `at` a time of the monotonic clock."""
 
     name: str
     encoder: DatumEncoder
@@ -25,7 +25,7 @@ class PublishTopic:
 
     @property
     def path(self) -> str:
-        """Name by which the Pub/Sub API knows the topic."""
+        """Name of the topic in the Pub/Sub API."""
         return f"/event/{self.name}"
 
     @property
@@ -50,15 +50,15 @@ class TopicCache:
     async def newer(self, topic: PublishTopic, *, at_once: bool) -> PublishTopic:
         """Return the topic as it is now; raises as `get` does.
 
-        Unless `at_once`, a topic that was fetched within the last ten seconds
-        counts as present.
+        Unless `at_once` is set, a topic that was fetched within the last ten
+        seconds counts as current.
         """
         if not at_once and self._clock.monotonic() - topic.at < _FRESH_S:
             return topic
         return await self._fetched(topic.name, other_than=topic)
 
     def forget(self, topic: PublishTopic) -> None:
-        """Fetch the topic again when it is next needed."""
+        """Forget the topic, so that the next `get` fetches it again."""
         if self._known.get(topic.name) is topic:
             del self._known[topic.name]
 
@@ -86,7 +86,7 @@ class TopicCache:
             raise refused_topic(path, "it has no schema of its own: name a platform event, not a channel")
         info = await self._calls.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), topic=path)
         try:
-            # A large schema takes some tenths of a second.
+            # Compiling a large schema takes some tenths of a second.
             return await asyncio.to_thread(DatumEncoder, schema_id, info.schema_json)
         except UnusableSchema as error:
             raise refused_topic(path, f"its schema can't be used: {error}") from error

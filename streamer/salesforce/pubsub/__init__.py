@@ -1,1 +1,1 @@
-"""Pub/Sub API of Salesforce: one connection, a stream for each channel, and schemas of events."""
+"""Pub/Sub API of Salesforce: one connection, one stream per channel, and event schemas."""

@@ -24,10 +24,10 @@ from streamer.salesforce.reactions import Reaction
 from streamer.salesforce.session_observer import SessionObserver
 from streamer.web.proxy import refused_by, through
 
-# Words of gRPC for a proxy that does not connect us.
+# gRPC's message about a proxy that does not connect us.
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d+)")
 
-# gRPC's least; our own back-off comes on top.
+# The shortest delay that gRPC allows; our own back-off is added to it.
 _RECONNECT_MS = 100
 
 _Request = TypeVar("_Request", bound=Message)
@@ -36,7 +36,7 @@ _Response = TypeVar("_Response", bound=Message)
 
 @dataclass(slots=True, kw_only=True)
 class _Link:
-    """gRPC's channel, which is closed when the last of its calls has ended after it was retired."""
+    """gRPC's channel. A retired channel is closed when its last call ends."""
 
     channel: grpc.aio.Channel
     calls: int = 0
@@ -44,11 +44,12 @@ class _Link:
 
 
 class PubSubConnection:
-    """Makes the calls of one org, over one HTTP/2 connection.
+    """Makes the calls of one org over one HTTP/2 connection.
 
-    A connection that breaks is made again by the next call. When none can be
-    made, all calls wait for the same delay and share the next try. A connection
-    that is alive but answers nothing is replaced; its other streams stay on it.
+    After a connection breaks, the next call opens another. If no connection can
+    be opened, all calls wait for the same delay and share the next try. A
+    connection that is alive but answers nothing is replaced for new calls; its
+    streams stay on it.
     """
 
     def __init__(self, options: PubSubOptions, clock: Clock, random: Callable[[], float]) -> None:
@@ -67,9 +68,9 @@ class PubSubConnection:
     async def subscribed(
         self, request: FetchRequest, token: AccessToken, observer: SessionObserver
     ) -> AsyncIterator[SubscribeStream]:
-        """Run a Subscribe stream that begins with `request`; everything within can raise `CallEnded`."""
+        """Run a Subscribe stream that begins with `request`. Code inside the context can get `CallEnded`."""
         async with self._linked() as link:
-            # gRPC would log an answer that is not a message, and hand on nothing.
+            # Given a message type, gRPC would only log an answer that can't be parsed, and drop it.
             subscribe = link.channel.stream_stream(
                 SUBSCRIBE.path,
                 request_serializer=SUBSCRIBE.request.SerializeToString,
@@ -88,11 +89,11 @@ class PubSubConnection:
                 await asyncio.wait([receiving])
 
     async def schema(self, schema_id: str, token: AccessToken) -> str:
-        """Return the JSON of a schema; raises `CallEnded`."""
+        """Return the JSON of a schema. Raises `CallEnded`."""
         return (await self.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), token)).schema_json
 
     async def ask(self, call: Call[_Request, _Response], request: _Request, token: AccessToken) -> _Response:
-        """Return the answer to a call that takes one request; raises `CallEnded`."""
+        """Return the answer to a call with one request. Raises `CallEnded`."""
         async with self._linked() as link:
             ask = link.channel.unary_unary(
                 call.path, request_serializer=call.request.SerializeToString, response_deserializer=bytes
@@ -107,15 +108,15 @@ class PubSubConnection:
             except grpc.aio.AioRpcError as exc:
                 raise CallEnded.by(exc, secret=token.access_token) from exc
             except DecodeError as exc:
-                detail = f"no {call.response.DESCRIPTOR.name}"
+                detail = f"the answer is not a valid {call.response.DESCRIPTOR.name}"
                 raise CallEnded("answer_broken", detail, reaction=Reaction.TRY_AGAIN) from exc
 
     def proved(self) -> None:
-        """Note that the connection has brought an answer."""
+        """Record that Salesforce answered over the connection."""
         self._delays.reset()
 
     async def close(self) -> None:
-        """Close the connection, on which no call runs any more."""
+        """Close the connection; no call may be running."""
         if self._link is not None:
             link, self._link = self._link, None
             await link.channel.close(None)
@@ -142,13 +143,13 @@ class PubSubConnection:
         elif ended.is_unanswered:
             self._name_proxy(ended)
             if link.channel.get_state() is ChannelConnectivity.TRANSIENT_FAILURE:
-                # Only the first call that notices counts. gRPC would try again by itself.
+                # Only the first call that notices the failure sets the delay. gRPC would try again by itself.
                 if self._retire(link):
                     self._resumes_at = self._clock.monotonic() + self._delays.next_s()
                 ended.after_s = max(0.0, self._resumes_at - self._clock.monotonic())
 
     def _name_proxy(self, ended: CallEnded) -> None:
-        """Say in `ended` that there is a proxy on the way, and whether it refused to connect us."""
+        """Add to `ended` that the call used a proxy, and whether the proxy refused to connect."""
         if self._proxy is None:
             return
         ended.detail += through(self._proxy)
@@ -175,7 +176,7 @@ class PubSubConnection:
 def _metadata(token: AccessToken) -> tuple[tuple[str, str], ...]:
     return (
         ("accesstoken", token.access_token),
-        # A host in letters that ASCII lacks is sent in its encoded form.
+        # `URL` encodes a host name with non-ASCII letters.
         ("instanceurl", str(URL(token.instance_url)).rstrip("/")),
         ("tenantid", token.org),
     )
@@ -192,9 +193,9 @@ def _arguments(options: PubSubOptions) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", options.answer_bytes),
         ("grpc.keepalive_time_ms", round(options.ping_every_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(options.ping_timeout_s * 1000)),
-        # That of pings by which gRPC measures the bandwidth; while one is on its way, it sends no other.
+        # gRPC also pings to measure bandwidth; while such a ping is open, it sends no other.
         ("grpc.http2.ping_timeout_ms", round(options.ping_timeout_s * 1000)),
-        # A quiet stream must be pinged as long as it lasts.
+        # A quiet stream must be pinged for as long as it exists.
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
         # Otherwise a new channel would share the broken connection of the old one.

@@ -1,4 +1,4 @@
-"""Ends of calls to the Pub/Sub API: their causes, and the required reactions."""
+"""Ends of calls to the Pub/Sub API: causes, and required reactions."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,9 +16,9 @@ _LONGEST = 500
 _LONGEST_REASON = 60
 
 TOO_LARGE = "answer_too_large"
-"""Reason of a call that our own side has ended, because an answer had too many bytes."""
+"""Reason of a call that our client ended because an answer had too many bytes."""
 
-# So gRPC ends a call whose answer exceeds `grpc.max_receive_message_length`, compressed or not.
+# gRPC's message when an answer exceeds `grpc.max_receive_message_length`, compressed or not.
 _TOO_LARGE = "essage larger than max"
 
 # Codes without their prefix (Pub/Sub API guide, handling errors); the first match counts.
@@ -32,27 +32,27 @@ _TABLE: tuple[tuple[str, Reaction], ...] = (
     (r"subscription\.limit\.", Reaction.WAIT_FOR_ALLOWANCE),
     (r"subscription\.fetch\.replayid\.", Reaction.REFUSE_REPLAY_ID),
     (r"subscription\.topic\.", Reaction.REFUSE_CHANNEL),
-    # Mistakes in the course of a stream, such as credit beyond the limit: another stream makes none.
+    # Mistakes within a stream, such as credit beyond the limit: a new stream begins without them.
     (r"subscription\.", Reaction.TRY_AGAIN),
     (r"topic\.", Reaction.REFUSE_CHANNEL),
     (r"schema\.", Reaction.REFUSE_CHANNEL),
 )
 
-# Pieces of gRPC's messages about a connection that is not made, and what each means.
+# Patterns in gRPC's messages about a failed connection, with a message for an operator.
 _CONNECTION: tuple[tuple[str, str], ...] = (
     (
         "WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG",
-        "it does not speak TLS: let org.pubsub.endpoint begin with http://, as that of a sandbox does",
+        "it does not speak TLS: check that org.pubsub.endpoint begins with http://, as for a sandbox",
     ),
     (
         "CERTIFICATE_VERIFY_FAILED",
-        "its certificate is of no trusted authority, or of another name: check org.pubsub.ca_file",
+        "its certificate has an unknown authority or another name: check org.pubsub.ca_file",
     ),
     ("Connection refused", "nothing listens there (connection refused): check org.pubsub.endpoint"),
     ("(?i)resolving|lookup failed|name not found", "its name can't be resolved: check org.pubsub.endpoint"),
 )
 
-# Most of the statuses that come with the codes are not documented, so they count only without a known code.
+# Salesforce does not document most statuses of its codes, so a status counts only without a known code.
 _BY_STATUS: Mapping[StatusCode, Reaction] = {
     StatusCode.OK: Reaction.HANDSHAKE,
     StatusCode.UNAUTHENTICATED: Reaction.RENEW_TOKEN,
@@ -65,16 +65,16 @@ _BY_STATUS: Mapping[StatusCode, Reaction] = {
 
 
 class CallEnded(Exception):
-    """A call has ended, though more was expected of it.
+    """A call has ended although more answers were expected.
 
-    `reason` is one of a few stable words. `after_s` is a pause that replaces the
-    usual back-off: the connection's own, while no connection is made.
+    `reason` is one of a few stable words. If the connection failed, `after_s` is
+    the connection's own delay, which replaces the usual back-off.
     """
 
     def __init__(
         self, reason: str, detail: str, *, reaction: Reaction, status: StatusCode | None = None
     ) -> None:
-        """Take the reason as a word and as a sentence, and the required reaction."""
+        """`reason` is a word, `detail` a sentence, and `reaction` the required reaction."""
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -87,10 +87,10 @@ class CallEnded(Exception):
 
     @classmethod
     def by(cls, error: grpc.aio.AioRpcError, *, secret: str) -> "CallEnded":
-        """Return the end that `error` means; its words are shortened, and never hold the `secret`."""
+        """Return the end of a call for `error`; the message is shortened and never contains `secret`."""
         code, status = _code(error).replace(secret, "***"), error.code()
         if not code and _TOO_LARGE in (error.details() or ""):
-            detail = "an answer with more bytes than are received"
+            detail = "an answer with more bytes than the client accepts"
             return cls(TOO_LARGE, detail, reaction=Reaction.TRY_AGAIN, status=status)
         details = (error.details() or "no details").replace(secret, "***")
         if status is StatusCode.UNAVAILABLE and not code:
@@ -105,12 +105,12 @@ class CallEnded(Exception):
 
     @property
     def is_unanswered(self) -> bool:
-        """True if it was not Salesforce that ended the call, but the network on the way."""
+        """True if the network ended the call and not Salesforce."""
         return self.status is StatusCode.UNAVAILABLE and self.reason == "unavailable"
 
 
 def _of_connection(details: str) -> str:
-    """Return gRPC's words about a connection that was not made in words of an operator."""
+    """Return gRPC's message about a failed connection in an operator's words."""
     for pattern, told in _CONNECTION:
         if re.search(pattern, details):
             return told
@@ -118,15 +118,15 @@ def _of_connection(details: str) -> str:
 
 
 def unserved(ended: CallEnded) -> ConfigurationError:
-    """Return the error for a client that the Pub/Sub API will not serve."""
+    """Return the error for a client that the Pub/Sub API refuses to serve."""
     return ConfigurationError(
         f"The Pub/Sub API does not serve this client ({ended}): check org.pubsub.endpoint, and that the org "
-        "and the user may use the API"
+        "and the user have access to the API"
     )
 
 
 def reaction(code: str, status: StatusCode) -> Reaction:
-    """Return the required reaction to an error `code`, without its prefix, that came with `status`."""
+    """Return the required reaction to an error `code` (without its prefix) with `status`."""
     for pattern, result in _TABLE:
         if re.match(pattern, code):
             return result
@@ -135,7 +135,7 @@ def reaction(code: str, status: StatusCode) -> Reaction:
 
 def _code(error: grpc.aio.AioRpcError) -> str:
     """Return the error code in the trailers without its prefix, or an empty text."""
-    # The published types know only the synchronous API's pairs.
+    # The published types describe only the synchronous API.
     trailers: Iterable[tuple[str, str | bytes]] = cast("Any", error.trailing_metadata()) or ()
     for key, value in trailers:
         if key.lower() == _TRAILER:

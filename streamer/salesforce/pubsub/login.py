@@ -1,4 +1,4 @@
-"""Login shared by all channels that are read over the Pub/Sub API."""
+"""Login that all channels on the Pub/Sub API share."""
 
 import structlog
 
@@ -11,7 +11,7 @@ _log = structlog.get_logger()
 
 
 class Login:
-    """Gets tokens. While Salesforce can't give any, all callers wait for the same delay."""
+    """Gets tokens. While Salesforce can't issue tokens, all callers wait for the same delay."""
 
     def __init__(self, tokens: Tokens, clock: Clock, delays: RecoveryDelays) -> None:
         self._tokens = tokens
@@ -21,7 +21,7 @@ class Login:
         self._resumes_at = 0.0
 
     async def token(self, *, stale: AccessToken | None = None) -> AccessToken:
-        """Return a token other than `stale`; raises a `Stop` when an operator must act."""
+        """Return a token other than `stale`. Raises a `Stop` if an operator must act."""
         while True:
             while (left := self._resumes_at - self._clock.monotonic()) > 0:
                 await self._clock.sleep(left)
@@ -34,7 +34,7 @@ class Login:
                 return token
 
     def _postpone(self, failure: RetryLater) -> None:
-        # Callers at the same time share a login and its failure.
+        # Concurrent callers share a login and its failure.
         if failure is self._failure:
             return
         self._failure = failure

@@ -1,4 +1,4 @@
-"""Options of the connection to the Pub/Sub API: its streams and certificates."""
+"""Options of the connection to the Pub/Sub API, its streams and its certificates."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ _BUNDLE = "ca-certificates.crt"
 def authorities(ca_file: Path | None) -> bytes | None:
     """Return the authorities in `ca_file`, or the system's, as PEM; `None` if the system has none.
 
-    The system's are those that Python's other TLS clients trust, such as the
-    ones in `SSL_CERT_FILE`; gRPC on its own would trust those that it was
-    built with. Raises `ConfigurationError` when `ca_file` can't be used.
+    Python's other TLS clients trust the same authorities of the system, for
+    example those in `SSL_CERT_FILE`. gRPC alone would trust the authorities that
+    it was built with. Raises `ConfigurationError` if `ca_file` can't be used.
     """
     if ca_file is None:
         return _of_system()
@@ -29,7 +29,7 @@ def authorities(ca_file: Path | None) -> bytes | None:
         pem = regular_files.content(ca_file)
         ssl.create_default_context().load_verify_locations(cadata=pem.decode("ascii"))
     except (OSError, ValueError) as exc:
-        # An SSLError is an OSError too, and its words tell an operator nothing.
+        # An SSLError is also an OSError, but its message does not help an operator.
         is_missing = not isinstance(exc, ssl.SSLError) and isinstance(exc, OSError)
         reason = exc.strerror if isinstance(exc, OSError) and is_missing else "no certificates in PEM"
         raise ConfigurationError(f"org.pubsub.ca_file: {ca_file} can't be used: {reason}") from exc
@@ -41,21 +41,22 @@ def _of_system() -> bytes | None:
     folder = Path(paths.capath) if paths.capath else None
     files = [Path(paths.cafile)] if paths.cafile else [folder / _BUNDLE] if folder else []
     if folder and not files[0].is_file():
-        # One file for each authority, named by the hash of its subject.
+        # The folder has one file per authority, named by the hash of its subject.
         files = sorted(folder.glob("*.[0-9]"))
     return b"\n".join(file.read_bytes() for file in files if file.is_file()) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PubSubOptions:
-    """Options; times in seconds, sizes in bytes.
+    """Options of the connection: times in seconds, sizes in bytes.
 
-    Salesforce caps the credit of a stream at 100 events, sends an event or a
-    keep-alive within 270 s, and answers with 3 MB at most (Pub/Sub API guide,
-    flow control). An event has 1 MB at most, so one always fits into
-    `answer_bytes`, which count after decompression. `authorities` (PEM) can
-    vouch for the endpoint; `None` leaves that to gRPC. A ping that is not
-    answered ends the connection, so that a half-open one is noticed.
+    Salesforce limits the credit of a stream to 100 events, sends an event or a
+    keep-alive at least every 270 s, and sends answers of 3 MB at most (Pub/Sub
+    API guide, flow control). An event has 1 MB at most, so one event always fits
+    into `answer_bytes`, which counts bytes after decompression. `authorities`
+    are PEM certificates that the endpoint's certificate must chain to; with
+    `None`, gRPC uses its own. An unanswered ping ends the connection, so that a
+    half-open connection is noticed.
     """
 
     endpoint: URL
@@ -74,12 +75,13 @@ class PubSubOptions:
     def of(cls, org: OrgSettings) -> "PubSubOptions":
         """Return the options for `org`.
 
-        Raises `ConfigurationError` for an address, a file or a proxy that can't be used.
+        Raises `ConfigurationError` if an address, a file or a proxy can't be used.
         """
         if org.pubsub.endpoint == PubSubSettings().endpoint and _is_local(org.login_url):
             raise ConfigurationError(
-                f"org.pubsub.endpoint is Salesforce's, but org.login_url is {org.login_url}: name that "
-                "org's (of `streamer sandbox`: http://localhost:7443), or set org.transport to cometd"
+                f"org.pubsub.endpoint is Salesforce's, but org.login_url is {org.login_url}: set "
+                "the endpoint of that org (for `streamer sandbox`: http://localhost:7443), or set "
+                "org.transport to cometd"
             )
         address = safe_address(org.pubsub.url, named="org.pubsub.endpoint", allow_http=org.allow_http)
         setting = org.proxy.get_secret_value() if org.proxy else None
@@ -88,7 +90,7 @@ class PubSubOptions:
         if proxy is not None and proxy.url.scheme != "http":
             raise ConfigurationError(
                 f"{proxy.named_by}: the Pub/Sub API can't be reached through an https proxy: "
-                "name one with http://"
+                "set a proxy with http://"
             )
         trusted = authorities(org.pubsub.ca_file) if endpoint.scheme == "https" else None
         return cls(endpoint=endpoint, authorities=trusted, proxy=proxy)

@@ -1,4 +1,4 @@
-"""Position from which one channel is subscribed."""
+"""Position from which a channel is subscribed over the Pub/Sub API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ from streamer.salesforce.retained import RetainedMessages, StreamPosition, posit
 
 @dataclass(slots=True, kw_only=True)
 class Position(StreamPosition):
-    """Position of one channel: a replay id, or the start of what is wanted.
+    """Position of one channel: a replay id, or the start of the wanted events.
 
-    `dropped` is the last replay id with a dropped message, and `passed` the last
-    one before it: the events of a split message share a replay id, and some can be
-    still to come. The present stream drops what its `selection` drops; later
-    settlements do not change that, and what `subscribed` notes matters to the next
-    stream: the present one has new messages alone.
+    `dropped` is the last replay id with a dropped message, and `passed` is the
+    replay id before it: the events of a split message share a replay id, and
+    some can still follow. A stream uses the `selection` that was current at its
+    start, so later settlements do not change which messages it drops. `subscribed`
+    also affects the next stream only, because the current stream has only new
+    messages.
     """
 
     over_cometd: ClassVar = False
@@ -28,16 +29,16 @@ class Position(StreamPosition):
 
     @property
     def replay_id(self) -> ReplayId | None:
-        """Replay id after which to read, or `None` for the start."""
+        """Replay id after which to read, or `None` to read from the start."""
         return self.passed or self.complete
 
     @property
     def is_open_to_new(self) -> bool:
-        """True if no message is missed before the next stream is accepted."""
+        """True if only new events are wanted and none is missed before the next stream is accepted."""
         return self.start is Start.LATEST and self.replay_id is None
 
     def settled(self, checkpoint: Checkpoint) -> "Position":
-        """Return the position after `checkpoint`, which is in the log; the present stream goes on."""
+        """Return the position after `checkpoint`, which is in the log; the current stream continues."""
         settled = Position.after(checkpoint)
         settled.selection = self.selection
         if settled.complete is None:
@@ -45,7 +46,7 @@ class Position(StreamPosition):
         return settled
 
     def request(self, topic: str, credit: int) -> FetchRequest:
-        """Return the first request of a stream that reads on from here."""
+        """Return the first request of a stream that continues from this position."""
         self.selection = self.retained
         replay_id = self.replay_id
         if replay_id is not None:
@@ -57,7 +58,7 @@ class Position(StreamPosition):
         )
 
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
-        """Return those of `messages` that the log does not hold; raises `LastEventMissing`."""
+        """Return the `messages` that the log does not hold. Raises `LastEventMissing`."""
         if self.selection is None:
             return messages
         new = self.selection.new(messages)
@@ -65,7 +66,7 @@ class Position(StreamPosition):
         for message in messages:
             position = position_of(message)
             if message is first:
-                # A new message of the dropped ones' replay id must be read again with them.
+                # A new message can share the replay id of dropped ones, so all must be read again.
                 self.passed = self.passed if position in {None, self.dropped} else self.dropped or self.passed
                 self.dropped = None
                 break
@@ -74,20 +75,20 @@ class Position(StreamPosition):
         return new
 
     def read_to_end(self) -> None:
-        """Note that Salesforce has nothing more at the moment; raises `LastEventMissing`."""
+        """Record that Salesforce has no more messages at the moment. Raises `LastEventMissing`."""
         if self.selection is not None:
             self.selection.read_to_end()
 
     def told_lost(self) -> bool:
-        """Return once whether the last event in the log is not among those that Salesforce retains."""
+        """Return true, once, if Salesforce no longer retains the last event in the log."""
         return self.selection is not None and self.selection.told_lost()
 
     def told_unmarked(self) -> float | None:
-        """Return once the time at which the stream begins, where nothing but time marks the place."""
+        """Return, once, the stream's start time if only time marks the position; otherwise `None`."""
         return None if self.selection is None else self.selection.told_unmarked()
 
     def begin_again(self, *, by_time: bool) -> None:
-        """Read all retained messages again, because the dropped ones, or their replay ids, prove nothing."""
+        """Read all retained messages again, because the dropped ones or their ids are unreliable."""
         self.passed = self.dropped = None
         if self.retained is not None:
             self.retained = self.retained.by_time() if by_time else self.retained.afresh()

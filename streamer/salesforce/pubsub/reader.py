@@ -1,4 +1,4 @@
-"""Reader of one channel: one Subscribe stream after the other."""
+"""Reader of one channel: it runs one Subscribe stream after another."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
@@ -19,8 +19,8 @@ from streamer.salesforce.retained import LastEventMissing
 
 _log = structlog.get_logger()
 
-# A backlog's answers follow each other faster. A pause ends the consumer's append, so that it is committed
-# while the next answer is on its way.
+# In a backlog, answers follow each other faster than this. A pause ends the consumer's append, so that
+# the append is committed while the next answer is on its way.
 _PAUSE_S = 0.02
 _LONGEST_APPEND_S = 0.25
 
@@ -29,13 +29,13 @@ _LONGEST_APPEND_S = 0.25
 class ChannelReader:
     """Reads one channel in its consumer's own task.
 
-    Messages that arrive while the consumer is busy come as one batch. While a
-    backlog lasts, batches say that there is `more`, so that the consumer appends
-    many of them in one transaction. Credit is granted when the consumer asks for
-    more, so never beyond what the log can take.
+    Messages that arrive while the consumer is busy form one batch. During a
+    backlog, batches announce that `more` follow, so that the consumer appends
+    many of them in one transaction. The reader grants credit when the consumer
+    asks for more, so credit never exceeds what the log can accept.
 
-    A stream that ends is followed by another, from the position in the log.
-    Before that the consumer gets, and commits, all that was received.
+    When a stream ends, the consumer first receives and commits all received
+    messages. Then another stream begins at the position in the log.
     """
 
     channel: Channel
@@ -86,7 +86,7 @@ class ChannelReader:
             await subscription.begin()
             self._accept()
             if begins and not subscription.has_arrived:
-                # The position begins here, and the log must know it.
+                # The position begins here, so the log must record it.
                 yield self._batch()
             is_admitted = False
             while True:
@@ -108,17 +108,17 @@ class ChannelReader:
     async def _read(
         self, answers: Sequence[FetchedEvents], subscription: SubscribeStream
     ) -> AsyncGenerator[Batch, None]:
-        """Yield the messages of `answers`, and then the keep-alive that ends them, if one does."""
+        """Yield the messages of `answers`, then the final keep-alive, if there is one."""
         events = [event for answer in answers for event in answer.events]
         self._credit.used(len(events))
         schema_ids = {event.event.schema_id for event in events}
         if self._append_began is not None and not self.messages.can_decode(schema_ids):
-            # Messages that were read must not wait for a schema.
+            # Messages that were already read must not wait for a schema.
             yield self._batch()
         keep_alive = None if answers[-1].events else answers[-1]
         more = keep_alive is None and subscription.is_exhausted and self._can_grow()
         if more:
-            # The consumer asks for more before it commits, so the next answer can be on its way.
+            # The consumer asks for more before it commits, so request the next answer now.
             await subscription.top_up(self._credit.most)
         readers = await self._readers(schema_ids)
         left = len(events)
@@ -136,7 +136,7 @@ class ChannelReader:
             yield self._batch(position=keep_alive.latest)
 
     async def _readers(self, schema_ids: Collection[str]) -> Readers:
-        """Return the readers of schemas; wait, keeping the position, while Salesforce can't give one."""
+        """Return the readers of schemas; while Salesforce can't send a schema, wait and keep the position."""
         has_failed = False
         while True:
             try:
@@ -176,7 +176,7 @@ class ChannelReader:
         return Batch(
             channel=self.channel,
             read_at=now,
-            # gRPC names no time, but the login did.
+            # gRPC sends no time, so use the clock difference from the login.
             org_time=now + token.ahead_s if token is not None else None,
             messages=messages,
             unreadable=unreadable,
@@ -199,7 +199,7 @@ class ChannelReader:
 
     async def _recover(self, ended: CallEnded) -> None:
         if ended.reaction is Reaction.REFUSE_REPLAY_ID and self.position.passed is not None:
-            # It is not the checkpoint's: the messages before it can be read again.
+            # The refused id is not the checkpoint's, so the messages before it can be read again.
             self.position.begin_again(by_time=False)
         elif error := self._refusal(ended):
             self.session.observer.refused(self.path, ended.detail)
@@ -210,7 +210,7 @@ class ChannelReader:
         await self.recovery.wait(ended, self.channel)
 
     def _refusal(self, ended: CallEnded) -> Stop | None:
-        """Return the error for an end after which an operator, or the channel's policy, must decide."""
+        """Return the error if an operator or the channel's policy must decide; otherwise `None`."""
         match ended.reaction:
             case Reaction.REFUSE_REPLAY_ID if self.position.complete is not None:
                 return ReplayIdRefused(f"{self.path}: {ended.detail}", path=self.path)
@@ -229,7 +229,7 @@ class ChannelReader:
 def _runs(
     messages: Sequence[JsonObject | Unreadable],
 ) -> Iterator[tuple[Sequence[JsonObject], Sequence[Unreadable]]]:
-    """Yield messages that can be read and those that can't in turn, so that both keep their places."""
+    """Yield readable and unreadable messages alternately, in their order."""
     run: list[JsonObject] = []
     for message in messages:
         if not isinstance(message, Unreadable):

@@ -1,4 +1,4 @@
-"""Recovery of one channel's streams, on the connection and the login that all channels share."""
+"""Recovery of one channel's streams; all channels share the connection and the login."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PubSubSession:
-    """Connection and login that the channels of one org share, with their options and their observer."""
+    """Connection and login that an org's channels share, with options and observer."""
 
     connection: PubSubConnection
     login: Login
@@ -30,9 +30,9 @@ class PubSubSession:
 
 @dataclass(slots=True, kw_only=True)
 class StreamRecovery:
-    """Token of one channel's present stream, and the delays between its streams.
+    """Token of one channel's current stream, and the delays between its streams.
 
-    `overdue` counts the streams in a row that have brought nothing in time.
+    `overdue` counts the consecutive streams that received nothing in time.
     """
 
     session: PubSubSession
@@ -43,7 +43,7 @@ class StreamRecovery:
     _began: float = field(default=0.0, init=False)
 
     async def begin(self) -> AccessToken:
-        """Return the token for a stream that begins now; raises a `Stop` when an operator must act."""
+        """Return the token for a new stream. Raises a `Stop` if an operator must act."""
         token = await self.session.login.token(stale=self._stale)
         self.token, self._stale = token, None
         self._began = self.session.clock.monotonic()
@@ -57,7 +57,7 @@ class StreamRecovery:
         self.session.connection.proved()
 
     async def wait(self, ended: CallEnded, channel: Channel) -> None:
-        """Wait before the stream that follows one that `ended`."""
+        """Wait before the next stream, after one has `ended`."""
         session = self.session
         session.observer.lost(ended.reason)
         if ended.reason == "overdue":

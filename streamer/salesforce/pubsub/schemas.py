@@ -1,4 +1,4 @@
-"""Cache of event schemas by their ids, and the decoder of events that uses it."""
+"""Cache of event schemas by id, and the decoder of events that uses the cache."""
 
 import asyncio
 from collections import OrderedDict
@@ -14,19 +14,19 @@ from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
 from streamer.schema_ids import LONGEST_SCHEMA_ID, known_schema_id
 
 Fetch = Callable[[str], Awaitable[str]]
-"""Returns the JSON of the schema with an id, from Salesforce; raises `UnusableSchema` if it has none."""
+"""Fetches the JSON of a schema by its id. Raises `UnusableSchema` if Salesforce does not have it."""
 
 _LIMIT = 500
 _MOST_BYTES = 128 * 1024 * 1024
-# Compiling a larger one takes some milliseconds, and up to some tenths of a second.
+# Compiling a larger schema takes between some milliseconds and some tenths of a second.
 _COMPILED_IN_THREAD_FROM = 16 * 1024
-# A channel with an unusable schema repeats its id in each event.
+# On a channel with an unusable schema, each event names that schema again.
 _UNUSABLE_FOR_S = 60.0
 
 
 @dataclass(slots=True)
 class _Fetching:
-    """Fetch that is under way, and the number of its callers."""
+    """Fetch in progress, and its number of callers."""
 
     task: asyncio.Task[EventSchema]
     callers: int = 0
@@ -34,20 +34,19 @@ class _Fetching:
 
 @dataclass(frozen=True, slots=True)
 class _Unusable:
-    """Refusal of a schema, and the time until which it stands."""
+    """Refusal of a schema, valid until a time of the clock."""
 
     message: str
     until: float
 
 
 class Schemas:
-    """Fetches each schema once, and keeps the most recently used ones.
+    """Fetches each schema once, and keeps the most recently used schemas.
 
-    They are `limit` at most, and take `most_bytes` of memory, roughly.
+    It keeps at most `limit` schemas, and roughly at most `most_bytes` of memory.
 
-    An id names one text for ever, its fingerprint (REST API guide, platform
-    event schema), so nothing expires. An unusable schema is remembered as such
-    for a minute.
+    An id is the fingerprint of one schema text (REST API guide, platform event
+    schema), so no schema expires. An unusable schema is remembered for a minute.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Schemas:
         self._fetching: dict[str, _Fetching] = {}
 
     def known(self, schema_id: str) -> EventSchema | None:
-        """Return a schema that needs no fetch, or `None`."""
+        """Return the schema if it is in the cache, or `None`."""
         schema = self._known.get(schema_id)
         if not isinstance(schema, EventSchema):
             return None
@@ -77,12 +76,12 @@ class Schemas:
     async def get(self, schema_id: str) -> EventSchema:
         """Return the schema with an id.
 
-        Callers at the same time share one fetch and its failure, which is then
-        forgotten. A caller that is cancelled leaves the fetch to the others;
-        the last one ends it.
+        Concurrent callers share one fetch and its failure; the failure is then
+        forgotten. If a caller is cancelled, the fetch continues for the other
+        callers; without callers, it is cancelled.
 
-        Raises `UnusableSchema`, what `fetch` raises, and
-        `SalesforceUnavailable` when the fetch was cancelled from elsewhere.
+        Raises `UnusableSchema`, the errors of `fetch`, and
+        `SalesforceUnavailable` if other code cancelled the fetch.
         """
         schema = self.known(schema_id)
         if schema is not None:
@@ -95,7 +94,7 @@ class Schemas:
         finally:
             fetching.callers -= 1
             if not fetching.callers and not fetching.task.done():
-                # A caller that comes now must not join a fetch that is being cancelled.
+                # A new caller must not join a fetch that is being cancelled.
                 self._forget(schema_id, fetching)
                 fetching.task.cancel()
         if fetching.task.cancelled():
@@ -109,7 +108,7 @@ class Schemas:
         def ended(task: asyncio.Task[EventSchema]) -> None:
             self._forget(schema_id, fetching)
             if not task.cancelled():
-                # asyncio reports a failure that no caller has stayed for, unless it is looked at.
+                # Reading the exception stops asyncio from reporting a failure without callers.
                 task.exception()
 
         task.add_done_callback(ended)
@@ -157,8 +156,8 @@ def _size(known: EventSchema | _Unusable) -> int:
     return known.size if isinstance(known, EventSchema) else len(known.message)
 
 
-# Decoding so many bytes holds the event loop up for some milliseconds. Their events are appended
-# before the next ones are decoded, so they take little memory.
+# Decoding this many bytes blocks the event loop for some milliseconds. Their events are appended
+# before the next ones are decoded, so they need little memory.
 _AT_ONCE = 512 * 1024
 # A UUID has 36 characters.
 _LONGEST_UUID = 100
@@ -177,22 +176,22 @@ class Messages:
         self._schemas = schemas
 
     def can_decode(self, schema_ids: Iterable[str]) -> bool:
-        """Return true if none of the schemas must be fetched."""
+        """Return true if the cache has all these schemas."""
         return all(map(self._schemas.known, schema_ids))
 
     async def readers(self, schema_ids: Iterable[str]) -> "Readers":
         """Return the readers of events with these schemas.
 
-        Raises `RetryLater` while a schema can't be fetched, and `Stop` when an
-        operator must allow us to read it.
+        Raises `RetryLater` if a schema can't be fetched now, and `Stop` if the
+        user needs permission to read it.
         """
         return {each: await self._schema(each) for each in schema_ids}
 
     def of(self, events: Sequence[ConsumerEvent], readers: "Readers") -> list[JsonObject | Unreadable]:
-        """Return the message of each event in order; an event that can't be decoded is `Unreadable`."""
+        """Return the message of each event in order, or `Unreadable` if it can't be decoded."""
         path = self._path
         messages: list[JsonObject | Unreadable] = []
-        # Every event of a backlog passes this loop, so it must be cheap.
+        # This loop handles every event of a backlog, so it must be cheap.
         for consumed in events:
             event = consumed.event
             payload, schema_id, position = event.payload, event.schema_id, consumed.replay_id
@@ -210,7 +209,7 @@ class Messages:
         return messages
 
     async def _schema(self, schema_id: str) -> "_Schema":
-        # A fetch of anything much longer can only fail.
+        # Salesforce would refuse any longer id.
         if not 0 < len(schema_id) <= LONGEST_SCHEMA_ID:
             return _missing(f"{schema_id[:LONGEST_SCHEMA_ID]!r} is not an id of a schema")
         try:
@@ -223,9 +222,10 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """Reader of the events of one schema: of their payload, and of what stands beside it.
+    """Reader of one schema's events: `decode` reads the payload, `about` the values next to it.
 
-    Payloads of `at_once` bytes are decoded in one go: fewer where a byte stands for a whole object.
+    Payloads of `at_once` bytes are decoded without a pause. The number is lower
+    if one byte can stand for a whole object.
     """
 
     decode: Callable[[bytes], JsonObject]
@@ -234,11 +234,11 @@ class _Schema:
 
 
 Readers = Mapping[str, _Schema]
-"""Readers of events by the ids of their schemas."""
+"""Readers of events, by schema id."""
 
 
 def parts(events: Sequence[ConsumerEvent], readers: Readers, size: int) -> Iterator[Sequence[ConsumerEvent]]:
-    """Yield `events`, of `size` bytes in all, in parts that are decoded in one go."""
+    """Yield `events`, which have `size` bytes in total, in parts that are decoded without a pause."""
     at_once = min((reader.at_once for reader in readers.values()), default=_AT_ONCE)
     if size <= at_once:
         yield events
@@ -278,6 +278,6 @@ def _unreadable(consumed: ConsumerEvent, error: UnreadableEvent) -> Unreadable:
         error=str(error),
         replay_id=ReplayId(position) if 0 < len(position) <= LONGEST_REPLAY_ID else None,
         schema_id=known_schema_id(event.schema_id),
-        # A platform event has its id here alone, and is another event without it.
+        # Only this field carries a platform event's id, and the event id depends on it.
         event_uuid=event.id if len(event.id) <= _LONGEST_UUID else "",
     )

@@ -1,4 +1,4 @@
-"""Source of events over the Pub/Sub API: one stream for each channel, on one connection."""
+"""Source of events over the Pub/Sub API: one stream per channel, all on one connection."""
 
 import random as system_random
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -30,11 +30,11 @@ _SCHEMAS_REFUSED_S = 30.0
 
 
 class PubSubSource:
-    """Reads channels over the Pub/Sub API; enter it before reading, and leave it afterwards.
+    """Reads channels over the Pub/Sub API. Enter it before you read, and leave it afterwards.
 
-    Every channel has a stream and a recovery of its own, so that one channel's
-    trouble does not disturb the others. They share the connection, the login
-    and the schemas.
+    Every channel has its own stream and recovery, so that one channel's failure
+    does not disturb the other channels. They share the connection, the login and
+    the schemas.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class PubSubSource:
         observer: SessionObserver | None = None,
         random: Callable[[], float] = system_random.random,
     ) -> None:
-        """Read the org of `tokens`; `random` gives numbers in [0, 1) for the jitter."""
+        """Read the org of `tokens`; `random` returns numbers in [0, 1) for the jitter."""
         self._session = PubSubSession(
             connection=PubSubConnection(options, clock, random),
             login=Login(tokens, clock, RecoveryDelays(random)),
@@ -61,18 +61,18 @@ class PubSubSource:
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """Paths that Salesforce has accepted in their present streams."""
+        """Paths that Salesforce has accepted in their current streams."""
         return frozenset(path for path, reader in self._readers.items() if reader.is_subscribed)
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of streams in a row that have brought nothing in time, by path; absent without any."""
+        """Number of consecutive streams that received nothing in time, by path, without the zeros."""
         return {
             path: reader.recovery.overdue for path, reader in self._readers.items() if reader.recovery.overdue
         }
 
     async def __aenter__(self) -> Self:
-        """Return the source; the connection is made when the first channel is read."""
+        """Return the source; the first channel to be read opens the connection."""
         return self
 
     async def __aexit__(
@@ -82,9 +82,9 @@ class PubSubSource:
         await self._session.connection.close()
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield the batches of `channel` after `after`, old and then new: see `streamer.ports.Source`."""
+        """Yield the batches of `channel` after `after`, first old, then new: see `streamer.ports.Source`."""
         if channel.path in self._readers:
-            raise RuntimeError(f"{channel} is being read already")
+            raise RuntimeError(f"{channel} already has a consumer")
         reader = self._readers[channel.path] = ChannelReader(
             channel=channel,
             position=Position.after(after),
@@ -100,7 +100,7 @@ class PubSubSource:
             del self._readers[channel.path]
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Resume after `checkpoint`, which is in the log, when the stream of its channel ends."""
+        """Resume after `checkpoint`, which is in the log, when its channel's stream ends."""
         reader = self._readers.get(checkpoint.channel.path)
         if reader is not None:
             reader.settle(checkpoint)
@@ -114,10 +114,10 @@ class PubSubSource:
         return message
 
     async def _schema(self, schema_id: str) -> str:
-        """Return the JSON of a schema; a token that is refused is renewed once.
+        """Return the JSON of a schema; renew a refused token once.
 
-        A schema that is refused is asked for once more, because Salesforce has
-        just sent an event of it.
+        If Salesforce refuses the schema, ask once more, because it has just sent
+        an event with that schema.
         """
         token = await self._session.login.token()
         tried: set[Reaction] = set()
@@ -137,7 +137,7 @@ class PubSubSource:
     def _can_try_again(self, reaction: Reaction) -> bool:
         if reaction is not Reaction.REFUSE_CHANNEL:
             return reaction is Reaction.RENEW_TOKEN
-        # Many unknown schemas in a row must not hold the channels up.
+        # Many unknown schemas in a row must not delay the channels.
         now = self._session.clock.monotonic()
         if now < self._schemas_refused_at + _SCHEMAS_REFUSED_S:
             return False

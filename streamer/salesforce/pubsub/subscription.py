@@ -1,4 +1,4 @@
-"""One Subscribe stream: its credit, what it has received, and its end."""
+"""One Subscribe stream: its credit, its received messages, and its end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ _DIVISOR = 8
 
 @dataclass(slots=True)
 class Credit:
-    """Bound of the outstanding credit, lowered after an answer that was too large to receive.
+    """Limit of the outstanding credit. It is lowered when an answer is too large to receive.
 
-    As many events as the `usual` credit allows bring the usual bound back: the
-    large ones have passed by then.
+    The limit returns to `usual` after `usual` more events, because the large
+    events have passed by then.
     """
 
     usual: int
@@ -35,34 +35,35 @@ class Credit:
         self.most = self.usual
 
     def lower(self) -> None:
-        """Ask for fewer events at a time."""
+        """Request fewer events at a time."""
         self.most, self._used = max(1, self.most // _DIVISOR), 0
 
     def used(self, events: int) -> None:
-        """Note events that have come."""
+        """Count the events that have arrived."""
         self._used += events
         if self._used >= self.usual:
             self.most = self.usual
 
 
-# In so few bytes even empty events take little memory, so the parsed message is counted.
+# Below this size, even empty events need little memory, so the parsed message can be counted.
 _PARSED_FIRST = 64 * 1024
 _EVENTS = 1
-# Each field but the events comes once.
+# Each field other than the events appears once.
 _MOST_OTHERS = 64
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
 
 
 class TooManyEvents(Exception):
-    """An answer holds more events than were asked for."""
+    """An answer has more events than were requested."""
 
 
 def check_event_count(raw: bytes, most: int) -> None:
-    """Raise `TooManyEvents` if `raw` is a large FetchResponse of more than `most` events.
+    """Raise `TooManyEvents` if `raw` is a large FetchResponse with more than `most` events.
 
-    It looks no further than that. An empty event takes two bytes here and fifty
-    when it is parsed. Raises `DecodeError` for bytes that are no FetchResponse.
+    It stops counting at that number. An empty event takes two bytes in `raw`,
+    but fifty once it is parsed. Raises `DecodeError` if `raw` is not a
+    FetchResponse.
     """
     if len(raw) <= _PARSED_FIRST:
         return
@@ -100,14 +101,14 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     raise DecodeError("a number without an end")
 
 
-# An idle topic can leave a subscription without any answer for minutes, while a refusal comes at once.
+# On an idle topic, an accepted subscription can have no answer for minutes; a refusal arrives at once.
 _ACCEPTED_AFTER_S = 2.0
 _REFUSED_WITHIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedEvents:
-    """One response: its events, or the position of a keep-alive."""
+    """One response: events, or the position in a keep-alive."""
 
     events: Sequence[ConsumerEvent]
     latest: bytes
@@ -117,10 +118,10 @@ class FetchedEvents:
 class SubscribeStream:
     """Client of one Subscribe stream.
 
-    It receives messages at once, within the credit and a bound on their bytes, and
-    they wait here while the log is busy. Credit is granted only by `top_up`. An
-    answer with more events than the outstanding credit ends the stream, and its
-    events are not made.
+    It receives messages at once, limited by the credit and a number of bytes, and
+    keeps them while the log is busy. Only `top_up` grants credit. An answer with
+    more events than the outstanding credit ends the stream, and its events are
+    not parsed.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class SubscribeStream:
         *,
         secret: str,
     ) -> None:
-        """Take a call that was just made; `secret` is its access token, which no error repeats."""
+        """Take over a new call; `secret` is its access token, which no error may contain."""
         self._call = call
         self._request = request
         self._options = options
@@ -150,34 +151,34 @@ class SubscribeStream:
 
     @property
     def is_exhausted(self) -> bool:
-        """True while more events are likely: some have arrived, or the credit is used up."""
+        """True if more events are likely: some have arrived, or the credit is used up."""
         return bool(self._waiting) or not self._outstanding
 
     @property
     def has_arrived(self) -> bool:
-        """True while something that has arrived was not taken."""
+        """True if an answer has arrived and was not taken yet."""
         return bool(self._waiting)
 
     async def begin(self) -> None:
-        """Send the first request, and return when Salesforce has accepted it, as far as that shows.
+        """Send the first request, and return when Salesforce seems to have accepted it.
 
-        A stream without any answer counts as accepted when it has not ended for
-        two seconds. Raises `CallEnded` when the stream ended and nothing arrived.
+        A stream without an answer counts as accepted if it has not ended after two
+        seconds. Raises `CallEnded` if the stream ended before any message arrived.
         """
         await self._send(self._request)
         with suppress(TimeoutError):
             async with self._clock.timeout(_ACCEPTED_AFTER_S):
                 await self._answered.wait()
-            # A refusal can follow the headers.
+            # A refusal can arrive after the headers.
             async with self._clock.timeout(_REFUSED_WITHIN_S):
                 await self._arrived.wait()
         if self._end is not None and not self._waiting:
             raise self._end
 
     async def top_up(self, most: int) -> None:
-        """Grant credit up to `most` events when half of it is used up.
+        """Grant credit up to `most` events when at least half of it is used.
 
-        Messages that were received and not taken count as used.
+        Messages that were received but not taken count as outstanding credit.
         """
         open_events = self._outstanding + self._waiting_events
         if 2 * open_events <= most and self._end is None:
@@ -186,10 +187,10 @@ class SubscribeStream:
             await self._send(FetchRequest(topic_name=topic, num_requested=credit))
 
     async def take(self, *, within_s: float) -> Sequence[FetchedEvents]:
-        """Return all that has arrived, at least one answer.
+        """Return all answers that have arrived, at least one.
 
-        Raises `TimeoutError` when nothing arrives for `within_s`, and
-        `CallEnded` when nothing can arrive any more.
+        Raises `TimeoutError` if nothing arrives within `within_s`, and
+        `CallEnded` if the stream has ended and all its answers were taken.
         """
         if not self._arrived.is_set():
             async with self._clock.timeout(within_s):
@@ -216,10 +217,12 @@ class SubscribeStream:
         except grpc.aio.AioRpcError as error:
             self._end = CallEnded.by(error, secret=self._secret)
         except TooManyEvents:
-            detail = f"an answer with more events than the {self._outstanding} that were still asked for"
+            detail = f"an answer with more events than the {self._outstanding} that were still requested"
             self._end = CallEnded("beyond_credit", detail, reaction=Reaction.TRY_AGAIN)
         except DecodeError:
-            self._end = CallEnded("answer_broken", "no FetchResponse", reaction=Reaction.TRY_AGAIN)
+            self._end = CallEnded(
+                "answer_broken", "the answer is not a valid FetchResponse", reaction=Reaction.TRY_AGAIN
+            )
         else:
             self._end = CallEnded("closed", "Salesforce closed the stream", reaction=Reaction.HANDSHAKE)
         finally:
@@ -238,7 +241,7 @@ class SubscribeStream:
         self._observer.answered(count, answer.size)
         self._outstanding -= count
         if self._waiting and not (count or self._waiting[-1].events):
-            # Of keep-alives in a row, the last one tells all.
+            # The last of several keep-alives replaces the earlier ones.
             self._waiting.pop()
         self._waiting.append(answer)
         self._waiting_events += count
@@ -254,5 +257,5 @@ class SubscribeStream:
             detail = f"a request could not be sent in {self._options.request_timeout_s:g} s"
             raise CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN) from exc
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            # The stream has ended. Earlier messages count, and `receive` knows the reason.
+            # The stream has ended. Earlier messages still count, and `receive` knows the reason.
             await self._arrived.wait()

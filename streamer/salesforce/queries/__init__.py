@@ -1,4 +1,4 @@
-"""Reading of many records, over REST and the Bulk API 2.0, and of the records that have changed."""
+"""Reading of many records, over REST or the Bulk API 2.0, and search for changed records."""
 
 from streamer.salesforce.queries.client import RestQueries
 from streamer.salesforce.queries.memory import MemoryQueries

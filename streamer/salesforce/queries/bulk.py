@@ -1,4 +1,4 @@
-"""Query jobs of the Bulk API 2.0 (its guide, query), with the rows of their results."""
+"""Query jobs of the Bulk API 2.0 (its guide, query), and the rows of their results."""
 
 import csv
 import io
@@ -21,11 +21,11 @@ Row = dict[str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkJob:
-    """Query job, with what its results need after a restart: see `RecordQueries.begin`.
+    """Query job, with the values that reading its results needs after a restart: see `RecordQueries.begin`.
 
-    Results come in the `version` in which the job was created alone (Bulk API
-    2.0 guide, get results). `asked_ms` is the time before that, in epoch
-    milliseconds.
+    Salesforce returns the results only in the API `version` that created the
+    job (Bulk API 2.0 guide, get results). `asked_ms` is a time before the job's
+    creation, in epoch milliseconds.
     """
 
     version: str
@@ -34,7 +34,7 @@ class BulkJob:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """Return the job of its text; raises `RecordsRefused` for a text that names none."""
+        """Return the job that `text` names. Raises `RecordsRefused` if it names no job."""
         found = _JOB_TEXT.fullmatch(text)
         if found is None:
             raise RecordsRefused(f"{text[:80]!r} names no query job: begin another", code="NOT_FOUND")
@@ -45,28 +45,29 @@ class BulkJob:
 
     @property
     def path(self) -> str:
-        """Path of the job, in its version."""
+        """Path of the job, in the job's API version."""
         return f"/services/data/v{self.version}/jobs/query/{self.id}"
 
 
-# Some writers end with a blank line. Nothing else runs while they are passed.
+# Some writers end a CSV with blank lines. Skipping them blocks the event loop.
 _MOST_BLANK = 1_000
 _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 
 
 class OtherFields(ValueError):
-    """The rows have other fields than those of the query: the entity, or the user's rights, changed."""
+    """The rows have other fields than the query: the entity or the user's rights have changed."""
 
 
 def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
-    """Iterate over the rows of a CSV with a header, by the names of `columns`; an empty cell is `None`.
+    """Yield the rows of a CSV with a header, keyed by `columns`; an empty cell becomes `None`.
 
-    Raises `ValueError` where the body is not that: another header, a row with a
-    cell too few or too many, an open quote, invalid UTF-8. Its text quotes no
-    value. It is `OtherFields` for a header of names, `Id` among them.
+    Raises `ValueError` if the body is invalid: a wrong header, a row with a
+    missing or an extra cell, an open quote, or invalid UTF-8. The error quotes
+    no value. If the header consists of names and has `Id`, the error is
+    `OtherFields`.
     """
-    # Python's own limit equals a long text, but Salesforce counts a line break once. The limit
-    # belongs to the process, so it is only raised.
+    # Python's default limit is too small for a long text with line breaks, which Salesforce counts once.
+    # The limit belongs to the process, so it is only raised.
     csv.field_size_limit(max(csv.field_size_limit(), PAGE_BYTES))
     text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
     reader = csv.reader(text, strict=True)
@@ -89,7 +90,7 @@ def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _named_columns(header: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return the names of the columns in the order of the header, which can differ from that of the query."""
+    """Return the columns' names in the order of the header, which can differ from the query's order."""
     asked = {each.lower(): each for each in columns}
     found = [asked.get(each.lower()) for each in header]
     if len(found) != len(columns) or set(found) != set(columns):
@@ -97,7 +98,7 @@ def _named_columns(header: Sequence[str], columns: Sequence[str]) -> list[str]:
         lacking = f": it lacks {', '.join(missing[:3])}" if missing else ""
         is_of_records = "id" in map(str.lower, header) and all(map(_COLUMN_NAME.fullmatch, header))
         error = OtherFields if is_of_records else ValueError
-        raise error(f"the header is not that of the query's {len(columns)} fields{lacking}")
+        raise error(f"the header does not match the query's {len(columns)} fields{lacking}")
     return [each for each in found if each is not None]
 
 
@@ -107,7 +108,7 @@ _TEXT_LIMIT = 500
 _LONGEST_LOCATOR = 2_000
 _MOST_DIGITS = 12
 _LAST = "null"
-# So many rows are read in some milliseconds.
+# Reading this many rows takes some milliseconds.
 _ROWS_AT_ONCE = 500
 
 
@@ -119,7 +120,7 @@ class BulkQueries:
         self._clock = clock
 
     async def create(self, query: RecordQuery) -> BulkJob:
-        """Create a job for `query`; raises `RetryLater` when the day's jobs are used up."""
+        """Create a job for `query`. Raises `RetryLater` if the org has used up its jobs of the day."""
         asked_ms = int(self._clock.now() * 1000)
         body = {
             "operation": "queryAll" if query.with_deleted else "query",
@@ -131,15 +132,15 @@ class BulkQueries:
             answer = await self._rest.post("jobs/query", body)
         except RequestRefused as error:
             if error.code == "LIMIT_EXCEEDED":
-                raise RetryLater(f"{error}: the org's query jobs of the day are used up") from error
+                raise RetryLater(f"{error}: the org has used up its query jobs of the day") from error
             raise
         job_id = answer.get("id") if isinstance(answer, dict) else None
         if not is_id(job_id):
-            raise SalesforceUnavailable("POST jobs/query was answered, but not with a job")
+            raise SalesforceUnavailable("the answer to POST jobs/query names no job")
         return BulkJob(version=self._rest.api_version, asked_ms=asked_ms, id=str(job_id))
 
     async def is_complete(self, job: BulkJob) -> bool:
-        """Return whether the results can be read; raises `RecordsRefused` when there will be none."""
+        """Return whether the results can be read. Raises `RecordsRefused` if the job has failed."""
         answer = await self._rest.get(job.path)
         told = answer if isinstance(answer, dict) else {}
         state = told.get("state")
@@ -148,11 +149,11 @@ class BulkQueries:
             code = found[0] if (found := _CODE.match(message)) else str(state)
             raise RecordsRefused(f"the query job {job.id} has ended as {state}. {message}".strip(), code=code)
         if state != _COMPLETE and state not in _WAITING:
-            raise SalesforceUnavailable(f"GET {job.path} was answered, but not with a state that is known")
+            raise SalesforceUnavailable(f"the answer to GET {job.path} has no known state")
         return bool(state == _COMPLETE)
 
     async def results(self, query: RecordQuery, job: BulkJob, locator: str | None, rows: int) -> RecordPage:
-        """Return the page at `locator`, of `rows` at most."""
+        """Return the page at `locator`, with at most `rows` records."""
         parameters = {"maxRecords": str(rows)} | ({"locator": locator} if locator is not None else {})
         headers = {"Accept": "text/csv"}
         path = f"{job.path}/results"
@@ -166,13 +167,11 @@ class BulkQueries:
         except OtherFields as error:
             raise RecordsRefused(f"{request}: {error}", code="INVALID_FIELD") from None
         except ValueError as error:
-            raise SalesforceUnavailable(
-                f"{request} was answered, but not with a whole page: {error}"
-            ) from None
+            raise SalesforceUnavailable(f"the answer to {request} is not a whole page: {error}") from None
         return RecordPage(rows=found, following=following, read_at=job.asked_ms / 1000)
 
     async def delete(self, job: BulkJob) -> None:
-        """Delete a job and its results, and abort it before where that is necessary."""
+        """Delete a job and its results; abort the job first if it is still running."""
         try:
             await self._rest.delete(job.path)
         except RequestRefused as error:
@@ -184,13 +183,13 @@ class BulkQueries:
     async def _rows(self, answer: RestResponse, query: RecordQuery, most: int) -> list[Row]:
         told = answer.headers.get("Sforce-NumberOfRecords", "")
         if not _is_number(told):
-            raise ValueError("it does not say how many records it has (Sforce-NumberOfRecords)")
+            raise ValueError("it does not give its number of records (Sforce-NumberOfRecords)")
         promised = int(told)
         found: list[Row] = []
         for row in rows_of(answer.body, query.fields):
             found.append(row)
             if len(found) > min(most, promised):
-                raise ValueError(f"it has more than {promised} records, or than the {most} asked for")
+                raise ValueError(f"it has more than the {promised} records announced or the {most} requested")
             if len(found) % _ROWS_AT_ONCE == 0:
                 await self._clock.sleep(0)
         if len(found) != promised:
@@ -205,7 +204,7 @@ def _following(answer: RestResponse, locator: str | None) -> str | None:
     if following == _LAST:
         return None
     if not 0 < len(following) <= _LONGEST_LOCATOR or not following.isprintable() or following == locator:
-        raise ValueError("it does not say where the next one begins (Sforce-Locator)")
+        raise ValueError("it does not name the next page (Sforce-Locator)")
     return following
 
 

@@ -1,4 +1,4 @@
-"""Reader of all records that a query finds: see `streamer.ports.RecordQueries`."""
+"""Reader of all records that match a query: see `streamer.ports.RecordQueries`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,20 +26,21 @@ from streamer.salesforce.rest_requests import RestRequest
 _log = structlog.get_logger()
 
 _REST = "rest"
-# Salesforce gives no more in one answer (REST API guide, query options header).
+# Salesforce returns at most this many records in one answer (REST API guide, query options header).
 _REST_ROWS = 2_000
-# Salesforce breaks a query off after two minutes.
+# Salesforce ends a query after two minutes with this code.
 _TOO_LONG = "QUERY_TIMEOUT"
-# More than any org has; the log counts up to 2 ** 53.
+# No org has this many records; the log counts up to 2 ** 53.
 _MOST_RECORDS = 10**12
 
 
 class RestQueries:
     """Reader of records over REST, or by query jobs of the Bulk API 2.0.
 
-    Over REST, a page is the query for the records beyond the last id of the page
-    before. So it needs none of Salesforce's cursors: a user has few, and each lives
-    two days. One page takes a few tens of megabytes of memory at most.
+    Over REST, each page is a new query for the records after the last id of the
+    previous page. So it needs no cursor: Salesforce gives a user only a few, and
+    keeps each for two days. One page needs at most a few tens of megabytes of
+    memory.
     """
 
     def __init__(self, rest: Rest, clock: Clock) -> None:
@@ -59,11 +60,11 @@ class RestQueries:
         return self._rest.ahead_s
 
     async def count(self, query: RecordQuery, /) -> int:
-        """Return how many records the query finds: see `RecordQueries`."""
+        """Return the number of records that match the query: see `RecordQueries`."""
         answer = await self._asked(query, count_of(query))
         found = answer.get("totalSize")
         if type(found) is not int or not 0 <= found <= _MOST_RECORDS:
-            raise SalesforceUnavailable(f"a count of {query.entity} was answered, but not with a number")
+            raise SalesforceUnavailable(f"the answer to a count of {query.entity} has no number")
         return found
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
@@ -74,11 +75,11 @@ class RestQueries:
             return str(await self._bulk.create(query))
 
     def fits_pages(self, query: RecordQuery, /) -> bool:
-        """Return whether a GET can carry the query of a page: see `RecordQueries`."""
+        """Return whether a GET can hold the query of a page: see `RecordQueries`."""
         return pages_fit(query)
 
     def is_live(self, job: str, /) -> bool:
-        """Return whether each page is read when it is asked for: see `RecordQueries`."""
+        """Return whether each page is read only when it is requested: see `RecordQueries`."""
         return job == _REST
 
     async def is_ready(self, job: str, /) -> bool:
@@ -100,7 +101,7 @@ class RestQueries:
                     raise
                 self._sizes.was_too_large(query, rows)
             except AnswerTooLate:
-                # The next try is another call's, which has waited before.
+                # The caller waits before it tries again, with a smaller page.
                 self._sizes.was_too_large(query, rows)
                 raise
             except RecordsRefused as error:
@@ -113,13 +114,13 @@ class RestQueries:
                 return page
 
     async def end(self, job: str, /) -> None:
-        """Delete what the org holds for `job`: see `RecordQueries`."""
+        """Delete the data of `job` from the org: see `RecordQueries`."""
         if job == _REST:
             return
         try:
             await self._bulk.delete(BulkJob.of(job))
         except (RequestRefused, RecordsRefused) as error:
-            # Salesforce deletes it after 7 days by itself.
+            # Salesforce itself deletes the job after 7 days.
             _log.info("query_job.not_deleted", job=job[:80], reason=str(error))
 
     async def _page(self, query: RecordQuery, job: str, after: str | None, rows: int) -> RecordPage:
@@ -132,19 +133,19 @@ class RestQueries:
         found = _rows(answer, query, after)
         if len(found) > rows:
             raise SalesforceUnavailable(
-                f"a page of {query.entity} has more than the {rows} records asked for"
+                f"a page of {query.entity} has more than the {rows} records requested"
             )
-        # An answer can end before the limit that was asked for.
+        # Salesforce can end an answer before the requested limit.
         is_last = answer.get("done") is True and len(found) < rows
         if not found and not is_last:
-            raise SalesforceUnavailable(f"a page of {query.entity} is not the last, but has no record")
+            raise SalesforceUnavailable(f"a page of {query.entity} has no record, but is not the last")
         return RecordPage(rows=found, following=None if is_last else found[-1]["Id"], read_at=read_at)
 
     async def _asked(self, query: RecordQuery, soql: str) -> JsonObject:
         if not fits_address(soql):
             raise RecordsRefused(
-                f"a query of {query.entity} is longer than what a request over REST can carry: read it "
-                "in bulk, or shorten its condition or its fields",
+                f"a query of {query.entity} is too long for a request over REST: read it in bulk, or shorten "
+                "its condition or its fields",
                 code="URI_TOO_LONG",
             )
         resource = "queryAll" if query.with_deleted else "query"
@@ -152,7 +153,7 @@ class RestQueries:
         with _refused():
             answer = await self._rest.ask(request, answer_bytes=PAGE_BYTES)
         if not isinstance(answer, dict):
-            raise SalesforceUnavailable(f"a query of {query.entity} was answered, but not with records")
+            raise SalesforceUnavailable(f"the answer to a query of {query.entity} has no records")
         return answer
 
 
@@ -165,12 +166,12 @@ def _refused() -> Iterator[None]:
 
 
 def _rows(answer: JsonObject, query: RecordQuery, after: str | None) -> list[dict[str, Any]]:
-    """Return the records by the names of the query's fields, in the order of their ids."""
+    """Return the records, keyed by the query's field names, in the order of their ids."""
     records = answer.get("records")
     if not isinstance(records, list) or not all(_is_record(each) for each in records):
-        raise SalesforceUnavailable(f"a query of {query.entity} was answered, but not with records")
+        raise SalesforceUnavailable(f"the answer to a query of {query.entity} has no records")
     if any(each["Id"] == after for each in records):
-        raise SalesforceUnavailable(f"a page of {query.entity} repeats the record before it")
+        raise SalesforceUnavailable(f"a page of {query.entity} repeats the record before the page")
     asked = {each.lower(): each for each in query.fields}
     return [
         {asked[name.lower()]: value for name, value in record.items() if name.lower() in asked}

@@ -1,4 +1,4 @@
-"""In-memory twin of the readers of records in volume, and of changed ones."""
+"""In-memory twin of the readers for many records and for changed records."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ class _Job:
 
 
 class MemoryQueries:
-    """`RecordQueries` and `Replication` over the `records`, by entity and id, and those in the `recycled`.
+    """`RecordQueries` and `Replication` over `records` and `recycled`, by entity and id.
 
-    Records have `Id`, and `SystemModstamp` for replication. A job holds them as
-    they are when it begins. `conditions` give the meaning of a `where`; others are
-    refused. While `is_busy`, no job is ready; while `error` is set, it is raised. A
-    query of more fields than `longest` fits no page. `page_rows` and `most_ids` are
-    the most of one answer. Replication reports whole minutes, as the org does, and
-    covers no time beyond `covered_to`, as behind an open transaction. `ahead_s` is
-    what the answers say of the org's clock. `requests` lists the methods that were
-    called.
+    Records have an `Id`, and for replication a `SystemModstamp`. A job keeps the
+    records as they are when it begins. `conditions` give each `where` its
+    meaning; an unknown `where` is refused. While `is_busy`, no job is ready. If
+    `error` is set, each call raises it. A query with more fields than `longest`
+    fits no page. An answer has at most `page_rows` records or `most_ids` ids. Like
+    an org, replication reports whole minutes, and covers no time after
+    `covered_to`, as if a transaction were still open. `ahead_s` is how far the
+    org's clock is ahead of ours. `requests` lists the called methods.
     """
 
     def __init__(
@@ -61,17 +61,17 @@ class MemoryQueries:
         self._numbers = count(1)
 
     def recycle(self, entity: str, record_id: str, **changed: Any) -> None:
-        """Move a record into the Recycle Bin, with what changes of it, such as its `SystemModstamp`."""
+        """Move a record into the Recycle Bin and set the `changed` fields, such as `SystemModstamp`."""
         record = self.records[entity].pop(record_id)
         self.recycled.setdefault(entity, {})[record_id] = {**record, "IsDeleted": True, **changed}
 
     async def count(self, query: RecordQuery, /) -> int:
-        """Return how many records the query finds."""
+        """Return the number of records that match the query."""
         self._asked("count")
         return len(self._found(query))
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
-        """Return `rest`, or a job that holds the records."""
+        """Return `rest`, or a job that keeps the records."""
         if not in_bulk and self.fits_pages(query):
             return _REST
         self._asked("begin")
@@ -81,11 +81,11 @@ class MemoryQueries:
         return job
 
     def fits_pages(self, query: RecordQuery, /) -> bool:
-        """Return whether it has few fields."""
+        """Return whether the query has at most `longest` fields."""
         return len(query.fields) <= self.longest
 
     def is_live(self, job: str, /) -> bool:
-        """Return true if it is not a job that holds records."""
+        """Return true for `rest`, and false for a job that keeps records."""
         return job == _REST
 
     async def is_ready(self, job: str, /) -> bool:
@@ -97,7 +97,7 @@ class MemoryQueries:
         return not self.is_busy
 
     async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
-        """Return the next records by their ids."""
+        """Return the next records in the order of their ids."""
         self._asked("page")
         held = self._fresh(query) if job == _REST else self._job(job)
         rest = [row for row in held.rows if after is None or row["Id"] > after]
@@ -112,13 +112,13 @@ class MemoryQueries:
             self.jobs.pop(job, None)
 
     async def changed(self, entity: str, start: float, end: float, /) -> Changed:
-        """Return the records whose `SystemModstamp` lies in the span, or in a first part of it."""
+        """Return the records whose `SystemModstamp` is in the span, or in a first part of the span."""
         self._asked("changed")
         found, until, has_more = self._first(self._of(entity), start, end)
         return Changed(ids=[record_id for _, record_id in found], until=until, has_more=has_more)
 
     async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
-        """Return those in the Recycle Bin as `changed` does the others."""
+        """Return the matching records in the Recycle Bin, as `changed` does for the others."""
         self._asked("deleted")
         self._of(entity)
         found, until, has_more = self._first(self.recycled.get(entity, {}), start, end)

@@ -1,4 +1,4 @@
-"""Finder of changed records over REST (REST API guide, Get Updated and Get Deleted)."""
+"""Finds changed records over REST (REST API guide, Get Updated and Get Deleted)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,19 +13,19 @@ from streamer.salesforce.queries.soql import is_id
 from streamer.salesforce.rest import AnswerTooLarge, RequestRefused, Rest
 
 _MINUTE_S = 60
-# The start of a span must lie more than a minute before its end, and the seconds of both are ignored.
+# Salesforce ignores seconds, and requires more than a minute between start and end.
 _SHORTEST_S = 2 * _MINUTE_S
-# So many deletions are read in some milliseconds.
+# Reading this many deletions takes some milliseconds.
 _AT_ONCE = 5_000
 _TOO_MANY = "EXCEEDED_ID_LIMIT"
 
 
 class RestReplication:
-    """Finder of the records that were changed or deleted within a span: see `Replication`.
+    """Finds the records that were changed or deleted within a span: see `Replication`.
 
-    Salesforce names at most 600,000 records in an answer. Of a longer one, this
-    asks for the first half of the span. An answer tells nothing of the last
-    minute with certainty, whatever it says: Salesforce's clock can be slow.
+    Salesforce names at most 600,000 records in an answer. If there are more, it
+    asks for the first half of the span. No answer counts as complete for the last
+    minute, whatever it says, because Salesforce's clock can be slow.
     """
 
     def __init__(self, rest: Rest, clock: Clock) -> None:
@@ -57,9 +57,9 @@ class RestReplication:
     async def _within(
         self, resource: str, entity: str, start: float, end: float
     ) -> tuple[JsonObject, float, bool]:
-        """Return the answer for the span, until when it is complete, and whether more can be asked for.
+        """Return the answer for the span, the end of its complete part, and whether more can be requested.
 
-        Of a span with too many records, that is the answer for a first part.
+        If the span has too many records, the answer covers a first part of it.
         """
         first = int(start // _MINUTE_S) * _MINUTE_S
         whole = last = max(int(-(-end // _MINUTE_S)) * _MINUTE_S, first + _SHORTEST_S)
@@ -91,7 +91,7 @@ class RestReplication:
 
 
 def _unclear(resource: str, entity: str) -> SalesforceUnavailable:
-    return SalesforceUnavailable(f"GET sobjects/{entity}/{resource} was answered, but not with records")
+    return SalesforceUnavailable(f"the answer to GET sobjects/{entity}/{resource} has no records")
 
 
 def _text_of(epoch_s: int) -> str:

@@ -1,1 +1,1 @@
-"""Management of the org's channels: which entities announce changes, and on which channels."""
+"""Management of the org's channels, and of the entities whose changes they carry."""

@@ -1,4 +1,4 @@
-"""Changes to the setup of channels: planned before anything is changed, with the losses that follow."""
+"""Planned changes to the setup of channels, and the losses that they cause."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -30,16 +30,16 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupChange:
-    """One request to Salesforce: to create, change or delete a channel or a member.
+    """One request to Salesforce that creates, changes or deletes a channel or a member.
 
-    The id of `subject` is empty while it does not exist.
+    The id of `subject` is empty if it does not exist yet.
     """
 
     action: Action
     subject: CustomChannel | ChannelMember
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the change in words."""
         if isinstance(self.subject, CustomChannel):
             return f"{self.action} the channel {self.subject.name}"
         entity, channel = self.subject.entity, self.subject.channel
@@ -52,7 +52,7 @@ class SetupChange:
                 return f"deselect {entity} on {channel}"
 
     def is_made(self, setup: ChannelSetup) -> bool:
-        """Return whether `setup` is as it is after this change."""
+        """Return whether `setup` already shows the result of this change."""
         subject, is_deletion = self.subject, self.action is Action.DELETE
         if isinstance(subject, CustomChannel):
             return (setup.channel(subject.name) is None) == is_deletion
@@ -64,7 +64,7 @@ class SetupChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePlan:
-    """Changes to make, and what is as wanted already, in sentences."""
+    """Changes to make, and sentences about the parts that need no change."""
 
     before: ChannelSetup
     changes: tuple[SetupChange, ...] = ()
@@ -72,7 +72,7 @@ class ChangePlan:
 
     @property
     def after(self) -> ChannelSetup:
-        """The setup when all changes are made."""
+        """The setup after all changes."""
         setup = self.before
         for change in self.changes:
             setup = _changed(setup, change)
@@ -81,27 +81,27 @@ class ChangePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberOptions:
-    """Filter and enriched fields that a member shall have; `None` leaves them as they are."""
+    """Wanted filter and enriched fields of a member; `None` leaves the current ones."""
 
     filter: str | None = None
     enriched: tuple[str, ...] | None = None
 
 
 def enabling(setup: ChannelSetup, entities: Sequence[str]) -> ChangePlan:
-    """Return the plan to select entities for the default channel; raises `ConfigurationError`."""
+    """Return the plan that selects entities for the default channel. Raises `ConfigurationError`."""
     plans = (_adding(setup, DEFAULT_CHANNEL, each, MemberOptions()) for each in _events(entities))
     return _joined(setup, plans)
 
 
 def disabling(setup: ChannelSetup, entities: Sequence[str]) -> ChangePlan:
-    """Return the plan to deselect entities of the default channel; raises `ConfigurationError`."""
+    """Return the plan that deselects entities of the default channel. Raises `ConfigurationError`."""
     return _joined(setup, (_removing(setup, DEFAULT_CHANNEL, each) for each in _events(entities)))
 
 
 def creating(setup: ChannelSetup, name: str, kind: str, label: str | None) -> ChangePlan:
-    """Return the plan to create a custom channel.
+    """Return the plan that creates a custom channel.
 
-    Raises `ConfigurationError`, and `SetupRefused` where it exists with another kind.
+    Raises `ConfigurationError`, and `SetupRefused` if the channel exists with another kind.
     """
     name = custom_channel_name(name)
     found = setup.channel(name)
@@ -117,9 +117,9 @@ def creating(setup: ChannelSetup, name: str, kind: str, label: str | None) -> Ch
 
 
 def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOptions) -> ChangePlan:
-    """Return the plan to put an entity or a platform event on a channel, or to change it there.
+    """Return the plan that adds an entity or a platform event to a channel, or changes it there.
 
-    Raises `ConfigurationError`, and `SetupRefused` for a channel that does not exist.
+    Raises `ConfigurationError`, and `SetupRefused` if the channel does not exist.
     """
     name, kind = _known(setup, channel)
     if kind == "event" and options.enriched:
@@ -128,13 +128,13 @@ def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOption
 
 
 def removing(setup: ChannelSetup, channel: str, entity: str) -> ChangePlan:
-    """Return the plan to take an entity or a platform event from a channel; raises as `adding` does."""
+    """Return the plan that removes an entity or a platform event from a channel; raises as `adding`."""
     name, kind = _known(setup, channel)
     return _removing(setup, name, event_name(entity) if kind == "event" else change_event(entity))
 
 
 def deleting(setup: ChannelSetup, name: str) -> ChangePlan:
-    """Return the plan to delete a custom channel with its members; raises `ConfigurationError`."""
+    """Return the plan that deletes a custom channel with its members. Raises `ConfigurationError`."""
     name = custom_channel_name(name)
     found = setup.channel(name)
     if found is None:
@@ -150,13 +150,13 @@ def _events(entities: Iterable[str]) -> list[str]:
 
 
 def _known(setup: ChannelSetup, channel: str) -> tuple[str, str]:
-    """Return the name of a channel as the org spells it, and its kind."""
+    """Return a channel's name in the org's spelling, and its kind. Raises `SetupRefused`."""
     name = channel_name(channel)
     found = setup.channel(name)
     kind = setup.kind(name)
     if kind is None:
         raise SetupRefused(
-            f"There is no channel {name}: `streamer org channels list` shows those that exist, and "
+            f"There is no channel {name}: `streamer org channels list` shows the channels, and "
             f"`streamer org channels create {name}` creates it"
         )
     return (found.name if found else name), kind
@@ -219,10 +219,11 @@ def _changed(setup: ChannelSetup, change: SetupChange) -> ChannelSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Events that a channel in use no longer gets.
+    """Events that a channel in use no longer receives.
 
-    `names` are entities and platform events. With a `filter`, only the events that
-    do not match it are lost. `is_gone` is true when the channel itself is deleted.
+    `names` are entities and platform events. With a `filter`, only events that
+    do not match the filter are lost. `is_gone` is true if the channel itself is
+    deleted.
     """
 
     path: str
@@ -232,7 +233,7 @@ class Loss:
 
 
 def losses(plan: ChangePlan, paths: Iterable[str]) -> list[Loss]:
-    """Return the losses of the channels at `paths` by a plan."""
+    """Return the losses that a plan causes on the channels at `paths`."""
     after = plan.after
     gone = {each.path for each in plan.before.channels} - {each.path for each in after.channels}
     found = []
@@ -247,7 +248,7 @@ def losses(plan: ChangePlan, paths: Iterable[str]) -> list[Loss]:
 
 
 def _narrowed(plan: ChangePlan, path: str) -> list[ChannelMember]:
-    """Return the members of a channel that get a first or another filter."""
+    """Return the members of a channel that get a new or different filter."""
     channel = path.rpartition("/")[2]
     changed = (each.subject for each in plan.changes if each.action is Action.CHANGE)
     members = (each for each in changed if isinstance(each, ChannelMember) and each.channel == channel)

@@ -1,6 +1,6 @@
 """Client of the Tooling API's objects for channels.
 
-Tooling API guide, PlatformEventChannel, PlatformEventChannelMember and
+Sources: Tooling API guide, PlatformEventChannel, PlatformEventChannelMember and
 EnrichedField; CDC guide, event enrichment fields with Tooling API.
 """
 
@@ -23,23 +23,23 @@ _CHANNEL_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "ChannelType", "Ma
 _MEMBER_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity")
 _SINCE, _ENRICHMENT_SINCE, _FILTERS_SINCE = 47.0, 51.0, 56.0
 _MOST_ROWS = 20_000
-# An entity or a field that an administrator made can be named by its id. No name begins with a digit.
+# Salesforce can give the id of a custom entity or field instead of its name. No name begins with a digit.
 _ID = re.compile(r"\d[A-Za-z0-9]{14}(?:[A-Za-z0-9]{3})?", re.ASCII)
 
 
 class Tooling:
     """Reads and changes the channels of one org.
 
-    Every call raises `SetupRefused` when Salesforce refuses it, and otherwise as
-    `Rest` does. The constructor raises `ConfigurationError` for an API version
-    that has no such objects.
+    Every call raises `SetupRefused` if Salesforce refuses it, and otherwise the
+    errors of `Rest`. The constructor raises `ConfigurationError` if the API
+    version has no such objects.
     """
 
     def __init__(self, rest: Rest, *, api_version: str) -> None:
         self._rest = rest
         self._version = float(api_version)
         if self._version < _SINCE:
-            raise ConfigurationError(_too_old("channels are managed", self._version, _SINCE))
+            raise ConfigurationError(_too_old("channels can be managed", self._version, _SINCE))
 
     async def setup(self) -> ChannelSetup:
         """Return the custom channels, and the members of all channels."""
@@ -51,8 +51,8 @@ class Tooling:
     async def make(self, change: SetupChange) -> None:
         """Make one change.
 
-        A change that was made before, by anyone, is not an error. Raises
-        `ConfigurationError` for objects that the API version does not have.
+        It succeeds even if this or another client has made the change before.
+        Raises `ConfigurationError` if the API version lacks the objects.
         """
         self.check(change)
         try:
@@ -66,7 +66,7 @@ class Tooling:
                 raise refused from error
 
     def check(self, change: SetupChange) -> None:
-        """Raise `ConfigurationError` for what the API version does not have, and for Data 360's channel."""
+        """Raise `ConfigurationError` if the API version lacks the objects, or for Data 360's channel."""
         subject = change.subject
         check_is_ours(subject.name if isinstance(subject, CustomChannel) else subject.channel)
         if not isinstance(change.subject, ChannelMember) or change.action is Action.DELETE:
@@ -87,7 +87,7 @@ class Tooling:
         return ChannelSetup(channels=tuple(channels), members=tuple(named))
 
     async def _enriched(self) -> Mapping[str, list[str]]:
-        """Return the enriched fields by the id of their member."""
+        """Return the enriched fields by member id."""
         fields: dict[str, list[str]] = {}
         if self._version >= _ENRICHMENT_SINCE:
             async for row in self._rows(("ChannelMemberId", "Field"), "EnrichedField"):
@@ -96,7 +96,7 @@ class Tooling:
         return fields
 
     async def _named(self, member: ChannelMember) -> ChannelMember:
-        """Return a member with names instead of the ids in its metadata."""
+        """Return the member with names where its metadata has ids."""
         if not any(map(_ID.fullmatch, (member.selected, *member.enriched))):
             return member
         record = await self._rest.get(_path(_MEMBER, member.id))
@@ -116,7 +116,7 @@ class Tooling:
             async for row in rows:
                 count += 1
                 if count > _MOST_ROWS:
-                    raise SetupRefused(f"The org answers a query with more than {_MOST_ROWS:,} rows: {soql}")
+                    raise SetupRefused(f"The org returns more than {_MOST_ROWS:,} rows for a query: {soql}")
                 yield row
 
     async def _make_channel(self, action: Action, channel: CustomChannel) -> None:
@@ -132,7 +132,7 @@ class Tooling:
             case Action.CREATE:
                 await self._create(_MEMBER, member.full_name, _metadata(member))
             case Action.CHANGE:
-                # A change needs the whole definition, although the filter and the fields alone can change.
+                # A change must send the whole definition, although only the filter and the fields can change.
                 await self._rest.patch(path, {"FullName": member.full_name, "Metadata": _metadata(member)})
             case Action.DELETE:
                 await self._rest.delete(path)
@@ -159,7 +159,7 @@ def _member(row: JsonObject, channels: Mapping[str, str]) -> ChannelMember:
     return ChannelMember(
         id=_text(row, "Id"),
         full_name=_full_name(row),
-        # A custom channel is named by its id, the default one by its name.
+        # Salesforce gives the id of a custom channel, but the name of the default channel.
         channel=channels.get(short_id(channel), channel),
         selected=_text(row, "SelectedEntity"),
         filter=_text(row, "FilterExpression") or None,
@@ -171,7 +171,7 @@ def _path(kind: str, record_id: str) -> str:
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names in one order, because that of enriched fields means nothing."""
+    """Return the names sorted, because the order of enriched fields has no meaning."""
     return tuple(sorted(names))
 
 
@@ -202,4 +202,4 @@ def _text(row: JsonObject, key: str) -> str:
 
 
 def _too_old(what: str, version: float, since: float) -> str:
-    return f"org.api_version is {version}, but {what} since version {since}: set a later one"
+    return f"org.api_version is {version}, but {what} only since version {since}: set a later version"

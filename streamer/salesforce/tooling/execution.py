@@ -1,4 +1,4 @@
-"""Execution of a plan, one change after the other, with the outcome of each."""
+"""Execution of a plan, one change after another, with the outcome of each change."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class Result(StrEnum):
     MADE = "made"
     NOT_MADE = "not made"
     UNCERTAIN = "uncertain"
-    """The answer was lost, and the setup can't be read."""
+    """The answer was lost, and the setup can't be read to find out."""
     NOT_TRIED = "not tried"
-    """An earlier change failed in a way in which this one would fail too."""
+    """An earlier change failed for a reason that affects this change too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeOutcome:
-    """A change, what came of it, and the reason where it was not made."""
+    """A change and its result, with the reason if it was not made."""
 
     change: SetupChange
     result: Result
@@ -31,11 +31,11 @@ class ChangeOutcome:
 
 
 async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[ChangeOutcome]:
-    """Make the changes of a plan in their order, and yield the outcome of each as soon as it is known.
+    """Make the changes of a plan in order; yield the outcome of each as soon as it is known.
 
-    A refusal of one change does not keep the others from being tried, unless
-    Salesforce would refuse them as well. Where the answer to a change was lost,
-    the setup is read again to see whether the change was made.
+    After a refusal, the other changes are still tried, unless Salesforce would
+    refuse them too. If the answer to a change was lost, the setup is read again
+    to see whether the change was made.
     """
     is_over = False
     for change in plan.changes:
@@ -54,7 +54,7 @@ async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[ChangeOut
 async def _failed(tooling: Tooling, change: SetupChange, error: StreamerError) -> ChangeOutcome:
     reason = str(error)
     is_in_doubt = isinstance(error, SalesforceUnavailable) or (
-        # Another operator may have been faster.
+        # Another operator can have made the change first.
         isinstance(error, SetupRefused) and error.found
     )
     if not is_in_doubt:

@@ -1,8 +1,8 @@
 """Refusals of the Tooling API, with advice for each.
 
-Salesforce's guides name the permissions and the allocations, but no codes of
-their refusals. So a refusal is read by its status, its code and its words, and
-its own words are always shown.
+Salesforce's guides name the required permissions and the allocations, but no
+error codes. So a refusal is classified by its status, its code and its message,
+and Salesforce's own message is always shown.
 """
 
 from http import HTTPStatus
@@ -16,11 +16,11 @@ _LIMIT_WORDS = ("limit", "maximum", "exceed", "allocation")
 
 
 class SetupRefused(Stop):
-    """Salesforce refused to show or to change the setup of the channels.
+    """Salesforce refused to show or change the setup of the channels.
 
-    `is_final` is true when it would refuse every other change as well. `found`
-    is true when what was to be created exists, and `missing` when what was to be
-    changed or deleted does not.
+    `is_final` is true if Salesforce would refuse every other change too. `found`
+    is true if the object to be created exists already, and `missing` if the
+    object to be changed or deleted does not exist.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ def refused_reading(error: RequestRefused) -> SetupRefused:
             "Change Data Capture must be part of the org's edition"
         )
     else:
-        advice = "check org.api_version, and the user of org.auth"
+        advice = "check org.api_version, and the user that org.auth logs in as"
     return SetupRefused(f"The org does not show its channels: {advice} ({error})", is_final=True)
 
 
@@ -52,11 +52,11 @@ def refused_change(what: str, error: RequestRefused) -> SetupRefused:
     if error.code.startswith("DUPLICATE"):
         return SetupRefused(f"can't {what}: it exists already ({error})", found=True)
     if error.status == HTTPStatus.NOT_FOUND or error.code == "ENTITY_IS_DELETED":
-        return SetupRefused(f"can't {what}: there is none ({error})", missing=True)
+        return SetupRefused(f"can't {what}: it does not exist ({error})", missing=True)
     if "LIMIT" in error.code or any(word in str(error).lower() for word in _LIMIT_WORDS):
         advice = (
-            "the org's allocation is used up. Without an add-on an org selects 5 entities on all channels "
-            "together, and has 100 custom channels of each type. Remove another one first, or get the add-on"
+            "the org's allocation is used up. Without an add-on, an org can select 5 entities on all its "
+            "channels, and have 100 custom channels of each type. Remove one first, or get the add-on"
         )
         return SetupRefused(f"can't {what}: {advice} ({error})")
     advice = "check the names of the entity, the channel and the fields, and the filter"

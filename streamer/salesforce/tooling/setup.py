@@ -1,4 +1,4 @@
-"""Setup of an org's channels: custom channels, members, and the names of both."""
+"""Setup of an org's channels: custom channels, their members, and their names."""
 
 import re
 from collections.abc import Iterable
@@ -8,21 +8,21 @@ from streamer.channel_paths import change_channel, changed_entity
 from streamer.errors import ConfigurationError
 
 DEFAULT_CHANNEL = "ChangeEvents"
-"""Channel of all selected entities, `/data/ChangeEvents`; it can't be created or deleted."""
+"""Default channel of all selected entities, `/data/ChangeEvents`; it can't be created or deleted."""
 
 _NAME = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)
 _CHANNEL = re.compile(r"(?:[A-Za-z][A-Za-z0-9]{0,14}__)?[A-Za-z](?:_?[A-Za-z0-9]){0,79}__chn", re.ASCII)
 _OF_DATA_360 = re.compile(r"(?:\w{1,15}__)?DataCloudEntities(?:__chn)?", re.ASCII | re.IGNORECASE)
 _PATH = re.compile(r"/(?:data|event)/")
 ENTITIES_WITHOUT_ADD_ON = 5
-"""Entities that an org without an add-on can select, on all channels together (CDC guide, allocations)."""
+"""Number of entities that an org can select on all channels without an add-on (CDC guide, allocations)."""
 
 
 def change_event(entity: str) -> str:
     """Return the name of an entity's change events: `Invoice__ChangeEvent` for `Invoice__c`.
 
-    The name of change events stands for itself. Raises `ConfigurationError` for
-    what can't be an entity.
+    A name of change events is returned unchanged. Raises `ConfigurationError` if
+    `entity` can't be an entity.
     """
     if entity.endswith("__e"):
         raise ConfigurationError(
@@ -37,17 +37,17 @@ def change_event(entity: str) -> str:
 
 
 def entity_of(selected: str) -> str:
-    """Return the entity of a name of change events; a platform event stands for itself."""
+    """Return the entity of change events by their name; return a platform event's name unchanged."""
     return changed_entity(f"/data/{selected}") or selected
 
 
 def is_change_event(selected: str) -> bool:
-    """Return whether this is the name of change events, and not of a platform event."""
+    """Return whether `selected` is a name of change events and not of a platform event."""
     return entity_of(selected) != selected
 
 
 def event_name(name: str) -> str:
-    """Return the name of a platform event; raises `ConfigurationError` for what can't be one."""
+    """Return the name of a platform event. Raises `ConfigurationError` if `name` can't be one."""
     if _NAME.fullmatch(name) is None or name.endswith(("__c", "__chn")) or is_change_event(name):
         raise ConfigurationError(
             f"{name!r} is not the name of a platform event, such as Order_Placed__e; "
@@ -57,10 +57,10 @@ def event_name(name: str) -> str:
 
 
 def channel_name(text: str) -> str:
-    """Return the name of a channel that is given by name or by path.
+    """Return the name of a channel that is given by name or path.
 
-    Raises `ConfigurationError`, also for the channel of Data 360, which nobody
-    else may change.
+    Raises `ConfigurationError`, also for Data 360's channel, which only Data 360
+    may change.
     """
     name = _PATH.sub("", text, count=1) if _PATH.match(text) else text
     check_is_ours(name)
@@ -70,33 +70,33 @@ def channel_name(text: str) -> str:
 
 
 def check_is_ours(name: str) -> None:
-    """Raise `ConfigurationError` for the channel by which Data 360 reads the org (CDC guide)."""
+    """Raise `ConfigurationError` for the channel through which Data 360 reads the org (CDC guide)."""
     if _OF_DATA_360.fullmatch(name):
         raise ConfigurationError(
-            f"{name} is the channel of Data 360, which must not be changed: choose another one, or change "
-            "the data streams in Data 360"
+            f"{name} is the channel of Data 360, which must not be changed: choose another channel, or "
+            "change the data streams in Data 360"
         )
 
 
 def custom_channel_name(text: str) -> str:
-    """Return the name of a custom channel; raises `ConfigurationError` for the default channel too."""
+    """Return the name of a custom channel. Raises `ConfigurationError`, also for the default channel."""
     name = channel_name(text)
     if name == DEFAULT_CHANNEL:
         raise ConfigurationError(
-            f"{DEFAULT_CHANNEL} is Salesforce's own channel, which always exists: name a custom one, such as "
-            "Erp__chn"
+            f"{DEFAULT_CHANNEL} is Salesforce's own channel, which always exists: name a custom channel, "
+            "such as Erp__chn"
         )
     return name
 
 
 def member_name(channel: str, selected: str) -> str:
-    """Return the full name of a member: no two underscores stand together in it."""
+    """Return the full name of a member; it has no two underscores in a row."""
     return f"{channel}_{selected}".replace("__", "_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomChannel:
-    """A custom channel; `kind` is `data` for changes or `event` for platform events."""
+    """A custom channel. `kind` is `data` for changes, or `event` for platform events."""
 
     id: str
     name: str
@@ -105,7 +105,7 @@ class CustomChannel:
 
     @property
     def path(self) -> str:
-        """Path by which it is subscribed to."""
+        """Path at which the channel is subscribed."""
         return f"/{self.kind}/{self.name}"
 
 
@@ -113,10 +113,10 @@ class CustomChannel:
 class ChannelMember:
     """An entity or a platform event on a channel.
 
-    `full_name` is its own name, and `selected` that of its events, such as
-    `AccountChangeEvent`. The values of the `enriched` fields, which are in the
-    order of their names, come with each update and deletion. Events that do not
-    match the `filter` are not sent.
+    `full_name` is the member's own name, and `selected` the name of its events,
+    such as `AccountChangeEvent`. Each update and deletion carries the values of
+    the `enriched` fields, which are sorted by name. Salesforce sends only events
+    that match the `filter`.
     """
 
     id: str
@@ -136,7 +136,7 @@ class ChannelMember:
 class ChannelSetup:
     """The custom channels of an org, and the members of all its channels.
 
-    Names are found in any letter case, as Salesforce reads them.
+    As at Salesforce, the letter case of names does not matter.
     """
 
     channels: tuple[CustomChannel, ...] = ()
@@ -144,15 +144,15 @@ class ChannelSetup:
 
     @property
     def entities(self) -> frozenset[str]:
-        """The entities that are selected on any channel; each counts once towards the allocation."""
+        """The entities that any channel selects; each counts once towards the allocation."""
         return frozenset(each.entity for each in self.members if is_change_event(each.selected))
 
     def channel(self, name: str) -> CustomChannel | None:
-        """Return the custom channel of that name, or `None`."""
+        """Return the custom channel with that name, or `None`."""
         return next((each for each in self.channels if _same(each.name, name)), None)
 
     def kind(self, channel: str) -> str | None:
-        """Return the kind of a channel, the default one included, or `None`."""
+        """Return the kind of a channel, also of the default channel, or `None` if it does not exist."""
         if channel == DEFAULT_CHANNEL:
             return "data"
         found = self.channel(channel)
@@ -163,15 +163,15 @@ class ChannelSetup:
         return tuple(each for each in self.members if _same(each.channel, channel))
 
     def member(self, channel: str, selected: str) -> ChannelMember | None:
-        """Return the member of a channel that has events of that name, or `None`."""
+        """Return the channel's member with events of that name, or `None`."""
         return next((each for each in self.of(channel) if _same(each.selected, selected)), None)
 
     def carried(self, path: str) -> frozenset[str]:
         """Return the entities and platform events that arrive on the channel at `path`.
 
-        The channel of one entity carries its changes where any channel selects
-        it. A platform event arrives on its own channel without a selection, and
-        is not among them.
+        The channel of one entity carries its changes if any channel selects the
+        entity. The channel of one platform event needs no selection, so its event
+        is not returned.
         """
         name = path.rpartition("/")[2]
         if name == DEFAULT_CHANNEL or name.endswith("__chn"):
@@ -180,7 +180,7 @@ class ChannelSetup:
 
 
 def sorted_members(members: Iterable[ChannelMember]) -> list[ChannelMember]:
-    """Return members in the order of a table: those of the default channel first."""
+    """Return members in the order of a table; the default channel's members are first."""
     return sorted(members, key=lambda each: (each.channel != DEFAULT_CHANNEL, each.channel, each.entity))
 
 

@@ -1,1 +1,1 @@
-"""Writing into an org: records through sObject Collections, and calls of Apex methods."""
+"""Writing to an org: records through sObject Collections, and calls of Apex methods."""

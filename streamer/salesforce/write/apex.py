@@ -1,4 +1,4 @@
-"""Caller of an org's Apex methods, over REST and SOAP."""
+"""Calls of an org's Apex methods, over REST and SOAP."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,9 +16,9 @@ from streamer.xml.elements import UnfitForXml
 
 _OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _TEXT_LIMIT = 20_000
-# Over SOAP, a session that has ended is a fault of this code; no guide says its HTTP status.
+# Over SOAP, an expired session is a fault with this code; no guide gives its HTTP status.
 _SESSION_ENDED = "INVALID_SESSION_ID"
-# A fault comes with one of these (SOAP 1.1, section 6.2; SOAP 1.2, part 2, section 7.5).
+# HTTP statuses of faults (SOAP 1.1, section 6.2; SOAP 1.2, part 2, section 7.5).
 _OF_FAULTS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR})
 
 
@@ -56,7 +56,7 @@ class ApexCaller:
         return Answered(value=_value(answer.body))
 
     async def _over_soap(self, call: ApexSoapCall, on_sent: Callable[[], None]) -> CallResult:
-        # Before anything is sent: an argument that can't be sent costs no login.
+        # First, so that an invalid argument needs no login.
         arguments = arguments_of(call)
 
         def signed(token: AccessToken) -> RestRequest:
@@ -76,11 +76,11 @@ class ApexCaller:
             return _refused(request, answer, sets_status=False)
         if found is not None:
             return found
-        raise SalesforceUnavailable(f"{request} was answered, but not with a SOAP envelope") from ValueError()
+        raise SalesforceUnavailable(f"the answer to {request} is not a SOAP envelope") from ValueError()
 
 
 def rest_request(call: ApexRestCall) -> RestRequest:
-    """Return the request of `call`; raises `TypeError` for a body that JSON can't hold."""
+    """Return the request of `call`. Raises `TypeError` if JSON can't hold the body."""
     return RestRequest(
         method=call.method,
         path=f"/services/apexrest/{call.path}",
@@ -90,7 +90,7 @@ def rest_request(call: ApexRestCall) -> RestRequest:
 
 
 def soap_request(call: ApexSoapCall, arguments: str, *, session_id: str, client: str | None) -> RestRequest:
-    """Return the request of `call` with its `arguments`, which are elements; raises `UnfitForXml`."""
+    """Return the request of `call` with the XML elements `arguments`. Raises `UnfitForXml`."""
     return RestRequest(
         method="POST",
         path=_soap_path(call),
@@ -109,12 +109,12 @@ def _soap_path(call: ApexSoapCall) -> str:
 
 
 def _refused(request: str, answer: RestResponse, *, sets_status: bool = True) -> CallResult:
-    """Return the result of an `answer` without a fault; a method over REST `sets_status` itself."""
+    """Return the result for an `answer` without a fault; `sets_status` is true for a method over REST."""
     error = refusal(request, answer)
     if not isinstance(error, RequestRefused):
         return Unanswered(error=error)
     return WriteRefused(
-        # A method that chooses its status itself says more in its own words.
+        # Without Salesforce's code, the method chose the status itself, and its answer says more.
         code=error.code or f"HTTP_{answer.status}",
         message=str(error),
         answer=_excerpt(answer.body),
@@ -125,7 +125,7 @@ def _refused(request: str, answer: RestResponse, *, sets_status: bool = True) ->
 def _session_ended(answer: RestResponse) -> bool:
     if answer.refuses_token or _SESSION_ENDED.encode() not in answer.body:
         return answer.refuses_token
-    # By the code alone: a method's exception can quote that of another call, and must not be called again.
+    # Check the code only: a method's exception can quote an expired session, and must not be called again.
     fault = answer_of(answer.body)
     return isinstance(fault, WriteRefused) and fault.code == _SESSION_ENDED
 

@@ -1,8 +1,8 @@
-"""Writer of records through sObject Collections (REST API guide, sObject Collections).
+"""Writes records through sObject Collections (REST API guide, sObject Collections).
 
-A call holds up to 200 records, which Salesforce changes in their order, and has
-a result for each. Without `allOrNone`, a refused record leaves the others as
-they are.
+A call has up to 200 records. Salesforce changes them in order and returns a
+result for each. Without `allOrNone`, a refused record does not affect the other
+records.
 """
 
 from collections import Counter, deque
@@ -22,19 +22,19 @@ from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest, in_requests
 
 MOST_RECORDS = 200
-"""Most records of a call."""
+"""Most records in one call."""
 
-# A larger body would hold the event loop up while it is sent.
+# Sending a larger body would block the event loop.
 _MOST_BYTES = 900_000
 _TEXT_LIMIT = 500
 _CODE_LIMIT = 80
-# A trigger that takes the records of a call together is over one of Apex's limits.
+# Error of a trigger that exceeds a limit of Apex because it handles all records of a call together.
 _TOO_MANY_TOGETHER = "LimitException"
-# Refusals with these are about the type, the field or the user, so they hold for each record.
+# Refusals with these statuses concern the type, the field or the user, so they apply to every record.
 _GENERAL = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
-# A call that is refused with these can hold one bad record among good ones.
+# A call that is refused with these statuses can have one bad record among good ones.
 _OF_ONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
 
@@ -45,14 +45,14 @@ class _Item(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """Results of one call; `is_whole` where Salesforce refused the call, and not each record."""
+    """Results of one call. `is_whole` is true if Salesforce refused the call as a whole."""
 
     results: Sequence[WriteResult]
     is_whole: bool = False
 
 
 class Collections:
-    """Writes any number of records, in as many calls as they need."""
+    """Writes any number of records, in as many calls as necessary."""
 
     def __init__(self, rest: Rest, clock: Clock, *, timeout_s: float) -> None:
         self._rest = rest
@@ -62,12 +62,12 @@ class Collections:
     async def write(self, operation: WriteOperation, records: Sequence[JsonObject]) -> list[WriteResult]:
         """Write `records`: see `streamer.ports.OrgWriter`.
 
-        Changes to one record go into successive calls: Salesforce refuses an
-        external id that comes twice, and an id that comes more than a few times
-        (Apex guide, DML statements). A call that is refused as a whole, and
-        one that is too much for the org's triggers, is made again in halves, so
-        that one record can't hold up the others. After a call that was not
-        answered, the rest is not sent.
+        Several changes to one record go into successive calls. In one call,
+        Salesforce refuses an external id that appears twice, and an id that appears
+        more than a few times (Apex guide, DML statements). If a call is refused as
+        a whole, or exceeds a limit of the org's triggers, its records are sent
+        again in halves, so that one record can't block the other records. After an
+        unanswered call, no further call is made.
         """
         results: dict[int, WriteResult] = {}
         waiting: deque[Sequence[_Item]] = deque()
@@ -84,7 +84,7 @@ class Collections:
             results.update(zip((item.number for item in part), found.results, strict=True))
             if isinstance(first := found.results[0], Unanswered):
                 failure = first.error
-            # Before the later changes of the same records.
+            # In front of the queue, so that they precede later changes of the same records.
             waiting.extendleft(reversed(_halves(_apart(part, found))))
         return [results[number] for number in range(len(records))]
 
@@ -109,7 +109,7 @@ class Collections:
 
 
 def request_of(operation: WriteOperation, record: JsonObject) -> RestRequest | WriteRefused:
-    """Return the request that changes one record, or the result of one that can't be sent."""
+    """Return the request that changes one record, or the result if JSON can't hold the record."""
     item = _item(operation, 0, record)
     return _request(operation, [item]) if isinstance(item, _Item) else item
 
@@ -132,7 +132,7 @@ def _request(operation: WriteOperation, part: Sequence[_Item]) -> RestRequest:
 def _turns(
     operation: WriteOperation, records: Sequence[JsonObject]
 ) -> Iterator[list[tuple[int, JsonObject]]]:
-    """Yield the numbered records in turns; no turn names a record twice."""
+    """Yield the numbered records in turns; no turn contains a record twice."""
     turns: list[list[tuple[int, JsonObject]]] = []
     changes: Counter[str] = Counter()
     for number, record in enumerate(records):
@@ -151,7 +151,7 @@ def _identity(operation: WriteOperation, record: JsonObject) -> str | None:
         case WriteKind.CREATE:
             return None
         case WriteKind.UPSERT:
-            # Salesforce matches an external id in any letter case, unless its field says otherwise.
+            # Salesforce ignores the letter case of an external id, unless its field is case-sensitive.
             return str(record.get(operation.external_id)).casefold()
         case _:
             return short_id(str(record.get("Id")))
@@ -160,7 +160,7 @@ def _identity(operation: WriteOperation, record: JsonObject) -> str | None:
 def _items(
     operation: WriteOperation, turn: Sequence[tuple[int, JsonObject]], results: dict[int, WriteResult]
 ) -> Iterator[tuple[int, _Item]]:
-    """Yield the records of a turn with their sizes; note the results of those that can't be sent."""
+    """Yield the records of a turn with their sizes; store the results of records that can't be sent."""
     for number, record in turn:
         item = _item(operation, number, record)
         if isinstance(item, WriteRefused):
@@ -177,12 +177,12 @@ def _item(operation: WriteOperation, number: int, record: JsonObject) -> _Item |
     try:
         body = exact_json({**fields, "attributes": {"type": operation.sobject}})
     except (TypeError, ValueError) as error:
-        return WriteRefused(code="NO_JSON", message=f"it is no JSON that can be sent: {error}", sent=False)
+        return WriteRefused(code="NO_JSON", message=f"the record can't be sent as JSON: {error}", sent=False)
     return _Item(number, record_id, body)
 
 
 def _apart(part: Sequence[_Item], found: _Found) -> list[_Item]:
-    """Return the records of a call that can succeed in a smaller one."""
+    """Return the records of a call that can succeed in a smaller call."""
     if len(part) == 1:
         return []
     return [

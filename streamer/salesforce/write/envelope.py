@@ -1,7 +1,7 @@
-"""SOAP envelopes of Apex web services: a method's call, and its answer.
+"""SOAP envelopes of Apex web services: calls of a method, and their answers.
 
-The WSDL of a class has one namespace for its headers, its methods and its own
-types (Apex guide, exposing Apex methods as SOAP web services).
+The WSDL of a class has one namespace for its headers, methods and types (Apex
+guide, exposing Apex methods as SOAP web services).
 """
 
 import re
@@ -17,7 +17,7 @@ _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 _TEXT_LIMIT = 500
 _CODE_LIMIT = 80
 
-# Codes of any SOAP fault (SOAP 1.1, section 4.4.1), which can have more behind a dot.
+# Codes of any SOAP fault (SOAP 1.1, section 4.4.1). A dot and a detail can follow a code.
 _OF_SOAP = frozenset({"", "Client", "Server"})
 
 # Apex has no attributes, and its names are ASCII. The envelope declares xsi.
@@ -31,16 +31,16 @@ _ARGUMENTS = ElementWriter(
 
 
 def arguments_of(call: ApexSoapCall) -> str:
-    """Return the elements of the arguments of `call`; raises `UnfitForXml`.
+    """Return the XML elements for the arguments of `call`. Raises `UnfitForXml`.
 
-    Objects become elements with elements in them, lists repeated elements, and
-    null an element that is nil.
+    An object becomes an element with child elements, a list becomes repeated
+    elements, and null becomes an element with `xsi:nil`.
     """
     return _ARGUMENTS.elements(call.arguments)
 
 
 def call_envelope(call: ApexSoapCall, arguments: str, *, session_id: str, client: str | None) -> bytes:
-    """Return the envelope of `call` with its `arguments`, which are elements; raises `UnfitForXml`."""
+    """Return the envelope of `call` with the XML elements `arguments`. Raises `UnfitForXml`."""
     namespace = escape(_NAMESPACE + call.apex_class, {'"': "&quot;"})
     options = (
         f"<CallOptions><client>{_ARGUMENTS.text('client', client)}</client></CallOptions>" if client else ""
@@ -55,9 +55,9 @@ def call_envelope(call: ApexSoapCall, arguments: str, *, session_id: str, client
 
 
 def answer_of(body: bytes) -> Answered | WriteRefused | None:
-    """Return the result or the fault in an answer, and `None` if it is not an answer of a method.
+    """Return the result or the fault in `body`, or `None` if it is not the answer of a method.
 
-    Texts stay texts, whatever their types in the WSDL.
+    Values stay texts, whatever their types in the WSDL.
     """
     try:
         root = parse_xml(body)
@@ -73,7 +73,7 @@ def answer_of(body: bytes) -> Answered | WriteRefused | None:
 
 
 def is_uncoded(code: str) -> bool:
-    """Return true for the `code` of a fault that has none of Salesforce."""
+    """Return true if a fault's `code` is SOAP's own and not Salesforce's."""
     return code.partition(".")[0] in _OF_SOAP
 
 

@@ -1,4 +1,4 @@
-"""Writer into one org."""
+"""Writer of records and calls to one org."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class RestWriter:
     apex: ApexCaller
 
     async def user(self) -> str:
-        """Return the user that writes the records: see `streamer.ports.OrgWriter`."""
+        """Return the id of the user that writes the records: see `streamer.ports.OrgWriter`."""
         return (await self.tokens.token()).user
 
     async def write(

@@ -180,7 +180,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a Pub/Sub API without TLS": (
         [read("/data/ChangeEvents"), name_without_scheme],
         Area.CHANNELS,
-        "failed /data/ChangeEvents: .* does not speak TLS -> let org.pubsub.endpoint begin with http://",
+        "failed /data/ChangeEvents: .* does not speak TLS -> check that org.pubsub.endpoint begins with http://",
     ),
     "a user who can't see the setup": (
         [restrict(setup="none")],

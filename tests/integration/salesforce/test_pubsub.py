@@ -309,6 +309,6 @@ async def test_channel_has_one_consumer(world: World) -> None:
     world.read()
     await world.until(world.server.live)
 
-    with pytest.raises(RuntimeError, match="being read already"):
+    with pytest.raises(RuntimeError, match="already has a consumer"):
         async with limited("the refusal"):
             await anext(world.source.batches(world.channel(), after=Start.LATEST))

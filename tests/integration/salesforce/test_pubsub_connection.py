@@ -212,7 +212,7 @@ def test_https_proxy_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None
     """GRPC can't speak with one."""
     monkeypatch.setenv("HTTPS_PROXY", "https://proxy.acme.com:3128")
 
-    with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY: .* name one with http://"):
+    with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY: .* set a proxy with http://"):
         PubSubOptions.of(org("api.pubsub.salesforce.com:7443"))
 
 

@@ -138,7 +138,7 @@ async def test_server_that_can_not_now_is_asked_later(
 async def test_new_token_that_is_refused_too_is_the_users_trouble() -> None:
     """A second 401 does not become a storm of logins."""
     async with answering(401, [{"errorCode": "INVALID_SESSION_ID", "message": "m"}], {}) as rest:
-        with pytest.raises(CredentialsRefused, match="a token that was new"):
+        with pytest.raises(CredentialsRefused, match="although the token was new"):
             await rest.get("limits")
 
 
@@ -156,7 +156,7 @@ async def test_answer_of_countless_values_is_not_parsed() -> None:
 async def test_page_in_place_of_json_is_no_answer() -> None:
     """A proxy's page with status 200 is tried later."""
     async with answering(200, "<html>", {}) as rest:
-        with pytest.raises(SalesforceUnavailable, match="but not with JSON"):
+        with pytest.raises(SalesforceUnavailable, match="is not JSON"):
             await rest.get("limits")
 
 
@@ -176,5 +176,5 @@ async def test_page_in_place_of_json_is_no_answer() -> None:
 async def test_answer_that_is_no_describe_is_no_answer(body: Any) -> None:
     """Fields that can't be told would be missing without a word."""
     async with answering(200, body, {}) as rest:
-        with pytest.raises(SalesforceUnavailable, match="but not with a describe of Account"):
+        with pytest.raises(SalesforceUnavailable, match="is not a describe of Account"):
             await RestRecords(rest).describe("Account")

@@ -128,7 +128,7 @@ async def test_forecast_tells_that_not_all_can_be_read_today(org: Org, ask: Aski
     """By the share that is kept."""
     org.queries.counted = 1_000_000
     assert (await forecast(ask))["waits"] == (
-        "50.0% of the org's daily requests are left, 524 more would be used, and 20% stay for others"
+        "50.0% of the org's daily requests are left, 524 more would be used, and 20% are reserved for others"
     )
 
 

@@ -32,7 +32,7 @@ SOME = replace(
     NOTHING,
     counts={DriftKind.MISSING: 12_000, DriftKind.DELETION: 1},
     drift=(Drift(kind=DriftKind.MISSING, record_id=RECORD, changed_at=AT, detail="\x1b[31mred"),),
-    notes=("the log holds no earlier events",),
+    notes=("the log holds no events before then",),
 )
 CONFIGURATION = """\
 org:
@@ -71,7 +71,7 @@ def test_differences_are_a_table_with_counts(capsys: pytest.CaptureFixture[str])
     assert shown.splitlines()[0].split() == ["KIND", "RECORD", "CHANGED", "LAST", "EVENT", "DETAIL"]
     assert f"missing  {RECORD}  2025-01-01 00:00:00Z" in shown
     assert "the first 1 of 12,001 shown: missing 12,000, deletion_missing 1" in shown
-    assert "Note: the log holds no earlier events." in shown
+    assert "Note: the log holds no events before then." in shown
     assert "\x1b" not in shown
 
 

@@ -253,8 +253,8 @@ async def test_what_still_cannot_be_read_stays_and_says_why() -> None:
     [
         (letter(5, b"{torn"), "not JSON"),
         (letter(5, b"[1]"), "not a message of a channel"),
-        (letter(5, {"data": {}, "channel": "/event/Other__e"}), "not of /data/ChangeEvents"),
-        (letter(5, b"\2\4", replay_id=ReplayId(b"\0\1"), schema_id=""), "no schema of its payload is known"),
+        (letter(5, {"data": {}, "channel": "/event/Other__e"}), "does not belong to /data/ChangeEvents"),
+        (letter(5, b"\2\4", replay_id=ReplayId(b"\0\1"), schema_id=""), "schema of its payload is unknown"),
         (letter(5, sealed(b"x", "another key", "2026")), "another protection.key"),
     ],
 )

@@ -272,7 +272,8 @@ async def test_requests_are_left_to_others() -> None:
     world.queries.requests_left = 0.19
     assert await world.step() == 300.0
     assert world.queries.requests == []
-    reason = "19.0% of the org's daily requests are left, 2 more would be used, and 20% stay for others"
+    left = "19.0% of the org's daily requests are left"
+    reason = f"{left}, 2 more would be used, and 20% are reserved for others"
     assert reason_of(world.states[-1].progress) == reason
     world.queries.requests_left = 1.0
     await world.until(lambda: world.log)

@@ -251,7 +251,7 @@ async def test_no_step_comes_between_the_pieces_of_an_answer() -> None:
 
 
 async def test_lost_place_of_a_refused_position_is_no_full_repair() -> None:
-    """The last event is not among the retained: the stream was reset, and events of it are gone."""
+    """Salesforce does not retain the last event: the stream was reset, and events of it are gone."""
     world = World()
     world.steps.has_work = False
     at = world.clock.now()
@@ -264,7 +264,7 @@ async def test_lost_place_of_a_refused_position_is_no_full_repair() -> None:
 
     [hole] = world.log.continuity
     assert (hole.cause, hole.state) == (HoleCause.REPLAY_ID_REFUSED, Repair.NONE)
-    assert "is not among" in hole.detail
+    assert "no longer retains the last event" in hole.detail
 
 
 async def test_reading_of_the_open_holes_is_a_wait_for_the_log() -> None:

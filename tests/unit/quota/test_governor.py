@@ -21,7 +21,7 @@ def test_a_fifth_of_the_requests_is_kept() -> None:
     """The last of the others can be used."""
     assert governor(requests=201).reason_to_wait() == ""
     assert governor(requests=200).reason_to_wait() == (
-        "20.0% of the org's daily requests are left, 1 more would be used, and 20% stay for others"
+        "20.0% of the org's daily requests are left, 1 more would be used, and 20% are reserved for others"
     )
 
 

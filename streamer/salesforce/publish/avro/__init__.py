@@ -1,4 +1,4 @@
-"""Encoding of JSON values as binary Avro: exactly, by the type of each field, or not at all."""
+"""Encoding of JSON values as binary Avro. A value that does not fit its field exactly is refused."""
 
 from streamer.salesforce.publish.avro.converters import DatumEncoder, FieldRefused
 

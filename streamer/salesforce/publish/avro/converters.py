@@ -1,4 +1,4 @@
-"""Encoder of platform events in binary Avro, and its converters, made once for each schema."""
+"""Encoder of platform events in binary Avro, and the converters that each schema needs."""
 
 import base64
 import binascii
@@ -38,18 +38,18 @@ from streamer.salesforce.pubsub.avro.parser import parse_record
 from streamer.salesforce.pubsub.avro.primitives import date_of_ms, stated_time
 
 Converter = Callable[[Any], Any]
-"""Returns the value that fastavro writes for a JSON value; raises `UnfitValue`."""
+"""Returns the value that fastavro writes for a JSON value. Raises `UnfitValue`."""
 
 
 def field_converter(field: AvroField, *, of_event: bool = False) -> Converter:
-    """Return the converter of a field; the system fields among those `of_event` can be known by name."""
+    """Return the converter of a field; system fields of an event (`of_event`) are also known by name."""
     stated = stated_time(field.doc, name=field.name if of_event else "")
     time = None if stated is None else ms_of_date if stated is date_of_ms else ms_of_date_time
     return _converter(field.type, time)
 
 
 def record_converter(record: AvroRecord) -> Converter:
-    """Return the converter of an object within an event; its missing members are null."""
+    """Return the converter of an object within an event; missing members become null."""
     converters = {field.name: field_converter(field) for field in record.fields}
 
     def convert(value: Any) -> Any:
@@ -128,7 +128,7 @@ def _union(kind: Union, time: Converter | None) -> Converter:
             except UnfitValue as unfit:
                 refusals.append(str(unfit))
             else:
-                # The name spares fastavro the search for the branch.
+                # With the name, fastavro need not search for the branch.
                 return (name, converted) if name else converted
         raise UnfitValue(" or ".join(refusals) or "must be null")
 
@@ -219,14 +219,14 @@ _LONGEST_NAME = 80
 
 
 class FieldRefused(Exception):
-    """The schema does not take an event: the message names the field, and says what to send."""
+    """The schema does not accept an event; the message names the field and says what to send."""
 
 
 class DatumEncoder:
-    """Encodes events of one schema to binary Avro, each as one datum without a container."""
+    """Encodes events of one schema in binary Avro, each as one datum without a container."""
 
     def __init__(self, schema_id: str, schema_json: str) -> None:
-        """Compile a schema; raises `UnusableSchema`, as `parse_record` does."""
+        """Compile a schema. Raises `UnusableSchema`, as `parse_record` does."""
         record = parse_record(schema_json)
         self.schema_id = schema_id
         self.name = record.name
@@ -239,11 +239,11 @@ class DatumEncoder:
         try:
             self._schema: Any = fastavro.parse_schema(orjson.loads(schema_json))
         except Exception as error:
-            # fastavro raises what it likes.
+            # fastavro can raise any exception.
             raise UnusableSchema(f"fastavro can't use it: {type(error).__name__}") from error
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
-        """Return the datum of an event whose `fields` are JSON values; a missing one is null.
+        """Return the datum of an event whose `fields` are JSON values; missing fields are null.
 
         Raises `FieldRefused`.
         """
@@ -254,7 +254,7 @@ class DatumEncoder:
         try:
             fastavro.schemaless_writer(stream, self._schema, values)
         except Exception as error:
-            # Values that the converters let pass, such as decimals beyond the scale of the schema.
+            # The converters let some values pass, such as decimals beyond the scale of the schema.
             raise FieldRefused(f"{self._unwritable(values)}: can't be encoded: {error}"[:500]) from error
         return stream.getvalue()
 
@@ -274,10 +274,10 @@ class DatumEncoder:
         return f"{name[:_LONGEST_NAME]}: {self.name} has no such field; {hint}known: {known}"
 
     def _unwritable(self, values: Mapping[str, Any]) -> str:
-        """Return the name of the first field that fastavro does not write."""
+        """Return the name of the first field that fastavro can't write."""
         for field in self._schema["fields"]:
             try:
                 fastavro.schemaless_writer(BytesIO(), field["type"], values[field["name"]])
-            except Exception:  # noqa: BLE001 - fastavro raises what it likes
+            except Exception:  # noqa: BLE001 - fastavro can raise any exception
                 return str(field["name"])
         return self.name

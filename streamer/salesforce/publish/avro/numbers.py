@@ -1,4 +1,4 @@
-"""Conversion of JSON numbers, dates and times to Avro's, exactly or refused."""
+"""Conversion of JSON numbers, dates and times to Avro's; a value that does not fit exactly is refused."""
 
 import math
 import re
@@ -10,11 +10,11 @@ from streamer.salesforce.pubsub.avro.primitives import date_time_of_ms
 
 
 class UnfitValue(ValueError):
-    """A field does not take a value; the message says what was found, and what to send."""
+    """A field does not accept a value; the message names the value found and the value to send."""
 
 
 def found(value: Any) -> str:
-    """Return the words for the kind of a JSON value."""
+    """Return words for the kind of a JSON value, such as `a text`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     kinds = (word for kinds, word in _KINDS if isinstance(value, kinds))
@@ -31,14 +31,14 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 
 
 _NUMBER = re.compile(r"[+-]?\d{1,100}(\.\d{1,100})?([eE][+-]?\d{1,3})?", re.ASCII)
-# Beyond every whole number of 64 bits, and long before a conversion takes time.
+# More digits than any 64-bit number has, but few enough for a fast conversion.
 _MOST_DIGITS = 20
-# Avro writes all places of a decimal number.
+# Avro writes every digit of a decimal number.
 _MOST_PLACES = 1_000
 
 
 def as_whole(value: Any, *, bits: int) -> int:
-    """Return `value` as a whole number of `bits`; raises `UnfitValue`."""
+    """Return `value` as a whole number of `bits`. Raises `UnfitValue`."""
     number = _number(value, "a whole number such as 12")
     if isinstance(number, Decimal) and number.adjusted() < _MOST_DIGITS and number == int(number):
         number = int(number)
@@ -50,7 +50,7 @@ def as_whole(value: Any, *, bits: int) -> int:
 
 
 def as_double(value: Any) -> float:
-    """Return `value` as a number of 64 bits that has all of its digits; raises `UnfitValue`."""
+    """Return `value` as a 64-bit number that keeps all its digits. Raises `UnfitValue`."""
     number = _number(value, "a number such as 12.5")
     try:
         double = float(number)
@@ -67,7 +67,7 @@ def as_double(value: Any) -> float:
 
 
 def as_decimal(value: Any) -> Decimal:
-    """Return `value` as a decimal number; raises `UnfitValue`."""
+    """Return `value` as a decimal number. Raises `UnfitValue`."""
     number = Decimal(_number(value, "a number such as 12.50"))
     if abs(number.adjusted()) >= _MOST_PLACES:
         raise UnfitValue("found a number that is too large or too small")
@@ -99,9 +99,9 @@ _WANTED_DATE = "must be a date, such as 2025-01-31"
 
 
 def ms_of_date_time(value: Any) -> int:
-    """Return a date-time as milliseconds since the epoch, rounded down; raises `UnfitValue`.
+    """Return a date-time as milliseconds since the epoch, rounded down. Raises `UnfitValue`.
 
-    `value` is a text in the form of ISO 8601 with an offset, or already such a number.
+    `value` is a text in ISO 8601 with an offset, or already a number of milliseconds.
     """
     if type(value) is int:
         return _within_calendar(value)
@@ -113,14 +113,14 @@ def ms_of_date_time(value: Any) -> int:
         raise UnfitValue(f"found a text that is not a date-time; {_WANTED}") from error
     if moment.tzinfo is None:
         raise UnfitValue(f"found a date-time without an offset; {_WANTED}")
-    # The difference of two times with offsets is within the calendar, unlike a time moved to UTC.
+    # A difference of two times with offsets can't leave the calendar; a conversion to UTC can.
     return (moment - _EPOCH) // _MS
 
 
 def ms_of_date(value: Any) -> int:
-    """Return the midnight in UTC of a date `YYYY-MM-DD`, in milliseconds; raises `UnfitValue`.
+    """Return midnight UTC of a date `YYYY-MM-DD` in milliseconds. Raises `UnfitValue`.
 
-    `value` can also be that number.
+    `value` can also be that number of milliseconds.
     """
     if type(value) is int:
         if value % _DAY_MS:
@@ -131,11 +131,11 @@ def ms_of_date(value: Any) -> int:
     try:
         return (datetime.fromisoformat(value).replace(tzinfo=UTC) - _EPOCH) // _MS
     except ValueError as error:
-        raise UnfitValue(f"found a date that no calendar has; {_WANTED_DATE}") from error
+        raise UnfitValue(f"found a date that does not exist; {_WANTED_DATE}") from error
 
 
 def days_of_date(value: Any) -> int:
-    """Return a date as days since the epoch; raises `UnfitValue`."""
+    """Return a date as days since the epoch. Raises `UnfitValue`."""
     return ms_of_date(value) // _DAY_MS
 
 

@@ -1,4 +1,4 @@
-"""Compiler of Avro types to readers, done once for each schema."""
+"""Compiler of Avro types to readers; it runs once for each schema."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ from streamer.salesforce.pubsub.avro.primitives import (
 
 _SECOND_BRANCH = 2
 _ONE_ITEM = 2
-# So many bytes are copied to look for the next field that is not null.
+# Number of bytes that are copied to find the next field that is not null.
 _LONGEST_RUN = 128
 
 
 def enumeration_reader(symbols: Sequence[str]) -> Reader:
-    """Return the reader of an enum, by the names of its symbols."""
+    """Return the reader of an enum; it returns the name of the symbol."""
     count = len(symbols)
 
     def read(data: bytes, at: int) -> tuple[str, int]:
@@ -49,7 +49,7 @@ def enumeration_reader(symbols: Sequence[str]) -> Reader:
 
 
 def union_reader(branches: Sequence[Reader]) -> Reader:
-    """Return the reader of a union: the value of its branch, as it is."""
+    """Return the reader of a union; it returns the value of the branch."""
     count = len(branches)
 
     def read(data: bytes, at: int) -> tuple[object, int]:
@@ -62,12 +62,12 @@ def union_reader(branches: Sequence[Reader]) -> Reader:
 
 
 def array_reader(item: Reader) -> Reader:
-    """Return the reader of a list of items; each takes at least one byte."""
+    """Return the reader of a list of items; each item takes at least one byte."""
 
     def read(data: bytes, at: int) -> tuple[list[object], int]:
         values: list[object] = []
         if data[at] == _ONE_ITEM:
-            # So most lists begin, and end.
+            # Most lists have one block with one item.
             value, at = item(data, at + 1)
             values.append(value)
         while data[at]:
@@ -83,7 +83,7 @@ def array_reader(item: Reader) -> Reader:
 
 
 def map_reader(item: Reader) -> Reader:
-    """Return the reader of a map from texts."""
+    """Return the reader of a map with texts as keys."""
 
     def read(data: bytes, at: int) -> tuple[JsonObject, int]:
         values: JsonObject = {}
@@ -103,8 +103,8 @@ def map_reader(item: Reader) -> Reader:
 class FieldReader:
     """Reader of one field of a record.
 
-    `present` reads the second branch of a union whose first one is null, and
-    is `None` for a field of another type.
+    If the field's type is a union whose first branch is null, `present` reads the
+    second branch; for other types, it is `None`.
     """
 
     name: str
@@ -113,10 +113,10 @@ class FieldReader:
 
 
 def record_reader(fields: Sequence[FieldReader], *, keep_nulls: bool) -> Reader:
-    """Return the reader of a record, as an object by the names of its fields.
+    """Return the reader of a record; it returns an object, keyed by field name.
 
-    Without `keep_nulls`, null fields are left out, and a record of nulls is
-    null.
+    Without `keep_nulls`, null fields are left out, and a record that has only
+    nulls is null.
     """
     if not any(field.present for field in fields):
         return _required_fields_reader(fields, keep_nulls=keep_nulls)
@@ -134,7 +134,7 @@ def record_reader(fields: Sequence[FieldReader], *, keep_nulls: bool) -> Reader:
             name, nulls, present, read_field = steps[index]
             branch = data[at]
             if nulls and not branch:
-                # Most fields of a change are null, each a zero byte: all of a run are skipped at once.
+                # Most fields of a change are null, each a zero byte: skip all fields of such a run at once.
                 zeros = data[at : at + nulls]
                 run = len(zeros) - len(zeros.lstrip(b"\0"))
                 at += run
@@ -167,7 +167,7 @@ def _required_fields_reader(fields: Sequence[FieldReader], *, keep_nulls: bool) 
 
 
 def _null_runs(fields: Sequence[FieldReader]) -> list[int]:
-    """Return for each field how many fields from it on are null when their byte is zero, up to a limit."""
+    """Return for each field the length of the run of nullable fields that begins there, up to a limit."""
     runs = []
     run = 0
     for field in reversed(fields):
@@ -177,7 +177,7 @@ def _null_runs(fields: Sequence[FieldReader]) -> list[int]:
 
 
 def _read_count(data: bytes, at: int) -> tuple[int, int]:
-    """Read the number of items in a block; a negative one is followed by the size of the block."""
+    """Read the number of items in a block; after a negative number, the size of the block follows."""
     count, at = read_long(data, at)
     if count < 0:
         _, at = read_length(data, at)
@@ -190,9 +190,8 @@ def _read_count(data: bytes, at: int) -> tuple[int, int]:
 class ReaderCompiler:
     """Compiles the types of one schema, each named record once.
 
-    Unless it keeps nulls, the objects that are read hold the non-null fields
-    only; those in lists and maps stay whole. With `plain_times`, dates and
-    date-times stay numbers.
+    Without `keep_nulls`, objects contain only non-null fields; objects in lists and
+    maps are always complete. With `plain_times`, dates and date-times stay numbers.
     """
 
     def __init__(self, *, keep_nulls: bool, plain_times: bool = False) -> None:
@@ -210,11 +209,11 @@ class ReaderCompiler:
         return reader
 
     def event(self, fields: list[FieldReader]) -> Reader:
-        """Return the reader of an event, whose fields are compiled."""
+        """Return the reader of an event from the readers of its fields."""
         return record_reader(fields, keep_nulls=self._keep_nulls)
 
     def field(self, field: AvroField, *, of_event: bool = False) -> FieldReader:
-        """Return the reader of a field; the system fields among those `of_event` can be known by name."""
+        """Return the reader of a field; system fields of an event (`of_event`) are also known by name."""
         time = stated_time(field.doc, name=field.name if of_event else "")
         kind = field.type
         if not isinstance(kind, Union):
@@ -224,7 +223,7 @@ class ReaderCompiler:
         return FieldReader(name=field.name, read=union_reader(branches), present=present)
 
     def type(self, kind: AvroType, time: TimeText | None = None) -> Reader:
-        """Return the reader of a type; `time` is the format of the field that has it, if it is a time."""
+        """Return the reader of a type; if the type's field is a time, `time` is its format."""
         match kind:
             case Primitive():
                 return self._primitive(kind, time)
@@ -247,7 +246,7 @@ class ReaderCompiler:
     def _primitive(self, kind: Primitive, time: TimeText | None) -> Reader:
         read = PRIMITIVE_READERS[kind.kind]
         text = None if self._plain_times else time_text(kind, time)
-        # Changes come in bursts of the same second.
+        # Many consecutive changes have the same second.
         return read if text is None else repeating_reader(_time_reader(read, text))
 
 

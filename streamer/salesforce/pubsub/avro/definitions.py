@@ -1,4 +1,4 @@
-"""Types of an Avro schema: a tree in which references are resolved, and bounds of its data.
+"""Types of an Avro schema, as a tree with resolved references, and the limits of a datum.
 
 Types compare by identity, so a type can be a dictionary key.
 """
@@ -9,12 +9,12 @@ from streamer.errors import UnreadableEvent
 
 
 class UnusableSchema(UnreadableEvent):
-    """A text is no Avro schema by which events can be read; no event that names it can be."""
+    """The text is not an Avro schema for events, so no event that names it can be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Primitive:
-    """Primitive type by Avro's name, such as `long`, and its logical type if the schema gives one."""
+    """Primitive type with Avro's name, such as `long`, and its logical type if the schema has one."""
 
     kind: str
     logical: str | None = None
@@ -22,14 +22,14 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Enumeration:
-    """Enum; a datum holds the index of a symbol."""
+    """Enum; a datum contains the index of a symbol."""
 
     symbols: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvroFixed:
-    """Bytes of a fixed number."""
+    """Bytes with a fixed length."""
 
     size: int
 
@@ -43,21 +43,21 @@ class Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Map:
-    """Values of one type by texts."""
+    """Map from texts to values of one type."""
 
     values: "AvroType"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Union:
-    """Choice of types; a datum holds the index of its branch."""
+    """Choice of types; a datum contains the index of its branch."""
 
     branches: "tuple[AvroType, ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvroField:
-    """Field of a record, with its documentation, in which Salesforce states the field's own type."""
+    """Field of a record; in `doc`, Salesforce states the field's own type."""
 
     name: str
     type: "AvroType"
@@ -66,7 +66,7 @@ class AvroField:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvroRecord:
-    """Record: at least one field, each under a name of its own, in the order of the encoding."""
+    """Record with at least one field, in the order of the encoding; field names are unique."""
 
     name: str
     fields: tuple[AvroField, ...]
@@ -85,11 +85,11 @@ def is_null(kind: AvroType) -> bool:
     return isinstance(kind, Primitive) and kind.kind == "null"
 
 
-# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
+# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for a larger change.
 _LARGEST_DATUM = 2 * 1024 * 1024
-# A list of texts of 1 MB, such as the ids of a large transaction, stays below it.
+# A list of texts of 1 MB, such as the ids of a large transaction, needs less memory than this.
 _MOST_MEMORY = 50_000_000
-# Rough sizes of Python's objects, in bytes.
+# Approximate sizes of Python's objects, in bytes.
 _SCALAR = 40
 _LIST = 100
 _OBJECT = 250
@@ -97,12 +97,12 @@ _MEMBER = 100
 
 
 def largest_datum(schema: AvroRecord) -> int:
-    """Return the most bytes that a datum of `schema` can have: 2 MB, or less where lists hold objects."""
+    """Return the most bytes of a datum of `schema`: 2 MB, or fewer if its lists contain objects."""
     return min(_LARGEST_DATUM, _MOST_MEMORY // _Memory().of_repeated(schema))
 
 
 def types_in(schema: AvroRecord) -> int:
-    """Return the number of types that a schema is made of, each named one once."""
+    """Return the number of types in a schema; each named type counts once."""
     waiting: list[AvroType] = [schema]
     records: set[AvroRecord] = set()
     count = 0
@@ -123,14 +123,14 @@ def types_in(schema: AvroRecord) -> int:
 
 
 class _Memory:
-    """Memory that the types of one schema take, in bytes for each byte of a datum."""
+    """Memory for the types of one schema, in bytes per byte of a datum."""
 
     def __init__(self) -> None:
         self._repeated: dict[AvroType, int] = {}
         self._records: dict[AvroRecord, int] = {}
 
     def of_repeated(self, kind: AvroType) -> int:
-        """Return what the items of the most expensive list or map within a type take."""
+        """Return the memory for the items of the most expensive list or map within a type."""
         known = self._repeated.get(kind)
         if known is None:
             if isinstance(kind, Array):
@@ -146,7 +146,7 @@ class _Memory:
         return known
 
     def of(self, kind: AvroType) -> int:
-        """Return what the values of a type take."""
+        """Return the memory for the values of a type."""
         if isinstance(kind, Array):
             return _LIST + self.of(kind.items)
         if isinstance(kind, Map):

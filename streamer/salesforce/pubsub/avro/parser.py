@@ -1,7 +1,7 @@
 """Parser of Avro schemas.
 
-Besides what Avro forbids it refuses schemas under which a few bytes could stand
-for endless values: types that take no bytes, and records within themselves.
+Besides invalid schemas, it refuses schemas in which a few bytes could stand for
+endless values: types that take no bytes, and records that contain themselves.
 Salesforce has neither.
 """
 
@@ -26,8 +26,8 @@ from streamer.salesforce.pubsub.avro.definitions import (
 
 _LARGEST_TEXT = 1024 * 1024
 _DEEPEST = 20
-# An object has some 900 fields, and its addresses and names have parts. Each takes a microsecond for
-# every event, and a hundred to be compiled.
+# An object has about 900 fields, and its addresses and names have parts. Each field takes a microsecond
+# per event, and a hundred microseconds to compile.
 _MOST_FIELDS = 2_000
 _MOST_TYPES = 20_000
 _LONGEST_QUOTE = 60
@@ -40,7 +40,7 @@ _Composite = TypeVar("_Composite", Array, Map, Union, AvroRecord)
 def parse_record(text: str) -> AvroRecord:
     """Return the record that the JSON `text` defines.
 
-    Raises `UnusableSchema` for any other text, for one of more than a million
+    Raises `UnusableSchema` for any other text, for more than a million
     characters, for more than 2,000 fields, and for types more than 20 levels
     deep.
     """
@@ -57,7 +57,7 @@ def parse_record(text: str) -> AvroRecord:
 
 
 class _Place:
-    """Place of a type in its schema: the names of the fields above it, the namespace, the depth."""
+    """Place of a type in its schema: the names of the enclosing fields, the namespace, and the depth."""
 
     __slots__ = ("depth", "names", "namespace")
 
@@ -68,18 +68,18 @@ class _Place:
         self.depth = depth
 
     def within(self, name: str | None = None, *, namespace: str | None = None) -> "_Place":
-        """Return the place one level further down, in the field `name` if given."""
+        """Return the place one level deeper, in the field `name` if given."""
         names = self.names if name is None else (*self.names, name)
         return _Place(names, self.namespace if namespace is None else namespace, self.depth + 1)
 
     def mistake(self, what: str) -> UnusableSchema:
-        """Return the error for a type at this place."""
+        """Return the error for a mistake at this place."""
         path = ".".join(self.names)[:_LONGEST_PATH]
         return UnusableSchema(f"{path or 'its record'} {what}")
 
 
 class _Parser:
-    """Parses one schema; it holds the named types that were defined so far."""
+    """Parses one schema; it stores the named types that are defined so far."""
 
     def __init__(self) -> None:
         self._named: dict[str, AvroType | None] = {}
@@ -171,7 +171,7 @@ class _Parser:
         return AvroField(name=name, type=kind, doc=doc if isinstance(doc, str) else "")
 
     def _composed(self, kind: _Composite, parts: Iterable[AvroType]) -> _Composite:
-        """Return a type whose parts are parsed; a reference can make it deeper than its text is."""
+        """Return a type with parsed parts; a reference can make it deeper than its text."""
         levels = 1 + max(self._levels.get(part, 0) for part in parts)
         _check_depth(levels)
         self._levels[kind] = levels
@@ -203,7 +203,7 @@ def _check_depth(levels: int) -> None:
 
 
 def _full_name(given: dict[str, Any], place: _Place) -> tuple[str, str]:
-    """Return the full name of a type that is being defined, and the namespace of what stands in it."""
+    """Return the full name of a type that is being defined, and the namespace for its inner types."""
     name, namespace = given.get("name"), given.get("namespace")
     if namespace is None:
         namespace = place.namespace

@@ -1,8 +1,8 @@
-"""Readers of Avro's primitive types, of times, and of values that repeat.
+"""Readers of Avro's primitive types, of times, and of repeated values.
 
-A reader takes the bytes of a datum and the index at which a value begins, and
-returns the value and the index behind it. It raises `ValueError` for invalid bytes,
-and `IndexError` where they end too early.
+A reader takes the bytes of a datum and the index of a value, and returns the value
+and the index after it. It raises `ValueError` for invalid bytes, and `IndexError`
+if the bytes end too early.
 """
 
 import struct
@@ -20,7 +20,7 @@ Reader = Callable[[bytes, int], tuple[Any, int]]
 _DOUBLE = struct.Struct("<d")
 _FLOAT = struct.Struct("<f")
 _LARGEST_DOUBLE = 1.7976931348623157e308
-# The highest bit of a byte says that another one belongs to the number.
+# If the highest bit of a byte is set, the number continues in the next byte.
 _CONTINUED = 0x80
 _LONG_BITS = 64
 _LONGEST_LONG = 10
@@ -32,7 +32,7 @@ def read_null(_: bytes, at: int) -> tuple[None, int]:
 
 
 def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
-    """Read a byte that is 0 or 1."""
+    """Read a byte whose value is 0 or 1."""
     byte = data[at]
     if byte > 1:
         raise ValueError("a checkbox that is neither true nor false")
@@ -40,7 +40,7 @@ def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
 
 
 def read_long(data: bytes, at: int) -> tuple[int, int]:
-    """Read an int or a long: 7 bits a byte, the lowest first, the sign in the lowest bit."""
+    """Read an int or a long: 7 bits per byte, lowest bits first, with the sign in the lowest bit."""
     byte = data[at]
     if byte < _CONTINUED:
         return (byte >> 1) ^ -(byte & 1), at + 1
@@ -62,9 +62,9 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:
-    """Read a text: its length in bytes, and UTF-8."""
+    """Read a text: its length in bytes, then UTF-8."""
     length = data[at]
-    # Nearly all lengths take one byte or two, and are not negative.
+    # Nearly all lengths take one or two bytes, and are not negative.
     if not length & 0x81:
         length >>= 1
         at += 1
@@ -81,7 +81,7 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
 
 
 def read_bytes(data: bytes, at: int) -> tuple[str, int]:
-    """Read bytes, as base64: JSON has no bytes."""
+    """Read bytes and return them as base64, because JSON has no bytes."""
     length, at = read_length(data, at)
     return fixed_reader(length)(data, at)
 
@@ -103,7 +103,7 @@ def read_float(data: bytes, at: int) -> tuple[float, int]:
 
 
 def fixed_reader(size: int) -> Reader:
-    """Return the reader of `size` bytes, as base64."""
+    """Return the reader of `size` bytes; it returns base64."""
 
     def read(data: bytes, at: int) -> tuple[str, int]:
         end = at + size
@@ -115,7 +115,7 @@ def fixed_reader(size: int) -> Reader:
 
 
 def read_length(data: bytes, at: int) -> tuple[int, int]:
-    """Read a number of bytes that must still follow."""
+    """Read a length in bytes, and check that as many bytes follow."""
     length, at = read_long(data, at)
     if length < 0:
         raise ValueError("a negative length")
@@ -140,7 +140,7 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formatted without a zone, which 
 _DAY_MS = 86_400_000
 _SYSTEM_TIMES = frozenset({"CreatedDate", "LastModifiedDate"})
 TimeText = Callable[[int], str]
-"""Returns the text of a field's number; raises `ValueError` for a time outside of the years 1 to 9999."""
+"""Returns the text of a field's number. Raises `ValueError` for a time outside the years 1 to 9999."""
 
 
 def date_time_of_ms(epoch_ms: int) -> str:
@@ -151,15 +151,15 @@ def date_time_of_ms(epoch_ms: int) -> str:
 
 @lru_cache(maxsize=4096)
 def date_of_ms(epoch_ms: int) -> str:
-    """Return the day of a time in milliseconds since the epoch as `YYYY-MM-DD`."""
+    """Return the date of a time in milliseconds since the epoch as `YYYY-MM-DD`."""
     return _moment(epoch_ms // 1000).date().isoformat()
 
 
 def stated_time(doc: str, *, name: str = "") -> TimeText | None:
-    """Return the format that a field of milliseconds has by its documentation, or by its `name`.
+    """Return the format of a field in milliseconds, as stated by its documentation or its `name`.
 
-    `name` names a field at the top of an event. `None` for a field that is not
-    stated to be a time.
+    `name` is the name of a field at the top of an event. `None` means that the
+    field is not stated to be a time.
     """
     parts = doc.split(":")
     match parts[1].lower() if len(parts) > 1 else "":
@@ -174,8 +174,8 @@ def stated_time(doc: str, *, name: str = "") -> TimeText | None:
 def time_text(kind: Primitive, stated: TimeText | None) -> TimeText | None:
     """Return the format of the values of a type, or `None` for plain numbers.
 
-    `stated` is the format of the field that has the type. Avro's logical type
-    tells the unit.
+    `stated` is the format of the field with this type. Avro's logical type gives
+    the unit.
     """
     match kind.kind, kind.logical:
         case "int", "date":
@@ -201,7 +201,7 @@ def _of_microseconds(text: TimeText) -> TimeText:
     return text_of
 
 
-# Events come in bursts of the same second.
+# Many consecutive events have the same second.
 @lru_cache(maxsize=4096)
 def _whole_seconds(seconds: int) -> str:
     return _moment(seconds).isoformat()
@@ -214,15 +214,15 @@ def _moment(seconds: int) -> datetime:
         raise ValueError("a time outside of the years 1 to 9999") from error
 
 
-# A schema stays in memory for long, and the last values with it.
+# A schema stays in memory for a long time, and so do its last values.
 _LONGEST_KEPT = 512
 
 
 def repeating_reader(read: Reader) -> Reader:
-    """Return a reader that calls `read` only when the bytes differ from the last value's.
+    """Return a reader that calls `read` only if the bytes differ from those of the last value.
 
-    Comparing bytes takes one step, and equal bytes give equal values. Each event
-    gets lists and objects of its own.
+    Equal bytes have equal values, and comparing bytes takes one step. Each event gets
+    its own copies of lists and objects.
     """
     known, size = b"", 0
     value: Any = None

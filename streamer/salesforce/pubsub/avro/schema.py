@@ -1,4 +1,4 @@
-"""Schema of events, compiled to read them, change events included."""
+"""Schema of events, compiled to a reader; also for change events."""
 
 import re
 import struct
@@ -30,10 +30,10 @@ _LONGEST_KNOWN = 256
 
 
 class FieldBitmaps:
-    """Finds the names of one schema's fields by the elements of a bitmap.
+    """Finds the field names of one schema for the elements of a bitmap.
 
     The parts of a compound field are named one by one, as `BillingAddress.City`,
-    even when all of them are set. An element can also be the name of a field.
+    even if all of them are set. An element can also be a field name.
     """
 
     def __init__(self, event: AvroRecord) -> None:
@@ -49,8 +49,8 @@ class FieldBitmaps:
     def names(self, elements: Sequence[str]) -> list[str]:
         """Return the names in the order of the elements and of the bits.
 
-        Raises `ValueError` for an element that is neither a bitmap nor a name,
-        and for bits without a field.
+        Raises `ValueError` if an element is neither a bitmap nor a name, or if a bit
+        has no field.
         """
         if len(elements) > len(self._names) + 1:
             raise ValueError(f"{len(elements)} bitmaps for {len(self._names)} fields")
@@ -94,7 +94,7 @@ def _parts_of(field: AvroField) -> tuple[str, ...]:
 
 HEADER = "ChangeEventHeader"
 _BITMAPS = ("changedFields", "nulledFields", "diffFields")
-# Programs change the same fields of one type after the other, many within a millisecond.
+# Programs often change the same fields of many records in the same millisecond.
 _DIFFERS_IN_EACH = frozenset({"recordIds", "transactionKey", "sequenceNumber", "commitNumber"})
 
 
@@ -106,14 +106,14 @@ def is_change_event(event: AvroRecord) -> bool:
 def change_reader(event: AvroRecord) -> Reader:
     """Return the reader of a change event's payload.
 
-    It holds the header and the non-null fields: all of a created record, the
-    changed ones and those of an enrichment otherwise. An update also holds the
-    fields that it cleared, as null, and the cleared parts beside the other parts of
-    a compound field. A large text whose diff alone was sent is `{"diff": text}`.
-    The header names the changed fields, has no `nulledFields` and `diffFields`, and
-    its times are numbers.
+    The payload has the header and the non-null fields: all fields of a created
+    record, otherwise the changed fields and the enrichment fields. In an update,
+    cleared fields are null, and so are cleared parts of a compound field. If only
+    the diff of a large text was sent, the value is `{"diff": text}`. The header
+    names the changed fields, has no `nulledFields` and `diffFields`, and has times
+    as numbers.
 
-    Raises `UnusableSchema` for a header whose bitmaps are not lists of texts.
+    Raises `UnusableSchema` if the bitmaps in the header are not lists of texts.
     """
     header = event.fields[0]
     if not isinstance(header.type, AvroRecord):
@@ -146,9 +146,9 @@ def change_reader(event: AvroRecord) -> Reader:
 
 
 def _header_reader(header: AvroRecord, bitmaps: FieldBitmaps) -> Reader:
-    """Return the reader of a header, which has the names of the changed and the differing fields.
+    """Return the reader of a header; it turns the bitmaps of changed and of diff fields into names.
 
-    Its fields that are mostly those of the event before are compared in runs.
+    Header fields that rarely differ from the last event are compared in runs.
     """
     compiler = ReaderCompiler(keep_nulls=True, plain_times=True)
     steps: list[tuple[str | None, Reader]] = []
@@ -193,7 +193,7 @@ def _add_nulls(payload: JsonObject, names: Sequence[str]) -> None:
             payload.setdefault(field, None)
             continue
         compound = payload.setdefault(field, {})
-        # A name can be a text where its parts are expected.
+        # A value can be a text where its parts are expected.
         if isinstance(compound, dict):
             compound.setdefault(part, None)
 
@@ -220,14 +220,14 @@ def _lists_texts(kind: AvroType) -> bool:
 
 
 _LONGEST_QUOTE = 40
-# Measured: 250 to 500 bytes for each type.
+# Measured: 250 to 500 bytes per type.
 _BYTES_EACH = 500
 
 
 class EventSchema:
     """Reads events of one schema from binary Avro.
 
-    Schemas are independent, even if they use one name for different records.
+    Schemas are independent, even if they use the same name for different records.
     """
 
     def __init__(self, schema_id: str, event: AvroRecord) -> None:
@@ -240,11 +240,11 @@ class EventSchema:
 
     @classmethod
     def parse(cls, schema_id: str, schema_json: str) -> "EventSchema":
-        """Return the schema that Salesforce gives for an id.
+        """Return the schema for an id from its JSON text.
 
-        Raises `UnusableSchema` for a text that is not an Avro record or has more
-        than a million characters or 2,000 fields, and for types that nest too
-        deeply, contain themselves, or take no bytes.
+        Raises `UnusableSchema` if the text is not an Avro record, or has more than a
+        million characters or 2,000 fields. It also raises it for types that are
+        nested too deeply, contain themselves, or take no bytes.
         """
         try:
             return cls(schema_id, parse_record(schema_json))
@@ -259,7 +259,7 @@ class EventSchema:
 
     @property
     def name(self) -> str:
-        """API name of the event, without a namespace: `Order_Placed__e`, `AccountChangeEvent`."""
+        """API name of the event without a namespace: `Order_Placed__e`, `AccountChangeEvent`."""
         return self._name
 
     @property
@@ -269,24 +269,24 @@ class EventSchema:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that the schema takes, roughly."""
+        """Approximate memory of the schema, in bytes."""
         return self._size
 
     @property
     def largest_datum(self) -> int:
-        """Most bytes that a payload can have."""
+        """Most bytes of a payload."""
         return self._largest
 
     def decode(self, payload: bytes) -> JsonObject:
-        """Return the `payload` object that CometD would carry for the datum `payload`.
+        """Return the `payload` object that CometD would send for the datum `payload`.
 
-        A union becomes its value, an enum its symbol's name, and bytes become
-        base64. Date-times are `YYYY-MM-DDTHH:mm:ss.sssZ` and dates `YYYY-MM-DD`
-        where the schema states them. A platform event holds all of its fields, null
-        if unset; `change_reader` describes a change event.
+        A union becomes its value, an enum the name of its symbol, and bytes become
+        base64. Date-times are `YYYY-MM-DDTHH:mm:ss.sssZ`, and dates `YYYY-MM-DD`, if
+        the schema states them. A platform event has all its fields, with null for
+        unset fields; `change_reader` describes a change event.
 
-        Raises `UnreadableEvent` for bytes that are not one datum, and for more than
-        2 MB. The limit is lower for a schema whose lists hold objects.
+        Raises `UnreadableEvent` for bytes that are not exactly one datum, and for
+        more than 2 MB. The limit is lower for a schema whose lists contain objects.
         """
         if len(payload) > self._largest:
             raise self._unreadable(f"it has {len(payload)} bytes, more than {self._largest}")
@@ -295,9 +295,9 @@ class EventSchema:
         except (IndexError, struct.error) as error:
             raise self._unreadable("it ends too early") from error
         except UnicodeDecodeError as error:
-            raise self._unreadable("it holds a text that is not UTF-8") from error
+            raise self._unreadable("it contains a text that is not UTF-8") from error
         except ValueError as error:
-            raise self._unreadable(f"it holds {error}") from error
+            raise self._unreadable(f"it contains {error}") from error
         if end < len(payload):
             raise self._unreadable(f"{len(payload) - end} bytes follow it")
         payload_object: JsonObject = values
@@ -305,7 +305,7 @@ class EventSchema:
 
     def _unreadable(self, reason: str) -> UnreadableEvent:
         name, schema_id = self._name[:_LONGEST_QUOTE], self._id[:_LONGEST_QUOTE]
-        return UnreadableEvent(f"The event is no {name} of the schema {schema_id!r}: {reason}")
+        return UnreadableEvent(f"The event is not a valid {name} of the schema {schema_id!r}: {reason}")
 
 
 def _platform_event_reader(event: AvroRecord) -> Reader:

@@ -144,7 +144,7 @@ def test_refusal_of_a_value_names_the_field_and_not_the_value() -> None:
     row = {"Id": CONTACT_ID, "LastModifiedDate": "secret"}
 
     with pytest.raises(
-        UnreadableEvent, match=f"^Contact {CONTACT_ID}: its LastModifiedDate is no date-time$"
+        UnreadableEvent, match=f"^Contact {CONTACT_ID}: its LastModifiedDate is not a date-time$"
     ):
         RecordShape.of(CONTACT).record(row)
 

@@ -120,7 +120,7 @@ def test_part_of_countless_small_messages_is_sorted_in_parts(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("piece", "what"), [(b"1,", "no Bayeux"), (b'{"channel":"/meta/connect"},', "replies")]
+    ("piece", "what"), [(b"1,", "not Bayeux"), (b'{"channel":"/meta/connect"},', "replies")]
 )
 def test_strays_and_replies_are_counted_over_all_parts(
     monkeypatch: pytest.MonkeyPatch, piece: bytes, what: str

@@ -121,7 +121,7 @@ def test_missing_field_is_null() -> None:
         ({"Count__c": 2**31}, "Count__c: found a number that does not fit into 32 bits"),
         ({"Long__c": Decimal("1e999999")}, "Long__c: found a number with decimals, or one that is too large"),
         ({"Flag__c": "true"}, "Flag__c: found a text; must be true or false, without quotes"),
-        ({"Day__c": "2025-02-30"}, "Day__c: found a date that no calendar has"),
+        ({"Day__c": "2025-02-30"}, "Day__c: found a date that does not exist"),
         ({"Day__c": "2025-01-01T00:00:00Z"}, "Day__c: found a text; must be a date, such as 2025-01-31"),
         ({"Day__c": 5}, "Day__c: found a number of milliseconds that is not a midnight"),
         ({"At__c": "2025-01-01T00:00:00"}, "At__c: found a date-time without an offset"),

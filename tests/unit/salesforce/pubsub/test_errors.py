@@ -67,7 +67,7 @@ def test_status_decides_without_a_known_code(code: str, status: StatusCode, expe
     [
         (
             "Tls handshake failed: SSL_ERROR_SSL: routines:OPENSSL_internal:WRONG_VERSION_NUMBER: Invalid",
-            "begin with http://",
+            "check that org.pubsub.endpoint begins with http://",
         ),
         (
             "last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",

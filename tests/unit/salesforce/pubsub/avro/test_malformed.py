@@ -74,7 +74,7 @@ def refused(schema: EventSchema, data: bytes) -> str:
     """Return the sentence with which a datum is refused."""
     with pytest.raises(UnreadableEvent) as caught:
         schema.decode(data)
-    assert str(caught.value).startswith(f"The event is no {schema.name} of the schema ")
+    assert str(caught.value).startswith(f"The event is not a valid {schema.name} of the schema ")
     return str(caught.value)
 
 
