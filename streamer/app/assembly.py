@@ -50,7 +50,7 @@ from streamer.ports import (
 )
 from streamer.ports.tracing import EventTraces
 from streamer.settings import LogSettings, Settings, SqliteLogSettings, TracingSettings
-from streamer.supervision.status import LogCondition
+from streamer.supervision.log_condition import LogView
 
 _LEAST_FINISHED = 256
 _log = structlog.get_logger()
@@ -142,9 +142,7 @@ class Assembly:
         return kafka.session_timeout_s if kafka else None
 
 
-class Log(
-    EventLog, RecordedHoles, RecordedPositions, KnownOrgs, Ownership, ControlledLog, LogCondition, Protocol
-):
+class Log(EventLog, RecordedHoles, RecordedPositions, KnownOrgs, Ownership, ControlledLog, LogView, Protocol):
     """Every port of a log in one."""
 
 

@@ -121,7 +121,7 @@ class App:
         if self.role is not Role.INGEST:
             self.dispatching.report_configured()
         if self.role is not Role.DISPATCH:
-            self.status.ingest_started()
+            self.status.reading.started()
         reporter = LogReporter(log=log, metrics=self.observers.metrics.log, clock=self.clock)
         async with asyncio.TaskGroup() as group:
             reporting = group.create_task(reporter.run(), name="log reporter")
@@ -142,13 +142,13 @@ class App:
                 log = await stack.enter_async_context(self._opening_log())
             except LogUnavailable as error:
                 pause_s = delays.next_s()
-                self.status.log_unavailable(str(error))
+                self.status.log.unavailable(str(error))
                 _log.warning("log.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 with suppress(TimeoutError):
                     async with self.clock.timeout(pause_s):
                         await stopping.wait()
             else:
-                self.status.log_opened(log)
+                self.status.log.opened(log)
                 return log
         return None
 

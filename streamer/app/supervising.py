@@ -19,7 +19,7 @@ from streamer.supervision.health import Health, Heartbeat
 from streamer.supervision.loop_sampler import LoopSampler
 from streamer.supervision.monitor import Monitor
 from streamer.supervision.stacks import Diagnostics
-from streamer.supervision.status import Readiness, Status
+from streamer.supervision.status import Status
 from streamer.supervision.watchdog import Watchdog
 
 _LOOP_LIMIT_S = 30.0
@@ -74,7 +74,7 @@ class Supervising:
             watchdog=self.options.watchdog,
         )
         health = Health(lambda: self.status.state)
-        for each in (heartbeat, self.monitor, Readiness(self.status)):
+        for each in (heartbeat, self.monitor, self.status):
             each.register(health)
         exposition = Exposition(metrics.registry, clock)
         self.admin.diagnose = Diagnostics(

@@ -55,7 +55,9 @@ class Monitor:
         while True:
             self._update_channel_gauges()
             self._update_subscriber_gauges()
-            self._metrics.process.set_waits(log=self._status.awaits_log, login=self._status.awaits_login)
+            self._metrics.process.set_waits(
+                log=self._status.log.is_awaited, login=bool(self._status.reading.login_wait)
+            )
             self._metrics.process.set_standby(self._status.state is State.STANDBY)
             self._update_thread_gauges()
             self._update_stuck()
@@ -91,14 +93,15 @@ class Monitor:
         return 0.0 if since is None else self._clock.monotonic() - since
 
     def _update_channel_gauges(self) -> None:
-        if self._status.supervisor is None:
+        reading = self._status.reading
+        if reading.supervisor is None:
             return
-        owned, verified_at = self._status.channels, self._verified_at
-        for channel in self._status.supervisor.channels:
+        owned, verified_at = reading.channels, self._verified_at
+        for channel in reading.supervisor.channels:
             metrics = self._metrics.channel(channel)
             metrics.set_owned(channel in owned)
             if channel in owned:
-                metrics.set_up(channel.path in self._status.subscribed)
+                metrics.set_up(channel.path in reading.subscribed)
             if at := verified_at.get(channel):
                 metrics.set_verified(at, expires_at=channel.expires_at(at))
 
@@ -114,7 +117,7 @@ class Monitor:
     @property
     def _verified_at(self) -> Mapping[Channel, float]:
         """Time up to which no event of a channel is missing, where Salesforce's retention bounds it."""
-        supervisor = self._status.supervisor
+        supervisor = self._status.reading.supervisor
         times = supervisor.verified_at if supervisor else {}
         # Salesforce itself repeats an outbound message until it is taken.
         return {
@@ -148,9 +151,9 @@ class Monitor:
             yield (PartKind.THREAD, name), Activity(since=beat_at, limit_s=self.limits.log_s)
 
     def _channels(self) -> Iterator[tuple[Name, Activity]]:
-        supervisor, log = self._status.supervisor, self._status.log
-        busy = supervisor.busy_since if supervisor and log and not log.outage else {}
-        for channel in self._status.channels:
+        reading = self._status.reading
+        busy = reading.supervisor.busy_since if reading.supervisor and self._status.log.is_usable else {}
+        for channel in reading.channels:
             yield (
                 (PartKind.CHANNEL, channel.path),
                 Activity(since=busy.get(channel), limit_s=self.limits.log_s),

@@ -4,8 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streamer.clock import Clock
 from streamer.events import SubscriberName
 from streamer.observe.subscriber_status import SubscriberStatus
+from streamer.supervision.health import Health, ProbeKind, ProbeResult
+
+_STEP_S = 0.02
 
 
 class DispatcherStatus(Protocol):
@@ -97,3 +101,29 @@ class SubscribersCondition:
     def all_follow(self) -> bool:
         """True while all configured subscribers follow the log."""
         return self.following >= self._configured
+
+    async def followed(self, clock: Clock, *, within_s: float) -> None:
+        """Wait until every subscriber follows the log, but for at most `within_s`.
+
+        A new subscriber that starts at the latest event must not miss events that
+        arrive while it is being set up.
+        """
+        end = clock.monotonic() + within_s
+        while not self.all_follow and clock.monotonic() < end:
+            await clock.sleep(_STEP_S)
+
+    def register(self, health: Health) -> None:
+        """Add the probe to `health`.
+
+        A target that is away leaves the process ready: its backlog stays in the
+        log. The sentence says what is wrong with it.
+        """
+        health.register(ProbeKind.READINESS, "subscribers", self._readiness)
+
+    def _readiness(self) -> ProbeResult:
+        # A plugin that can't be opened waits for its target.
+        if absent := sorted(self.absent):
+            return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
+        problems = [*self.plugin_problems(), *self.delivery_problems()]
+        follow = f"Subscribers that follow the log: {len(self._configured)}."
+        return ProbeResult(ok=True, sentence="; ".join(problems) or follow)

@@ -61,7 +61,7 @@ class Ingesting:
     async def run(self, log: Log) -> None:
         """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
         settings, metrics = self.settings, self.observers.metrics
-        await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
+        await self.status.subscribers.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         outbound = OutboundSource(self.clock, metrics.outbound)
         # Before the login, so that an address that can't be used is told at once.
         async with self._receiving(outbound), self.logins.opened(settings.org) as (tokens, http):
@@ -69,7 +69,7 @@ class Ingesting:
             # With org.id, the log's checkpoints decide nothing.
             known = await self._known_orgs(log) if settings.org.id is None else ()
             check_org(org, expected=settings.org.id, known=known)
-            self.status.logged_in()
+            self.status.reading.logged_in()
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
             limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=metrics.org_limits)
@@ -95,7 +95,7 @@ class Ingesting:
                     clock=self.clock,
                     released=repairing.orders.unsubscribe,
                 )
-                self.status.channels_opened(supervisor, source)
+                self.status.reading.channels_opened(supervisor, source)
                 compared = self._comparisons(org, rest, log, limits, supervisor)
                 with self.forecasting(repairing.forecaster):
                     await self._keep(supervisor, repairing.orders, compared)
@@ -160,7 +160,7 @@ class Ingesting:
                 return (await tokens.token()).org
             except SalesforceUnavailable as error:
                 pause_s = delays.next_s()
-                self.status.login_failed(str(error))
+                self.status.reading.login_failed(str(error))
                 _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 await self.clock.sleep(pause_s)
 

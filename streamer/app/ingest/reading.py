@@ -49,7 +49,7 @@ class SalesforceReading:
                     await self.in_effect.source_replaced.wait()
                     reading.cancel()
             except* Stop as stop:
-                if former is None or not self.status.awaits_login:
+                if former is None or not self.status.reading.login_wait:
                     raise
                 self._return_to(former, "; ".join(map(str, leaves(stop))))
                 former = None
@@ -65,7 +65,7 @@ class SalesforceReading:
         self.in_effect.return_to(former)
 
     def _ingesting(self) -> Ingesting:
-        self.status.ingest_started()
+        self.status.reading.started()
         return Ingesting(
             settings=self.in_effect.settings,
             logins=self.in_effect.plan.logins,

@@ -77,26 +77,26 @@ class ChannelPages:
 
 def channel_rows(context: PageContext) -> Sequence[ChannelRow]:
     """Return a row for each configured channel, in the order of the configuration."""
-    owned = {channel.path: channel for channel in context.daemon.status.channels}
+    owned = {channel.path: channel for channel in context.daemon.status.reading.channels}
     return [_channel_row(context, path, owned.get(path)) for path in context.daemon.configured.paths]
 
 
 def _channel_row(context: PageContext, path: str, channel: Channel | None) -> ChannelRow:
-    status = context.daemon.status
+    reading = context.daemon.status.reading
     if channel is None:
-        if not status.ingests:
+        if not reading.has_begun:
             return ChannelRow(
                 path=path, word="elsewhere", level="quiet", owner="a process that reads channels"
             )
-        if not status.has_joined:
+        if not reading.has_joined:
             return ChannelRow(path=path, word="starting", level="quiet", owner="not known yet")
         return ChannelRow(path=path, word="elsewhere", level="quiet", owner="another process")
-    found = status.channels[channel]
+    found = reading.channels[channel]
     word, level = found.state.value, "bad"
     if found.state is ChannelState.RUNNING:
-        is_subscribed = path in status.subscribed
+        is_subscribed = path in reading.subscribed
         word, level = ("reading", "good") if is_subscribed else ("subscribing", "quiet")
-    verified_at = status.supervisor.verified_at.get(channel) if status.supervisor else None
+    verified_at = reading.supervisor.verified_at.get(channel) if reading.supervisor else None
     # Salesforce itself repeats an outbound message until it is taken.
     is_retained = verified_at is not None and ChannelKind.of(path) is not ChannelKind.OUTBOUND
     return ChannelRow(

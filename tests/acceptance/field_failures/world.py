@@ -30,7 +30,7 @@ from streamer.observe.process import Pulses
 from streamer.ports import Assigned, Page, Settlement, Subscription
 from streamer.sandbox.server import Sandbox
 from streamer.settings import Transport
-from streamer.supervision.status import Readiness, Status
+from streamer.supervision.status import Status
 from tests.acceptance.sent import sent_by
 from tests.configuration import CHANGES, ORDER_KEY, over_pubsub, sandbox_configuration, written
 from tests.letters import every_letter
@@ -79,8 +79,8 @@ class World:
         protection.apply(checked.settings.protect, checked.settings.protection)
         self.metrics, self.status = Metrics(clock=self.clock), Status()
         async with open_log(checked.settings, self.clock, Pulses(self.clock)) as self._log:
-            self.status.log_opened(self._log)
-            self.status.ingest_started()
+            self.status.log.opened(self._log)
+            self.status.reading.started()
             ingesting = Ingesting(
                 settings=checked.settings,
                 logins=checked.logins,
@@ -191,7 +191,7 @@ class World:
 
     def readiness(self) -> tuple[bool, str]:
         """Return what the probe of the channels says."""
-        result = Readiness(self.status)._channels()
+        result = self.status.reading._readiness()
         return result.ok, result.sentence
 
     def _plan(self) -> Plan:

@@ -146,7 +146,7 @@ def nearly_used_up(sandbox: Sandbox) -> None:
 
 def states(status: Status) -> list[ChannelState]:
     """Return the states of the channels."""
-    return [each.state for each in status.supervisor.status.values()] if status.supervisor else []
+    return [each.state for each in status.reading.channels.values()]
 
 
 async def test_a_first_read_waits_for_the_allowance_and_goes_on_by_itself() -> None:

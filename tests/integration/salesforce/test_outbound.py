@@ -206,7 +206,7 @@ async def test_daemon_reads_them_beside_its_channels() -> None:
             create(sandbox, "first")
 
             async def is_read() -> bool:
-                return "/outbound/leads" in status.subscribed
+                return "/outbound/leads" in status.reading.subscribed
 
             await until(is_read)
             create(sandbox, "second")
@@ -215,7 +215,7 @@ async def test_daemon_reads_them_beside_its_channels() -> None:
                 return any(event.data["fields"]["LastName"] == "second" for event in log.events)
 
             await until(is_taken)
-            assert status.channel_problems() == []
+            assert status.reading.problems() == []
         finally:
             reading.cancel()
             await asyncio.wait([reading])

@@ -36,7 +36,7 @@ class Salesforce:
 
     def ingesting(self) -> "Reading":
         """Return what reads as configured now."""
-        self.app.status.ingest_started()
+        self.app.status.reading.started()
         self.tried.append(self.app.in_effect.settings.org.api_version)
         return Reading(self, self.answers.popleft())
 
@@ -53,7 +53,7 @@ class Reading:
         await asyncio.sleep(0)
         if self.answer == REFUSED:
             raise CredentialsRefused("Salesforce refused the login")
-        self.salesforce.app.status.logged_in()
+        self.salesforce.app.status.reading.logged_in()
         if self.answer == ENDS:
             raise LogMisconfigured("a second owner")
         await asyncio.Event().wait()
@@ -124,11 +124,11 @@ async def test_nothing_is_ready_before_the_first_step_of_what_reads_and_delivers
     """A probe that asked between the log's opening and that step was told that all is well."""
     world = World()
     app = App.of(world.plan(ONE), world.clock)
-    app.status.log_opened(cast("Any", world.log))
+    app.status.log.opened(cast("Any", world.log))
     serving = asyncio.create_task(app._serve(cast("Any", world.log), asyncio.Event()))
     await asyncio.sleep(0)
     try:
-        assert app.status.ingests
+        assert app.status.reading.has_begun
         assert app.status.subscribers.absent == {ONE}
     finally:
         serving.cancel()

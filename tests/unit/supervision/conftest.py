@@ -12,10 +12,10 @@ from tests.unit.supervision.parts import SALES, Condition, Delivering, Session, 
 def status() -> Status:
     """One channel that runs and is subscribed, and one subscriber that follows the log."""
     status = Status()
-    status.log_opened(Condition())
-    status.ingest_started()
-    status.logged_in()
-    status.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({CHANGES.path})))
+    status.log.opened(Condition())
+    status.reading.started()
+    status.reading.logged_in()
+    status.reading.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({CHANGES.path})))
     status.subscribers.expect({SALES})
     status.subscribers.started(SALES, Delivering())
     return status

@@ -45,7 +45,7 @@ class World:
 
     def subscribe(self, *paths: str) -> None:
         """Let Salesforce accept `paths`, and no others."""
-        self.status.channels_opened(cast("ChannelSupervisor", self.kept), Session(frozenset(paths)))
+        self.status.reading.channels_opened(cast("ChannelSupervisor", self.kept), Session(frozenset(paths)))
 
     def gauge(self, name: str, /, **labels: str) -> float | None:
         """Return a gauge's value; `None` if there is no such series."""
@@ -59,9 +59,9 @@ async def world() -> AsyncIterator[World]:
     metrics, pulses, health, log = Metrics(clock=clock), Pulses(clock), Health(), Condition()
     kept = Kept({CHANGES: ChannelStatus(state=ChannelState.RUNNING)})
     status = Status()
-    status.log_opened(log)
-    status.ingest_started()
-    status.channels_opened(cast("ChannelSupervisor", kept), Session())
+    status.log.opened(log)
+    status.reading.started()
+    status.reading.channels_opened(cast("ChannelSupervisor", kept), Session())
     status.subscribers.started(SALES, Delivering())
     limits = StuckLimits(log_s=LIMIT_S, subscribers_s={SALES: LIMIT_S})
     monitor = Monitor(status, metrics, clock, pulses, limits)
@@ -248,12 +248,12 @@ async def test_each_episode_is_told_once_with_all_stacks(world: World, said: lis
 async def test_log_that_cant_be_used_and_a_login_that_is_awaited_are_shown(world: World) -> None:
     """Each shows while it lasts: neither has a channel or a subscriber that could report it."""
     assert (world.gauge("log_unavailable"), world.gauge("login_awaited")) == (0, 1)
-    world.status.logged_in()
+    world.status.reading.logged_in()
     world.log.outage = "No broker answers."
     await world.clock.turn(1)
     assert (world.gauge("log_unavailable"), world.gauge("login_awaited")) == (1, 0)
     world.log.outage = ""
-    world.status.log_unavailable("The file is locked.")
+    world.status.log.unavailable("The file is locked.")
     await world.clock.turn(1)
     assert world.gauge("log_unavailable") == 1
 

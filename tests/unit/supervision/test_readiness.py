@@ -8,7 +8,8 @@ from streamer.events import FailureClass
 from streamer.ingest.channel_supervisor import ChannelState, ChannelSupervisor
 from streamer.observe.subscriber_status import LastFailure
 from streamer.supervision.health import Health, ProbeKind, State
-from streamer.supervision.status import Readiness, Status
+from streamer.supervision.log_condition import LogCondition
+from streamer.supervision.status import Status
 from tests.contracts.values import CHANGES
 from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session, supervisor
 
@@ -16,14 +17,14 @@ from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Ses
 def readiness(status: Status) -> list[str]:
     """Return what keeps the daemon from being ready."""
     health = Health()
-    Readiness(status).register(health)
+    status.register(health)
     return health.report(ProbeKind.READINESS).problems
 
 
 def says(status: Status, probe: str) -> str:
     """Return the sentence of one probe."""
     health = Health()
-    Readiness(status).register(health)
+    status.register(health)
     return health.report(ProbeKind.READINESS).results[probe].sentence
 
 
@@ -43,10 +44,30 @@ def test_daemon_whose_events_can_flow_is_ready(status: Status) -> None:
     assert status.state is State.ACTIVE
 
 
+def test_part_registers_its_own_probe() -> None:
+    """Its readiness is judged without the other parts."""
+    log, health = LogCondition(), Health()
+    log.register(health)
+    assert health.report(ProbeKind.READINESS).problems == ["log: The log is not open yet."]
+    log.opened(Condition())
+
+    assert health.report(ProbeKind.READINESS).ok
+
+
+def test_probes_are_reported_in_the_order_of_an_event() -> None:
+    """An operator reads from the connections to the targets."""
+    health = Health()
+    Status().register(health)
+
+    assert list(health.report(ProbeKind.READINESS).results) == [
+        *("connections", "log", "channels", "subscribers")
+    ]
+
+
 def test_channel_that_does_not_run_is_named_with_its_reason(status: Status) -> None:
     """So that an operator need not look into the log."""
     state = next(each for each in ChannelState if each is not ChannelState.RUNNING)
-    status.channels_opened(supervisor(state, "no right"), Session(frozenset({CHANGES.path})))
+    status.reading.channels_opened(supervisor(state, "no right"), Session(frozenset({CHANGES.path})))
 
     assert readiness(status) == [f"channels: {CHANGES.path}: no right"]
     assert not status.is_complete
@@ -54,7 +75,7 @@ def test_channel_that_does_not_run_is_named_with_its_reason(status: Status) -> N
 
 def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
     """It runs, but Salesforce has not accepted it yet."""
-    status.channels_opened(supervisor(ChannelState.RUNNING), Session())
+    status.reading.channels_opened(supervisor(ChannelState.RUNNING), Session())
 
     assert readiness(status) == [f"channels: {CHANGES.path}: not subscribed yet"]
 
@@ -62,9 +83,9 @@ def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
 def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status) -> None:
     """One connection can die in silence; when the next does too, it is not the connection."""
     path = CHANGES.path
-    status.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({path}), {path: 1}))
+    status.reading.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({path}), {path: 1}))
     assert readiness(status) == []
-    status.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({path}), {path: 2}))
+    status.reading.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({path}), {path: 2}))
 
     assert readiness(status) == [
         f"channels: {path}: Salesforce has left 2 connections in a row unanswered; each was replaced"
@@ -74,14 +95,14 @@ def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status
 
 def test_what_is_waited_for_is_named(status: Status) -> None:
     """Such as Salesforce's login."""
-    status.login_failed("Logging in to Salesforce.")
+    status.reading.login_failed("Logging in to Salesforce.")
 
     assert readiness(status) == ["connections: Logging in to Salesforce."]
 
 
 def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status) -> None:
     """It is ready, and says so in a sentence and in a word."""
-    without_subscribers(status).channels_opened(supervisor(), Session())
+    without_subscribers(status).reading.channels_opened(supervisor(), Session())
 
     assert readiness(status) == []
     assert says(status, "channels").startswith("Standby: the channels are read by other processes;")
@@ -90,7 +111,7 @@ def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status)
 
 def test_process_that_also_delivers_is_active_without_channels(status: Status) -> None:
     """Its subscribers are not on standby."""
-    status.channels_opened(supervisor(), Session())
+    status.reading.channels_opened(supervisor(), Session())
 
     assert readiness(status) == []
     assert status.state is State.ACTIVE
@@ -101,14 +122,14 @@ def test_process_that_has_not_joined_is_not_ready(status: Status, lacks: str) ->
     """Nobody may count on it before it is logged in, a member, and has its first share."""
     without_subscribers(status)
     if lacks == "membership":
-        status.log_opened(Condition(is_member=False))
+        status.log.opened(Condition(is_member=False))
     elif lacks == "share":
-        status.channels_opened(cast("ChannelSupervisor", Kept({}, joined=False)), Session())
+        status.reading.channels_opened(cast("ChannelSupervisor", Kept({}, joined=False)), Session())
     else:
         status = Status()
-        status.log_opened(Condition())
-        status.ingest_started()
-        status.logged_in()
+        status.log.opened(Condition())
+        status.reading.started()
+        status.reading.logged_in()
 
     assert readiness(status) == [
         "channels: This process has not joined the group that shares the channels yet."
@@ -118,9 +139,9 @@ def test_process_that_has_not_joined_is_not_ready(status: Status, lacks: str) ->
 
 def test_log_that_is_away_makes_every_role_unready(status: Status) -> None:
     """A standby and a process that only delivers, too."""
-    status.log_opened(Condition(outage="No broker has answered for 9 s."))
+    status.log.opened(Condition(outage="No broker has answered for 9 s."))
     assert readiness(status) == ["log: No broker has answered for 9 s."]
-    without_subscribers(status).channels_opened(supervisor(), Session())
+    without_subscribers(status).reading.channels_opened(supervisor(), Session())
     assert readiness(status) == ["log: No broker has answered for 9 s."]
     assert "log: The log is not open yet." in readiness(Status())
 

@@ -32,7 +32,7 @@ async def test_followers_are_waited_for_within_reason(
     """Until they are there, or the time is over."""
     delivering = Delivering(following=False)
     status.subscribers.started(SALES, delivering)
-    waiting = asyncio.create_task(status.followed(clock, within_s=10))
+    waiting = asyncio.create_task(status.subscribers.followed(clock, within_s=10))
     await clock.turn(9)
     assert not waiting.done()
     delivering.following = comes

@@ -1,0 +1,67 @@
+"""Condition of the log, and the readiness that follows from it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streamer.supervision.health import Health, ProbeKind, ProbeResult
+
+
+class LogView(Protocol):
+    """A log's view of its condition."""
+
+    @property
+    def outage(self) -> str:
+        """Reason for which the log can't be written or read at the moment; empty while it can."""
+        ...
+
+    @property
+    def is_member(self) -> bool:
+        """True while this process is a member of the group that shares the channels."""
+        ...
+
+
+@dataclass(slots=True)
+class LogCondition:
+    """Condition of the log, which must be opened first."""
+
+    _log: LogView | None = field(default=None, init=False)
+    _opening_wait: str = field(default="", init=False)
+
+    def unavailable(self, reason: str) -> None:
+        """Report that the log can't be opened, for `reason`; the app tries again."""
+        self._opening_wait = reason
+
+    def opened(self, log: LogView) -> None:
+        """Report that `log` is open."""
+        self._opening_wait = ""
+        self._log = log
+
+    @property
+    def opening_wait(self) -> str:
+        """Reason for which the log can't be opened; empty before the first try, and once it is open."""
+        return self._opening_wait
+
+    @property
+    def is_usable(self) -> bool:
+        """True while the log is open, and can be read and written."""
+        return self._log is not None and not self._log.outage
+
+    @property
+    def is_awaited(self) -> bool:
+        """True while the log can't be opened, read or written."""
+        return bool(self._opening_wait or (self._log and self._log.outage))
+
+    @property
+    def is_member(self) -> bool:
+        """True while this process is a member of the group that shares the channels."""
+        return self._log is not None and self._log.is_member
+
+    def register(self, health: Health) -> None:
+        """Add the probe to `health`."""
+        health.register(ProbeKind.READINESS, "log", self._readiness)
+
+    def _readiness(self) -> ProbeResult:
+        if self._log is None:
+            return ProbeResult(ok=False, sentence="The log is not open yet.")
+        outage = self._log.outage
+        return ProbeResult(ok=not outage, sentence=outage or "The log can be used.")

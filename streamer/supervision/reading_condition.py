@@ -1,0 +1,131 @@
+"""Condition of this process's reading, and the readiness that follows from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streamer.events import Channel
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
+from streamer.supervision.health import Health, ProbeKind, ProbeResult
+from streamer.supervision.log_condition import LogCondition
+
+# A single connection can break silently.
+_OFTEN = 2
+_STANDBY = (
+    "Standby: the channels are read by other processes; this one is logged in and a member of the group."
+)
+
+
+class Subscribed(Protocol):
+    """A source's view of its subscriptions."""
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted in the present session."""
+        ...
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Consecutive connections that brought nothing in time, by path; healthy paths are absent."""
+        ...
+
+
+@dataclass(slots=True)
+class ReadingCondition:
+    """Condition of the login and of the channels, which the members of the log's group share."""
+
+    _log: LogCondition
+    _supervisor: ChannelSupervisor | None = field(default=None, init=False)
+    _source: Subscribed | None = field(default=None, init=False)
+    _login_wait: str = field(default="", init=False)
+    _has_begun: bool = field(default=False, init=False)
+
+    def started(self) -> None:
+        """Report that this process reads channels, and that it is not logged in yet."""
+        self._has_begun = True
+        self._login_wait = "Not logged in to Salesforce yet."
+
+    def login_failed(self, reason: str) -> None:
+        """Report that Salesforce can't be reached, for `reason`; the login is tried again."""
+        self._login_wait = reason
+
+    def logged_in(self) -> None:
+        """Report that Salesforce has accepted the login."""
+        self._login_wait = ""
+
+    def channels_opened(self, supervisor: ChannelSupervisor, source: Subscribed) -> None:
+        """Report that `supervisor` shares the channels and `source` reads this process's."""
+        self._supervisor, self._source = supervisor, source
+
+    @property
+    def has_begun(self) -> bool:
+        """True in a process that reads channels."""
+        return self._has_begun
+
+    @property
+    def login_wait(self) -> str:
+        """Reason for which Salesforce has not accepted the login yet; empty once it has."""
+        return self._login_wait
+
+    @property
+    def supervisor(self) -> ChannelSupervisor | None:
+        """Supervisor of the channels; `None` before the first login, and in a process that reads none."""
+        return self._supervisor
+
+    @property
+    def channels(self) -> Mapping[Channel, ChannelStatus]:
+        """Status of each channel that this process owns."""
+        return self._supervisor.status if self._supervisor else {}
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted."""
+        return self._source.subscribed if self._source else frozenset()
+
+    @property
+    def has_joined(self) -> bool:
+        """True once this process is logged in, a member of the group, and has its first share of channels."""
+        return bool(self._supervisor and self._supervisor.joined and self._log.is_member)
+
+    @property
+    def is_complete(self) -> bool:
+        """True while this process owns channels, and all are subscribed."""
+        return bool(self.channels) and self.has_joined and not self.problems()
+
+    def problems(self) -> Sequence[str]:
+        """Return a sentence for each owned channel that is not read."""
+        problems = [
+            f"{channel.path}: {each.reason}"
+            for channel, each in self.channels.items()
+            if each.state is not ChannelState.RUNNING
+        ]
+        problems += [
+            f"{channel.path}: not subscribed yet"
+            for channel, each in self.channels.items()
+            if each.state is ChannelState.RUNNING and channel.path not in self.subscribed
+        ]
+        overdue = self._source.overdue if self._source else {}
+        problems += [
+            f"{channel.path}: Salesforce has left {times} connections in a row unanswered; each was replaced"
+            for channel in self.channels
+            if channel.path in self.subscribed and (times := overdue.get(channel.path, 0)) >= _OFTEN
+        ]
+        return problems
+
+    def register(self, health: Health) -> None:
+        """Add the probe to `health`."""
+        health.register(ProbeKind.READINESS, "channels", self._readiness)
+
+    def _readiness(self) -> ProbeResult:
+        if not self._has_begun:
+            return ProbeResult(ok=True, sentence="This process reads no channels.")
+        if not self.has_joined:
+            return ProbeResult(
+                ok=False, sentence="This process has not joined the group that shares the channels yet."
+            )
+        channels, problems = self.channels, self.problems()
+        if not channels:
+            return ProbeResult(ok=True, sentence=_STANDBY)
+        return ProbeResult(
+            ok=not problems, sentence="; ".join(problems) or f"Channels subscribed: {len(channels)}."
+        )
