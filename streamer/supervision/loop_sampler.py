@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.blocking import calls_of, subscriber_of, told
-from streamer.dispatch.delivery import plugin_calls
+from streamer.dispatch.delivery import foreign_values, plugin_calls
 from streamer.observe.metrics import Metrics
 
 _log = structlog.get_logger()
 
+# Their calls end where a plugin's own part of the stack begins.
+_CALLERS = frozenset({plugin_calls.__file__, foreign_values.__file__})
 _LIMIT_S = 1.0
 # Each look wakes an idle process twice: the loop and the thread.
 _LOOKS_A_LIMIT = 2
@@ -127,8 +129,7 @@ class LoopSampler:
 def _sampled(loop: asyncio.AbstractEventLoop, thread: int) -> _Sample:
     task = asyncio.current_task(loop)
     calls = calls_of(thread)
-    ours = [number for number, call in enumerate(calls) if call.filename == plugin_calls.__file__]
-    # A plugin's part begins with its own first line.
+    ours = [number for number, call in enumerate(calls) if call.filename in _CALLERS]
     shown = calls[ours[-1] + 1 :] if ours else calls
     if len(shown) > _OUTERMOST + _INNERMOST:
         shown = [*shown[:_OUTERMOST], *shown[-_INNERMOST:]]

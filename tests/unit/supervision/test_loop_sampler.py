@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 
@@ -56,6 +57,35 @@ async def test_plugin_that_blocks_is_named_with_its_line(
     said = capsys.readouterr().out.splitlines()
     [line] = [each for each in said if "loop.blocked" in each and blamed in each]
     assert re.search(r"at=\['[^']*test_loop_sampler\.py:\d+ in deliver'\]", line)
+    assert counted(metrics, TARGET) == 1
+
+
+class SlowAnswer(ScriptedTarget):
+    """A plugin whose answer takes long to be read."""
+
+    async def deliver(self, _: Delivery, /) -> Outcome:
+        """Return an answer that is no mapping."""
+        return Delivered(answer=cast("Any", self))
+
+    def __repr__(self) -> str:
+        """Return a text, as a lazy object of a library would."""
+        time.sleep(5 * LIMIT_S)
+        return "slow"
+
+
+async def test_value_of_a_plugin_that_blocks_is_named_with_its_line(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The code that reads the value does not hide it."""
+    world = World(target=SlowAnswer())
+    async with world.running():
+        await world.append(1)
+        await world.quiet()
+        await asyncio.sleep(LIMIT_S)
+
+    assert re.search(
+        r"loop\.blocked .*at=\['[^']*test_loop_sampler\.py:\d+ in __repr__'\]", capsys.readouterr().out
+    )
     assert counted(metrics, TARGET) == 1
 
 
