@@ -63,7 +63,9 @@ class App:
         in_effect = PlanInEffect(plan=plan)
         tracer = tracer_of(plan.settings.tracing, metrics.spans, role)
         observers = Observers(metrics=metrics, watcher=options.watcher, tracer=tracer)
-        dispatching = Dispatching(in_effect=in_effect, clock=clock, observers=observers, status=status)
+        dispatching = Dispatching(
+            in_effect=in_effect, clock=clock, observers=observers, condition=status.subscribers
+        )
         admin = AdminContext(daemon=dispatching, clock=clock)
         monitor = Monitor(status, metrics, clock, Pulses(clock), StuckLimits.of(plan.settings))
         applying = Applying(in_effect=in_effect, monitor=monitor, metrics=metrics.process, admin=admin)

@@ -23,7 +23,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
 from streamer.ports import ControlledLog, Controls
-from streamer.supervision.status import Status
+from streamer.supervision.subscribers_condition import SubscribersCondition
 
 _log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ class Dispatching:
     in_effect: PlanInEffect
     clock: Clock
     observers: Observers
-    status: Status
+    condition: SubscribersCondition
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _lookups: SharedLookups = field(init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
@@ -93,7 +93,7 @@ class Dispatching:
 
     def report_configured(self) -> None:
         """Report which subscribers will follow the log."""
-        self.status.subscribers.expect(self.plan.settings.subscribers)
+        self.condition.expect(self.plan.settings.subscribers)
 
     def cancel_deliveries(self) -> None:
         """Cancel the deliveries in flight; the next process repeats them."""
@@ -160,7 +160,7 @@ class Dispatching:
         for name in stopped:
             del self._running[name]
             self.dispatchers.pop(name, None)
-            self.status.subscribers.ended(name)
+            self.condition.ended(name)
             self.observers.metrics.forget_subscriber(name)
 
     async def _deliver(
@@ -175,7 +175,7 @@ class Dispatching:
                     partial(control_follower.record_breaker, name),
                 )
                 self.dispatchers[name] = dispatcher
-                self.status.subscribers.started(name, dispatcher)
+                self.condition.started(name, dispatcher)
                 control_follower.apply_to(name)
                 await self._isolated(name, dispatcher, stop)
             except* RetryLater as group:
@@ -207,7 +207,7 @@ class Dispatching:
 
     async def _refuse(self, name: SubscriberName, reason: str, stop: asyncio.Event) -> None:
         """Report that `name` cannot deliver until somebody acts, and wait before the next try."""
-        self.status.subscribers.blocked(name, reason)
+        self.condition.blocked(name, reason)
         _log.error("subscriber.refused", subscriber=name, reason=reason)
         await self._wait(stop, _REOPEN_S)
 
@@ -219,6 +219,6 @@ class Dispatching:
     def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
         # If not the log, then the plugin waits for its target.
         if failure.subgroup(LogUnavailable) is None:
-            self.status.subscribers.blocked(name, str(next(leaves(failure))))
+            self.condition.blocked(name, str(next(leaves(failure))))
         else:
-            self.status.subscribers.unblocked(name)
+            self.condition.unblocked(name)

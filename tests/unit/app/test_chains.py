@@ -22,7 +22,7 @@ from streamer.log.memory import MemoryLog
 from streamer.log.memory.feed import forwarded_to
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.flows import Logins
-from streamer.supervision.status import Status
+from streamer.supervision.subscribers_condition import SubscribersCondition
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget, route
 
@@ -92,7 +92,7 @@ class World:
             in_effect=PlanInEffect(plan=self.plan()),
             clock=self.clock,
             observers=observers,
-            status=Status(),
+            condition=SubscribersCondition(),
         )
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:

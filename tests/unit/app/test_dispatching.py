@@ -25,7 +25,7 @@ from streamer.log.memory.feed import MemoryFeed
 from streamer.observe.metrics import Metrics
 from streamer.ports import Subscription
 from streamer.salesforce.auth.flows import Logins
-from streamer.supervision.status import Status
+from streamer.supervision.subscribers_condition import SubscribersCondition
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget
 
@@ -70,7 +70,7 @@ class World:
             in_effect=PlanInEffect(plan=plan),
             clock=self.clock,
             observers=observers,
-            status=Status(),
+            condition=SubscribersCondition(),
         )
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -200,7 +200,7 @@ async def test_foreign_record_stops_one_subscriber_alone() -> None:
     async with world.running(world.plan(ONE, OTHER)) as dispatching:
         await world.happen(3)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (0, 3)
-        [reason] = dispatching.status.subscribers._blocked_plugins.values()
+        [reason] = dispatching.condition._blocked_plugins.values()
         assert "offset 5" in reason
         await world.clock.turn(31)
         assert world.delivered(ONE) == 0
@@ -307,7 +307,7 @@ async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: Wo
         dispatching.in_effect.apply(world.plan(ONE, OTHER))
         await world.happen(2)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 0)
-        assert dispatching.status.subscribers.plugin_problems() == [f"{OTHER}: ca_file: is no certificate"]
+        assert dispatching.condition.plugin_problems() == [f"{OTHER}: ca_file: is no certificate"]
         refused.mended = True
         await world.clock.turn(31)
         await world.quiet()
