@@ -1,10 +1,14 @@
 """Turned clock that advances as soon as the event loop is idle."""
 
 import asyncio
+import threading
+from contextlib import suppress
+from pathlib import Path
 
 from streamer.clock import TurnedClock
 
 _ROUNDS = 25
+_RUNNING = frozenset("RD")
 
 
 async def until_idle(rounds: int = _ROUNDS) -> None:
@@ -23,6 +27,18 @@ def is_idle() -> bool:
     """Return whether no task of the loop has anything to do at the moment."""
     # asyncio has no public way to ask whether anything is ready.
     return not asyncio.get_running_loop()._ready  # type: ignore[attr-defined] # each loop of asyncio has it
+
+
+def other_threads_work() -> bool:
+    """Return whether another thread of this process runs, or waits for a processor."""
+    own = str(threading.get_native_id())
+    for thread in Path("/proc/self/task").iterdir():
+        # A thread can end meanwhile.
+        with suppress(OSError):
+            state = (thread / "stat").read_text(encoding="ascii").rpartition(") ")[2][0]
+            if thread.name != own and state in _RUNNING:
+                return True
+    return False
 
 
 class IdleClock(TurnedClock):

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from streamer.clock import Clock
 from streamer.sandbox import Sandbox
 from tests.acceptance.replica.replica import TRACKED
-from tests.idle_clock import until_idle
+from tests.idle_clock import other_threads_work, until_idle
 from tests.streaming import APP
 
 _WINDOW_S = 60.0
@@ -28,7 +29,8 @@ _LIMIT = re.compile(r"LIMIT (\d+)")
 _JOBS = "/jobs/query"
 _MOST_REFUSALS = 10
 _COMETD = "/cometd/"
-_ROUNDS = 100
+# On a starved machine, a thread that looks a host up can need seconds.
+_PATIENCE_S = 10.0
 _IDLE = 2
 _LOOPS = 100
 # The clock goes on between any two requests.
@@ -95,17 +97,15 @@ class Network:
     async def settled(self, *, by_threads: bool, pauses: int = _IDLE) -> None:
         """Wait until no answer is on its way any more.
 
-        Threads of gRPC bring some `by_threads`: none came in so many `pauses`.
+        Threads of gRPC bring some `by_threads`: none had work in so many `pauses`.
         """
-        idle = 0
-        for _ in range(_ROUNDS):
+        idle, until = 0, time.monotonic() + _PATIENCE_S
+        while idle < pauses and time.monotonic() < until:
             await until_idle(_LOOPS)
             if not (by_threads or self._is_under_way):
                 return
             await asyncio.sleep(_PAUSE_S)
-            idle = 0 if self._is_under_way else idle + 1
-            if idle >= pauses:
-                return
+            idle = 0 if self._is_under_way or other_threads_work() else idle + 1
 
     @property
     def _is_under_way(self) -> bool:
