@@ -1,7 +1,6 @@
 """Producer that can be discarded at any moment, in any state of the brokers."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -38,15 +37,9 @@ class DisposableProducer:
             raise ProducerDiscarded("this producer was discarded: make a new one")
         return self._producer
 
-    def wait_for_room(self, give_up_at: float) -> bool:
-        """Serve reports for a moment, after which a full queue can have room.
-
-        Returns false after `give_up_at`, in seconds of `time.monotonic`.
-        """
-        if time.monotonic() > give_up_at:
-            return False
+    def wait_for_room(self) -> None:
+        """Serve reports for a moment, after which a full queue can have room."""
         self.live.poll(_ROOM_S)
-        return True
 
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
         """Make a call that can exceed its own time-out.

@@ -176,8 +176,9 @@ class ReportingProducer:
             try:
                 producer.live.produce(topic, value, key, on_delivery=told, headers={**headers})
             except BufferError:
-                if not producer.wait_for_room(give_up_at):
+                if time.monotonic() > give_up_at:
                     return call.note(index, DeliveryReport(KafkaError(KafkaError._QUEUE_FULL), is_local=True))
+                producer.wait_for_room()
             except KafkaException as exc:
                 return call.note(index, DeliveryReport(exc.args[0], is_local=True))
             else:

@@ -9,9 +9,8 @@ import pytest
 from streamer.errors import EventsRefused
 from streamer.events import Channel, Event
 from streamer.log.kafka.append.encoder import AppendEncoder, AppendRequest, Checkpoints, KafkaAppend
-from streamer.log.kafka.append.transactions import content
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, content
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, ORG, Append, a_dead_letter, a_hole, an_append, an_event
 
