@@ -77,10 +77,21 @@ class DisposableProducer:
         if self._producer is None:
             return
         self._producer.purge(blocking=False)
-        dropped = [self._producer]
+        dropped: list[object] = [self._producer]
         self._producer = None
-        ending = threading.Thread(target=dropped.clear, name="kafka-discard", daemon=True)
-        ending.start()
+        ending = free(dropped)
         ending.join(_DISCARD_S)
         if ending.is_alive():
             _log.warning("kafka.producer_ends_late", waited_s=_DISCARD_S)
+
+
+def free(clients: list[object]) -> threading.Thread:
+    """Drop the references in `clients` on a thread of its own, which is returned.
+
+    A client of librdkafka ends with its last reference. That can wait for the
+    resolver of a name, and never happens on librdkafka's own threads, where it
+    would end the process: Python collects garbage on them, too.
+    """
+    ending = threading.Thread(target=clients.clear, name="kafka-discard", daemon=True)
+    ending.start()
+    return ending

@@ -198,6 +198,8 @@ class KafkaLog:
         self.history.close()
         if self._membership is not None:
             await self._membership.close()
+        self._topics.admin.close()
+        self._connectivity.close()
 
     def _known_orgs(self) -> frozenset[OrgId]:
         errors = KafkaErrors(self._clients.settings)
