@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streamer.clock import SystemClock
 from streamer.errors import LogUnavailable
+from streamer.log.kafka import log as module
 from streamer.log.kafka.cluster.clients import Clients, Connectivity, RenewedAdminClient
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.history.history import KafkaHistory
@@ -66,6 +67,25 @@ async def test_closed_log_frees_its_admin_clients(clients: WatchedClients) -> No
 
     assert clients.made
     assert threading.current_thread().name not in clients.freed
+
+
+async def test_log_that_cannot_be_opened_frees_its_admin_client(
+    clients: WatchedClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error and its traceback live on, and the daemon tries again."""
+    refused = KafkaException(KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED))
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise refused
+
+    monkeypatch.setattr(module, "Clients", lambda **_: clients)
+    monkeypatch.setattr(KafkaAdmin, "cluster", refuse)
+    with pytest.raises(KafkaException) as raised:
+        async with KafkaLog.open(SETTINGS, SystemClock()):
+            pass
+    async with limited("the end of the client"):
+        await until(lambda: len(clients.freed) == len(clients.made) == 1)
+    assert raised.value is refused
 
 
 async def test_closed_history_frees_its_admin_client(clients: WatchedClients) -> None:
