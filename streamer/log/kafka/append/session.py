@@ -9,11 +9,7 @@ from streamer.backoff import Backoff, Delays
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.encoder import Checkpoints, CommittedCheckpoints
-from streamer.log.kafka.append.refusals import (
-    BATCH_BYTES,
-    batches,
-    refusal_of,
-)
+from streamer.log.kafka.append.refusals import BATCH_BYTES, batches, refusal_of
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
@@ -27,38 +23,6 @@ _SMALLEST_STRIDE = 8 * 1024
 Mine = Callable[[int], bool | None]
 """Asks whether the group assigns a partition to us; `None` while this process follows no group."""
 _BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
-
-
-class Fencing:
-    """Notices that the producer of one partition was fenced off.
-
-    Either another process has the partition, or the broker ended our
-    transaction because it took too long. The group knows which.
-    """
-
-    def __init__(self, partition: int, topic: str, mine: Mine) -> None:
-        """Watch the producer of `partition` of `topic`."""
-        self._partition = partition
-        self._topic = topic
-        self._mine = mine
-        self._delays = Delays(_BACKOFF)
-
-    def noticed(self, error: KafkaError) -> Fenced | LogUnavailable | None:
-        """Return the meaning of the fencing that `error` reports; `None` if it reports none.
-
-        `LogUnavailable` when the partition is ours still, with a longer pause
-        after each. Raises `LogUnavailable` when the group does not answer.
-        """
-        if not is_fencing(error):
-            return None
-        if not self._mine(self._partition):
-            return Fenced(f"another process owns partition {self._partition} of {self._topic}")
-        reason = f"the transaction was ended by the broker: {error.str()}"
-        return LogUnavailable(reason, after_s=self._delays.next_s())
-
-    def written(self) -> None:
-        """Note that a transaction was committed."""
-        self._delays.reset()
 
 
 class PartitionSession:
@@ -90,7 +54,8 @@ class PartitionSession:
         self._committed = CommittedCheckpoints()
         # Last checkpoint known to the callers, by channel: returned to them, or written for them.
         self._expected: dict[Channel, Checkpoint | None] = {}
-        self._fencing = Fencing(partition, self._names.checkpoints, mine)
+        # Pauses after each fencing while the partition is still ours.
+        self._pauses = Delays(_BACKOFF)
         self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
@@ -115,7 +80,7 @@ class PartitionSession:
         self._write(records, deadline)
         self._committed.by_channel.update(checkpoints)
         self._expected.update(checkpoints)
-        self._fencing.written()
+        self._pauses.reset()
         self._errors.clear()
 
     def close(self) -> None:
@@ -172,10 +137,22 @@ class PartitionSession:
 
     def _failed(self, error: KafkaError, records: Sequence[ProducerRecord | Tombstone]) -> StreamerError:
         self.close()
-        if (fenced := self._fencing.noticed(error)) is not None:
-            return fenced
+        if is_fencing(error):
+            return self._fencing(error)
         topics = ", ".join(sorted({record.topic for record in records})) or self._names.checkpoints
         return self._errors.explain(error, doing="appending to", subject=topics)
+
+    def _fencing(self, error: KafkaError) -> Fenced | LogUnavailable:
+        """Return the meaning of `error`, which says that our producer was fenced off.
+
+        Either another process has the partition, or the broker ended our
+        transaction because it took too long. The group knows which. Raises
+        `LogUnavailable` when it does not answer.
+        """
+        if not self._mine(self._partition):
+            return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
+        reason = f"the transaction was ended by the broker: {error.str()}"
+        return LogUnavailable(reason, after_s=self._pauses.next_s())
 
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:

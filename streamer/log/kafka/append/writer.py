@@ -142,12 +142,14 @@ class PartitionWriter:
     # On the thread.
 
     def _serve(self, pulse: Pulse) -> None:
-        while self._is_asked(pulse):
-            if question := self._queue.take(CheckpointRequest):
-                self._look_up(question)
-            elif group := self._gather():
-                self._write(group)
-        self._session.close()
+        try:
+            while self._is_asked(pulse):
+                if question := self._queue.take(CheckpointRequest):
+                    self._look_up(question)
+                elif group := self._gather():
+                    self._write(group)
+        finally:
+            self._session.close()
 
     def _is_asked(self, pulse: Pulse) -> bool:
         pulse.rest()
