@@ -46,7 +46,7 @@ def test_waiting_ends_with_the_time_that_was_given() -> None:
 
 @dataclass
 class ScriptedBroker:
-    """What producers do and what of it is committed; a step fails once with its error in `errors`."""
+    """Twin of a broker: notes the calls of producers, and fails a step once with its error in `errors`."""
 
     calls: list[str] = field(default_factory=list)
     errors: dict[str, KafkaError] = field(default_factory=dict)
@@ -206,7 +206,7 @@ def test_records_and_offsets_are_committed_together(world: World) -> None:
 @pytest.mark.parametrize("step", ["begin", "produce", "flush", "offsets"])
 @pytest.mark.parametrize("error", [KafkaError(KafkaError._TIMED_OUT), abortable(KafkaError._FENCED)])
 def test_failure_before_the_commit_writes_nothing(world: World, step: str, error: KafkaError) -> None:
-    """The producer is dropped, so that nothing of it can follow."""
+    """The producer is dropped, so that none of its records can follow."""
     world.broker.errors[step] = error
     with pytest.raises(NothingWritten) as raised:
         world.write(FIRST, SECOND)
