@@ -44,6 +44,7 @@ class KafkaChecks:
         """Cancel what still runs."""
         await self.cluster.end()
         await self._topics.end()
+        self._inspector.close()
 
     async def _cluster(self) -> ClusterMetadata:
         return await asyncio.to_thread(self._inspector.brokers)

@@ -1,7 +1,6 @@
 """Producer that can be discarded at any moment, in any state of the brokers."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -38,15 +37,9 @@ class DisposableProducer:
             raise ProducerDiscarded("this producer was discarded: make a new one")
         return self._producer
 
-    def wait_for_room(self, give_up_at: float) -> bool:
-        """Serve reports for a moment, after which a full queue can have room.
-
-        Returns false after `give_up_at`, in seconds of `time.monotonic`.
-        """
-        if time.monotonic() > give_up_at:
-            return False
+    def wait_for_room(self) -> None:
+        """Serve reports for a moment, after which a full queue can have room."""
         self.live.poll(_ROOM_S)
-        return True
 
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
         """Make a call that can exceed its own time-out.
@@ -84,10 +77,21 @@ class DisposableProducer:
         if self._producer is None:
             return
         self._producer.purge(blocking=False)
-        dropped = [self._producer]
+        dropped: list[object] = [self._producer]
         self._producer = None
-        ending = threading.Thread(target=dropped.clear, name="kafka-discard", daemon=True)
-        ending.start()
+        ending = free(dropped)
         ending.join(_DISCARD_S)
         if ending.is_alive():
             _log.warning("kafka.producer_ends_late", waited_s=_DISCARD_S)
+
+
+def free(clients: list[object]) -> threading.Thread:
+    """Drop the references in `clients` on a thread of its own, which is returned.
+
+    A client of librdkafka ends with its last reference. That can wait for the
+    resolver of a name, and never happens on librdkafka's own threads, where it
+    would end the process: Python collects garbage on them, too.
+    """
+    ending = threading.Thread(target=clients.clear, name="kafka-discard", daemon=True)
+    ending.start()
+    return ending

@@ -84,9 +84,18 @@ class ReportingProducer:
     its call has ended.
     """
 
-    def __init__(self, configuration: Mapping[str, Any], timeout_s: float) -> None:
+    def __init__(
+        self,
+        configuration: Mapping[str, Any],
+        timeout_s: float,
+        *,
+        grace_s: float = _GRACE_S,
+        slice_s: float = _SLICE_S,
+    ) -> None:
         self._configuration = dict(configuration)
         self._timeout_s = timeout_s
+        self._grace_s = grace_s
+        self._slice_s = slice_s
         self._lock = threading.Lock()
         self._producer: DisposableProducer | None = None
         self._is_closed = False
@@ -98,7 +107,7 @@ class ReportingProducer:
 
         All records share one deadline. Records left over are reported as timed out.
         """
-        give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
+        give_up_at = time.monotonic() + self._timeout_s + self._grace_s
         reports: dict[int, DeliveryReport] = {}
         waiting: deque[Sequence[int]] = deque([range(len(records))])
         while waiting:
@@ -131,7 +140,7 @@ class ReportingProducer:
                 return [self._judged(None, unreported)] * len(records)
             for index, record in enumerate(records):
                 self._enqueue(producer, record, call, index, give_up_at)
-            _wait(producer, call, give_up_at)
+            self._wait(producer, call, give_up_at)
         except ProducerDiscarded:
             # Another call, or the end of the plugin, has dropped the queue.
             unreported = KafkaError._PURGE_INFLIGHT
@@ -176,12 +185,21 @@ class ReportingProducer:
             try:
                 producer.live.produce(topic, value, key, on_delivery=told, headers={**headers})
             except BufferError:
-                if not producer.wait_for_room(give_up_at):
+                if time.monotonic() > give_up_at:
                     return call.note(index, DeliveryReport(KafkaError(KafkaError._QUEUE_FULL), is_local=True))
+                producer.wait_for_room()
             except KafkaException as exc:
                 return call.note(index, DeliveryReport(exc.args[0], is_local=True))
             else:
                 return None
+
+    def _wait(self, producer: DisposableProducer, call: _Call, give_up_at: float) -> None:
+        """Send what is queued, and serve reports until those of `call` are complete."""
+        while not call.complete.is_set() and time.monotonic() < give_up_at:
+            # Flushing sends the queue without the usual wait for more.
+            if not producer.live.flush(self._slice_s):
+                # Another call serves our reports at this moment.
+                call.complete.wait(self._slice_s)
 
     def _judged(self, report: DeliveryReport | None, unreported: int) -> DeliveryReport:
         """Return `report` with an explanation; without a report, return one for the error `unreported`."""
@@ -206,15 +224,6 @@ class ReportingProducer:
         # "All brokers are down" follows from an error that says more.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self._background is None:
             self._background = error
-
-
-def _wait(producer: DisposableProducer, call: _Call, give_up_at: float) -> None:
-    """Send what is queued, and serve reports until those of `call` are complete."""
-    while not call.complete.is_set() and time.monotonic() < give_up_at:
-        # Flushing sends the queue without the usual wait for more.
-        if not producer.live.flush(_SLICE_S):
-            # Another call serves our reports at this moment.
-            call.complete.wait(_SLICE_S)
 
 
 def _is_joint(report: DeliveryReport) -> bool:

@@ -78,6 +78,10 @@ class KafkaLog:
         executor = ThreadPoolExecutor(1, "kafka-topics")
         try:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
+        except BaseException:
+            # The error's traceback would keep the client for the garbage collector.
+            topics.admin.close()
+            raise
         finally:
             executor.shutdown(wait=False)
         log = cls(clients, topics, pulses or Pulses(clock), traceparent)
@@ -198,6 +202,8 @@ class KafkaLog:
         self.history.close()
         if self._membership is not None:
             await self._membership.close()
+        self._topics.admin.close()
+        self._connectivity.close()
 
     def _known_orgs(self) -> frozenset[OrgId]:
         errors = KafkaErrors(self._clients.settings)

@@ -43,12 +43,12 @@ MUTATIONS = (
         name="the checkpoint is read before init_transactions",
         file="streamer/log/kafka/append/session.py",
         old="""\
-            transactions.begin(deadline)
-            committed = self._checkpoints.read(self._partition, self._errors, deadline)
+            self._transactions.begin(deadline - self._clients.clock.monotonic())
+            self._committed = self._checkpoints.read(self._partition, self._errors, deadline)
 """,
         new="""\
-            committed = self._checkpoints.read(self._partition, self._errors, deadline)
-            transactions.begin(deadline)
+            self._committed = self._checkpoints.read(self._partition, self._errors, deadline)
+            self._transactions.begin(deadline - self._clients.clock.monotonic())
 """,
         test="tests/integration/kafka/test_session.py"
         "::test_former_owner_writes_nothing_behind_what_the_next_one_has_read",
@@ -57,13 +57,13 @@ MUTATIONS = (
         name="the checkpoint is written outside the transaction",
         file="streamer/log/kafka/append/session.py",
         old="""\
-                transactions.write(records, deadline, stride=self._stride, apart=suspects)
+                self._transactions.write(batches(records, self._stride, suspects), deadline)
 """,
         new="""\
                 inside = [each for each in records if each.topic != self._names.checkpoints]
-                transactions.write(inside, deadline, stride=self._stride, apart=suspects)
+                self._transactions.write(batches(inside, self._stride, suspects), deadline)
                 outside = [each for each in records if each.topic == self._names.checkpoints]
-                transactions.write(outside, deadline)
+                self._transactions.write([outside], deadline)
 """,
         seeds=range(1, 20),
     ),
@@ -76,22 +76,22 @@ MUTATIONS = (
     ),
     Mutation(
         name="receipts are written without the offsets that cover them",
-        file="streamer/log/kafka/progress/transactions.py",
-        old="            if places:\n",
+        file="streamer/log/kafka/cluster/transactions.py",
+        old="            if offsets:\n",
         new="""\
-            if places and not any(record.topic.endswith(".receipts") for record in records):
+            if offsets and not any(each.topic.endswith(".receipts") for batch in batches for each in batch):
 """,
         seeds=range(1, 20),
     ),
     Mutation(
         name="events are forwarded before the receipts and offsets that cover them",
         file="streamer/log/kafka/progress/settler.py",
-        old="            written = self._transactions.write(\n",
+        old="            written = self._write(records, transaction.places())\n",
         new="""\
             ahead = [each for each in records if self._names.is_forwarded(each.topic)]
-            self._transactions.write(ahead, [], self._member())
+            self._write(ahead, [])
             records = [each for each in records if each not in ahead]
-            written = self._transactions.write(
+            written = self._write(records, transaction.places())
 """,
         test="tests/integration/kafka/test_parking.py"
         "::test_former_member_can_neither_park_nor_write_receipts[forwarded]",

@@ -17,9 +17,9 @@ from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
+from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter, send_at_once
 from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
-from streamer.log.kafka.progress.transactions import AssignedPartition
 from streamer.log.kafka.records.events import EventEncoder
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.kafka.topics.provisioner import TopicProvisioner

@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 
 import orjson
-from confluent_kafka import KafkaException
 
-from streamer.log.kafka.append.transactions import Transactions
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import ProducerRecord
+from streamer.log.kafka.cluster.transactions import TransactionFailed, Transactions
 from streamer.settings import KafkaLogSettings
 
 LIMIT_S = 8.0
@@ -25,8 +24,9 @@ RECORDS = [ProducerRecord(topic="t", value=b"x" * 500, key=b"k", partition=0, he
 
 def connected(settings: KafkaLogSettings) -> Transactions:
     """Return a producer that has its id."""
-    transactions = Transactions(Clients(settings=settings), "id", KafkaErrors(settings))
-    transactions.begin(time.monotonic() + 60)
+    configuration = {"transactional.id": "id"}
+    transactions = Transactions(Clients(settings=settings), KafkaErrors(settings), configuration)
+    transactions.begin(60)
     return transactions
 
 
@@ -45,14 +45,13 @@ def _name(task: Path) -> str:
 
 
 def discarded(transactions: Transactions) -> dict[str, object]:
-    """Fail in the midst of a transaction, discard, and return what is left within `LIMIT_S`."""
-    try:
-        transactions.write(RECORDS, time.monotonic() + 0.3)
-    except KafkaException as exc:
-        error = exc
+    """Fail in the midst of a transaction, and return what is left of the producer within `LIMIT_S`."""
     before = len(native_threads())
+    try:
+        transactions.write([RECORDS], time.monotonic() + 0.3)
+    except TransactionFailed as exc:
+        error = exc
     began = time.monotonic()
-    transactions.discard()
     # A thread that has ended may be listed a moment longer.
     while native_threads() and time.monotonic() < began + LIMIT_S:
         time.sleep(0.01)

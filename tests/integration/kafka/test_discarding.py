@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
-from streamer.log.kafka.append.transactions import Transactions
+from streamer.log.kafka.cluster.transactions import Transactions
 from tests.integration.kafka.discarding_process import RECORDS, connected
 from tests.integration.kafka.topics import make_topic, own_settings
 from tools.kafka.broker import Broker
@@ -78,5 +78,5 @@ def test_discarded_producer_is_never_used_again(transactions: Transactions) -> N
     transactions.discard()
 
     with pytest.raises(RuntimeError, match="discarded"):
-        transactions.write(RECORDS[:1], time.monotonic() + 10)
+        transactions.write([RECORDS[:1]], time.monotonic() + 10)
     transactions.discard()

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
 from streamer.log.kafka.append.encoder import Checkpoints
-from streamer.log.kafka.cluster import producer as transactional_producer
+from streamer.log.kafka.cluster import transactions
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.log import KafkaLog
@@ -94,7 +94,7 @@ async def test_broker_that_freezes_in_mid_commit_loses_and_repeats_nothing(
     events = [an_event(f"during-{n}") for n in range(500)]
     async with opened(settings) as log:
         await awaited(_insist(log, "first", at=1))
-        monkeypatch.setattr(transactional_producer, "Producer", Freezing(broker))
+        monkeypatch.setattr(transactions, "Producer", Freezing(broker))
         try:
             with pytest.raises(LogUnavailable):
                 await awaited(append_to(log, an_append(*events, at=2)))

@@ -17,15 +17,10 @@ from streamer.events import Partition, SettledOffsets
 from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.broker_check import CheckedConsumer
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import TransactionalProducer
+from streamer.log.kafka.cluster.transactions import NothingWritten, Transactions, Undecided
 from streamer.log.kafka.log import KafkaLog
+from streamer.log.kafka.progress.assignment import is_of_member
 from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
-from streamer.log.kafka.progress.transactions import (
-    GroupTransactions,
-    NothingWritten,
-    Undecided,
-    is_of_member,
-)
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower, following
 from tests.contracts.kafka_world import read_committed
@@ -155,15 +150,15 @@ async def test_receipt_is_written_once_though_its_producer_was_fenced_in_mid_tra
     cluster.create_for()
     cluster.write(an_event(1))
     sent: list[None] = []
-    send_offsets = TransactionalProducer.send_offsets
+    send_offsets = Transactions.send_offsets
 
-    def send_and_be_fenced(producer: TransactionalProducer, *what: Any) -> None:
-        send_offsets(producer, *what)
+    def send_and_be_fenced(transactions: Transactions, *what: Any) -> None:
+        send_offsets(transactions, *what)
         if not sent:
-            cluster.fence(transactions_of(follower)._transactional_id)
+            cluster.fence(transactions._configuration["transactional.id"])
         sent.append(None)
 
-    monkeypatch.setattr(TransactionalProducer, "send_offsets", send_and_be_fenced)
+    monkeypatch.setattr(Transactions, "send_offsets", send_and_be_fenced)
     async with cluster.following() as follower:
         await follower.read_until("1")
         recorded = await follower.settle(receipts=[a_receipt("1")])
@@ -180,16 +175,16 @@ async def test_producer_that_only_the_group_refused_writes_what_is_written_next(
     cluster.create_for()
     former = await asyncio.to_thread(cluster.former_member)
     cluster.write(an_event(1))
-    producers: list[TransactionalProducer] = []
-    send_offsets = TransactionalProducer.send_offsets
+    producers: list[object] = []
+    send_offsets = Transactions.send_offsets
 
     def send_as_a_former_member_first(
-        producer: TransactionalProducer, places: Any, generation: Any, timeout_s: float
+        transactions: Transactions, places: Any, generation: Any, timeout_s: float
     ) -> None:
-        producers.append(producer)
-        send_offsets(producer, places, generation if len(producers) > 2 else former, timeout_s)
+        producers.append(transactions._producer)
+        send_offsets(transactions, places, generation if len(producers) > 2 else former, timeout_s)
 
-    monkeypatch.setattr(TransactionalProducer, "send_offsets", send_as_a_former_member_first)
+    monkeypatch.setattr(Transactions, "send_offsets", send_as_a_former_member_first)
     async with cluster.following() as follower:
         await follower.read_until("1")
         await follower.settle(receipts=[a_receipt("1")])
@@ -340,7 +335,7 @@ async def test_answer_that_no_broker_takes_is_cut(cluster: Cluster) -> None:
     assert len(str(receipt.answer)) < 21_000
 
 
-Fault = Callable[[GroupTransactions, Callable[[], Mapping[bytes, int]]], Mapping[bytes, int]]
+Fault = Callable[[Transactions, Callable[[], Mapping[bytes, int]]], Mapping[bytes, int]]
 
 
 class Disturbed:
@@ -349,7 +344,7 @@ class Disturbed:
     While `is_open`, no broker says what became of them.
     """
 
-    def __init__(self, real: GroupTransactions, errors: Sequence[Fault]) -> None:
+    def __init__(self, real: Transactions, errors: Sequence[Fault]) -> None:
         """Write by `real` once there are no more `errors`."""
         self._real = real
         self._errors = list(errors)
@@ -366,9 +361,13 @@ class Disturbed:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         self._real.decide()
 
-    def close(self) -> None:
+    def begin(self, timeout_s: float) -> None:
+        """Have a producer."""
+        self._real.begin(timeout_s)
+
+    def discard(self) -> None:
         """Drop what is not committed."""
-        self._real.close()
+        self._real.discard()
 
 
 def settler_of(follower: Follower) -> KafkaSettler:
@@ -377,7 +376,7 @@ def settler_of(follower: Follower) -> KafkaSettler:
     return settler
 
 
-def transactions_of(follower: Follower) -> GroupTransactions:
+def transactions_of(follower: Follower) -> Transactions:
     """Return by what `follower` writes."""
     return settler_of(follower)._transactions
 
@@ -395,30 +394,30 @@ def taken_together(follower: Follower) -> AbstractContextManager[bool]:
     return lock
 
 
-def lost_answer(real: GroupTransactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+def lost_answer(real: Transactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
     """Commit, but lose the answer."""
     raise undecided(real, write())
 
 
-def lost_request(real: GroupTransactions, _: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+def lost_request(real: Transactions, _: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
     """Ask for a commit that never comes to the broker."""
     raise undecided(real, {})
 
 
-def lost_places(real: GroupTransactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+def lost_places(real: Transactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
     """Commit, and hear neither of it nor of its records."""
     write()
     raise undecided(real, {})
 
 
-def undecided(real: GroupTransactions, written: Mapping[bytes, int]) -> Undecided:
+def undecided(real: Transactions, written: Mapping[bytes, int]) -> Undecided:
     """Leave the last transaction open."""
-    real.close()
-    real._is_open = True
+    real.discard()
+    real._is_undecided = True
     return Undecided(KafkaError(KafkaError._TIMED_OUT), written)
 
 
-def refused(_: GroupTransactions, __: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+def refused(_: Transactions, __: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
     """Refuse the commit: nothing is written."""
     raise NothingWritten(KafkaError(KafkaError.ILLEGAL_GENERATION))
 

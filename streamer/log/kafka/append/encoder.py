@@ -1,8 +1,10 @@
 """Encoder of appends into records, with the channels' checkpoints."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -10,13 +12,19 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamer.errors import EventsRefused, ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.foreign_records import ForeignRecords
-from streamer.log.kafka.append.transactions import Content, content
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader, undecided
 from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.cluster.offsets import bounds
-from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, foreign, set_aside
+from streamer.log.kafka.cluster.producer import (
+    Content,
+    ProducerRecord,
+    Tombstone,
+    content,
+    foreign,
+    set_aside,
+)
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.events import EventEncoder, Traceparent, continuity_message, decode
 from streamer.log.records import decode_checkpoint, encode_checkpoint
@@ -170,10 +178,12 @@ _OVERHEAD_BYTES = 4 * 1024
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class EncodedAppend:
+class AppendRequest:
     """Complete append: the records of its `events` in order, and those `beside` them; `size` in bytes.
 
-    The letters of `removed` are removed before others are written.
+    The letters of `removed` are removed before others are written. When it is
+    queued, it gets the future that its caller awaits, and the number of failures
+    of its channel that the loop knew of.
     """
 
     checkpoint: Checkpoint
@@ -181,6 +191,8 @@ class EncodedAppend:
     beside: Sequence[ProducerRecord]
     size: int
     removed: Sequence[Tombstone] = ()
+    failures: int = 0
+    answer: asyncio.Future[Any] = field(init=False)
 
     @property
     def channel(self) -> Channel:
@@ -220,17 +232,17 @@ class AppendEncoder:
         checkpoint: Checkpoint,
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
-    ) -> EncodedAppend:
+    ) -> AppendRequest:
         """Return the append of `events`, which take `size` bytes, and of the records beside them."""
         beside = list(self._beside(set_aside, continuity))
         size += sum(len(record.value) for record in beside)
-        return EncodedAppend(checkpoint=checkpoint, events=events, beside=beside, size=size)
+        return AppendRequest(checkpoint=checkpoint, events=events, beside=beside, size=size)
 
     def removals(self, letters: Iterable[str]) -> list[Tombstone]:
         """Return the tombstones of dead letters, by their ids."""
         return list(removed_letters(letters, self._names.dead_letters))
 
-    def group(self, appends: Sequence[EncodedAppend]) -> list[ProducerRecord | Tombstone]:
+    def group(self, appends: Sequence[AppendRequest]) -> list[ProducerRecord | Tombstone]:
         """Return the records of all `appends` in order, and one checkpoint for each channel."""
         records: list[ProducerRecord | Tombstone] = []
         for append in appends:
@@ -253,7 +265,7 @@ class AppendEncoder:
             yield continuity_message(hole, self._names.continuity)
 
 
-Write = Callable[[EncodedAppend], Awaitable[None]]
+Write = Callable[[AppendRequest], Awaitable[None]]
 """Commits an append; raises as `Append.commit` does."""
 
 

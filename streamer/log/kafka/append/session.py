@@ -1,29 +1,28 @@
 """Exclusive session of this process on one partition of the checkpoints."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
+from streamer.backoff import Backoff, Delays
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.encoder import Checkpoints, CommittedCheckpoints
-from streamer.log.kafka.append.transactions import (
-    BATCH_BYTES,
-    Content,
-    Fencing,
-    Mine,
-    Transactions,
-    UnwritableRecords,
-)
+from streamer.log.kafka.append.refusals import BATCH_BYTES, batches, refusal_of
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import Content, ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.transactions import TransactionFailed, Transactions
 
 _log = structlog.get_logger()
 
 _SMALLEST_STRIDE = 8 * 1024
+
+Mine = Callable[[int], bool | None]
+"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
+_BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 
 
 class PartitionSession:
@@ -42,16 +41,26 @@ class PartitionSession:
         self._mine = mine
         self._names = Names.of(clients.settings)
         self._errors = KafkaErrors(clients.settings)
-        self._transactions: Transactions | None = None
+        configuration = {
+            "transactional.id": self._names.ingest_transactions(partition),
+            "transaction.timeout.ms": round(clients.settings.transaction_timeout_s * 1000),
+            "batch.size": BATCH_BYTES,
+            "delivery.report.only.error": True,
+        }
+        self._transactions = Transactions(
+            clients, self._errors, configuration, known_topic=self._names.checkpoints
+        )
+        self._is_open = False
         self._committed = CommittedCheckpoints()
         # Last checkpoint known to the callers, by channel: returned to them, or written for them.
         self._expected: dict[Channel, Checkpoint | None] = {}
-        self._fencing = Fencing(partition, self._names.checkpoints, mine)
+        # Pauses after each fencing while the partition is still ours.
+        self._pauses = Delays(_BACKOFF)
         self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
-        self._opened(self._deadline())
+        self._open(self._deadline())
         self._expected[channel] = self._committed.of(channel)
         return self._expected[channel]
 
@@ -66,34 +75,32 @@ class PartitionSession:
         since this session last returned it.
         """
         deadline = self._deadline()
-        self._opened(deadline)
+        self._open(deadline)
         self._check_expected(checkpoints)
-        try:
-            self._write(records, deadline)
-        except KafkaException as exc:
-            raise self._failed(kafka_error(exc), records) from exc
+        self._write(records, deadline)
         self._committed.by_channel.update(checkpoints)
         self._expected.update(checkpoints)
-        self._fencing.written()
+        self._pauses.reset()
         self._errors.clear()
 
     def close(self) -> None:
         """Drop the producer, within 3 s; the next owner aborts an open transaction."""
-        if self._transactions is not None:
-            self._transactions.discard()
-            self._transactions = None
-            self._committed = CommittedCheckpoints()
+        self._is_open = False
+        self._committed = CommittedCheckpoints()
+        self._transactions.discard()
 
     def _write(self, records: Sequence[ProducerRecord | Tombstone], deadline: float) -> None:
         suspects: frozenset[Content] = frozenset()
         while True:
-            transactions = self._opened(deadline)
             try:
-                transactions.write(records, deadline, stride=self._stride, apart=suspects)
-            except UnwritableRecords as refusal:
+                self._transactions.write(batches(records, self._stride, suspects), deadline)
+            except TransactionFailed as failure:
+                refusal = refusal_of(failure, suspects)
+                if refusal is None:
+                    raise self._failed(failure.error, records) from failure
                 self._reopen(deadline)
                 if refusal.certain:
-                    raise
+                    raise refusal from None
                 suspects |= refusal.refused
             else:
                 if suspects:
@@ -108,38 +115,44 @@ class PartitionSession:
     def _reopen(self, deadline: float) -> None:
         before = self._committed.by_channel
         self.close()
-        self._opened(deadline)
+        self._open(deadline)
         if self._committed.by_channel != before:
             raise LogUnavailable(f"partition {self._partition} was written by another process meanwhile")
 
-    def _opened(self, deadline: float) -> Transactions:
-        if self._transactions is None:
-            self._check_ownership()
-            self._transactions, self._committed = self._open(deadline)
-        return self._transactions
-
-    def _open(self, deadline: float) -> tuple[Transactions, CommittedCheckpoints]:
-        id_ = self._names.ingest_transactions(self._partition)
-        transactions = Transactions(self._clients, id_, self._errors)
+    def _open(self, deadline: float) -> None:
+        if self._is_open:
+            return
+        self._check_ownership()
         try:
             # In this order, because only fencing makes the checkpoints certain.
-            transactions.begin(deadline)
-            committed = self._checkpoints.read(self._partition, self._errors, deadline)
+            self._transactions.begin(deadline - self._clients.clock.monotonic())
+            self._committed = self._checkpoints.read(self._partition, self._errors, deadline)
         except KafkaException as exc:
-            transactions.discard()
             raise self._failed(kafka_error(exc), ()) from exc
         except StreamerError:
-            transactions.discard()
+            self.close()
             raise
-        _log.info("partition.opened", partition=self._partition, checkpoints=len(committed.by_channel))
-        return transactions, committed
+        self._is_open = True
+        _log.info("partition.opened", partition=self._partition, checkpoints=len(self._committed.by_channel))
 
     def _failed(self, error: KafkaError, records: Sequence[ProducerRecord | Tombstone]) -> StreamerError:
         self.close()
-        if (fenced := self._fencing.noticed(error)) is not None:
-            return fenced
+        if is_fencing(error):
+            return self._fencing(error)
         topics = ", ".join(sorted({record.topic for record in records})) or self._names.checkpoints
         return self._errors.explain(error, doing="appending to", subject=topics)
+
+    def _fencing(self, error: KafkaError) -> Fenced | LogUnavailable:
+        """Return the meaning of `error`, which says that our producer was fenced off.
+
+        Either another process has the partition, or the broker ended our
+        transaction because it took too long. The group knows which. Raises
+        `LogUnavailable` when it does not answer.
+        """
+        if not self._mine(self._partition):
+            return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
+        reason = f"the transaction was ended by the broker: {error.str()}"
+        return LogUnavailable(reason, after_s=self._pauses.next_s())
 
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:

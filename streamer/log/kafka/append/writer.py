@@ -4,31 +4,31 @@ import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from streamer.errors import EventsRefused, LogMisconfigured, LogUnavailable
 from streamer.events import Channel, Checkpoint
-from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend
+from streamer.log.kafka.append.encoder import AppendEncoder, AppendRequest
+from streamer.log.kafka.append.refusals import UnwritableRecords
 from streamer.log.kafka.append.session import PartitionSession
-from streamer.log.kafka.append.transactions import UnwritableRecords
+from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulse, Pulses
 from streamer.observe.service_thread import ServiceThread
 from streamer.settings import KafkaLogSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class QueuedRequest:
-    """One request; without an append it asks for the channel's checkpoint.
-
-    `failures` is the number of failures of the channel that the loop knew of.
-    """
+@dataclass(slots=True, kw_only=True, eq=False)
+class CheckpointRequest:
+    """Question for the checkpoint of a channel."""
 
     channel: Channel
-    append: EncodedAppend | None
-    failures: int
-    answer: asyncio.Future[Any]
+    answer: asyncio.Future[Any] = field(init=False)
+
+
+Request = AppendRequest | CheckpointRequest
+_Kind = TypeVar("_Kind", AppendRequest, CheckpointRequest)
 
 
 class AppendQueue:
@@ -38,14 +38,14 @@ class AppendQueue:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[QueuedRequest] = deque()
+        self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, asked: QueuedRequest) -> None:
-        """Add `asked` at the end."""
+    def put(self, request: Request) -> None:
+        """Add `request` at the end."""
         with self._changed:
-            self._waiting.append(asked)
+            self._waiting.append(request)
             self._changed.notify()
 
     def close(self) -> None:
@@ -60,27 +60,20 @@ class AppendQueue:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return bool(self._waiting)
 
-    def take(self, *, append: bool) -> QueuedRequest | None:
-        """Return the first request if its kind (append or not) is `append`; else `None`."""
+    def take(self, kind: type[_Kind]) -> _Kind | None:
+        """Return the first request if it is of this `kind`; else `None`."""
         with self._changed:
-            if self._waiting and (self._waiting[0].append is not None) is append:
-                return self._waiting.popleft()
+            if self._waiting and isinstance(first := self._waiting[0], kind):
+                self._waiting.popleft()
+                return first
             return None
 
-    def take_all(self) -> list[QueuedRequest]:
+    def take_all(self) -> list[Request]:
         """Return all waiting requests."""
         with self._changed:
             taken = list(self._waiting)
             self._waiting.clear()
             return taken
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Ready:
-    """Append whose topics exist."""
-
-    asked: QueuedRequest
-    encoded: EncodedAppend
 
 
 class PartitionWriter:
@@ -118,13 +111,17 @@ class PartitionWriter:
         self._thread = ServiceThread(name, self._serve, pulses=pulses, failed=self._break_off)
         self._thread.start()
 
-    def append(self, append: EncodedAppend) -> asyncio.Future[None]:
+    def append(self, append: AppendRequest) -> asyncio.Future[None]:
         """Return a future that resolves when `append` is durable; it raises as `Append.commit` does."""
-        return self._ask(append.channel, append)
+        append.failures = self._reported[append.channel]
+        self._ask(append)
+        return append.answer
 
     def checkpoint(self, channel: Channel) -> asyncio.Future[Checkpoint | None]:
         """Return a future of the checkpoint that `EventLog.checkpoint` promises."""
-        return self._ask(channel, None)
+        request = CheckpointRequest(channel=channel)
+        self._ask(request)
+        return request.answer
 
     async def close(self) -> None:
         """Finish earlier requests, drop the producer and end the thread."""
@@ -132,27 +129,27 @@ class PartitionWriter:
         self._queue.close()
         await self._thread.join()
 
-    def _ask(self, channel: Channel, append: EncodedAppend | None) -> asyncio.Future[Any]:
+    def _ask(self, request: Request) -> None:
         if self._failure is not None:
             raise self._failure
         if self._closed:
-            raise LogUnavailable(f"the channel {channel} was let go of")
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        self._open.add(answer)
-        answer.add_done_callback(self._open.discard)
-        failures = self._reported[channel]
-        self._queue.put(QueuedRequest(channel=channel, append=append, failures=failures, answer=answer))
-        return answer
+            raise LogUnavailable(f"the channel {request.channel} was let go of")
+        request.answer = self._loop.create_future()
+        self._open.add(request.answer)
+        request.answer.add_done_callback(self._open.discard)
+        self._queue.put(request)
 
     # On the thread.
 
     def _serve(self, pulse: Pulse) -> None:
-        while self._is_asked(pulse):
-            if asked := self._queue.take(append=False):
-                self._look_up(asked)
-            elif group := self._gather():
-                self._write(group)
-        self._session.close()
+        try:
+            while self._is_asked(pulse):
+                if question := self._queue.take(CheckpointRequest):
+                    self._look_up(question)
+                elif group := self._gather():
+                    self._write(group)
+        finally:
+            self._session.close()
 
     def _is_asked(self, pulse: Pulse) -> bool:
         pulse.rest()
@@ -160,49 +157,47 @@ class PartitionWriter:
         pulse.beat()
         return asked
 
-    def _look_up(self, asked: QueuedRequest) -> None:
+    def _look_up(self, question: CheckpointRequest) -> None:
         try:
-            committed = self._session.committed(asked.channel)
+            committed = self._session.committed(question.channel)
         except Exception as exc:  # noqa: BLE001 - the caller gets it, and this thread serves the others
-            self._fail_waiting([asked], exc)
+            self._fail_waiting([question], exc)
         else:
-            self._tell([asked], committed)
+            self._tell([question], committed)
 
-    def _gather(self) -> list[_Ready]:
+    def _gather(self) -> list[AppendRequest]:
         """Return the waiting appends, up to the bounds of a group."""
-        group: list[_Ready] = []
+        group: list[AppendRequest] = []
         events = size = 0
         while events < self._settings.group_commit_events and size < self._settings.group_commit_bytes:
-            asked = self._queue.take(append=True)
-            if asked is None or asked.append is None:
+            append = self._queue.take(AppendRequest)
+            if append is None:
                 break
-            if self._has_topics(asked, asked.append):
-                group.append(_Ready(asked=asked, encoded=asked.append))
-                events += len(asked.append.events)
-                size += asked.append.size
+            if self._has_topics(append):
+                group.append(append)
+                events += len(append.events)
+                size += append.size
         return group
 
-    def _has_topics(self, asked: QueuedRequest, append: EncodedAppend) -> bool:
+    def _has_topics(self, append: AppendRequest) -> bool:
         self._thread.pulse.beat()
         try:
             self._topics.ensure(append.topics, self._settings.append_deadline_s)
         except LogUnavailable as exc:
-            self._fail_waiting([asked], exc)
+            self._fail_waiting([append], exc)
         except Exception as exc:  # noqa: BLE001 - as above
-            self._fail([asked], exc)
+            self._fail([append], exc)
         else:
             return True
         return False
 
-    def _write(self, ready: Sequence[_Ready]) -> None:
-        group = list(ready)
+    def _write(self, appends: Sequence[AppendRequest]) -> None:
+        group = list(appends)
         while group := self._still_good(group):
             self._thread.pulse.beat()
             try:
-                self._session.write(
-                    self._encoder.group([ready.encoded for ready in group]),
-                    {ready.asked.channel: ready.encoded.checkpoint for ready in group},
-                )
+                newest = {append.channel: append.checkpoint for append in group}
+                self._session.write(self._encoder.group(group), newest)
             except UnwritableRecords as refusal:
                 group = self._without_refused(group, refusal)
             except LogMisconfigured as exc:
@@ -210,75 +205,70 @@ class PartitionWriter:
                 return
             except Exception as exc:  # noqa: BLE001 - as above
                 self._session.close()
-                self._topics.forget({topic for ready in group for topic in ready.encoded.topics})
-                self._fail_waiting([ready.asked for ready in group], exc)
+                self._topics.forget({topic for append in group for topic in append.topics})
+                self._fail_waiting(group, exc)
                 return
             else:
-                self._tell([ready.asked for ready in group], None)
+                self._tell(group, None)
                 return
 
-    def _still_good(self, group: Iterable[_Ready]) -> list[_Ready]:
-        good: list[_Ready] = []
-        for ready in group:
-            asked = ready.asked
-            if asked.failures == self._seen[asked.channel]:
-                good.append(ready)
+    def _still_good(self, group: Iterable[AppendRequest]) -> list[AppendRequest]:
+        good: list[AppendRequest] = []
+        for append in group:
+            if append.failures == self._seen[append.channel]:
+                good.append(append)
             else:
-                self._tell_failure(asked, LogUnavailable(f"an earlier append of {asked.channel} failed"))
+                self._fail([append], LogUnavailable(f"an earlier append of {append.channel} failed"))
         return good
 
-    def _without_refused(self, group: Sequence[_Ready], refusal: UnwritableRecords) -> list[_Ready]:
-        guilty = {ready: events for ready in group if (events := ready.encoded.drop(refusal.refused))}
+    def _without_refused(
+        self, group: Sequence[AppendRequest], refusal: UnwritableRecords
+    ) -> list[AppendRequest]:
+        guilty = {append: events for append in group if (events := append.drop(refusal.refused))}
         if not guilty:
             topics = ", ".join(sorted({str(topic) for topic, _, _ in refusal.refused}))
             sentence = f"Kafka refuses a record of {topics}, raise its max.message.bytes: {refusal.reason}"
             self._find_misconfigured(group, LogMisconfigured(sentence))
             return []
-        for ready, events in guilty.items():
+        for append, events in guilty.items():
             sentence = f"Kafka refuses {len(events)} events: {refusal.reason}"
-            self._fail([ready.asked], EventsRefused(sentence, events=events))
-        return [ready for ready in group if ready not in guilty]
+            self._fail([append], EventsRefused(sentence, events=events))
+        return [append for append in group if append not in guilty]
 
-    def _find_misconfigured(self, group: Sequence[_Ready], error: LogMisconfigured) -> None:
+    def _find_misconfigured(self, group: Sequence[AppendRequest], error: LogMisconfigured) -> None:
         # One channel's missing permission must not stop the others.
         if len(group) == 1:
-            self._fail([group[0].asked], error)
+            self._fail(group, error)
             return
-        for ready in group:
-            self._write([ready])
+        for append in group:
+            self._write([append])
 
-    def _fail_waiting(self, asked: Sequence[QueuedRequest], error: Exception) -> None:
-        """Fail `asked` and all waiting requests, which have waited as long for the same brokers."""
-        self._fail([*asked, *self._queue.take_all()], error)
+    def _fail_waiting(self, requests: Iterable[Request], error: Exception) -> None:
+        """Fail `requests` and all waiting ones, which have waited as long for the same brokers."""
+        self._fail([*requests, *self._queue.take_all()], error)
 
-    def _fail(self, asked: Iterable[QueuedRequest], error: Exception) -> None:
-        for one in asked:
-            self._tell_failure(one, error)
+    def _fail(self, requests: Iterable[Request], error: Exception) -> None:
+        for request in requests:
+            if isinstance(request, AppendRequest):
+                self._seen[request.channel] += 1
+            self._loop.call_soon_threadsafe(self._conclude_failure, request, error)
 
-    def _tell_failure(self, asked: QueuedRequest, error: Exception) -> None:
-        if asked.append is not None:
-            self._seen[asked.channel] += 1
-        self._loop.call_soon_threadsafe(self._conclude_failure, asked, error)
-
-    def _tell(self, asked: Sequence[QueuedRequest], answer: Checkpoint | None) -> None:
-        self._loop.call_soon_threadsafe(_conclude, asked, answer)
+    def _tell(self, requests: Sequence[Request], answer: Checkpoint | None) -> None:
+        self._loop.call_soon_threadsafe(_conclude, requests, answer)
 
     # On the loop again.
 
     def _break_off(self, error: Exception) -> None:
         self._failure = error
         for answer in list(self._open):
-            if not answer.done():
-                answer.set_exception(error)
+            conclude(answer, error)
 
-    def _conclude_failure(self, asked: QueuedRequest, error: Exception) -> None:
-        if asked.append is not None:
-            self._reported[asked.channel] += 1
-        if not asked.answer.done():
-            asked.answer.set_exception(error)
+    def _conclude_failure(self, request: Request, error: Exception) -> None:
+        if isinstance(request, AppendRequest):
+            self._reported[request.channel] += 1
+        conclude(request.answer, error)
 
 
-def _conclude(asked: Sequence[QueuedRequest], answer: Checkpoint | None) -> None:
-    for one in asked:
-        if not one.answer.done():
-            one.answer.set_result(answer)
+def _conclude(requests: Sequence[Request], answer: Any) -> None:
+    for request in requests:
+        conclude(request.answer, answer)

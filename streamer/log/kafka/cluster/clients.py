@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from streamer.clock import Clock, SystemClock
 from streamer.configuration import dotted, unfit_files
-from streamer.errors import LogMisconfigured
+from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.librdkafka.options import (
     BROKER_OPTIONS,
     CODE_OPTIONS,
@@ -24,6 +24,7 @@ from streamer.librdkafka.options import (
     LibraryLogger,
     security_options,
 )
+from streamer.librdkafka.producer import free
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, kafka_error
@@ -252,15 +253,32 @@ class RenewedAdminClient:
         """Connect lazily; background errors go to `errors`. Raises `LogMisconfigured`."""
         self._clients = clients
         self._errors = errors
-        self.live: AdminClient = clients.admin(errors)
-        """Client for one call."""
+        self._client: AdminClient | None = clients.admin(errors)
+        self._is_closed = False
+
+    @property
+    def live(self) -> AdminClient:
+        """Client for one call; raises `LogUnavailable` once it was closed."""
+        if self._client is None:
+            raise LogUnavailable("the log is closed")
+        return self._client
 
     def failed(self, error: KafkaError) -> None:
         """Note that a call of `live` failed with `error`."""
-        # Serve the error callbacks of the background threads.
-        self.live.poll(0)
+        if (client := self._client) is not None:
+            # Serve the error callbacks of the background threads.
+            client.poll(0)
         if error.code() in _UNANSWERED:
-            self.live = self._clients.admin(self._errors)
+            self._client = self._clients.admin(self._errors)
+        if self._is_closed:
+            self._client = None
+
+    def close(self) -> None:
+        """Drop the client, unless a call of it is under way: then that call does. Never waits."""
+        self._is_closed = True
+        dropped: list[object] = [self._client]
+        self._client = None
+        free(dropped)
 
 
 _EVERY_S = 2.0
@@ -286,6 +304,10 @@ class Connectivity:
         self._answered_at = self._clock.monotonic()
         self._last_error = ""
 
+    def close(self) -> None:
+        """Drop the client."""
+        self._admin.close()
+
     @property
     def outage(self) -> str:
         """Sentence that names the silent brokers and for how long; empty if one answered within 6 s."""
@@ -296,10 +318,14 @@ class Connectivity:
 
     async def run(self) -> None:
         """Check until cancelled."""
-        with ThreadPoolExecutor(1, "kafka-reach") as executor:
+        executor = ThreadPoolExecutor(1, "kafka-reach")
+        try:
             while True:
                 await asyncio.get_running_loop().run_in_executor(executor, self._check)
                 await self._clock.sleep(_EVERY_S)
+        finally:
+            # The loop does not wait for an answer.
+            executor.shutdown(wait=False)
 
     def _check(self) -> None:
         try:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
@@ -18,13 +17,14 @@ from streamer.controls import (
 )
 from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import ContinuityRecord
+from streamer.librdkafka.producer import DisposableProducer
 from streamer.log.continuity import MOST_RECORDS, LastStates
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import ProducerRecord, RecordProducer, Tombstone, set_aside
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, enqueue, set_aside
 from streamer.log.kafka.control.letters import KafkaLetterCursor, LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
 from streamer.log.kafka.records.controls import (
@@ -101,7 +101,8 @@ class ControlWriter:
         self._clock = clients.clock
         self._deadline_s = deadline_s
         self._errors = KafkaErrors(clients.settings)
-        self._producer: RecordProducer | None = None
+        self._producer: DisposableProducer | None = None
+        self._failed: list[KafkaError] = []
         self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
 
     async def write(self, *steps: Step) -> None:
@@ -130,28 +131,31 @@ class ControlWriter:
         self._errors.clear()
 
     def _deliver(self, step: Step, deadline: float) -> None:
-        errors: list[KafkaError] = []
         producer = self._producer = self._producer or self._new_producer()
-        producer.produce(step, deadline - self._clock.monotonic(), told=partial(_told, errors))
+        self._failed.clear()
+        enqueue(producer, step, self._clock, deadline)
         waiting = producer.live.flush(max(0.0, deadline - self._clock.monotonic()))
-        if errors:
-            raise KafkaException(errors[0])
+        if self._failed:
+            raise KafkaException(self._failed[0])
         if waiting:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
-    def _new_producer(self) -> RecordProducer:
-        configuration = {"enable.idempotence": True, "message.timeout.ms": round(self._deadline_s * 1000)}
-        return RecordProducer(self._clients.producer(self._errors, configuration))
+    def _new_producer(self) -> DisposableProducer:
+        configuration = {
+            "enable.idempotence": True,
+            "message.timeout.ms": round(self._deadline_s * 1000),
+            "on_delivery": self._report,
+        }
+        return DisposableProducer(self._clients.producer(self._errors, configuration))
+
+    def _report(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failed.append(error)
 
     def _discard(self) -> None:
         if self._producer is not None:
             self._producer.discard()
             self._producer = None
-
-
-def _told(errors: list[KafkaError], error: KafkaError | None, _: Message) -> None:
-    if error is not None:
-        errors.append(error)
 
 
 _RECORDS_AT_ONCE = 500

@@ -24,9 +24,9 @@ from streamer.log.kafka.feed.rebalance import InitialOffsets
 from streamer.log.kafka.feed.settled_events import Recorder
 from streamer.log.kafka.parked.index import ParkedFetch
 from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits
 from streamer.log.kafka.progress.settler import KafkaSettler
-from streamer.log.kafka.progress.transactions import AssignedPartitions
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.specs import topic_expressions
 from streamer.observe.process import Pulse

@@ -10,8 +10,8 @@ from streamer.log.kafka.cluster.errors import RetryPolicy
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.settled_events import Recorder
 from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.settler import KafkaSettler
-from streamer.log.kafka.progress.transactions import AssignedPartitions
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulse, Pulses

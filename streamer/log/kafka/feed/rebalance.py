@@ -18,6 +18,7 @@ from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition
 from streamer.log.kafka.feed.partition_reader import MissingOffset, PartitionReader
 from streamer.log.kafka.parked.restoration import Restored
+from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import (
     Commits,
     CommittedOffsets,
@@ -25,7 +26,6 @@ from streamer.log.kafka.progress.commits import (
     committed,
     send_at_once,
 )
-from streamer.log.kafka.progress.transactions import AssignedPartition
 from streamer.log.kafka.topics.specs import matching
 from streamer.ports import Assigned
 

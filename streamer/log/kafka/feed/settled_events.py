@@ -21,9 +21,9 @@ from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.decoder import EventReader
 from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import CommittedOffsets, OffsetCommitter
 from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
-from streamer.log.kafka.progress.transactions import AssignedPartition
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.ports import Subscription

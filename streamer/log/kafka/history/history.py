@@ -84,6 +84,7 @@ class KafkaHistory:
         """Finish the readings under way, and allow no more."""
         self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._admin.close()
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the committed checkpoints of all channels."""

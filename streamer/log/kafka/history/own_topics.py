@@ -40,7 +40,6 @@ class OwnTopics:
         """Connect lazily; the foreign records go to those of `clients`."""
         self._clients = clients
         self._foreign = clients.foreign
-        self._admin = KafkaAdmin(clients)
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
 
@@ -50,10 +49,11 @@ class OwnTopics:
         Raises `LogUnavailable`, and `LogMisconfigured` for a record of a newer
         Streamer.
         """
-        for topic in topics:
-            if (look := self._reader_of(topic.name)) is not None:
-                with self._errors.explained(doing="reading", subject=f"topic {topic.name}"):
-                    self._read(topic, look)
+        with closing(KafkaAdmin(self._clients)) as admin:
+            for topic in topics:
+                if (look := self._reader_of(topic.name)) is not None:
+                    with self._errors.explained(doing="reading", subject=f"topic {topic.name}"):
+                        self._read(topic, look, admin)
         return self._foreign.places
 
     def _reader_of(self, topic: str) -> _Look | None:
@@ -69,8 +69,8 @@ class OwnTopics:
         }
         return _look_at_parked if names.is_parked(topic) else readers.get(topic)
 
-    def _read(self, topic: TopicState, look: _Look) -> None:
-        bounds = self._clients.retry().call(self._admin.bounds, topic.name, range(topic.partitions))
+    def _read(self, topic: TopicState, look: _Look, admin: KafkaAdmin) -> None:
+        bounds = self._clients.retry().call(admin.bounds, topic.name, range(topic.partitions))
         ranges = {number: (max(begin, end - _LAST_RECORDS), end) for number, (begin, end) in bounds.items()}
         with BoundedReader(self._clients, self._errors, topic.name, ranges, over_holes=True) as reader:
             while not reader.is_over:

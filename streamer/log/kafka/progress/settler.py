@@ -1,5 +1,6 @@
 """Settler of one subscriber: records its progress in its consumer group's offsets."""
 
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,21 +13,21 @@ from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, as_partition
+from streamer.log.kafka.cluster.transactions import TransactionFailed, Transactions, Undecided
 from streamer.log.kafka.parked.index import ParkedChanges
+from streamer.log.kafka.progress.assignment import AssignedPartition, is_of_member
 from streamer.log.kafka.progress.commits import OffsetCommitter
 from streamer.log.kafka.progress.metadata import CommittableOffset, bears, encode, marked, new_mark
-from streamer.log.kafka.progress.transactions import (
-    AssignedPartition,
-    GroupTransactions,
-    NothingWritten,
-    Undecided,
-    is_of_member,
-)
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
 from streamer.log.kafka.records.events import receipt_record
 from streamer.log.kafka.records.forwarded import forwarded_records
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.ports import Recorded, Settlement
+
+_READY_S = 10.0
+_DEADLINE_S = 20.0
+# A process that dies in mid-transaction delays the next owner of its partitions this long.
+_TRANSACTION_TIMEOUT_MS = 10_000
 
 Done = Callable[[Recorded | StreamerError], None]
 """Callback with the recorded part of a settlement, or with the reason why it failed."""
@@ -96,7 +97,23 @@ class KafkaSettler:
         self._largest_record = largest_record(clients.settings)
         self._subscriber = subscriber
         self._errors = KafkaErrors(clients.settings)
-        self._transactions = GroupTransactions(clients, subscriber, self._errors)
+        # The group's metadata in the transaction do the fencing: a past
+        # generation cannot commit. The id must be unique, because an id
+        # shared by all processes of a subscriber would let them fence each
+        # other. It must stay the same in this process, because a new
+        # producer then ends the open transaction of a former one.
+        configuration = {
+            "transactional.id": f"{self._names.dispatch_group(subscriber)}.{uuid.uuid4().hex}",
+            "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+        }
+        self._transactions = Transactions(
+            clients,
+            self._errors,
+            configuration,
+            known_topic=self._names.dead_letters,
+            noting=self._parked.name,
+        )
+        self._clock = clients.clock
         self._generation: bytes | None = None
         self._undecided: _Transaction | None = None
         self._must_begin_anew = False
@@ -139,8 +156,8 @@ class KafkaSettler:
             return
         # The outcome of a former try does not matter, because nothing followed it.
         try:
-            self._transactions.write([], list(self._beginnings.values()), self._member())
-        except (NothingWritten, Undecided) as exc:
+            self._write([], list(self._beginnings.values()))
+        except TransactionFailed as exc:
             raise self._reason(exc.error) from exc
         self._errors.clear()
         self._beginnings.clear()
@@ -175,7 +192,7 @@ class KafkaSettler:
 
     def close(self) -> None:
         """Drop the producer, and with it any uncommitted transaction."""
-        self._transactions.close()
+        self._transactions.discard()
 
     def _committed(self, covered: Sequence[_Covered], done: Done, error: KafkaError | None) -> None:
         done(_settled(covered) if error is None else self._explained(error))
@@ -186,16 +203,25 @@ class KafkaSettler:
         transaction = _Transaction(settlement=settlement, covered=covered, parking=parking, mark=new_mark())
         records = [*self._beside(settlement, covered), *parking.records]
         try:
-            written = self._transactions.write(
-                records, transaction.places(), self._member(), noting=self._parked.name
-            )
-        except NothingWritten as exc:
-            raise self._reason(exc.error) from exc
-        except Undecided as exc:
-            self._undecided = replace(transaction, written=exc.written)
+            written = self._write(records, transaction.places())
+        except TransactionFailed as exc:
+            if isinstance(exc, Undecided):
+                self._undecided = replace(transaction, written=exc.written)
             raise self._reason(exc.error) from exc
         self._errors.clear()
         return self._conclude(replace(transaction, written=written))
+
+    def _write(
+        self, records: Sequence[ProducerRecord | Tombstone], places: Sequence[TopicPartition]
+    ) -> Mapping[bytes, int]:
+        """Commit `records` and the offsets `places`. Raises `NotYet` and `TransactionFailed`."""
+        generation = self._member()
+        try:
+            self._transactions.begin(_READY_S)
+        except KafkaException as exc:
+            raise self._reason(kafka_error(exc)) from exc
+        deadline = self._clock.monotonic() + _DEADLINE_S
+        return self._transactions.write([records], deadline, offsets=places, generation=generation)
 
     def _member(self) -> bytes:
         """Return the group metadata with which we record. Raises `NotYet`."""

@@ -117,7 +117,7 @@ class KafkaAdmin:
             [name], include_authorized_operations=True, request_timeout=timeout_s
         )
         try:
-            return _operations(asked[name].result())
+            return _operations(_answer(asked[name], timeout_s))
         except KafkaException as exc:
             # The coordinator answers, and the group has never had members.
             if kafka_error(exc).code() == KafkaError.GROUP_ID_NOT_FOUND:
@@ -172,6 +172,10 @@ class KafkaAdmin:
                 TopicPartition(place.topic, place.partition, _answer(begin, timeout_s).offset)
                 for place, begin in begins.items()
             ]
+
+    def close(self) -> None:
+        """Drop the client; calls raise `LogUnavailable` from now on."""
+        self._client.close()
 
     def wait(self, seconds: float) -> None:
         """Pause, and serve the client's callbacks meanwhile."""

@@ -244,6 +244,10 @@ class TopicInspector:
         self._clock = clock
         self._timeout_s = timeout_s
 
+    def close(self) -> None:
+        """Drop the client."""
+        self._admin.close()
+
     def brokers(self) -> ClusterMetadata:
         """Return the live brokers, and the topics that we are allowed to see."""
         # A call reports a refusal only when its own time is over.

@@ -10,7 +10,7 @@ from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, is_denied, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import TransactionalProducer
+from streamer.log.kafka.cluster.transactions import Transactions
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
 _LAST_CALL_S = 0.5
@@ -64,15 +64,15 @@ class Coordinators:
             "transactional.id": self._names.trial_transactions,
             "transaction.timeout.ms": round(self._clients.settings.transaction_timeout_s * 1000),
         }
-        producer = TransactionalProducer(self._clients, self._errors, configuration)
+        transactions = Transactions(self._clients, self._errors, configuration)
         try:
-            producer.init(self._remaining(deadline))
+            transactions.begin(self._remaining(deadline))
         except KafkaException as exc:
             error = kafka_error(exc)
         else:
             return
         finally:
-            producer.discard()
+            transactions.discard()
         if is_fencing(error):
             # Another process checks at the same moment.
             return

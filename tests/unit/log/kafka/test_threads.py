@@ -50,6 +50,7 @@ class BrokenSession(PartitionSession):
 
     def __init__(self) -> None:
         """Need nothing."""
+        self.closed = 0
 
     def committed(self, *_: Any) -> Checkpoint | None:
         """Know nothing of a channel."""
@@ -61,6 +62,7 @@ class BrokenSession(PartitionSession):
 
     def close(self) -> None:
         """Fail."""
+        self.closed += 1
         raise Bug
 
 
@@ -103,7 +105,8 @@ async def test_bug_in_a_writer_reaches_those_who_wait_and_those_who_come_later(p
     encoder = AppendEncoder(clients, Checkpoints(clients))
     topics = KnownTopics(clients)
     append = encoder.complete([], 0, replace(an_append().checkpoint, channel=CHANNEL), [], [])
-    writer = PartitionWriter("writer", BrokenSession(), encoder, topics, SETTINGS, pulses=pulses)
+    session = BrokenSession()
+    writer = PartitionWriter("writer", session, encoder, topics, SETTINGS, pulses=pulses)
     async with limited("the error"):
         assert await writer.checkpoint(CHANNEL) is None
         with pytest.raises(Bug):
@@ -111,6 +114,8 @@ async def test_bug_in_a_writer_reaches_those_who_wait_and_those_who_come_later(p
         with pytest.raises(Bug):
             await writer.checkpoint(CHANNEL)
         await writer.close()
+    # After the failed append, and at the end of the thread.
+    assert session.closed == 2
 
 
 async def test_bug_in_the_watch_of_the_controls_reaches_each_watcher(pulses: Pulses) -> None:

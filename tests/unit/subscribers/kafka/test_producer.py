@@ -22,9 +22,7 @@ def producing(monkeypatch: pytest.MonkeyPatch) -> Producing:
 
     def at(cluster: Cluster, timeout_s: float = 0.2) -> ReportingProducer:
         monkeypatch.setattr(producers, "Producer", cluster.producer)
-        monkeypatch.setattr(producers, "_GRACE_S", 0.1)
-        monkeypatch.setattr(producers, "_SLICE_S", 0.02)
-        return ReportingProducer({}, timeout_s)
+        return ReportingProducer({}, timeout_s, grace_s=0.1, slice_s=0.02)
 
     return at
 

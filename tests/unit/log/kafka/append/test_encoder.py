@@ -8,10 +8,9 @@ import pytest
 
 from streamer.errors import EventsRefused
 from streamer.events import Channel, Event
-from streamer.log.kafka.append.encoder import AppendEncoder, Checkpoints, EncodedAppend, KafkaAppend
-from streamer.log.kafka.append.transactions import content
+from streamer.log.kafka.append.encoder import AppendEncoder, AppendRequest, Checkpoints, KafkaAppend
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, content
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, ORG, Append, a_dead_letter, a_hole, an_append, an_event
 
@@ -104,11 +103,11 @@ def test_channel_keeps_its_partition() -> None:
     assert [checkpoints.partition_of(Channel(org=ORG, path=path)) for path in paths] == [3, 0, 5]
 
 
-def encoded(encoder: AppendEncoder, append: Append) -> EncodedAppend:
+def encoded(encoder: AppendEncoder, append: Append) -> AppendRequest:
     """Return what the writer is given of an append."""
-    given: list[EncodedAppend] = []
+    given: list[AppendRequest] = []
 
-    async def write(complete: EncodedAppend) -> None:
+    async def write(complete: AppendRequest) -> None:
         given.append(complete)
 
     growing = KafkaAppend(encoder, write)
@@ -124,6 +123,6 @@ def encoded(encoder: AppendEncoder, append: Append) -> EncodedAppend:
     return given[0]
 
 
-async def no_writer(_: EncodedAppend) -> None:
+async def no_writer(_: AppendRequest) -> None:
     """Fail the test."""
     raise AssertionError

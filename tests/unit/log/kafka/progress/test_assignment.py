@@ -2,7 +2,7 @@
 
 from streamer.events import Partition
 from streamer.log.kafka.parked.index import ParkedIndex
-from streamer.log.kafka.progress.transactions import AssignedPartition, AssignedPartitions
+from streamer.log.kafka.progress.assignment import AssignedPartition, AssignedPartitions
 
 OURS, OTHER = (Partition(topic="salesforce.cdc.Account", number=number) for number in range(2))
 

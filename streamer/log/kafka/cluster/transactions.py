@@ -1,0 +1,312 @@
+"""Transactions under one id: records, and a group's offsets, which are committed together."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streamer.librdkafka.producer import DisposableProducer, ProducerDiscarded
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, is_retriable, kafka_error
+from streamer.log.kafka.cluster.producer import (
+    Content,
+    ProducerRecord,
+    RecordNotTaken,
+    Tombstone,
+    content,
+    enqueue,
+)
+
+_LOOK_S = 0.5
+_LEAST_S = 0.05
+_PAUSE_S = 0.05
+_READY_S = 10.0
+_ABORT_S = 3.0
+_OFFSETS_S = 5.0
+_OVERRUN_S = 2.0
+_OFFSETS_LIMIT_S = 10.0
+_CONNECTIONS = 2
+
+# Errors of the broker for a record that it will never accept.
+_REFUSALS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+    }
+)
+# In a rebalance there are several in turn, and a new producer takes ten answers of brokers.
+_GROUP_REFUSES = frozenset(
+    {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
+)
+
+
+class TransactionFailed(Exception):
+    """A transaction failed; `refused` has the reasons of the records that can never be written."""
+
+    def __init__(self, error: KafkaError, refused: Mapping[Content, KafkaError] | None = None) -> None:
+        """Keep the error of Kafka."""
+        super().__init__(error.str())
+        self.error = error
+        self.refused = refused or {}
+
+
+class NothingWritten(TransactionFailed):
+    """None of the records is or ever will be in the log."""
+
+
+class Undecided(TransactionFailed):
+    """The outcome is open until `Transactions.begin` or `decide` has returned.
+
+    `written` are the offsets of the records if it takes effect, as far as
+    brokers reported them.
+    """
+
+    def __init__(
+        self,
+        error: KafkaError,
+        written: Mapping[bytes, int],
+        refused: Mapping[Content, KafkaError] | None = None,
+    ) -> None:
+        """Keep the error of Kafka."""
+        super().__init__(error, refused)
+        self.written = written
+
+
+class Transactions:
+    """Writes under one transactional id, one transaction after the other. Blocking, for one thread.
+
+    `begin` makes a producer. A failed write drops it, and the outcome is certain
+    once the next producer has begun. A new one is also needed because librdkafka
+    increments its sequence numbers after a refusal, while the broker does not.
+    Deadlines are points of the clock's monotonic time.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        errors: KafkaErrors,
+        configuration: Mapping[str, Any],
+        *,
+        known_topic: str = "",
+        noting: str = "",
+    ) -> None:
+        """Prepare; nothing connects before `begin`.
+
+        Producers discover the brokers by the metadata of `known_topic`. The
+        offsets of the records in the topic `noting` are noted.
+        """
+        self._clients = clients
+        self._clock = clients.clock
+        self._errors = errors
+        self._configuration = {**configuration, "on_delivery": self._report}
+        self._known_topic = known_topic
+        self._noting = noting
+        self._producer: DisposableProducer | None = None
+        self._give_up_at = 0.0
+        self._is_ready = False
+        self._is_open = False
+        self._is_undecided = False
+        self._failed: list[tuple[KafkaError, Content]] = []
+        self._noted: dict[bytes, int] = {}
+
+    def begin(self, timeout_s: float) -> None:
+        """Fence off the former holder of the id; its open transaction is decided when this returns.
+
+        Does nothing if it has succeeded since the last failure. After a
+        retriable error the next call continues this one, for ten seconds in all.
+        Raises `KafkaException`.
+        """
+        if self._is_ready:
+            return
+        if self._producer is None:
+            self._connect(min(_LOOK_S, timeout_s))
+        try:
+            self._insist(Producer.init_transactions, timeout_s)
+        except KafkaException as exc:
+            if not is_retriable(exc) or self._clock.monotonic() > self._give_up_at:
+                self.discard()
+            raise
+        self._is_ready, self._is_undecided = True, False
+
+    def decide(self) -> None:
+        """Make the outcome of the last transaction certain.
+
+        Tries briefly, and continues when called again. Raises `KafkaException`.
+        """
+        if self._is_undecided:
+            self.begin(_LOOK_S)
+
+    def write(
+        self,
+        batches: Iterable[Sequence[ProducerRecord | Tombstone]],
+        deadline: float,
+        *,
+        offsets: Sequence[TopicPartition] = (),
+        generation: Any = None,
+    ) -> Mapping[bytes, int]:
+        """Commit all records and `offsets`, or nothing; return the noted offsets by the records' keys.
+
+        Each batch is sent before the next one. `generation` is the result of
+        `consumer_group_metadata`: the broker refuses the offsets of a past
+        generation, which fences off a former member. Raises `NothingWritten` and
+        `Undecided`, and `ProducerDiscarded` without a successful `begin`.
+        """
+        if not self._is_ready:
+            raise ProducerDiscarded("the producer was discarded: begin again")
+        self._failed.clear()
+        self._noted = {}
+        try:
+            self._live.begin_transaction()
+            self._is_open = True
+            self._produce(batches, deadline)
+            if offsets:
+                self.send_offsets(offsets, generation, min(_OFFSETS_LIMIT_S, self._left(deadline)))
+        except KafkaException as exc:
+            error = self._cause(kafka_error(exc))
+            refused = self._undo(error, can_abort=kafka_error(exc).txn_requires_abort())
+            raise NothingWritten(error, refused) from exc
+        try:
+            self._insist(Producer.commit_transaction, self._left(deadline))
+        except KafkaException as exc:
+            # Even an error that asks for an abort: the commit can have reached the broker.
+            self._is_undecided = True
+            error = self._cause(kafka_error(exc))
+            raise Undecided(error, self._noted, self._undo(error, can_abort=False)) from exc
+        self._is_open = False
+        return self._noted
+
+    def send_offsets(self, offsets: Sequence[TopicPartition], generation: Any, timeout_s: float) -> None:
+        """Let the open transaction also commit `offsets` of a consumer group. Raises `KafkaException`."""
+        # The client waits forever for a group's coordinator that it cannot reach.
+        self._retry(timeout_s).call(
+            self._held.call,
+            Producer.send_offsets_to_transaction,
+            list(offsets),
+            generation,
+            _OFFSETS_S,
+            timeout_s=_OFFSETS_S + _OVERRUN_S,
+        )
+
+    def discard(self) -> None:
+        """Drop the producer with all its records, within 3 s; the next `begin` ends an open transaction."""
+        self._count_abort()
+        self._is_ready = False
+        if self._producer is not None:
+            self._producer.discard()
+            self._producer = None
+
+    @property
+    def _held(self) -> DisposableProducer:
+        if self._producer is None:
+            raise ProducerDiscarded("the producer was discarded: begin again")
+        return self._producer
+
+    @property
+    def _live(self) -> Producer:
+        return self._held.live
+
+    def _connect(self, timeout_s: float) -> None:
+        """Make a producer, and connect it before a request that would wait for the connection.
+
+        A request without a connected broker is retried only half a second
+        later, and the first connection lasts only until the names of the
+        brokers are known.
+        """
+        self._producer = DisposableProducer(self._clients.producer(self._errors, self._configuration))
+        self._give_up_at = self._clock.monotonic() + _READY_S
+        self._failed.clear()
+        with suppress(KafkaException):
+            for _ in range(_CONNECTIONS if self._known_topic else 0):
+                self._live.list_topics(self._known_topic, timeout=timeout_s)
+
+    def _produce(self, batches: Iterable[Sequence[ProducerRecord | Tombstone]], deadline: float) -> None:
+        try:
+            for number, batch in enumerate(batches):
+                if number:
+                    self._live.flush(self._left(deadline))
+                enqueue(self._held, batch, self._clock, deadline)
+        except RecordNotTaken as exc:
+            self._failed.append((kafka_error(exc), content(exc.record)))
+            raise
+
+    def _undo(self, error: KafkaError, *, can_abort: bool) -> Mapping[Content, KafkaError]:
+        """End a failed transaction, and its producer unless only the group refused it.
+
+        Returns the records that can never be written.
+        """
+        refused = {what: why for why, what in self._failed if why.code() in _REFUSALS}
+        is_ended = (can_abort or bool(refused)) and self._abort()
+        if not is_ended or error.code() not in _GROUP_REFUSES:
+            self.discard()
+        return refused
+
+    def _abort(self) -> bool:
+        """Abort, and return whether that succeeded within 3 s: quicker than the next `begin`."""
+        self._count_abort()
+        with suppress(KafkaException, ProducerDiscarded):
+            self._live.abort_transaction(_ABORT_S)
+            self._serve()
+            return True
+        return False
+
+    def _count_abort(self) -> None:
+        if self._is_open:
+            self._clients.aborted.count()
+            self._is_open = False
+
+    def _cause(self, error: KafkaError) -> KafkaError:
+        # A commit reports only that a record failed; the record's own report has the reason.
+        self._serve()
+        if error.code() != KafkaError._INCONSISTENT or not self._failed:
+            return error
+        return self._failed[0][0]
+
+    def _report(self, error: KafkaError | None, message: Message) -> None:
+        """Note a failed record, or an offset; librdkafka calls this as its `on_delivery`."""
+        if error is not None:
+            self._failed.append((error, (message.topic(), message.key(), message.value())))
+        elif message.topic() == self._noting and message.value() is not None:
+            key, offset = message.key(), message.offset()
+            if key is not None and offset is not None and offset >= 0:
+                self._noted[key] = offset
+
+    def _serve(self) -> None:
+        """Serve the callbacks of the background threads: delivery reports, errors and log lines."""
+        # The call raises a fatal error again.
+        with suppress(KafkaException, ProducerDiscarded):
+            self._live.poll(0)
+
+    def _left(self, deadline: float) -> float:
+        left = deadline - self._clock.monotonic()
+        if left <= 0:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return left
+
+    def _insist(self, call: Callable[[Producer, float], None], timeout_s: float) -> None:
+        # The next call resumes one that timed out. Once a record was
+        # refused, the waiting ones are never sent, and a commit would wait
+        # for them until its deadline: so the reports are checked regularly.
+        deadline = self._clock.monotonic() + timeout_s
+
+        def go_on() -> None:
+            call(self._live, min(_LOOK_S, max(_LEAST_S, deadline - self._clock.monotonic())))
+
+        try:
+            self._retry(timeout_s).call(go_on)
+        finally:
+            self._serve()
+
+    def _retry(self, limit_s: float) -> RetryPolicy:
+        return RetryPolicy(
+            clock=self._clock, limit_s=limit_s, wait=self._look, can_pass=is_retriable, pause_s=_PAUSE_S
+        )
+
+    def _look(self, timeout_s: float) -> None:
+        self._live.poll(timeout_s)
+        if self._failed:
+            raise KafkaException(self._failed[0][0])
