@@ -110,7 +110,7 @@ class KafkaSettings(BaseModel):
             if instead := _OWN_KEYS.get(name) or ("security" if name.startswith(SECURITY_PREFIXES) else ""):
                 raise ValueError(f"must not set {name}: set {instead} instead")
             if name in CODE_OPTIONS:
-                raise ValueError(f"must not set {name}: a configuration loads no code")
+                raise ValueError(f"must not set {name}: a configuration must not load code")
             if name in _PROMISED:
                 raise ValueError(f"must not set {name}: order and durability depend on it")
         return options

@@ -1,4 +1,4 @@
-"""Exclusive session of this process on one partition of the checkpoints."""
+"""Exclusive session of this process on one partition of the checkpoint topic."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,13 +29,13 @@ _SMALLEST_STRIDE = 8 * 1024
 class PartitionSession:
     """Writes to one partition and knows its checkpoints. Blocking, for one thread.
 
-    It opens on demand, and every failure closes it. So its checkpoints are
-    always certain: the next opening fences off transactions that can still be
-    under way, and reads the checkpoints again.
+    The session opens on demand, and every failure closes it. Opening fences off
+    transactions that can still be open, and reads the checkpoints again, so the
+    checkpoints of an open session are always final.
     """
 
     def __init__(self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine) -> None:
-        """Serve `partition`; `mine` is asked before another process is fenced off."""
+        """Serve `partition`; the session calls `mine` before it fences off another process."""
         self._partition = partition
         self._clients = clients
         self._checkpoints = checkpoints
@@ -44,7 +44,8 @@ class PartitionSession:
         self._errors = KafkaErrors(clients.settings)
         self._transactions: Transactions | None = None
         self._committed = CommittedCheckpoints()
-        # Last checkpoint known to the callers, by channel: returned to them, or written for them.
+        # Last checkpoint that the callers know, by channel: the one last returned to them or
+        # written for them.
         self._expected: dict[Channel, Checkpoint | None] = {}
         self._fencing = Fencing(partition, self._names.checkpoints, mine)
         self._stride = BATCH_BYTES
@@ -58,12 +59,12 @@ class PartitionSession:
     def write(
         self, records: Sequence[ProducerRecord | Tombstone], checkpoints: Mapping[Channel, Checkpoint]
     ) -> None:
-        """Commit `records`, all or none, which move `checkpoints`.
+        """Commit all `records` or none of them; the commit moves `checkpoints`.
 
-        Raises `UnwritableRecords` when the refusal is certain and nothing was
-        written. Otherwise raises the errors of `committed`, above all
-        `LogUnavailable` when another process has moved one of the checkpoints
-        since this session last returned it.
+        Raises `UnwritableRecords` when a broker refused certain records, and
+        nothing was written. Otherwise raises the errors of `committed`.
+        `LogUnavailable` also means that another process has moved one of the
+        checkpoints since this session last returned it.
         """
         deadline = self._deadline()
         self._opened(deadline)
@@ -101,7 +102,8 @@ class PartitionSession:
                 return
 
     def _send_less_at_once(self) -> None:
-        # The broker refused no suspect by itself, so the size of the batch was the reason.
+        # The broker accepted every suspect record in a batch of its own, so the batch was too
+        # large.
         self._stride = max(_SMALLEST_STRIDE, self._stride // 2)
         _log.warning("kafka.batches_made_smaller", partition=self._partition, size_bytes=self._stride)
 
@@ -110,7 +112,7 @@ class PartitionSession:
         self.close()
         self._opened(deadline)
         if self._committed.by_channel != before:
-            raise LogUnavailable(f"partition {self._partition} was written by another process meanwhile")
+            raise LogUnavailable(f"another process has written to partition {self._partition}")
 
     def _opened(self, deadline: float) -> Transactions:
         if self._transactions is None:
@@ -122,7 +124,7 @@ class PartitionSession:
         id_ = self._names.ingest_transactions(self._partition)
         transactions = Transactions(self._clients, id_, self._errors)
         try:
-            # In this order, because only fencing makes the checkpoints certain.
+            # The order matters: only fencing makes the checkpoints final.
             transactions.begin(deadline)
             committed = self._checkpoints.read(self._partition, self._errors, deadline)
         except KafkaException as exc:
@@ -143,14 +145,16 @@ class PartitionSession:
 
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:
-            raise Fenced(f"partition {self._partition} of {self._names.checkpoints} is another process's now")
+            raise Fenced(
+                f"partition {self._partition} of {self._names.checkpoints} now belongs to another process"
+            )
 
     def _check_expected(self, channels: Iterable[Channel]) -> None:
-        # A reopened session can find events that another process wrote in
-        # between: an append from an older checkpoint would repeat them.
+        # A reopened session can find events that another process wrote in the meantime. An
+        # append from an older checkpoint would repeat these events.
         for channel in channels:
             if self._committed.by_channel.get(channel) != self._expected.get(channel):
-                raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
+                raise LogUnavailable(f"another process has moved the checkpoint of {channel}")
 
     def _deadline(self) -> float:
         return self._clients.clock.monotonic() + self._clients.settings.append_deadline_s

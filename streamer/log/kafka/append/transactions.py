@@ -1,4 +1,4 @@
-"""Transactions of ingest; they find records that a broker refuses, and notice a fenced producer."""
+"""Transactions of ingest, which identify the records that a broker refuses, and detect fencing."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -21,7 +21,7 @@ BATCH_BYTES = 1_000_000
 
 _OVERHEAD_BYTES = 512
 
-# Errors of the broker for a record that it will never accept.
+# Broker errors for a record that the broker will never accept.
 _REFUSALS = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -34,19 +34,19 @@ _REFUSALS = frozenset(
 )
 
 Content = tuple[str | None, bytes | None, bytes | None]
-"""Topic, key and value: all that a delivery report contains of a record."""
+"""Topic, key and value of a record; a delivery report contains nothing else of it."""
 
 
 def content(record: ProducerRecord | Tombstone) -> Content:
-    """Return the content of `record` as in its delivery report."""
+    """Return the content of `record` in the form that its delivery report has."""
     return record.topic, record.key, record.value if isinstance(record, ProducerRecord) else None
 
 
 class UnwritableRecords(Exception):
-    """Some records can never be written, and so nothing was.
+    """The log can never accept some records, so nothing was written.
 
-    `certain` is false when a broker refused them in one batch, because any of
-    them can be the reason.
+    `certain` is false when a broker refused several records of one batch, because
+    each of them can be the reason.
     """
 
     def __init__(self, reason: str, refused: Collection[Content], *, certain: bool) -> None:
@@ -58,17 +58,18 @@ class UnwritableRecords(Exception):
 
 
 class Transactions:
-    """Writes under one transactional id, and fences off its former holder. Blocking, for one thread.
+    """Writes under one transactional id and fences off its previous holder; blocking, for one thread.
 
-    After any exception it must be discarded, and the next one's `begin` decides
-    the open transaction. Only then is its outcome certain. A new producer is
-    also needed because librdkafka increments its sequence numbers after a
-    refusal, while the broker does not. Deadlines are points of the clock's
-    monotonic time.
+    After any exception, discard the object. The outcome of its open transaction is
+    certain only after `begin` of the next object with the same id. A refusal needs
+    a new producer for another reason too: librdkafka then increments its sequence
+    numbers, while the broker does not.
+
+    Deadlines are points of the clock's monotonic time.
     """
 
     def __init__(self, clients: Clients, transactional_id: str, errors: KafkaErrors) -> None:
-        """Connect; nothing is fenced before `begin`."""
+        """Create the producer; it fences off nothing before `begin`."""
         timeout_ms = round(clients.settings.transaction_timeout_s * 1000)
         self._clock = clients.clock
         self._failed: list[tuple[KafkaError, Content]] = []
@@ -87,7 +88,7 @@ class Transactions:
         )
 
     def begin(self, deadline: float) -> None:
-        """Fence off the former holder of the id; its open transaction is decided when this returns."""
+        """Fence off the previous holder of the id; on return, its open transaction is decided."""
         self._producer.init(self._left(deadline))
 
     def write(
@@ -98,11 +99,11 @@ class Transactions:
         stride: int = BATCH_BYTES,
         apart: Collection[Content] = (),
     ) -> None:
-        """Commit `records`, all or none.
+        """Commit all `records` or none of them.
 
-        No batch takes more than `stride` bytes, and each record in `apart` goes
-        in a batch of its own. Raises `UnwritableRecords`, and `KafkaException` for
-        any other error.
+        A batch takes at most `stride` bytes, and each record in `apart` gets a
+        batch of its own. Raises `UnwritableRecords`, and `KafkaException` for any
+        other error.
         """
         self._failed.clear()
         try:
@@ -113,7 +114,7 @@ class Transactions:
                 self._produce(records, deadline)
             self._producer.commit(self._left(deadline))
         except KafkaException as exc:
-            # Serves the delivery reports.
+            # This call serves the delivery reports.
             self._producer.serve()
             if refusal := self._refusal(apart):
                 self._producer.abort()
@@ -159,7 +160,7 @@ class Transactions:
             self._failed.append((error, (message.topic(), message.key(), message.value())))
 
     def _cause(self, error: KafkaError) -> KafkaError:
-        # A commit reports only that a record failed; the record's own report has the reason.
+        # A commit only says that a record failed; the record's delivery report contains the reason.
         if error.code() != KafkaError._INCONSISTENT or not self._failed:
             return error
         return self._failed[0][0]
@@ -169,7 +170,7 @@ class Transactions:
         if not refused:
             return None
         reason = next(iter(refused.values())).str()
-        # A record larger than a batch was alone in its batch.
+        # A record that is larger than a batch was the only record of its batch.
         certain = len(refused) == 1 or all(
             what in apart or len(what[2] or b"") > BATCH_BYTES for what in refused
         )
@@ -177,15 +178,15 @@ class Transactions:
 
 
 Mine = Callable[[int], bool | None]
-"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
+"""Returns whether the group assigns a partition to this process; `None` while it is in no group."""
 _BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 
 
 class Fencing:
-    """Notices that the producer of one partition was fenced off.
+    """Detects that the producer of one partition was fenced off.
 
-    Either another process has the partition, or the broker ended our
-    transaction because it took too long. The group knows which.
+    There are two causes: another process owns the partition, or the broker ended
+    our transaction because it took too long. The group knows which cause applies.
     """
 
     def __init__(self, partition: int, topic: str, mine: Mine) -> None:
@@ -196,10 +197,11 @@ class Fencing:
         self._delays = Delays(_BACKOFF)
 
     def noticed(self, error: KafkaError) -> Fenced | LogUnavailable | None:
-        """Return the meaning of the fencing that `error` reports; `None` if it reports none.
+        """Return the consequence of the fencing that `error` reports; `None` if it reports no fencing.
 
-        `LogUnavailable` when the partition is ours still, with a longer pause
-        after each. Raises `LogUnavailable` when the group does not answer.
+        Returns `Fenced` if another process owns the partition, and otherwise
+        `LogUnavailable` with a pause that grows from time to time. Raises
+        `LogUnavailable` when the group does not answer.
         """
         if not is_fencing(error):
             return None

@@ -1,4 +1,4 @@
-"""Writer thread of one partition, with its queue of appends, which it commits together."""
+"""Writer thread of one partition; it commits the queued appends together."""
 
 import asyncio
 import threading
@@ -20,9 +20,10 @@ from streamer.settings import KafkaLogSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QueuedRequest:
-    """One request; without an append it asks for the channel's checkpoint.
+    """One request: to write `append`, or without an append, to read the channel's checkpoint.
 
-    `failures` is the number of failures of the channel that the loop knew of.
+    `failures` is the number of the channel's failures that the loop knew when it
+    queued the request.
     """
 
     channel: Channel
@@ -32,9 +33,9 @@ class QueuedRequest:
 
 
 class AppendQueue:
-    """First-in first-out queue of requests. The loop puts, one thread takes.
+    """First-in first-out queue of requests, which the loop fills and one thread empties.
 
-    It holds only objects that its callers hold anyway, so they bound it.
+    The queue needs no limit: it holds only objects that its callers hold anyway.
     """
 
     def __init__(self) -> None:
@@ -49,26 +50,26 @@ class AppendQueue:
             self._changed.notify()
 
     def close(self) -> None:
-        """Note that no more requests follow."""
+        """Note that no request follows."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def wait(self) -> bool:
-        """Return true as soon as a request waits, false when none can follow."""
+        """Return true as soon as a request waits, and false once the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return bool(self._waiting)
 
     def take(self, *, append: bool) -> QueuedRequest | None:
-        """Return the first request if its kind (append or not) is `append`; else `None`."""
+        """Take the first request if it is an append, or with `append` false a look-up; else return `None`."""
         with self._changed:
             if self._waiting and (self._waiting[0].append is not None) is append:
                 return self._waiting.popleft()
             return None
 
     def take_all(self) -> list[QueuedRequest]:
-        """Return all waiting requests."""
+        """Take all waiting requests."""
         with self._changed:
             taken = list(self._waiting)
             self._waiting.clear()
@@ -84,11 +85,11 @@ class _Ready:
 
 
 class PartitionWriter:
-    """Serves one partition: it is called on the loop, and a thread of its own does the work.
+    """Serves one partition: the loop calls its methods, and its own thread does the work.
 
-    A failed append also fails those that were queued behind it for the same
-    channel before the caller knew. They must not move the checkpoint past
-    missing events.
+    When an append fails, later appends of the same channel also fail if their
+    caller did not yet know of the failure. Otherwise they would move the checkpoint
+    past the missing events.
     """
 
     def __init__(
@@ -109,21 +110,21 @@ class PartitionWriter:
         self._loop = asyncio.get_running_loop()
         self._queue = AppendQueue()
         self._closed = False
-        # Those that have no answer yet, and the error that has ended the thread.
+        # Futures without an answer yet, and the error that ended the thread.
         self._open: set[asyncio.Future[Any]] = set()
         self._failure: Exception | None = None
-        # Failures by channel: the number known to the loop, and the number known to the thread.
+        # Number of failures by channel, as the loop knows it, and as the thread knows it.
         self._reported: Counter[Channel] = Counter()
         self._seen: Counter[Channel] = Counter()
         self._thread = ServiceThread(name, self._serve, pulses=pulses, failed=self._break_off)
         self._thread.start()
 
     def append(self, append: EncodedAppend) -> asyncio.Future[None]:
-        """Return a future that resolves when `append` is durable; it raises as `Append.commit` does."""
+        """Return a future that resolves when `append` is durable; it raises the errors of `Append.commit`."""
         return self._ask(append.channel, append)
 
     def checkpoint(self, channel: Channel) -> asyncio.Future[Checkpoint | None]:
-        """Return a future of the checkpoint that `EventLog.checkpoint` promises."""
+        """Return a future of the channel's last committed checkpoint, as `EventLog.checkpoint` returns it."""
         return self._ask(channel, None)
 
     async def close(self) -> None:
@@ -136,7 +137,7 @@ class PartitionWriter:
         if self._failure is not None:
             raise self._failure
         if self._closed:
-            raise LogUnavailable(f"the channel {channel} was let go of")
+            raise LogUnavailable(f"the channel {channel} was released")
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._open.add(answer)
         answer.add_done_callback(self._open.discard)
@@ -163,7 +164,7 @@ class PartitionWriter:
     def _look_up(self, asked: QueuedRequest) -> None:
         try:
             committed = self._session.committed(asked.channel)
-        except Exception as exc:  # noqa: BLE001 - the caller gets it, and this thread serves the others
+        except Exception as exc:  # noqa: BLE001 - the caller raises it, and this thread serves the other requests
             self._fail_waiting([asked], exc)
         else:
             self._tell([asked], committed)
@@ -240,7 +241,7 @@ class PartitionWriter:
         return [ready for ready in group if ready not in guilty]
 
     def _find_misconfigured(self, group: Sequence[_Ready], error: LogMisconfigured) -> None:
-        # One channel's missing permission must not stop the others.
+        # A permission that one channel lacks must not stop the other channels.
         if len(group) == 1:
             self._fail([group[0].asked], error)
             return
@@ -248,7 +249,7 @@ class PartitionWriter:
             self._write([ready])
 
     def _fail_waiting(self, asked: Sequence[QueuedRequest], error: Exception) -> None:
-        """Fail `asked` and all waiting requests, which have waited as long for the same brokers."""
+        """Fail `asked` and all waiting requests, because these have waited as long for the same brokers."""
         self._fail([*asked, *self._queue.take_all()], error)
 
     def _fail(self, asked: Iterable[QueuedRequest], error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Records of the log, and the producers that write them, with transactions and without."""
+"""Records of the log, and the transactional and plain producers that write them."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,14 +22,14 @@ Headers = Sequence[tuple[str, bytes]]
 """Headers of a consumed record."""
 
 WrittenHeaders = dict[str, str | bytes | None]
-"""Headers of a record to write: a dictionary costs less than pairs, event by event."""
+"""Headers of a record to write, as a dictionary, which costs less per event than pairs."""
 
 
 class ProducerRecord(NamedTuple):
-    """A record to produce; its fields are in the order of the producer's arguments.
+    """Record to produce; the fields have the order of the arguments of `Producer.produce`.
 
-    `timestamp_ms` is the commit time of an event, at which a subscriber can
-    start; zero means now.
+    `timestamp_ms` is the commit time of an event; a subscriber can start at a given
+    commit time. Zero means now.
     """
 
     topic: str
@@ -41,7 +41,7 @@ class ProducerRecord(NamedTuple):
 
     @property
     def read_headers(self) -> Headers:
-        """Headers as a reader gets them; text that UTF-8 cannot hold has question marks."""
+        """Headers as a reader receives them; a character that UTF-8 can't hold becomes a question mark."""
         return [
             (name, value.encode("utf-8", "replace") if isinstance(value, str) else value or b"")
             for name, value in self.headers.items()
@@ -49,7 +49,7 @@ class ProducerRecord(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """A record that removes the record of its key from a compacted topic."""
+    """Record that deletes its key from a compacted topic."""
 
     topic: str
     key: bytes
@@ -57,7 +57,7 @@ class Tombstone(NamedTuple):
 
 
 def place_of(message: Message) -> str:
-    """Return where a record is, for a sentence: its topic, partition, offset and key."""
+    """Return the position of a record as text: its topic, partition, offset and key."""
     key = (message.key() or b"")[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
     return f"topic {message.topic()}, partition {message.partition()}, offset {message.offset()}, key {key!r}"
 
@@ -65,49 +65,49 @@ def place_of(message: Message) -> str:
 def foreign(message: Message, reason: Exception) -> ForeignRecord:
     """Return the error for a record that Streamer did not write."""
     return ForeignRecord(
-        f"a record is not Streamer's own ({reason}): {place_of(message)}. Remove it by a tombstone of its "
+        f"a record is not Streamer's own ({reason}): {place_of(message)}. Remove it by a tombstone with its "
         "key, and let only Streamer write to this topic"
     )
 
 
 def set_aside(foreign_records: ForeignRecords, message: Message, reason: Exception) -> None:
-    """Leave out a record that Streamer did not write, and tell its place once."""
+    """Count a record that Streamer did not write, and log its position once."""
     foreign_records.set_aside(str(message.topic()), place_of(message), reason)
 
 
 def as_partition(place: TopicPartition) -> Partition:
-    """Return the partition of `place`."""
+    """Return the topic and number of `place` as a `Partition`."""
     return Partition(topic=place.topic, number=place.partition)
 
 
 def as_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
-    """Return `partitions` as librdkafka's, without offsets."""
+    """Return `partitions` as librdkafka's type, without offsets."""
     return [TopicPartition(partition.topic, partition.number) for partition in partitions]
 
 
 _CONNECTIONS = 2
 Told = Callable[[KafkaError | None, Message], None]
-"""Callback with the delivery report of a record."""
+"""Callback that receives the delivery report of a record."""
 
 
 class RecordNotTaken(KafkaException):
-    """The producer does not accept `record`."""
+    """The producer did not accept `record`."""
 
     def __init__(self, error: KafkaError, record: ProducerRecord | Tombstone) -> None:
-        """Keep the error of librdkafka."""
+        """Store librdkafka's `error` and the `record`."""
         super().__init__(error)
         self.record = record
 
 
 class RecordProducer(DisposableProducer):
-    """Writes records of the log, in their order."""
+    """Writes records in the order in which they are given."""
 
     def produce(
         self, records: Iterable[ProducerRecord | Tombstone], timeout_s: float, *, told: Told | None = None
     ) -> None:
         """Enqueue `records`, waiting at most `timeout_s` seconds for room.
 
-        `told` is called for each record while the producer is polled. Raises
+        When the producer is polled, it calls `told` for each record. Raises
         `RecordNotTaken`.
         """
         give_up_at = time.monotonic() + timeout_s
@@ -124,7 +124,7 @@ class RecordProducer(DisposableProducer):
                     try:
                         produce(topic, value, key, partition, told, headers=headers, timestamp=timestamp_ms)
                     except BufferError:
-                        # An operator can bound the queue by an option.
+                        # An operator can limit the queue by an option.
                         if not self.wait_for_room(give_up_at):
                             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
                     else:
@@ -134,15 +134,15 @@ class RecordProducer(DisposableProducer):
         except UnicodeEncodeError as exc:
             raise RecordNotTaken(KafkaError(KafkaError.INVALID_RECORD, "not Unicode text"), record) from exc
         finally:
-            # A traceback would keep the method alive, and with it the producer.
+            # A traceback would keep this method and thus the producer alive.
             del produce
 
     def connect(self, topic: str, timeout_s: float) -> None:
-        """Connect to the brokers before a request that would wait for the connection.
+        """Connect to the brokers in advance, because a request without a connection waits longer.
 
-        A request without a connected broker is retried only half a second
-        later, and the first connection lasts only until the names of the
-        brokers are known.
+        librdkafka retries a request without a connected broker only after half a
+        second. It makes two connections: it drops the first as soon as it knows the
+        brokers' names.
         """
         with suppress(KafkaException):
             for _ in range(_CONNECTIONS):
@@ -156,17 +156,16 @@ _ABORT_S = 3.0
 _OFFSETS_S = 5.0
 _OVERRUN_S = 2.0
 Failed = Callable[[], KafkaError | None]
-"""Returns the reason why a record of the open transaction was refused, once one was."""
+"""Returns why a record of the open transaction was refused, or `None` if no record was refused."""
 
 
 class TransactionalProducer(RecordProducer):
-    """Writes under one transactional id, and fences off its former holder. Blocking, for one thread.
+    """Writes under one transactional id and fences off its previous holder; blocking, for one thread.
 
-    Its calls follow Kafka's own: `init` once, then for each transaction
-    `begin`, `produce`, `send_offsets` and `commit`. When `commit` fails, the
-    outcome of the transaction stays uncertain until `init` of the next producer
-    with the same id has returned, so this producer must be discarded. All of
-    them raise `KafkaException`.
+    Call `init` once, and then for each transaction `begin`, `produce`,
+    `send_offsets` and `commit`. Each method raises `KafkaException`. When `commit`
+    fails, discard the producer: the outcome of the transaction is unknown until
+    `init` of the next producer with the same id has returned.
     """
 
     def __init__(
@@ -178,10 +177,10 @@ class TransactionalProducer(RecordProducer):
         known_topic: str = "",
         failed: Failed = lambda: None,
     ) -> None:
-        """Build the producer; `init` fences off others.
+        """Create the producer; only `init` fences off other producers.
 
-        It discovers the brokers by the metadata of `known_topic`. While it
-        waits for an answer, it asks `failed` whether waiting is useless.
+        The producer finds the brokers by the metadata of `known_topic`. While it
+        waits for an answer, it calls `failed` to learn whether waiting is useless.
         """
         super().__init__(clients.producer(errors, configuration))
         self._clock = clients.clock
@@ -193,10 +192,10 @@ class TransactionalProducer(RecordProducer):
         self._is_ready = False
 
     def init(self, timeout_s: float) -> None:
-        """Fence off the former holder of the id; its open transaction is decided when this returns.
+        """Fence off the previous holder of the id; on return, its open transaction is decided.
 
-        After a retriable error the next call continues this one; after a
-        success it does nothing.
+        After a retriable error, call the method again to continue. After a success,
+        further calls do nothing.
         """
         if self._is_ready:
             return
@@ -207,18 +206,17 @@ class TransactionalProducer(RecordProducer):
         self._is_ready = True
 
     def begin(self) -> None:
-        """Begin a transaction; its first record announces it to the broker."""
+        """Begin a transaction; the broker learns of it with the first record."""
         self.live.begin_transaction()
         self._is_open = True
 
     def send_offsets(self, offsets: Sequence[TopicPartition], generation: Any, timeout_s: float) -> None:
         """Let the transaction also commit `offsets` of a consumer group.
 
-        `generation` is the result of `consumer_group_metadata`. The broker
-        refuses the offsets of a past generation, which fences off a former
-        member.
+        `generation` is the result of `consumer_group_metadata`. The broker refuses
+        the offsets of an earlier generation, and so fences off a former member.
         """
-        # The client waits forever for a group's coordinator that it cannot reach.
+        # The client would wait forever for a group coordinator that it cannot reach.
         self._retry(timeout_s).call(
             self.call,
             Producer.send_offsets_to_transaction,
@@ -229,14 +227,14 @@ class TransactionalProducer(RecordProducer):
         )
 
     def commit(self, timeout_s: float) -> None:
-        """Commit the transaction; all delivery reports have been served when this returns."""
+        """Commit the transaction; on return, all delivery reports have been served."""
         self._insist(Producer.commit_transaction, timeout_s)
         self._is_open = False
 
     def abort(self) -> bool:
-        """Abort the transaction, and return whether that succeeded within 3 s.
+        """Abort the transaction; return whether the broker confirmed within 3 s.
 
-        This is quicker than leaving it to the next producer's `init`.
+        An abort is quicker than waiting for `init` of the next producer.
         """
         self._count_abort()
         with suppress(KafkaException):
@@ -245,7 +243,7 @@ class TransactionalProducer(RecordProducer):
         return False
 
     def discard(self) -> None:
-        """Drop the producer; the next holder of the id ends an open transaction."""
+        """Drop the producer; the next holder of the id ends its open transaction."""
         self._count_abort()
         super().discard()
 
@@ -256,14 +254,14 @@ class TransactionalProducer(RecordProducer):
 
     def serve(self) -> None:
         """Serve the callbacks of the background threads: delivery reports, errors and log lines."""
-        # The call raises a fatal error again.
+        # The call would raise an earlier fatal error again.
         with suppress(KafkaException):
             self.live.poll(0)
 
     def _insist(self, call: Callable[[Producer, float], None], timeout_s: float) -> None:
-        # The next call resumes one that timed out. Once a record was
-        # refused, the waiting ones are never sent, and a commit would wait
-        # for them until its deadline: so the reports are checked regularly.
+        # After a time-out, the next call resumes the same request. Once a record was refused,
+        # librdkafka never sends the queued records, and a commit would wait for them until its
+        # deadline. So `_look` checks the delivery reports regularly.
         deadline = self._clock.monotonic() + timeout_s
 
         def go_on() -> None:

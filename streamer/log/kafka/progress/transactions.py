@@ -1,4 +1,4 @@
-"""Transactions that carry a group's offsets, for the partitions that it has assigned."""
+"""Transactions that commit a group's offsets, and the state of its assigned partitions."""
 
 import sys
 import threading
@@ -21,16 +21,16 @@ from streamer.log.kafka.records.events import ChunkOffsets
 
 _DEADLINE_S = 10.0
 _LOOK_S = 0.5
-# A process that dies in mid-transaction delays the next owner of its partitions this long.
+# A process that dies within a transaction delays the next owner of its partitions this long.
 _TRANSACTION_TIMEOUT_MS = 10_000
-# In a rebalance there are several in turn, and a new producer takes ten answers of brokers.
+# A rebalance brings several of these errors, and a new producer needs ten answers from brokers.
 _GROUP_REFUSES = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 )
 
 
-# librdkafka's own form of a group's metadata: this, the generation as an integer
-# of the machine, and the names of the group and the member, each with a zero after it.
+# librdkafka's own format of a group's metadata: this prefix, the generation as a native
+# integer, and the names of the group and the member, each followed by a zero byte.
 _METADATA = b"CGMDv2:"
 _GENERATION_BYTES = 4
 
@@ -38,12 +38,13 @@ _GENERATION_BYTES = 4
 def is_of_member(generation: bytes) -> bool:
     """Return whether `generation`, a result of `consumer_group_metadata`, names a generation and a member.
 
-    A client that the group has just lost returns metadata without one of them.
-    The broker can take the offsets of a transaction with such metadata from
-    anybody.
+    A client that the group has just dropped returns metadata that lack the
+    generation or the member. From such metadata, the broker can accept a
+    transaction's offsets without checking the member.
     """
     if not generation.startswith(_METADATA):
-        # Of another librdkafka, which a test of ours refuses: only the broker can judge it.
+        # Another version of librdkafka wrote this format, and a test of Streamer fails for it.
+        # Only the broker can check it.
         return True
     content = generation.removeprefix(_METADATA)
     number, names = content[:_GENERATION_BYTES], content[_GENERATION_BYTES:]
@@ -52,42 +53,42 @@ def is_of_member(generation: bytes) -> bool:
 
 
 class NothingWritten(Exception):
-    """A transaction failed, and none of its records is or ever will be in the log."""
+    """A transaction failed, and none of its records will ever be in the log."""
 
     def __init__(self, error: KafkaError) -> None:
-        """Keep the error of Kafka."""
+        """Store Kafka's `error`."""
         super().__init__(error.str())
         self.error = error
 
 
 class Undecided(Exception):
-    """The outcome of a transaction is open until `GroupTransactions.decide` makes it certain.
+    """The outcome of a transaction is unknown until `GroupTransactions.decide` makes it certain.
 
-    `written` are the offsets of its records if it takes effect, as far as
-    brokers reported them.
+    `written` has the offsets of those records that brokers have reported, for the
+    case that it took effect.
     """
 
     def __init__(self, error: KafkaError, written: Mapping[bytes, int]) -> None:
-        """Keep the error of Kafka."""
+        """Store Kafka's `error`."""
         super().__init__(error.str())
         self.error = error
         self.written = written
 
 
 class GroupTransactions:
-    """Writes records and a group's offsets together, or neither. Blocking, for one thread.
+    """Writes records and a group's offsets in one transaction; blocking, for one thread.
 
-    The broker refuses a process that is no longer a member of the group.
+    The broker refuses a transaction of a process that is no longer a member of the
+    group.
     """
 
     def __init__(self, clients: Clients, subscriber: SubscriberName, errors: KafkaErrors) -> None:
-        """Prepare; the first write makes a producer."""
+        """Prepare; the first write creates a producer."""
         self._clients = clients
-        # The group's metadata in the transaction do the fencing: a past
-        # generation cannot commit. The id must be unique, because an id
-        # shared by all processes of a subscriber would let them fence each
-        # other. It must stay the same in this process, because a new
-        # producer then ends the open transaction of a former one.
+        # The group's metadata in the transaction do the fencing: an outdated generation can't
+        # commit. The id must be unique: processes of a subscriber that shared an id would fence
+        # each other. The id must stay the same in this process: then a new producer ends the
+        # open transaction of the previous producer.
         group = Names.of(clients.settings).dispatch_group(subscriber)
         self._transactional_id = f"{group}.{uuid.uuid4().hex}"
         self._errors = errors
@@ -103,9 +104,10 @@ class GroupTransactions:
         *,
         noting: str = "",
     ) -> Mapping[bytes, int]:
-        """Commit `records` and the offsets `places`; return the offsets of the records in `noting`, by key.
+        """Commit `records` and the offsets `places`; return the offsets of records in the topic `noting`.
 
-        Raises `NothingWritten` and `Undecided`.
+        The result has the offsets by record key. Raises `NothingWritten` and
+        `Undecided`.
         """
         noted: dict[bytes, int] = {}
         deadline = time.monotonic() + _DEADLINE_S
@@ -124,7 +126,8 @@ class GroupTransactions:
         try:
             producer.commit(_DEADLINE_S)
         except KafkaException as exc:
-            # This includes an error that asks for an abort: the commit can have reached the broker.
+            # An error that asks for an abort comes here too, because the commit can have
+            # reached the broker.
             self.close()
             self._is_open = True
             raise Undecided(kafka_error(exc), noted) from exc
@@ -133,7 +136,8 @@ class GroupTransactions:
     def decide(self) -> None:
         """Make the outcome of the last transaction certain.
 
-        Tries briefly, and continues when called again. Raises `KafkaException`.
+        A call waits only briefly, and the next call continues. Raises
+        `KafkaException`.
         """
         if self._is_open:
             self._ready(_LOOK_S)
@@ -145,7 +149,7 @@ class GroupTransactions:
             self._producer = None
 
     def _undo(self, error: KafkaError) -> None:
-        """End a transaction that failed before its commit, and its producer unless only the group refused."""
+        """End a transaction that failed before its commit; keep its producer only if the group refused it."""
         is_ended = False
         if error.txn_requires_abort() and self._producer is not None:
             is_ended = self._producer.abort()
@@ -153,7 +157,7 @@ class GroupTransactions:
             self.close()
 
     def _ready(self, timeout_s: float) -> TransactionalProducer:
-        """Return the producer, once the open transaction of a former one is decided."""
+        """Return the producer, after the open transaction of the previous producer was decided."""
         producer = self._producer = self._producer or self._new_producer()
         try:
             producer.init(timeout_s)
@@ -175,7 +179,7 @@ class GroupTransactions:
 
 
 def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -> None:
-    # An undelivered record fails the commit as well.
+    # An undelivered record also makes the commit fail.
     key, offset = message.key(), message.offset()
     if error is None and key is not None and offset is not None and offset >= 0:
         noted[key] = offset
@@ -185,12 +189,12 @@ def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -
 class AssignedPartition:
     """State of one partition under one assignment.
 
-    `assignment` numbers the assignments of this process and subscriber: a
-    partition that was lost and assigned again has a new number. `settled_above`
-    was settled before and is left out of pages. `unreadable` are the records
-    without an event, as dead letters that go into the log with the next
-    settlement of the partition; `set_aside` are the offsets of those already in
-    the log. `parked` indexes its parked events.
+    `assignment` is the number of the assignment in this process: a partition that
+    was lost and assigned again has a new number. The offsets in `settled_above`
+    were settled before, and pages omit them. `unreadable` contains the dead letters
+    of unreadable records by offset; the next settlement of the partition writes
+    them to the log. `set_aside` has the offsets of those that are in the log
+    already. `parked` is the index of the parked events.
     """
 
     partition: Partition
@@ -201,14 +205,14 @@ class AssignedPartition:
     set_aside: frozenset[int] = frozenset()
 
     def with_unreadable(self, progress: SettledOffsets) -> SettledOffsets:
-        """Return `progress` with the records without an event counted as settled."""
+        """Return `progress` with unreadable records counted as settled."""
         return SettledOffsets(
             next_offset=progress.next_offset,
             settled_above=progress.settled_above.union(self.set_aside, self.unreadable),
         )
 
     def settled(self, progress: SettledOffsets, letters: Collection[int]) -> None:
-        """Note that the log has `progress` and the dead letters of the offsets `letters`."""
+        """Note that the log has `progress`, and the dead letters of the records at the offsets `letters`."""
         gone = self.set_aside.union(letters)
         self.set_aside = frozenset(offset for offset in gone if offset >= progress.next_offset)
         for offset in letters:
@@ -218,8 +222,9 @@ class AssignedPartition:
 class AssignedPartitions(Mapping[Partition, AssignedPartition]):
     """Mapping of the partitions that are assigned to this process.
 
-    One thread changes and reads it; another can call `parked` meanwhile.
-    `known_topics` are the topics of every partition since the beginning.
+    One thread changes and reads the mapping; another thread can call `parked` at
+    the same time. `known_topics` has the topic of every partition that was ever
+    assigned.
     """
 
     def __init__(self) -> None:
@@ -237,19 +242,19 @@ class AssignedPartitions(Mapping[Partition, AssignedPartition]):
         return len(self._partitions)
 
     def add(self, assigned_partition: AssignedPartition) -> None:
-        """Add a partition; do so before it is announced to the loop."""
+        """Add a partition; call this before the partition is announced to the loop."""
         with self._changing:
             self._partitions[assigned_partition.partition] = assigned_partition
         self.known_topics.add(assigned_partition.partition.topic)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Remove those of `partitions` that are assigned."""
+        """Remove `partitions`; partitions that are not assigned are ignored."""
         with self._changing:
             for partition in partitions:
                 self._partitions.pop(partition, None)
 
     def parked(self, partition: Partition, offsets: Iterable[int]) -> dict[int, ChunkOffsets]:
-        """Return the locations of the parked events among `offsets`, in order; none without assignment."""
+        """Return the chunk offsets of the parked events among `offsets`, in order; empty if not assigned."""
         with self._changing:
             ours = self._partitions.get(partition)
         return {} if ours is None else ours.parked.locations(offsets)
