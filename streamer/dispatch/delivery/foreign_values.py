@@ -18,7 +18,7 @@ _ANSWER_BYTES = 20_000
 
 
 def named(error: BaseException) -> str:
-    """Return the type and the text of `error`, bounded and with secrets masked."""
+    """Return the type and the text of `error`, limited in length and with secrets masked."""
     name = type(error).__name__
     try:
         said = f"{name}: {error}"
@@ -28,12 +28,12 @@ def named(error: BaseException) -> str:
 
 
 def masked(text: str) -> str:
-    """Return `text` as for a log line: bounded and with secrets masked."""
+    """Return `text` for a log line: limited in length and with secrets masked."""
     return bounded(redaction.masked(text))
 
 
 def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the answer to keep in a receipt: a small one whole, of a large one the beginning of its text."""
+    """Return the answer to keep in a receipt; a large answer is cut to the beginning of its text."""
     try:
         is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
     except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
@@ -53,7 +53,7 @@ def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 def text_of(value: object) -> str:
     """Return the text of a value that should be one; empty for `None`."""
     if isinstance(value, str):
-        # Not str(): a subclass can override it, as the members of an enum do.
+        # Not str(), because a subclass can override it, as members of an enum do.
         return str.__str__(value)
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")
@@ -71,7 +71,7 @@ def _shown(value: object) -> str:
 
 def mapping_of(answer: object) -> Mapping[str, Any]:
     """Return an answer as a dictionary. If it is not a mapping, return its text."""
-    # The mapping can read from a resource that is closed by now.
+    # The mapping can read from a resource that is already closed.
     with suppress(BaseException):
         if isinstance(answer, Mapping):
             return dict(answer)
@@ -85,7 +85,7 @@ def excerpt_of(answer: object) -> Mapping[str, Any]:
 
 def excerpt(text: str) -> str:
     """Return the beginning of `text`, without the secrets in use."""
-    # Cut after it: half a secret would not be known.
+    # Hide secrets before cutting, because half of a secret would not be recognised.
     return (
         KNOWN.hidden(text)[:_ANSWER_BYTES]
         .encode("utf-8", "replace")[:_ANSWER_BYTES]

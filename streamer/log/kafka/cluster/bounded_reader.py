@@ -27,7 +27,7 @@ class BoundedReader:
     """Reads a range of offsets of each partition once, without a group, and returns committed records.
 
     Blocking, for one thread. If a transaction is open within a range, the reader
-    waits until it is decided, for at most 25 s without progress.
+    waits until it is decided, for at most `idle_limit_s` seconds without progress.
     """
 
     def __init__(
