@@ -93,7 +93,7 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
         ("data.fields.A == true", "an event has no such name: true; write `true`, in backticks", 17),
         (
             'data.fields.StageName == "Closed Won"',
-            "an event has no such name: Closed Won; a text stands in single quotes: 'Closed Won'",
+            "an event has no such name: Closed Won; write a text in single quotes: 'Closed Won'",
             25,
         ),
         ("[subject, {a: Amount}]", "an event has no such name: Amount", 14),
