@@ -93,7 +93,7 @@ async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
             {"max.message.bytes": "1000"},
             "failed Kafka topics: .*at most 1000 bytes.*-> set its max",
         ),
-        ("checkpoints", {}, "failed Kafka topics: .*has 1 partitions and checkpoint_partitions is 8"),
+        ("checkpoints", {}, "failed Kafka topics: .*has 1 partitions, but checkpoint_partitions is 8"),
         (
             "audit",
             {"min.insync.replicas": "2", "retention.ms": "-1"},

@@ -307,8 +307,8 @@ async def test_content_is_no_envelope(erp: SoapErpReceiver) -> None:
     ("template", "reason"),
     [
         ("<a>", "its envelope is not well-formed XML at line 1"),
-        ("<a/>", "not make an envelope with a body"),
-        ("{{ body | elements }}", "elements can only be made of an object"),
+        ("<a/>", "not create an envelope with a body"),
+        ("{{ body | elements }}", "elements needs an object"),
         ("{{ 1 // 0 }}", "soap.envelope fails on this event: ZeroDivisionError"),
     ],
 )

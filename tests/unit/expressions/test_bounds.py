@@ -216,9 +216,7 @@ def test_error_of_a_template_names_its_place() -> None:
 
 def test_constant_beyond_a_bound_is_a_mistake_of_the_configuration() -> None:
     """It names the place, and does not call the template invalid."""
-    with pytest.raises(
-        ConfigurationError, match=r"text.*exceeds a limit for every event: line 2: the text"
-    ):
+    with pytest.raises(ConfigurationError, match=r"text.*exceeds a limit for every event: line 2: the text"):
         compile_route(TARGET, RouteSource(text="a\n{{ 'x' * 2000000 }}"), mistake=mistaken)
 
 

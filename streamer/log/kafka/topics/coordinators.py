@@ -138,7 +138,7 @@ class Coordinators:
         if not exists and int(broker.get(setting, 0)) > brokers:
             return LogMisconfigured(
                 f"the brokers can't serve {coordinator.subject}: {setting} is {broker[setting]}, but only "
-                f"{brokers} brokers answer: start more brokers, or lower the setting on every broker"
+                f"{brokers} of the brokers answer: start more brokers, or lower the setting on every broker"
             )
         return LogUnavailable(
             f"the brokers answer, but no coordinator for {coordinator.subject} does: if this lasts, check "

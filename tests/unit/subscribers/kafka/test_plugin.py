@@ -117,9 +117,9 @@ def test_topic_is_made_of_fields() -> None:
     ("given", "words"),
     [
         ({"topic": "crm.{data.fields.Region__c}"}, "topic: {data.fields.Region__c} finds no text"),
-        ({"topic": "{data.fields.Long}" + "x" * 100}, "a name that Kafka does not take"),
-        ({"key": "data.fields.Region__c"}, "finds no key in the event"),
-        ({"key": "data.fields"}, "finds no key in the event"),
+        ({"topic": "{data.fields.Long}" + "x" * 100}, "a name that Kafka does not accept"),
+        ({"key": "data.fields.Region__c"}, "has no key as its value"),
+        ({"key": "data.fields"}, "has no key as its value"),
     ],
 )
 def test_event_that_makes_no_record_is_rejected(given: dict[str, Any], words: str) -> None:
