@@ -301,7 +301,7 @@ class TopicInspector:
         brokers = len(cluster.brokers)
         if copies > brokers:
             yield (
-                f"a new topic would have {_copies(copies)}, but only {brokers} brokers answer: "
+                f"a new topic would have {_copies(copies)}, but only {brokers} of the brokers answer: "
                 "set log.kafka.replication_factor to less, or start more brokers"
             )
         minimum = int(broker.get(_IN_SYNC, 1))
