@@ -1,7 +1,7 @@
-"""Values of plugins as texts and answers: bounded, and without secrets.
+"""Texts and answers from plugins: limited in length, and without secrets.
 
-A plugin is foreign code: its values are read by functions that raise nothing,
-whatever the value's own methods do.
+A plugin is foreign code. The functions that read its values raise no error,
+whatever the values' own methods do.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return `answer` without the secrets in use: the same object if it holds none."""
+    """Return `answer` without the secrets in use; the same object if it contains none."""
     try:
         written = orjson.dumps(answer, default=repr)
     except (TypeError, ValueError, RecursionError):
@@ -51,7 +51,7 @@ def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def text_of(value: object) -> str:
-    """Return the text of a value that should be one; empty for `None`."""
+    """Return a value as text; empty for `None`."""
     if isinstance(value, str):
         # Not str(), because a subclass can override it, as members of an enum do.
         return str.__str__(value)
@@ -70,7 +70,7 @@ def _shown(value: object) -> str:
 
 
 def mapping_of(answer: object) -> Mapping[str, Any]:
-    """Return an answer as a dictionary. If it is not a mapping, return its text."""
+    """Return an answer as a dictionary; an answer that is not a mapping becomes its text."""
     # The mapping can read from a resource that is already closed.
     with suppress(BaseException):
         if isinstance(answer, Mapping):
@@ -79,7 +79,7 @@ def mapping_of(answer: object) -> Mapping[str, Any]:
 
 
 def excerpt_of(answer: object) -> Mapping[str, Any]:
-    """Return the beginning of the text of `answer`, as an answer."""
+    """Return an answer that contains the beginning of the text of `answer`."""
     return {"text": excerpt(_shown(answer))}
 
 
@@ -94,5 +94,5 @@ def excerpt(text: str) -> str:
 
 
 def bounded(text: str) -> str:
-    """Return the beginning of `text`, as much as a reason can hold."""
+    """Return the beginning of `text`, cut to the length of a reason."""
     return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"

@@ -1,4 +1,7 @@
-"""All schemas by name; each schema is complete by itself."""
+"""All schemas by name; the definitions are in the JSON files of this folder.
+
+Each schema is complete by itself.
+"""
 
 import importlib.resources
 import re
@@ -98,7 +101,7 @@ def definitions_of(event_type: str) -> tuple[str, ...]:
 
 
 def schema(name: SchemaName) -> JsonObject:
-    """Return the JSON Schema (2020-12) with this name."""
+    """Return the JSON Schema (2020-12) with this name, with every definition that it refers to."""
     every = definitions()
     root, *needed = reachable([_ROOTS[name]])
     identity = f"urn:streamer:schema:{name}:{VERSION}"

@@ -117,8 +117,9 @@ class Clients:
     Each client reports its errors to the `KafkaErrors` that it is created with.
     Each method raises `LogMisconfigured` for a setting that librdkafka refuses.
     With `connects` false, the clients get no brokers. Readers report foreign
-    records to `foreign`, and `aborted` counts failed transactions. All that use the
-    clients have their time from `clock`, and `pause` blocks between two tries.
+    records to `foreign`, and `aborted` counts failed transactions. All users of the
+    clients take the time from `clock`. `pause` blocks a thread between two
+    attempts.
     """
 
     settings: KafkaLogSettings
@@ -158,7 +159,7 @@ class Clients:
         return self._create(client, {}, configuration, errors)
 
     def retry(self, limit_s: float = RETRY_LIMIT_S) -> RetryPolicy:
-        """Return the policy for a call that blocks its thread until it succeeds."""
+        """Return the policy for a call that blocks its thread until the call succeeds."""
         return RetryPolicy(clock=self.clock, limit_s=limit_s, wait=self.pause)
 
     def refused_options(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Offsets of partitions, as the partitions' leaders know them."""
+"""Offsets of partitions, which are read from the partitions' leaders."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
