@@ -31,8 +31,9 @@ class Fulfillment(RequestSubscriber):
     """Ships an order by `POST {url}/shipments`; cancels by `POST {url}/shipments/{order}/cancel`.
 
     A request contains the order's id as `order`, and the members of the
-    subscriber's `body`, or without a body, the event's `data`. The receipt keeps
-    the service's answer, such as `shipment`, `state` and a tracking number.
+    subscriber's `body`. Without a `body`, the request contains the event's data as
+    `data`. The receipt keeps the service's answer, such as `shipment`, `state` and
+    a tracking number.
     """
 
     Settings = FulfillmentSettings

@@ -156,7 +156,7 @@ class RedrivePlan:
         return [letter.id for letter in islice(self.waiting(), most)]
 
     def _trimmed(self, queue: deque[_Numbered]) -> bool:
-        """Remove dropped dead letters from the beginning of `queue`; return whether others follow."""
+        """Remove dropped dead letters from the beginning of `queue`; return false if it is then empty."""
         while queue and queue[0][1].id in self._dropped:
             queue.popleft()
         return bool(queue)
@@ -179,7 +179,7 @@ async def superseded(
     *,
     aside: LetterPlaces,
 ) -> frozenset[str]:
-    """Return the ids of those `letters` that a later event with the same key has superseded.
+    """Return the ids of the `letters` that a later event with the same key has superseded.
 
     Such an event comes later in the same partition, the subscriber has settled it,
     and the subscriber's route `admits` it. An event that is itself a dead letter,
@@ -276,7 +276,7 @@ class Redelivery:
     waiting: dict[Lane, dict[str, _Order]] = field(default_factory=lambda: defaultdict(dict), init=False)
 
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
-        """Return the ids of those `letters` that a later event with the same key has superseded so far.
+        """Return the ids of the `letters` that a later event with the same key has superseded so far.
 
         From now on, deliveries of these keys are watched, so that `redrive` notices
         dead letters that are superseded later. `aside` has the positions of all

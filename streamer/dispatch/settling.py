@@ -119,7 +119,7 @@ class Settling:
             self._apply(lane, ending)
 
     def landed(self, lane: Lane) -> None:
-        """Let redriven events join `lane`, whose attempt is no longer in flight."""
+        """Let redriven events join `lane`; its attempt must have ended."""
         if lane in self.redelivery.waiting:
             self.redelivery.attempt_ended(lane)
         self.state.moved()

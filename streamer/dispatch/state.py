@@ -255,7 +255,7 @@ class DispatchState:
                     self.ledger.alter(lane.change())
 
     def settle(self, lane: Lane, *proofs: Proof) -> None:
-        """Settle the head with its records; the next event of the lane, if there is one, gets its turn."""
+        """Settle the head with its records; then the lane's next event, if any, gets its turn."""
         offset, entry = lane.head_offset, lane.entries[0] if lane.entries else None
         was_parked = lane.is_parked
         lane.retries.due_at = self.clock.now()

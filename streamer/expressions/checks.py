@@ -12,7 +12,7 @@ from streamer.expressions.bounds import MOST_COPIES, copies
 from streamer.expressions.functions import Function, FunctionFailed, Functions
 from streamer.expressions.functions.library import KINDS
 
-# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+# A dictionary with `type`, `value` and `children`, which jmespath's parser creates.
 Node = Any
 
 _TYPES = {
@@ -92,7 +92,7 @@ class ExpressionMistake(Exception):
         return -max(found, default=(False, 0))[1]
 
     def _is_meant(self, before: str, after: str) -> bool:
-        """Return whether the token with these neighbours is meant: a call, a member, or a first name."""
+        """Return whether the token between `before` and `after` is the wanted call, member or first name."""
         if self._is_call:
             return after == "lparen"
         return (before == "dot") is self._is_member and after != "lparen"

@@ -17,7 +17,7 @@ from streamer.expressions.bounds import begun, measured, steps_of
 from streamer.expressions.functions import Functions
 from streamer.expressions.functions.budget import ITEMS_A_STEP, LONG_TEXT
 
-# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+# A dictionary with `type`, `value` and `children`, which jmespath's parser creates.
 Node = Any
 
 Evaluate = Callable[[Any], Any]
@@ -43,7 +43,7 @@ def evaluation(expression: ParsedResult, functions: Functions) -> Evaluate:
 
 
 def evaluating(expression: ParsedResult, functions: Functions) -> Evaluate:
-    """Return the same function as `evaluation`, for a part of a larger evaluation, whose budget it spends."""
+    """Return the same function as `evaluation`, but it spends the budget of its caller."""
     return measured(Compiler(functions).made(expression.parsed), functions.budget, expression)
 
 

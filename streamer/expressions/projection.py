@@ -12,7 +12,7 @@ from streamer.expressions.bounds import begun, measured
 from streamer.expressions.evaluation import Compiler, Evaluate, has_item
 from streamer.expressions.functions import Functions
 
-# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+# A dictionary with `type`, `value` and `children`, which jmespath's parser creates.
 Node = Any
 
 Project = Callable[[JsonObject], Any]
@@ -43,7 +43,7 @@ def projected(expression: ParsedResult, functions: Functions) -> Project:
 
 
 def projecting(expression: ParsedResult, functions: Functions) -> Project:
-    """Return the same function as `projected`, for a part of a larger evaluation, whose budget it spends."""
+    """Return the same function as `projected`, but it spends the budget of its caller."""
     return measured(_Compiler(functions).made(expression.parsed), functions.budget, expression)
 
 

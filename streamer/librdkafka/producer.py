@@ -14,7 +14,7 @@ _ROOM_S = 0.05
 
 
 class ProducerDiscarded(RuntimeError):
-    """The producer was discarded; create a new one."""
+    """The producer was discarded; the caller must create a new producer."""
 
 
 class DisposableProducer:
@@ -35,7 +35,7 @@ class DisposableProducer:
     def live(self) -> Producer:
         """The producer, for one call; raises `ProducerDiscarded` after `discard`."""
         if self._producer is None:
-            raise ProducerDiscarded("this producer was discarded: make a new one")
+            raise ProducerDiscarded("this producer was discarded: create a new producer")
         return self._producer
 
     def wait_for_room(self, give_up_at: float) -> bool:

@@ -12,8 +12,7 @@ MOST_RECORDS = 50_000
 class LastStates:
     """The last state of each continuity record that `admits` accepts.
 
-    With `most`, it keeps at most that many records, and drops those that changed
-    longest ago.
+    With `most`, it keeps only the `most` records that changed last.
     """
 
     def __init__(self, admits: Callable[[ContinuityRecord], bool], *, most: int | None = None) -> None:

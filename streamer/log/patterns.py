@@ -41,7 +41,7 @@ def _regular_expression(pattern: str) -> str:
     first, *others = map(re.escape, pattern.split(_ANY_RUN))
     if not others:
         return first
-    # The first match of each part is as good as any later one, so later ones are not tried.
-    # Trying them would take forever with some patterns, and patterns come from requests too.
+    # The first match of each part is as good as any later match, so later matches are not tried.
+    # To try later matches would take forever with some patterns, and patterns come from requests too.
     *inner, last = others
     return first + "".join(f"(?>.*?{part})" for part in inner if part) + ".*" + last

@@ -1,4 +1,4 @@
-"""File of lines, which is appended in whole lines, repaired after a crash, and renamed when it is full."""
+"""File that grows by whole lines, is repaired after a crash, and is renamed when it is full."""
 
 import errno
 import fcntl
@@ -55,8 +55,7 @@ class LineFile:
         self._monotonic = monotonic
         self._writing = threading.Lock()
         self._syncing = threading.Lock()
-        # Number of the last line that was begun, that was appended, that is on the disk, and
-        # that can be lost.
+        # Number of the last line in each state: begun, appended, on the disk, possibly lost.
         self._begun = 0
         self._appended = 0
         self._synced = 0

@@ -30,7 +30,7 @@ class FileSettings(BaseModel):
     max_bytes: int | None = Field(
         default=None,
         ge=1024,
-        description="size above which a file is renamed and a new one begun; default: no limit",
+        description="size above which a file is renamed and a new file begun; default: no limit",
     )
     keep: int | None = Field(
         default=None,

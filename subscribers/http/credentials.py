@@ -18,7 +18,7 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import ConnectionPool, Exchange, Redaction, Unreached
 
-# A token is renewed this long before its end, or a tenth of its lifetime if that is less.
+# A token is renewed this long before its end, but at most a tenth of its lifetime before its end.
 _MARGIN_S = 60.0
 
 _REFUSED_S = 60.0
@@ -120,7 +120,7 @@ class ClientCredentials:
         return await self._fetched()
 
     async def renewed(self, refused: Proof) -> Proof:
-        """Return a proof other than `refused`: the current one if it is newer, or a new one."""
+        """Return a proof other than `refused`: the current proof if it is newer, or a new proof."""
         if self._proof is refused:
             self._proof = None
         return await self.proof()

@@ -139,8 +139,8 @@ class SalesforceSettings(_Section):
     call: CallSettings | None = Field(default=None, description="call an Apex method of the org")
     transport: PublishTransport = Field(
         default=PublishTransport.PUBSUB,
-        description="with event: pubsub (Pub/Sub API), or rest, without an id by which consumers recognise a "
-        "repetition",
+        description="with event: pubsub: by the Pub/Sub API; rest: by the REST API, without an id by which "
+        "consumers recognise a repetition",
     )
     org: OrgSettings | None = Field(
         default=None, description="address and credentials of another org; default: the daemon's org"
@@ -170,9 +170,9 @@ class SalesforceSettings(_Section):
     )
     own_changes: OwnChanges | None = Field(
         default=None,
-        description="change events that this deployment has caused: client: skip those with the org's "
-        "client_name in their origin; user: skip those of the subscriber's user; deliver: skip "
-        "none; default: client if records are written or methods called in the daemon's org, "
+        description="change events that this deployment has caused: client: skip events with the org's "
+        "client_name in their origin; user: skip events of the subscriber's user; deliver: skip "
+        "no events; default: client if records are written or methods called in the daemon's org, "
         "otherwise deliver",
     )
     allow_loop: bool = Field(

@@ -245,7 +245,7 @@ class Admission:
         return self.breaker.state is not BreakerState.CLOSED
 
     def opens_within(self, seconds: float) -> bool:
-        """Return whether another attempt can begin within `seconds`, by what is known now."""
+        """Return whether another attempt can begin within `seconds`, as far as is known now."""
         if self.probes or not self.concurrency.has_room:
             return False
         opens_at = self.rate.opens_at if self.rate is not None else None
@@ -255,8 +255,8 @@ class Admission:
     async def permitted(self, lane: LaneName) -> bool:
         """Wait until an attempt at `lane` can begin; true allows the attempt now, but not later.
 
-        False means that another lane must have its turn first; ask for `lane` again
-        after the others.
+        False means that another lane must have its turn first. The caller asks for
+        `lane` again after the other lanes.
         """
         while True:
             self._changed.clear()

@@ -231,7 +231,7 @@ class CircuitBreaker(Generic[LaneT]):
             self._until = self._clock.monotonic()
 
     def probe_now(self) -> None:
-        """Let the next probe begin at once; if it fails, the open time is the shortest one again."""
+        """Let the next probe begin at once; if the probe fails, the open time is the shortest again."""
         if self._until is not None:
             self._until = self._clock.monotonic()
             self._delays.reset()

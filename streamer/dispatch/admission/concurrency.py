@@ -65,8 +65,8 @@ class AdaptiveConcurrency:
     latency then falls, our own attempts had formed a queue: the limit is reduced by
     the same factor as latency, to the point where the queue begins. If latency does
     not fall, the target has become slower, and the previous limit is restored. So a
-    target that serves 16 attempts at the same time gets about 16, whatever the
-    maximum, and gets more as soon as it serves more.
+    target that serves 16 attempts at the same time gets about 16, even if the
+    maximum is higher, and gets more as soon as it serves more.
 
     When an attempt was overloaded, the limit also shrinks to nine tenths, at most
     once in a round trip, because attempts that began earlier say nothing about the
@@ -82,7 +82,7 @@ class AdaptiveConcurrency:
     """
 
     def __init__(self, maximum: int, clock: Clock, *, start: int = 4, batch: int = 1) -> None:
-        """Begin with a limit of `start` calls, or of `maximum` attempts (at least 1) if that is less."""
+        """Begin with a limit of `start` calls, but of no more than `maximum` attempts (at least 1)."""
         self._most_attempts = maximum
         self._batch = batch
         self._maximum = math.ceil(maximum / batch)

@@ -16,7 +16,7 @@ _NO_RECEIPTS: JsonObject = {"receipts": {}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downstream:
-    """Subscriber that comes after another subscriber, and the outcomes that it gets beside deliveries."""
+    """Subscriber after another subscriber, and the outcomes that it gets in addition to deliveries."""
 
     name: SubscriberName
     hears_rejections: bool = False
@@ -56,9 +56,9 @@ class Upstream:
 
     With `runs_rejected`, the subscriber also gets the events that they rejected. If
     there are several upstream subscribers, each forwards its half of an event.
-    `takes` returns false for an event type that one of them never takes; such an
-    event never comes from all of them. `passed` has, for each upstream subscriber,
-    the subscribers that an event has passed before.
+    `takes` returns false for an event type that one upstream subscriber never
+    takes. Such an event never comes from all upstream subscribers. `passed` has,
+    for each upstream subscriber, the subscribers that an event has passed before.
     """
 
     names: tuple[SubscriberName, ...] = ()
@@ -78,8 +78,8 @@ class Upstream:
     def is_late(self, event: Event) -> bool:
         """Return true for a half that came by a redrive, after its other halves were settled without it.
 
-        If the redrive was of a subscriber that all halves have passed, the other
-        halves come again too, and the half is not late.
+        If all halves have passed the subscriber of the redrive, the other halves
+        come again too, and the half is not late.
         """
         redrives = {
             name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")

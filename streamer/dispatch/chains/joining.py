@@ -24,10 +24,10 @@ _LOST_HINT = "Find out why the event was not forwarded, then redrive."
 class Joining:
     """Joins events that come in halves, each in its lane.
 
-    The halves stay in the lane unchanged until the event is settled, so after a
-    crash, or by another owner of the partition, they are joined again. An event
-    that lacks halves for `limit_s` seconds becomes a dead letter. After a redrive,
-    it waits for at least a minute.
+    The halves stay in the lane unchanged until the event is settled. So after a
+    crash, this process or the next owner of the partition joins them again. An
+    event that lacks halves for `limit_s` seconds becomes a dead letter. After a
+    redrive, it waits for at least a minute.
     """
 
     upstream: Upstream

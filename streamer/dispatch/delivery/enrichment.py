@@ -215,7 +215,7 @@ class _Naming:
         self.states: dict[str, str] = {}
 
     def unknown(self, stages: Iterable[Sequence[Lookup]]) -> Iterator[Sequence[_Wanted]]:
-        """Add the known records of each stage; yield the others, which must be added before the next stage.
+        """Add the known records of each stage; yield the unknown records, to be added before the next stage.
 
         Raises `BrokenRoute`.
         """

@@ -340,7 +340,7 @@ class Lanes:
         lane.entries.clear()
 
     def advance(self, lane: Lane) -> None:
-        """Remove the settled head; the next event of the lane, if there is one, gets its turn."""
+        """Remove the settled head; then the lane's next event, if any, gets its turn."""
         if lane.parked:
             self._parked[lane.partition] -= 1
         if lane.entries:

@@ -67,7 +67,7 @@ class RecordCache:
         return found
 
     def put(self, record_id: str, record: CachedRecord) -> None:
-        """Store `record`, replacing an earlier one."""
+        """Store `record`; an earlier record with the same id is dropped."""
         self.drop(record_id)
         size = _OVERHEAD_BYTES + (
             len(orjson.dumps(record.values, default=exact_default)) if record.values else 0

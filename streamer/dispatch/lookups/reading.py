@@ -28,8 +28,8 @@ class Allowance:
 
     After a failure, no call is made for a second. Each further failure lengthens
     this pause, up to a minute or the time that the answer asks for. While less than
-    the share `reserve` of the org's daily requests is left, one call every five
-    minutes finds out whether more are left.
+    the share `reserve` of the org's daily requests is left, one call is made every
+    five minutes to learn how many are left.
     """
 
     clock: Clock

@@ -332,7 +332,7 @@ class OwnershipCheck:
 
     @property
     def lasts(self) -> bool:
-        """True while the check lasts, in which no event is delivered."""
+        """True while the check lasts. No event is delivered during the check."""
         return not self._over.is_set()
 
     def covers(self, partition: Partition) -> bool:
@@ -340,7 +340,7 @@ class OwnershipCheck:
         return partition in self._partitions
 
     def begin(self, partitions: Collection[Partition]) -> None:
-        """Begin a check of `partitions`; records that are already being made do not count."""
+        """Begin a check of `partitions`; records whose writing has already begun do not count."""
         self._partitions.update(partitions)
         self._unproven = True
         self._over.clear()

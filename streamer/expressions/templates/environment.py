@@ -239,7 +239,7 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return self._kept(super().call_binop(context, operator, left, right))
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> jinja2.Undefined:
-        """Return an error for a forbidden attribute, which must not just be empty."""
+        """Return a value that raises `SecurityError`, so that a forbidden attribute is not just empty."""
         forbidden = f"access to attribute {attribute!r} of {type(obj).__name__!r} object is unsafe."
         return jinja2.StrictUndefined(forbidden, exc=SecurityError)
 

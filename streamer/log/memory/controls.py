@@ -38,12 +38,12 @@ class MemoryLetterCursor:
                 yield letter.head
 
     async def kept(self, ids: Collection[str]) -> frozenset[str]:
-        """Return the ids of those of these dead letters that exist."""
+        """Return the ids of the given dead letters that exist."""
         self._check_up()
         return frozenset(ids) & self._letters.keys()
 
     async def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
-        """Yield those of these dead letters that exist."""
+        """Yield the given dead letters that exist."""
         self._check_up()
         for letter in [self._letters[id_] for id_ in ids if id_ in self._letters]:
             yield letter
@@ -93,7 +93,7 @@ class MemoryControls:
         await self._change(replace(self._board, redrives=redrives))
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
-        """Add dead letters to those that an open redrive skips."""
+        """Let an open redrive skip these dead letters too."""
         await self.note(audit)
         if redrive := self._board.redrives.get(redrive_id):
             redrives = {**self._board.redrives, redrive_id: redrive.without(letters)}

@@ -164,8 +164,8 @@ class _Merge:
     def _ahead(self) -> list[Partition]:
         """Return the partitions that must be read before the next event in time order is certain.
 
-        Those are all partitions without a known edge, or else the one partition
-        that is furthest behind.
+        These are all partitions without a known edge. If every partition has a
+        known edge, it is the partition that is furthest behind.
         """
         head = self._head()
         open_sides = {

@@ -68,7 +68,7 @@ class SqliteLetterCursor:
             self._after = after
 
     async def kept(self, ids: Collection[str]) -> frozenset[str]:
-        """Return the ids of those of these dead letters that exist."""
+        """Return the ids of the given dead letters that exist."""
         named = {letter_key(id_): id_ for id_ in ids}
         kept: list[str] = []
         for keys in _pages(list(named)):
@@ -76,7 +76,7 @@ class SqliteLetterCursor:
         return frozenset(named[key] for key in kept)
 
     async def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
-        """Yield those of these dead letters that exist."""
+        """Yield the given dead letters that exist."""
         for keys in _pages([letter_key(id_) for id_ in ids]):
             after: int | None = 0
             while after is not None:
@@ -137,7 +137,7 @@ class SqliteControls:
             await self._change(partial(forget_redrive, id_=redrive_row(redrive)[0]), audit)
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
-        """Add dead letters to those that an open redrive skips."""
+        """Let an open redrive skip these dead letters too."""
         await self._change(partial(leave_out, id_=redrive_id, letters=letters), audit)
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:

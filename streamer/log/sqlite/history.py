@@ -44,7 +44,7 @@ from streamer.settings import SqliteLogSettings
 _RECEIPTS_SCANNED = 500_000
 _LOOK_S = 0.1
 # A reader of the newest events that falls further behind skips events, because an operator
-# wants new ones.
+# wants new events.
 _MOST_BEHIND = 20_000
 
 

@@ -163,7 +163,7 @@ class Clients:
         return RetryPolicy(clock=self.clock, limit_s=limit_s, wait=self.pause)
 
     def refused_options(self) -> Mapping[str, str]:
-        """Return, for each option that librdkafka refuses by itself, the reason; nothing connects."""
+        """Return the options that librdkafka refuses, each with the reason; no client connects."""
         refused: dict[str, str] = {}
         reserved = reserved_options(self.settings.options)
         for name, value in self.settings.options.items():
@@ -277,8 +277,8 @@ class Connectivity:
     """Requests a topic's metadata every 2 s, with a client that does nothing else.
 
     The other clients can't detect a silent broker. A group member that waits for
-    other members looks the same as one that waits for a frozen broker, and
-    librdkafka considers a connection alive until a request on it has timed out.
+    other members looks the same as a member that waits for a frozen broker. Also,
+    librdkafka considers a connection alive until a request has timed out.
     """
 
     def __init__(self, clients: Clients) -> None:

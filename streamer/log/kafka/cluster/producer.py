@@ -214,7 +214,8 @@ class TransactionalProducer(RecordProducer):
         """Let the transaction also commit `offsets` of a consumer group.
 
         `generation` is the result of `consumer_group_metadata`. The broker refuses
-        the offsets of an earlier generation, and so fences off a former member.
+        the offsets of an earlier generation. So a former member of the group can't
+        commit.
         """
         # The client would wait forever for a group coordinator that it cannot reach.
         self._retry(timeout_s).call(

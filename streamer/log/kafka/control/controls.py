@@ -55,10 +55,10 @@ def read_continuity(
 ) -> Sequence[ContinuityRecord]:
     """Return the last state of each continuity record that `admits` accepts, oldest first.
 
-    With `most`, it returns at most that many records: those that changed last.
-    Blocking. It reads the whole topic up to its current end, so it sees every state
-    that was committed before the call. Raises `LogUnavailable`. A record that can't
-    be read is logged and skipped.
+    With `most`, it returns the `most` records that changed last. Blocking. It reads
+    the whole topic up to its current end, so it sees every state that was committed
+    before the call. Raises `LogUnavailable`. A record that can't be read is logged
+    and skipped.
     """
     topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
     states = LastStates(admits, most=most)
@@ -184,7 +184,7 @@ class KafkaControls:
         await self._writer.write([self._audit_record(audit)], redrive_records(redrive, self._names.control))
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
-        """Add dead letters to those that an open redrive skips."""
+        """Let an open redrive skip these dead letters too."""
         record = left_out_record(redrive_id, letters, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 

@@ -50,7 +50,7 @@ class LetterIndex:
         return len(self._offsets.get(id_, ()))
 
     def complete(self, ids: Collection[bytes]) -> Mapping[bytes, ChunkOffsets]:
-        """Return the offsets of those dead letters in `ids` that have all their chunks."""
+        """Return the offsets of the dead letters in `ids`, except letters that lack a chunk."""
         found = ((id_, self._offsets.get(id_, ())) for id_ in ids)
         return {id_: offsets for id_, offsets in found if offsets and is_complete(offsets)}
 
@@ -139,7 +139,7 @@ class LetterReader:
             yield some
 
     def kept(self, ids: Collection[bytes]) -> Collection[bytes]:
-        """Return the ids of those of these dead letters that exist."""
+        """Return the ids of the given dead letters that exist."""
         return self.index().complete(ids).keys()
 
     def letters(self, ids: Collection[bytes]) -> Generator[list[DeadLetter], None, None]:
@@ -231,11 +231,11 @@ class KafkaLetterCursor:
         return iterate_in_thread(self._reader.heads(), thread=_THREAD)
 
     async def kept(self, ids: Collection[str]) -> frozenset[str]:
-        """Return the ids of those of these dead letters that exist."""
+        """Return the ids of the given dead letters that exist."""
         named = {encoded_id(id_): id_ for id_ in ids}
         kept = await asyncio.to_thread(self._reader.kept, named.keys())
         return frozenset(named[id_] for id_ in kept)
 
     def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
-        """Yield those of these dead letters that exist."""
+        """Yield the given dead letters that exist."""
         return iterate_in_thread(self._reader.letters([*map(encoded_id, ids)]), thread=_THREAD)

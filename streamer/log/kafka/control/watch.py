@@ -126,7 +126,7 @@ class ControlWatch:
             for message in poll_many(consumer, _AT_ONCE, _POLL_S):
                 through = self._apply(message, switches)
                 shown = False
-            # Before the end of the topic, the state is an old one, which can lack a pause.
+            # Before the end of the topic, the state is old, and can lack a pause.
             if through >= end and not shown:
                 # Reading works, so earlier errors have ended.
                 self._errors.clear()

@@ -61,7 +61,7 @@ _OURS = {
 
 
 class ConsumerThread:
-    """Runs a member of the subscriber's group, and starts a new one after a failure.
+    """Runs a member of the subscriber's group, and replaces the member after a failure.
 
     The thread owns every client. It ends after `stop`, or after an error that needs
     an operator; every later call of the feed raises this error.

@@ -37,7 +37,7 @@ class PausedPartitions:
         self.held = wanted
 
     def release(self, partitions: Collection[Partition]) -> None:
-        """Resume those of `partitions` that are paused."""
+        """Resume the paused partitions in `partitions`."""
         if held := self.held.intersection(partitions):
             self._consumer.resume(as_topic_partitions(held))
             self.held -= held
@@ -187,7 +187,7 @@ class PartitionReader:
         elif error.fatal() or is_denied(error):
             raise KafkaException(error)
         else:
-            # librdkafka retries by itself.
+            # librdkafka retries on its own.
             _log.warning("log.troubled", subscriber=self._decoder.subscriber, reason=error.str())
 
     def _report(self, message: Message) -> None:

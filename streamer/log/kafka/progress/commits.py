@@ -202,7 +202,7 @@ class CommittedOffsets:
         return self._retry.call(self._admin.beginnings, places)
 
     def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, SettledOffsets]:
-        """Return the progress of those of `places` that have progress; `consumer` need not be in the group.
+        """Return the progress of the `places` that have progress; `consumer` need not be in the group.
 
         Raises `KafkaException`.
         """
@@ -218,7 +218,7 @@ class CommittedOffsets:
     def stored_beside(
         self, clients: Clients, errors: KafkaErrors, partitions: Collection[Partition]
     ) -> dict[Partition, SettledOffsets]:
-        """Return the progress of those of `partitions` that have progress, without joining the group.
+        """Return the progress of the `partitions` that have progress, without joining the group.
 
         Raises `KafkaException`.
         """

@@ -61,7 +61,7 @@ class _Transaction:
     """Transaction that records `settlement`.
 
     The metadata of the committed offsets contain `mark`. `written` has the offsets
-    of those records that brokers have reported; these are valid only if the
+    of the records that brokers have reported. These offsets are valid only if the
     transaction took effect.
     """
 
@@ -202,7 +202,7 @@ class KafkaSettler:
         return self._conclude(replace(transaction, written=written))
 
     def _member(self) -> bytes:
-        """Return the group metadata to record with; raises `NotYet` if there are none yet."""
+        """Return the group metadata to record with; raises `NotYet` if there is no metadata yet."""
         if self._generation is None:
             raise NotYet(f"{self._subscriber} does not know its membership in its group yet")
         return self._generation

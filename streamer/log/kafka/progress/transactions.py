@@ -64,8 +64,8 @@ class NothingWritten(Exception):
 class Undecided(Exception):
     """The outcome of a transaction is unknown until `GroupTransactions.decide` makes it certain.
 
-    `written` has the offsets of those records that brokers have reported, for the
-    case that it took effect.
+    `written` has the offsets of the records that brokers have reported. These
+    offsets are valid only if the transaction took effect.
     """
 
     def __init__(self, error: KafkaError, written: Mapping[bytes, int]) -> None:
@@ -143,7 +143,7 @@ class GroupTransactions:
             self._ready(_LOOK_S)
 
     def close(self) -> None:
-        """Drop the producer, and with it any uncommitted transaction."""
+        """Drop the producer and any uncommitted transaction."""
         if self._producer is not None:
             self._producer.discard()
             self._producer = None
@@ -193,8 +193,8 @@ class AssignedPartition:
     was lost and assigned again has a new number. The offsets in `settled_above`
     were settled before, and pages omit them. `unreadable` contains the dead letters
     of unreadable records by offset; the next settlement of the partition writes
-    them to the log. `set_aside` has the offsets of those that are in the log
-    already. `parked` is the index of the parked events.
+    them to the log. `set_aside` has the offsets of unreadable records whose dead
+    letters are in the log already. `parked` is the index of the parked events.
     """
 
     partition: Partition

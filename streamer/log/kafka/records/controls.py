@@ -75,8 +75,8 @@ class AppliedControls:
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Apply a record; unknown kinds of records, from a newer Streamer, are ignored.
 
-        Raises `LogMisconfigured` for a record that can't be read. If a newer
-        Streamer wrote it, it can be a pause, so it pauses the subscriber that its
+        Raises `LogMisconfigured` for a record that can't be read. A record of a
+        newer Streamer can be a pause, so the record pauses the subscriber that its
         key names. A foreign record pauses the subscriber only if no valid record
         with the same key exists.
         """

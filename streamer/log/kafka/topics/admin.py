@@ -93,7 +93,7 @@ class KafkaAdmin:
         return self._with_settings(found, timeout_s)
 
     def broker_settings(self, broker: int, timeout_s: float = CALL_TIMEOUT_S) -> Mapping[str, str]:
-        """Return the settings of a broker; empty if it does not answer or does not allow it."""
+        """Return the settings of a broker; empty if the broker does not answer or forbids the request."""
         resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
         (outcome,) = self._client.live.describe_configs([resource], request_timeout=timeout_s).values()
         try:

@@ -18,7 +18,7 @@ from streamer.log.kafka.topics.specs import TopicSpecs, described
 from streamer.settings import KafkaLogSettings
 
 MANY_BROKERS = 3
-"""Number of brokers from which on one broker can die without loss, if the topics have copies."""
+"""With this many brokers, one broker can die without loss of data, if the topics have copies."""
 
 SAFE_MINIMUM = 2
 """Number of copies that must hold a record before a cluster of `MANY_BROKERS` acknowledges it."""
@@ -54,7 +54,7 @@ class TopicChecks:
         self._principal = principal(settings)
 
     def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
-        """Yield the reasons why Streamer's own topics can't be used; `states` has those that exist."""
+        """Yield the reasons why Streamer's own topics can't be used; `states` has the topics that exist."""
         yield from self._permissions(states)
         for state in states:
             if not state.is_hidden:
@@ -85,13 +85,13 @@ class TopicChecks:
             if "compact" in policy:
                 yield (
                     f"topic {state.name} has cleanup.policy={policy}, so a record would replace an "
-                    "earlier one of its key: set it to delete"
+                    "earlier record with the same key: set cleanup.policy to delete"
                 )
         elif state.name not in {self._names.continuity, self._names.audit}:
             if policy != "compact":
                 yield (
                     f"topic {state.name} has cleanup.policy={policy}, so the broker would delete records "
-                    "that must stay: set it to compact"
+                    "that must stay: set cleanup.policy to compact"
                 )
         elif "delete" in policy and any(state.settings.get(name) != "-1" for name in _LIMITS):
             yield (
@@ -105,8 +105,8 @@ class TopicChecks:
             if limit < self._largest_record:
                 yield (
                     f"topic {state.name} accepts at most {limit} bytes in a batch, but an event with its "
-                    f"receipts takes up to {self._largest_record}: set its max.message.bytes to that, or "
-                    "log.kafka.options.message.max.bytes to less"
+                    f"receipts takes up to {self._largest_record}: set the topic's max.message.bytes to "
+                    "this size, or set log.kafka.options.message.max.bytes to less"
                 )
         elif limit < _DEFAULT_MAX_MESSAGE_BYTES:
             yield (
@@ -124,7 +124,8 @@ class TopicChecks:
         if state.partitions != wanted:
             yield (
                 f"topic {state.name} has {state.partitions} partitions, but {setting} is {wanted}: set "
-                f"log.kafka.{setting} to {state.partitions}, because {what} were distributed by that number"
+                f"log.kafka.{setting} to {state.partitions}, because {what} are "
+                f"distributed over {state.partitions} partitions"
             )
 
     def _replicas(self, states: Collection[TopicState], brokers: int) -> Iterator[TopicWarning]:
@@ -157,14 +158,14 @@ class TopicChecks:
                     event="log.permission_missing",
                     topics=tuple(names),
                     sentence=f"Kafka does not allow {self._principal} to {operation} {_topics(names)}, so "
-                    f"{consequence} from this process: grant it, unless this process must not do so",
+                    f"{consequence} from this process: grant this permission, if the process needs it",
                 )
 
 
 def _by_missing_operations(
     states: Collection[TopicState], needed: Collection[str]
 ) -> Mapping[tuple[str, ...], list[str]]:
-    """Group the names of topics by those `needed` operations that the client lacks on them."""
+    """Group the names of topics by the `needed` operations that the client lacks on the topics."""
     by_missing: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for state in states:
         # If the brokers do not say which operations are allowed, readable settings show one of

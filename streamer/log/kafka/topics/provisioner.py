@@ -79,7 +79,7 @@ class TopicProvisioner:
         self._known.update(internal)
 
     def ensure(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Create those of the event topics `topics` that are missing; a known topic needs no request.
+        """Create the event topics in `topics` that are missing; a known topic needs no request.
 
         Raises `LogMisconfigured` and `LogUnavailable`.
         """

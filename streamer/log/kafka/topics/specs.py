@@ -115,7 +115,7 @@ def topic_expressions(patterns: Sequence[str], template: str) -> tuple[str, ...]
 
 
 def matching(topics: Iterable[str], expressions: Sequence[str]) -> Iterator[str]:
-    """Yield those of `topics` that match any of `expressions`."""
+    """Yield the topics in `topics` that match any of `expressions`."""
     return (topic for topic in topics if any(re.match(expression, topic) for expression in expressions))
 
 

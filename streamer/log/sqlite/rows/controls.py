@@ -81,7 +81,7 @@ def forget_redrive(connection: sqlite3.Connection, id_: str) -> None:
 
 
 def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]) -> None:
-    """Add dead letters to those that a redrive skips, if the redrive is open."""
+    """Let a redrive skip these dead letters too, if the redrive is open."""
     row = connection.execute("SELECT body FROM redrives WHERE id = ?", (id_,)).fetchone()
     if row is not None:
         write_redrive(connection, redrive_row(decode_redrive(row[0]).without(letters)))

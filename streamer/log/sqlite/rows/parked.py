@@ -190,7 +190,7 @@ def letter_key(id_: str) -> str:
 
 
 def write_letters(connection: sqlite3.Connection, rows: Sequence[LetterRow]) -> None:
-    """Write dead letters; a dead letter with a known id replaces the earlier one in its row."""
+    """Write dead letters; a dead letter with a known id replaces the earlier dead letter in its row."""
     insert_rows(
         connection,
         "INSERT INTO dead_letters (id, failed_at, body, head)",
@@ -248,7 +248,7 @@ def read_letters(
 
 
 def kept_letters(connection: sqlite3.Connection, keys: Sequence[str]) -> frozenset[str]:
-    """Return those of `keys` (at most `PAGE_ROWS`) that belong to dead letters."""
+    """Return the keys in `keys` that belong to dead letters; `keys` has at most `PAGE_ROWS` keys."""
     rows = connection.execute(f"SELECT id FROM dead_letters WHERE id {_among(keys)}", keys)  # noqa: S608 - only placeholders
     return frozenset(id_ for (id_,) in rows)
 
