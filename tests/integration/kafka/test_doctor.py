@@ -85,7 +85,7 @@ async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
         (
             "receipts",
             {"cleanup.policy": "compact"},
-            "failed Kafka topics: .*receipts has .*compact.*-> set it to",
+            "failed Kafka topics: .*receipts has .*compact.*-> set cleanup.policy to",
         ),
         ("continuity", {"retention.ms": str(_DAY_MS)}, "failed Kafka topics: .*records by age.*-> set its"),
         (
